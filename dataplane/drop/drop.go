@@ -1,0 +1,190 @@
+// Package drop is the closed list of reasons for which a frame can be discarded.
+//
+// One table gives everything that is said about a reason: the counter's index, the Prometheus label,
+// the text in `penstock show drops` and the line in the documentation. A stage that cannot forward a
+// frame names exactly one reason; nothing is discarded without one.
+package drop
+
+// Reason says why a frame was discarded. The zero value means "not discarded".
+type Reason uint8
+
+// The reasons, in the order of the packet path: parse, access, lookup, router, path, fabric, edge switch, engine.
+const (
+	None Reason = iota
+
+	FrameShort
+	FrameLong
+	SourceMAC
+	VLANTruncated
+	VLANStacked
+	IPv4Truncated
+	IPv4Header
+	IPv4Length
+	IPv4Checksum
+	IPv6Truncated
+	IPv6Header
+	IPv6Length
+	IPv6Extensions
+	L4Truncated
+	ARPMalformed
+	NDMalformed
+
+	NoRole
+	AccessVLAN
+	LinkLocalGroup
+	SpoofMAC
+	SpoofIP
+	SpoofARP
+	SpoofND
+
+	Unresolved
+	ARPUnresolved
+	ARPForeign
+	Hairpin
+	FloodLimit
+	FloodEmpty
+	FloodNoFrame
+
+	RouterProtocol
+	RouterSource
+	NoRoute
+	RouteUnresolved
+	TTLExceeded
+	ICMPLimit
+	ICMPSuppressed
+
+	NoPath
+	TooBig
+	AccessMTU
+
+	FabricVLAN
+	FabricNotIP
+	FabricSwitchMAC
+	FabricOwnMAC
+	FabricProtocol
+	FabricFragment
+	FabricOptions
+	FabricAddress
+	FabricTenant
+	FabricSegment
+	FabricInner
+	FabricNotHere
+	FabricRelay
+
+	EdgeVLAN
+	EdgeUntagged
+	EdgeSourceMAC
+	EdgeNotIP
+	EdgeNoRoute
+	EdgeTTL
+	EdgeNeighbor
+	EdgeHairpin
+	EdgeMTU
+
+	TxRingFull
+	TxPortDown
+	HandoffFull
+	PuntFull
+	PuntLimit
+	PuntUnwanted
+
+	Count // number of reasons, not a reason
+)
+
+// Info is what is said about a reason.
+type Info struct {
+	Label string // stable, for metrics, JSON and scripts: lower case, underscores
+	Text  string // one sentence for people
+	Check string // what an operator looks at first
+}
+
+var table = [Count]Info{
+	None: {"none", "The frame was not discarded.", ""},
+
+	FrameShort:     {"frame_short", "Shorter than an Ethernet header.", "the sender, or a capture on the port"},
+	FrameLong:      {"frame_long", "Longer than a frame buffer holds.", "frame_size in the configuration against the port's MTU"},
+	SourceMAC:      {"source_mac", "The source MAC is zero or a group address.", "the sender"},
+	VLANTruncated:  {"vlan_truncated", "The frame ends inside its 802.1Q tag.", "the sender"},
+	VLANStacked:    {"vlan_stacked", "More than one 802.1Q tag.", "the sender's VLAN configuration"},
+	IPv4Truncated:  {"ipv4_truncated", "The frame ends inside the IPv4 header.", "the sender"},
+	IPv4Header:     {"ipv4_header", "IPv4 version or header length is wrong.", "the sender"},
+	IPv4Length:     {"ipv4_length", "IPv4 total length is smaller than its header or larger than the frame.", "the sender"},
+	IPv4Checksum:   {"ipv4_checksum", "The IPv4 header checksum is wrong.", "cabling, or the sender's checksum offload"},
+	IPv6Truncated:  {"ipv6_truncated", "The frame ends inside the IPv6 header.", "the sender"},
+	IPv6Header:     {"ipv6_header", "The IPv6 version is wrong.", "the sender"},
+	IPv6Length:     {"ipv6_length", "The IPv6 payload length is larger than the frame.", "the sender"},
+	IPv6Extensions: {"ipv6_extensions", "The IPv6 extension headers are cut off or too many.", "the sender"},
+	L4Truncated:    {"l4_truncated", "The packet ends inside its TCP, UDP or ICMP header.", "the sender"},
+	ARPMalformed:   {"arp_malformed", "An ARP packet that is cut off or not Ethernet/IPv4.", "the sender"},
+	NDMalformed:    {"nd_malformed", "A neighbour discovery message with a wrong hop limit, length, checksum or option.", "the sender"},
+
+	NoRole:         {"no_role", "The port has no tables yet.", "whether tables were pushed; `penstock show ports`"},
+	AccessVLAN:     {"access_vlan", "No VIF is attached to this port with this VLAN.", "the VIF's port and vlan; `penstock show vifs`"},
+	LinkLocalGroup: {"link_local_group", "Addressed to 01-80-C2-00-00-0x, which a bridge never forwards (IEEE 802.1Q, 8.6.3).", "nothing; normal for LLDP and STP from a tenant"},
+	SpoofMAC:       {"spoof_mac", "The source MAC belongs to no VIF of this attachment.", "the VIF's mac and anti_spoof"},
+	SpoofIP:        {"spoof_ip", "The source IP is not one of the VIF's addresses.", "the VIF's addresses and anti_spoof"},
+	SpoofARP:       {"spoof_arp", "The ARP sender is not the VIF.", "the VIF's mac and addresses"},
+	SpoofND:        {"spoof_nd", "The neighbour discovery sender is not the VIF, or a tenant poses as a router.", "the VIF's mac and addresses"},
+
+	Unresolved:    {"unresolved", "No binding for the destination MAC.", "`penstock show bindings`"},
+	ARPUnresolved: {"arp_unresolved", "No binding for the address asked for by ARP or ND.", "`penstock show bindings`"},
+	ARPForeign:    {"arp_foreign", "An ARP or ND message that is no question to be answered here; it never crosses the fabric.", "nothing; normal for announcements"},
+	Hairpin:       {"hairpin", "The destination hangs from the attachment the frame came from.", "a switch or bridge behind the access port that should have kept the frame"},
+	FloodLimit:    {"flood_limit", "The VIF's limit of broadcast and multicast was reached.", "the VIF for a broadcast storm; flood_rate"},
+	FloodEmpty:    {"flood_empty", "Broadcast or multicast in a segment that has no other VIF.", "nothing; normal for a lone VIF"},
+	FloodNoFrame:  {"flood_no_frame", "No free frame for a copy of a broadcast or multicast.", "frames in the configuration"},
+
+	RouterProtocol:  {"router_protocol", "Addressed to the virtual router, and neither routable nor a ping.", "the sender"},
+	RouterSource:    {"router_source", "A packet to be routed whose source address cannot be a host's.", "the sender"},
+	NoRoute:         {"no_route", "The tenant has no subnet for the destination.", "`penstock show subnets`"},
+	RouteUnresolved: {"route_unresolved", "The destination's subnet is known, its binding is not.", "`penstock show bindings`"},
+	TTLExceeded:     {"ttl_exceeded", "TTL or hop limit ran out at the virtual router.", "a routing loop inside the tenant, or traceroute"},
+	ICMPLimit:       {"icmp_limit", "An ICMP error was due but its rate limit was reached.", "the sender of the offending packets"},
+	ICMPSuppressed:  {"icmp_suppressed", "An ICMP error was due but must not be sent (RFC 1122, 3.2.2; RFC 4443, 2.4).", "nothing"},
+
+	NoPath:    {"no_path", "No live path to the destination's edge switch.", "`penstock show paths`"},
+	TooBig:    {"too_big", "Too large for the fabric and not a packet that ICMP can answer.", "the fabric port's MTU"},
+	AccessMTU: {"access_mtu", "Larger than the access port's MTU.", "the MTU of the access port and of the sender"},
+
+	FabricVLAN:      {"fabric_vlan", "A tagged frame on a fabric port; the edge switch strips the tag.", "the edge switch's configuration"},
+	FabricNotIP:     {"fabric_not_ip", "Neither IPv4 nor ARP on a fabric port.", "the edge switch's configuration"},
+	FabricSwitchMAC: {"fabric_switch_mac", "The source MAC is not the edge switch's.", "switch_mac of the port; a foreign station on the fabric link"},
+	FabricOwnMAC:    {"fabric_own_mac", "The destination MAC is not the box's.", "the edge switch's ARP table"},
+	FabricProtocol:  {"fabric_protocol", "Not an encapsulated frame (IP protocol 143).", "the edge switch"},
+	FabricFragment:  {"fabric_fragment", "A fragment; encapsulated packets are never fragmented.", "MTU along the path"},
+	FabricOptions:   {"fabric_options", "An outer IPv4 header with options.", "the sending box"},
+	FabricAddress:   {"fabric_address", "The outer destination is no special address of this box, or the outer source is not of the scheme.", "switch_port of the port; the edge switch's routes"},
+	FabricTenant:    {"fabric_tenant", "The tenant is not known here.", "`penstock show tenants`"},
+	FabricSegment:   {"fabric_segment", "The tenant has no such segment here.", "`penstock show segments`"},
+	FabricInner:     {"fabric_inner", "The encapsulated frame is malformed.", "the sending box"},
+	FabricNotHere:   {"fabric_not_here", "The destination VIF is not on this box.", "a stale binding on the sending box"},
+	FabricRelay:     {"fabric_relay", "The encapsulated frame is addressed to a VIF on another box.", "a stale binding on the sending box"},
+
+	EdgeVLAN:      {"edge_vlan", "The VLAN is not allowed on this port.", "the trunk's vlans"},
+	EdgeUntagged:  {"edge_untagged", "An untagged frame where a path's VLAN is needed.", "the box or switch at the other end"},
+	EdgeSourceMAC: {"edge_source_mac", "A downlink's frame with a source MAC that is neither the switch's nor the box's.", "the box on that downlink"},
+	EdgeNotIP:     {"edge_not_ip", "Addressed to the edge switch, but neither IPv4 nor ARP.", "the sender"},
+	EdgeNoRoute:   {"edge_no_route", "No downlink has the prefix of the destination.", "switch_port of the downlinks"},
+	EdgeTTL:       {"edge_ttl", "TTL ran out at the edge switch.", "a loop in the fabric"},
+	EdgeNeighbor:  {"edge_neighbor", "The box on the downlink has not answered ARP yet.", "the box on that downlink"},
+	EdgeHairpin:   {"edge_hairpin", "The frame would leave by the port it came from.", "a wrong path table, or flooding that has not learned yet"},
+	EdgeMTU:       {"edge_mtu", "Larger than the MTU of the port it has to leave by.", "MTU of trunks and downlinks"},
+
+	TxRingFull:   {"tx_ring_full", "The transmit ring of the port is full.", "the port's rate; tx_ring in the configuration"},
+	TxPortDown:   {"tx_port_down", "The port to leave by is down or gone.", "cabling; `penstock show ports`"},
+	HandoffFull:  {"handoff_full", "The ring to another worker is full.", "the load of the workers"},
+	PuntFull:     {"punt_full", "The ring to the control plane is full.", "the load of the control plane"},
+	PuntLimit:    {"punt_limit", "The rate limit of this kind of frame for the control plane was reached.", "a flood of that kind"},
+	PuntUnwanted: {"punt_unwanted", "A frame for the box itself that nobody here wants.", "the sender"},
+}
+
+// Info returns what is said about r. An r outside the list gives the zero Info.
+func (r Reason) Info() Info {
+	if r >= Count {
+		return Info{}
+	}
+	return table[r]
+}
+
+// String returns the reason's label.
+func (r Reason) String() string { return r.Info().Label }

@@ -1,0 +1,213 @@
+// Package fib is the forwarding information base: all tables that the packet path reads, except the bindings.
+//
+// A Snapshot is immutable. Control builds a new one for every transaction and publishes it with one atomic store;
+// a worker loads the pointer once per turn and uses that snapshot for the whole turn, so that no packet sees half
+// of a transaction. Everything is addressed by dense indices: names stay in control.
+//
+// Million-entry data (the bindings) lives in package table and is updated in place. What a transaction changes there
+// is visible first through Snapshot.Delta, atomically with the rest, and folded into the big table afterwards.
+package fib
+
+import "penstock/dataplane/table"
+
+// None is the "no such entry" value of dense indices.
+const None = ^uint32(0)
+
+// Role is what a port is for (spec/README.md, "Words").
+type Role uint8
+
+// The roles. A port without one (RoleNone) drops everything it receives.
+const (
+	RoleNone Role = iota
+	RoleAccess
+	RoleFabric
+	RoleUplink
+	RoleDownlink
+	RoleTrunk
+)
+
+var roleNames = [...]string{"none", "access", "fabric", "uplink", "downlink", "trunk"}
+
+// String returns the role's name as the configuration writes it.
+func (r Role) String() string {
+	if int(r) < len(roleNames) {
+		return roleNames[r]
+	}
+	return "unknown"
+}
+
+// Loc is where a VIF hangs, packed into 32 bits so that a million of them stay small.
+// Local: bit 31 set, the rest is the index into Snapshot.VIFs.
+// Remote: bits 0–7 the switch port number, bits 8–23 the index into Snapshot.Switches.
+type Loc = uint32
+
+// LocLocal is the bit that tells a local location from a remote one.
+const LocLocal Loc = 1 << 31
+
+// RemoteLoc packs a switch index and a switch port number.
+func RemoteLoc(sw uint32, port uint8) Loc { return sw<<8 | uint32(port) }
+
+// Snapshot is one consistent state of all small tables.
+type Snapshot struct {
+	Generation uint64
+
+	Ports       []Port        // by port index
+	Attachments []Attachment  // by attachment index
+	VIFs        []VIF         // by local VIF index; a free slot has Attach == None
+	VIFByMAC    *table.Static // VIFKey(attachment, MAC) → local VIF index
+	Segments    []Segment     // by segment index; a free slot has Tenant == 0
+	SegmentByID *table.Static // SegmentKey(tenant, segment ID) → segment index
+	Tenants     *table.Static // tenant ID → router index (tells an unknown tenant from an unknown segment)
+	Routers     []Router      // by router index, one per tenant
+	Switches    []Switch      // by switch index, as in Loc
+	Edge        Edge
+
+	Bindings *table.Bindings
+	Delta    *table.Delta // nil nearly always
+
+	// FloodRate is the number of broadcast, multicast and unknown-unicast frames per second that one VIF may send,
+	// FloodBurst the burst; per worker.
+	FloodRate, FloodBurst uint32
+	// ICMPRate is the number of ICMP errors per second and worker; ICMPBurst the burst.
+	ICMPRate, ICMPBurst uint32
+}
+
+// VIFKey is the key of Snapshot.VIFByMAC.
+func VIFKey(attachment uint32, mac uint64) uint64 { return uint64(attachment)<<48 | mac }
+
+// SegmentKey is the key of Snapshot.SegmentByID.
+func SegmentKey(tenant, segment uint32) uint64 { return uint64(tenant)<<24 | uint64(segment) }
+
+// Port is one port as the stages see it.
+type Port struct {
+	Role Role
+	Up   bool   // carrier and administrative state; a port that is down is never chosen for sending
+	MTU  uint16 // of the interface: octets behind the Ethernet header and tag
+	MAC  uint64
+
+	// Access ports.
+	Untagged          uint32        // attachment of untagged and priority-tagged frames, or None
+	Tagged            *[4096]uint32 // attachment by VLAN ID, or nil when there is no tagged attachment; None inside
+	CompleteChecksums bool          // finish L4 checksums that the sender's stack left to hardware (pseudo-header sum only)
+	ClampMSS          bool          // lower the MSS of TCP SYNs to what fits through the fabric
+
+	Fabric Fabric // fabric ports
+}
+
+// Fabric is a fabric port's place: edge switch and port number, and the addresses that follow from them.
+type Fabric struct {
+	SwitchMAC uint64
+	OwnMAC    uint64
+	Prefix    uint32 // 10.p.0.0 or p.0.0.0
+	HostMask  uint32 // 0x0000ffff or 0x00ffffff: the bits that carry tenant and segment
+	BoxIP     uint32 // Prefix | 1
+	Number    uint8  // p
+	SwitchIdx uint32 // of SwitchMAC in Snapshot.Switches
+}
+
+// Policy is how strictly an attachment holds its frames to the configured VIFs.
+type Policy uint8
+
+// The policies.
+const (
+	PolicyStrict Policy = iota // MAC and IP, ARP and ND senders must be the VIF's
+	PolicyMAC                  // the source MAC must be a VIF's
+	PolicyOff                  // anything goes
+)
+
+// Attachment is one (port, VLAN) of an access port: the place where one or more VIFs of one segment hang.
+type Attachment struct {
+	Seg  uint32
+	Port uint16
+	VID  uint16 // 0 = untagged
+}
+
+// VIF is a virtual interface of this box.
+type VIF struct {
+	MAC    uint64
+	Attach uint32
+	Seg    uint32
+	Policy Policy
+	IP4    []uint32    // configured addresses, host order
+	IP6    [][2]uint64 // configured addresses, high and low half
+}
+
+// Segment is one MAC address space of a tenant.
+type Segment struct {
+	Tenant         uint32    // tenant ID
+	ID             uint32    // segment ID, as carried in the outer source address
+	Router         uint32    // index of the tenant's virtual router
+	UnknownUnicast bool      // flood unknown unicast instead of dropping it
+	Subnets4       []Subnet4 // the subnets of this segment (for the router's addresses)
+	Subnets6       []Subnet6
+	Local          []uint32 // attachments that hold a VIF of the segment, each once
+	Remote         []Loc    // one location of each other box that holds a VIF of the segment
+}
+
+// Router is the virtual router of a tenant. Subnets are sorted by Start and do not overlap.
+type Router struct {
+	Tenant   uint32
+	MAC      uint64
+	Subnets4 []Subnet4
+	Subnets6 []Subnet6
+}
+
+// Subnet4 is an IPv4 subnet of a tenant.
+type Subnet4 struct {
+	Start, End uint32 // first and last address, host order
+	RouterIP   uint32 // 0 = none
+	Seg        uint32 // segment index
+}
+
+// Subnet6 is an IPv6 subnet of a tenant; addresses as high and low half.
+type Subnet6 struct {
+	Start, End [2]uint64
+	RouterIP   [2]uint64
+	Seg        uint32
+}
+
+// Switch is an edge switch and the live paths by which this box reaches it.
+type Switch struct {
+	MAC   uint64
+	Paths []Path // live ones only; empty = unreachable
+}
+
+// Path is one way to an egress edge switch: a fabric port and a VLAN, with the outer header prepared.
+type Path struct {
+	Port   uint16 // fabric port to send from
+	VID    uint16
+	Weight uint16 // ≥ 1; all equal = unweighted
+	MTU    uint16 // of the fabric port
+	Stat   uint32 // index of the path's counters, stable while the path is configured
+	Seed   uint32 // of the path in rendezvous hashing: a function of (egress switch, VID, fabric port), equal after every restart
+
+	DstMAC, SrcMAC uint64 // outer MACs; SrcMAC is the box's own when the egress switch is the port's own switch
+	SrcPrefix      uint32 // prefix bits of this box's port; | segment ID = outer source
+	DstBase        uint32 // prefix of switch port 0 under the fabric's scheme; | number<<DstShift | tenant ID = outer destination
+	DstShift       uint8  // 16 (10.p.t) or 24 (p.t)
+	HostMask       uint32
+}
+
+// Edge is the tables of the box as edge switch. Zero when no port is a downlink or trunk.
+type Edge struct {
+	MAC        uint64            // the switch's own MAC
+	HostBits   uint8             // 16 (10.p.t) or 24 (p.t)
+	Net        uint32            // 10.0.0.0 or 0: what the destination must match above the port number
+	Downlinks  [256]EdgeDownlink // by port number
+	ByPort     []EdgePort        // by port index
+	VLANs      *[4096][]uint16   // trunk ports that carry a VLAN (and the downlinks, for the control VLAN)
+	ControlVID uint16            // 0 = none
+}
+
+// EdgeDownlink is the fixed route of one downlink: the prefix of its number, next hop the box's address.
+type EdgeDownlink struct {
+	Valid  bool
+	Port   uint16 // port index
+	BoxMAC uint64 // 0 = not resolved yet
+}
+
+// EdgePort is what the edge stages know of a downlink or trunk port.
+type EdgePort struct {
+	Number uint8       // downlink: its port number p
+	Allow  *[64]uint64 // trunk: bit set of allowed VLAN IDs
+}

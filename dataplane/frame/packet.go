@@ -1,0 +1,132 @@
+// Package frame holds what the packet path hands from stage to stage: the packet with its metadata, the batch,
+// and the ownership of the frame buffers behind them.
+//
+// A frame buffer ("frame") is one chunk of the UMEM. It has exactly one owner at any time: the pool, a fill ring,
+// a receive ring, a batch, a hand-off ring, a transmit ring or a completion ring. A stage never keeps a frame:
+// it sets Next, and the worker moves the frame on.
+package frame
+
+import "penstock/dataplane/drop"
+
+const (
+	// BatchSize is the largest number of packets that pass through the stages together.
+	BatchSize = 64
+	// Headroom is the number of octets in front of every received frame (XDP_PACKET_HEADROOM);
+	// headers are pushed in place there.
+	Headroom = 256
+)
+
+// Next says what happens to a packet after the stage that set it. Stages run in a fixed order and only look at
+// packets whose Next is theirs; the final ones (Drop, Tx, Punt) are carried out by the worker.
+type Next uint8
+
+// The values of Next.
+const (
+	// NextParsed: the parser is done, the first stage of the port's role takes the packet.
+	NextParsed Next = iota
+	// NextNeigh: an ARP or neighbour discovery message, to be answered in place.
+	NextNeigh
+	// NextRoute: addressed to the virtual router's MAC; Seg is the segment it came from.
+	NextRoute
+	// NextLookup: look up the binding of (Seg, DstMAC); the result goes to Loc.
+	NextLookup
+	// NextFlood: broadcast, multicast or unknown unicast of Seg; copies are made.
+	NextFlood
+	// NextDeliver: Loc is set, local or remote: deliver to the attachment or encapsulate.
+	NextDeliver
+	// NextTx: send out of port Out. Final.
+	NextTx
+	// NextDrop: discard for the reason in Drop. Final.
+	NextDrop
+	// NextPunt: hand a copy to the control plane. Final.
+	NextPunt
+	// NextHandoff: let worker Out carry on with it. Final for this worker.
+	NextHandoff
+)
+
+// Flags of a packet, set by the parser.
+const (
+	FlagIPv4       uint16 = 1 << iota // L3 is a valid IPv4 header
+	FlagIPv6                          // L3 is a valid IPv6 header
+	FlagARP                           // L3 is a valid ARP packet for Ethernet/IPv4
+	FlagND                            // neighbour solicitation, advertisement, router solicitation/advertisement or redirect (ICMPv6 133–137)
+	FlagFragment                      // an IP fragment (first or later)
+	FlagL4                            // L4 points at a complete TCP, UDP, ICMP or ICMPv6 header (never set for a later fragment)
+	FlagTagged                        // the frame carried an 802.1Q tag (already noted in VID and PCP; still in the frame until a stage strips it)
+	FlagGroup                         // the destination MAC is a broadcast or multicast address
+	FlagFromFabric                    // decapsulated here: never encapsulated again
+	FlagGenerated                     // made by the box in place of the received frame (ICMP, ARP and ND answers)
+)
+
+// NoIndex is the "none" value of dense indices.
+const NoIndex = ^uint32(0)
+
+// Packet is one frame in a batch. 64 octets: one cache line. Offsets are relative to the first octet of the frame.
+type Packet struct {
+	Off       uint32      // position of the frame's first octet in the UMEM
+	Len       uint16      // length of the frame in octets, without FCS
+	Port      uint16      // port of receipt, dense index
+	Out       uint16      // port to send from (NextTx), worker (NextHandoff)
+	L3        uint16      // offset of the network header
+	L4        uint16      // offset of the transport header, valid with FlagL4
+	EtherType uint16      // of the network header, behind the tag if there is one
+	Flags     uint16      // Flag…
+	VID       uint16      // VLAN ID of the tag, 0 if untagged
+	PCP       uint8       // priority of the tag, 0 if untagged
+	Proto     uint8       // IPv4 protocol or last IPv6 next header
+	DSCP      uint8       // DSCP of the IP packet (6 bits), 0 for non-IP
+	Next      Next        // what happens next
+	Drop      drop.Reason // with NextDrop
+	Kind      uint8       // with NextPunt: what kind of frame, for its rate limit
+	Hash      uint32      // of the flow: 5-tuple, or address pair for fragments and other protocols, or MAC pair for non-IP
+	Seg       uint32      // segment, dense index
+	VIF       uint32      // local VIF the frame came from, dense index, or NoIndex
+	Attach    uint32      // attachment the frame came from, dense index, or NoIndex
+	Loc       uint32      // location of the destination, see fib.Loc
+	DstMAC    uint64      // destination MAC in the low 48 bits, big-endian order: aa:bb:cc:dd:ee:ff = 0xaabbccddeeff
+	SrcMAC    uint64      // source MAC, likewise
+}
+
+// DropFor discards the packet for reason r.
+func (p *Packet) DropFor(r drop.Reason) {
+	p.Next = NextDrop
+	p.Drop = r
+}
+
+// SendTo sends the packet out of port out.
+func (p *Packet) SendTo(out uint16) {
+	p.Next = NextTx
+	p.Out = out
+}
+
+// Has reports whether all the given flags are set.
+func (p *Packet) Has(flags uint16) bool { return p.Flags&flags == flags }
+
+// Batch is what one worker carries through the stages at a time.
+type Batch struct {
+	N   int // packets in use
+	Pkt [BatchSize]Packet
+}
+
+// Bytes returns the frame of p within mem, the UMEM. The slice's capacity ends with the frame.
+func (p *Packet) Bytes(mem []byte) []byte {
+	end := p.Off + uint32(p.Len)
+	return mem[p.Off:end:end]
+}
+
+// Push makes room for n octets in front of the frame. The caller must know that the headroom suffices:
+// a received frame has Headroom octets, and no chain of stages pushes more than 64.
+func (p *Packet) Push(n uint16) {
+	p.Off -= uint32(n)
+	p.Len += n
+	p.L3 += n
+	p.L4 += n
+}
+
+// Pull removes n octets from the front of the frame; n must not exceed Len.
+func (p *Packet) Pull(n uint16) {
+	p.Off += uint32(n)
+	p.Len -= n
+	p.L3 -= n
+	p.L4 -= n
+}
