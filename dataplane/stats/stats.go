@@ -1,0 +1,93 @@
+// Package stats holds the counters of the packet path: each worker counts in memory of its own without atomics and
+// publishes now and then, so that counting costs an add and reading disturbs nobody.
+package stats
+
+import (
+	"sync/atomic"
+
+	"penstock/dataplane/drop"
+)
+
+// Block is a set of counters with one writer. Add is for the writer alone; Load is for anybody and sees what was last
+// published.
+type Block struct {
+	live []uint64
+	pub  []atomic.Uint64
+}
+
+// NewBlock returns n counters at zero.
+func NewBlock(n int) *Block { return &Block{live: make([]uint64, n), pub: make([]atomic.Uint64, n)} }
+
+// Add adds d to counter i; an i outside is ignored.
+func (b *Block) Add(i int, d uint64) {
+	if uint(i) < uint(len(b.live)) {
+		b.live[i] += d
+	}
+}
+
+// Publish makes the present values visible to readers.
+func (b *Block) Publish() {
+	for i, v := range b.live {
+		if b.pub[i].Load() != v {
+			b.pub[i].Store(v)
+		}
+	}
+}
+
+// Load returns the last published value of counter i.
+func (b *Block) Load(i int) uint64 {
+	if uint(i) < uint(len(b.pub)) {
+		return b.pub[i].Load()
+	}
+	return 0
+}
+
+// Len returns the number of counters.
+func (b *Block) Len() int { return len(b.pub) }
+
+// The counters of one port, by offset; the drop reasons follow from Drops on. Frames made in the box (copies of a
+// broadcast, frames injected by control) count against the port where they began, so that for each port
+// RxPackets + Injected + Copies = Σ tx (anywhere) + Punted + Σ drops.
+const (
+	RxPackets = iota
+	RxBytes
+	TxPackets
+	TxBytes
+	Punted
+	Injected
+	Copies
+	TxErrors // transmit calls that the kernel refused (ENETDOWN, ENXIO …); the frames stay queued
+	Drops
+	PortStride = (Drops + int(drop.Count) + 7) &^ 7
+)
+
+// Ports are the counters of one worker for all ports.
+type Ports struct{ *Block }
+
+// NewPorts returns counters for n ports.
+func NewPorts(n int) Ports { return Ports{NewBlock(n * PortStride)} }
+
+// Count adds d to counter c of port p.
+func (s Ports) Count(p uint16, c int, d uint64) { s.Add(int(p)*PortStride+c, d) }
+
+// Drop counts a discarded frame of port p.
+func (s Ports) Drop(p uint16, r drop.Reason) { s.Add(int(p)*PortStride+Drops+int(r), 1) }
+
+// Of returns the published counter c of port p.
+func (s Ports) Of(p, c int) uint64 { return s.Load(p*PortStride + c) }
+
+// The counters of a path and of a VIF, by offset.
+const (
+	PathPackets = iota
+	PathBytes
+	PathStride
+)
+
+// The counters of a local VIF: received from it, sent to it.
+const (
+	VIFRxPackets = iota
+	VIFRxBytes
+	VIFTxPackets
+	VIFTxBytes
+	VIFStride
+)
