@@ -80,6 +80,7 @@ const (
 	EdgeNeighbor
 	EdgeHairpin
 	EdgeMTU
+	EdgeLoop
 
 	TxRingFull
 	TxPortDown
@@ -169,6 +170,7 @@ var table = [Count]Info{
 	EdgeNeighbor:  {"edge_neighbor", "The box on the downlink has not answered ARP yet.", "the box on that downlink"},
 	EdgeHairpin:   {"edge_hairpin", "The frame would leave by the port it came from.", "a wrong path table, or flooding that has not learned yet"},
 	EdgeMTU:       {"edge_mtu", "Larger than the MTU of the port it has to leave by.", "MTU of trunks and downlinks"},
+	EdgeLoop:      {"edge_loop", "A trunk's frame with the edge switch's own source MAC: the VLAN has a loop, or the MAC is given twice.", "the VLANs of the trunks; switch_mac of the other edge switches"},
 
 	TxRingFull:   {"tx_ring_full", "The transmit ring of the port is full.", "the port's rate; tx_ring in the configuration"},
 	TxPortDown:   {"tx_port_down", "The port to leave by is down or gone.", "cabling; `penstock show ports`"},

@@ -1,0 +1,207 @@
+// Package edge is the box as edge switch: what a commodity switch with VLANs and one static route per downlink does
+// (spec/overlay.md, "Addressing of the fabric" and "The box as edge switch").
+//
+// A frame takes one of these ways, in the order of the files:
+//
+//	link-local group (01-80-C2-00-00-0x)   never forwarded; LLDP goes to control                        edge.go
+//	to the switch's own MAC                tag off, route on the destination address, MACs rewritten    route.go
+//	any other, tagged                      VLAN forwarding: learned port, or flooding                   vlan.go, fdb.go
+//
+// Downlinks carry no station but their box, so addresses are learned on trunks only, and a downlink's source MAC is
+// checked: it is the switch's own (a box sends with its edge switch's MAC, spec "Encapsulation") or the box's own
+// (same-switch frames and ARP).
+//
+// The tables are a snapshot's fib.Edge; only the FDB is written here. All ports may be served by several workers.
+// A frame never leaves by the port it came from.
+package edge
+
+import (
+	"time"
+
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+)
+
+// Kinds of punted frames (frame.Packet.Kind).
+const (
+	PuntARP  uint8 = 1 // an ARP reply from the box behind a downlink, for ctrl/neighbor
+	PuntLLDP uint8 = 2 // an LLDP frame, from a downlink or a trunk
+)
+
+// CloneCapacity is the number of copies that one call of Forward may ask for with a State of NewState.
+const CloneCapacity = 256
+
+// Clone asks the worker for one more copy of a flooded frame.
+type Clone struct {
+	Src frame.Packet // position, length and metadata of the frame to be copied
+	Out uint16       // port to send the copy from
+}
+
+// State belongs to one worker.
+//
+// Flooding to k ports sends the packet itself out of the first and appends k−1 entries to Clones. The worker copies
+// each entry's frame into a fresh one before it hands the packets of the batch to transmit rings, and empties Clones.
+type State struct {
+	// Now is the time in nanoseconds, written by the worker once per turn. All workers read the same monotonic clock.
+	Now uint64
+	// Clones is filled up to its capacity and never grown.
+	Clones []Clone
+	// CloneOverflow counts copies that were not made because Clones was full.
+	CloneOverflow uint64
+}
+
+// NewState returns a State with room for CloneCapacity copies.
+func NewState() *State { return &State{Clones: make([]Clone, 0, CloneCapacity)} }
+
+const (
+	etherIPv4 = 0x0800
+	etherARP  = 0x0806
+	etherLLDP = 0x88cc
+
+	macHeader = 14 // destination, source, EtherType
+	tagSize   = 4  // 802.1Q
+
+	vidNone     = 0    // priority-tagged, IEEE 802.1Q table 9-2
+	vidReserved = 4095 // never in a frame, IEEE 802.1Q table 9-2
+
+	broadcast = 1<<48 - 1
+	linkLocal = 0x0180c2000000 >> 4 // 01-80-C2-00-00-0x without its last digit, IEEE 802.1Q 8.6.3
+)
+
+// ingress is what the packets of one port have in common.
+type ingress struct {
+	port  uint16
+	role  fib.Role // RoleDownlink, RoleTrunk, or RoleNone: drop
+	own   uint64   // the switch's MAC
+	box   uint64   // downlink: the box's MAC, 0 = not resolved
+	allow *[64]uint64
+}
+
+// Forward runs over the packets of b that parse.Edge has left at NextParsed; ports are downlinks or trunks.
+// Afterwards every one of them is at NextTx, NextPunt or NextDrop.
+//
+// It relies on the parser for DstMAC, SrcMAC, VID and FlagTagged, EtherType, L3, and for FlagIPv4 only with a whole,
+// valid IPv4 header at L3.
+func Forward(mem []byte, b *frame.Batch, s *fib.Snapshot, fdb *FDB, st *State) {
+	now := uint32(st.Now / uint64(time.Second))
+	var in ingress
+	known := false
+	pkts := b.Pkt[:b.N]
+	for i := range pkts {
+		p := &pkts[i]
+		if p.Next != frame.NextParsed {
+			continue
+		}
+		if !known || p.Port != in.port {
+			in, known = ingressOf(s, p.Port), true
+		}
+		switch {
+		case in.role == fib.RoleNone:
+			p.DropFor(drop.NoRole)
+		case p.DstMAC>>4 == linkLocal:
+			toLinkLocal(p)
+		case in.role == fib.RoleTrunk:
+			fromTrunk(mem, p, s, fdb, st, &in, now)
+		default:
+			fromDownlink(mem, p, s, fdb, st, &in, now)
+		}
+	}
+}
+
+func ingressOf(s *fib.Snapshot, port uint16) ingress {
+	in := ingress{port: port, own: s.Edge.MAC}
+	i := int(port)
+	if in.own == 0 || i >= len(s.Ports) || i >= len(s.Edge.ByPort) {
+		return in
+	}
+	ep := &s.Edge.ByPort[i]
+	switch s.Ports[i].Role {
+	case fib.RoleTrunk:
+		in.role = fib.RoleTrunk
+		in.allow = ep.Allow
+	case fib.RoleDownlink:
+		in.role = fib.RoleDownlink
+		if d := &s.Edge.Downlinks[ep.Number]; d.Valid && d.Port == port {
+			in.box = d.BoxMAC
+		}
+	}
+	return in
+}
+
+func toLinkLocal(p *frame.Packet) {
+	if p.EtherType == etherLLDP {
+		punt(p, PuntLLDP)
+		return
+	}
+	p.DropFor(drop.LinkLocalGroup)
+}
+
+func punt(p *frame.Packet, kind uint8) {
+	p.Next = frame.NextPunt
+	p.Kind = kind
+}
+
+// fromTrunk takes a frame from another switch: for this one, or on its way to another (transit).
+func fromTrunk(mem []byte, p *frame.Packet, s *fib.Snapshot, fdb *FDB, st *State, in *ingress, now uint32) {
+	if p.Flags&frame.FlagTagged == 0 {
+		p.DropFor(drop.EdgeUntagged)
+		return
+	}
+	if !allowed(in.allow, p.VID) {
+		p.DropFor(drop.EdgeVLAN)
+		return
+	}
+	if p.SrcMAC == in.own {
+		p.DropFor(drop.EdgeLoop)
+		return
+	}
+	fdb.learn(p.VID, p.SrcMAC, in.port, now)
+	switch {
+	case p.DstMAC != in.own:
+		forward(p, s, fdb, st, in, now)
+	case p.Flags&frame.FlagIPv4 != 0:
+		route(mem, p, s, in)
+	case p.EtherType == etherARP:
+		p.DropFor(drop.PuntUnwanted) // boxes are asked, and answer, on downlinks only
+	default:
+		p.DropFor(drop.EdgeNotIP)
+	}
+}
+
+// fromDownlink takes a frame from the box behind a downlink.
+func fromDownlink(mem []byte, p *frame.Packet, s *fib.Snapshot, fdb *FDB, st *State, in *ingress, now uint32) {
+	toOwn := p.DstMAC == in.own
+	if p.EtherType == etherARP && (toOwn || p.DstMAC == broadcast) {
+		arp(mem, p, in)
+		return
+	}
+	if p.SrcMAC != in.own && (p.SrcMAC != in.box || in.box == 0) || p.SrcMAC == p.DstMAC {
+		p.DropFor(drop.EdgeSourceMAC)
+		return
+	}
+	if p.Flags&frame.FlagTagged == 0 {
+		p.DropFor(drop.EdgeUntagged)
+		return
+	}
+	if toOwn {
+		switch {
+		case p.VID == vidReserved:
+			p.DropFor(drop.EdgeVLAN)
+		case p.Flags&frame.FlagIPv4 == 0:
+			p.DropFor(drop.EdgeNotIP)
+		default:
+			route(mem, p, s, in)
+		}
+		return
+	}
+	forward(p, s, fdb, st, in, now)
+}
+
+// allowed reports whether a trunk carries vid; the reserved ones never.
+func allowed(set *[64]uint64, vid uint16) bool {
+	if set == nil || vid == vidNone || vid >= vidReserved {
+		return false
+	}
+	return set[vid>>6&63]>>(vid&63)&1 != 0
+}

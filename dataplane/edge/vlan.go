@@ -1,0 +1,82 @@
+package edge
+
+import (
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+)
+
+// forward sends a tagged frame that is not for the switch itself on within its VLAN, unchanged.
+func forward(p *frame.Packet, s *fib.Snapshot, fdb *FDB, st *State, in *ingress, now uint32) {
+	vid := p.VID
+	if s.Edge.VLANs == nil || vid == vidNone || vid >= vidReserved {
+		p.DropFor(drop.EdgeVLAN)
+		return
+	}
+	members := s.Edge.VLANs[vid]
+	if len(members) == 0 {
+		p.DropFor(drop.EdgeVLAN)
+		return
+	}
+	size := int(p.Len) - macHeader - tagSize
+	if p.DstMAC>>40&1 == 0 {
+		if out, ok := fdb.lookup(vid, p.DstMAC, now); ok {
+			if out == in.port {
+				p.DropFor(drop.EdgeHairpin)
+				return
+			}
+			// What was learned may be older than the tables: a port that lost the VLAN, its role or its carrier
+			// is as good as unknown.
+			if carries(s, out, vid) {
+				if size > int(s.Ports[out].MTU) {
+					p.DropFor(drop.EdgeMTU)
+					return
+				}
+				p.SendTo(out)
+				return
+			}
+		}
+	}
+	flood(p, s, st, in, members, size)
+}
+
+// carries reports whether port is a trunk in working order that has vid.
+func carries(s *fib.Snapshot, port, vid uint16) bool {
+	i := int(port)
+	if i >= len(s.Ports) || i >= len(s.Edge.ByPort) {
+		return false
+	}
+	return s.Ports[i].Role == fib.RoleTrunk && s.Ports[i].Up && allowed(s.Edge.ByPort[i].Allow, vid)
+}
+
+// flood sends a frame to every member of its VLAN except the port it came from. It is dropped only if no member can
+// take it: for the MTU, for lack of carrier, or because the VLAN has no other member.
+func flood(p *frame.Packet, s *fib.Snapshot, st *State, in *ingress, members []uint16, size int) {
+	why := drop.EdgeHairpin
+	for _, out := range members {
+		if out == in.port || int(out) >= len(s.Ports) {
+			continue
+		}
+		port := &s.Ports[out]
+		switch {
+		case !port.Up:
+			if why == drop.EdgeHairpin {
+				why = drop.TxPortDown
+			}
+		case size > int(port.MTU):
+			why = drop.EdgeMTU
+		case p.Next != frame.NextTx:
+			p.SendTo(out)
+		case len(st.Clones) < cap(st.Clones):
+			n := len(st.Clones)
+			st.Clones = st.Clones[:n+1]
+			c := &st.Clones[n]
+			c.Src, c.Out = *p, out
+		default:
+			st.CloneOverflow++
+		}
+	}
+	if p.Next != frame.NextTx {
+		p.DropFor(why)
+	}
+}
