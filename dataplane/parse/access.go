@@ -1,0 +1,143 @@
+// Package parse turns the octets of a received frame into the metadata of its frame.Packet, or a drop reason.
+//
+// Every length, header and checksum that a later stage relies on is checked here, once. What that is:
+//
+//   - with FlagIPv4, FlagIPv6: version and header are whole, and the packet ends within the frame. Octets behind it
+//     are Ethernet padding: Packet.Len stays the frame's length, a stage that cares takes the packet's own length.
+//   - with FlagL4: the whole TCP header with its options, or the first 8 octets of UDP, ICMP or ICMPv6, are there.
+//   - with FlagARP, FlagND: the message is whole and well-formed.
+//
+// Each parser takes Off, Len and Port of a packet from the worker and sets every other field.
+//
+// A frame whose outermost tag is a service tag (0x88a8, 0x9100) counts as stacked: were it carried as an unknown
+// protocol, what is inside would evade the anti-spoofing rules.
+package parse
+
+import (
+	"encoding/binary"
+
+	"penstock/dataplane/drop"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/wire"
+)
+
+// Access parses frames from tenants: Ethernet, at most one 802.1Q tag, ARP, IPv4, IPv6 with its extension headers,
+// TCP, UDP, ICMP and neighbour discovery. Frames of other protocols pass with their MAC addresses and EtherType.
+func Access(mem []byte, b *frame.Batch) {
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+		Inner(mem, &b.Pkt[i])
+	}
+}
+
+// Inner parses one Ethernet frame by the rules of Access, and reports whether it is well-formed; otherwise the
+// packet is dropped. It sets every field but Off, Len and Port: a caller that knows more than the frame says
+// (Seg, FlagFromFabric) sets that afterwards.
+func Inner(mem []byte, p *frame.Packet) bool {
+	f := link(mem, p)
+	if f == nil {
+		return false
+	}
+	l3 := wire.EthernetLen
+	if p.EtherType != wire.EtherTypeIPv4 { // the common case needs no more questions
+		if taggedType(p.EtherType) {
+			if !tag(f, p) {
+				return false
+			}
+			l3 += wire.VLANTagLen
+		}
+		switch p.EtherType {
+		case wire.EtherTypeIPv4:
+		case wire.EtherTypeIPv6:
+			return ipv6(f, p, l3)
+		case wire.EtherTypeARP:
+			p.Hash = hashLink(p)
+			return arp(f, p, l3)
+		default:
+			p.Hash = hashLink(p)
+			return true
+		}
+	}
+	return ipv4(f, p, l3)
+}
+
+// link parses the Ethernet header and clears what a header further in may set. It returns nil for a bad frame.
+func link(mem []byte, p *frame.Packet) []byte {
+	p.Out = 0
+	p.L3 = wire.EthernetLen
+	p.L4 = 0
+	p.VID, p.PCP, p.Proto, p.DSCP = 0, 0, 0, 0
+	p.Next, p.Drop, p.Kind = frame.NextParsed, drop.None, 0
+	p.Seg, p.VIF, p.Attach = frame.NoIndex, frame.NoIndex, frame.NoIndex
+	p.Loc = 0
+
+	off, end := uint64(p.Off), uint64(p.Off)+uint64(p.Len)
+	if end > uint64(len(mem)) || end-off < wire.EthernetLen {
+		badLength(mem, p)
+		return nil
+	}
+	f := mem[off:end:end]
+	h := (*[wire.EthernetLen]byte)(f)
+	dst := binary.BigEndian.Uint64(h[:8]) >> 16
+	w := binary.BigEndian.Uint64(h[6:14])
+	src := w >> 16
+	p.DstMAC = dst
+	p.SrcMAC = src
+	p.EtherType = uint16(w)
+	p.Flags = uint16(dst>>40&1) * frame.FlagGroup
+	if src == 0 || wire.GroupMAC(src) {
+		p.Hash = 0
+		p.DropFor(drop.SourceMAC)
+		return nil
+	}
+	return f
+}
+
+// badLength drops a frame that is too short for Ethernet, or that lies outside the UMEM.
+func badLength(mem []byte, p *frame.Packet) {
+	p.EtherType, p.Flags, p.Hash, p.DstMAC, p.SrcMAC = 0, 0, 0, 0, 0
+	p.L3 = 0
+	if p.Len < wire.EthernetLen {
+		p.DropFor(drop.FrameShort)
+		return
+	}
+	p.DropFor(drop.FrameLong)
+}
+
+func taggedType(t uint16) bool {
+	return t == wire.EtherTypeVLAN || t == wire.EtherTypeSTag || t == wire.EtherTypeOldQinQ
+}
+
+// tag takes the one allowed 802.1Q tag and moves L3 and EtherType behind it.
+func tag(f []byte, p *frame.Packet) bool {
+	p.Hash = 0
+	if p.EtherType != wire.EtherTypeVLAN {
+		p.DropFor(drop.VLANStacked)
+		return false
+	}
+	if len(f) < wire.EthernetLen+wire.VLANTagLen {
+		p.DropFor(drop.VLANTruncated)
+		return false
+	}
+	t := wire.Ethernet(f).Tag()
+	p.VID = t.VID()
+	p.PCP = t.PCP()
+	p.EtherType = t.Type()
+	p.Flags |= frame.FlagTagged
+	p.L3 = wire.EthernetLen + wire.VLANTagLen
+	if taggedType(p.EtherType) {
+		p.DropFor(drop.VLANStacked)
+		return false
+	}
+	return true
+}
+
+// arp checks an ARP packet for Ethernet and IPv4.
+func arp(f []byte, p *frame.Packet, l3 int) bool {
+	a := f[l3:]
+	if len(a) < wire.ARPLen || wire.ARP(a).Header() != wire.ARPHeader {
+		p.DropFor(drop.ARPMalformed)
+		return false
+	}
+	p.Flags |= frame.FlagARP
+	return true
+}

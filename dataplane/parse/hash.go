@@ -1,0 +1,33 @@
+package parse
+
+import (
+	"math/bits"
+
+	"penstock/dataplane/frame"
+)
+
+// Odd constants with about as many ones as zeros.
+const (
+	mixA = 0xa0761d6478bd642f
+	mixB = 0xe7037ed1a0b428db
+	mixC = 0x8ebc6af09c88c6e3
+)
+
+// mix hashes 128 bits to 32: the halves of one 64×64-bit product, once more stirred so that flows that differ in
+// a single low bit spread over any modulus. It is the same on every box and after every restart (it chooses
+// paths, it indexes no table).
+func mix(a, b uint64) uint32 {
+	hi, lo := bits.Mul64(a^mixA, b^mixB)
+	return uint32((hi ^ lo) * mixC >> 32)
+}
+
+// mix3 hashes 192 bits.
+func mix3(a, b, c uint64) uint32 {
+	hi, lo := bits.Mul64(a^mixA, b^mixB)
+	return mix(hi^lo, c)
+}
+
+// hashLink is the hash of a frame without IP: MAC pair and EtherType.
+func hashLink(p *frame.Packet) uint32 {
+	return mix(p.DstMAC, p.SrcMAC<<16|uint64(p.EtherType))
+}

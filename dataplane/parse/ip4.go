@@ -1,0 +1,134 @@
+package parse
+
+import (
+	"encoding/binary"
+
+	"penstock/dataplane/drop"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/wire"
+	"penstock/dataplane/wire/checksum"
+)
+
+// ipv4 parses an IPv4 packet at l3, and the header behind it.
+func ipv4(f []byte, p *frame.Packet, l3 int) bool {
+	ip := f[l3:]
+	if len(ip) < wire.IPv4Len {
+		return bad4(p, drop.IPv4Truncated)
+	}
+	h := (*[wire.IPv4Len]byte)(ip)
+	w0 := binary.BigEndian.Uint64(h[0:8])   // version, IHL, TOS, total length, ID, fragment
+	w1 := binary.BigEndian.Uint64(h[8:16])  // TTL, protocol, checksum, source
+	w2 := binary.BigEndian.Uint32(h[16:20]) // destination
+	total := uint16(w0 >> 32)
+	hl := uint(wire.IPv4Len)
+	if w0>>56 != 0x45 { // options, or not IPv4 at all
+		if w0>>60 != 4 || w0>>56&0x0f < 5 {
+			return bad4(p, drop.IPv4Header)
+		}
+		hl = uint(w0>>56&0x0f) * 4
+		if hl > uint(len(ip)) {
+			return bad4(p, drop.IPv4Truncated)
+		}
+		if checksum.Checksum(ip[:hl], 0) != 0 {
+			return bad4(p, drop.IPv4Checksum)
+		}
+	} else if !sumOK(w0, w1, w2) {
+		return bad4(p, drop.IPv4Checksum)
+	}
+	if uint(total) < hl || uint(total) > uint(len(ip)) {
+		return bad4(p, drop.IPv4Length)
+	}
+	ip = ip[:total]
+	proto := uint8(w1 >> 48)
+	p.Proto = proto
+	p.DSCP = uint8(w0>>48) >> 2
+	p.Flags |= frame.FlagIPv4
+	addrs := w1<<32 | uint64(w2)
+	if w0&(wire.IPv4MF|wire.IPv4OffsetMask) != 0 {
+		p.Flags |= frame.FlagFragment
+		p.Hash = mix(addrs, uint64(proto))
+		if w0&wire.IPv4OffsetMask != 0 {
+			return true
+		}
+		return transport(ip, p, l3, hl, proto) // the first fragment; the hash is that of all its fragments
+	}
+	// TCP and UDP inline: nearly all packets.
+	l4 := ip[hl:]
+	if proto == wire.ProtoTCP {
+		if len(l4) >= wire.TCPLen {
+			t := (*[wire.TCPLen]byte)(l4)
+			n := uint(t[12]>>4) * 4
+			if n >= wire.TCPLen && n <= uint(len(l4)) {
+				p.L4 = uint16(l3) + uint16(hl)
+				p.Flags |= frame.FlagL4
+				p.Hash = mix(addrs, uint64(binary.BigEndian.Uint32(t[:4]))<<8|wire.ProtoTCP)
+				return true
+			}
+		}
+		return bad4(p, drop.L4Truncated)
+	}
+	if proto == wire.ProtoUDP {
+		if len(l4) >= wire.UDPLen {
+			t := (*[wire.UDPLen]byte)(l4)
+			p.L4 = uint16(l3) + uint16(hl)
+			p.Flags |= frame.FlagL4
+			p.Hash = mix(addrs, uint64(binary.BigEndian.Uint32(t[:4]))<<8|wire.ProtoUDP)
+			return true
+		}
+		return bad4(p, drop.L4Truncated)
+	}
+	p.Hash = mix(addrs, uint64(proto))
+	return transport(ip, p, l3, hl, proto)
+}
+
+// sumOK verifies the checksum of a 20-octet header given as words in network order.
+func sumOK(w0, w1 uint64, w2 uint32) bool {
+	s := w0>>32 + w0&0xffffffff + w1>>32 + w1&0xffffffff + uint64(w2)
+	s = s>>32 + s&0xffffffff
+	s = s>>16 + s&0xffff
+	s = s>>16 + s&0xffff
+	return s == 0xffff // the sum is not 0: the version is in it
+}
+
+func bad4(p *frame.Packet, r drop.Reason) bool {
+	p.Hash = 0
+	p.DropFor(r)
+	return false
+}
+
+// transport checks that the header of a known protocol at offset at of the IP packet ip is whole.
+func transport(ip []byte, p *frame.Packet, l3 int, at uint, proto uint8) bool {
+	l4 := ip[at:]
+	need := 0
+	switch proto {
+	case wire.ProtoTCP:
+		need = wire.TCPLen
+		if len(l4) >= wire.TCPLen {
+			need = wire.TCP(l4).HeaderLen()
+			if need < wire.TCPLen {
+				need = len(l4) + 1 // no header ends before its fixed part does
+			}
+		}
+	case wire.ProtoUDP:
+		need = wire.UDPLen
+	case wire.ProtoICMP:
+		if p.Flags&frame.FlagIPv6 != 0 {
+			return true
+		}
+		need = wire.ICMPLen
+	case wire.ProtoICMPv6:
+		if p.Flags&frame.FlagIPv4 != 0 {
+			return true
+		}
+		need = wire.ICMPLen
+	default:
+		return true
+	}
+	if len(l4) < need {
+		p.DropFor(drop.L4Truncated)
+		return false
+	}
+	p.L4 = uint16(l3) + uint16(at)
+	p.Flags |= frame.FlagL4
+	return true
+}
