@@ -1,0 +1,72 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+func (t *Topology) writeConfigs() error {
+	for _, n := range t.Boxes {
+		if err := n.SetTOML(t.toml(n)); err != nil {
+			return err
+		}
+	}
+	for _, n := range t.Switches {
+		if err := n.SetTOML(t.toml(n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SetTOML replaces the configuration file of the node.
+func (n *Node) SetTOML(text string) error {
+	n.TOML = text
+	return os.WriteFile(n.Config, []byte(text), 0o644)
+}
+
+// toml returns the configuration of a node.
+func (t *Topology) toml(n *Node) string {
+	d := &t.Options.Dataplane
+	var b strings.Builder
+	fmt.Fprintf(&b, "[box]\nname = %q\nstate_dir = %q\nscheme = %q\n\n[dataplane]\n", n.Name, n.State, t.Options.Scheme)
+	for _, kv := range []struct {
+		key   string
+		value int
+	}{{"workers", d.Workers}, {"frames", d.Frames}, {"ring_size", d.RingSize}, {"bindings", d.Bindings}} {
+		if kv.value != 0 {
+			fmt.Fprintf(&b, "%s = %d\n", kv.key, kv.value)
+		}
+	}
+	if d.Poll != "" {
+		fmt.Fprintf(&b, "poll = %q\n", d.Poll)
+	}
+	if d.Verify {
+		b.WriteString("verify = true\n")
+	}
+	if d.Handoff {
+		b.WriteString("handoff = true\n")
+	}
+	for _, p := range n.Ports {
+		fmt.Fprintf(&b, "\n[[port]]\nname = %q\ninterface = %q\nrole = %q\nqueues = %d\n", p.Name, p.Name, p.Role, d.Queues)
+		switch p.Role {
+		case "access":
+			b.WriteString("complete_checksums = true\n")
+		case "fabric":
+			fmt.Fprintf(&b, "switch_mac = %q\nswitch_port = %d\n", n.SwitchMAC, n.SwitchPort)
+		case "downlink":
+			fmt.Fprintf(&b, "switch_port = %d\n", p.Number)
+		case "trunk":
+			fmt.Fprintf(&b, "vlans = %s\n", strings.ReplaceAll(fmt.Sprint(p.VLANs), " ", ", "))
+		}
+	}
+	if n.Switch == "" {
+		fmt.Fprintf(&b, "\n[edge]\nmac = %q\n", n.MAC)
+	}
+	fmt.Fprintf(&b, "\n[control]\nsocket = %q\n", n.Socket)
+	if d.LogLevel != "" {
+		fmt.Fprintf(&b, "\n[log]\nlevel = %q\n", d.LogLevel)
+	}
+	return b.String()
+}

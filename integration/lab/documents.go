@@ -1,0 +1,117 @@
+package lab
+
+import (
+	"net/netip"
+
+	"penstock/ctrl/model"
+)
+
+// Documents is the tables of one box.
+type Documents struct {
+	Tenants  []model.Tenant
+	Segments []model.Segment
+	Subnets  []model.Subnet
+	VIFs     []model.VIF
+	Bindings []model.Binding
+	Paths    []model.Path
+}
+
+// Operation is one operation of a transaction (POST /v1/transactions).
+type Operation struct {
+	Op    string     `json:"op"`
+	Kind  model.Kind `json:"kind"`
+	Key   string     `json:"key"`
+	Value any        `json:"value,omitempty"`
+}
+
+// Operations returns the puts that make the tables, in an order in which every reference is to something earlier.
+func (d *Documents) Operations() []Operation {
+	var ops []Operation
+	put := func(kind model.Kind, key string, value any) {
+		ops = append(ops, Operation{Op: "put", Kind: kind, Key: key, Value: value})
+	}
+	for _, v := range d.Tenants {
+		put(model.KindTenant, v.Name, v)
+	}
+	for _, v := range d.Segments {
+		put(model.KindSegment, v.Tenant+"/"+v.Name, v)
+	}
+	for _, v := range d.Subnets {
+		put(model.KindSubnet, v.Tenant+"/"+v.Name, v)
+	}
+	for _, v := range d.VIFs {
+		put(model.KindVIF, v.Tenant+"/"+v.Name, v)
+	}
+	for _, v := range d.Bindings {
+		put(model.KindBinding, v.Tenant+"/"+v.Segment+"/"+v.MAC.String(), v)
+	}
+	for _, v := range d.Paths {
+		put(model.KindPath, v.A.String()+"/"+v.B.String(), v)
+	}
+	return ops
+}
+
+// document fills in what has to be pushed to each box: the fabric's tables, its own VIFs, and bindings for the others'.
+func (t *Topology) document() error {
+	for _, n := range t.Boxes {
+		d := &n.Documents
+		d.Tenants, d.Segments, d.Subnets = t.Options.Tenants, t.Options.Segments, t.Options.Subnets
+		d.Paths = t.Paths(t.Options.Trunks)
+		for _, vm := range t.VMs {
+			if vm.Box == n.Name {
+				d.VIFs = append(d.VIFs, vm.VIF())
+			} else {
+				d.Bindings = append(d.Bindings, t.Binding(vm))
+			}
+		}
+	}
+	return nil
+}
+
+// Paths returns the path table in which the given VLANs connect the two edge switches, and the first trunk's VLAN
+// each switch with itself.
+func (t *Topology) Paths(vlans []uint16) []model.Path {
+	var paths []model.Path
+	for i, a := range t.Switches {
+		paths = append(paths, model.Path{A: a.MAC, B: a.MAC, VLANs: []model.PathVLAN{{VID: t.Options.Trunks[0]}}})
+		for _, b := range t.Switches[i+1:] {
+			p := model.Path{A: a.MAC, B: b.MAC}
+			for _, vid := range vlans {
+				p.VLANs = append(p.VLANs, model.PathVLAN{VID: vid})
+			}
+			paths = append(paths, p)
+		}
+	}
+	return paths
+}
+
+// VIF returns the VM as its box has it.
+func (vm *VM) VIF() model.VIF {
+	return model.VIF{
+		Tenant: vm.Tenant, Name: vm.Name, Segment: vm.Segment, MAC: vm.MAC, Addresses: vm.addrs(),
+		Port: vm.Port, VLAN: vm.VLAN, AntiSpoof: vm.AntiSpoof,
+	}
+}
+
+// Binding returns the VM as the other boxes have it.
+func (t *Topology) Binding(vm *VM) model.Binding {
+	box := t.Node(vm.Box)
+	return model.Binding{
+		Tenant: vm.Tenant, Segment: vm.Segment, MAC: vm.MAC, Addresses: vm.addrs(),
+		SwitchMAC: box.SwitchMAC, SwitchPort: uint16(box.SwitchPort),
+	}
+}
+
+// addrs returns the VM's addresses, with the link-local one that IPv6 brings with it.
+func (vm *VM) addrs() []netip.Addr {
+	var addrs []netip.Addr
+	six := false
+	for _, p := range vm.Addresses {
+		addrs = append(addrs, p.Addr())
+		six = six || p.Addr().Is6()
+	}
+	if six {
+		addrs = append(addrs, LinkLocal(vm.MAC))
+	}
+	return addrs
+}

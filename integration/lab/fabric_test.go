@@ -1,0 +1,85 @@
+package lab
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"penstock/conf"
+	"penstock/ctrl/model"
+)
+
+func TestFabric(t *testing.T) {
+	l := newLab(t, "fabric")
+	vms := append(DemoVMs(), VMSpec{Tenant: "red", Segment: "web", Name: "red-tag", Box: "box1", Behind: "red-vm1", VLAN: 30, MAC: 0x020000000030})
+	f, err := Fabric(l, FabricOptions{VMs: vms, Scheme: model.Scheme24, Dataplane: DataplaneOptions{
+		Workers: 2, RingSize: 512, Bindings: 1000, Poll: "interrupt", Verify: true, Handoff: true, LogLevel: "debug",
+	}})
+	must(t, err)
+	if len(f.Boxes) != 2 || len(f.Switches) != 2 || len(f.VMs) != 5 || len(f.Trunks) != 2 {
+		t.Fatalf("%d boxes, %d switches, %d VMs, %d trunks", len(f.Boxes), len(f.Switches), len(f.VMs), len(f.Trunks))
+	}
+	for _, n := range append(f.Boxes, f.Switches...) {
+		text, err := os.ReadFile(n.Config)
+		must(t, err)
+		c, err := conf.Load(n.Config)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, text)
+		}
+		if len(c.Ports) != 3 || c.Dataplane.Workers != 2 || c.Box.Scheme != model.Scheme24 || !c.Dataplane.Verify || c.Control.Socket != n.Socket {
+			t.Errorf("%s: %+v", n.Name, c)
+		}
+		for _, p := range n.Ports {
+			must(t, l.WaitUp(n.Namespace, p.Name))
+			must(t, l.WaitUp(p.PeerNamespace, p.PeerInterface))
+		}
+	}
+	box1 := f.Node("box1")
+	if mac, err := l.MAC("box1", "fab0"); err != nil || mac != BoxMAC(0) {
+		t.Errorf("fab0 of box1 has %v, %v", mac, err)
+	}
+	if id, err := l.XDPProgram("box1", "fab0"); err != nil || id != 0 {
+		t.Errorf("XDP program %d, %v", id, err)
+	}
+	d := box1.Documents
+	if len(d.VIFs) != 3 || len(d.Bindings) != 2 || len(d.Paths) != 3 || d.VIFs[2].Port != "acc0" || d.VIFs[2].VLAN != 30 {
+		t.Errorf("%+v", d)
+	}
+	var keys []string
+	for _, op := range d.Operations() {
+		keys = append(keys, op.Op+" "+string(op.Kind)+" "+op.Key)
+		if _, err := json.Marshal(op); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, want := range []string{"put tenants red", "put subnets blue/web6", "put vifs red/red-tag", "put bindings blue/web/02:00:00:00:00:02", "put paths 02:00:00:00:fa:0a/02:00:00:00:fa:0b"} {
+		if !strings.Contains(strings.Join(keys, "\n")+"\n", want+"\n") {
+			t.Errorf("no operation %q in %q", want, keys)
+		}
+	}
+	if want := "fe80::ff:fe00:1"; d.VIFs[0].Addresses[2].String() != want {
+		t.Errorf("link-local address %v, want %s", d.VIFs[0].Addresses[2], want)
+	}
+	if out, err := l.Run("red-vm1", "ip", "-6", "address"); err != nil || !strings.Contains(string(out), "fe80::ff:fe00:1/64") {
+		t.Errorf("%s %v", out, err)
+	}
+	if out, err := l.Run("red-vm1", "ip", "route"); err != nil || !strings.Contains(string(out), "default via 10.0.0.254") {
+		t.Errorf("%s %v", out, err)
+	}
+}
+
+func TestFabricErrors(t *testing.T) {
+	for name, opts := range map[string]FabricOptions{
+		"no box":  {VMs: []VMSpec{{Name: "x", Box: "nowhere"}}},
+		"switch":  {VMs: []VMSpec{{Name: "x", Box: "swa"}}},
+		"behind":  {VMs: []VMSpec{{Name: "x", Box: "box1", Behind: "y"}}},
+		"3 edges": {Boxes: []BoxSpec{{"b1", "s1", 1}, {"b2", "s2", 1}, {"b3", "s3", 1}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := Fabric(newLab(t, "bad"), opts); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
+}
