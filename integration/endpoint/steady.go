@@ -1,0 +1,214 @@
+package endpoint
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The last octets of a frame of steady traffic: magic, sequence number, and its complement, which keeps every checksum
+// of the Internet kind (RFC 1071) over them the same.
+const (
+	steadyMagic   = 0x50535354
+	steadyTrailer = 12
+
+	// maxBurst is how many frames are sent without a pause at most when the sender was held up.
+	maxBurst = 32
+)
+
+// SteadyPayload is the payload of a template for steady traffic, n octets (at least 12, and even, as all before it
+// must be, for the checksum to hold).
+func SteadyPayload(n int) []byte {
+	b := make([]byte, max(n, steadyTrailer))
+	putSteady(b, 0)
+	return b
+}
+
+func putSteady(frame []byte, seq uint32) {
+	b := frame[len(frame)-steadyTrailer:]
+	binary.BigEndian.PutUint32(b, steadyMagic)
+	binary.BigEndian.PutUint32(b[4:], seq)
+	binary.BigEndian.PutUint32(b[8:], ^seq)
+}
+
+func steadySequence(frame []byte) (uint32, bool) {
+	if len(frame) < 14+steadyTrailer {
+		return 0, false
+	}
+	b := frame[len(frame)-steadyTrailer:]
+	seq := binary.BigEndian.Uint32(b[4:])
+	return seq, binary.BigEndian.Uint32(b) == steadyMagic && binary.BigEndian.Uint32(b[8:]) == ^seq
+}
+
+// Steady is traffic at a constant rate, under way.
+type Steady struct {
+	tx, rx    *Raw
+	templates [][]byte
+	interval  time.Duration
+
+	stop     chan struct{}
+	sending  sync.WaitGroup
+	drain    atomic.Bool
+	received chan SteadyResult
+	sent     atomic.Uint32
+	txErrors atomic.Uint32
+	err      error // of the sender
+}
+
+// SteadyResult is what became of steady traffic.
+type SteadyResult struct {
+	Sent       uint32
+	SendErrors uint32 // of Sent: refused by the sending interface (other end full, link down)
+	Received   uint32 // different ones
+	Duplicates uint32
+	Reordered  uint32 // arrived behind a later one of the same template
+	Overruns   uint32 // lost by the receiver of the test itself
+	// Blocked is the longest time between two arrivals, less the sending interval.
+	Blocked time.Duration
+	// FirstLost is the sequence number of the first frame that did not arrive, if any.
+	FirstLost uint32
+}
+
+// Lost returns how many frames did not arrive.
+func (r SteadyResult) Lost() uint32 { return r.Sent - r.Received }
+
+// String says it in a line.
+func (r SteadyResult) String() string {
+	return fmt.Sprintf("sent %d (%d refused), received %d, lost %d, doubled %d, reordered %d, longest gap %v, receiver overruns %d",
+		r.Sent, r.SendErrors, r.Received, r.Lost(), r.Duplicates, r.Reordered, r.Blocked.Round(time.Microsecond), r.Overruns)
+}
+
+// StartSteady sends frames from tx at the given rate (frames a second), the templates in turn, and counts them on rx.
+// Each template must end with SteadyPayload.
+func StartSteady(tx, rx *Raw, rate int, templates ...[]byte) (*Steady, error) {
+	s := &Steady{tx: tx, rx: rx, interval: time.Second / time.Duration(rate), stop: make(chan struct{}), received: make(chan SteadyResult, 1)}
+	for i, t := range templates {
+		if _, ok := steadySequence(t); !ok {
+			return nil, fmt.Errorf("template %d does not end with a payload for steady traffic", i)
+		}
+		s.templates = append(s.templates, append([]byte(nil), t...))
+	}
+	if _, err := rx.Overruns(); err != nil { // resets the counter
+		return nil, err
+	}
+	go s.receive()
+	s.sending.Go(s.send)
+	return s, nil
+}
+
+// Sent returns how many frames have been sent so far.
+func (s *Steady) Sent() uint32 { return s.sent.Load() }
+
+// Stop ends the sending, waits until nothing has arrived for the given time, and returns the result.
+func (s *Steady) Stop(settle time.Duration) (SteadyResult, error) {
+	close(s.stop)
+	s.sending.Wait()
+	time.Sleep(settle)
+	s.drain.Store(true)
+	r := <-s.received
+	r.Sent, r.SendErrors = s.sent.Load(), s.txErrors.Load()
+	return r, s.err
+}
+
+func (s *Steady) send() {
+	next := time.Now()
+	for seq := uint32(0); ; {
+		select {
+		case <-s.stop:
+			return
+		default:
+		}
+		for n := 0; n < maxBurst && !time.Now().Before(next); n++ {
+			frame := s.templates[int(seq)%len(s.templates)]
+			putSteady(frame, seq)
+			if err := s.sendOne(frame); err != nil {
+				s.err = err
+				return
+			}
+			seq++
+			s.sent.Store(seq)
+			next = next.Add(s.interval)
+		}
+		if late := time.Since(next); late > maxBurst*s.interval {
+			next = time.Now() // held up: go on at the rate, do not catch up
+		} else if late < 0 {
+			time.Sleep(-late)
+		}
+	}
+}
+
+// sendOne sends a frame. When the other end has no room it tries once more; what an interface refuses counts as sent.
+func (s *Steady) sendOne(frame []byte) error {
+	err := s.tx.Send(frame)
+	if errors.Is(err, unix.ENOBUFS) {
+		time.Sleep(200 * time.Microsecond)
+		err = s.tx.Send(frame)
+	}
+	if errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENETDOWN) || errors.Is(err, unix.ENXIO) {
+		s.txErrors.Add(1)
+		return nil
+	}
+	return err
+}
+
+func (s *Steady) receive() {
+	var (
+		r     SteadyResult
+		seen  []uint64
+		newer = make([]uint32, len(s.templates)) // sequence number + 1 of the latest of each template
+		last  time.Time
+	)
+	for {
+		frame, err := s.rx.Receive(20 * time.Millisecond)
+		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) && !s.drain.Load() {
+				continue
+			}
+			break
+		}
+		seq, ok := steadySequence(frame)
+		if !ok {
+			continue
+		}
+		now := time.Now()
+		if !last.IsZero() {
+			r.Blocked = max(r.Blocked, now.Sub(last)-s.interval)
+		}
+		last = now
+		word, bit := int(seq/64), uint64(1)<<(seq%64)
+		for len(seen) <= word {
+			seen = append(seen, 0)
+		}
+		if seen[word]&bit != 0 {
+			r.Duplicates++
+			continue
+		}
+		seen[word] |= bit
+		r.Received++
+		flow := int(seq) % len(newer)
+		if seq+1 < newer[flow] {
+			r.Reordered++
+		}
+		newer[flow] = max(newer[flow], seq+1)
+	}
+	r.FirstLost = s.firstLost(seen)
+	r.Overruns, _ = s.rx.Overruns()
+	s.received <- r
+}
+
+// firstLost returns the first sequence number that was sent and is not in seen.
+func (s *Steady) firstLost(seen []uint64) uint32 {
+	sent := s.sent.Load()
+	for seq := range sent {
+		if word := int(seq / 64); word >= len(seen) || seen[word]>>(seq%64)&1 == 0 {
+			return seq
+		}
+	}
+	return sent
+}
