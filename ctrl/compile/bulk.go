@@ -1,0 +1,256 @@
+package compile
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"penstock/ctrl/core"
+	"penstock/ctrl/model"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/table"
+)
+
+// flushRows is after how many rows of a bulk the flood lists are published.
+const flushRows = 100_000
+
+// bulkState is what a bulk left to be published.
+type bulkState struct {
+	open  bool
+	rows  int             // since the last flush
+	dirty []uint32        // segments whose flood list changed
+	idle  map[uint32]bool // switches that may be unused now
+
+	// Reused from row to row and call to call.
+	resolved []resolved
+	row      table.Binding
+
+	// The last names resolved: rows come grouped.
+	name segName
+	seg  uint32
+	mac  uint64
+	sw   uint32
+}
+
+// resolved are a row's indices.
+type resolved struct{ seg, sw uint32 }
+
+// BulkBegin makes sure that the push fits, and publishes the edge switches it names: a row must not become visible
+// before the switch it refers to. The error wraps ErrCapacity or ErrSwitches and means that nothing was done.
+func (c *Compiler) BulkBegin(size core.BulkSize) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// Of the rows to be removed, those that are held back free no room in the table.
+	after := c.cfg.Bindings.Len() + size.Added - max(0, size.Removed-len(c.held))
+	if c.cfg.Capacity > 0 && size.Added > 0 && after > c.cfg.Capacity {
+		return fmt.Errorf("%d bindings, room for %d: %w", after, c.cfg.Capacity, ErrCapacity)
+	}
+	return c.addSwitches(size.Switches)
+}
+
+// addSwitches gives indices to the edge switches that have none, and publishes them.
+func (c *Compiler) addSwitches(macs []model.MAC) error {
+	p := c.newPlan()
+	for _, mac := range macs {
+		if _, err := p.switchIndex(uint64(mac)); err != nil {
+			return err
+		}
+	}
+	c.openBulk()
+	if !p.snapSwitches.owned {
+		return nil
+	}
+	if err := p.compile(); err != nil {
+		return err
+	}
+	c.apply(p)
+	return nil
+}
+
+func (c *Compiler) openBulk() {
+	if c.bulk.idle == nil {
+		c.bulk.idle = map[uint32]bool{}
+	}
+	c.bulk.open = true
+	c.bulk.name, c.bulk.mac = segName{}, ^uint64(0)
+	c.version++
+}
+
+// BulkPut writes bindings in place: each row is visible whole or not at all, the rows of one call not together. A row
+// of an unknown segment or switch number is an error before anything of the call is written. Neither rows nor the
+// addresses in it are kept.
+func (c *Compiler) BulkPut(rows []model.Binding) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.openBulk()
+	if err := c.resolve(rows); err != nil {
+		return err
+	}
+	for i := range rows {
+		if err := c.putRow(&rows[i], c.bulk.resolved[i]); err != nil {
+			b := &rows[i]
+			return fail(model.KindBinding, bindingKey(b.Tenant, b.Segment, b.MAC), "", err)
+		}
+	}
+	c.wrote(len(rows))
+	return nil
+}
+
+// BulkDelete removes bindings in place. What is not there is no error.
+func (c *Compiler) BulkDelete(keys []model.BindingKey) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.openBulk()
+	for i := range keys {
+		if seg, ok := c.lookup(keys[i].Tenant, keys[i].Segment); ok {
+			c.deleteRow(rowKey{seg, uint64(keys[i].MAC)})
+		}
+	}
+	c.wrote(len(keys))
+	return nil
+}
+
+// BulkEnd publishes what the bulk left pending, frees what it left unused, and returns when that is live.
+func (c *Compiler) BulkEnd() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bulk.open = false
+	c.flush()
+	c.bulk.idle = nil
+	c.bulk.resolved = nil
+}
+
+// wrote counts rows and flushes now and then, so that no box waits for the end of a long stream to be flooded to.
+func (c *Compiler) wrote(n int) {
+	if c.bulk.rows += n; c.bulk.rows >= flushRows {
+		c.flush()
+	}
+}
+
+// flush publishes the flood lists that changed.
+func (c *Compiler) flush() {
+	p := c.newPlan()
+	for _, i := range c.bulk.dirty {
+		if s := &c.segs[i]; s.dirty && p.snapSegments.s[i].Tenant != 0 {
+			p.snapSegments.at(i).Remote = s.locations()
+			s.dirty = false
+		}
+	}
+	maps.Copy(p.idle, c.bulk.idle)
+	c.bulk.dirty, c.bulk.rows = c.bulk.dirty[:0], 0
+	c.force(p)
+}
+
+func (c *Compiler) lookup(tenant, segment string) (uint32, bool) {
+	name := segName{tenant, segment}
+	if name != c.bulk.name {
+		seg, ok := c.segments[name]
+		if !ok {
+			return 0, false
+		}
+		c.bulk.name, c.bulk.seg = name, seg
+	}
+	return c.bulk.seg, true
+}
+
+// resolve fills bulk.resolved, and makes switches that were not announced known to the dataplane.
+func (c *Compiler) resolve(rows []model.Binding) error {
+	u := &c.bulk
+	u.resolved = slices.Grow(u.resolved[:0], len(rows))[:len(rows)]
+	var unknown []model.MAC
+	for i := range rows {
+		b := &rows[i]
+		seg, ok := c.lookup(b.Tenant, b.Segment)
+		if !ok {
+			return fail(model.KindBinding, bindingKey(b.Tenant, b.Segment, b.MAC), "segment", ErrReference)
+		}
+		if mac := uint64(b.SwitchMAC); mac != u.mac {
+			sw, ok := c.switches[mac]
+			if !ok {
+				unknown = append(unknown, b.SwitchMAC)
+				continue
+			}
+			u.mac, u.sw = mac, sw
+		}
+		u.resolved[i] = resolved{seg, u.sw}
+	}
+	if unknown == nil {
+		return nil
+	}
+	if err := c.addSwitches(unknown); err != nil {
+		return err
+	}
+	return c.resolve(rows)
+}
+
+// putRow writes one row. The table is changed first: it may be full.
+func (c *Compiler) putRow(b *model.Binding, r resolved) error {
+	t, k := c.cfg.Bindings, rowKey{r.seg, uint64(b.MAC)}
+	loc := fib.RemoteLoc(r.sw, uint8(b.SwitchPort))
+	now, inTable := t.FindMAC(k.seg, k.mac)
+	local := inTable && now&fib.LocLocal != 0
+	if local || slices.Contains(c.self, loc) {
+		c.deleteRow(k)
+		row := pushed{loc: loc}
+		row.ip4, row.ip6 = addresses(b.Addresses, nil, nil)
+		c.held[k] = row
+		c.segs[k.seg].pushed++
+		c.swRows[r.sw]++
+		return nil
+	}
+	row := &c.bulk.row
+	row.Seg, row.MAC, row.Loc = k.seg, k.mac, loc
+	row.IP4, row.IP6 = addresses(b.Addresses, row.IP4[:0], row.IP6[:0])
+	if err := t.Upsert(row); err != nil {
+		return fmt.Errorf("%w: %w", ErrCapacity, err)
+	}
+	if inTable && now == loc {
+		return nil
+	}
+	s := &c.segs[k.seg]
+	if inTable {
+		c.forget(s, k.seg, now)
+	} else if held, ok := c.held[k]; ok {
+		delete(c.held, k)
+		s.pushed--
+		c.swRows[switchOf(held.loc)]--
+		c.bulk.idle[switchOf(held.loc)] = true
+	}
+	s.pushed++
+	c.swRows[r.sw]++
+	c.changeRefs(s, k.seg, loc, (*segInfo).ref)
+	return nil
+}
+
+// deleteRow removes the pushed row of k, wherever it is. A local VIF's row stays.
+func (c *Compiler) deleteRow(k rowKey) {
+	s := &c.segs[k.seg]
+	if held, ok := c.held[k]; ok {
+		delete(c.held, k)
+		s.pushed--
+		c.swRows[switchOf(held.loc)]--
+		c.bulk.idle[switchOf(held.loc)] = true
+		return
+	}
+	t := c.cfg.Bindings
+	if now, ok := t.FindMAC(k.seg, k.mac); ok && now&fib.LocLocal == 0 {
+		t.Delete(k.seg, k.mac)
+		c.forget(s, k.seg, now)
+	}
+}
+
+// forget counts one row of the table less.
+func (c *Compiler) forget(s *segInfo, seg uint32, loc fib.Loc) {
+	s.pushed--
+	c.swRows[switchOf(loc)]--
+	c.bulk.idle[switchOf(loc)] = true
+	c.changeRefs(s, seg, loc, (*segInfo).unref)
+}
+
+// changeRefs applies f and notes the segment when its flood list changed by it.
+func (c *Compiler) changeRefs(s *segInfo, seg uint32, loc fib.Loc, f func(*segInfo, fib.Loc)) {
+	was := s.dirty
+	if f(s, loc); s.dirty && !was {
+		c.bulk.dirty = append(c.bulk.dirty, seg)
+	}
+}

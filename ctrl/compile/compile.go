@@ -1,0 +1,229 @@
+// Package compile turns the desired state (names) into the tables of the dataplane (dense indices).
+//
+// # How a change becomes live
+//
+// Plan compares the next state with the present one, kind by kind (an unchanged kind is recognised by its map being
+// the same map), and collects everything that will be different in a plan: edits of the compiler's own maps, the next
+// fib.Snapshot, of which only the slices that change are copied, and the changes of the bindings as a table.Delta.
+// Nothing of that touches the compiler or the dataplane; a plan that is not applied is garbage. Apply publishes the
+// snapshot with its delta, waits until every worker uses it, folds the delta into the big table, publishes a snapshot
+// without delta, and only then commits the edits. If something else was applied in between (a link went down), Apply
+// compiles the plan again on what is there now.
+//
+// # Indices
+//
+// An index stays the same while its object exists. A freed index is handed out again only by a later change than the
+// one that freed it: by then every worker has left the snapshots that knew its former owner, and the rows that
+// pointed to it have been folded away. Freed indices are reused in the order in which they were freed.
+//
+// # Bindings
+//
+// A local VIF is a row of its own and wins over a pushed binding of the same (segment, MAC). A pushed binding that
+// names one of this box's own locations, with no VIF here, leads nowhere. Rows of both sorts are held back: they are
+// remembered here (there are few) and take effect when what stands in their way goes. All other pushed rows live only
+// in the dataplane's table. Who gets a segment's broadcasts is counted per (segment, location), in 8 octets each.
+//
+// A location stands for a box: two locations of one box in one segment are two boxes to the flood list.
+package compile
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"penstock/ctrl/core"
+	"penstock/ctrl/model"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/table"
+)
+
+// Port is what the configuration says about one port. Roles and names are fixed while the box runs.
+type Port struct {
+	Name              string
+	Role              fib.Role
+	SwitchMAC         model.MAC // fabric: of the edge switch; 0 = not known, the port then has no paths
+	SwitchPort        uint8     // fabric: number on the edge switch; downlink: its own number; 0 = not known
+	VLANs             []uint16  // trunk: the VLAN IDs it carries
+	CompleteChecksums bool      // access
+	ClampMSS          bool      // access
+}
+
+// Config is what the compiler needs besides the state.
+type Config struct {
+	Scheme      model.Scheme // "" = model.DefaultScheme
+	Ports       []Port       // in dense port index order
+	EdgeMAC     model.MAC    // of the box as edge switch
+	ControlVLAN uint16       // edge: the VLAN that also holds every downlink; 0 = none
+	Bindings    *table.Bindings
+	Capacity    int // of Bindings; 0 = not checked ahead
+
+	FloodRate, FloodBurst uint32 // see fib.Snapshot
+	ICMPRate, ICMPBurst   uint32
+
+	// Publish stores the snapshot and returns when every worker uses it or a later one.
+	Publish func(*fib.Snapshot)
+}
+
+// portState is a port's configuration with what netlink says about its interface.
+type portState struct {
+	Port
+	up  bool
+	mtu uint16
+	mac uint64
+}
+
+// Compiler holds the names and indices of everything that is live. It is safe for concurrent use by the control
+// plane: one mutex, held while a change is published.
+type Compiler struct {
+	snap atomic.Pointer[fib.Snapshot] // the one last published
+
+	mu      sync.Mutex
+	cfg     Config
+	version uint64 // counts every change; a plan made on another version is compiled again
+	failed  error  // see Err
+
+	state    *model.State
+	ports    []portState
+	boxMACs  [256]uint64 // edge: resolved next hop by downlink number
+	tenants  map[string]tenantRef
+	segments map[segName]uint32
+	segs     []segInfo // by segment index
+	vifs     map[string]vifRef
+	attach   map[attachKey]attachRef
+	switches map[uint64]uint32 // MAC → index
+	swRows   []uint32          // by switch index: pushed rows (in the table or held back) that name it
+	paths    topology
+	stats    map[statKey]uint32
+	held     map[rowKey]pushed
+	self     []fib.Loc // this box's own locations
+
+	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs ids
+
+	bulk bulkState
+}
+
+type tenantRef struct {
+	router uint32
+	id     uint32
+}
+
+// segName is the name of a segment, as bindings give it.
+type segName struct{ tenant, segment string }
+
+// segInfo is what the compiler keeps of a segment, by index.
+type segInfo struct {
+	name   segName
+	vifs   int      // of this box
+	pushed uint32   // pushed rows, in the table or held back
+	refs   []uint64 // location<<32 | rows of the table with it; sorted
+	dirty  bool     // the locations in refs differ from the published flood list
+}
+
+// New returns a compiler of an empty state and publishes its snapshot. All ports are down until SetLink says
+// otherwise.
+func New(c Config) *Compiler {
+	if c.Scheme == "" {
+		c.Scheme = model.DefaultScheme
+	}
+	c.Ports = slices.Clone(c.Ports)
+	k := &Compiler{
+		cfg:      c,
+		state:    &model.State{},
+		tenants:  map[string]tenantRef{},
+		segments: map[segName]uint32{},
+		vifs:     map[string]vifRef{},
+		attach:   map[attachKey]attachRef{},
+		switches: map[uint64]uint32{},
+		stats:    map[statKey]uint32{},
+		held:     map[rowKey]pushed{},
+	}
+	k.snap.Store(&fib.Snapshot{Bindings: c.Bindings})
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p := k.newPlan()
+	p.ports = make([]portState, len(c.Ports))
+	for i, port := range c.Ports {
+		p.ports[i] = portState{Port: port}
+	}
+	p.reconfigured, p.portsChanged, p.linksChanged = true, true, true
+	k.force(p)
+	return k
+}
+
+// Snapshot returns the snapshot that was published last.
+func (c *Compiler) Snapshot() *fib.Snapshot { return c.snap.Load() }
+
+// Err returns the last failure to bring the big table into line with a published transaction (joined over time), nil
+// in a healthy box. It cannot happen while nobody but this compiler writes the table and nobody calls BulkPut between
+// Plan and Apply.
+func (c *Compiler) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
+}
+
+// Plan compiles next and ch. Nothing is live yet, and the plan may be dropped. The maps of next must not be changed
+// afterwards; the maps of unchanged kinds should be the same as in the state before, which saves the comparison. The
+// error wraps one of this package's errors and names the object.
+func (c *Compiler) Plan(next *model.State, ch model.BindingChanges) (core.Plan, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.newPlan()
+	p.next, p.ch = next, ch
+	if err := p.compile(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Apply makes a plan live and returns when every worker uses it.
+func (c *Compiler) Apply(made core.Plan) {
+	p := made.(*plan)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.version != c.version {
+		again := c.newPlan()
+		again.next, again.ch = p.next, p.ch
+		c.force(again)
+		return
+	}
+	c.apply(p)
+}
+
+// force compiles and applies a plan that must not fail any more.
+func (c *Compiler) force(p *plan) {
+	p.forced = true
+	if err := p.compile(); err != nil {
+		c.failed = errors.Join(c.failed, fmt.Errorf("compile a change again on a newer state: %w", err))
+		return
+	}
+	c.apply(p)
+}
+
+func (c *Compiler) apply(p *plan) {
+	if p.changed() {
+		s := p.snap
+		c.publish(s)
+		if s.Delta != nil {
+			if err := s.Delta.Fold(c.cfg.Bindings); err != nil {
+				c.failed = errors.Join(c.failed, fmt.Errorf("fold a transaction into the bindings: %w", err))
+			}
+			after := *s
+			after.Delta = nil
+			c.publish(&after)
+		}
+	}
+	p.commit()
+	c.version++
+}
+
+// publish gives s the next generation and hands it to the workers.
+func (c *Compiler) publish(s *fib.Snapshot) {
+	s.Generation = c.snap.Load().Generation + 1
+	if c.cfg.Publish != nil {
+		c.cfg.Publish(s)
+	}
+	c.snap.Store(s)
+}

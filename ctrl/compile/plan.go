@@ -1,0 +1,219 @@
+package compile
+
+import (
+	"maps"
+	"slices"
+
+	"penstock/ctrl/model"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/table"
+)
+
+// plan is one change: edits of the compiler's maps, the next snapshot, the changes of the bindings.
+type plan struct {
+	c       *Compiler
+	version uint64 // of the compiler when the plan was made
+	forced  bool   // too late to fail: capacity is not checked
+
+	// What changes.
+	next *model.State
+	ch   model.BindingChanges
+	cfg  Config
+
+	ports        []portState
+	boxMACs      *[256]uint64 // nil = unchanged
+	reconfigured bool         // anything in cfg
+	portsChanged bool         // configuration of any port
+	linksChanged bool         // state of any link
+
+	// Edits, committed by Apply.
+	tenants  edit[string, tenantRef]
+	segments edit[segName, uint32]
+	segs     map[uint32]*segInfo
+	vifs     edit[string, vifRef]
+	attach   edit[attachKey, attachRef]
+	switches edit[uint64, uint32]
+	swRows   map[uint32]int // change of the row count by switch index
+	stats    edit[statKey, uint32]
+	held     edit[rowKey, pushed]
+	self     []fib.Loc
+	paths    topology
+	newPaths bool
+
+	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs idEdit
+
+	// The next snapshot, slice by slice.
+	snap            *fib.Snapshot
+	snapPorts       cow[fib.Port]
+	snapAttachments cow[fib.Attachment]
+	snapVIFs        cow[fib.VIF]
+	snapSegments    cow[fib.Segment]
+	snapRouters     cow[fib.Router]
+	snapSwitches    cow[fib.Switch]
+	tenantKeys      bool // Tenants must be rebuilt
+	segmentKeys     bool // SegmentByID
+	vifKeys         bool // VIFByMAC
+
+	// Notes from step to step.
+	goneTenants bool
+	goneSegs    []uint32
+	renumbered  map[string]bool           // tenants whose ID changed
+	local       map[rowKey]uint32         // VIF index that now owns the row, fib.None = no longer local
+	pushes      map[rowKey]*pushed        // pushed row after this change, nil = deleted
+	touched     []rowKey                  // keys of local and pushes, each once, in order
+	relocal     map[uint32]bool           // segments whose attachments changed
+	reports     map[uint16]bool           // ports whose attachments changed
+	idle        map[uint32]bool           // switches that may be unused now
+	bodies      map[uint32]*table.Binding // row of a local VIF by VIF index
+	upserts     []table.Binding
+	deletes     []table.Binding
+	newRows     int // upserts of rows that are not in the table
+}
+
+// newPlan returns a plan that changes nothing.
+func (c *Compiler) newPlan() *plan {
+	s := *c.snap.Load()
+	return &plan{
+		c: c, version: c.version,
+		next: c.state, cfg: c.cfg, ports: c.ports, self: c.self, paths: c.paths,
+		tenants:   edit[string, tenantRef]{base: c.tenants},
+		segments:  edit[segName, uint32]{base: c.segments},
+		segs:      map[uint32]*segInfo{},
+		vifs:      edit[string, vifRef]{base: c.vifs},
+		attach:    edit[attachKey, attachRef]{base: c.attach},
+		switches:  edit[uint64, uint32]{base: c.switches},
+		swRows:    map[uint32]int{},
+		stats:     edit[statKey, uint32]{base: c.stats},
+		held:      edit[rowKey, pushed]{base: c.held},
+		routerIDs: idEdit{of: &c.routerIDs},
+		segIDs:    idEdit{of: &c.segIDs},
+		vifIDs:    idEdit{of: &c.vifIDs},
+		attachIDs: idEdit{of: &c.attachIDs},
+		switchIDs: idEdit{of: &c.switchIDs},
+		statIDs:   idEdit{of: &c.statIDs},
+
+		snap:            &s,
+		snapPorts:       cow[fib.Port]{s: s.Ports},
+		snapAttachments: cow[fib.Attachment]{s: s.Attachments},
+		snapVIFs:        cow[fib.VIF]{s: s.VIFs},
+		snapSegments:    cow[fib.Segment]{s: s.Segments},
+		snapRouters:     cow[fib.Router]{s: s.Routers},
+		snapSwitches:    cow[fib.Switch]{s: s.Switches},
+
+		renumbered: map[string]bool{},
+		local:      map[rowKey]uint32{},
+		pushes:     map[rowKey]*pushed{},
+		relocal:    map[uint32]bool{},
+		reports:    map[uint16]bool{},
+		idle:       map[uint32]bool{},
+		bodies:     map[uint32]*table.Binding{},
+	}
+}
+
+// compile runs the steps in the order in which they build on one another.
+func (p *plan) compile() error {
+	p.diffTenants()
+	steps := []func() error{
+		p.diffSegments, p.diffSubnets, p.diffVIFs, p.resolveBindings, p.selfLocations, p.decideRows, p.checkGone,
+		p.findPaths, p.checkCapacity,
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	p.releaseAttachments()
+	p.releaseSwitches()
+	p.fillPorts()
+	p.fillPaths()
+	p.fillSegments()
+	p.fillEdge()
+	p.finish()
+	return nil
+}
+
+// finish puts the pieces into the snapshot.
+func (p *plan) finish() {
+	s := p.snap
+	s.Ports, s.Attachments, s.VIFs = p.snapPorts.s, p.snapAttachments.s, p.snapVIFs.s
+	s.Segments, s.Routers, s.Switches = p.snapSegments.s, p.snapRouters.s, p.snapSwitches.s
+	s.FloodRate, s.FloodBurst = p.cfg.FloodRate, p.cfg.FloodBurst
+	s.ICMPRate, s.ICMPBurst = p.cfg.ICMPRate, p.cfg.ICMPBurst
+	if p.tenantKeys {
+		s.Tenants = static(s.Routers, func(r *fib.Router) (uint64, bool) { return uint64(r.Tenant), r.Tenant != 0 })
+	}
+	if p.segmentKeys {
+		s.SegmentByID = static(s.Segments, func(g *fib.Segment) (uint64, bool) {
+			return fib.SegmentKey(g.Tenant, g.ID), g.Tenant != 0
+		})
+	}
+	if p.vifKeys {
+		s.VIFByMAC = static(s.VIFs, func(v *fib.VIF) (uint64, bool) { return fib.VIFKey(v.Attach, v.MAC), v.Attach != fib.None })
+	}
+	if len(p.upserts)+len(p.deletes) > 0 {
+		s.Delta = table.NewDelta(p.cfg.Bindings, p.upserts, p.deletes)
+	}
+}
+
+// static indexes the used entries of a table by key.
+func static[T any](entries []T, key func(*T) (uint64, bool)) *table.Static {
+	keys, values := make([]uint64, 0, len(entries)), make([]uint32, 0, len(entries))
+	for i := range entries {
+		if k, used := key(&entries[i]); used {
+			keys, values = append(keys, k), append(values, uint32(i))
+		}
+	}
+	return table.NewStatic(keys, values)
+}
+
+// changed reports whether the dataplane has anything to learn.
+func (p *plan) changed() bool {
+	return p.reconfigured || p.linksChanged || p.boxMACs != nil || p.snap.Delta != nil ||
+		p.snapPorts.owned || p.snapAttachments.owned || p.snapVIFs.owned || p.snapSegments.owned ||
+		p.snapRouters.owned || p.snapSwitches.owned
+}
+
+// commit makes the plan's edits the compiler's state; the dataplane already uses them.
+func (p *plan) commit() {
+	c := p.c
+	c.state, c.cfg, c.ports, c.self, c.paths = p.next, p.cfg, p.ports, p.self, p.paths
+	if p.boxMACs != nil {
+		c.boxMACs = *p.boxMACs
+	}
+	p.tenants.commit()
+	p.segments.commit()
+	p.vifs.commit()
+	p.attach.commit()
+	p.switches.commit()
+	p.stats.commit()
+	p.held.commit()
+	for _, i := range slices.Sorted(maps.Keys(p.segs)) {
+		for int(i) >= len(c.segs) {
+			c.segs = append(c.segs, segInfo{})
+		}
+		c.segs[i] = *p.segs[i]
+	}
+	for len(c.swRows) < len(p.snapSwitches.s) {
+		c.swRows = append(c.swRows, 0)
+	}
+	for i, d := range p.swRows {
+		c.swRows[i] += uint32(d)
+	}
+	for _, e := range []*idEdit{&p.routerIDs, &p.segIDs, &p.vifIDs, &p.attachIDs, &p.switchIDs, &p.statIDs} {
+		e.commit()
+	}
+}
+
+// seg returns the segment's record for writing.
+func (p *plan) seg(i uint32) *segInfo {
+	s := p.segs[i]
+	if s == nil {
+		s = &segInfo{}
+		if int(i) < len(p.c.segs) {
+			*s = p.c.segs[i]
+			s.refs = slices.Clone(s.refs)
+		}
+		p.segs[i] = s
+	}
+	return s
+}

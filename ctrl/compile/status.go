@@ -1,0 +1,159 @@
+package compile
+
+import (
+	"strings"
+
+	"penstock/ctrl/model"
+	"penstock/dataplane/fib"
+)
+
+// Status is what the dataplane does with one object. Fields that say nothing about its kind are absent from the JSON.
+type Status struct {
+	Live bool `json:"live"` // the dataplane acts on it
+
+	Local *bool  `json:"local,omitempty"` // bindings: owned by a VIF of this box
+	Port  string `json:"port,omitempty"`  // VIFs and local bindings
+	VLAN  uint16 `json:"vlan,omitempty"`
+	Up    *bool  `json:"up,omitempty"` // VIFs: the port is up
+
+	SwitchMAC  *model.MAC `json:"switch_mac,omitempty"`  // remote bindings: where frames go
+	SwitchPort uint8      `json:"switch_port,omitempty"` //
+	Reachable  *bool      `json:"reachable,omitempty"`   // bindings: local, or there is a live path
+	Paths      *int       `json:"paths,omitempty"`       // live paths: remote bindings, path entries
+	Ports      []string   `json:"ports,omitempty"`       // path entries: fabric ports that use it
+
+	VIFs     *int    `json:"vifs,omitempty"`     // segments: VIFs of this box
+	Bindings *uint32 `json:"bindings,omitempty"` // segments: pushed bindings
+	Boxes    *int    `json:"boxes,omitempty"`    // segments: other boxes that its broadcasts go to
+
+	Reason string `json:"reason,omitempty"` // why it is not live, or not what was asked for
+}
+
+// Status says what the dataplane does with an object: a *Status, nil for a kind or key that it knows nothing of.
+func (c *Compiler) Status(kind model.Kind, key string) any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var s *Status
+	switch kind {
+	case model.KindTenant:
+		if _, ok := c.tenants[key]; ok {
+			s = &Status{Live: true}
+		}
+	case model.KindSegment:
+		s = c.segmentStatus(key)
+	case model.KindSubnet:
+		if _, ok := c.state.Subnets[key]; ok {
+			s = &Status{Live: true}
+		}
+	case model.KindVIF:
+		s = c.vifStatus(key)
+	case model.KindBinding:
+		s = c.bindingStatus(key)
+	case model.KindPath:
+		s = c.pathStatus(key)
+	}
+	if s == nil {
+		return nil
+	}
+	return s
+}
+
+func (c *Compiler) segmentStatus(key string) *Status {
+	tenant, name, _ := strings.Cut(key, "/")
+	i, ok := c.segments[segName{tenant, name}]
+	if !ok {
+		return nil
+	}
+	s := &c.segs[i]
+	vifs, boxes, rows := s.vifs, len(s.refs), s.pushed
+	return &Status{Live: true, VIFs: &vifs, Boxes: &boxes, Bindings: &rows}
+}
+
+func (c *Compiler) vifStatus(key string) *Status {
+	v, ok := c.vifs[key]
+	if !ok {
+		return nil
+	}
+	port := &c.ports[v.at.port]
+	up := port.up
+	s := &Status{Live: true, Port: port.Name, VLAN: v.at.vid, Up: &up}
+	if !up {
+		s.Reason = "the port is down"
+	}
+	return s
+}
+
+func (c *Compiler) bindingStatus(key string) *Status {
+	tenant, rest, _ := strings.Cut(key, "/")
+	segment, text, _ := strings.Cut(rest, "/")
+	mac, err := model.ParseMAC(text)
+	i, ok := c.segments[segName{tenant, segment}]
+	if err != nil || !ok {
+		return nil
+	}
+	k := rowKey{i, uint64(mac)}
+	loc, inTable := c.cfg.Bindings.FindMAC(k.seg, k.mac)
+	held, isHeld := c.held[k]
+	no, yes := false, true
+	snap := c.snap.Load()
+	switch {
+	case inTable && loc&fib.LocLocal != 0:
+		v := &snap.VIFs[loc&^fib.LocLocal]
+		a := snap.Attachments[v.Attach]
+		s := &Status{Live: true, Local: &yes, Reachable: &yes, Port: c.ports[a.Port].Name, VLAN: a.VID}
+		if isHeld {
+			s.Reason = "a VIF of this box has this MAC and wins over the pushed location"
+		}
+		return s
+	case inTable:
+		paths := len(snap.Switches[switchOf(loc)].Paths)
+		reachable := paths > 0
+		s := c.locationStatus(loc)
+		s.Live, s.Local, s.Reachable, s.Paths = true, &no, &reachable, &paths
+		if !reachable {
+			s.Reason = "no live path to the edge switch"
+		}
+		return s
+	case isHeld:
+		s := c.locationStatus(held.loc)
+		s.Local, s.Reachable = &no, &no
+		s.Reason = "the location is this box, which has no VIF with this MAC"
+		return s
+	}
+	return nil
+}
+
+func (c *Compiler) locationStatus(loc fib.Loc) *Status {
+	mac := model.MAC(c.snap.Load().Switches[switchOf(loc)].MAC)
+	return &Status{SwitchMAC: &mac, SwitchPort: uint8(loc)}
+}
+
+func (c *Compiler) pathStatus(key string) *Status {
+	x, ok := c.state.Paths[key]
+	if !ok {
+		return nil
+	}
+	a, b := uint64(x.A), uint64(x.B)
+	live, s := 0, &Status{}
+	known := false
+	for i := range c.ports {
+		port := &c.ports[i]
+		own := uint64(port.SwitchMAC)
+		if !port.onFabric() || own != a && own != b {
+			continue
+		}
+		known = true
+		if port.up {
+			live += len(c.paths.vlans[hop{own, a ^ b ^ own}])
+			s.Ports = append(s.Ports, port.Name)
+		}
+	}
+	s.Live, s.Paths = live > 0, &live
+	switch {
+	case !known:
+		s.Reason = "no fabric port of this box hangs from either switch"
+	case live == 0:
+		s.Reason = "the fabric ports that use it are down"
+	}
+	return s
+}
