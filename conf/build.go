@@ -1,0 +1,350 @@
+package conf
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"penstock/ctrl/model"
+)
+
+// Load reads and checks the configuration in a file. What is wrong with the content is an Errors.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse reads and checks a configuration; name stands for the file in errors. A non-nil error is an Errors.
+func Parse(name string, data []byte) (*Config, error) {
+	tree, idx, errs := parseTree(name, string(data))
+	r := &reader{file: name, idx: idx, errs: errs, bad: map[string]bool{}, partial: len(errs) > 0, keys: map[string]*Key{}}
+	for _, k := range Keys() {
+		r.keys[k.Path] = &k
+	}
+	c := &Config{file: name, lines: idx.lines}
+	if tree != nil || len(errs) == 0 {
+		r.build(c, tree)
+		r.validate(c)
+	}
+	if len(r.errs) > 0 {
+		r.errs.sort()
+		return nil, r.errs
+	}
+	return c, nil
+}
+
+func (r *reader) build(c *Config, tree map[string]any) {
+	r.unknownTables(tree)
+	c.Box = r.box(r.table(tree, "box"))
+	c.Dataplane = r.dataplane(r.table(tree, "dataplane"))
+	c.Ports = r.ports(tree)
+	if _, ok := tree["edge"]; ok {
+		s := r.table(tree, "edge")
+		c.Edge = &Edge{MAC: s.mac("mac"), ControlVLAN: uint16(s.integer("control_vlan"))}
+	}
+	c.Control = r.control(r.table(tree, "control"))
+	s := r.table(tree, "metrics")
+	c.Metrics = Metrics{Listen: s.text("listen", checkListen)}
+	s = r.table(tree, "log")
+	c.Log = Log{Level: s.enum("level"), Format: s.enum("format")}
+
+	for i := range c.Ports {
+		if c.Ports[i].Queues == 0 {
+			c.Ports[i].Queues = c.Dataplane.Workers
+		}
+	}
+	if c.Dataplane.Frames == 0 {
+		c.Dataplane.Frames = max(defFrames, c.FramesNeeded())
+	}
+}
+
+func (r *reader) box(s *section) Box {
+	b := Box{Name: s.text("name", checkName), StateDir: s.text("state_dir", checkPath), Scheme: model.Scheme(s.enum("scheme"))}
+	if b.Name == "" {
+		b.Name = "box"
+		if h, err := os.Hostname(); err == nil && checkName(h) == "" {
+			b.Name = h
+		}
+	}
+	return b
+}
+
+func (r *reader) dataplane(s *section) Dataplane {
+	size, _ := strconv.Atoi(s.enum("frame_size"))
+	return Dataplane{
+		Workers: s.integer("workers"), CPUs: s.integers("cpus"), Poll: s.enum("poll"),
+		Frames: s.integer("frames"), FrameSize: size, RingSize: s.integer("ring_size"),
+		HugePages: s.boolean("huge_pages"), Handoff: s.boolean("handoff"), Verify: s.boolean("verify"),
+		Bindings:  s.integer("bindings"),
+		FloodRate: s.integer("flood_rate"), FloodBurst: s.integer("flood_burst"),
+		ICMPRate: s.integer("icmp_rate"), ICMPBurst: s.integer("icmp_burst"),
+		Nice: s.integer("nice"),
+	}
+}
+
+func (r *reader) ports(tree map[string]any) []Port {
+	var tables []map[string]any
+	v := tree["port"]
+	switch v := v.(type) {
+	case nil:
+	case []map[string]any:
+		tables = v
+	case []any:
+		for i, e := range v {
+			m, ok := e.(map[string]any)
+			if !ok {
+				r.failf(fmt.Sprintf("port[%d]", i), "found %s, want a table: write [[port]] and its keys below", describe(e))
+			}
+			tables = append(tables, m)
+		}
+	case map[string]any:
+		r.failf("port", "found one table, want an array of tables: write [[port]] with double brackets for every port")
+	default:
+		r.failf("port", "found %s, want an array of tables: write [[port]] and its keys below, for every port", describe(v))
+	}
+	if len(tables) == 0 && v == nil && !r.partial {
+		r.failf("", "no [[port]]: a box has at least one, with name, interface and role")
+	}
+	ports := make([]Port, len(tables))
+	for i, m := range tables {
+		if m == nil {
+			continue
+		}
+		s := &section{reader: r, path: fmt.Sprintf("port[%d]", i), table: "port", m: m}
+		r.unknownKeys(s)
+		ports[i] = port(s)
+	}
+	return ports
+}
+
+func port(s *section) Port {
+	role := s.enum("role")
+	s.role = role
+	return Port{
+		Name: s.text("name", checkName), Interface: s.text("interface", checkInterface), Role: role,
+		Queues: s.integer("queues"), Mode: s.enum("mode"), MTU: s.integer("mtu"),
+		CompleteChecksums: s.boolean("complete_checksums"), ClampMSS: s.boolean("clamp_mss"),
+		Encap: s.enum("encap"), SwitchMAC: s.mac("switch_mac"), SwitchPort: s.integer("switch_port"),
+		VLANs: s.vlans("vlans"),
+	}
+}
+
+func (r *reader) control(s *section) Control {
+	return Control{
+		Socket: s.text("socket", checkSocket), Owner: s.text("owner", checkAccount), Group: s.text("group", checkAccount),
+		Mode: s.mode("mode"), ReadersAny: s.boolean("readers_any"),
+		MaxBody: s.size("max_body"), MaxConnections: s.integer("max_connections"),
+	}
+}
+
+// mode reads permissions: octal, in quotes, nothing for others to write.
+func (s *section) mode(name string) fs.FileMode {
+	t := s.text(name, func(t string) string {
+		n, err := strconv.ParseUint(t, 8, 32)
+		switch {
+		case err != nil || n > 0o777 || len(t) < 3:
+			return `want an octal string from "0600" to "0775", such as "0660"`
+		case n&0o002 != 0:
+			return fmt.Sprintf(`writable for everybody: the control socket never is; want "%04o", and readers_any = true to let everybody read`, n&^0o007)
+		case n&0o600 != 0o600:
+			return fmt.Sprintf(`the owner could not use the socket: want "%04o"`, n|0o600)
+		}
+		return ""
+	})
+	n, _ := strconv.ParseUint(t, 8, 32)
+	return fs.FileMode(n)
+}
+
+// table returns a top-level table, empty if it is not there or not a table.
+func (r *reader) table(tree map[string]any, name string) *section {
+	s := &section{reader: r, path: name, table: name}
+	switch v := tree[name].(type) {
+	case nil:
+	case map[string]any:
+		s.m = v
+		r.unknownKeys(s)
+	case []map[string]any:
+		r.failf(name, "found an array of tables, want one table: write [%s] with single brackets, once", name)
+	default:
+		r.failf(name, "found %s, want a table: write [%s] and its keys below", describe(v), name)
+	}
+	return s
+}
+
+func (r *reader) unknownTables(tree map[string]any) {
+	known := []string{"box", "dataplane", "port", "edge", "control", "metrics", "log"}
+	for _, name := range slices.Sorted(maps.Keys(tree)) {
+		if slices.Contains(known, name) {
+			continue
+		}
+		path := join("", name)
+		_, isTable := tree[name].(map[string]any)
+		_, isArray := tree[name].([]map[string]any)
+		if hint := r.elsewhere(name); hint != "" && !isTable && !isArray {
+			r.failf(path, "unknown key outside of any table: %s", hint)
+		} else {
+			r.failf(path, "unknown %s%s", map[bool]string{true: "table", false: "key"}[isTable || isArray], suggest(name, known, "the tables are "))
+		}
+	}
+}
+
+func (r *reader) unknownKeys(s *section) {
+	var known []string
+	for _, k := range Keys() {
+		if table, name := k.table(); table == s.table {
+			known = append(known, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.m)) {
+		if slices.Contains(known, name) {
+			continue
+		}
+		if hint := r.elsewhere(name); hint != "" {
+			r.failf(s.at(name), "unknown key here: %s", hint)
+			continue
+		}
+		r.failf(s.at(name), "unknown key%s", suggest(name, known, "the keys here are "))
+	}
+}
+
+// elsewhere names the tables in which a key would be right.
+func (r *reader) elsewhere(name string) string {
+	var in []string
+	for _, k := range Keys() {
+		if table, n := k.table(); n == name {
+			if table == "port" {
+				table = "[port]"
+			}
+			in = append(in, "["+table+"]")
+		}
+	}
+	if in == nil {
+		return ""
+	}
+	return name + " belongs in " + oneOf(in, "")
+}
+
+// suggest proposes the nearest known name, or lists all.
+func suggest(name string, known []string, list string) string {
+	best, dist := "", 3
+	for _, k := range known {
+		d := distance(strings.ToLower(strings.ReplaceAll(name, "-", "_")), k)
+		if strings.HasPrefix(name, k) {
+			d = min(d, 2)
+		}
+		if d < dist {
+			best, dist = k, d
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("; did you mean %s?", best)
+	}
+	return "; " + list + strings.Join(known, ", ")
+}
+
+// distance is the Levenshtein distance of two short strings; long ones are simply far apart.
+func distance(a, b string) int {
+	if len(a) > 40 {
+		return len(a)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diag
+			if a[i] != b[j] {
+				cost = 1 + min(diag, row[j], row[j+1])
+			}
+			diag, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
+
+// The checks of strings: each returns what is wrong, or "".
+
+func checkName(s string) string {
+	const allowed = "want 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit"
+	if s == "" || len(s) > 63 || s[0] == '.' || s[0] == '_' || s[0] == '-' {
+		return allowed
+	}
+	for i := range len(s) {
+		if c := s[i]; c != '.' && !bare(s[i:i+1]) {
+			return allowed
+		}
+	}
+	return ""
+}
+
+// checkInterface follows the kernel's dev_valid_name: at most 15 octets, no '/', ':' or white space.
+func checkInterface(s string) string {
+	if s == "" || len(s) > 15 || s == "." || s == ".." || strings.ContainsAny(s, "/: \t\n\r\v\f%") || strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' }) {
+		return "want the name of a network interface, 1 to 15 characters, as `ip link` shows it"
+	}
+	if s == "lo" {
+		return "the loopback interface cannot be a port: want an interface with a cable, or a veth"
+	}
+	return ""
+}
+
+func checkPath(s string) string {
+	if !filepath.IsAbs(s) || strings.ContainsFunc(s, func(c rune) bool { return c < ' ' }) {
+		return "want an absolute path"
+	}
+	return ""
+}
+
+func checkSocket(s string) string {
+	if problem := checkPath(s); problem != "" {
+		return problem
+	}
+	if strings.HasSuffix(s, "/") {
+		return "want the path of a socket, not of a directory"
+	}
+	if len(s) > maxSunPath {
+		return fmt.Sprintf("%d octets long: the path of a Unix socket has at most %d", len(s), maxSunPath)
+	}
+	return ""
+}
+
+func checkAccount(s string) string {
+	if s != "" && checkName(s) != "" && checkName(strings.TrimPrefix(s, "_")) != "" {
+		return "want the name or number of an account on this machine"
+	}
+	return ""
+}
+
+func checkListen(s string) string {
+	const allowed = `want ADDRESS:PORT such as "127.0.0.1:9469", ":9469" for all addresses, or "" for none`
+	if s == "" {
+		return ""
+	}
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return allowed
+	}
+	host, port := s[:i], s[i+1:]
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return allowed
+	}
+	if host == "" || host == "localhost" {
+		return ""
+	}
+	if _, err := netip.ParseAddrPort(s); err != nil {
+		return allowed
+	}
+	return ""
+}

@@ -1,0 +1,146 @@
+// Package conf turns the box's TOML file into a typed, complete and consistent configuration.
+//
+// It is strict: an unknown key, a wrong type, a duplicate, a value out of range and a broken reference are errors,
+// each with its line, its key, what was found and what is allowed, and all of them are reported at once. What the
+// keys are, and their defaults, stands in one place: the table in schema.go, which is also the source of README.md.
+//
+// The order of reading is: syntax.go (TOML text → tree, with as many syntax errors as can be told apart), position.go
+// (where in the text every key stands), reader.go (one value at a time against the schema), build.go (tree → Config),
+// validate.go (what keys demand of each other). Check looks at the machine, Diff at another configuration.
+package conf
+
+import (
+	"io/fs"
+
+	"penstock/ctrl/model"
+)
+
+// DefaultPath is where the box looks for its configuration.
+const DefaultPath = "/etc/penstock/penstock.toml"
+
+// The values of Port.Role.
+const (
+	RoleAccess   = "access"
+	RoleFabric   = "fabric"
+	RoleDownlink = "downlink"
+	RoleTrunk    = "trunk"
+)
+
+// The values of Dataplane.Poll.
+const (
+	PollBusy      = "busy"
+	PollAdaptive  = "adaptive"
+	PollInterrupt = "interrupt"
+)
+
+// The values of Port.Mode.
+const (
+	ModeAuto     = "auto"
+	ModeZeroCopy = "zero-copy"
+	ModeCopy     = "copy"
+	ModeGeneric  = "generic"
+)
+
+// The values of Log.Format.
+const (
+	FormatText = "text"
+	FormatJSON = "json"
+)
+
+// Config is the configuration of a box. One that Parse or Load returned is complete (defaults are filled in) and
+// consistent. The toml tags name the keys of the schema.
+type Config struct {
+	Box       Box       `toml:"box"`
+	Dataplane Dataplane `toml:"dataplane"`
+	Ports     []Port    `toml:"port"` // at least one; names and interfaces are unique
+	Edge      *Edge     `toml:"edge"` // not nil exactly when a downlink or trunk port exists
+	Control   Control   `toml:"control"`
+	Metrics   Metrics   `toml:"metrics"`
+	Log       Log       `toml:"log"`
+
+	file  string
+	lines map[string]int // key path → line, for Check
+}
+
+// Box is what the machine is called and where it keeps its state.
+type Box struct {
+	Name     string       `toml:"name"`
+	StateDir string       `toml:"state_dir"`
+	Scheme   model.Scheme `toml:"scheme"`
+}
+
+// Dataplane sizes the packet path.
+type Dataplane struct {
+	Workers    int    `toml:"workers"`
+	CPUs       []int  `toml:"cpus"` // nil, or one CPU for each worker
+	Poll       string `toml:"poll"`
+	Frames     int    `toml:"frames"`     // of the whole UMEM
+	FrameSize  int    `toml:"frame_size"` // octets
+	RingSize   int    `toml:"ring_size"`  // entries of each of a queue's four rings; a power of two
+	HugePages  bool   `toml:"huge_pages"`
+	Handoff    bool   `toml:"handoff"`
+	Verify     bool   `toml:"verify"`
+	Bindings   int    `toml:"bindings"`
+	FloodRate  int    `toml:"flood_rate"` // frames per second, VIF and worker
+	FloodBurst int    `toml:"flood_burst"`
+	ICMPRate   int    `toml:"icmp_rate"` // messages per second and worker
+	ICMPBurst  int    `toml:"icmp_burst"`
+	Nice       int    `toml:"nice"`
+}
+
+// Port is a network interface that the dataplane owns.
+type Port struct {
+	Name              string    `toml:"name"`
+	Interface         string    `toml:"interface"`
+	Role              string    `toml:"role"`
+	Queues            int       `toml:"queues"` // 1 … Dataplane.Workers
+	Mode              string    `toml:"mode"`
+	MTU               int       `toml:"mtu"` // octets behind the Ethernet header and tag; 0 = leave as is
+	CompleteChecksums bool      `toml:"complete_checksums"`
+	ClampMSS          bool      `toml:"clamp_mss"`
+	Encap             string    `toml:"encap"`       // fabric: "ip"; else empty
+	SwitchMAC         model.MAC `toml:"switch_mac"`  // fabric
+	SwitchPort        int       `toml:"switch_port"` // fabric and downlink: 1 … 255
+	VLANs             []uint16  `toml:"vlans"`       // trunk: ascending, each once
+}
+
+// Edge is the box as an edge switch.
+type Edge struct {
+	MAC         model.MAC `toml:"mac"`
+	ControlVLAN uint16    `toml:"control_vlan"` // 0 = none
+}
+
+// Control is the control socket: where it is, and who may do what.
+type Control struct {
+	Socket         string      `toml:"socket"`
+	Owner          string      `toml:"owner"` // a name or a number; empty = the user that runs the box
+	Group          string      `toml:"group"` // likewise
+	Mode           fs.FileMode `toml:"mode"`  // never writable for others
+	ReadersAny     bool        `toml:"readers_any"`
+	MaxBody        int64       `toml:"max_body"` // octets
+	MaxConnections int         `toml:"max_connections"`
+}
+
+// Metrics is the Prometheus listener.
+type Metrics struct {
+	Listen string `toml:"listen"` // empty = off
+}
+
+// Log is how the box logs, to standard error.
+type Log struct {
+	Level  string `toml:"level"`
+	Format string `toml:"format"`
+}
+
+// File returns the name of the file the configuration was read from.
+func (c *Config) File() string { return c.file }
+
+// FramesNeeded returns the number of frames with which no ring of any port can starve another: every queue of every
+// port has four rings (fill, receive, transmit, completion), and each of them may be full at the same time.
+func (c *Config) FramesNeeded() int {
+	queues := 0
+	for i := range c.Ports {
+		queues += c.Ports[i].Queues
+	}
+	return 4 * c.Dataplane.RingSize * queues
+}

@@ -1,0 +1,155 @@
+package conf
+
+import (
+	"fmt"
+	"io/fs"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// Change is one difference between two configurations.
+type Change struct {
+	Key      string // "dataplane.workers", "port.acc0.clamp_mss"; "port.acc0" when a port came or went
+	Old, New string // as TOML writes them; empty = not there
+	Live     bool   // takes effect without a restart
+	Why      string // why it needs a restart; empty when Live
+}
+
+// String says what changes, for people.
+func (ch Change) String() string {
+	s := fmt.Sprintf("%s: %s → %s", ch.Key, orNone(ch.Old), orNone(ch.New))
+	if !ch.Live {
+		s += " (needs a restart: " + ch.Why + ")"
+	}
+	return s
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// Diff returns what is different in next, in the order of the documentation. Ports are told apart by name, so their
+// order does not matter. A reload applies the changes if all of them are Live, and otherwise none.
+func (c *Config) Diff(next *Config) []Change {
+	keys := Keys()
+	a, b := c.values(), next.values()
+	var out []Change
+	add := func(table, instance string) {
+		for i := range keys {
+			k := &keys[i]
+			t, name := k.table()
+			if t != table {
+				continue
+			}
+			if o, n := a[instance+"."+name], b[instance+"."+name]; o != n {
+				ch := Change{Key: instance + "." + name, Old: o, New: n, Live: k.live(instance, a)}
+				if !ch.Live {
+					ch.Why = k.Why
+				}
+				out = append(out, ch)
+			}
+		}
+	}
+	for _, table := range []string{"box", "dataplane"} {
+		add(table, table)
+	}
+	for i := range c.Ports {
+		instance := "port." + c.Ports[i].Name
+		if next.port(c.Ports[i].Name) == nil {
+			out = append(out, Change{Key: instance, Old: portText(&c.Ports[i]), Why: whySockets})
+			continue
+		}
+		add("port", instance)
+	}
+	for i := range next.Ports {
+		if c.port(next.Ports[i].Name) == nil {
+			out = append(out, Change{Key: "port." + next.Ports[i].Name, New: portText(&next.Ports[i]), Why: whySockets})
+		}
+	}
+	for _, table := range []string{"edge", "control", "metrics", "log"} {
+		add(table, table)
+	}
+	return out
+}
+
+// live reports whether a change of the key takes effect on reload. A downlink's number is its identity towards the
+// box behind it and the route to it, which the edge's tables hold from the start.
+func (k *Key) live(instance string, values map[string]string) bool {
+	if k.Path == "port.switch_port" && values[instance+".role"] != strconv.Quote(RoleFabric) {
+		return false
+	}
+	return k.Live
+}
+
+func portText(p *Port) string { return p.Role + " on " + p.Interface }
+
+func (c *Config) port(name string) *Port {
+	for i := range c.Ports {
+		if c.Ports[i].Name == name {
+			return &c.Ports[i]
+		}
+	}
+	return nil
+}
+
+// values flattens the configuration by the toml tags: "dataplane.workers" → "1", "port.acc0.mtu" → "1500".
+func (c *Config) values() map[string]string {
+	out := map[string]string{}
+	flatten := func(prefix string, v reflect.Value) {
+		for i := range v.NumField() {
+			out[prefix+"."+v.Type().Field(i).Tag.Get("toml")] = valueText(v.Field(i).Interface())
+		}
+	}
+	flatten("box", reflect.ValueOf(c.Box))
+	flatten("dataplane", reflect.ValueOf(c.Dataplane))
+	for i := range c.Ports {
+		flatten("port."+c.Ports[i].Name, reflect.ValueOf(c.Ports[i]))
+	}
+	if c.Edge != nil {
+		flatten("edge", reflect.ValueOf(*c.Edge))
+	}
+	flatten("control", reflect.ValueOf(c.Control))
+	flatten("metrics", reflect.ValueOf(c.Metrics))
+	flatten("log", reflect.ValueOf(c.Log))
+	return out
+}
+
+// valueText writes a value as TOML does.
+func valueText(v any) string {
+	switch v := v.(type) {
+	case fs.FileMode:
+		return fmt.Sprintf(`"%04o"`, uint32(v))
+	case []uint16:
+		return vlanText(v)
+	case []int:
+		return strings.ReplaceAll(fmt.Sprint(v), " ", ", ")
+	case fmt.Stringer:
+		return strconv.Quote(v.String())
+	}
+	if rv := reflect.ValueOf(v); rv.Kind() == reflect.String {
+		return strconv.Quote(rv.String())
+	}
+	return fmt.Sprint(v)
+}
+
+// vlanText writes ascending VLAN IDs with their ranges: [101, "110-119"].
+func vlanText(ids []uint16) string {
+	var parts []string
+	for i := 0; i < len(ids); {
+		j := i
+		for j+1 < len(ids) && ids[j+1] == ids[j]+1 {
+			j++
+		}
+		if j == i {
+			parts = append(parts, strconv.Itoa(int(ids[i])))
+		} else {
+			parts = append(parts, fmt.Sprintf(`"%d-%d"`, ids[i], ids[j]))
+		}
+		i = j + 1
+	}
+	return "[" + strings.Join(parts, ", ") + "]"
+}

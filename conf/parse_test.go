@@ -1,0 +1,266 @@
+package conf
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// minimal is a valid configuration of nine lines; test cases append to it or replace parts.
+const minimal = `[[port]]
+name = "acc0"
+interface = "eth1"
+role = "access"
+[[port]]
+name = "fab0"
+interface = "eth2"
+role = "fabric"
+switch_mac = "02:00:00:00:00:0a"
+switch_port = 7
+`
+
+const edgeSwitch = `[edge]
+mac = "02:00:00:00:00:0a"
+control_vlan = 100
+[[port]]
+name = "d1"
+interface = "eth1"
+role = "downlink"
+switch_port = 1
+[[port]]
+name = "t1"
+interface = "eth2"
+role = "trunk"
+vlans = [100, "101-104"]
+`
+
+func mustParse(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := Parse("p.toml", []byte(text))
+	if err != nil {
+		t.Fatalf("Parse: %v", err)
+	}
+	return c
+}
+
+func TestDefaults(t *testing.T) {
+	c := mustParse(t, "box.name = \"b1\"\n"+minimal)
+	want := Config{
+		Box: Box{Name: "b1", StateDir: "/var/lib/penstock", Scheme: "10.p.t"},
+		Dataplane: Dataplane{Workers: 1, Poll: "adaptive", Frames: 16384, FrameSize: 2048, RingSize: 2048, Bindings: 1_000_000,
+			FloodRate: 1000, FloodBurst: 1000, ICMPRate: 1000, ICMPBurst: 200},
+		Ports: []Port{
+			{Name: "acc0", Interface: "eth1", Role: "access", Queues: 1, Mode: "auto", ClampMSS: true},
+			{Name: "fab0", Interface: "eth2", Role: "fabric", Queues: 1, Mode: "auto", Encap: "ip", SwitchMAC: 0x02000000000a, SwitchPort: 7},
+		},
+		Control: Control{Socket: "/run/penstock/control.sock", Mode: 0o660, MaxBody: 64 << 20, MaxConnections: 64},
+		Metrics: Metrics{Listen: "127.0.0.1:9469"},
+		Log:     Log{Level: "info", Format: "text"},
+		file:    "p.toml",
+	}
+	want.lines = c.lines
+	if !reflect.DeepEqual(*c, want) {
+		t.Errorf("got  %+v\nwant %+v", *c, want)
+	}
+	if n := mustParse(t, minimal).Box.Name; checkName(n) != "" {
+		t.Errorf("default name %q is not a valid name", n)
+	}
+}
+
+func TestEveryKeySet(t *testing.T) {
+	c := mustParse(t, `
+[box]
+name = "edge-7"
+state_dir = "/srv/penstock"
+scheme = "p.t"
+[dataplane]
+workers = 2
+cpus = [2, 3]
+poll = "busy"
+frames = 40_000
+frame_size = 4096
+ring_size = 1024
+huge_pages = true
+handoff = true
+verify = true
+bindings = 16_777_216
+flood_rate = 1
+flood_burst = 2
+icmp_rate = 3
+icmp_burst = 4
+nice = -20
+[[port]]
+name = "acc0"
+interface = "eth1"
+role = "access"
+queues = 1
+mode = "zero-copy"
+mtu = 3000
+complete_checksums = true
+clamp_mss = false
+[[port]]
+name = "fab0"
+interface = "eth2"
+role = "fabric"
+encap = "ip"
+switch_mac = "02-00-00-00-00-0A"
+switch_port = 223
+[[port]]
+name = "d1"
+interface = "eth3"
+role = "downlink"
+switch_port = 1
+[[port]]
+name = "t1"
+interface = "eth4"
+role = "trunk"
+vlans = ["4094", "101-103", 7]
+[edge]
+mac = "02:00:00:00:00:0b"
+control_vlan = 4094
+[control]
+socket = "/run/p.sock"
+owner = "root"
+group = "_net"
+mode = "0640"
+readers_any = true
+max_body = "1GiB"
+max_connections = 3
+[metrics]
+listen = ""
+[log]
+level = "debug"
+format = "json"
+`)
+	want := Config{
+		Box: Box{Name: "edge-7", StateDir: "/srv/penstock", Scheme: "p.t"},
+		Dataplane: Dataplane{Workers: 2, CPUs: []int{2, 3}, Poll: "busy", Frames: 40000, FrameSize: 4096, RingSize: 1024, HugePages: true, Handoff: true,
+			Verify: true, Bindings: 16 << 20, FloodRate: 1, FloodBurst: 2, ICMPRate: 3, ICMPBurst: 4, Nice: -20},
+		Ports: []Port{
+			{Name: "acc0", Interface: "eth1", Role: "access", Queues: 1, Mode: "zero-copy", MTU: 3000, CompleteChecksums: true},
+			{Name: "fab0", Interface: "eth2", Role: "fabric", Queues: 2, Mode: "auto", Encap: "ip", SwitchMAC: 0x02000000000a, SwitchPort: 223},
+			{Name: "d1", Interface: "eth3", Role: "downlink", Queues: 2, Mode: "auto", SwitchPort: 1},
+			{Name: "t1", Interface: "eth4", Role: "trunk", Queues: 2, Mode: "auto", VLANs: []uint16{7, 101, 102, 103, 4094}},
+		},
+		Edge:    &Edge{MAC: 0x02000000000b, ControlVLAN: 4094},
+		Control: Control{Socket: "/run/p.sock", Owner: "root", Group: "_net", Mode: 0o640, ReadersAny: true, MaxBody: 1 << 30, MaxConnections: 3},
+		Log:     Log{Level: "debug", Format: "json"},
+		file:    "p.toml",
+	}
+	want.lines = c.lines
+	if !reflect.DeepEqual(*c, want) {
+		t.Errorf("got  %+v\nwant %+v", *c, want)
+	}
+}
+
+// TestOtherForms reads the same configuration written in the other ways that TOML has.
+func TestOtherForms(t *testing.T) {
+	want := mustParse(t, "box.name = \"b\"\n"+minimal)
+	for name, text := range map[string]string{
+		"inline": `box = { name = "b" }
+port = [ { name = "acc0", interface = "eth1", role = "access" },
+  { name = "fab0", interface = 'eth2', role = "fabric", switch_mac = "02:00:00:00:00:0a", switch_port = 0x7 } ]`,
+		"windows line ends": strings.ReplaceAll("[box]\nname=\"b\"\n"+minimal, "\n", "\r\n"),
+		"byte order mark":   "\ufeffbox.name = \"b\"\n" + minimal,
+		"quoted keys":       "\"box\".'name' = \"b\"\n" + minimal,
+	} {
+		c, err := Parse("p.toml", []byte(text))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if ch := want.Diff(c); len(ch) != 0 {
+			t.Errorf("%s: differs: %v", name, ch)
+		}
+	}
+}
+
+func TestFramesFollowTheRings(t *testing.T) {
+	c := mustParse(t, "dataplane.workers = 4\n"+minimal)
+	if want := 4 * 2048 * 8; c.Dataplane.Frames != want || c.FramesNeeded() != want {
+		t.Errorf("frames = %d, needed %d, want %d", c.Dataplane.Frames, c.FramesNeeded(), want)
+	}
+	c = mustParse(t, "dataplane.ring_size = 64\ndataplane.frames = 512\n"+minimal)
+	if c.Dataplane.Frames != 512 {
+		t.Errorf("frames = %d, want 512", c.Dataplane.Frames)
+	}
+}
+
+// TestSeveralErrorsAtOnce has a mistake of every sort, two of them in the syntax, and wants each of them named once,
+// in the order of the lines.
+func TestSeveralErrorsAtOnce(t *testing.T) {
+	_, err := Parse("p.toml", []byte(`[box]
+name = "b 1"
+colour = "red"
+[dataplane]
+workers = "two"
+workers = 3
+ring_size = 1000
+poll = bsy
+[[port]]
+name = "acc0"
+interface = "eth1"
+role = "uplink"
+[[port]]
+name = "acc0"
+interface = "eth2"
+role = "access"
+switch_port = 300
+mtu = 9000
+[control]
+mode = "0666"
+[loging]
+level = "info"
+`))
+	errs, ok := errors.AsType[Errors](err)
+	if !ok {
+		t.Fatalf("err = %v", err)
+	}
+	want := []string{
+		`p.toml:2: box.name: found the string "b 1", want 1 to 63 letters, digits`,
+		`p.toml:3: box.colour: unknown key; the keys here are name, state_dir, scheme`,
+		`p.toml:5: dataplane.workers: found the string "two", want an integer from 1 to 64`,
+		`p.toml:6: dataplane.workers: already set on line 5: remove one of the two`,
+		`p.toml:7: dataplane.ring_size: found 1000, want a power of two: 512 or 1024`,
+		`p.toml:8: dataplane.poll: bsy is not a value that TOML knows`,
+		`p.toml:12: port[0].role: "uplink" is not in this release: want "access", "fabric", "downlink" or "trunk"`,
+		`p.toml:14: port[1].name: "acc0" is the name of the port on line 10 already`,
+		`p.toml:17: port[1].switch_port: only a port with role fabric or downlink has this key; this one is access: remove it`,
+		`p.toml:18: port[1].mtu: found 9000, want an integer from 576 to 3822`,
+		`p.toml:20: control.mode: found the string "0666", writable for everybody: the control socket never is; want "0660"`,
+		`p.toml:21: loging: unknown table; did you mean log?`,
+	}
+	for i := range max(len(want), len(errs)) {
+		switch {
+		case i >= len(errs):
+			t.Errorf("missing: %s", want[i])
+		case i >= len(want):
+			t.Errorf("one too many: %s", errs[i])
+		case !strings.HasPrefix(errs[i].Error(), want[i]):
+			t.Errorf("error %d:\ngot  %s\nwant %s", i, errs[i], want[i])
+		}
+	}
+	if lines := strings.Split(err.Error(), "\n"); len(lines) != len(errs) {
+		t.Errorf("Error() has %d lines for %d errors", len(lines), len(errs))
+	}
+	if e, ok := errors.AsType[Error](err); !ok || e.Line != 2 {
+		t.Errorf("errors.As finds %v", e)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	if _, err := Load("/nonexistent/penstock.toml"); err == nil || !strings.Contains(err.Error(), "cannot read the configuration: open /nonexistent/penstock.toml") {
+		t.Errorf("err = %v", err)
+	}
+	for _, name := range []string{"penstock.toml", "edge-switch.toml"} {
+		c, err := Load("example/" + name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if c.File() != "example/"+name {
+			t.Errorf("File() = %q", c.File())
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package conf
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Machine is the SystemProbe of the machine and network namespace that the process runs in. It only looks.
+type Machine struct{}
+
+var _ SystemProbe = Machine{}
+
+// Interface implements SystemProbe, with netlink and the ethtool ioctl.
+func (Machine) Interface(name string) (Interface, error) {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		if _, ok := errors.AsType[netlink.LinkNotFoundError](err); ok {
+			return Interface{}, fmt.Errorf("%s: %w", name, ErrNoInterface)
+		}
+		return Interface{}, fmt.Errorf("asking the kernel about %s: %w", name, err)
+	}
+	a := l.Attrs()
+	info := Interface{
+		Index: a.Index, Name: a.Name, MTU: a.MTU, Loopback: a.Flags&net.FlagLoopback != 0,
+		RxQueues: a.NumRxQueues, TxQueues: a.NumTxQueues,
+	}
+	if a.Xdp != nil && a.Xdp.Attached {
+		info.XDPProgram = max(a.Xdp.ProgId, 1)
+	}
+	if a.MasterIndex != 0 {
+		info.Master = fmt.Sprintf("interface %d", a.MasterIndex)
+		if m, err := netlink.LinkByIndex(a.MasterIndex); err == nil {
+			info.Master = m.Attrs().Name
+		}
+	}
+	// The counts of netlink are those the device was made with; the driver knows how many are in use.
+	if ch, err := channelsOf(a.Name); err == nil {
+		info.Combined = ch.MaxCombined > 0
+		info.RxQueues = int(ch.Combined + ch.Rx)
+		info.TxQueues = int(ch.Combined + ch.Tx)
+		info.MaxQueues = int(max(ch.MaxCombined, min(ch.MaxRx, ch.MaxTx)))
+	}
+	// Kernels without XDP socket diagnostics cannot tell: then binding fails later, with its own message.
+	if sockets, err := netlink.SocketDiagXDP(); err == nil {
+		for _, s := range sockets {
+			if s.XDPInfo != nil && int(s.XDPInfo.Ifindex) == a.Index {
+				info.XDPSockets++
+			}
+		}
+	}
+	return info, nil
+}
+
+// Kernel implements SystemProbe.
+func (Machine) Kernel() (string, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "", fmt.Errorf("uname: %w", err)
+	}
+	return unix.ByteSliceToString(u.Release[:]), nil
+}
+
+// CPUs implements SystemProbe: the affinity mask, which knows of cgroups and of CPUs that are offline.
+func (Machine) CPUs() ([]int, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("sched_getaffinity: %w", err)
+	}
+	var out []int
+	for cpu := range maxCPU + 1 {
+		if set.IsSet(cpu) {
+			out = append(out, cpu)
+		}
+	}
+	return out, nil
+}
+
+// Privileges implements SystemProbe: the effective capabilities of the process.
+func (Machine) Privileges() (Privileges, error) {
+	f, err := os.Open("/proc/self/status")
+	if err != nil {
+		return Privileges{}, err
+	}
+	defer f.Close()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
+		return Privileges{}, fmt.Errorf("getrlimit: %w", err)
+	}
+	for s := bufio.NewScanner(f); s.Scan(); {
+		hex, ok := strings.CutPrefix(s.Text(), "CapEff:")
+		if !ok {
+			continue
+		}
+		caps, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
+		if err != nil {
+			return Privileges{}, fmt.Errorf("/proc/self/status: %w", err)
+		}
+		has := func(n int) bool { return caps>>n&1 == 1 }
+		return Privileges{
+			NetAdmin: has(unix.CAP_NET_ADMIN), NetRaw: has(unix.CAP_NET_RAW),
+			BPF:     has(unix.CAP_BPF) || has(unix.CAP_SYS_ADMIN), // capabilities(7): CAP_SYS_ADMIN includes CAP_BPF
+			IPCLock: has(unix.CAP_IPC_LOCK), SysNice: has(unix.CAP_SYS_NICE),
+			MemLock: limit.Cur,
+		}, nil
+	}
+	return Privileges{}, errors.New("/proc/self/status has no CapEff line")
+}
+
+// HugePages implements SystemProbe.
+func (Machine) HugePages() (int, error) {
+	b, err := os.ReadFile("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(b)))
+}
+
+// Account implements SystemProbe.
+func (Machine) Account(name string, group bool) bool {
+	if _, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return true // a number needs no name
+	}
+	var err error
+	if group {
+		_, err = user.LookupGroup(name)
+	} else {
+		_, err = user.Lookup(name)
+	}
+	return err == nil
+}
+
+// Running implements SystemProbe.
+func (Machine) Running(socket string) bool {
+	if !filepath.IsAbs(socket) {
+		return false
+	}
+	c, err := net.DialTimeout("unix", socket, time.Second)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}

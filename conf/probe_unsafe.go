@@ -1,0 +1,42 @@
+package conf
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ethtoolChannels is struct ethtool_channels of linux/ethtool.h.
+type ethtoolChannels struct {
+	Cmd                                 uint32
+	MaxRx, MaxTx, MaxOther, MaxCombined uint32
+	Rx, Tx, Other, Combined             uint32
+}
+
+// ethtoolIfreq is struct ifreq of linux/if.h with ifr_data in use.
+type ethtoolIfreq struct {
+	name [unix.IFNAMSIZ]byte
+	data unsafe.Pointer
+	_    [16]byte // the kernel copies all of struct ifreq, whose union is larger than a pointer
+}
+
+// channelsOf asks the driver how many queues are in use: SIOCETHTOOL with ETHTOOL_GCHANNELS, see ethtool(8) -l.
+// Drivers without that answer EOPNOTSUPP.
+func channelsOf(name string) (ethtoolChannels, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return ethtoolChannels{}, fmt.Errorf("socket: %w", err)
+	}
+	defer unix.Close(fd)
+	ch := &ethtoolChannels{Cmd: unix.ETHTOOL_GCHANNELS}
+	req := &ethtoolIfreq{data: unsafe.Pointer(ch)}
+	copy(req.name[:unix.IFNAMSIZ-1], name)
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(req)))
+	runtime.KeepAlive(ch)
+	if errno != 0 {
+		return ethtoolChannels{}, fmt.Errorf("ethtool channels of %s: %w", name, errno)
+	}
+	return *ch, nil
+}

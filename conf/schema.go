@@ -1,0 +1,201 @@
+package conf
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Kind is the form of a key's value in TOML.
+type Kind uint8
+
+// The kinds.
+const (
+	KindString   Kind = iota // any string that the key's own check accepts
+	KindInteger              // Min … Max
+	KindBool                 // true or false
+	KindEnum                 // one of Allowed
+	KindMAC                  // "02:00:00:00:00:01", not a group address, not zero
+	KindSize                 // octets: an integer or "64MiB"; Min … Max
+	KindMode                 // octal string, "0660"
+	KindIntegers             // an array of integers, Min … Max, each once
+	KindVLANs                // an array of VLAN IDs and ranges "101-104"
+)
+
+// Key describes one key of the configuration. The reader, the README and Diff all work from it.
+type Key struct {
+	Path    string   // "dataplane.workers"; "port.…" stands for every [[port]]
+	Kind    Kind     //
+	Default any      // int, string or bool; nil = no fixed default, see Note and Need
+	Note    string   // what the default is when it is not a fixed value
+	Need    bool     // must be there (in a table that is there; for the Roles, if there are any)
+	Min     int      // KindInteger, KindIntegers, KindSize
+	Max     int      //
+	Allowed []string // KindEnum
+	Later   []string // values that will exist, but not in this release
+	Roles   []string // port keys that only some roles have
+	Live    bool     // takes effect on reload
+	Why     string   // why it needs a restart when not Live
+	Doc     string   // one or two sentences for people
+}
+
+// Limits that more than one place refers to.
+const (
+	maxWorkers  = 64
+	maxCPU      = 1023              // CPU_SETSIZE − 1
+	maxBindings = 16 << 20          //
+	maxUMEM     = int64(1) << 32    // octets: a frame's place in the UMEM is a 32-bit number
+	minMTU      = 576               // RFC 791, section 3.1: every host takes 576 octets
+	maxMTU      = 3822              // fits a frame of 4096 octets
+	encapSize   = 34                // octets of IP payload that encapsulation adds: IPv4 header and inner Ethernet header
+	frameExtra  = 256 + 18          // octets of a frame that the MTU does not count: headroom, Ethernet header, tag
+	defFrames   = 16384             //
+	maxSunPath  = 107               // unix(7): sun_path without its terminating zero
+	maxBodyCap  = int64(16) << 30   //
+	whyMemory   = "it sizes memory" //
+	whySockets  = "it changes the AF_XDP sockets"
+	whyThreads  = "it changes the workers"
+	whyIdentity = "addresses of the fabric follow from it"
+	whyListener = "listeners are opened once"
+)
+
+// Keys returns the description of every key, in the order of the documentation.
+func Keys() []Key {
+	onFabric, onAccess, onTrunk := []string{RoleFabric}, []string{RoleAccess}, []string{RoleTrunk}
+	return []Key{
+		{Path: "box.name", Kind: KindString, Note: "the host's name", Why: "it is part of every event and metric",
+			Doc: "What the box calls itself."},
+		{Path: "box.state_dir", Kind: KindString, Default: "/var/lib/penstock", Why: "the store is open",
+			Doc: "Directory of the table store; an absolute path."},
+		{Path: "box.scheme", Kind: KindEnum, Default: "10.p.t", Allowed: []string{"10.p.t", "p.t"}, Why: whyIdentity,
+			Doc: "Addressing scheme of the fabric, the same on every box: `10.p.t` holds 65,533 tenants, `p.t` 16,777,213."},
+
+		{Path: "dataplane.workers", Kind: KindInteger, Default: 1, Min: 1, Max: maxWorkers, Why: whyThreads,
+			Doc: "Threads of the packet path, one CPU each."},
+		{Path: "dataplane.cpus", Kind: KindIntegers, Min: 0, Max: maxCPU, Note: "the scheduler chooses", Why: whyThreads,
+			Doc: "The CPUs of the workers, one for each, e.g. `[2, 3]`."},
+		{Path: "dataplane.poll", Kind: KindEnum, Default: PollAdaptive, Allowed: []string{PollBusy, PollAdaptive, PollInterrupt}, Why: whyThreads,
+			Doc: "`busy` spins always, `adaptive` spins and sleeps when idle, `interrupt` sleeps whenever there is nothing."},
+		{Path: "dataplane.frames", Kind: KindInteger, Min: 256, Max: int(maxUMEM / 2048), Note: "16384, or what the rings need if that is more", Why: whyMemory,
+			Doc: "Packet buffers, shared by all ports; at least 4 × `ring_size` × the queues of all ports. `frames` × `frame_size` is at most 4 GiB."},
+		{Path: "dataplane.frame_size", Kind: KindEnum, Default: 2048, Allowed: []string{"2048", "4096"}, Why: whyMemory,
+			Doc: "Octets of a buffer; 274 of them are not for the packet, so 2048 carries an MTU of 1774 and 4096 one of 3822."},
+		{Path: "dataplane.ring_size", Kind: KindInteger, Default: 2048, Min: 64, Max: 16384, Why: whySockets,
+			Doc: "Entries of each ring of a queue; a power of two."},
+		{Path: "dataplane.huge_pages", Kind: KindBool, Default: false, Why: whyMemory,
+			Doc: "Take the buffers from 2 MiB pages (`vm.nr_hugepages`)."},
+		{Path: "dataplane.handoff", Kind: KindBool, Default: false, Why: whyThreads,
+			Doc: "Spread the flows that arrive on one queue over all workers."},
+		{Path: "dataplane.verify", Kind: KindBool, Default: false, Why: whyMemory,
+			Doc: "Count every buffer's owner, and stop at the first mistake. Slow; for tests and support."},
+		{Path: "dataplane.bindings", Kind: KindInteger, Default: 1_000_000, Min: 1, Max: maxBindings, Why: whyMemory,
+			Doc: "How many bindings the box holds."},
+		{Path: "dataplane.flood_rate", Kind: KindInteger, Default: 1000, Min: 1, Max: 100_000_000, Live: true,
+			Doc: "Broadcast, multicast and unknown-unicast frames per second that one VIF may send, per worker."},
+		{Path: "dataplane.flood_burst", Kind: KindInteger, Default: 1000, Min: 1, Max: 100_000_000, Live: true,
+			Doc: "How many of them may come at once."},
+		{Path: "dataplane.icmp_rate", Kind: KindInteger, Default: 1000, Min: 1, Max: 100_000_000, Live: true,
+			Doc: "ICMP errors per second that one worker sends."},
+		{Path: "dataplane.icmp_burst", Kind: KindInteger, Default: 200, Min: 1, Max: 100_000_000, Live: true,
+			Doc: "How many of them may go at once."},
+		{Path: "dataplane.nice", Kind: KindInteger, Default: 0, Min: -20, Max: 19, Why: whyThreads,
+			Doc: "Scheduling priority of the workers, −20 (first) to 19; below 0 needs CAP_SYS_NICE."},
+
+		{Path: "port.name", Kind: KindString, Need: true, Why: "it identifies the port",
+			Doc: "The port's name in the API, the command line and the metrics."},
+		{Path: "port.interface", Kind: KindString, Need: true, Why: whySockets,
+			Doc: "The network interface, as `ip link` shows it."},
+		{Path: "port.role", Kind: KindEnum, Need: true, Allowed: []string{RoleAccess, RoleFabric, RoleDownlink, RoleTrunk}, Later: []string{"uplink"}, Why: whySockets,
+			Doc: "`access`: tenants attach here. `fabric`: towards the edge switch. `downlink`, `trunk`: the box is an edge switch, towards boxes and towards other switches."},
+		{Path: "port.queues", Kind: KindInteger, Min: 1, Max: maxWorkers, Note: "`dataplane.workers`", Why: whySockets,
+			Doc: "Queues of the interface to use, at most one for each worker."},
+		{Path: "port.mode", Kind: KindEnum, Default: ModeAuto, Allowed: []string{ModeAuto, ModeZeroCopy, ModeCopy, ModeGeneric}, Why: whySockets,
+			Doc: "AF_XDP mode. `auto` takes the best that the driver offers; the others insist."},
+		{Path: "port.mtu", Kind: KindInteger, Min: minMTU, Max: maxMTU, Note: "as the interface is", Why: "MTU changes go with a reset of the driver's rings",
+			Doc: "Set the interface's MTU, in octets. A fabric port needs 34 more than the access ports."},
+		{Path: "port.complete_checksums", Kind: KindBool, Default: false, Roles: onAccess, Live: true,
+			Doc: "Finish L4 checksums that senders leave to hardware (veth and virtio without `tx off`)."},
+		{Path: "port.clamp_mss", Kind: KindBool, Default: true, Roles: onAccess, Live: true,
+			Doc: "Lower the MSS of TCP connections to what fits through the fabric."},
+		{Path: "port.encap", Kind: KindEnum, Default: "ip", Allowed: []string{"ip"}, Later: []string{"udp", "vxlan"}, Roles: onFabric, Why: whyIdentity,
+			Doc: "Form of encapsulation: L2 in IP, protocol 143."},
+		{Path: "port.switch_mac", Kind: KindMAC, Need: true, Roles: onFabric, Live: true,
+			Doc: "MAC of the edge switch that the port hangs from."},
+		{Path: "port.switch_port", Kind: KindInteger, Need: true, Min: 1, Max: 255, Roles: []string{RoleFabric, RoleDownlink}, Live: true, Why: whyIdentity,
+			Doc: "Fabric: the edge switch's port number that the cable goes to. Downlink: the number of this port. Under `p.t` not 127 and not above 223."},
+		{Path: "port.vlans", Kind: KindVLANs, Need: true, Roles: onTrunk, Live: true,
+			Doc: "VLAN IDs that the trunk carries: `[101, \"110-119\"]`."},
+
+		{Path: "edge.mac", Kind: KindMAC, Need: true, Why: whyIdentity,
+			Doc: "The edge switch's own MAC, as the other boxes know it. `[edge]` is required with a downlink or trunk port, and only then allowed."},
+		{Path: "edge.control_vlan", Kind: KindInteger, Min: 1, Max: 4094, Note: "none", Why: whyIdentity,
+			Doc: "The VLAN that holds every downlink of every edge switch."},
+
+		{Path: "control.socket", Kind: KindString, Default: "/run/penstock/control.sock", Why: whyListener,
+			Doc: "Path of the control socket."},
+		{Path: "control.owner", Kind: KindString, Default: "", Note: "the user that runs the box", Live: true,
+			Doc: "Owner of the socket, who may write: a name or a number."},
+		{Path: "control.group", Kind: KindString, Default: "", Note: "the group that runs the box", Live: true,
+			Doc: "Group of the socket, whose members may write: a name or a number."},
+		{Path: "control.mode", Kind: KindMode, Default: "0660", Live: true,
+			Doc: "Permissions of the socket, octal. Never writable for others."},
+		{Path: "control.readers_any", Kind: KindBool, Default: false, Live: true,
+			Doc: "Every local user may read, not only the owner and the group."},
+		{Path: "control.max_body", Kind: KindSize, Default: "64MiB", Min: 4 << 10, Max: int(maxBodyCap), Live: true,
+			Doc: "Largest request, in octets or with KiB, MiB, GiB."},
+		{Path: "control.max_connections", Kind: KindInteger, Default: 64, Min: 1, Max: 65536, Live: true,
+			Doc: "Connections at the same time."},
+
+		{Path: "metrics.listen", Kind: KindString, Default: "127.0.0.1:9469", Why: whyListener,
+			Doc: "ADDRESS:PORT of the Prometheus listener; `\"\"` turns it off."},
+
+		{Path: "log.level", Kind: KindEnum, Default: "info", Allowed: []string{"debug", "info", "warn", "error"}, Live: true,
+			Doc: "What is logged."},
+		{Path: "log.format", Kind: KindEnum, Default: FormatText, Allowed: []string{FormatText, FormatJSON}, Why: "the log is open",
+			Doc: "How it is logged."},
+	}
+}
+
+// want says in words what values the key takes.
+func (k *Key) want() string {
+	switch k.Kind {
+	case KindInteger:
+		return fmt.Sprintf("an integer from %d to %d", k.Min, k.Max)
+	case KindBool:
+		return "true or false, without quotes"
+	case KindEnum:
+		if _, ok := k.Default.(int); ok {
+			return oneOf(k.Allowed, "")
+		}
+		return oneOf(k.Allowed, `"`)
+	case KindMAC:
+		return `a MAC address such as "02:00:00:00:00:01"`
+	case KindSize:
+		return fmt.Sprintf(`octets from %s to %s, as an integer or with a unit: "64MiB"`, sizeText(int64(k.Min)), sizeText(int64(k.Max)))
+	case KindMode:
+		return `an octal string such as "0660"`
+	case KindIntegers:
+		return fmt.Sprintf("an array of integers from %d to %d", k.Min, k.Max)
+	case KindVLANs:
+		return `an array of VLAN IDs from 1 to 4094 and ranges, such as [101, "110-119"]`
+	default:
+		return "a string"
+	}
+}
+
+// oneOf lists values for people: a, b or c.
+func oneOf(values []string, quote string) string {
+	q := make([]string, len(values))
+	for i, v := range values {
+		q[i] = quote + v + quote
+	}
+	if len(q) == 1 {
+		return q[0]
+	}
+	return strings.Join(q[:len(q)-1], ", ") + " or " + q[len(q)-1]
+}
+
+// table returns the name of the table that the key is in, and its name there.
+func (k *Key) table() (table, name string) {
+	table, name, _ = strings.Cut(k.Path, ".")
+	return table, name
+}

@@ -1,0 +1,125 @@
+package conf
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite the table of keys in README.md")
+
+// keyTable is the table of keys in README.md.
+func keyTable() string {
+	var b strings.Builder
+	b.WriteString("| key | value | default | reload | |\n|---|---|---|---|---|\n")
+	for _, k := range Keys() {
+		def := k.Note
+		switch d := k.Default.(type) {
+		case nil:
+		case string:
+			if def == "" {
+				def = fmt.Sprintf("`%q`", d)
+			}
+		default:
+			def = fmt.Sprintf("`%v`", d)
+		}
+		if k.Need {
+			def = "required"
+		}
+		live := "yes"
+		if !k.Live {
+			live = "restart"
+		}
+		doc := k.Doc
+		if k.Roles != nil {
+			doc = "(" + strings.Join(k.Roles, ", ") + ") " + doc
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Path, k.want(), def, live, doc)
+	}
+	return b.String()
+}
+
+// TestReadmeTable holds the documentation of the keys to the schema. `go test ./conf -run Readme -update` rewrites it.
+func TestReadmeTable(t *testing.T) {
+	const begin, end = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(text), begin)
+	table, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("README.md has no %s … %s", begin, end)
+	}
+	if table == keyTable() {
+		return
+	}
+	if !*update {
+		t.Fatal("the table of keys in README.md is not that of the schema: go test ./conf -run Readme -update")
+	}
+	if err := os.WriteFile("README.md", []byte(head+begin+keyTable()+end+tail), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSchemaAndTypes: every key of the schema is a field with that tag, every field is a key, and no key lacks what
+// its messages need.
+func TestSchemaAndTypes(t *testing.T) {
+	fields := map[string]bool{}
+	for table, v := range map[string]any{"box": Box{}, "dataplane": Dataplane{}, "port": Port{}, "edge": Edge{}, "control": Control{}, "metrics": Metrics{}, "log": Log{}} {
+		for f := range reflect.TypeOf(v).Fields() {
+			fields[table+"."+f.Tag.Get("toml")] = true
+		}
+	}
+	for _, k := range Keys() {
+		if !fields[k.Path] {
+			t.Errorf("%s is a key twice, or no field of Config", k.Path)
+		}
+		delete(fields, k.Path)
+		if k.Doc == "" || k.Live == (k.Why != "") && k.Path != "port.switch_port" {
+			t.Errorf("%s: Doc = %q, Live = %v, Why = %q: want a Doc, and a Why exactly when not Live", k.Path, k.Doc, k.Live, k.Why)
+		}
+		if !k.Need && k.Default == nil && k.Note == "" {
+			t.Errorf("%s: neither needed, nor has it a default", k.Path)
+		}
+	}
+	for f := range fields {
+		t.Errorf("field %s is not a key", f)
+	}
+}
+
+// TestExamplesSayTheDefaults uncomments the defaults in the example: they must be what the schema says, and all keys
+// of a box like that must be there.
+func TestExamplesSayTheDefaults(t *testing.T) {
+	text, err := os.ReadFile("example/penstock.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := mustParse(t, string(text))
+	var b strings.Builder
+	for line := range strings.Lines(string(text)) {
+		rest, ok := strings.CutPrefix(line, "# ")
+		if word, _, isKey := strings.Cut(rest, " = "); ok && isKey && bare(word) {
+			line = rest
+		}
+		b.WriteString(line)
+	}
+	full := mustParse(t, b.String())
+	for _, ch := range plain.Diff(full) {
+		switch ch.Key {
+		case "dataplane.cpus", "port.acc0.mtu": // shown by example: there is no default value to write
+		default:
+			t.Errorf("the example's comment differs from the default: %v", ch)
+		}
+	}
+	for _, k := range Keys() {
+		table, name := k.table()
+		roles := k.Roles == nil || strings.Contains(strings.Join(k.Roles, " "), RoleAccess) || strings.Contains(strings.Join(k.Roles, " "), RoleFabric)
+		if table != "edge" && roles && !strings.Contains(string(text), name+" = ") {
+			t.Errorf("the example does not mention %s", k.Path)
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package conf
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// TestWrong feeds one mistake at a time. The text is minimal (ports on lines 1 to 10) or, with edge, edgeSwitch (13
+// lines), changed by replace (old, new) and followed by add. There must be exactly one error, on that line and key.
+func TestWrong(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		edge    bool
+		replace [2]string
+		add     string
+		line    int
+		key     string
+		message string // fragments, separated by |
+	}{
+		// Unknown keys and tables.
+		{name: "misspelt key", add: "[dataplane]\nworker = 2", line: 12, key: "dataplane.worker", message: "unknown key; did you mean workers?"},
+		{name: "dash for underscore", add: "[dataplane]\nring-size = 64", line: 12, key: "dataplane.ring-size", message: "did you mean ring_size?"},
+		{name: "capital", add: "[dataplane]\nWorkers = 2", line: 12, key: "dataplane.Workers", message: "did you mean workers?"},
+		{name: "key of another table", add: "[box]\nworkers = 2", line: 12, key: "box.workers", message: "unknown key here: workers belongs in [dataplane]"},
+		{name: "key outside", replace: [2]string{"[[port]]\nname = \"acc0\"", "workers = 2\n[[port]]\nname = \"acc0\""}, line: 1, key: "workers", message: "outside of any table: workers belongs in [dataplane]"},
+		{name: "port key at the end of another table", add: "[log]\nclamp_mss = true", line: 12, key: "log.clamp_mss", message: "belongs in [[port]]"},
+		{name: "misspelt table", add: "[dataplan]\nworkers = 2", line: 11, key: "dataplan", message: "unknown table; did you mean dataplane?"},
+		{name: "foreign table", add: "[database]\nurl = 2", line: 11, key: "database", message: "unknown table; the tables are box, dataplane, port"},
+		{name: "ports", add: "[[ports]]\nname = \"x\"", line: 11, key: "ports", message: "unknown table; did you mean port?"},
+		{name: "table below a table", add: "[box.inner]\nx = 2", line: 11, key: "box.inner", message: "unknown key"},
+		{name: "odd key", add: "[box]\n\"a b\" = 2", line: 12, key: `box."a b"`, message: "unknown key"},
+
+		// Wrong types.
+		{name: "string for integer", add: "[dataplane]\nworkers = \"2\"", line: 12, key: "dataplane.workers", message: `found the string "2", want an integer from 1 to 64`},
+		{name: "float for integer", add: "[dataplane]\nworkers = 2.0", line: 12, key: "dataplane.workers", message: "found the float 2, want an integer"},
+		{name: "boolean for integer", add: "[dataplane]\nworkers = true", line: 12, key: "dataplane.workers", message: "found true, want an integer"},
+		{name: "array for integer", add: "[dataplane]\nworkers = [1]", line: 12, key: "dataplane.workers", message: "found an array, want an integer"},
+		{name: "table for integer", add: "[dataplane.workers]\n", line: 11, key: "dataplane.workers", message: "found a table, want an integer"},
+		{name: "date for integer", add: "[dataplane]\nworkers = 2024-01-01", line: 12, key: "dataplane.workers", message: "found a date or time, want an integer"},
+		{name: "string for boolean", add: "[dataplane]\nverify = \"true\"", line: 12, key: "dataplane.verify", message: `found the string "true", want true or false, without quotes`},
+		{name: "integer for boolean", add: "[dataplane]\nverify = 1", line: 12, key: "dataplane.verify", message: "found 1, want true or false"},
+		{name: "integer for string", replace: [2]string{`"acc0"`, `7`}, line: 2, key: "port[0].name", message: "found 7, want a string"},
+		{name: "integer for enum", add: "[log]\nlevel = 3", line: 12, key: "log.level", message: `found 3, want "debug", "info", "warn" or "error"`},
+		{name: "integer for MAC", replace: [2]string{`"02:00:00:00:00:0a"`, `2`}, line: 9, key: "port[1].switch_mac", message: "found 2, want a MAC address"},
+		{name: "value for table", replace: [2]string{"[[port]]\nname = \"acc0\"", "box = 2\n[[port]]\nname = \"acc0\""}, line: 1, key: "box", message: "found 2, want a table: write [box]"},
+		{name: "array of tables for table", add: "[[box]]\nname = \"x\"", line: 11, key: "box", message: "found an array of tables|write [box] with single brackets"},
+		{name: "array for table", replace: [2]string{"[[port]]\nname = \"acc0\"", "log = [1]\n[[port]]\nname = \"acc0\""}, line: 1, key: "log", message: "found an array, want a table"},
+		{name: "integer for array", add: "[dataplane]\ncpus = 2", line: 12, key: "dataplane.cpus", message: "found 2, want an array of integers from 0 to 1023"},
+		{name: "string in array", add: "[dataplane]\ncpus = [\n  \"2\"\n]", line: 13, key: "dataplane.cpus[0]", message: `found the string "2", want an integer`},
+		{name: "table in array", add: "[dataplane]\ncpus = [{a = 2}]", line: 12, key: "dataplane.cpus[0]", message: "found a table, want an integer"},
+		{name: "tables in array", add: "[[dataplane.cpus]]\na = 2", line: 11, key: "dataplane.cpus[0]", message: "found a table, want an integer"},
+
+		// Ranges and values.
+		{name: "no workers", add: "[dataplane]\nworkers = 0", line: 12, key: "dataplane.workers", message: "found 0, want an integer from 1 to 64"},
+		{name: "many workers", add: "[dataplane]\nworkers = 65", line: 12, key: "dataplane.workers", message: "found 65, want an integer from 1 to 64"},
+		{name: "cpus too few", add: "[dataplane]\nworkers = 2\ncpus = [1]", line: 13, key: "dataplane.cpus", message: "1 CPUs for 2 workers: want one for each"},
+		{name: "cpus twice", add: "[dataplane]\nworkers = 2\ncpus = [1, 1]", line: 13, key: "dataplane.cpus[1]", message: "1 is in the list twice"},
+		{name: "cpu negative", add: "[dataplane]\ncpus = [-1]", line: 12, key: "dataplane.cpus[0]", message: "found -1, want an integer from 0 to 1023"},
+		{name: "poll", add: "[dataplane]\npoll = \"spin\"", line: 12, key: "dataplane.poll", message: `found the string "spin", want "busy", "adaptive" or "interrupt"`},
+		{name: "poll in capitals", add: "[dataplane]\npoll = \"Busy\"", line: 12, key: "dataplane.poll", message: `want it in lower case: "busy"`},
+		{name: "few frames", add: "[dataplane]\nframes = 8192", line: 12, key: "dataplane.frames", message: "found 8192, but the rings of all ports need 16384 (4 rings × ring_size 2048 × 2 queues)"},
+		{name: "frames over 4 GiB", add: "[dataplane]\nframe_size = 4096\nframes = 1048577", line: 13, key: "dataplane.frames", message: "more than 4 GiB: at most 1048576"},
+		{name: "rings over 4 GiB", add: "[dataplane]\nworkers = 64\nring_size = 16384\nframe_size = 4096", line: 11, key: "dataplane.frames", message: "the rings of 128 queues need 8388608 frames"},
+		{name: "frame size", add: "[dataplane]\nframe_size = 3000", line: 12, key: "dataplane.frame_size", message: "found 3000, want 2048 or 4096"},
+		{name: "frame size as string", add: "[dataplane]\nframe_size = \"2048\"", line: 12, key: "dataplane.frame_size", message: `found the string "2048", want 2048 or 4096`},
+		{name: "ring size small", add: "[dataplane]\nring_size = 32", line: 12, key: "dataplane.ring_size", message: "want an integer from 64 to 16384"},
+		{name: "ring size odd", add: "[dataplane]\nring_size = 100", line: 12, key: "dataplane.ring_size", message: "want a power of two: 64 or 128"},
+		{name: "bindings", add: "[dataplane]\nbindings = 16_777_217", line: 12, key: "dataplane.bindings", message: "want an integer from 1 to 16777216"},
+		{name: "flood rate", add: "[dataplane]\nflood_rate = 0", line: 12, key: "dataplane.flood_rate", message: "want an integer from 1 to"},
+		{name: "icmp burst", add: "[dataplane]\nicmp_burst = -1", line: 12, key: "dataplane.icmp_burst", message: "found -1, want an integer from 1 to"},
+		{name: "nice", add: "[dataplane]\nnice = -21", line: 12, key: "dataplane.nice", message: "want an integer from -20 to 19"},
+		{name: "scheme", add: "[box]\nscheme = \"p.10.t\"", line: 12, key: "box.scheme", message: `want "10.p.t" or "p.t"`},
+		{name: "state dir", add: "[box]\nstate_dir = \"state\"", line: 12, key: "box.state_dir", message: `found the string "state", want an absolute path`},
+		{name: "empty box name", add: "[box]\nname = \"\"", line: 12, key: "box.name", message: "want 1 to 63 letters"},
+
+		// Ports.
+		{name: "no name", replace: [2]string{"name = \"acc0\"\n", ""}, line: 1, key: "port[0].name", message: "missing, and required here: want a string"},
+		{name: "no interface", replace: [2]string{"interface = \"eth2\"\n", ""}, line: 5, key: "port[1].interface", message: "missing, and required here"},
+		{name: "no role", replace: [2]string{"role = \"access\"\n", ""}, line: 1, key: "port[0].role", message: `missing, and required here: want "access", "fabric"`},
+		{name: "port name", replace: [2]string{`"acc0"`, `"acc/0"`}, line: 2, key: "port[0].name", message: "want 1 to 63 letters, digits"},
+		{name: "interface too long", replace: [2]string{`"eth1"`, `"averylonginterface"`}, line: 3, key: "port[0].interface", message: "1 to 15 characters"},
+		{name: "interface with slash", replace: [2]string{`"eth1"`, `"eth/1"`}, line: 3, key: "port[0].interface", message: "want the name of a network interface"},
+		{name: "loopback", replace: [2]string{`"eth1"`, `"lo"`}, line: 3, key: "port[0].interface", message: "the loopback interface cannot be a port"},
+		{name: "interface twice", replace: [2]string{`"eth2"`, `"eth1"`}, line: 7, key: "port[1].interface", message: `"eth1" is used by the port on line 3 already`},
+		{name: "name twice", replace: [2]string{`"fab0"`, `"acc0"`}, line: 6, key: "port[1].name", message: `"acc0" is the name of the port on line 2 already`},
+		{name: "uplink", replace: [2]string{`"access"`, `"uplink"`}, line: 4, key: "port[0].role", message: `"uplink" is not in this release: want "access"`},
+		{name: "role", replace: [2]string{`"access"`, `"acess"`}, line: 4, key: "port[0].role", message: `found the string "acess", want "access", "fabric", "downlink" or "trunk"`},
+		{name: "too many queues", add: "queues = 2", line: 11, key: "port[1].queues", message: "found 2, want at most 1, one for each worker (dataplane.workers)"},
+		{name: "no queues", add: "queues = 0", line: 11, key: "port[1].queues", message: "found 0, want an integer from 1 to 64"},
+		{name: "mode", add: "mode = \"native\"", line: 11, key: "port[1].mode", message: `want "auto", "zero-copy", "copy" or "generic"`},
+		{name: "encap udp", add: "encap = \"udp\"", line: 11, key: "port[1].encap", message: `"udp" is not in this release: want "ip"`},
+		{name: "encap vxlan", add: "encap = \"vxlan\"", line: 11, key: "port[1].encap", message: `"vxlan" is not in this release`},
+		{name: "encap gre", add: "encap = \"gre\"", line: 11, key: "port[1].encap", message: `found the string "gre", want "ip"`},
+		{name: "small mtu", add: "mtu = 500", line: 11, key: "port[1].mtu", message: "found 500, want an integer from 576 to 3822"},
+		{name: "mtu and frame", add: "mtu = 1775", line: 11, key: "port[1].mtu", message: "a frame of 2048 octets carries at most 1774|frame_size = 4096"},
+		{name: "fabric key on access", replace: [2]string{"role = \"access\"\n", "role = \"access\"\nswitch_mac = \"02:00:00:00:00:0b\"\n"}, line: 5, key: "port[0].switch_mac", message: "only a port with role fabric has this key; this one is access: remove it"},
+		{name: "access key on fabric", add: "complete_checksums = true", line: 11, key: "port[1].complete_checksums", message: "only a port with role access"},
+		{name: "vlans on fabric", add: "vlans = [1]", line: 11, key: "port[1].vlans", message: "only a port with role trunk"},
+		{name: "no switch MAC", replace: [2]string{"switch_mac = \"02:00:00:00:00:0a\"\n", ""}, line: 5, key: "port[1].switch_mac", message: "missing, and required here: want a MAC address"},
+		{name: "no switch port", replace: [2]string{"switch_port = 7\n", ""}, line: 5, key: "port[1].switch_port", message: "missing, and required here: want an integer from 1 to 255"},
+		{name: "switch port range", replace: [2]string{"switch_port = 7", "switch_port = 256"}, line: 10, key: "port[1].switch_port", message: "found 256, want an integer from 1 to 255"},
+		{name: "short MAC", replace: [2]string{"02:00:00:00:00:0a", "02:00:00:00:0a"}, line: 9, key: "port[1].switch_mac", message: `found the string "02:00:00:00:0a", want a MAC address such as "02:00:00:00:00:01"`},
+		{name: "group MAC", replace: [2]string{"02:00:00:00:00:0a", "03:00:00:00:00:0a"}, line: 9, key: "port[1].switch_mac", message: "found 03:00:00:00:00:0a, a group address"},
+		{name: "zero MAC", replace: [2]string{"02:00:00:00:00:0a", "00:00:00:00:00:00"}, line: 9, key: "port[1].switch_mac", message: "found the zero address"},
+		{name: "place twice", add: "[[port]]\nname=\"f2\"\ninterface=\"eth3\"\nrole=\"fabric\"\nswitch_mac=\"02:00:00:00:00:0A\"\nswitch_port=7", line: 16, key: "port[2].switch_port", message: "port 7 of switch 02:00:00:00:00:0a is where the port on line 10 goes already"},
+		{name: "loopback prefix", replace: [2]string{"switch_port = 7", "switch_port = 127"}, add: "[box]\nscheme = \"p.t\"", line: 10, key: "port[1].switch_port", message: "under scheme p.t its addresses are 127.0.0.0/8"},
+		{name: "multicast prefix", replace: [2]string{"switch_port = 7", "switch_port = 224"}, add: "[box]\nscheme = \"p.t\"", line: 10, key: "port[1].switch_port", message: "224.0.0.0/8, which are not unicast"},
+		{name: "single brackets", replace: [2]string{minimal, "[port]\nname = \"acc0\""}, line: 1, key: "port", message: "write [[port]] with double brackets"},
+		{name: "port is a value", replace: [2]string{minimal, "port = \"eth1\""}, line: 1, key: "port", message: `found the string "eth1", want an array of tables`},
+		{name: "port is a list of names", replace: [2]string{minimal, "port = [\"eth1\"]"}, line: 1, key: "port[0]", message: "want a table: write [[port]]"},
+		{name: "empty", replace: [2]string{minimal, ""}, line: 0, message: "no [[port]]: a box has at least one, with name, interface and role"},
+
+		// The edge switch.
+		{name: "edge without ports", add: "[edge]\nmac = \"02:00:00:00:00:0b\"", line: 11, key: "edge", message: "no port is a downlink or trunk: remove [edge]"},
+		{name: "ports without edge", edge: true, replace: [2]string{"[edge]\nmac = \"02:00:00:00:00:0a\"\ncontrol_vlan = 100\n", ""}, line: 4, key: "port[0].role", message: "a downlink port makes the box an edge switch, but there is no [edge]"},
+		{name: "edge without MAC", edge: true, replace: [2]string{"mac = \"02:00:00:00:00:0a\"\n", ""}, line: 1, key: "edge.mac", message: "missing, and required here: want a MAC"},
+		{name: "control VLAN", edge: true, replace: [2]string{"control_vlan = 100", "control_vlan = 4095"}, line: 3, key: "edge.control_vlan", message: "found 4095, want an integer from 1 to 4094"},
+		{name: "downlink twice", edge: true, add: "[[port]]\nname=\"d2\"\ninterface=\"eth3\"\nrole=\"downlink\"\nswitch_port=1", line: 18, key: "port[2].switch_port", message: "1 is the number of the downlink on line 8 already"},
+		{name: "downlink without number", edge: true, replace: [2]string{"switch_port = 1\n", ""}, line: 4, key: "port[0].switch_port", message: "missing, and required here"},
+		{name: "downlink with MAC", edge: true, replace: [2]string{"switch_port = 1\n", "switch_port = 1\nswitch_mac = \"02:00:00:00:00:0a\"\n"}, line: 9, key: "port[0].switch_mac", message: "only a port with role fabric"},
+		{name: "trunk without VLANs", edge: true, replace: [2]string{"vlans = [100, \"101-104\"]", ""}, line: 9, key: "port[1].vlans", message: "missing, and required here: want an array of VLAN IDs"},
+		{name: "no VLANs", edge: true, replace: [2]string{"[100, \"101-104\"]", "[]"}, line: 13, key: "port[1].vlans", message: "an empty list: a trunk carries at least one VLAN"},
+		{name: "VLAN 0", edge: true, replace: [2]string{"100, \"101", "0, \"101"}, line: 13, key: "port[1].vlans[0]", message: "found 0, want a VLAN ID from 1 to 4094, or a range"},
+		{name: "VLAN 4095", edge: true, replace: [2]string{"104", "4095"}, line: 13, key: "port[1].vlans[1]", message: `found the string "101-4095", want a VLAN ID`},
+		{name: "VLAN range backwards", edge: true, replace: [2]string{"101-104", "104-101"}, line: 13, key: "port[1].vlans[1]", message: `a range that runs backwards: write "101-104"`},
+		{name: "VLAN range open", edge: true, replace: [2]string{"101-104", "101-"}, line: 13, key: "port[1].vlans[1]", message: `found the string "101-", want a VLAN ID`},
+		{name: "VLAN words", edge: true, replace: [2]string{"101-104", "all"}, line: 13, key: "port[1].vlans[1]", message: `found the string "all", want a VLAN ID`},
+		{name: "VLAN float", edge: true, replace: [2]string{`"101-104"`, "101.5"}, line: 13, key: "port[1].vlans[1]", message: "found the float 101.5, want a VLAN ID"},
+		{name: "VLAN twice", edge: true, replace: [2]string{"100, ", "103,\n"}, line: 14, key: "port[1].vlans[1]", message: "VLAN 103 is in the list twice"},
+		{name: "VLANs as string", edge: true, replace: [2]string{`[100, "101-104"]`, `"101-104"`}, line: 13, key: "port[1].vlans", message: `found the string "101-104", want an array of VLAN IDs`},
+
+		// Control, metrics, log.
+		{name: "relative socket", add: "[control]\nsocket = \"control.sock\"", line: 12, key: "control.socket", message: "want an absolute path"},
+		{name: "socket is a directory", add: "[control]\nsocket = \"/run/\"", line: 12, key: "control.socket", message: "not of a directory"},
+		{name: "long socket", add: "[control]\nsocket = \"/" + strings.Repeat("x", 107) + "\"", line: 12, key: "control.socket", message: "108 octets long: the path of a Unix socket has at most 107"},
+		{name: "mode as integer", add: "[control]\nmode = 660", line: 12, key: "control.mode", message: `found 660, want an octal string such as "0660"`},
+		{name: "mode not octal", add: "[control]\nmode = \"0680\"", line: 12, key: "control.mode", message: "want an octal string"},
+		{name: "mode for the world", add: "[control]\nmode = \"0662\"", line: 12, key: "control.mode", message: `writable for everybody: the control socket never is; want "0660", and readers_any = true`},
+		{name: "mode without owner", add: "[control]\nmode = \"0060\"", line: 12, key: "control.mode", message: `the owner could not use the socket: want "0660"`},
+		{name: "mode with setuid", add: "[control]\nmode = \"4660\"", line: 12, key: "control.mode", message: "want an octal string"},
+		{name: "owner", add: "[control]\nowner = \"a:b\"", line: 12, key: "control.owner", message: "want the name or number of an account"},
+		{name: "body unit", add: "[control]\nmax_body = \"64MB\"", line: 12, key: "control.max_body", message: `found the string "64MB", want octets from 4KiB to 16GiB, as an integer or with a unit: "64MiB"`},
+		{name: "body small", add: "[control]\nmax_body = 100", line: 12, key: "control.max_body", message: "found 100, want octets from 4KiB"},
+		{name: "body huge", add: "[control]\nmax_body = \"99999999999GiB\"", line: 12, key: "control.max_body", message: "want octets from 4KiB"},
+		{name: "body negative", add: "[control]\nmax_body = \"-1MiB\"", line: 12, key: "control.max_body", message: "want octets from 4KiB"},
+		{name: "connections", add: "[control]\nmax_connections = 0", line: 12, key: "control.max_connections", message: "want an integer from 1 to 65536"},
+		{name: "listen without port", add: "[metrics]\nlisten = \"127.0.0.1\"", line: 12, key: "metrics.listen", message: `want ADDRESS:PORT such as "127.0.0.1:9469"`},
+		{name: "listen with a name", add: "[metrics]\nlisten = \"box.example:9469\"", line: 12, key: "metrics.listen", message: "want ADDRESS:PORT"},
+		{name: "listen port range", add: "[metrics]\nlisten = \":65536\"", line: 12, key: "metrics.listen", message: "want ADDRESS:PORT"},
+		{name: "bare IPv6", add: "[metrics]\nlisten = \"::1:9469\"", line: 12, key: "metrics.listen", message: "want ADDRESS:PORT"},
+		{name: "level", add: "[log]\nlevel = \"trace\"", line: 12, key: "log.level", message: `want "debug", "info", "warn" or "error"`},
+		{name: "format", add: "[log]\nformat = \"xml\"", line: 12, key: "log.format", message: `want "text" or "json"`},
+
+		// Duplicates and syntax.
+		{name: "key twice", add: "switch_port = 8", line: 11, key: "port[1].switch_port", message: "already set on line 10: remove one of the two"},
+		{name: "table twice", add: "[log]\nlevel = \"info\"\n[box]\n[log]\nformat = \"xml\"", line: 14, key: "log", message: "already set on line 11: remove one of the two"},
+		{name: "dotted and table", add: "[box]\nname = \"x\"\n[box.name]\n", line: 13, key: "box.name", message: "already"},
+		{name: "single and double brackets", add: "[box]\n[[box]]\n", line: 12, key: "box", message: "already"},
+		{name: "no quotes", add: "[log]\nlevel = info", line: 12, key: "log.level", message: "put text in double quotes"},
+		{name: "no value", add: "[log]\nlevel =", line: 12, key: "log.level", message: "no value: write KEY = VALUE"},
+		{name: "no equals sign", add: "[log]\nlevel \"info\"", line: 12, key: "log.level", message: "write KEY = VALUE"},
+		{name: "open string", add: "[log]\nlevel = \"info\nformat = \"text\"", line: 12, key: "log.level", message: "close it with"},
+		{name: "open header", add: "[log\nlevel = \"info\"", line: 11, key: "log", message: "not valid TOML: write [NAME]"},
+		{name: "open array", add: "[dataplane]\ncpus = [1, 2\nnice = 3", line: 12, key: "dataplane.cpus", message: "not valid TOML: an array ends with ]"},
+		{name: "leading zero", add: "[dataplane]\nnice = 03", line: 12, key: "dataplane.nice", message: "leading zeroes"},
+		{name: "yes", add: "[dataplane]\nverify = yes", line: 12, key: "dataplane.verify", message: "not a value that TOML knows"},
+		{name: "integer beyond 64 bits", add: "[dataplane]\nnice = 99999999999999999999", line: 12, key: "dataplane.nice", message: "out of range for int64"},
+		{name: "colon", add: "[log]\nlevel: \"info\"", line: 12, key: "log.level", message: "write KEY = VALUE"},
+		{name: "garbage", add: "\x01\x02", line: 11, key: "port[1]", message: "no value"},
+		{name: "Latin-1", add: "[box]\n# caf\xe9", line: 12, message: "not text in UTF-8"},
+		{name: "UTF-16", replace: [2]string{minimal, "\xff\xfe[\x00b\x00"}, line: 0, message: "save it as UTF-8"},
+		{name: "too large", add: "#" + strings.Repeat("x", maxFileSize), line: 0, message: "larger than 1 MiB"},
+		{name: "deep", add: "[box]\nname = " + strings.Repeat("[", 100), line: 12, key: "box.name", message: "not valid TOML"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			text := minimal
+			if tc.edge {
+				text = edgeSwitch
+			}
+			if tc.replace[0] != "" {
+				if !strings.Contains(text, tc.replace[0]) {
+					t.Fatalf("%q is not in the text", tc.replace[0])
+				}
+				text = strings.Replace(text, tc.replace[0], tc.replace[1], 1)
+			}
+			text += tc.add
+			c, err := Parse("p.toml", []byte(text))
+			if err == nil {
+				t.Fatalf("accepted: %+v", c)
+			}
+			errs, ok := errors.AsType[Errors](err)
+			if !ok || c != nil {
+				t.Fatalf("Parse = %v, %T", c, err)
+			}
+			if len(errs) != 1 {
+				t.Fatalf("want one error, got %d:\n%v", len(errs), err)
+			}
+			e := errs[0]
+			if e.Line != tc.line || e.Key != tc.key {
+				t.Errorf("at line %d, key %q; want %d, %q: %s", e.Line, e.Key, tc.line, tc.key, e.Message)
+			}
+			for part := range strings.SplitSeq(tc.message, "|") {
+				if !strings.Contains(e.Message, part) {
+					t.Errorf("got  %s\nwant %s", e.Message, part)
+				}
+			}
+		})
+	}
+}
