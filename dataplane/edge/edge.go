@@ -44,7 +44,7 @@ type Clone struct {
 // each entry's frame into a fresh one before it hands the packets of the batch to transmit rings, and empties Clones.
 type State struct {
 	// Now is the time in nanoseconds, written by the worker once per turn. All workers read the same monotonic clock.
-	Now uint64
+	Now int64
 	// Clones is filled up to its capacity and never grown.
 	Clones []Clone
 	// CloneOverflow counts copies that were not made because Clones was full.
@@ -69,13 +69,20 @@ const (
 	linkLocal = 0x0180c2000000 >> 4 // 01-80-C2-00-00-0x without its last digit, IEEE 802.1Q 8.6.3
 )
 
-// ingress is what the packets of one port have in common.
-type ingress struct {
+// turn is what the packets of one batch have in common, and below port what those of one port have.
+type turn struct {
+	mem []byte
+	s   *fib.Snapshot
+	fdb *FDB
+	st  *State
+	now uint32 // seconds
+
 	port  uint16
 	role  fib.Role // RoleDownlink, RoleTrunk, or RoleNone: drop
 	own   uint64   // the switch's MAC
 	box   uint64   // downlink: the box's MAC, 0 = not resolved
 	allow *[64]uint64
+	last  uint64 // VLAN and source learned last; packets come in bursts
 }
 
 // Forward runs over the packets of b that parse.Edge has left at NextParsed; ports are downlinks or trunks.
@@ -84,8 +91,7 @@ type ingress struct {
 // It relies on the parser for DstMAC, SrcMAC, VID and FlagTagged, EtherType, L3, and for FlagIPv4 only with a whole,
 // valid IPv4 header at L3.
 func Forward(mem []byte, b *frame.Batch, s *fib.Snapshot, fdb *FDB, st *State) {
-	now := uint32(st.Now / uint64(time.Second))
-	var in ingress
+	t := turn{mem: mem, s: s, fdb: fdb, st: st, now: uint32(st.Now / int64(time.Second)), own: s.Edge.MAC}
 	known := false
 	pkts := b.Pkt[:b.N]
 	for i := range pkts {
@@ -93,40 +99,41 @@ func Forward(mem []byte, b *frame.Batch, s *fib.Snapshot, fdb *FDB, st *State) {
 		if p.Next != frame.NextParsed {
 			continue
 		}
-		if !known || p.Port != in.port {
-			in, known = ingressOf(s, p.Port), true
+		if !known || p.Port != t.port {
+			t.from(p.Port)
+			known = true
 		}
 		switch {
-		case in.role == fib.RoleNone:
+		case t.role == fib.RoleNone:
 			p.DropFor(drop.NoRole)
 		case p.DstMAC>>4 == linkLocal:
 			toLinkLocal(p)
-		case in.role == fib.RoleTrunk:
-			fromTrunk(mem, p, s, fdb, st, &in, now)
+		case t.role == fib.RoleTrunk:
+			t.fromTrunk(p)
 		default:
-			fromDownlink(mem, p, s, fdb, st, &in, now)
+			t.fromDownlink(p)
 		}
 	}
 }
 
-func ingressOf(s *fib.Snapshot, port uint16) ingress {
-	in := ingress{port: port, own: s.Edge.MAC}
+// from turns to the packets of a port. One that is no downlink or trunk of the snapshot gets RoleNone.
+func (t *turn) from(port uint16) {
+	t.port, t.role, t.box, t.allow, t.last = port, fib.RoleNone, 0, nil, 0
 	i := int(port)
-	if in.own == 0 || i >= len(s.Ports) || i >= len(s.Edge.ByPort) {
-		return in
+	if t.own == 0 || i >= len(t.s.Ports) || i >= len(t.s.Edge.ByPort) {
+		return
 	}
-	ep := &s.Edge.ByPort[i]
-	switch s.Ports[i].Role {
+	ep := &t.s.Edge.ByPort[i]
+	switch t.s.Ports[i].Role {
 	case fib.RoleTrunk:
-		in.role = fib.RoleTrunk
-		in.allow = ep.Allow
+		t.role = fib.RoleTrunk
+		t.allow = ep.Allow
 	case fib.RoleDownlink:
-		in.role = fib.RoleDownlink
-		if d := &s.Edge.Downlinks[ep.Number]; d.Valid && d.Port == port {
-			in.box = d.BoxMAC
+		t.role = fib.RoleDownlink
+		if d := &t.s.Edge.Downlinks[ep.Number]; d.Valid && d.Port == port {
+			t.box = d.BoxMAC
 		}
 	}
-	return in
 }
 
 func toLinkLocal(p *frame.Packet) {
@@ -143,25 +150,28 @@ func punt(p *frame.Packet, kind uint8) {
 }
 
 // fromTrunk takes a frame from another switch: for this one, or on its way to another (transit).
-func fromTrunk(mem []byte, p *frame.Packet, s *fib.Snapshot, fdb *FDB, st *State, in *ingress, now uint32) {
+func (t *turn) fromTrunk(p *frame.Packet) {
 	if p.Flags&frame.FlagTagged == 0 {
 		p.DropFor(drop.EdgeUntagged)
 		return
 	}
-	if !allowed(in.allow, p.VID) {
+	if !allowed(t.allow, p.VID) {
 		p.DropFor(drop.EdgeVLAN)
 		return
 	}
-	if p.SrcMAC == in.own {
+	if p.SrcMAC == t.own {
 		p.DropFor(drop.EdgeLoop)
 		return
 	}
-	fdb.learn(p.VID, p.SrcMAC, in.port, now)
+	if k := fdbKey(p.VID, p.SrcMAC); k != t.last {
+		t.last = k
+		t.fdb.learn(p.VID, p.SrcMAC, t.port, t.now)
+	}
 	switch {
-	case p.DstMAC != in.own:
-		forward(p, s, fdb, st, in, now)
+	case p.DstMAC != t.own:
+		t.forward(p)
 	case p.Flags&frame.FlagIPv4 != 0:
-		route(mem, p, s, in)
+		t.route(p)
 	case p.EtherType == etherARP:
 		p.DropFor(drop.PuntUnwanted) // boxes are asked, and answer, on downlinks only
 	default:
@@ -170,13 +180,13 @@ func fromTrunk(mem []byte, p *frame.Packet, s *fib.Snapshot, fdb *FDB, st *State
 }
 
 // fromDownlink takes a frame from the box behind a downlink.
-func fromDownlink(mem []byte, p *frame.Packet, s *fib.Snapshot, fdb *FDB, st *State, in *ingress, now uint32) {
-	toOwn := p.DstMAC == in.own
+func (t *turn) fromDownlink(p *frame.Packet) {
+	toOwn := p.DstMAC == t.own
 	if p.EtherType == etherARP && (toOwn || p.DstMAC == broadcast) {
-		arp(mem, p, in)
+		t.arp(p)
 		return
 	}
-	if p.SrcMAC != in.own && (p.SrcMAC != in.box || in.box == 0) || p.SrcMAC == p.DstMAC {
+	if p.SrcMAC != t.own && (p.SrcMAC != t.box || t.box == 0) || p.SrcMAC == p.DstMAC {
 		p.DropFor(drop.EdgeSourceMAC)
 		return
 	}
@@ -191,11 +201,11 @@ func fromDownlink(mem []byte, p *frame.Packet, s *fib.Snapshot, fdb *FDB, st *St
 		case p.Flags&frame.FlagIPv4 == 0:
 			p.DropFor(drop.EdgeNotIP)
 		default:
-			route(mem, p, s, in)
+			t.route(p)
 		}
 		return
 	}
-	forward(p, s, fdb, st, in, now)
+	t.forward(p)
 }
 
 // allowed reports whether a trunk carries vid; the reserved ones never.

@@ -60,7 +60,6 @@ func fdbKey(vid uint16, mac uint64) uint64 { return uint64(vid)<<48 | mac }
 
 func (f *FDB) hash(key uint64) uint64 {
 	hi, lo := bits.Mul64(key^f.seed[0], f.seed[1])
-	hi, lo = bits.Mul64(hi^lo, 0x9e3779b97f4a7c15)
 	return hi ^ lo
 }
 
@@ -76,30 +75,44 @@ func pack(port uint16, h uint64, now uint32) uint64 {
 // expired allows for workers whose clock readings differ a little: a row from the future is new.
 func expired(val uint64, now uint32) bool { return int32(now-uint32(val)) > MaxAge }
 
-// find returns the row of key in b and its value.
+// find returns the row of key in b and its value. The rows are compared without a branch for each: which of them it
+// is cannot be predicted.
 func (b *bucket) find(key, h uint64) (*row, uint64) {
-	for i := range b {
+	i := bucketRows
+	if b[3].key.Load() == key {
+		i = 3
+	}
+	if b[2].key.Load() == key {
+		i = 2
+	}
+	if b[1].key.Load() == key {
+		i = 1
+	}
+	if b[0].key.Load() == key {
+		i = 0
+	}
+	if i < bucketRows {
 		r := &b[i]
-		if r.key.Load() == key {
-			if v := r.val.Load(); v>>32&0xffff == check(h) {
-				return r, v
-			}
+		if v := r.val.Load(); v>>32&0xffff == check(h) {
+			return r, v
 		}
 	}
 	return nil, 0
 }
 
-func (f *FDB) find(key, h uint64) (*row, uint64) {
-	if r, v := f.first(h).find(key, h); r != nil {
-		return r, v
-	}
-	return f.second(h).find(key, h)
-}
+// findSecond is apart so that the usual case, a row in the bucket of first choice, costs no call.
+//
+//go:noinline
+func (f *FDB) findSecond(key, h uint64) (*row, uint64) { return f.second(h).find(key, h) }
 
 // lookup returns the port behind which (vid, mac) was seen in the last MaxAge seconds.
 func (f *FDB) lookup(vid uint16, mac uint64, now uint32) (port uint16, ok bool) {
 	key := fdbKey(vid, mac)
-	r, v := f.find(key, f.hash(key))
+	h := f.hash(key)
+	r, v := f.first(h).find(key, h)
+	if r == nil {
+		r, v = f.findSecond(key, h)
+	}
 	if r == nil || expired(v, now) {
 		return 0, false
 	}
@@ -114,10 +127,12 @@ func (f *FDB) learn(vid uint16, mac uint64, port uint16, now uint32) {
 	}
 	key := fdbKey(vid, mac)
 	h := f.hash(key)
-	r, v := f.find(key, h)
+	r, v := f.first(h).find(key, h)
 	if r == nil {
-		f.insert(key, h, port, now)
-		return
+		if r, v = f.findSecond(key, h); r == nil {
+			f.insert(key, h, port, now)
+			return
+		}
 	}
 	if uint16(v>>48) == port && int32(now-uint32(v)) <= 0 {
 		return
@@ -125,26 +140,36 @@ func (f *FDB) learn(vid uint16, mac uint64, port uint16, now uint32) {
 	r.val.Store(pack(port, h, now))
 }
 
+// insert takes an empty row of the bucket that has more of them, or else the oldest row.
 func (f *FDB) insert(key, h uint64, port uint16, now uint32) {
 	var (
-		victim *row
-		oldest int32
+		victim, empty *row
+		oldest        int32
+		most          int
 	)
 	for _, b := range [2]*bucket{f.first(h), f.second(h)} {
+		var free *row
+		n := 0
 		for i := range b {
 			r := &b[i]
 			k, v := r.key.Load(), r.val.Load()
 			if k == 0 || expired(v, now) || v>>32&0xffff != check(f.hash(k)) {
-				f.put(r, key, pack(port, h, now))
-				return
-			}
-			if age := int32(now - uint32(v)); victim == nil || age > oldest {
+				if n++; n == 1 {
+					free = r
+				}
+			} else if age := int32(now - uint32(v)); victim == nil || age > oldest {
 				victim, oldest = r, age
 			}
 		}
+		if n > most {
+			empty, most = free, n
+		}
 	}
-	f.evicted.Add(1)
-	f.put(victim, key, pack(port, h, now))
+	if empty == nil {
+		f.evicted.Add(1)
+		empty = victim
+	}
+	f.put(empty, key, pack(port, h, now))
 }
 
 func (f *FDB) put(r *row, key, val uint64) {

@@ -4,16 +4,15 @@ import (
 	"encoding/binary"
 
 	"penstock/dataplane/drop"
-	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 )
 
 // route sends an IPv4 packet for the switch's own MAC on to a downlink: tag off, the fixed route of the port number
 // in the destination address, TTL, MACs (spec/overlay.md, "Addressing of the fabric"). The packet is tagged and its
 // IPv4 header valid.
-func route(mem []byte, p *frame.Packet, s *fib.Snapshot, in *ingress) {
-	e := &s.Edge
-	b := p.Bytes(mem)
+func (t *turn) route(p *frame.Packet) {
+	s, e := t.s, &t.s.Edge
+	b := p.Bytes(t.mem)
 	l3 := int(p.L3)
 	if l3 != macHeader+tagSize || len(b) < l3+20 {
 		p.DropFor(drop.EdgeNotIP) // no parser leaves it so; the check bounds what follows
@@ -31,7 +30,7 @@ func route(mem []byte, p *frame.Packet, s *fib.Snapshot, in *ingress) {
 		p.DropFor(drop.EdgeNoRoute)
 		return
 	}
-	if d.Port == in.port {
+	if d.Port == t.port {
 		p.DropFor(drop.EdgeHairpin)
 		return
 	}
@@ -63,7 +62,7 @@ func route(mem []byte, p *frame.Packet, s *fib.Snapshot, in *ingress) {
 	binary.BigEndian.PutUint16(ip[10:], uint16(sum))
 
 	// The tag lies between the MACs, which are written anew, and the EtherType, which stays: no octet moves.
-	own := e.MAC
+	own := t.own
 	p.Pull(tagSize)
 	m := b[tagSize : tagSize+12 : tagSize+12]
 	binary.BigEndian.PutUint64(m[0:], d.BoxMAC<<16|own>>32)
@@ -77,12 +76,12 @@ func route(mem []byte, p *frame.Packet, s *fib.Snapshot, in *ingress) {
 // arp takes an ARP packet that a downlink's box sent to the switch or to all. Replies are what ctrl/neighbor waits
 // for; the switch has no IP address, so there is no question that it could answer. ARP for others does not cross the
 // fabric. While the box is not resolved its MAC is not known, and any source may answer; ctrl/neighbor judges it.
-func arp(mem []byte, p *frame.Packet, in *ingress) {
-	if p.SrcMAC == in.own || in.box != 0 && p.SrcMAC != in.box {
+func (t *turn) arp(p *frame.Packet) {
+	if p.SrcMAC == t.own || t.box != 0 && p.SrcMAC != t.box {
 		p.DropFor(drop.EdgeSourceMAC)
 		return
 	}
-	b := p.Bytes(mem)
+	b := p.Bytes(t.mem)
 	l3 := int(p.L3)
 	if l3 < macHeader || len(b) < l3+28 {
 		p.DropFor(drop.ARPMalformed)
@@ -95,7 +94,7 @@ func arp(mem []byte, p *frame.Packet, in *ingress) {
 		return
 	}
 	const reply = 2
-	if binary.BigEndian.Uint16(a[6:]) != reply || p.DstMAC != in.own {
+	if binary.BigEndian.Uint16(a[6:]) != reply || p.DstMAC != t.own {
 		p.DropFor(drop.PuntUnwanted)
 		return
 	}

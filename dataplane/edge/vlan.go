@@ -7,8 +7,8 @@ import (
 )
 
 // forward sends a tagged frame that is not for the switch itself on within its VLAN, unchanged.
-func forward(p *frame.Packet, s *fib.Snapshot, fdb *FDB, st *State, in *ingress, now uint32) {
-	vid := p.VID
+func (t *turn) forward(p *frame.Packet) {
+	s, vid := t.s, p.VID
 	if s.Edge.VLANs == nil || vid == vidNone || vid >= vidReserved {
 		p.DropFor(drop.EdgeVLAN)
 		return
@@ -20,8 +20,8 @@ func forward(p *frame.Packet, s *fib.Snapshot, fdb *FDB, st *State, in *ingress,
 	}
 	size := int(p.Len) - macHeader - tagSize
 	if p.DstMAC>>40&1 == 0 {
-		if out, ok := fdb.lookup(vid, p.DstMAC, now); ok {
-			if out == in.port {
+		if out, ok := t.fdb.lookup(vid, p.DstMAC, t.now); ok {
+			if out == t.port {
 				p.DropFor(drop.EdgeHairpin)
 				return
 			}
@@ -37,7 +37,7 @@ func forward(p *frame.Packet, s *fib.Snapshot, fdb *FDB, st *State, in *ingress,
 			}
 		}
 	}
-	flood(p, s, st, in, members, size)
+	t.flood(p, members, size)
 }
 
 // carries reports whether port is a trunk in working order that has vid.
@@ -51,10 +51,11 @@ func carries(s *fib.Snapshot, port, vid uint16) bool {
 
 // flood sends a frame to every member of its VLAN except the port it came from. It is dropped only if no member can
 // take it: for the MTU, for lack of carrier, or because the VLAN has no other member.
-func flood(p *frame.Packet, s *fib.Snapshot, st *State, in *ingress, members []uint16, size int) {
+func (t *turn) flood(p *frame.Packet, members []uint16, size int) {
+	s, st := t.s, t.st
 	why := drop.EdgeHairpin
 	for _, out := range members {
-		if out == in.port || int(out) >= len(s.Ports) {
+		if out == t.port || int(out) >= len(s.Ports) {
 			continue
 		}
 		port := &s.Ports[out]

@@ -1,0 +1,327 @@
+package edge
+
+import (
+	"bytes"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+)
+
+const bcast = uint64(broadcast)
+
+// TestVerdicts goes through every verdict once. The FDB knows remoteMAC behind trunk A and otherMAC behind trunk B,
+// both in vidABC.
+func TestVerdicts(t *testing.T) {
+	const ipBox1, ipBox2, ipBox3 = "10.1.0.2", "10.2.0.2", "10.3.0.2"
+	shortARP := arpPacket(t, ownMAC, box1MAC, -1, layers.ARPReply)[:macHeader+27]
+	badARP := arpPacket(t, ownMAC, box1MAC, -1, layers.ARPReply)
+	badARP[macHeader+1] = 6 // IEEE 802 networks instead of Ethernet
+	badIP := overlayPacket(t, ownMAC, remoteMAC, vidABC, ipBox1, 64, 60)
+	badIP[macHeader+tagSize+10] ^= 1
+	lldp := uint64(0x0180c200000e)
+
+	tests := []struct {
+		name string
+		port uint16
+		b    []byte
+		out  []uint16 // sent
+		why  drop.Reason
+		punt uint8
+		edit func(*fib.Snapshot)
+	}{
+		{name: "trunk to box", port: portTrunkA, b: overlayPacket(t, ownMAC, remoteMAC, vidABC, ipBox1, 64, 60), out: []uint16{portDown1}},
+		{name: "trunk to the other box", port: portTrunkA, b: overlayPacket(t, ownMAC, remoteMAC, vidABC, ipBox2, 2, 60), out: []uint16{portDown2}},
+		{name: "same switch, box's own MAC", port: portDown1, b: overlayPacket(t, ownMAC, box1MAC, vidAB, ipBox2, 64, 60), out: []uint16{portDown2}},
+		{name: "same switch, VLAN of no trunk", port: portDown1, b: overlayPacket(t, ownMAC, box1MAC, vidNowhere, ipBox2, 64, 60), out: []uint16{portDown2}},
+		{name: "same switch, priority-tagged", port: portDown1, b: overlayPacket(t, ownMAC, box1MAC, 0, ipBox2, 64, 60), out: []uint16{portDown2}},
+		{name: "same switch, both MACs equal", port: portDown1, b: overlayPacket(t, ownMAC, ownMAC, vidAB, ipBox2, 64, 60), why: drop.EdgeSourceMAC},
+		{name: "same switch, untagged", port: portDown1, b: overlayPacket(t, ownMAC, box1MAC, -1, ipBox2, 64, 60), why: drop.EdgeUntagged},
+		{name: "same switch, VID 4095", port: portDown1, b: overlayPacket(t, ownMAC, box1MAC, 4095, ipBox2, 64, 60), why: drop.EdgeVLAN},
+		{name: "same switch, back to the sender", port: portDown1, b: overlayPacket(t, ownMAC, box1MAC, vidAB, ipBox1, 64, 60), why: drop.EdgeHairpin},
+		{name: "foreign source on a downlink", port: portDown1, b: overlayPacket(t, ownMAC, box2MAC, vidAB, ipBox2, 64, 60), why: drop.EdgeSourceMAC},
+		{name: "source of an unresolved box", port: portDown3, b: overlayPacket(t, ownMAC, box2MAC, vidAB, ipBox2, 64, 60), why: drop.EdgeSourceMAC},
+		{name: "IPv6 to the switch", port: portTrunkA, b: payload(t, ownMAC, remoteMAC, vidABC, layers.EthernetTypeIPv6), why: drop.EdgeNotIP},
+		{name: "IPv6 to the switch from a box", port: portDown1, b: payload(t, ownMAC, box1MAC, vidABC, layers.EthernetTypeIPv6), why: drop.EdgeNotIP},
+		{name: "invalid IPv4 to the switch", port: portTrunkA, b: badIP, why: drop.EdgeNotIP},
+		{name: "no such downlink", port: portTrunkA, b: overlayPacket(t, ownMAC, remoteMAC, vidABC, "10.9.0.2", 64, 60), why: drop.EdgeNoRoute},
+		{name: "outside the scheme", port: portTrunkA, b: overlayPacket(t, ownMAC, remoteMAC, vidABC, "11.1.0.2", 64, 60), why: drop.EdgeNoRoute},
+		{name: "TTL 1", port: portTrunkA, b: overlayPacket(t, ownMAC, remoteMAC, vidABC, ipBox1, 1, 60), why: drop.EdgeTTL},
+		{name: "TTL 0", port: portTrunkA, b: overlayPacket(t, ownMAC, remoteMAC, vidABC, ipBox1, 0, 60), why: drop.EdgeTTL},
+		{name: "unresolved box", port: portTrunkA, b: overlayPacket(t, ownMAC, remoteMAC, vidABC, ipBox3, 64, 60), why: drop.EdgeNeighbor},
+		{name: "largest for the downlink", port: portTrunkA, b: overlayPacket(t, ownMAC, remoteMAC, vidABC, ipBox1, 64, 1580), out: []uint16{portDown1}},
+		{name: "too large for the downlink", port: portTrunkA, b: overlayPacket(t, ownMAC, remoteMAC, vidABC, ipBox1, 64, 1581), why: drop.EdgeMTU},
+		{name: "downlink down", port: portTrunkA, b: overlayPacket(t, ownMAC, remoteMAC, vidABC, ipBox1, 64, 60), why: drop.TxPortDown,
+			edit: func(s *fib.Snapshot) { s.Ports[portDown1].Up = false }},
+
+		{name: "ARP reply of a resolved box", port: portDown1, b: arpPacket(t, ownMAC, box1MAC, -1, layers.ARPReply), punt: PuntARP},
+		{name: "ARP reply of an unresolved box", port: portDown3, b: arpPacket(t, ownMAC, otherMAC, -1, layers.ARPReply), punt: PuntARP},
+		{name: "ARP reply of another", port: portDown1, b: arpPacket(t, ownMAC, otherMAC, -1, layers.ARPReply), why: drop.EdgeSourceMAC},
+		{name: "ARP reply from the switch's MAC", port: portDown3, b: arpPacket(t, ownMAC, ownMAC, -1, layers.ARPReply), why: drop.EdgeSourceMAC},
+		{name: "ARP announcement", port: portDown1, b: arpPacket(t, bcast, box1MAC, -1, layers.ARPReply), why: drop.PuntUnwanted},
+		{name: "ARP request", port: portDown1, b: arpPacket(t, bcast, box1MAC, -1, layers.ARPRequest), why: drop.PuntUnwanted},
+		{name: "ARP to the switch from a trunk", port: portTrunkA, b: arpPacket(t, ownMAC, remoteMAC, vidABC, layers.ARPReply), why: drop.PuntUnwanted},
+		{name: "ARP cut off", port: portDown1, b: shortARP, why: drop.ARPMalformed},
+		{name: "ARP of another hardware", port: portDown1, b: badARP, why: drop.ARPMalformed},
+		{name: "ARP broadcast on a trunk", port: portTrunkA, b: arpPacket(t, bcast, remoteMAC, vidAB, layers.ARPRequest), out: []uint16{portTrunkB}},
+
+		{name: "box to a known switch", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, vidABC, ipBox1, 64, 60), out: []uint16{portTrunkA}},
+		{name: "box to an unknown switch", port: portDown1, b: overlayPacket(t, 0x02dd00000001, ownMAC, vidABC, ipBox1, 64, 60), out: []uint16{portTrunkA, portTrunkB, portTrunkC}},
+		{name: "known in another VLAN only", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, vidAB, ipBox1, 64, 60), out: []uint16{portTrunkA, portTrunkB}},
+		{name: "box, untagged", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, -1, ipBox1, 64, 60), why: drop.EdgeUntagged},
+		{name: "box, priority-tagged", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, 0, ipBox1, 64, 60), why: drop.EdgeVLAN},
+		{name: "box, VID 4095", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, 4095, ipBox1, 64, 60), why: drop.EdgeVLAN},
+		{name: "box, VLAN of no trunk", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, vidNowhere, ipBox1, 64, 60), why: drop.EdgeVLAN},
+		{name: "box, too large for the trunk", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, vidABC, ipBox1, 64, 1581), why: drop.EdgeMTU},
+		{name: "binding message", port: portDown1, b: payload(t, bcast, ownMAC, vidControl, 0x88b5), out: []uint16{portDown2, portDown3, portTrunkA, portTrunkB, portTrunkC}},
+		{name: "binding message from a trunk", port: portTrunkB, b: payload(t, bcast, remoteMAC, vidControl, 0x88b5), out: []uint16{portDown1, portDown2, portDown3, portTrunkA, portTrunkC}},
+		{name: "broadcast outside the control VLAN", port: portDown1, b: payload(t, bcast, ownMAC, vidABC, 0x88b5), out: []uint16{portTrunkA, portTrunkB, portTrunkC}},
+
+		{name: "transit", port: portTrunkC, b: overlayPacket(t, remoteMAC, 0x02dd00000001, vidABC, ipBox1, 64, 60), out: []uint16{portTrunkA}},
+		{name: "transit, unknown", port: portTrunkC, b: overlayPacket(t, 0x02dd00000002, 0x02dd00000001, vidABC, ipBox1, 64, 60), out: []uint16{portTrunkA, portTrunkB}},
+		{name: "transit, multicast", port: portTrunkC, b: payload(t, 0x01005e000001, 0x02dd00000001, vidABC, 0x88b5), out: []uint16{portTrunkA, portTrunkB}},
+		{name: "transit, back", port: portTrunkA, b: overlayPacket(t, remoteMAC, otherMAC, vidABC, ipBox1, 64, 60), why: drop.EdgeHairpin},
+		{name: "transit, VLAN of this trunk alone", port: portTrunkC, b: overlayPacket(t, 0x02dd00000002, otherMAC, vidC, ipBox1, 64, 60), why: drop.EdgeHairpin},
+		{name: "transit, VLAN not allowed here", port: portTrunkA, b: overlayPacket(t, 0x02dd00000002, otherMAC, vidC, ipBox1, 64, 60), why: drop.EdgeVLAN},
+		{name: "trunk to the switch, VLAN not allowed here", port: portTrunkA, b: overlayPacket(t, ownMAC, otherMAC, vidC, ipBox1, 64, 60), why: drop.EdgeVLAN},
+		{name: "transit, untagged", port: portTrunkA, b: overlayPacket(t, remoteMAC, otherMAC, -1, ipBox1, 64, 60), why: drop.EdgeUntagged},
+		{name: "transit, priority-tagged", port: portTrunkA, b: overlayPacket(t, ownMAC, otherMAC, 0, ipBox1, 64, 60), why: drop.EdgeVLAN},
+		{name: "transit, VID 4095", port: portTrunkA, b: overlayPacket(t, remoteMAC, otherMAC, 4095, ipBox1, 64, 60), why: drop.EdgeVLAN},
+		{name: "own source MAC from a trunk", port: portTrunkA, b: payload(t, bcast, ownMAC, vidABC, 0x88b5), why: drop.EdgeLoop},
+		{name: "learned trunk down", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, vidABC, ipBox1, 64, 60), out: []uint16{portTrunkB, portTrunkC},
+			edit: func(s *fib.Snapshot) { s.Ports[portTrunkA].Up = false }},
+		{name: "learned trunk lost the VLAN", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, vidABC, ipBox1, 64, 60), out: []uint16{portTrunkB},
+			edit: func(s *fib.Snapshot) {
+				s.Edge.ByPort[portTrunkA].Allow[0] &^= 1 << vidABC
+				s.Edge.VLANs[vidABC] = []uint16{portTrunkB}
+			}},
+		{name: "learned trunk is a downlink now", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, vidABC, ipBox1, 64, 60), out: []uint16{portTrunkB},
+			edit: func(s *fib.Snapshot) {
+				s.Ports[portTrunkA].Role = fib.RoleDownlink
+				s.Edge.VLANs[vidABC] = []uint16{portTrunkB}
+			}},
+		{name: "one trunk has a smaller MTU", port: portDown1, b: payload(t, bcast, ownMAC, vidABC, 0x88b5), out: []uint16{portTrunkA, portTrunkC},
+			edit: func(s *fib.Snapshot) { s.Ports[portTrunkB].MTU = 45 }},
+		{name: "no trunk is up", port: portTrunkA, b: payload(t, bcast, remoteMAC, vidAB, 0x88b5), why: drop.TxPortDown,
+			edit: func(s *fib.Snapshot) { s.Ports[portTrunkB].Up = false }},
+		{name: "no trunk has the MTU", port: portTrunkA, b: payload(t, bcast, remoteMAC, vidAB, 0x88b5), why: drop.EdgeMTU,
+			edit: func(s *fib.Snapshot) { s.Ports[portTrunkB].MTU = 45 }},
+
+		{name: "LLDP from a box", port: portDown1, b: payload(t, lldp, box2MAC, -1, layers.EthernetTypeLinkLayerDiscovery), punt: PuntLLDP},
+		{name: "LLDP from a trunk", port: portTrunkA, b: payload(t, lldp, otherMAC, -1, layers.EthernetTypeLinkLayerDiscovery), punt: PuntLLDP},
+		{name: "STP", port: portTrunkA, b: payload(t, 0x0180c2000000, otherMAC, -1, 0x26), why: drop.LinkLocalGroup},
+		{name: "link-local group in a VLAN", port: portTrunkA, b: payload(t, 0x0180c200000f, otherMAC, vidABC, 0x26), why: drop.LinkLocalGroup},
+		{name: "next to the link-local groups", port: portTrunkA, b: payload(t, 0x0180c2000010, otherMAC, vidAB, 0x26), out: []uint16{portTrunkB}},
+
+		{name: "not a port of the switch", port: portAccess, b: payload(t, bcast, otherMAC, vidAB, 0x26), why: drop.NoRole},
+		{name: "port without tables", port: portCount, b: payload(t, bcast, otherMAC, vidAB, 0x26), why: drop.NoRole},
+		{name: "trunk without VLANs", port: portTrunkA, b: payload(t, bcast, otherMAC, vidAB, 0x26), why: drop.EdgeVLAN,
+			edit: func(s *fib.Snapshot) { s.Edge.ByPort[portTrunkA].Allow = nil }},
+		{name: "no VLANs at all", port: portDown1, b: payload(t, bcast, ownMAC, vidAB, 0x26), why: drop.EdgeVLAN,
+			edit: func(s *fib.Snapshot) { s.Edge.VLANs = nil }},
+	}
+	seen := map[drop.Reason]bool{}
+	for _, c := range tests {
+		t.Run(c.name, func(t *testing.T) {
+			n := newBench()
+			n.fdb.learn(vidABC, remoteMAC, portTrunkA, 0)
+			n.fdb.learn(vidABC, otherMAC, portTrunkB, 0)
+			if c.edit != nil {
+				c.edit(n.s)
+			}
+			p := n.one(c.port, c.b)
+			switch {
+			case c.punt != 0:
+				if p.Next != frame.NextPunt || p.Kind != c.punt {
+					t.Fatalf("next %d kind %d drop %q, want punt of kind %d", p.Next, p.Kind, p.Drop, c.punt)
+				}
+				if !bytes.Equal(p.Bytes(n.mem), c.b) {
+					t.Error("a punted frame was changed")
+				}
+			case c.why != drop.None:
+				if p.Next != frame.NextDrop || p.Drop != c.why {
+					t.Fatalf("next %d drop %q out %d, want drop %q", p.Next, p.Drop, p.Out, c.why)
+				}
+			default:
+				if got := n.outs(p); !slices.Equal(got, c.out) {
+					t.Fatalf("next %d drop %q: sent to %v, want %v", p.Next, p.Drop, got, c.out)
+				}
+			}
+			if p.Next != frame.NextTx && len(n.st.Clones) != 0 {
+				t.Error("copies of a frame that is not sent")
+			}
+		})
+		seen[c.why] = true
+	}
+	for r := drop.EdgeVLAN; r <= drop.EdgeLoop; r++ {
+		if !seen[r] {
+			t.Errorf("no case for %q", r)
+		}
+	}
+}
+
+// TestRoutedFrame decodes what leaves by a downlink, for every TTL, so that every carry of the checksum occurs.
+func TestRoutedFrame(t *testing.T) {
+	n := newBench()
+	for ttl := 2; ttl < 256; ttl++ {
+		in := overlayPacket(t, ownMAC, remoteMAC, vidABC, "10.2.1.44", uint8(ttl), ttl)
+		p := n.one(portTrunkA, in)
+		if p.Next != frame.NextTx || p.Out != portDown2 {
+			t.Fatalf("TTL %d: next %d out %d drop %q", ttl, p.Next, p.Out, p.Drop)
+		}
+		out := p.Bytes(n.mem)
+		if len(out) != len(in)-tagSize {
+			t.Fatalf("%d octets, want %d", len(out), len(in)-tagSize)
+		}
+		pkt := gopacket.NewPacket(out, layers.LayerTypeEthernet, gopacket.Default)
+		eth := pkt.Layer(layers.LayerTypeEthernet).(*layers.Ethernet)
+		ip, ok := pkt.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
+		if !ok || !bytes.Equal(eth.DstMAC, hw(box2MAC)) || !bytes.Equal(eth.SrcMAC, hw(ownMAC)) {
+			t.Fatalf("frame %v", pkt)
+		}
+		if int(ip.TTL) != ttl-1 || ip.Id != vidABC || !ip.DstIP.Equal(net.IPv4(10, 2, 1, 44)) {
+			t.Fatalf("header %+v", ip)
+		}
+		if sum := headerSum(out[macHeader : macHeader+20]); sum != 0xffff {
+			t.Fatalf("TTL %d: header sums to %#04x", ttl, sum)
+		}
+		if !bytes.Equal(out[macHeader+20:], in[macHeader+tagSize+20:]) {
+			t.Fatal("payload changed")
+		}
+		if p.DstMAC != box2MAC || p.SrcMAC != ownMAC || p.L3 != macHeader || p.VID != 0 || p.Has(frame.FlagTagged) {
+			t.Fatalf("metadata %+v", p)
+		}
+	}
+}
+
+// TestTTLChecksum goes through all checksums of a header whose TTL drops by one.
+func TestTTLChecksum(t *testing.T) {
+	n := newBench()
+	b := overlayPacket(t, ownMAC, remoteMAC, vidABC, "10.2.1.44", 64, 40)
+	h := b[macHeader+tagSize:][:20]
+	for id := range 1 << 16 {
+		h[4], h[5] = byte(id>>8), byte(id)
+		h[10], h[11] = 0, 0
+		sum := ^headerSum(h)
+		h[10], h[11] = byte(sum>>8), byte(sum)
+		p := n.one(portTrunkA, b)
+		if p.Next != frame.NextTx {
+			t.Fatalf("ID %#x: drop %q", id, p.Drop)
+		}
+		if sum := headerSum(p.Bytes(n.mem)[macHeader:][:20]); sum != 0xffff {
+			t.Fatalf("ID %#x: header sums to %#04x", id, sum)
+		}
+	}
+}
+
+// TestForwardedFrame: VLAN forwarding changes no octet.
+func TestForwardedFrame(t *testing.T) {
+	n := newBench()
+	in := overlayPacket(t, remoteMAC, ownMAC, vidABC, "10.2.1.44", 64, 100)
+	p := n.one(portDown1, in)
+	if p.Next != frame.NextTx || !bytes.Equal(p.Bytes(n.mem), in) {
+		t.Fatalf("next %d: frame changed", p.Next)
+	}
+	if len(n.st.Clones) != 2 {
+		t.Fatalf("%d copies, want 2", len(n.st.Clones))
+	}
+	for _, c := range n.st.Clones {
+		if !bytes.Equal(c.Src.Bytes(n.mem), in) {
+			t.Fatal("a copy points elsewhere")
+		}
+	}
+}
+
+func TestSchemeP(t *testing.T) {
+	n := newBench()
+	n.s.Edge.Net, n.s.Edge.HostBits = 0, 24
+	if p := n.one(portTrunkA, overlayPacket(t, ownMAC, remoteMAC, vidABC, "2.9.8.7", 64, 60)); p.Next != frame.NextTx || p.Out != portDown2 {
+		t.Fatalf("next %d out %d drop %q", p.Next, p.Out, p.Drop)
+	}
+	if p := n.one(portTrunkA, overlayPacket(t, ownMAC, remoteMAC, vidABC, "10.2.8.7", 64, 60)); p.Drop != drop.EdgeNoRoute {
+		t.Fatalf("drop %q, want edge_no_route", p.Drop)
+	}
+}
+
+func TestLearning(t *testing.T) {
+	n := newBench()
+	known := func() (list []Entry) {
+		n.fdb.Entries(uint32(n.st.Now/int64(time.Second)), func(e Entry) bool { list = append(list, e); return true })
+		return list
+	}
+	// Neither a box's source, nor the switch's own, nor a VLAN that is not allowed.
+	n.one(portDown1, overlayPacket(t, otherMAC, ownMAC, vidABC, "10.2.1.44", 64, 60))
+	n.one(portTrunkA, overlayPacket(t, otherMAC, ownMAC, vidABC, "10.2.1.44", 64, 60))
+	n.one(portTrunkA, overlayPacket(t, otherMAC, remoteMAC, vidC, "10.2.1.44", 64, 60))
+	if l := known(); len(l) != 0 {
+		t.Fatalf("learned %+v", l)
+	}
+	// From frames for the switch as well as from transit; a move shows at once.
+	n.one(portTrunkA, overlayPacket(t, ownMAC, remoteMAC, vidABC, "10.2.1.44", 64, 60))
+	n.st.Now = int64(100 * time.Second)
+	n.one(portTrunkB, overlayPacket(t, otherMAC, remoteMAC, vidABC, "10.2.1.44", 64, 60))
+	if l := known(); len(l) != 1 || l[0] != (Entry{VID: vidABC, Port: portTrunkB, MAC: remoteMAC}) {
+		t.Fatalf("learned %+v", l)
+	}
+	to := overlayPacket(t, remoteMAC, ownMAC, vidABC, "10.2.1.44", 64, 60)
+	n.st.Now = int64((100 + MaxAge) * time.Second)
+	if out := n.outs(n.one(portDown1, to)); !slices.Equal(out, []uint16{portTrunkB}) {
+		t.Fatalf("sent to %v at the age of %d s", out, MaxAge)
+	}
+	n.st.Now += int64(time.Second)
+	if out := n.outs(n.one(portDown1, to)); len(out) != 3 {
+		t.Fatalf("sent to %v past the age of %d s, want flooding", out, MaxAge)
+	}
+	n.one(portTrunkC, overlayPacket(t, otherMAC, remoteMAC, vidABC, "10.2.1.44", 64, 60))
+	n.fdb.FlushPort(portTrunkC)
+	if l := known(); len(l) != 0 {
+		t.Fatalf("left after a flush: %+v", l)
+	}
+}
+
+// TestBatch mixes ports and verdicts in one batch and leaves alone what is not at NextParsed.
+func TestBatch(t *testing.T) {
+	n := newBench()
+	n.add(portTrunkA, overlayPacket(t, ownMAC, remoteMAC, vidABC, "10.1.0.2", 64, 60))
+	n.add(portDown1, overlayPacket(t, remoteMAC, ownMAC, vidABC, "10.2.1.44", 64, 60)) // learned by the one before
+	n.add(portTrunkB, payload(t, bcast, otherMAC, vidAB, 0x88b5))
+	n.add(portTrunkB, payload(t, bcast, otherMAC, vidAB, 0x88b5))
+	n.b.Pkt[3].DropFor(drop.VLANStacked)
+	n.add(portDown2, payload(t, bcast, ownMAC, vidControl, 0x88b5))
+	pkts := n.run()
+	for i, want := range []uint16{portDown1, portTrunkA, portTrunkA} {
+		if pkts[i].Next != frame.NextTx || pkts[i].Out != want {
+			t.Errorf("packet %d: next %d out %d drop %q, want out %d", i, pkts[i].Next, pkts[i].Out, pkts[i].Drop, want)
+		}
+	}
+	if pkts[3].Next != frame.NextDrop || pkts[3].Drop != drop.VLANStacked {
+		t.Errorf("packet 3: next %d drop %q", pkts[3].Next, pkts[3].Drop)
+	}
+	if len(n.st.Clones) != 4 || n.st.Clones[0].Src.Port != portDown2 {
+		t.Errorf("%d copies, want 4 of the last", len(n.st.Clones))
+	}
+}
+
+func TestCloneOverflow(t *testing.T) {
+	n := newBench()
+	b := payload(t, bcast, ownMAC, vidControl, 0x88b5)
+	for range frame.BatchSize {
+		n.add(portDown1, b)
+	}
+	room := cap(n.st.Clones)
+	for i, p := range n.run() {
+		if p.Next != frame.NextTx {
+			t.Fatalf("packet %d: next %d", i, p.Next)
+		}
+	}
+	if want := frame.BatchSize*4 - room; len(n.st.Clones) != room || cap(n.st.Clones) != room || n.st.CloneOverflow != uint64(want) {
+		t.Errorf("%d copies of %d, overflow %d, want %d", len(n.st.Clones), room, n.st.CloneOverflow, want)
+	}
+}

@@ -1,0 +1,123 @@
+package edge
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket/layers"
+
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+)
+
+// FuzzForward sends batches of arbitrary frames through a switch that has learned from earlier ones. The input is a
+// sequence of (port, length, octets); down and small are bit sets of ports without carrier and with a small MTU.
+func FuzzForward(f *testing.F) {
+	seed := func(down, small uint8, frames ...[]byte) {
+		var in []byte
+		for i, b := range frames {
+			in = append(in, byte(i), byte(len(b)))
+			in = append(in, b...)
+		}
+		f.Add(in, down, small)
+	}
+	route := overlayPacket(f, ownMAC, box1MAC, vidAB, "10.2.0.2", 64, 20)
+	transit := overlayPacket(f, remoteMAC, otherMAC, vidABC, "10.2.0.2", 64, 20)
+	seed(0, 0, route, transit, route, transit, transit, transit)
+	seed(0x10, 0x20, route, payload(f, bcast, ownMAC, vidControl, 0x88b5), payload(f, bcast, ownMAC, vidControl, 0x88b5), transit)
+	seed(0, 0, arpPacket(f, ownMAC, box1MAC, -1, layers.ARPReply), arpPacket(f, bcast, box2MAC, vidAB, layers.ARPRequest), route[:20], transit[:30])
+	seed(0, 0, payload(f, 0x0180c200000e, box1MAC, -1, layers.EthernetTypeLinkLayerDiscovery), payload(f, remoteMAC, ownMAC, 0, 0x26))
+
+	f.Fuzz(func(t *testing.T, in []byte, down, small uint8) {
+		n := newBench()
+		for i := range portCount {
+			n.s.Ports[i].Up = down>>i&1 == 0
+			if small>>i&1 != 0 {
+				n.s.Ports[i].MTU = 60
+			}
+		}
+		n.fdb.learn(vidABC, remoteMAC, portTrunkA, 0)
+		n.fdb.learn(vidC, remoteMAC, portTrunkA, 0) // as left by an older table: A does not carry C's VLAN
+		n.fdb.learn(vidAB, otherMAC, portDown1, 0)
+		var sent []frame.Packet // as they were before
+		var octets [][]byte
+		for len(in) >= 2 && n.b.N < frame.BatchSize {
+			port, size := uint16(in[0])%(portCount+1), int(in[1])
+			in = in[2:]
+			size = min(size, len(in))
+			n.add(port, in[:size])
+			sent = append(sent, n.b.Pkt[n.b.N-1])
+			octets = append(octets, in[:size])
+			in = in[size:]
+		}
+		n.st.Now = int64(len(sent)) * int64(time.Second)
+		for i, p := range n.run() {
+			checkVerdict(t, n, &sent[i], octets[i], &p)
+		}
+	})
+}
+
+// checkVerdict holds what became of a frame against the switch's tables.
+func checkVerdict(t *testing.T, n *bench, was *frame.Packet, b []byte, p *frame.Packet) {
+	outs := []uint16{}
+	switch p.Next {
+	case frame.NextDrop:
+		if p.Drop == drop.None || p.Drop >= drop.Count {
+			t.Fatalf("dropped without a reason: %+v", p)
+		}
+	case frame.NextPunt:
+		if p.Kind != PuntARP && p.Kind != PuntLLDP {
+			t.Fatalf("punt of kind %d", p.Kind)
+		}
+	case frame.NextTx:
+		outs = append(outs, p.Out)
+	default:
+		t.Fatalf("left at %d", p.Next)
+	}
+	for _, c := range n.st.Clones {
+		if c.Src.Off == p.Off {
+			outs = append(outs, c.Out)
+		}
+	}
+	now := p.Bytes(n.mem)
+	routed := was.DstMAC == ownMAC
+	if routed && p.Next == frame.NextTx {
+		if len(outs) != 1 || len(now) != len(b)-tagSize || headerSum(now[macHeader:][:int(now[macHeader]&15)*4]) != 0xffff {
+			t.Fatalf("routed to %v: % x", outs, now)
+		}
+		if d := n.s.Edge.Downlinks[n.s.Edge.ByPort[outs[0]].Number]; !d.Valid || d.BoxMAC == 0 || p.DstMAC != d.BoxMAC {
+			t.Fatalf("routed to %v: % x", outs, now)
+		}
+	} else if !bytes.Equal(now, b) {
+		t.Fatalf("frame changed: % x, was % x", now, b)
+	}
+	for i, out := range outs {
+		if out == was.Port {
+			t.Fatalf("sent back out of port %d", out)
+		}
+		if slices.Contains(outs[:i], out) {
+			t.Fatalf("sent twice out of port %d", out)
+		}
+		port := n.s.Ports[out]
+		if !port.Up || len(now)-int(p.L3) > int(port.MTU) {
+			t.Fatalf("sent %d octets out of port %d: %+v", len(now), out, port)
+		}
+		switch {
+		case routed:
+			if port.Role != fib.RoleDownlink {
+				t.Fatalf("routed to port %d", out)
+			}
+		case !was.Has(frame.FlagTagged):
+			t.Fatal("untagged frame forwarded")
+		case port.Role == fib.RoleTrunk:
+			if !allowed(n.s.Edge.ByPort[out].Allow, was.VID) {
+				t.Fatalf("VLAN %d sent out of trunk %d", was.VID, out)
+			}
+		case port.Role != fib.RoleDownlink || was.VID != vidControl:
+			t.Fatalf("VLAN %d sent out of port %d", was.VID, out)
+		}
+	}
+}
