@@ -1,0 +1,300 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	"go.etcd.io/bbolt"
+
+	"penstock/ctrl/model"
+)
+
+// A block holds at most maxBlock rows; one that would hold more is split into blocks of about fillBlock.
+const (
+	maxBlock  = 256
+	fillBlock = 224
+)
+
+// Outcome of a commit, as to bindings.
+type Outcome struct {
+	Revision uint64 // after the commit
+
+	Created, Updated, Unchanged int
+	Removed                     *Rows          // keys of the bindings that go away, sorted
+	Segments                    map[string]int // TENANT/SEGMENT → how many bindings more (or fewer) it has
+}
+
+// Changed reports whether any binding changes.
+func (o *Outcome) Changed() bool { return o.Created+o.Updated+o.Removed.Len() > 0 }
+
+// merger writes Rows into the bindings bucket.
+type merger struct {
+	s   *Store
+	b   *bbolt.Bucket
+	r   *Rows
+	out *Outcome
+	seg segName // of the rows being joined
+	n   int     // by how much its number of bindings changes
+}
+
+func (m *merger) enter(seg segName) {
+	if m.n != 0 {
+		m.out.Segments[m.seg.tenant+"/"+m.seg.segment] += m.n
+	}
+	m.seg, m.n = seg, 0
+}
+
+// join merges one block of old rows with changes that lie in its range, and calls emit for every row that stays. With
+// replace, old rows without a change go away. It returns the changes that lie behind the last old row (none if
+// toEnd, which takes them too) and whether the block differs from what it was.
+func (m *merger) join(old []byte, ch []rowIndex, replace, toEnd bool, emit func([]byte)) (rest []rowIndex, dirty bool, err error) {
+	put := func(x *rowIndex) {
+		if x.off != noRow {
+			m.out.Created++
+			m.n++
+			dirty = true
+			emit(m.r.row(x))
+		}
+	}
+	for len(old) > 0 {
+		n := rowLen(old)
+		if n == 0 {
+			return nil, false, m.s.corrupted("a block of bindings of segment %s/%s is cut off", m.seg.tenant, m.seg.segment)
+		}
+		row, mac := old[:n], rowMAC(old)
+		old = old[n:]
+		for len(ch) > 0 && ch[0].mac < mac {
+			put(&ch[0])
+			ch = ch[1:]
+		}
+		switch {
+		case len(ch) > 0 && ch[0].mac == mac:
+			x := &ch[0]
+			ch = ch[1:]
+			if x.off == noRow {
+				m.remove(mac)
+				dirty = true
+				continue
+			}
+			fresh := m.r.row(x)
+			if bytes.Equal(fresh, row) {
+				m.out.Unchanged++
+				x.mac |= unchanged
+			} else {
+				m.out.Updated++
+				dirty = true
+			}
+			emit(fresh)
+		case replace:
+			m.remove(mac)
+			dirty = true
+		default:
+			emit(row)
+		}
+	}
+	if toEnd {
+		for i := range ch {
+			put(&ch[i])
+		}
+		ch = nil
+	}
+	return ch, dirty, nil
+}
+
+func (m *merger) remove(mac uint64) {
+	m.n--
+	m.out.Removed.Delete(model.BindingKey{Tenant: m.seg.tenant, Segment: m.seg.segment, MAC: model.MAC(mac)})
+}
+
+// write puts rows of one segment as blocks and returns their keys.
+func (m *merger) write(prefix string, rows [][]byte) (keys [][]byte, err error) {
+	blocks := 1
+	if len(rows) > maxBlock {
+		blocks = (len(rows) + fillBlock - 1) / fillBlock
+	}
+	for i := range blocks {
+		part := rows[i*len(rows)/blocks : (i+1)*len(rows)/blocks]
+		if len(part) == 0 {
+			continue
+		}
+		size := 4
+		for _, r := range part {
+			size += len(r)
+		}
+		key := append(append(make([]byte, 0, len(prefix)+6), prefix...), part[0][:6]...)
+		v := make([]byte, 0, size)
+		for _, r := range part {
+			v = append(v, r...)
+		}
+		if err := m.b.Put(key, seal(key, v)); err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// merge applies the rows block by block; what is not named stays.
+func (m *merger) merge() error {
+	// Keys that fall away are deleted at the end: the search for the block of a MAC relies on the keys in place.
+	var gone [][]byte
+	var rows [][]byte
+	emit := func(r []byte) { rows = append(rows, r) }
+	for rest := m.r.index; len(rest) > 0; {
+		seg := rest[0].seg
+		if m.seg != m.r.segs[seg] {
+			m.enter(m.r.segs[seg])
+		}
+		prefix := m.seg.prefix()
+		key, old, next, err := m.block(prefix, rest[0].mac)
+		if err != nil {
+			return err
+		}
+		n := 1
+		for n < len(rest) && rest[n].seg == seg && rest[n].mac < next {
+			n++
+		}
+		rows = rows[:0]
+		_, dirty, err := m.join(old, rest[:n], false, true, emit)
+		if err != nil {
+			return err
+		}
+		rest = rest[n:]
+		if !dirty {
+			continue
+		}
+		keys, err := m.write(prefix, rows)
+		if err != nil {
+			return err
+		}
+		if key != nil && !slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) }) {
+			gone = append(gone, key)
+		}
+	}
+	m.enter(segName{})
+	for _, k := range gone {
+		if err := m.b.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// block finds the block in whose range mac lies: the last one that starts at or before it, else the first of the
+// segment. key is nil if the segment has none; next is the first MAC of the block behind.
+func (m *merger) block(prefix string, mac uint64) (key, rows []byte, next uint64, err error) {
+	want := binary.BigEndian.AppendUint64([]byte(prefix), mac<<16)[:len(prefix)+6]
+	c := m.b.Cursor()
+	k, v := c.Seek(want)
+	if !bytes.Equal(k, want) {
+		if k == nil {
+			k, v = c.Last()
+		} else {
+			k, v = c.Prev()
+		}
+		if !hasPrefix(k, prefix) {
+			if k, v = c.Seek([]byte(prefix)); !hasPrefix(k, prefix) {
+				return nil, nil, 1 << 48, nil
+			}
+		}
+	}
+	if rows, err = m.s.open(k, v); err != nil {
+		return nil, nil, 0, err
+	}
+	key = bytes.Clone(k)
+	next = 1 << 48
+	if k, _ := c.Next(); hasPrefix(k, prefix) {
+		next = rowMAC(k[len(prefix):])
+	}
+	return key, rows, next, nil
+}
+
+func hasPrefix(k []byte, prefix string) bool {
+	return len(k) == len(prefix)+6 && string(k[:len(prefix)]) == prefix
+}
+
+// diff compares the whole bucket with the rows, as replace does, and changes nothing.
+func (m *merger) diff() error {
+	rest := m.r.index
+	skip := func([]byte) {}
+	group := func(seg uint32) (ch []rowIndex) {
+		n := 0
+		for n < len(rest) && rest[n].seg == seg {
+			n++
+		}
+		ch, rest = rest[:n], rest[n:]
+		return ch
+	}
+	var ch []rowIndex // of the segment of the blocks being read, not joined yet
+	prefix := ""
+	flush := func() error { _, _, err := m.join(nil, ch, true, true, skip); ch = nil; return err }
+	c := m.b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if !hasPrefix(k, prefix) || prefix == "" {
+			if err := flush(); err != nil {
+				return err
+			}
+			if len(k) < 6 {
+				return m.s.corrupted("the bindings have a key of %d octets", len(k))
+			}
+			prefix = string(k[:len(k)-6])
+			for len(rest) > 0 && m.r.segs[rest[0].seg].prefix() < prefix { // segments that were empty
+				m.enter(m.r.segs[rest[0].seg])
+				ch = group(rest[0].seg)
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			m.enter(splitPrefix(prefix))
+			if len(rest) > 0 && m.r.segs[rest[0].seg].prefix() == prefix {
+				ch = group(rest[0].seg)
+			}
+		}
+		old, err := m.s.open(k, v)
+		if err != nil {
+			return err
+		}
+		if ch, _, err = m.join(old, ch, true, false, skip); err != nil {
+			return err
+		}
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	for len(rest) > 0 {
+		m.enter(m.r.segs[rest[0].seg])
+		ch = group(rest[0].seg)
+		if err := flush(); err != nil {
+			return err
+		}
+	}
+	m.enter(segName{})
+	return nil
+}
+
+func splitPrefix(p string) segName {
+	t, s, _ := strings.Cut(p, "/")
+	return segName{t, strings.TrimSuffix(s, "/")}
+}
+
+// rewrite fills the empty bucket with the rows.
+func (m *merger) rewrite() error {
+	m.b.FillPercent = 0.95
+	var rows [][]byte
+	for rest := m.r.index; len(rest) > 0; {
+		seg := rest[0].seg
+		rows = rows[:0]
+		for len(rest) > 0 && rest[0].seg == seg {
+			if r := m.r.row(&rest[0]); r != nil {
+				rows = append(rows, r)
+			}
+			rest = rest[1:]
+		}
+		if _, err := m.write(m.r.segs[seg].prefix(), rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}

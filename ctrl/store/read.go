@@ -1,0 +1,256 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"go.etcd.io/bbolt"
+
+	"penstock/ctrl/model"
+)
+
+// Load reads everything but the bindings.
+func (s *Store) Load() (*model.State, error) {
+	st := &model.State{}
+	var wg sync.WaitGroup
+	errs := make([]error, 5)
+	for i, f := range []func(*bbolt.Tx) error{
+		func(tx *bbolt.Tx) (err error) {
+			st.Tenants, err = load[model.Tenant](s, tx, model.KindTenant)
+			return err
+		},
+		func(tx *bbolt.Tx) (err error) {
+			st.Segments, err = load[model.Segment](s, tx, model.KindSegment)
+			return err
+		},
+		func(tx *bbolt.Tx) (err error) {
+			st.Subnets, err = load[model.Subnet](s, tx, model.KindSubnet)
+			return err
+		},
+		func(tx *bbolt.Tx) (err error) { st.VIFs, err = load[model.VIF](s, tx, model.KindVIF); return err },
+		func(tx *bbolt.Tx) (err error) { st.Paths, err = s.loadPaths(tx); return err },
+	} {
+		wg.Go(func() { errs[i] = s.view(f) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return st, nil
+}
+
+func load[T model.Object](s *Store, tx *bbolt.Tx, kind model.Kind) (map[string]T, error) {
+	out := map[string]T{}
+	err := s.each(tx, kind, func(k, v []byte) error {
+		var o T
+		if err := json.Unmarshal(v, &o); err != nil {
+			return s.corrupted("%s/%s: %v", kind, k, err)
+		}
+		if o.Key() != string(k) {
+			return s.corrupted("%s/%s holds the object %s", kind, k, o.Key())
+		}
+		out[string(k)] = o
+		return nil
+	})
+	return out, err
+}
+
+func (s *Store) loadPaths(tx *bbolt.Tx) (map[string]model.Path, error) {
+	out := map[string]model.Path{}
+	err := s.each(tx, model.KindPath, func(k, v []byte) error {
+		a, b, _ := strings.Cut(string(k), "/")
+		var p model.Path
+		if err := p.A.UnmarshalText([]byte(a)); err != nil {
+			return s.corrupted("paths/%s: %v", k, err)
+		}
+		if err := p.B.UnmarshalText([]byte(b)); err != nil {
+			return s.corrupted("paths/%s: %v", k, err)
+		}
+		if len(v)%4 != 0 {
+			return s.corrupted("paths/%s is cut off", k)
+		}
+		p.VLANs = make([]model.PathVLAN, 0, len(v)/4)
+		for ; len(v) > 0; v = v[4:] {
+			p.VLANs = append(p.VLANs, model.PathVLAN{VID: binary.BigEndian.Uint16(v), Weight: binary.BigEndian.Uint16(v[2:])})
+		}
+		out[string(k)] = p
+		return nil
+	})
+	return out, err
+}
+
+// each calls f for every object of a kind and checks their number.
+func (s *Store) each(tx *bbolt.Tx, kind model.Kind, f func(k, v []byte) error) error {
+	want, err := s.getUint(tx.Bucket(bucketMeta), []byte(keyCount+string(kind)))
+	if err != nil {
+		return err
+	}
+	n := uint64(0)
+	err = tx.Bucket([]byte(kind)).ForEach(func(k, v []byte) error {
+		n++
+		v, err := s.open(k, v)
+		if err != nil {
+			return err
+		}
+		return f(k, v)
+	})
+	if err == nil && n != want {
+		err = s.corrupted("it holds %d %s where %d were stored", n, kind, want)
+	}
+	return err
+}
+
+// EachBinding calls f with all bindings, sorted by segment and MAC, in chunks that are reused, and checks their
+// number. What is committed meanwhile is not seen.
+func (s *Store) EachBinding(f func([]model.Binding) error) error {
+	return s.view(func(tx *bbolt.Tx) error {
+		want, err := s.getUint(tx.Bucket(bucketMeta), []byte(keyCount+string(model.KindBinding)))
+		if err != nil {
+			return err
+		}
+		n := uint64(0)
+		out := make([]model.Binding, 0, chunk+maxBlock)
+		pool := make([]netip.Addr, 0, 2*chunk)
+		var name segName
+		prefix := ""
+		c := tx.Bucket([]byte(model.KindBinding)).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			if prefix == "" || !hasPrefix(k, prefix) {
+				if len(k) < 6 {
+					return s.corrupted("the bindings have a key of %d octets", len(k))
+				}
+				prefix = string(k[:len(k)-6])
+				name = splitPrefix(prefix)
+			}
+			rows, err := s.open(k, v)
+			if err != nil {
+				return err
+			}
+			for len(rows) > 0 {
+				l := rowLen(rows)
+				if l == 0 {
+					return s.corrupted("a block of bindings of segment %s/%s is cut off", name.tenant, name.segment)
+				}
+				out = append(out, model.Binding{Tenant: name.tenant, Segment: name.segment})
+				pool = decodeRow(rows[:l], &out[len(out)-1], pool)
+				rows = rows[l:]
+				n++
+			}
+			if len(out) >= chunk {
+				if err := f(out); err != nil {
+					return err
+				}
+				out, pool = out[:0], pool[:0]
+			}
+		}
+		if len(out) > 0 {
+			if err := f(out); err != nil {
+				return err
+			}
+		}
+		if n != want {
+			return s.corrupted("it holds %d bindings where %d were stored", n, want)
+		}
+		return nil
+	})
+}
+
+// Bindings returns the bindings of the given keys that exist.
+func (s *Store) Bindings(keys []model.BindingKey) (map[model.BindingKey]model.Binding, error) {
+	out := make(map[model.BindingKey]model.Binding, len(keys))
+	err := s.view(func(tx *bbolt.Tx) error {
+		m := &merger{s: s, b: tx.Bucket([]byte(model.KindBinding))}
+		for _, key := range keys {
+			_, rows, _, err := m.block(segName{key.Tenant, key.Segment}.prefix(), uint64(key.MAC))
+			if err != nil {
+				return err
+			}
+			for n := 0; len(rows) > 0; rows = rows[n:] {
+				if n = rowLen(rows); n == 0 {
+					return s.corrupted("a block of bindings of segment %s/%s is cut off", key.Tenant, key.Segment)
+				}
+				if model.MAC(rowMAC(rows)) == key.MAC {
+					b := model.Binding{Tenant: key.Tenant, Segment: key.Segment}
+					decodeRow(rows[:n], &b, nil)
+					out[key] = b
+					break
+				}
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Page is a listing of bindings.
+type Page struct {
+	Bindings []model.Binding
+	More     bool // there are more behind the last
+	Revision uint64
+}
+
+// List returns up to limit bindings behind the key after (zero: from the start), of one tenant or segment if named,
+// that match keep (nil = all).
+func (s *Store) List(tenant, segment string, after model.BindingKey, limit int, keep func(*model.Binding) bool) (p Page, err error) {
+	scope := ""
+	if tenant != "" {
+		scope = tenant + "/"
+		if segment != "" {
+			scope += segment + "/"
+		}
+	}
+	err = s.view(func(tx *bbolt.Tx) error {
+		if p.Revision, err = s.getUint(tx.Bucket(bucketMeta), keyRev); err != nil {
+			return err
+		}
+		m := &merger{s: s, b: tx.Bucket([]byte(model.KindBinding))}
+		start := []byte(scope)
+		afterKey := binary.BigEndian.AppendUint64([]byte(segName{after.Tenant, after.Segment}.prefix()), uint64(after.MAC)<<16)
+		afterKey = afterKey[:len(afterKey)-2]
+		if after != (model.BindingKey{}) && bytes.Compare(afterKey, start) > 0 {
+			start = afterKey
+			// The block in which the key lies may start before it.
+			if k, _, _, err := m.block(segName{after.Tenant, after.Segment}.prefix(), uint64(after.MAC)); err != nil {
+				return err
+			} else if k != nil && bytes.Compare(k, start) < 0 {
+				start = k
+			}
+		}
+		c := m.b.Cursor()
+		for k, v := c.Seek(start); k != nil && bytes.HasPrefix(k, []byte(scope)); k, v = c.Next() {
+			rows, err := s.open(k, v)
+			if err != nil {
+				return err
+			}
+			prefix := string(k[:len(k)-6])
+			name := splitPrefix(prefix)
+			for n := 0; len(rows) > 0; rows = rows[n:] {
+				if n = rowLen(rows); n == 0 {
+					return s.corrupted("a block of bindings of segment %s/%s is cut off", name.tenant, name.segment)
+				}
+				if after != (model.BindingKey{}) && bytes.Compare(slices.Concat([]byte(prefix), rows[:6]), afterKey) <= 0 {
+					continue
+				}
+				b := model.Binding{Tenant: name.tenant, Segment: name.segment}
+				decodeRow(rows[:n], &b, nil)
+				if keep != nil && !keep(&b) {
+					continue
+				}
+				if len(p.Bindings) == limit {
+					p.More = true
+					return nil
+				}
+				p.Bindings = append(p.Bindings, b)
+			}
+		}
+		return nil
+	})
+	return p, err
+}
