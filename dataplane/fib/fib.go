@@ -120,6 +120,7 @@ type Attachment struct {
 	Seg  uint32
 	Port uint16
 	VID  uint16 // 0 = untagged
+	Open bool   // a VIF with PolicyOff hangs here: frames with any source MAC are let through
 }
 
 // VIF is a virtual interface of this box.

@@ -84,3 +84,12 @@ func (v *Verify) Count() map[string]int {
 	}
 	return m
 }
+
+// Reclaim notes that a frame comes back to the pool from a ring that was closed: a fill ring or a transmit ring.
+func (v *Verify) Reclaim(off uint32) {
+	from := OwnerFill
+	if i := off >> v.shift; int(i) < len(v.owner) && Owner(v.owner[i].Load()) == OwnerTx {
+		from = OwnerTx
+	}
+	v.Move(off, from, OwnerPool)
+}

@@ -3,6 +3,7 @@
 package stats
 
 import (
+	"math/bits"
 	"sync/atomic"
 
 	"penstock/dataplane/drop"
@@ -11,25 +12,46 @@ import (
 // Block is a set of counters with one writer. Add is for the writer alone; Load is for anybody and sees what was last
 // published.
 type Block struct {
-	live []uint64
-	pub  []atomic.Uint64
+	live  []uint64
+	dirty []uint64 // a bit per 64 counters: changed since the last Publish
+	pub   []atomic.Uint64
 }
 
 // NewBlock returns n counters at zero.
-func NewBlock(n int) *Block { return &Block{live: make([]uint64, n), pub: make([]atomic.Uint64, n)} }
+func NewBlock(n int) *Block {
+	return &Block{live: make([]uint64, n), dirty: make([]uint64, n/4096+1), pub: make([]atomic.Uint64, n)}
+}
 
 // Add adds d to counter i; an i outside is ignored.
 func (b *Block) Add(i int, d uint64) {
 	if uint(i) < uint(len(b.live)) {
 		b.live[i] += d
+		b.dirty[i>>12] |= 1 << (i >> 6 & 63)
+	}
+}
+
+// Max raises counter i to v if it is lower.
+func (b *Block) Max(i int, v uint64) {
+	if uint(i) < uint(len(b.live)) && v > b.live[i] {
+		b.live[i] = v
+		b.dirty[i>>12] |= 1 << (i >> 6 & 63)
 	}
 }
 
 // Publish makes the present values visible to readers.
 func (b *Block) Publish() {
-	for i, v := range b.live {
-		if b.pub[i].Load() != v {
-			b.pub[i].Store(v)
+	for w, set := range b.dirty {
+		if set == 0 {
+			continue
+		}
+		b.dirty[w] = 0
+		for ; set != 0; set &= set - 1 {
+			from := w<<12 | bits.TrailingZeros64(set)<<6
+			for i := from; i < min(from+64, len(b.live)); i++ {
+				if v := b.live[i]; b.pub[i].Load() != v {
+					b.pub[i].Store(v)
+				}
+			}
 		}
 	}
 }
@@ -46,8 +68,8 @@ func (b *Block) Load(i int) uint64 {
 func (b *Block) Len() int { return len(b.pub) }
 
 // The counters of one port, by offset; the drop reasons follow from Drops on. Frames made in the box (copies of a
-// broadcast, frames injected by control) count against the port where they began, so that for each port
-// RxPackets + Injected + Copies = Σ tx (anywhere) + Punted + Σ drops.
+// broadcast, frames injected by control) count against the port where they began. Over all ports and workers, when
+// nothing is on its way, RxPackets + Injected + Copies = TxPackets + Punted + Σ drops, exactly.
 const (
 	RxPackets = iota
 	RxBytes

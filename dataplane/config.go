@@ -1,0 +1,94 @@
+// Package dataplane is the packet path: a poll-mode engine on AF_XDP.
+//
+// Read in the order a packet travels: worker.go (the loop: receive, process, send, refill), pipeline.go (the chain of
+// stages by the port's role, and what becomes of each packet), then the packages parse, overlay, neigh, route, edge.
+// engine.go and ports.go bring it up and survive interfaces that come and go; publish.go makes new tables visible;
+// punt.go is the slow path from and to control. Nothing here knows names, JSON, TOML or HTTP.
+package dataplane
+
+import (
+	"fmt"
+	"time"
+
+	"penstock/dataplane/xsk"
+)
+
+// PollMode is what a worker does when nothing arrives.
+type PollMode uint8
+
+// The poll modes.
+const (
+	PollAdaptive  PollMode = iota // spin for SpinTime, then sleep in poll(2) until something arrives
+	PollBusy                      // spin for ever: lowest latency, a core at 100 %
+	PollInterrupt                 // sleep at once
+)
+
+// Config sizes the engine. Zero values of sizes mean the defaults.
+type Config struct {
+	Workers   int   // worker threads
+	CPUs      []int // CPU of each worker, or nil to let the kernel choose
+	Poll      PollMode
+	SpinTime  time.Duration // adaptive: how long to spin before sleeping; default 50 µs
+	Frames    int           // frames in the UMEM
+	FrameSize int           // 2048 or 4096 octets
+	RingSize  int           // entries of each rx, tx, fill and completion ring
+	HugePages bool
+	Handoff   bool // workers pass frames on by inner flow hash, to even out what the NIC's queues did not
+	Verify    bool // check frame ownership at every transfer
+	Nice      int  // of the worker threads
+	MaxVIFs   int  // local VIFs that have counters and limits of their own
+	MaxPaths  int  // paths that have counters
+	Ports     []PortConfig
+
+	// Log receives what happens to ports and workers, never per packet.
+	Log func(level Level, msg string, args ...any)
+}
+
+// Level is the severity of a log message.
+type Level int8
+
+// The levels.
+const (
+	Info Level = iota
+	Warn
+	Error
+)
+
+// PortConfig is one port: an interface that the dataplane owns.
+type PortConfig struct {
+	Interface string
+	Queues    int
+	Mode      xsk.Mode
+}
+
+func (c *Config) setDefaults() error {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&c.Workers, 1)
+	def(&c.Frames, 16384)
+	def(&c.FrameSize, 2048)
+	def(&c.RingSize, 2048)
+	def(&c.MaxVIFs, 16384)
+	def(&c.MaxPaths, 16384)
+	if c.SpinTime == 0 {
+		c.SpinTime = 50 * time.Microsecond
+	}
+	if c.Log == nil {
+		c.Log = func(Level, string, ...any) {}
+	}
+	if c.CPUs != nil && len(c.CPUs) != c.Workers {
+		return fmt.Errorf("%d CPUs for %d workers: name one CPU for each worker", len(c.CPUs), c.Workers)
+	}
+	queues := 0
+	for i := range c.Ports {
+		def(&c.Ports[i].Queues, c.Workers)
+		queues += c.Ports[i].Queues
+	}
+	if need := queues * c.RingSize * 2; c.Frames < need {
+		return fmt.Errorf("%d frames are too few for %d queues with rings of %d: at least %d are needed (raise frames or lower ring_size)", c.Frames, queues, c.RingSize, need)
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"penstock/dataplane/edge"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/stats"
+	"penstock/dataplane/xsk"
+)
+
+// Engine is the running dataplane: one UMEM, the ports' sockets and programs, the workers.
+type Engine struct {
+	cfg      Config
+	start    time.Time
+	umem     *xsk.Umem
+	pool     *frame.Pool
+	verify   *frame.Verify
+	workers  []*worker
+	snapshot atomic.Pointer[fib.Snapshot]
+	stopping atomic.Bool
+	threads  sync.WaitGroup
+
+	publishMu sync.Mutex
+	injectMu  sync.Mutex
+	portMu    sync.Mutex // ports, ctl
+	ports     []openPort
+	portOpen  []atomic.Bool
+	ctl       *frame.Cache // control's own frames, for filling and draining rings
+	running   bool
+}
+
+// New allocates memory and workers. Nothing touches an interface before Start.
+func New(cfg Config) (*Engine, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, fmt.Errorf("dataplane: %w", err)
+	}
+	e := &Engine{cfg: cfg, start: time.Now(), ports: make([]openPort, len(cfg.Ports)), portOpen: make([]atomic.Bool, len(cfg.Ports))}
+	var err error
+	e.umem, err = xsk.NewUmem(xsk.UmemConfig{Frames: cfg.Frames, FrameSize: cfg.FrameSize, HugePages: cfg.HugePages})
+	if err != nil {
+		return nil, fmt.Errorf("dataplane: %w", err)
+	}
+	if e.pool, err = frame.NewPool(cfg.Frames, cfg.FrameSize, cfg.Workers+1); err != nil {
+		return nil, errors.Join(err, e.umem.Close())
+	}
+	if cfg.Verify {
+		e.verify = frame.NewVerify(cfg.Frames, uint32(cfg.FrameSize))
+	}
+	e.ctl = e.pool.NewCache()
+	e.snapshot.Store(&fib.Snapshot{})
+	if err := e.makeWorkers(); err != nil {
+		return nil, errors.Join(err, e.umem.Close())
+	}
+	return e, nil
+}
+
+func (e *Engine) makeWorkers() error {
+	n, ports := e.cfg.Workers, len(e.cfg.Ports)
+	fdb := edge.NewFDB(4096)
+	for i := range n {
+		wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+		if err != nil {
+			return fmt.Errorf("dataplane: eventfd for worker %d: %w", i, err)
+		}
+		w := &worker{
+			Pipeline: NewPipeline(e.umem.Mem(), e.pool, e.verify, ports, e.cfg.MaxVIFs, e.cfg.MaxPaths),
+			eng:      e, id: i, wake: wake,
+			injects: frame.NewSlots(256), from: make([]*frame.Handoff, n), to: make([]*frame.Handoff, n),
+			loop: stats.NewBlock(loopLen), tx: make([]*xsk.Socket, ports), sent: make([]int, ports),
+		}
+		w.FDB = fdb
+		w.Flush = w.flush
+		w.gen.Store(idle)
+		w.rebuildPolls()
+		e.workers = append(e.workers, w)
+	}
+	for i, w := range e.workers {
+		for j, v := range e.workers {
+			if i != j {
+				r := frame.NewHandoff(1024)
+				w.to[j], v.from[i] = r, r
+			}
+		}
+		if e.cfg.Handoff && n > 1 {
+			w.handoff = &split{self: uint32(i), workers: uint32(n), rings: w.to}
+		}
+	}
+	return nil
+}
+
+// Start opens all ports and runs the workers. Publish a snapshot with the ports' roles first: until then every frame
+// is discarded as no_role. On error everything that was opened is closed again.
+func (e *Engine) Start() error {
+	if n := e.cfg.Workers + 2; runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n) // a busy worker must not keep control from running
+	}
+	for _, w := range e.workers {
+		e.threads.Go(w.run)
+	}
+	e.running = true
+	for i := range e.cfg.Ports {
+		if err := e.OpenPort(i); err != nil {
+			return errors.Join(err, e.Stop())
+		}
+	}
+	return nil
+}
+
+// Stop ends the workers and closes all ports. Afterwards every frame is back in the pool; the error says so if not.
+func (e *Engine) Stop() error {
+	for i := range e.ports {
+		e.ClosePort(i)
+	}
+	e.stopping.Store(true)
+	for _, w := range e.workers {
+		w.wakeUp()
+	}
+	e.threads.Wait()
+	var err error
+	for _, w := range e.workers {
+		for p := range w.out {
+			for _, d := range w.Out(uint16(p)) {
+				w.free(uint32(d.Addr))
+			}
+		}
+		for _, r := range w.from {
+			for r != nil {
+				n := r.Take(w.handed[:])
+				for _, h := range w.handed[:n] {
+					w.move(h.Off, frame.OwnerHandoff, frame.OwnerPool)
+					w.Cache.Put(e.pool.Base(h.Off))
+				}
+				if n == 0 {
+					break
+				}
+			}
+		}
+		w.Cache.Flush()
+		err = errors.Join(err, unix.Close(w.wake))
+	}
+	e.ctl.Flush()
+	if free := e.pool.Free(); free != e.cfg.Frames {
+		err = errors.Join(err, fmt.Errorf("dataplane: %d of %d frames are missing after the stop", e.cfg.Frames-free, e.cfg.Frames))
+	}
+	return errors.Join(err, e.umem.Close())
+}
+
+// tune sets up a worker's thread: its CPU and its niceness. Failure is worth a warning, not a stop.
+func (e *Engine) tune(w *worker) {
+	if e.cfg.CPUs != nil {
+		var set unix.CPUSet
+		set.Set(e.cfg.CPUs[w.id])
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			e.cfg.Log(Warn, "cannot bind worker to its CPU", "worker", w.id, "cpu", e.cfg.CPUs[w.id], "err", err)
+		}
+	}
+	if e.cfg.Nice != 0 {
+		if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), e.cfg.Nice); err != nil {
+			e.cfg.Log(Warn, "cannot set the worker's niceness (needs CAP_SYS_NICE)", "worker", w.id, "nice", e.cfg.Nice, "err", err)
+		}
+	}
+}
+
+// Publish makes s the snapshot of all workers and returns when none uses an older one. Generations must grow.
+func (e *Engine) Publish(s *fib.Snapshot) {
+	e.publishMu.Lock()
+	defer e.publishMu.Unlock()
+	e.snapshot.Store(s)
+	for _, w := range e.workers {
+		for spins := 0; w.gen.Load() < s.Generation; spins++ {
+			if spins < 100 {
+				runtime.Gosched()
+			} else {
+				time.Sleep(20 * time.Microsecond)
+			}
+		}
+	}
+}

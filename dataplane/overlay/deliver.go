@@ -1,0 +1,59 @@
+package overlay
+
+import (
+	"encoding/binary"
+
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/stats"
+)
+
+// Deliver sends each frame to where its destination hangs: to an attachment of this box, or encapsulated to another.
+// Answers made by the box go back to the attachment that asked.
+func Deliver(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) {
+	for i := range b.N {
+		p := &b.Pkt[i]
+		if p.Next != frame.NextDeliver {
+			continue
+		}
+		switch {
+		case p.Has(frame.FlagGenerated):
+			toAttachment(mem, p, s, st, p.Attach)
+		case p.Loc&fib.LocLocal != 0:
+			vif := p.Loc &^ fib.LocLocal
+			st.VIFs.Add(int(vif)*stats.VIFStride+stats.VIFTxPackets, 1)
+			st.VIFs.Add(int(vif)*stats.VIFStride+stats.VIFTxBytes, uint64(p.Len))
+			toAttachment(mem, p, s, st, s.VIFs[vif].Attach)
+		case p.Has(frame.FlagFromFabric):
+			p.DropFor(drop.FabricRelay)
+		default:
+			encapsulate(mem, p, s, st, p.Loc)
+		}
+	}
+}
+
+// toAttachment sends the untagged frame p out of an access port, with the attachment's tag.
+func toAttachment(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, at uint32) {
+	if uint(at) >= uint(len(s.Attachments)) {
+		p.DropFor(drop.NoRole)
+		return
+	}
+	a := &s.Attachments[at]
+	port := &s.Ports[a.Port]
+	if !port.Up {
+		p.DropFor(drop.TxPortDown)
+		return
+	}
+	if p.Len > port.MTU+ethLen {
+		p.DropFor(drop.AccessMTU)
+		return
+	}
+	if a.VID != 0 {
+		p.Push(tagLen)
+		f := p.Bytes(mem)
+		copy(f[0:12], f[4:16])
+		binary.BigEndian.PutUint32(f[12:], 0x81000000|uint32(p.PCP)<<13|uint32(a.VID))
+	}
+	p.SendTo(a.Port)
+}

@@ -1,0 +1,84 @@
+// Package overlay carries each tenant's Ethernet over the fabric (spec/overlay.md; seed 003, paragraphs 40–51).
+//
+// The files in the order of a packet's way from a tenant: ingress.go (which attachment, anti-spoofing, tag off),
+// spoof.go, checksum.go (sums that the sender's stack left unfinished), lookup.go (binding of the destination), flood.go (copies of
+// broadcasts), deliver.go (to an attachment of this box), encap.go (path choice, outer header), mss.go; and back from the
+// fabric: decap.go, then deliver.go again. Between ingress and lookup the packages neigh and route have their turn.
+//
+// Stages expect what package parse has checked and never look at lengths again.
+package overlay
+
+import (
+	"penstock/dataplane/frame"
+	"penstock/dataplane/icmp"
+	"penstock/dataplane/stats"
+)
+
+// Octets of the headers that encapsulation "ip" adds: Ethernet and tag, IPv4.
+const (
+	ethLen   = 14
+	tagLen   = 4
+	ipLen    = 20
+	outerLen = ethLen + tagLen + ipLen
+
+	protoEthernet = 143 // IANA: Ethernet (RFC 8986)
+)
+
+// Overhead is by how many octets the fabric's MTU must exceed a tenant's: outer IPv4 and inner Ethernet header.
+const Overhead = ipLen + ethLen
+
+// State is what one worker keeps between batches.
+type State struct {
+	Now    int64         // nanoseconds, set by the worker once per turn
+	Cache  *frame.Cache  // for copies
+	Verify *frame.Verify // nil unless verify mode is on
+	Ports  stats.Ports   // Copies is counted here
+	Paths  *stats.Block  // stats.PathStride counters per path
+	VIFs   *stats.Block  // stats.VIFStride counters per local VIF
+	ICMP   icmp.Limiter  // errors made by this stage
+	Events *Events
+
+	buckets  []bucket // flood limits by local VIF index
+	floodPkt int      // where Flood goes on
+	floodTo  int
+	charged  bool // the packet at floodPkt has passed its sender's limit
+}
+
+// Events counts what happened without a frame being discarded.
+type Events struct {
+	TooBigSent        uint64 // ICMP "fragmentation needed" and "packet too big"
+	MSSClamped        uint64 // TCP SYNs whose MSS was lowered
+	ChecksumCompleted uint64 // L4 checksums finished for the sender
+}
+
+// NewState returns the state for a box with up to vifs local VIFs.
+func NewState(vifs int) *State {
+	return &State{buckets: make([]bucket, vifs), Events: &Events{}}
+}
+
+// bucket is a token bucket; full at first use.
+type bucket struct {
+	tokens uint32 // whole tokens left
+	last   int64  // nanoseconds up to which tokens were credited; 0 = never used
+}
+
+// take reports whether one more frame may pass at rate per second with the given burst.
+func (b *bucket) take(now int64, rate, burst uint32) bool {
+	if b.last == 0 {
+		b.tokens, b.last = burst, now
+	} else if el := now - b.last; el > 0 {
+		if el > 1e9 {
+			el, b.last = 1e9, now-1e9
+		}
+		add := uint64(el) * uint64(rate) / 1e9
+		if add > 0 {
+			b.last += int64(add * 1e9 / uint64(rate))
+			b.tokens = uint32(min(uint64(burst), uint64(b.tokens)+add))
+		}
+	}
+	if b.tokens == 0 {
+		return false
+	}
+	b.tokens--
+	return true
+}

@@ -1,0 +1,241 @@
+package dataplane
+
+import (
+	"penstock/dataplane/drop"
+	"penstock/dataplane/edge"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/neigh"
+	"penstock/dataplane/overlay"
+	"penstock/dataplane/parse"
+	"penstock/dataplane/route"
+	"penstock/dataplane/stats"
+	"penstock/dataplane/xsk"
+)
+
+// outSize is how many frames wait for one port before they are flushed to its transmit ring.
+const outSize = 256
+
+// out is the frames on their way to one port.
+type out struct {
+	n     int
+	bytes uint64
+	desc  [outSize]xsk.Desc
+}
+
+// Pipeline is the stages with one worker's state. It needs no AF_XDP: tests and benchmarks drive it over plain memory.
+type Pipeline struct {
+	Mem     []byte // the UMEM
+	Pool    *frame.Pool
+	Cache   *frame.Cache
+	Verify  *frame.Verify // or nil
+	Ports   stats.Ports
+	Paths   *stats.Block
+	VIFs    *stats.Block
+	Overlay *overlay.State
+	Route   *route.State
+	Edge    *edge.State
+	FDB     *edge.FDB
+	Punts   *frame.Slots
+
+	// Flush is called with a port whose out queue is nearly full, and by the owner of the pipeline at the end of a turn.
+	Flush func(port uint16)
+
+	now        int64
+	out        []out
+	extra      frame.Batch
+	touched    uint64
+	puntLimits [256]limit
+	handoff    *split // nil unless frames are spread over workers
+}
+
+// NewPipeline returns a pipeline for the given number of ports over mem, whose free frames are in pool.
+func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs, paths int) *Pipeline {
+	pl := &Pipeline{
+		Mem: mem, Pool: pool, Cache: pool.NewCache(), Verify: verify,
+		Ports: stats.NewPorts(ports), Paths: stats.NewBlock(paths * stats.PathStride), VIFs: stats.NewBlock(vifs * stats.VIFStride),
+		Overlay: overlay.NewState(vifs), Route: &route.State{}, Edge: edge.NewState(), Punts: frame.NewSlots(256),
+		out: make([]out, ports),
+	}
+	pl.Overlay.Cache, pl.Overlay.Verify = pl.Cache, verify
+	pl.Overlay.Ports, pl.Overlay.Paths, pl.Overlay.VIFs = pl.Ports, pl.Paths, pl.VIFs
+	return pl
+}
+
+// SetTime sets the time of the turn in nanoseconds on a clock that never goes back.
+func (pl *Pipeline) SetTime(now int64) {
+	pl.now = now
+	pl.Overlay.Now = now
+	pl.Route.Now = now
+	pl.Edge.Now = now
+}
+
+// Process takes a batch of frames received on port through the stages. On return every frame has gone to an out queue,
+// a ring, or back to the pool.
+func (pl *Pipeline) Process(port uint16, b *frame.Batch, s *fib.Snapshot) {
+	var octets uint64
+	for i := range b.N {
+		octets += uint64(b.Pkt[i].Len)
+	}
+	pl.Ports.Count(port, stats.RxPackets, uint64(b.N))
+	pl.Ports.Count(port, stats.RxBytes, octets)
+	pl.run(port, b, s)
+}
+
+func (pl *Pipeline) run(port uint16, b *frame.Batch, s *fib.Snapshot) {
+	if int(port) >= len(s.Ports) {
+		pl.dropAll(b, drop.NoRole)
+		return
+	}
+	switch s.Ports[port].Role {
+	case fib.RoleAccess:
+		pl.access(b, s)
+	case fib.RoleFabric:
+		pl.fabric(port, b, s)
+	case fib.RoleDownlink, fib.RoleTrunk:
+		pl.edge(b, s)
+	default:
+		pl.dropAll(b, drop.NoRole)
+	}
+	pl.finish(b)
+}
+
+// access is the way of a frame from a tenant.
+func (pl *Pipeline) access(b *frame.Batch, s *fib.Snapshot) {
+	parse.Access(pl.Mem, b)
+	if pl.handoff != nil {
+		pl.handoff.byFlow(b)
+	}
+	overlay.Ingress(pl.Mem, b, s, pl.Overlay)
+	neigh.Answer(pl.Mem, b, s)
+	route.Route(pl.Mem, b, s, pl.Route)
+	pl.touched += overlay.Lookup(b, s)
+	pl.flood(b, s)
+	overlay.Deliver(pl.Mem, b, s, pl.Overlay)
+}
+
+// fabric is the way of a frame from the edge switch.
+func (pl *Pipeline) fabric(port uint16, b *frame.Batch, s *fib.Snapshot) {
+	parse.Fabric(pl.Mem, b)
+	if pl.handoff != nil {
+		pl.handoff.byInnerFlow(pl.Mem, b)
+	}
+	pl.touched += overlay.Decap(pl.Mem, b, s)
+	for i := range b.N {
+		if p := &b.Pkt[i]; p.Next == frame.NextNeigh {
+			neigh.Box(pl.Mem, p, &s.Ports[port])
+		}
+	}
+	pl.flood(b, s)
+	overlay.Deliver(pl.Mem, b, s, pl.Overlay)
+}
+
+// edge is the way of a frame through the box as edge switch.
+func (pl *Pipeline) edge(b *frame.Batch, s *fib.Snapshot) {
+	parse.Edge(pl.Mem, b)
+	edge.Forward(pl.Mem, b, s, pl.FDB, pl.Edge)
+	for i := range pl.Edge.Clones {
+		c := &pl.Edge.Clones[i]
+		q := &pl.extra.Pkt[pl.extra.N]
+		if !pl.clone(&c.Src, q) {
+			pl.Ports.Count(c.Src.Port, stats.Copies, 1)
+			pl.Ports.Drop(c.Src.Port, drop.FloodNoFrame)
+			continue
+		}
+		q.SendTo(c.Out)
+		if pl.extra.N++; pl.extra.N == frame.BatchSize {
+			pl.finish(&pl.extra)
+			pl.extra.N = 0
+		}
+	}
+	pl.Edge.Clones = pl.Edge.Clones[:0]
+	pl.finishExtra()
+}
+
+func (pl *Pipeline) flood(b *frame.Batch, s *fib.Snapshot) {
+	for overlay.Flood(pl.Mem, b, s, pl.Overlay, &pl.extra) {
+		pl.finishExtra()
+	}
+	pl.finishExtra()
+}
+
+func (pl *Pipeline) finishExtra() {
+	if pl.extra.N > 0 {
+		pl.finish(&pl.extra)
+		pl.extra.N = 0
+	}
+}
+
+// clone copies p with its frame into q.
+func (pl *Pipeline) clone(p, q *frame.Packet) bool {
+	addr, ok := pl.Cache.Get()
+	if !ok {
+		return false
+	}
+	pl.move(addr, frame.OwnerPool, frame.OwnerBatch)
+	*q = *p
+	q.Off = addr + frame.Headroom
+	copy(q.Bytes(pl.Mem), p.Bytes(pl.Mem))
+	pl.Ports.Count(p.Port, stats.Copies, 1)
+	return true
+}
+
+// finish moves every frame of the batch to where its packet's Next says.
+func (pl *Pipeline) finish(b *frame.Batch) {
+	for i := range b.N {
+		p := &b.Pkt[i]
+		switch p.Next {
+		case frame.NextTx:
+			pl.send(p.Out, p.Off, p.Len)
+		case frame.NextPunt:
+			pl.punt(p)
+		case frame.NextHandoff:
+			pl.handoff.pass(pl, p)
+		case frame.NextDrop:
+			pl.Ports.Drop(p.Port, p.Drop)
+			pl.free(p.Off)
+		default: // no stage wanted it
+			pl.Ports.Drop(p.Port, drop.NoRole)
+			pl.free(p.Off)
+		}
+	}
+}
+
+func (pl *Pipeline) send(port uint16, off uint32, n uint16) {
+	o := &pl.out[port]
+	if o.n == outSize {
+		pl.Flush(port)
+	}
+	o.desc[o.n&(outSize-1)] = xsk.Desc{Addr: uint64(off), Len: uint32(n)}
+	o.n++
+	o.bytes += uint64(n)
+}
+
+// Out returns the frames waiting for a port and empties the queue; valid until the next Process. For tests and
+// benchmarks; workers flush into transmit rings.
+func (pl *Pipeline) Out(port uint16) []xsk.Desc {
+	o := &pl.out[port]
+	d := o.desc[:o.n]
+	o.n, o.bytes = 0, 0
+	return d
+}
+
+// Free returns the frame that holds octet off to the pool.
+func (pl *Pipeline) Free(off uint32) { pl.free(off) }
+
+func (pl *Pipeline) free(off uint32) {
+	pl.move(off, frame.OwnerBatch, frame.OwnerPool)
+	pl.Cache.Put(pl.Pool.Base(off))
+}
+
+func (pl *Pipeline) move(off uint32, from, to frame.Owner) {
+	if pl.Verify != nil {
+		pl.Verify.Move(off, from, to)
+	}
+}
+
+func (pl *Pipeline) dropAll(b *frame.Batch, r drop.Reason) {
+	for i := range b.N {
+		b.Pkt[i].DropFor(r)
+	}
+}

@@ -1,0 +1,159 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"penstock/dataplane/frame"
+	"penstock/dataplane/steer"
+	"penstock/dataplane/xsk"
+)
+
+// openPort is a port whose interface is there.
+type openPort struct {
+	ifindex int
+	sockets []*xsk.Socket // by queue
+	program *steer.Program
+}
+
+// OpenPort binds sockets to all queues of the port's interface, fills their rings, gives the queues to the workers, and only then
+// steers traffic to them. It is called at start, and again when an interface that was gone is back.
+func (e *Engine) OpenPort(port int) error {
+	e.portMu.Lock()
+	defer e.portMu.Unlock()
+	c := &e.cfg.Ports[port]
+	ifi, err := net.InterfaceByName(c.Interface)
+	if err != nil {
+		return fmt.Errorf("port on interface %s: %w", c.Interface, err)
+	}
+	if e.ports[port].program != nil {
+		return nil
+	}
+	p := openPort{ifindex: ifi.Index}
+	mode := steer.Auto
+	if c.Mode == xsk.ModeGeneric {
+		mode = steer.Generic
+	}
+	if p.program, err = steer.Attach(steer.Options{Ifindex: ifi.Index, Queues: c.Queues, Mode: mode}); err != nil {
+		return fmt.Errorf("port on interface %s: %w", c.Interface, err)
+	}
+	for q := range c.Queues {
+		s, err := e.openQueue(&p, c, q)
+		if err != nil {
+			e.closeSockets(&p)
+			return errors.Join(fmt.Errorf("port on interface %s: %w", c.Interface, err), p.program.Close())
+		}
+		p.sockets = append(p.sockets, s)
+	}
+	e.ports[port] = p
+	e.portOpen[port].Store(true)
+	for _, w := range e.workers {
+		w.do(func(w *worker) { w.adopt(port, p.sockets, e.cfg.Workers) })
+	}
+	for q, s := range p.sockets {
+		if err := p.program.Register(q, s.FD()); err != nil {
+			e.closePort(port)
+			return fmt.Errorf("port on interface %s: %w", c.Interface, err)
+		}
+	}
+	e.cfg.Log(Info, "port open", "interface", c.Interface, "queues", c.Queues, "xdp", p.program.Mode().String(), "socket", p.sockets[0].Mode().String())
+	return nil
+}
+
+func (e *Engine) openQueue(p *openPort, c *PortConfig, q int) (*xsk.Socket, error) {
+	mode := c.Mode
+	if p.program.Mode() == steer.Generic {
+		mode = xsk.ModeCopy
+	}
+	n := e.cfg.RingSize
+	s, err := e.umem.Open(xsk.SocketConfig{Ifindex: p.ifindex, Queue: q, RxSize: n, TxSize: n, FillSize: n, CompSize: n, Mode: mode, NeedWakeup: true})
+	if err != nil {
+		return nil, err
+	}
+	addrs := make([]uint64, 0, n)
+	for range s.FillFree() {
+		a, ok := e.ctl.Get()
+		if !ok {
+			break
+		}
+		e.move(a, frame.OwnerPool, frame.OwnerFill)
+		addrs = append(addrs, uint64(a))
+	}
+	for _, a := range addrs[s.Fill(addrs):] {
+		e.move(uint32(a), frame.OwnerFill, frame.OwnerPool)
+		e.ctl.Put(uint32(a))
+	}
+	return s, nil
+}
+
+func (e *Engine) move(off uint32, from, to frame.Owner) {
+	if e.verify != nil {
+		e.verify.Move(off, from, to)
+	}
+}
+
+// adopt gives the worker its queues of a port: number id, id+workers and so on.
+func (w *worker) adopt(port int, sockets []*xsk.Socket, workers int) {
+	for q := w.id; q < len(sockets); q += workers {
+		if w.tx[port] == nil {
+			w.tx[port] = sockets[q]
+		}
+		w.rx = append(w.rx, sockets[q])
+		w.rxPort = append(w.rxPort, uint16(port))
+	}
+	w.rebuildPolls()
+}
+
+// abandon takes the queues of a port away from the worker.
+func (w *worker) abandon(port int) {
+	k := 0
+	for i := range w.rx {
+		if int(w.rxPort[i]) != port {
+			w.rx[k], w.rxPort[k] = w.rx[i], w.rxPort[i]
+			k++
+		}
+	}
+	w.rx, w.rxPort = w.rx[:k], w.rxPort[:k]
+	w.tx[port], w.sent[port] = nil, 0
+	w.rebuildPolls()
+}
+
+// ClosePort takes a port out of service, as when its interface is gone. All its frames return to the pool.
+func (e *Engine) ClosePort(port int) {
+	e.portMu.Lock()
+	defer e.portMu.Unlock()
+	e.closePort(port)
+}
+
+func (e *Engine) closePort(port int) {
+	p := &e.ports[port]
+	if p.program == nil {
+		return
+	}
+	e.portOpen[port].Store(false)
+	if err := p.program.Close(); err != nil { // an interface that is gone took its program along
+		e.cfg.Log(Warn, "closing the XDP program", "interface", e.cfg.Ports[port].Interface, "err", err)
+	}
+	for _, w := range e.workers {
+		w.do(func(w *worker) { w.abandon(port) })
+	}
+	e.closeSockets(p)
+	*p = openPort{}
+	e.cfg.Log(Info, "port closed", "interface", e.cfg.Ports[port].Interface)
+}
+
+func (e *Engine) closeSockets(p *openPort) {
+	for _, s := range p.sockets {
+		if err := s.Close(); err != nil {
+			e.cfg.Log(Warn, "closing a socket", "err", err)
+		}
+		s.Drain(func(addr uint64) {
+			if e.verify != nil {
+				e.verify.Reclaim(uint32(addr))
+			}
+			e.ctl.Put(e.pool.Base(uint32(addr)))
+		})
+	}
+	e.ctl.Flush()
+}

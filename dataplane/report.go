@@ -1,0 +1,158 @@
+package dataplane
+
+import (
+	"penstock/dataplane/drop"
+	"penstock/dataplane/stats"
+	"penstock/dataplane/xsk"
+)
+
+// PortReport is what a port has done so far, summed over workers. Counters are at most some milliseconds old.
+type PortReport struct {
+	Open                                   bool
+	Ifindex                                int
+	XDPMode, SocketMode                    string // "native", "generic"; "zero-copy", "copy"; empty while closed
+	Queues                                 int
+	RxPackets, RxBytes, TxPackets, TxBytes uint64
+	Punted, Injected, Copies, TxErrors     uint64
+	Drops                                  [drop.Count]uint64
+	Kernel                                 xsk.Stats // since the port was opened
+}
+
+// WorkerReport is what a worker has done so far.
+type WorkerReport struct {
+	Turns, Busy, Frames, Sleeps, BusyNs, MaxGapNs uint64
+	Gaps                                          [40]uint64 // bucket i: turns of [2^(i-1), 2^i) ns
+	CacheFrames                                   int
+}
+
+// Totals are the sums that must agree when nothing is on its way: Rx+Injected+Copies = Tx+Punted+Drops.
+type Totals struct{ Rx, Tx, Drops, Punted, Injected, Copies uint64 }
+
+// Balanced reports whether every frame is accounted for.
+func (t Totals) Balanced() bool { return t.Rx+t.Injected+t.Copies == t.Tx+t.Punted+t.Drops }
+
+// Ports returns a report for each port.
+func (e *Engine) Ports() []PortReport {
+	e.portMu.Lock()
+	defer e.portMu.Unlock()
+	reports := make([]PortReport, len(e.cfg.Ports))
+	for i := range reports {
+		r := &reports[i]
+		r.Queues = e.cfg.Ports[i].Queues
+		if p := &e.ports[i]; p.program != nil {
+			r.Open, r.Ifindex = true, p.ifindex
+			r.XDPMode, r.SocketMode = p.program.Mode().String(), p.sockets[0].Mode().String()
+			for _, s := range p.sockets {
+				if st, err := s.Stats(); err == nil {
+					addKernel(&r.Kernel, st)
+				}
+			}
+		}
+		for _, w := range e.workers {
+			r.RxPackets += w.Ports.Of(i, stats.RxPackets)
+			r.RxBytes += w.Ports.Of(i, stats.RxBytes)
+			r.TxPackets += w.Ports.Of(i, stats.TxPackets)
+			r.TxBytes += w.Ports.Of(i, stats.TxBytes)
+			r.Punted += w.Ports.Of(i, stats.Punted)
+			r.Injected += w.Ports.Of(i, stats.Injected)
+			r.Copies += w.Ports.Of(i, stats.Copies)
+			r.TxErrors += w.Ports.Of(i, stats.TxErrors)
+			for d := range r.Drops {
+				r.Drops[d] += w.Ports.Of(i, stats.Drops+d)
+			}
+		}
+	}
+	return reports
+}
+
+func addKernel(sum *xsk.Stats, s xsk.Stats) {
+	sum.RxDropped += s.RxDropped
+	sum.RxInvalidDescs += s.RxInvalidDescs
+	sum.TxInvalidDescs += s.TxInvalidDescs
+	sum.RxRingFull += s.RxRingFull
+	sum.RxFillEmpty += s.RxFillEmpty
+	sum.TxRingEmpty += s.TxRingEmpty
+}
+
+// Sum adds up the ports' reports.
+func Sum(ports []PortReport) Totals {
+	var t Totals
+	for i := range ports {
+		p := &ports[i]
+		t.Rx += p.RxPackets
+		t.Tx += p.TxPackets
+		t.Punted += p.Punted
+		t.Injected += p.Injected
+		t.Copies += p.Copies
+		for _, n := range p.Drops {
+			t.Drops += n
+		}
+	}
+	return t
+}
+
+// Workers returns a report for each worker.
+func (e *Engine) Workers() []WorkerReport {
+	reports := make([]WorkerReport, len(e.workers))
+	for i, w := range e.workers {
+		r := &reports[i]
+		r.Turns, r.Busy, r.Frames = w.loop.Load(loopTurns), w.loop.Load(loopBusy), w.loop.Load(loopFrames)
+		r.Sleeps, r.BusyNs, r.MaxGapNs = w.loop.Load(loopSleeps), w.loop.Load(loopBusyNs), w.loop.Load(loopMaxGap)
+		for b := range r.Gaps {
+			r.Gaps[b] = w.loop.Load(loopGaps + b)
+		}
+	}
+	return reports
+}
+
+// Path returns packets and octets sent by a path, by its Stat index.
+func (e *Engine) Path(i uint32) (packets, octets uint64) {
+	for _, w := range e.workers {
+		packets += w.Paths.Load(int(i)*stats.PathStride + stats.PathPackets)
+		octets += w.Paths.Load(int(i)*stats.PathStride + stats.PathBytes)
+	}
+	return packets, octets
+}
+
+// VIFReport counts what a local VIF sent and was sent.
+type VIFReport struct{ RxPackets, RxBytes, TxPackets, TxBytes uint64 }
+
+// VIF returns the counters of a local VIF, by its index.
+func (e *Engine) VIF(i uint32) (r VIFReport) {
+	for _, w := range e.workers {
+		at := int(i) * stats.VIFStride
+		r.RxPackets += w.VIFs.Load(at + stats.VIFRxPackets)
+		r.RxBytes += w.VIFs.Load(at + stats.VIFRxBytes)
+		r.TxPackets += w.VIFs.Load(at + stats.VIFTxPackets)
+		r.TxBytes += w.VIFs.Load(at + stats.VIFTxBytes)
+	}
+	return r
+}
+
+// Progress returns a number that grows as long as every worker turns, for a watchdog.
+func (e *Engine) Progress() uint64 {
+	least := ^uint64(0)
+	for _, w := range e.workers {
+		least = min(least, w.loop.Load(loopTurns))
+	}
+	return least
+}
+
+// Frames returns the number of frames in all, in the shared pool, and, in verify mode, by owner.
+func (e *Engine) Frames() (all, pooled int, byOwner map[string]int) {
+	if e.verify != nil {
+		byOwner = e.verify.Count()
+	}
+	return e.cfg.Frames, e.pool.Free(), byOwner
+}
+
+// Violations returns how often the ownership of a frame was violated, in verify mode.
+func (e *Engine) Violations() (uint64, []string) {
+	if e.verify == nil {
+		return 0, nil
+	}
+	return e.verify.Violations()
+}
+
+// UmemBytes returns the size of the UMEM.
+func (e *Engine) UmemBytes() int { return len(e.umem.Mem()) }

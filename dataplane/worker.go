@@ -1,0 +1,361 @@
+package dataplane
+
+import (
+	"math/bits"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/stats"
+	"penstock/dataplane/xsk"
+)
+
+// napTime is how long a worker sleeps at most, in milliseconds: counters are at most that old.
+const napTime = 10
+
+// idle is the generation a worker shows while it sleeps: it uses no snapshot then.
+const idle = ^uint64(0)
+
+// Counters of a worker, by offset into worker.loop.
+const (
+	loopTurns  = iota // turns of the loop
+	loopBusy          // turns that moved at least one frame
+	loopFrames        // frames received, handed over or injected
+	loopSleeps        // times it slept in poll
+	loopBusyNs        // nanoseconds spent in busy turns
+	loopMaxGap        // the longest turn, nanoseconds
+	loopGaps          // histogram of turn lengths: bucket i counts turns of [2^(i-1), 2^i) ns
+	loopLen    = loopGaps + 40
+)
+
+// worker is one thread of the packet path. It owns one queue of every port (more, where a port has more queues than
+// there are workers); all fields below the line belong to its thread.
+type worker struct {
+	*Pipeline
+	eng  *Engine
+	id   int
+	gen  atomic.Uint64           // generation of the snapshot in use, or idle
+	cmd  atomic.Pointer[command] // what control asks for, carried out between turns
+	nap  atomic.Bool             // sleeping, or about to
+	wake int                     // eventfd that ends a nap
+
+	injects *frame.Slots
+	from    []*frame.Handoff // from each other worker, nil from itself
+	loop    *stats.Block
+
+	// -- the worker's own --
+	rx     []*xsk.Socket    // queues to receive from
+	rxPort []uint16         // their ports
+	tx     []*xsk.Socket    // by port: where to send; nil = another worker sends for us, or the port is gone
+	sent   []int            // by port: frames in the transmit ring or not yet taken back from the completion ring
+	to     []*frame.Handoff // the same rings as split.rings, also without inner-flow hand-off
+	batch  frame.Batch
+	desc   [frame.BatchSize]xsk.Desc
+	addrs  [frame.BatchSize]uint64
+	handed [frame.BatchSize]frame.Handed
+	polls  []unix.PollFd
+}
+
+// command runs fn on the worker's thread between two turns.
+type command struct {
+	fn   func(w *worker)
+	done chan struct{}
+}
+
+// run is the worker's thread. The loop is the packet path.
+func (w *worker) run() {
+	runtime.LockOSThread()
+	w.eng.tune(w)
+	start := w.eng.start
+	last := time.Since(start)
+	published, busyUntil := last, last
+	for !w.eng.stopping.Load() {
+		if c := w.cmd.Load(); c != nil {
+			c.fn(w)
+			w.cmd.Store(nil)
+			close(c.done)
+		}
+		now := time.Since(start)
+		w.note(int64(now - last))
+		last = now
+
+		s := w.eng.snapshot.Load()
+		w.gen.Store(s.Generation)
+		w.SetTime(int64(now))
+
+		if n := w.turn(s); n > 0 {
+			w.loop.Add(loopFrames, uint64(n))
+			w.loop.Add(loopBusy, 1)
+			w.loop.Add(loopBusyNs, uint64(time.Since(start)-now))
+			busyUntil = now + w.eng.cfg.SpinTime
+		} else if w.eng.cfg.Poll == PollInterrupt || w.eng.cfg.Poll == PollAdaptive && now > busyUntil {
+			w.sleep()
+			last = time.Since(start)
+		}
+		if now-published > time.Millisecond {
+			published = now
+			w.publish()
+		}
+	}
+	w.gen.Store(idle)
+	w.publish()
+}
+
+// turn moves what has arrived, once through all sources, and returns how many frames that were.
+func (w *worker) turn(s *fib.Snapshot) (n int) {
+	for i, sock := range w.rx {
+		n += w.receive(sock, w.rxPort[i], s)
+	}
+	for _, r := range w.from {
+		if r != nil {
+			n += w.takeHanded(r, s)
+		}
+	}
+	for i := 0; i < frame.BatchSize; i++ {
+		slot := w.injects.Peek()
+		if slot == nil {
+			break
+		}
+		w.inject(slot.Port, slot.Data[:slot.Len])
+		w.injects.Drop()
+		n++
+	}
+	for p := range w.out {
+		if w.out[p].n > 0 {
+			w.flush(uint16(p))
+		}
+	}
+	for t, r := range w.to {
+		if r != nil && r.Publish() {
+			w.eng.workers[t].wakeUp()
+		}
+	}
+	for p, sock := range w.tx {
+		if sock != nil {
+			w.complete(sock, uint16(p))
+		}
+	}
+	return n
+}
+
+// receive takes a batch from a receive ring through the stages and refills the fill ring.
+func (w *worker) receive(sock *xsk.Socket, port uint16, s *fib.Snapshot) int {
+	n := sock.Receive(w.desc[:])
+	if n > 0 {
+		b := &w.batch
+		b.N = n
+		for i, d := range w.desc[:n] {
+			p := &b.Pkt[i]
+			p.Off, p.Len, p.Port = uint32(d.Addr), uint16(d.Len), port
+			w.move(p.Off, frame.OwnerFill, frame.OwnerBatch)
+		}
+		w.Process(port, b, s)
+	}
+	w.refill(sock, n)
+	return n
+}
+
+// refill keeps the fill ring full, so that the kernel always has frames to receive into.
+func (w *worker) refill(sock *xsk.Socket, received int) {
+	if received == 0 && !sock.NeedWakeupRx() {
+		return
+	}
+	for free := sock.FillFree(); free > 0; {
+		n := 0
+		for n < min(free, len(w.addrs)) {
+			a, ok := w.Cache.Get()
+			if !ok {
+				break
+			}
+			w.move(a, frame.OwnerPool, frame.OwnerFill)
+			w.addrs[n] = uint64(a)
+			n++
+		}
+		if n == 0 {
+			break
+		}
+		sock.Fill(w.addrs[:n])
+		free -= n
+	}
+	if w.eng.cfg.Poll == PollBusy && sock.NeedWakeupRx() {
+		_ = sock.WakeRx() // an error shows as a port that stays silent; link events deal with it
+	}
+}
+
+// takeHanded goes on with frames that another worker received.
+func (w *worker) takeHanded(r *frame.Handoff, s *fib.Snapshot) int {
+	n := r.Take(w.handed[:])
+	b := &w.batch
+	for i := 0; i < n; {
+		h := &w.handed[i]
+		if h.Send {
+			w.move(h.Off, frame.OwnerHandoff, frame.OwnerBatch)
+			w.send(h.Port, h.Off, h.Len)
+			i++
+			continue
+		}
+		b.N = 0
+		port := h.Port
+		for i < n && !w.handed[i].Send && w.handed[i].Port == port {
+			p := &b.Pkt[b.N]
+			p.Off, p.Len, p.Port = w.handed[i].Off, w.handed[i].Len, port
+			w.move(p.Off, frame.OwnerHandoff, frame.OwnerBatch)
+			b.N++
+			i++
+		}
+		w.Pipeline.run(port, b, s)
+	}
+	return n
+}
+
+// flush puts the frames that wait for a port into its transmit ring; what does not fit is discarded.
+func (w *worker) flush(port uint16) {
+	o := &w.out[port]
+	d := o.desc[:o.n]
+	o.n, o.bytes = 0, 0
+	sock := w.tx[port]
+	if sock == nil {
+		w.flushElsewhere(port, d)
+		return
+	}
+	for i := range d {
+		w.move(uint32(d[i].Addr), frame.OwnerBatch, frame.OwnerTx)
+	}
+	n := sock.Send(d)
+	if n < len(d) { // make room once, then give up
+		w.complete(sock, port)
+		n += sock.Send(d[n:])
+	}
+	w.sent[port] += n
+	var octets uint64
+	for i := range d[:n] {
+		octets += uint64(d[i].Len)
+	}
+	w.Ports.Count(port, stats.TxPackets, uint64(n))
+	w.Ports.Count(port, stats.TxBytes, octets)
+	for _, x := range d[n:] {
+		w.move(uint32(x.Addr), frame.OwnerTx, frame.OwnerBatch)
+		w.Ports.Drop(port, drop.TxRingFull)
+		w.free(uint32(x.Addr))
+	}
+}
+
+// flushElsewhere deals with a port of which this worker owns no queue: the first worker sends for it, or nobody can.
+func (w *worker) flushElsewhere(port uint16, d []xsk.Desc) {
+	for _, x := range d {
+		switch {
+		case w.id == 0 || !w.eng.portOpen[port].Load():
+			w.Ports.Drop(port, drop.TxPortDown)
+			w.free(uint32(x.Addr))
+		case !w.handTo(0, frame.Handed{Off: uint32(x.Addr), Len: uint16(x.Len), Port: port, Send: true}):
+			w.Ports.Drop(port, drop.HandoffFull)
+			w.free(uint32(x.Addr))
+		}
+	}
+}
+
+func (w *worker) handTo(to int, h frame.Handed) bool {
+	w.move(h.Off, frame.OwnerBatch, frame.OwnerHandoff)
+	if w.to[to].Put(h) {
+		return true
+	}
+	w.move(h.Off, frame.OwnerHandoff, frame.OwnerBatch)
+	return false
+}
+
+// complete kicks the kernel to send and takes back the frames that were sent.
+func (w *worker) complete(sock *xsk.Socket, port uint16) {
+	if w.sent[port] == 0 {
+		return
+	}
+	if err := sock.KickTx(); err != nil {
+		w.Ports.Count(port, stats.TxErrors, 1)
+	}
+	for {
+		n := sock.Reclaim(w.addrs[:])
+		for _, a := range w.addrs[:n] {
+			w.move(uint32(a), frame.OwnerTx, frame.OwnerPool)
+			w.Cache.Put(w.Pool.Base(uint32(a)))
+		}
+		w.sent[port] -= n
+		if n < len(w.addrs) {
+			return
+		}
+	}
+}
+
+// sleep waits in poll(2) for frames, hand-offs, injected frames or commands. The kernel's need-wakeup flags are honoured
+// by poll itself.
+func (w *worker) sleep() {
+	w.nap.Store(true)
+	w.gen.Store(idle)
+	if w.cmd.Load() == nil && !w.pending() && !w.eng.stopping.Load() {
+		w.publish()
+		w.loop.Add(loopSleeps, 1)
+		for i := range w.polls {
+			w.polls[i].Revents = 0
+		}
+		// Errors (EINTR) and time-outs lead to one more turn, no more.
+		_, _ = unix.Poll(w.polls, napTime)
+		if w.polls[0].Revents != 0 {
+			var b [8]byte
+			_, _ = unix.Read(w.wake, b[:])
+		}
+	}
+	w.nap.Store(false)
+	w.gen.Store(0) // in use, of unknown age, until the next turn has loaded the snapshot
+}
+
+// pending reports whether another thread has left something for this worker.
+func (w *worker) pending() bool {
+	for _, r := range w.from {
+		if r != nil && r.Len() > 0 {
+			return true
+		}
+	}
+	return w.injects.Len() > 0
+}
+
+// wakeUp ends the worker's nap; called by others.
+func (w *worker) wakeUp() {
+	if w.nap.Load() {
+		one := [8]byte{1}
+		_, _ = unix.Write(w.wake, one[:])
+	}
+}
+
+// do runs fn on the worker's thread and waits for it.
+func (w *worker) do(fn func(w *worker)) {
+	c := &command{fn, make(chan struct{})}
+	for !w.cmd.CompareAndSwap(nil, c) {
+		runtime.Gosched()
+	}
+	w.wakeUp()
+	<-c.done
+}
+
+func (w *worker) note(gap int64) {
+	w.loop.Add(loopTurns, 1)
+	w.loop.Add(loopGaps+min(bits.Len64(uint64(gap)), 39), 1)
+	w.loop.Max(loopMaxGap, uint64(gap))
+}
+
+func (w *worker) publish() {
+	w.Ports.Publish()
+	w.Paths.Publish()
+	w.VIFs.Publish()
+	w.loop.Publish()
+}
+
+// rebuildPolls lists what ends a nap: the eventfd first, then the receive queues.
+func (w *worker) rebuildPolls() {
+	w.polls = append(w.polls[:0], unix.PollFd{Fd: int32(w.wake), Events: unix.POLLIN})
+	for _, s := range w.rx {
+		w.polls = append(w.polls, unix.PollFd{Fd: int32(s.FD()), Events: unix.POLLIN})
+	}
+}
