@@ -1,0 +1,202 @@
+// Package route is the virtual router: it joins the subnets of one tenant (spec/overlay.md, "Virtual router").
+//
+// Files in the order of a packet's way: route.go (which subnet, then which binding, then the rewrite), subnet.go
+// (finding the subnet), local.go (what is for the router itself, and the ICMP errors it sends).
+//
+// The batch is worked through twice: first every packet gets its subnet and touches the bucket of its binding, then
+// every packet looks it up, so that the cache misses of a batch overlap.
+package route
+
+import (
+	"encoding/binary"
+
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/icmp"
+	"penstock/dataplane/table"
+	"penstock/dataplane/wire"
+	"penstock/dataplane/wire/checksum"
+)
+
+// State is what one worker keeps between batches.
+type State struct {
+	Now      int64        // nanoseconds, set by the worker once per turn
+	ICMP     icmp.Limiter // errors made by this stage
+	Counters Counters
+
+	touched uint64 // keeps the touching loads alive
+}
+
+// Counters counts what the router did besides forwarding and dropping.
+type Counters struct {
+	Routed       uint64 // packets passed on to another VIF
+	TimeExceeded uint64 // ICMP errors sent, by kind
+	Unreachable  uint64
+	EchoReplies  uint64 // pings answered
+}
+
+// hop is a packet between the two passes.
+type hop struct {
+	pkt uint32 // index in the batch
+	seg uint32 // segment of the destination
+}
+
+// Route takes the packets at NextRoute, addressed to the router's MAC, to NextDeliver: with Seg, Loc and MACs of the
+// destination, or as the router's answer to their sender (FlagGenerated). What can be neither is dropped.
+func Route(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) {
+	n := min(uint(b.N), frame.BatchSize)
+	first := uint(0)
+	for first < n && b.Pkt[first].Next != frame.NextRoute {
+		first++
+	}
+	if first == n {
+		return
+	}
+	var hops [frame.BatchSize]hop
+	k := uint(0)
+	for i := first; i < n; i++ {
+		p := &b.Pkt[i]
+		if p.Next != frame.NextRoute {
+			continue
+		}
+		if seg, ok := toSubnet(mem, p, s, st); ok {
+			hops[k%frame.BatchSize] = hop{uint32(i), seg}
+			k++
+		}
+	}
+	for _, h := range hops[:min(k, frame.BatchSize)] {
+		p := &b.Pkt[h.pkt%frame.BatchSize]
+		if p.Has(frame.FlagIPv4) {
+			forward4(mem, p, s, st, h.seg)
+		} else {
+			forward6(mem, p, s, st, h.seg)
+		}
+	}
+}
+
+// toSubnet finds the segment of the packet's destination and touches its binding; otherwise it has dropped or
+// answered the packet.
+func toSubnet(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) (seg uint32, ok bool) {
+	if uint(p.Seg) >= uint(len(s.Segments)) || uint(s.Segments[p.Seg].Router) >= uint(len(s.Routers)) {
+		p.DropFor(drop.NoRoute)
+		return 0, false
+	}
+	r := &s.Routers[s.Segments[p.Seg].Router]
+	switch {
+	case p.Has(frame.FlagIPv4):
+		return toSubnet4(mem, p, s, st, r)
+	case p.Has(frame.FlagIPv6):
+		return toSubnet6(mem, p, s, st, r)
+	}
+	p.DropFor(drop.RouterProtocol)
+	return 0, false
+}
+
+func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router) (seg uint32, ok bool) {
+	h := (*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])
+	w := binary.BigEndian.Uint64(h[8:16])
+	src, dst := uint32(w), binary.BigEndian.Uint32(h[16:20])
+	if !icmp.Host4(src) {
+		p.DropFor(drop.RouterSource)
+		return 0, false
+	}
+	if !icmp.Host4(dst) {
+		p.DropFor(drop.NoRoute) // no unicast address, hence no error either (RFC 1812, 5.3.7)
+		return 0, false
+	}
+	n := find4(r.Subnets4, dst)
+	if n != nil && n.RouterIP == dst {
+		local(mem, p, s, st, r)
+		return 0, false
+	}
+	if n != nil && n.End-n.Start >= 3 && (dst == n.Start || dst == n.End) {
+		p.DropFor(drop.NoRoute) // a directed broadcast, likewise (RFC 2644); /31 and /32 have none (RFC 3021)
+		return 0, false
+	}
+	if w>>56 <= 1 {
+		refuse(mem, p, s, st, icmp.TimeExceeded, drop.TTLExceeded)
+		return 0, false
+	}
+	if n == nil {
+		refuse(mem, p, s, st, icmp.NetUnreachable, drop.NoRoute)
+		return 0, false
+	}
+	st.touched += s.Bindings.TouchIP4(n.Seg, dst)
+	return n.Seg, true
+}
+
+func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router) (seg uint32, ok bool) {
+	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
+	src, dst := h.Src(), h.Dst()
+	if wire.Multicast6(src) || wire.Unspecified6(src) || wire.Loopback6(src) {
+		p.DropFor(drop.RouterSource)
+		return 0, false
+	}
+	if wire.Multicast6(dst) || wire.Unspecified6(dst) || wire.Loopback6(dst) {
+		p.DropFor(drop.NoRoute)
+		return 0, false
+	}
+	n := find6(r.Subnets6, dst)
+	if n != nil && n.RouterIP == dst || dst == wire.EUI64LinkLocal(r.MAC) {
+		local(mem, p, s, st, r)
+		return 0, false
+	}
+	if wire.LinkLocal6(src) { // never leaves its link (RFC 4291, 2.5.6)
+		p.DropFor(drop.RouterSource)
+		return 0, false
+	}
+	if wire.LinkLocal6(dst) {
+		p.DropFor(drop.NoRoute)
+		return 0, false
+	}
+	if h.HopLimit() <= 1 {
+		refuse(mem, p, s, st, icmp.TimeExceeded, drop.TTLExceeded)
+		return 0, false
+	}
+	if n == nil {
+		refuse(mem, p, s, st, icmp.NetUnreachable, drop.NoRoute)
+		return 0, false
+	}
+	return n.Seg, true
+}
+
+// forward4 sends p on to the VIF of segment seg that has its destination address.
+func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, seg uint32) {
+	h := wire.IPv4((*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[:])
+	mac, loc, ok := table.FindIP4(s.Bindings, s.Delta, seg, h.Dst())
+	if !ok {
+		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
+		return
+	}
+	// One less of TTL, the high half of its word, adds 0x100 to the checksum (RFC 1624, equation 3).
+	h.SetChecksum(checksum.Update16(h.Checksum(), 0x0100, 0))
+	h.SetTTL(h.TTL() - 1)
+	rewrite(mem, p, s, st, seg, mac, loc)
+}
+
+// forward6 is forward4 for IPv6.
+func forward6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, seg uint32) {
+	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
+	dst := h.Dst()
+	mac, loc, ok := table.FindIP6(s.Bindings, s.Delta, seg, dst[0], dst[1])
+	if !ok {
+		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
+		return
+	}
+	h.SetHopLimit(h.HopLimit() - 1)
+	rewrite(mem, p, s, st, seg, mac, loc)
+}
+
+// rewrite addresses p to mac on behalf of the router.
+func rewrite(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, seg uint32, mac uint64, loc fib.Loc) {
+	p.SrcMAC = s.Routers[s.Segments[p.Seg].Router].MAC
+	p.DstMAC = mac
+	p.Seg = seg
+	p.Loc = loc
+	p.Next = frame.NextDeliver
+	e := (*[2 * wire.MACLen]byte)(mem[p.Off:])
+	binary.BigEndian.PutUint64(e[:8], mac<<16|p.SrcMAC>>32)
+	binary.BigEndian.PutUint32(e[8:12], uint32(p.SrcMAC))
+	st.Counters.Routed++
+}

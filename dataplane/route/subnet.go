@@ -1,0 +1,51 @@
+package route
+
+import "penstock/dataplane/fib"
+
+// linear is up to how many subnets a scan is faster than a binary search.
+const linear = 8
+
+// find4 returns the subnet that holds ip, or nil. Subnets are sorted by Start and do not overlap.
+func find4(subnets []fib.Subnet4, ip uint32) *fib.Subnet4 {
+	if len(subnets) <= linear {
+		for i := range subnets {
+			if n := &subnets[i]; ip-n.Start <= n.End-n.Start {
+				return n
+			}
+		}
+		return nil
+	}
+	lo, hi := 0, len(subnets) // the last subnet that starts at or before ip is in [lo, hi)
+	for hi-lo > 1 {
+		if mid := int(uint(lo+hi) / 2); subnets[mid].Start <= ip {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	if n := &subnets[lo]; n.Start <= ip && ip <= n.End {
+		return n
+	}
+	return nil
+}
+
+// find6 is find4 for IPv6.
+func find6(subnets []fib.Subnet6, ip [2]uint64) *fib.Subnet6 {
+	lo, hi := 0, len(subnets)
+	for hi-lo > 1 {
+		if mid := int(uint(lo+hi) / 2); !less6(ip, subnets[mid].Start) {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	if lo == hi {
+		return nil
+	}
+	if n := &subnets[lo]; !less6(ip, n.Start) && !less6(n.End, ip) {
+		return n
+	}
+	return nil
+}
+
+func less6(a, b [2]uint64) bool { return a[0] < b[0] || a[0] == b[0] && a[1] < b[1] }
