@@ -60,6 +60,7 @@ func fdbKey(vid uint16, mac uint64) uint64 { return uint64(vid)<<48 | mac }
 
 func (f *FDB) hash(key uint64) uint64 {
 	hi, lo := bits.Mul64(key^f.seed[0], f.seed[1])
+	hi, lo = bits.Mul64(hi^lo, 0x9e3779b97f4a7c15) // one multiplication leaves patterns of regular keys
 	return hi ^ lo
 }
 
