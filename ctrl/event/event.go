@@ -1,32 +1,204 @@
-// Package event is the log of everything that changes or happens: a ring of the last events, with sequence numbers
-// that continue over restarts.
+// Package event is the log of everything that changes or happens: a ring of the last events, numbered so that a reader
+// can resume where it was, also over a restart of the box.
+//
+// Publishing never blocks and readers never slow it down: a reader that falls behind the ring loses events and is told
+// so by an event of type "gap". Sequence numbers only grow. So that a restart never gives a number out again, blocks of
+// them are reserved durably in advance; after a restart numbering goes on behind the reserved block.
 package event
 
 import (
+	"context"
+	"sync"
 	"time"
+)
+
+// The types of events that control itself publishes.
+const (
+	TypeChange = "change" // Data: Change
+	TypeBulk   = "bulk"   // Data: Bulk
+	TypePort   = "port"   // Data: Port
+	TypeReload = "reload" // Data: Reload
+	TypeGap    = "gap"    // Data: Gap
 )
 
 // Event is one thing that changed or happened.
 type Event struct {
 	Seq  uint64    `json:"seq"`
 	Time time.Time `json:"time"`
-	Type string    `json:"type"` // "change", "bulk", "port", "reload", "conflict", "gap", …
+	Type string    `json:"type"`
 	Data any       `json:"data,omitempty"`
 }
+
+// Change is what a transaction did.
+type Change struct {
+	Revision uint64       `json:"revision"`
+	Kinds    []KindChange `json:"kinds"`
+}
+
+// KindChange is what a transaction did to one kind. Keys is bounded by MaxKeys; the counts are exact.
+type KindChange struct {
+	Kind    string   `json:"kind"`
+	Created int      `json:"created"`
+	Updated int      `json:"updated"`
+	Deleted int      `json:"deleted"`
+	Keys    []string `json:"keys"`
+}
+
+// MaxKeys is the most keys that an event names per kind.
+const MaxKeys = 64
+
+// Bulk is what a bulk push did.
+type Bulk struct {
+	Revision uint64 `json:"revision"`
+	Kind     string `json:"kind"`
+	Mode     string `json:"mode"`
+	Created  int    `json:"created"`
+	Updated  int    `json:"updated"`
+	Deleted  int    `json:"deleted"`
+}
+
+// Port is a port whose link went up or down.
+type Port struct {
+	Port string `json:"port"`
+	Up   bool   `json:"up"`
+}
+
+// Reload is a configuration that was read again.
+type Reload struct {
+	Error string `json:"error,omitempty"` // "" = applied
+}
+
+// Gap says that the events From … To are not to be had any more: they fell out of the ring, or were before a restart.
+type Gap struct {
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+}
+
+// block is how many numbers are reserved at a time: a durable write per 16 million events.
+const block = 1 << 24
 
 // Config of a Log.
 type Config struct {
 	Size    int                     // events kept; default 65,536
-	Start   uint64                  // the high-water mark that Reserve stored last (store.EventMark)
-	Reserve func(mark uint64) error // makes a new high-water mark durable (store.SetEventMark); nil = not kept
+	Start   uint64                  // the mark that Reserve stored last (store.EventMark)
+	Reserve func(mark uint64) error // makes a new mark durable (store.SetEventMark); nil = not kept
 	Now     func() time.Time        // nil = time.Now
 }
 
-// Log is the ring. Publish never blocks.
-type Log struct{ cfg Config }
+// Log is the ring.
+type Log struct {
+	cfg Config
 
-// New makes a Log.
-func New(c Config) *Log { return &Log{c} }
+	mu        sync.Mutex
+	ring      []Event
+	oldest    uint64 // number of the oldest event kept
+	next      uint64 // number of the next event
+	reserved  uint64 // numbers below are durable
+	reserving bool
+	wake      chan struct{} // closed by the next Publish; nil while nobody waits
+}
 
-// Publish appends an event.
-func (l *Log) Publish(typ string, data any) {}
+// New makes a Log and reserves its first numbers; if that fails it is tried again as events are published.
+func New(c Config) *Log {
+	if c.Size <= 0 {
+		c.Size = 65536
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	start := max(c.Start, 1)
+	l := &Log{cfg: c, ring: make([]Event, c.Size), oldest: start, next: start, reserved: start}
+	if c.Reserve != nil {
+		l.reserve(start + block)
+	}
+	return l
+}
+
+// Publish appends an event. data must not be changed afterwards.
+func (l *Log) Publish(typ string, data any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ring[l.next%uint64(len(l.ring))] = Event{l.next, l.cfg.Now(), typ, data}
+	l.next++
+	if l.next-l.oldest > uint64(len(l.ring)) {
+		l.oldest++
+	}
+	if l.wake != nil {
+		close(l.wake)
+		l.wake = nil
+	}
+	if l.cfg.Reserve != nil && !l.reserving && l.next+block/2 > l.reserved {
+		l.reserving = true
+		go l.reserve(max(l.reserved, l.next) + block)
+	}
+}
+
+// reserve runs beside Publish: half a block is left while it writes.
+func (l *Log) reserve(mark uint64) {
+	err := l.cfg.Reserve(mark)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reserving = false
+	if err == nil {
+		l.reserved = mark
+	}
+}
+
+// Last returns the number of the newest event (of the last one before the start if there is none yet).
+func (l *Log) Last() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next - 1
+}
+
+// Reader reads events in order. It serves one goroutine and holds nothing that must be released.
+type Reader struct {
+	l    *Log
+	next uint64 // number of the event to be read next
+}
+
+// After returns a reader of the events that follow number since.
+func (l *Log) After(since uint64) *Reader { return &Reader{l, since + 1} }
+
+// Next waits until there are events and returns them, at most limit. The first is a "gap", numbered like the last event that
+// is missing, when events before it are not to be had any more, or when the reader asks for numbers that were never
+// given out (of another box, or of a store that was replaced). The error is that of ctx.
+func (r *Reader) Next(ctx context.Context, limit int) ([]Event, error) {
+	for {
+		events, wake := r.take(limit)
+		if events != nil {
+			return events, nil
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (r *Reader) take(limit int) ([]Event, <-chan struct{}) {
+	l := r.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.next < l.oldest || r.next > l.next {
+		gap := Gap{r.next, l.oldest - 1}
+		if r.next > l.next { // never given out: start over with what there is
+			gap.From = 0
+		}
+		r.next = l.oldest
+		return []Event{{l.oldest - 1, l.cfg.Now(), TypeGap, gap}}, nil
+	}
+	if r.next == l.next {
+		if l.wake == nil {
+			l.wake = make(chan struct{})
+		}
+		return nil, l.wake
+	}
+	out := make([]Event, 0, min(uint64(limit), l.next-r.next))
+	for len(out) < cap(out) {
+		out = append(out, l.ring[r.next%uint64(len(l.ring))])
+		r.next++
+	}
+	return out, nil
+}
