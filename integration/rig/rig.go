@@ -1,0 +1,153 @@
+// Package rig is a box without interfaces: real resources, compiled by the real compiler, and the real pipeline, over
+// plain memory. Golden tests and pipeline benchmarks stand on it; neither needs root.
+package rig
+
+import (
+	"fmt"
+
+	"penstock/ctrl/compile"
+	"penstock/ctrl/model"
+	"penstock/dataplane"
+	"penstock/dataplane/edge"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/table"
+)
+
+// Options of a rig. Zero sizes mean small ones.
+type Options struct {
+	Ports     []compile.Port
+	MTU       []uint16 // by port; 0 = 1500 for access ports, 1600 for others
+	MAC       []model.MAC
+	Scheme    model.Scheme
+	EdgeMAC   model.MAC
+	State     *model.State
+	Bindings  []model.Binding
+	Capacity  int // of the bindings table
+	Frames    int
+	FrameSize int
+	ICMPRate  uint32
+	FloodRate uint32
+}
+
+// Rig is a box without interfaces.
+type Rig struct {
+	*dataplane.Pipeline
+	Compiler *compile.Compiler
+	Bindings *table.Bindings
+	Mem      []byte
+	Verify   *frame.Verify
+	ports    int
+	now      int64
+	batch    frame.Batch
+	sent     [][][]byte // by port
+}
+
+// New builds a rig with all ports up.
+func New(o Options) (*Rig, error) {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&o.Capacity, 1024)
+	def(&o.Frames, 1024)
+	def(&o.FrameSize, 2048)
+	if o.ICMPRate == 0 {
+		o.ICMPRate = 1_000_000
+	}
+	r := &Rig{ports: len(o.Ports), sent: make([][][]byte, len(o.Ports)), Mem: make([]byte, o.Frames*o.FrameSize)}
+	var err error
+	if r.Bindings, err = table.NewBindings(table.Config{Capacity: o.Capacity}); err != nil {
+		return nil, err
+	}
+	pool, err := frame.NewPool(o.Frames, o.FrameSize, 1)
+	if err != nil {
+		return nil, err
+	}
+	r.Verify = frame.NewVerify(o.Frames, uint32(o.FrameSize))
+	r.Pipeline = dataplane.NewPipeline(r.Mem, pool, r.Verify, len(o.Ports), 16384, 1024)
+	r.FDB = edge.NewFDB(1024)
+	r.Flush = r.take
+	r.Compiler = compile.New(compile.Config{
+		Scheme: o.Scheme, Ports: o.Ports, EdgeMAC: o.EdgeMAC, Bindings: r.Bindings, Capacity: o.Capacity,
+		ICMPRate: o.ICMPRate, ICMPBurst: 1000, FloodRate: o.FloodRate, FloodBurst: max(1, o.FloodRate), Publish: func(*fib.Snapshot) {},
+	})
+	for i, p := range o.Ports {
+		mtu, mac := uint16(1600), model.MAC(0x020000000f00+uint64(i))
+		if p.Role == fib.RoleAccess {
+			mtu = 1500
+		}
+		if i < len(o.MTU) && o.MTU[i] != 0 {
+			mtu = o.MTU[i]
+		}
+		if i < len(o.MAC) && o.MAC[i] != 0 {
+			mac = o.MAC[i]
+		}
+		r.Compiler.SetLink(i, true, mtu, uint64(mac))
+	}
+	if o.State == nil {
+		o.State = &model.State{}
+	}
+	if err := r.Apply(o.State, model.BindingChanges{}); err != nil {
+		return nil, err
+	}
+	return r, r.Put(o.Bindings)
+}
+
+// Apply makes a state and binding changes live in one transaction.
+func (r *Rig) Apply(s *model.State, ch model.BindingChanges) error {
+	plan, err := r.Compiler.Plan(s, ch)
+	if err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	r.Compiler.Apply(plan)
+	return r.Compiler.Err()
+}
+
+// Close frees what is outside the Go heap.
+func (r *Rig) Close() error { return r.Bindings.Close() }
+
+// Receive takes frames through the pipeline as if they had arrived on port, in batches of at most 64.
+func (r *Rig) Receive(port int, frames ...[]byte) error {
+	for len(frames) > 0 {
+		r.now += 1e6
+		r.SetTime(r.now)
+		b := &r.batch
+		b.N = 0
+		for b.N < frame.BatchSize && len(frames) > 0 {
+			addr, ok := r.Cache.Get()
+			if !ok {
+				return fmt.Errorf("no free frame: take what was sent first")
+			}
+			r.Verify.Move(addr, frame.OwnerPool, frame.OwnerBatch)
+			p := &b.Pkt[b.N]
+			p.Off, p.Port = addr+frame.Headroom, uint16(port)
+			p.Len = uint16(copy(r.Mem[p.Off:addr+r.Pool.FrameSize()], frames[0]))
+			b.N++
+			frames = frames[1:]
+		}
+		r.Process(uint16(port), b, r.Compiler.Snapshot())
+		for p := range r.ports {
+			r.take(uint16(p))
+		}
+	}
+	return nil
+}
+
+// take copies out what waits for a port and frees the frames.
+func (r *Rig) take(port uint16) {
+	for _, d := range r.Out(port) {
+		f := make([]byte, d.Len)
+		copy(f, r.Mem[d.Addr:])
+		r.sent[port] = append(r.sent[port], f)
+		r.Free(uint32(d.Addr))
+	}
+}
+
+// Sent returns what was sent from a port since the last call.
+func (r *Rig) Sent(port int) [][]byte {
+	s := r.sent[port]
+	r.sent[port] = nil
+	return s
+}
