@@ -296,6 +296,60 @@ func (w *world) check() {
 	if err := w.c.Err(); err != nil {
 		w.t.Fatal(err)
 	}
+	w.checkCounts()
+}
+
+// checkCounts compares what the compiler counts with the objects themselves, so that nothing leaks.
+func (w *world) checkCounts() {
+	w.t.Helper()
+	c := w.c
+	switches, rows, inSeg := map[uint64]bool{}, map[uint64]uint32{}, map[uint32]uint32{}
+	stats := 0
+	for _, p := range w.links {
+		if p.Role != fib.RoleFabric || p.SwitchMAC == 0 || p.SwitchPort == 0 {
+			continue
+		}
+		switches[uint64(p.SwitchMAC)] = true
+		local := map[uint16]bool{}
+		_, pushed := w.state.Paths[p.SwitchMAC.String()+"/"+p.SwitchMAC.String()]
+		for _, x := range w.state.Paths {
+			if x.A != p.SwitchMAC && x.B != p.SwitchMAC {
+				continue
+			}
+			switches[uint64(x.A)], switches[uint64(x.B)] = true, true
+			stats += len(x.VLANs)
+			for _, v := range x.VLANs {
+				local[v.VID] = true
+			}
+		}
+		if !pushed {
+			stats += len(local)
+		}
+	}
+	for _, b := range w.bindings {
+		switches[uint64(b.SwitchMAC)] = true
+		rows[uint64(b.SwitchMAC)]++
+		inSeg[c.segments[segName{b.Tenant, b.Segment}]]++
+	}
+	if len(c.switches) != len(switches) {
+		w.t.Fatalf("%d switches have an index, want %d", len(c.switches), len(switches))
+	}
+	for mac, i := range c.switches {
+		if !switches[mac] || c.swRows[i] != rows[mac] {
+			w.t.Fatalf("switch %s: needed %t, %d rows, want %d", model.MAC(mac), switches[mac], c.swRows[i], rows[mac])
+		}
+	}
+	if len(c.stats) != stats {
+		w.t.Fatalf("%d paths have counters, want %d", len(c.stats), stats)
+	}
+	for i, g := range c.segs {
+		if g.pushed != inSeg[uint32(i)] || g.dirty {
+			w.t.Fatalf("segment %d: %d pushed rows, want %d; dirty %t", i, g.pushed, inSeg[uint32(i)], g.dirty)
+		}
+	}
+	if n := c.cfg.Bindings.Len() + len(c.held); n != len(w.bindings)+len(w.state.VIFs) {
+		w.t.Fatalf("%d rows in the table and held back, want %d", n, len(w.bindings)+len(w.state.VIFs))
+	}
 }
 
 func diffAnswers(t testing.TB, want, got answers) {

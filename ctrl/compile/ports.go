@@ -170,8 +170,7 @@ func (p *plan) fillEdge() {
 	}
 }
 
-// selfLocations works out this box's own locations, and lists the rows that lead to a location which became one, or
-// is one no more.
+// selfLocations works out this box's own locations, and lists the rows that were held back because they led to one.
 func (p *plan) selfLocations() error {
 	if !p.portsChanged {
 		return nil
@@ -186,10 +185,29 @@ func (p *plan) selfLocations() error {
 		if err != nil {
 			return fmt.Errorf("port %q: %w", s.Name, err)
 		}
-		p.self = append(p.self, fib.RemoteLoc(sw, s.SwitchPort))
+		loc := fib.RemoteLoc(sw, s.SwitchPort)
+		if !slices.Contains(p.c.self, loc) {
+			if err := p.free(s, loc); err != nil {
+				return err
+			}
+		}
+		p.self = append(p.self, loc)
 	}
 	for k := range p.c.held {
 		p.touch(k)
+	}
+	return nil
+}
+
+// free makes sure that no row of the table leads to a location that becomes this box's own. The table can be asked for
+// a row, not for the rows of a location; that there are some is known from the flood lists.
+func (p *plan) free(s *portState, loc fib.Loc) error {
+	for i := range p.c.segs {
+		g := &p.c.segs[i]
+		if _, found := g.find(loc); found {
+			return fmt.Errorf("port %q: bindings of segment %s/%s lead to %s port %d, which would become this box itself: %w; delete them first",
+				s.Name, g.name.tenant, g.name.segment, s.SwitchMAC, s.SwitchPort, ErrFixed)
+		}
 	}
 	return nil
 }
