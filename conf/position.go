@@ -318,7 +318,7 @@ func (s *scanner) list(path string, end byte) {
 		s.broken = true
 		return
 	}
-	for n := 0; ; {
+	for n, comma := 0, true; ; {
 		safe, line := s.off, s.line
 		s.blank(true)
 		switch c := s.peek(); {
@@ -330,7 +330,10 @@ func (s *scanner) list(path string, end byte) {
 		case c == ',':
 			s.off++
 			n++
+			comma = true
 			continue
+		case !comma:
+			s.broken = true
 		case end == '}':
 			start := s.off
 			s.assignment(path)
@@ -344,6 +347,7 @@ func (s *scanner) list(path string, end byte) {
 			s.off, s.line = safe, line
 			return
 		}
+		comma = false
 	}
 }
 

@@ -1,0 +1,60 @@
+package conf
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestDiff(t *testing.T) {
+	const trunk = edgeSwitch
+	for _, tc := range []struct {
+		name     string
+		old, new string
+		want     []string // Change.String, prefixes
+		live     bool
+	}{
+		{name: "nothing", old: minimal, new: "# comment\n" + minimal, live: true},
+		{name: "default written out", old: minimal, new: "[dataplane]\nworkers = 1\nring_size = 2048\n" + minimal, live: true},
+		{name: "log level", old: minimal, new: minimal + "[log]\nlevel = \"debug\"", want: []string{`log.level: "info" → "debug"`}, live: true},
+		{name: "rates", old: minimal, new: minimal + "[dataplane]\nflood_rate = 5\nicmp_burst = 6", want: []string{"dataplane.flood_rate: 1000 → 5", "dataplane.icmp_burst: 200 → 6"}, live: true},
+		{name: "control", old: minimal, new: minimal + "[control]\nmode = \"0600\"\ngroup = \"g\"\nreaders_any = true\nmax_body = \"1MiB\"", live: true,
+			want: []string{`control.group: "" → "g"`, `control.mode: "0660" → "0600"`, "control.readers_any: false → true", "control.max_body: 67108864 → 1048576"}},
+		{name: "fabric place", old: minimal, new: strings.Replace(minimal, "switch_port = 7", "switch_port = 8", 1), want: []string{"port.fab0.switch_port: 7 → 8"}, live: true},
+		{name: "switch MAC", old: minimal, new: strings.Replace(minimal, ":0a", ":0b", 1), want: []string{`port.fab0.switch_mac: "02:00:00:00:00:0a" → "02:00:00:00:00:0b"`}, live: true},
+		{name: "access", old: minimal, new: strings.Replace(minimal, "role = \"access\"", "role = \"access\"\nclamp_mss = false\ncomplete_checksums = true", 1), live: true,
+			want: []string{"port.acc0.complete_checksums: false → true", "port.acc0.clamp_mss: true → false"}},
+		{name: "vlans", old: trunk, new: strings.Replace(trunk, "101-104", "101-103", 1), want: []string{`port.t1.vlans: ["100-104"] → ["100-103"]`}, live: true},
+		{name: "downlink number", old: trunk, new: strings.Replace(trunk, "switch_port = 1", "switch_port = 2", 1), want: []string{"port.d1.switch_port: 1 → 2 (needs a restart: addresses of the fabric follow from it)"}},
+		{name: "workers", old: minimal, new: minimal + "[dataplane]\nworkers = 2\ncpus = [0, 1]",
+			want: []string{"dataplane.workers: 1 → 2 (needs a restart: it changes the workers)", "dataplane.cpus: [] → [0, 1] (needs", "dataplane.frames: 16384 → 32768 (needs a restart: it sizes memory)",
+				"port.acc0.queues: 1 → 2 (needs", "port.fab0.queues: 1 → 2 (needs"}},
+		{name: "role", old: minimal, new: edgeSwitch,
+			want: []string{"port.acc0: access on eth1 → none (needs a restart: it changes the AF_XDP sockets)", "port.fab0: fabric on eth2 → none", "port.d1: none → downlink on eth1", "port.t1: none → trunk on eth2",
+				`edge.mac: none → "02:00:00:00:00:0a" (needs`, "edge.control_vlan: none → 100 (needs"}},
+		{name: "metrics off", old: minimal, new: minimal + "[metrics]\nlisten = \"\"", want: []string{`metrics.listen: "127.0.0.1:9469" → "" (needs a restart: listeners are opened once)`}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a, b := mustParse(t, "box.name = \"b\"\n"+tc.old), mustParse(t, "box.name = \"b\"\n"+tc.new)
+			got := a.Diff(b)
+			live := true
+			for i, ch := range got {
+				live = live && ch.Live
+				if i >= len(tc.want) || !strings.HasPrefix(ch.String(), tc.want[i]) {
+					t.Errorf("change %d: %s", i, ch)
+				}
+			}
+			if len(got) != len(tc.want) || live != tc.live {
+				t.Errorf("%d changes, live %v; want %d, %v", len(got), live, len(tc.want), tc.live)
+			}
+		})
+	}
+}
+
+// TestDiffIgnoresOrder: a port is known by its name.
+func TestDiffIgnoresOrder(t *testing.T) {
+	i := strings.LastIndex(minimal, "[[port]]")
+	a, b := mustParse(t, minimal), mustParse(t, minimal[i:]+minimal[:i])
+	if ch := a.Diff(b); len(ch) != 0 {
+		t.Errorf("Diff = %v", ch)
+	}
+}
