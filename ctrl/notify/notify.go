@@ -20,33 +20,63 @@ import (
 
 // Notifier sends messages to the service manager. The nil Notifier sends nothing. Safe for concurrent use.
 type Notifier struct {
-	conn *net.UnixConn
+	conn     *net.UnixConn // nil without a manager
+	err      error         // why there is no connection although there is a manager
+	watchdog time.Duration
 }
 
-// Open connects to the socket in NOTIFY_SOCKET and removes the variable from the environment, so that no child
-// process speaks for the box. Without the variable it returns nil.
-func Open() (*Notifier, error) {
-	path := os.Getenv("NOTIFY_SOCKET")
+// FromEnv connects to the socket in NOTIFY_SOCKET and reads WATCHDOG_USEC and WATCHDOG_PID. It removes the three from
+// the environment, so that no child process speaks for the box. What is wrong with them, Err and every message say.
+func FromEnv() *Notifier {
+	n := &Notifier{}
+	n.err = n.open(os.Getenv("NOTIFY_SOCKET"))
+	var err error
+	if n.watchdog, err = watchdogInterval(os.Getenv("WATCHDOG_USEC"), os.Getenv("WATCHDOG_PID")); err != nil {
+		n.err = errors.Join(n.err, err)
+	}
+	for _, name := range []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} {
+		if err := os.Unsetenv(name); err != nil {
+			n.err = errors.Join(n.err, err)
+		}
+	}
+	return n
+}
+
+func (n *Notifier) open(path string) error {
 	if path == "" {
-		return nil, nil
+		return nil
 	}
 	if path[0] != '/' && path[0] != '@' {
-		return nil, fmt.Errorf("NOTIFY_SOCKET is %q: want a path or, after @, an abstract name", path)
+		return fmt.Errorf("NOTIFY_SOCKET is %q: want a path or, after @, an abstract name", path)
 	}
 	// Package net turns a leading @ into the zero octet of an abstract address.
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
-		return nil, fmt.Errorf("cannot reach the service manager at %s: %w", path, err)
+		return fmt.Errorf("cannot reach the service manager at %s: %w", path, err)
 	}
-	if err := os.Unsetenv("NOTIFY_SOCKET"); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("unsetting NOTIFY_SOCKET: %w", err)
-	}
-	return &Notifier{conn: conn}, nil
+	n.conn = conn
+	return nil
 }
 
-// Ready says that the service is up, or that a reload is done. status is shown by systemctl; empty leaves it as it is.
-func (n *Notifier) Ready(status string) error { return n.send("READY=1", statusLine(status)) }
+// Err returns what is wrong with the environment, or nil.
+func (n *Notifier) Err() error {
+	if n == nil {
+		return nil
+	}
+	return n.err
+}
+
+// WatchdogInterval returns how much time may pass between two Watchdog messages before the manager kills the process;
+// 0 means that nobody watches this process (sd_watchdog_enabled(3)).
+func (n *Notifier) WatchdogInterval() time.Duration {
+	if n == nil {
+		return 0
+	}
+	return n.watchdog
+}
+
+// Ready says that the service is up, or that a reload is done.
+func (n *Notifier) Ready() error { return n.send("READY=1") }
 
 // Reloading says that a reload has begun; Ready ends it. The time stamp, CLOCK_MONOTONIC in microseconds, is what
 // Type=notify-reload asks for.
@@ -59,17 +89,25 @@ func (n *Notifier) Reloading() error {
 }
 
 // Stopping says that the service is on its way down.
-func (n *Notifier) Stopping(status string) error { return n.send("STOPPING=1", statusLine(status)) }
+func (n *Notifier) Stopping() error { return n.send("STOPPING=1") }
 
 // Watchdog says that the service makes progress. To be sent at least every half of WatchdogInterval.
-func (n *Notifier) Watchdog() error { return n.send("WATCHDOG=1", "") }
+func (n *Notifier) Watchdog() error { return n.send("WATCHDOG=1") }
 
 // Status sets the line that systemctl status shows.
-func (n *Notifier) Status(status string) error { return n.send("", statusLine(status)) }
+func (n *Notifier) Status(status string) error {
+	oneLine := strings.Map(func(r rune) rune {
+		if r < ' ' { // a newline would begin another assignment
+			return ' '
+		}
+		return r
+	}, status)
+	return n.send("STATUS=" + oneLine)
+}
 
 // Close closes the connection. Later messages fail.
 func (n *Notifier) Close() error {
-	if n == nil {
+	if n == nil || n.conn == nil {
 		return nil
 	}
 	return n.conn.Close()
@@ -80,46 +118,24 @@ func (n *Notifier) send(lines ...string) error {
 	if n == nil {
 		return nil
 	}
-	var b strings.Builder
-	for _, l := range lines {
-		if l != "" {
-			b.WriteString(l)
-			b.WriteByte('\n')
-		}
+	if n.conn == nil {
+		return n.err
 	}
-	if b.Len() == 0 {
-		return nil
-	}
-	if _, err := n.conn.Write([]byte(b.String())); err != nil {
+	if _, err := n.conn.Write([]byte(strings.Join(lines, "\n") + "\n")); err != nil {
 		return fmt.Errorf("telling the service manager %q: %w", lines[0], err)
 	}
-	return nil
+	return n.err
 }
 
-// statusLine makes one line of a status: a newline would begin another assignment.
-func statusLine(status string) string {
-	if status == "" {
-		return ""
-	}
-	return "STATUS=" + strings.Map(func(r rune) rune {
-		if r < ' ' {
-			return ' '
-		}
-		return r
-	}, status)
-}
-
-// ErrWatchdog is wrapped by the errors of WatchdogInterval.
+// ErrWatchdog is wrapped by what Err says of the watchdog's variables.
 var ErrWatchdog = errors.New("the watchdog's environment is not understood")
 
-// WatchdogInterval returns how much time may pass between two Watchdog messages before the manager kills the process,
-// from WATCHDOG_USEC and WATCHDOG_PID (sd_watchdog_enabled(3)); 0 means that nobody watches this process.
-func WatchdogInterval() (time.Duration, error) {
-	text := os.Getenv("WATCHDOG_USEC")
-	if text == "" {
+// watchdogInterval reads WATCHDOG_USEC, in microseconds, and WATCHDOG_PID, the process that is meant.
+func watchdogInterval(usec, pid string) (time.Duration, error) {
+	if usec == "" {
 		return 0, nil
 	}
-	if pid := os.Getenv("WATCHDOG_PID"); pid != "" {
+	if pid != "" {
 		n, err := strconv.Atoi(pid)
 		if err != nil || n <= 0 {
 			return 0, fmt.Errorf("%w: WATCHDOG_PID is %q, want a process ID", ErrWatchdog, pid)
@@ -129,9 +145,9 @@ func WatchdogInterval() (time.Duration, error) {
 		}
 	}
 	const most = uint64(1<<63-1) / uint64(time.Microsecond)
-	usec, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || usec == 0 || usec > most {
-		return 0, fmt.Errorf("%w: WATCHDOG_USEC is %q, want microseconds", ErrWatchdog, text)
+	n, err := strconv.ParseUint(usec, 10, 64)
+	if err != nil || n == 0 || n > most {
+		return 0, fmt.Errorf("%w: WATCHDOG_USEC is %q, want microseconds", ErrWatchdog, usec)
 	}
-	return time.Duration(usec) * time.Microsecond, nil
+	return time.Duration(n) * time.Microsecond, nil
 }

@@ -42,8 +42,8 @@ func receive(t *testing.T, c *net.UnixConn) string {
 func TestMessages(t *testing.T) {
 	for _, name := range []string{filepath.Join(t.TempDir(), "notify"), fmt.Sprintf("@penstock/notify/%d", os.Getpid())} {
 		c := manager(t, name)
-		n, err := Open()
-		if err != nil {
+		n := FromEnv()
+		if err := n.Err(); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if _, there := os.LookupEnv("NOTIFY_SOCKET"); there {
@@ -53,10 +53,9 @@ func TestMessages(t *testing.T) {
 			send func() error
 			want string
 		}{
-			{func() error { return n.Ready("2 ports, 1 worker") }, "READY=1\nSTATUS=2 ports, 1 worker\n"},
-			{func() error { return n.Ready("") }, "READY=1\n"},
-			{func() error { return n.Stopping("") }, "STOPPING=1\n"},
-			{func() error { return n.Stopping("signal") }, "STOPPING=1\nSTATUS=signal\n"},
+			{n.Ready, "READY=1\n"},
+			{n.Stopping, "STOPPING=1\n"},
+			{func() error { return n.Status("2 ports, 1 worker") }, "STATUS=2 ports, 1 worker\n"},
 			{n.Watchdog, "WATCHDOG=1\n"},
 			{func() error { return n.Status("a\nREADY=1\x00b") }, "STATUS=a READY=1 b\n"},
 		} {
@@ -66,9 +65,6 @@ func TestMessages(t *testing.T) {
 			if got := receive(t, c); got != m.want {
 				t.Errorf("%s: got %q, want %q", name, got, m.want)
 			}
-		}
-		if err := n.Status(""); err != nil {
-			t.Error(err)
 		}
 
 		before := monotonic(t)
@@ -100,28 +96,48 @@ func monotonic(t *testing.T) int64 {
 
 func TestWithoutManager(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
-	n, err := Open()
-	if n != nil || err != nil {
-		t.Fatalf("Open = %v, %v", n, err)
-	}
-	for _, err := range []error{n.Ready("x"), n.Reloading(), n.Stopping("x"), n.Watchdog(), n.Status("x"), n.Close()} {
-		if err != nil {
-			t.Error(err)
+	t.Setenv("WATCHDOG_USEC", "")
+	for _, n := range []*Notifier{nil, FromEnv()} {
+		for _, err := range []error{n.Err(), n.Ready(), n.Reloading(), n.Stopping(), n.Watchdog(), n.Status("x"), n.Close()} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if n.WatchdogInterval() != 0 {
+			t.Error("somebody watches")
 		}
 	}
 }
 
-func TestOpenErrors(t *testing.T) {
+func TestErrors(t *testing.T) {
 	for _, name := range []string{"relative/path", "vsock:2:1234"} {
 		t.Setenv("NOTIFY_SOCKET", name)
-		if _, err := Open(); err == nil || !strings.Contains(err.Error(), name) {
+		n := FromEnv()
+		if err := n.Err(); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
+		}
+		if n.Ready() == nil {
+			t.Errorf("%s: Ready succeeds", name)
 		}
 	}
 	gone := filepath.Join(t.TempDir(), "gone")
 	t.Setenv("NOTIFY_SOCKET", gone)
-	if _, err := Open(); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), gone) {
+	if err := FromEnv().Err(); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), gone) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestBadWatchdog: the manager hears what it can hear, and the caller what is wrong.
+func TestBadWatchdog(t *testing.T) {
+	c := manager(t, filepath.Join(t.TempDir(), "notify"))
+	t.Setenv("WATCHDOG_USEC", "soon")
+	t.Setenv("WATCHDOG_PID", "")
+	n := FromEnv()
+	if err := n.Ready(); !errors.Is(err, ErrWatchdog) {
+		t.Errorf("Ready: %v", err)
+	}
+	if got := receive(t, c); got != "READY=1\n" {
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -145,11 +161,15 @@ func TestWatchdogInterval(t *testing.T) {
 		{"18446744073709551615", self, 0, true},
 		{"9223372036854775", self, 9223372036854775 * time.Microsecond, false},
 	} {
+		t.Setenv("NOTIFY_SOCKET", "")
 		t.Setenv("WATCHDOG_USEC", tc.usec)
 		t.Setenv("WATCHDOG_PID", tc.pid)
-		got, err := WatchdogInterval()
-		if got != tc.want || (err != nil) != tc.err || err != nil && !errors.Is(err, ErrWatchdog) {
-			t.Errorf("WATCHDOG_USEC=%q WATCHDOG_PID=%q: %v, %v", tc.usec, tc.pid, got, err)
+		n := FromEnv()
+		if err := n.Err(); n.WatchdogInterval() != tc.want || (err != nil) != tc.err || err != nil && !errors.Is(err, ErrWatchdog) {
+			t.Errorf("WATCHDOG_USEC=%q WATCHDOG_PID=%q: %v, %v", tc.usec, tc.pid, n.WatchdogInterval(), err)
+		}
+		if _, there := os.LookupEnv("WATCHDOG_USEC"); there {
+			t.Error("WATCHDOG_USEC is still there")
 		}
 	}
 }
