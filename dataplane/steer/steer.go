@@ -90,9 +90,12 @@ func Attach(o Options) (*Program, error) {
 		return nil, err
 	}
 	p := &Program{opts: o, name: "?"}
-	if ifi, err := net.InterfaceByIndex(o.Ifindex); err == nil {
-		p.name = ifi.Name
+	// The kernel's own answer for a missing interface is EINVAL, which also means other things.
+	ifi, err := net.InterfaceByIndex(o.Ifindex)
+	if err != nil {
+		return nil, p.failed("find interface", fmt.Errorf("%w: %w", unix.ENODEV, err))
 	}
+	p.name = ifi.Name
 	if err := p.load(); err != nil {
 		p.Close()
 		return nil, p.failed("load XDP program", err)

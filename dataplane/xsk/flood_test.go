@@ -2,7 +2,6 @@ package xsk_test
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -128,7 +127,7 @@ func TestRecovery(t *testing.T) {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatal(fmt.Sprintf("%s was down: no frame passes since it is up again", name))
+				t.Fatalf("%s was down: no frame passes since it is up again", name)
 			}
 		}
 	}

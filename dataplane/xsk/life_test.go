@@ -87,6 +87,23 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
+// TestWithoutCapabilities: the error names what is missing.
+func TestWithoutCapabilities(t *testing.T) {
+	xsktest.Namespace(t)
+	a, _ := xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
+	p := newPool(t, 64)
+	xsktest.WithoutCapabilities(t, func() {
+		s, err := p.Open(config(a, 0))
+		if err == nil {
+			s.Close()
+			t.Fatal("no error")
+		}
+		if !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "CAP_NET_RAW") {
+			t.Error(err)
+		}
+	})
+}
+
 // TestClosedSocket: ring operations after Close do nothing, rather than touch what is unmapped.
 func TestClosedSocket(t *testing.T) {
 	xsktest.Namespace(t)
@@ -236,7 +253,6 @@ func TestDelete(t *testing.T) {
 			if len(p.free)-kept != held {
 				t.Errorf("drained %d frames of %d", len(p.free)-kept, held)
 			}
-			kept = len(p.free)
 			if o == pb {
 				a, b = xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
 				pb = openPort(t, p, b, 1, steer.Auto)
