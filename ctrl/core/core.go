@@ -6,12 +6,14 @@ package core
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
+	"fmt"
 	"log/slog"
+	"slices"
+	"sync/atomic"
 
 	"penstock/ctrl/event"
 	"penstock/ctrl/model"
+	"penstock/ctrl/model/strict"
 	"penstock/ctrl/store"
 )
 
@@ -47,6 +49,7 @@ type Op struct {
 	Kind  model.Kind      `json:"kind"`
 	Key   string          `json:"key"`
 	Value json.RawMessage `json:"value,omitempty"`
+	Node  *strict.Node    `json:"-"` // Value parsed already, if not nil
 }
 
 // Transaction is a list of operations that are applied whole or not at all.
@@ -99,39 +102,143 @@ type BulkResult struct {
 	Deleted   int    `json:"deleted"`
 }
 
-// BindingFilter restricts a listing of bindings; empty fields match everything.
-type BindingFilter struct {
-	Tenant, Segment string
-	Switch          model.MAC
+// Core owns the desired state. All methods are safe for concurrent use.
+type Core struct {
+	cfg    Config
+	writer chan struct{} // holds one token: who has it is the single writer
+	state  atomic.Pointer[published]
+
+	// The writer's own.
+	opts     model.Options
+	bindings map[string]int // TENANT/SEGMENT → number of bindings
+	total    int            // bindings in all
 }
 
-// Core owns the desired state. All methods are safe for concurrent use.
-type Core struct{ cfg Config }
+// published is what readers see, all of one moment.
+type published struct {
+	state     *model.State // as pushed
+	revision  uint64
+	effective *model.State             // what is live: state without what is suspended
+	suspended map[store.Ref]suspension // objects that do not fit the configuration
+}
 
-var errUnbuilt = errors.New("core: not built yet")
+// New loads the store, makes everything that fits the configuration live and returns. What does not fit (a VIF on a
+// port that was taken out) stays in the state, is logged, and shows the reason in its status.
+func New(cfg Config) (*Core, error) {
+	if cfg.Limits.Bindings <= 0 {
+		cfg.Limits.Bindings = 1 << 20
+	}
+	if cfg.Limits.Operations <= 0 {
+		cfg.Limits.Operations = 100_000
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Core{cfg: cfg, writer: make(chan struct{}, 1), opts: cfg.Options, bindings: map[string]int{}}
+	st, err := cfg.Store.Load()
+	if err != nil {
+		return nil, err
+	}
+	rev, err := cfg.Store.Revision()
+	if err != nil {
+		return nil, err
+	}
+	p := &published{state: st, revision: rev}
+	problems := p.suspend(st.Validate(cfg.Options))
+	for _, pr := range problems {
+		cfg.Log.Warn("stored object does not fit the configuration and is not live", "kind", pr.Kind, "key", pr.Key, "field", pr.Field, "problem", pr.Message, "hint", pr.Hint)
+	}
+	plan, err := cfg.Live.Plan(p.effective, model.BindingChanges{})
+	if err != nil {
+		return nil, fmt.Errorf("make the stored tables live: %w", err)
+	}
+	cfg.Live.Apply(plan)
+	c.state.Store(p)
+	if err := c.loadBindings(p.effective); err != nil {
+		return nil, fmt.Errorf("make the stored bindings live: %w", err)
+	}
+	return c, nil
+}
 
-// New loads the store, validates it against the configuration, makes it live and returns.
-func New(cfg Config) (*Core, error) { return &Core{cfg}, errUnbuilt }
+// loadBindings makes the stored bindings live: once over them to count, once to push.
+func (c *Core) loadBindings(st *model.State) error {
+	size := BulkSize{}
+	seen := map[model.MAC]bool{}
+	var last model.MAC
+	lost := 0
+	err := c.cfg.Store.EachBinding(func(bs []model.Binding) error {
+		for i := range bs {
+			b := &bs[i]
+			c.bindings[b.Tenant+"/"+b.Segment]++
+			c.total++
+			if _, ok := st.Segments[b.Tenant+"/"+b.Segment]; !ok {
+				lost++
+				continue
+			}
+			size.Added++
+			if b.SwitchMAC != last && !seen[b.SwitchMAC] {
+				seen[b.SwitchMAC] = true
+				size.Switches = append(size.Switches, b.SwitchMAC)
+			}
+			last = b.SwitchMAC
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if lost > 0 {
+		c.cfg.Log.Warn("bindings of segments that are not live are left out", "bindings", lost)
+	}
+	if size.Added == 0 {
+		return nil
+	}
+	if err := c.cfg.Live.BulkBegin(size); err != nil {
+		return err
+	}
+	defer c.cfg.Live.BulkEnd()
+	return c.cfg.Store.EachBinding(func(bs []model.Binding) error {
+		if lost > 0 {
+			bs = slices.DeleteFunc(bs, func(b model.Binding) bool { _, ok := st.Segments[b.Tenant+"/"+b.Segment]; return !ok })
+		}
+		return c.cfg.Live.BulkPut(bs)
+	})
+}
+
+// lock makes the caller the writer; unlock ends that.
+func (c *Core) lock(ctx context.Context) error {
+	select {
+	case c.writer <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return &Error{Detail: Detail{Code: CodeCanceled, Message: "the request ended while it waited for its turn"}, Err: ctx.Err()}
+	}
+}
+
+func (c *Core) unlock() { <-c.writer }
 
 // State returns the current state, which must not be changed.
-func (c *Core) State() *model.State { return &model.State{} }
+func (c *Core) State() *model.State { return c.state.Load().state }
 
 // Revision returns the revision of the current state.
-func (c *Core) Revision() uint64 { return 0 }
+func (c *Core) Revision() uint64 { return c.state.Load().revision }
 
-// Do applies a transaction. Errors are *Error.
-func (c *Core) Do(ctx context.Context, t Transaction) (Result, error) { return Result{}, errUnbuilt }
-
-// BulkBindings applies an NDJSON stream of bindings.
-func (c *Core) BulkBindings(ctx context.Context, r io.Reader, o BulkOptions) (BulkResult, error) {
-	return BulkResult{}, errUnbuilt
+// Snapshot returns the state together with its revision.
+func (c *Core) Snapshot() (*model.State, uint64) {
+	p := c.state.Load()
+	return p.state, p.revision
 }
 
-// BulkPaths applies an NDJSON stream of paths.
-func (c *Core) BulkPaths(ctx context.Context, r io.Reader, o BulkOptions) (BulkResult, error) {
-	return BulkResult{}, errUnbuilt
+// match checks an If-Match.
+func (c *Core) match(want *uint64) error {
+	if have := c.Revision(); want != nil && *want != have {
+		return refuse(CodeMismatch, "", "read the object again, decide again, and send the new revision", "the tables have revision %d, the request expects %d", have, *want)
+	}
+	return nil
 }
 
-// Reconfigure takes over a reloaded configuration and returns the objects that do not fit it: they stay in the
-// state but are not live.
-func (c *Core) Reconfigure(opts model.Options) ([]model.Problem, error) { return nil, errUnbuilt }
+func (c *Core) publish(event string, data any) {
+	if c.cfg.Events != nil {
+		c.cfg.Events.Publish(event, data)
+	}
+}

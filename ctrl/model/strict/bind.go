@@ -112,6 +112,10 @@ func (b *binder) bind(n *Node, v reflect.Value, path string, optional bool) {
 			b.wrong(n, path, "a list")
 			return
 		}
+		if len(n.Items) == 0 {
+			v.SetZero() // as an absent list: what is written and read back stays equal
+			return
+		}
 		s := reflect.MakeSlice(v.Type(), len(n.Items), len(n.Items))
 		for i, it := range n.Items {
 			b.bind(it, s.Index(i), path+"["+strconv.Itoa(i)+"]", false)
@@ -120,6 +124,10 @@ func (b *binder) bind(n *Node, v reflect.Value, path string, optional bool) {
 	case reflect.Map:
 		if n.Type != Object {
 			b.wrong(n, path, "an object")
+			return
+		}
+		if len(n.Members) == 0 {
+			v.SetZero()
 			return
 		}
 		m := reflect.MakeMapWithSize(v.Type(), len(n.Members))

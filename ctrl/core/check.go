@@ -1,0 +1,179 @@
+package core
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"penstock/ctrl/model"
+	"penstock/ctrl/store"
+)
+
+type netipAddr = netip.Addr
+
+// validate checks the draft as far as the transaction can have broken it, and puts every problem where the request
+// has its cause.
+func (x *txn) validate(ch *model.BindingChanges) error {
+	var f faults
+	scope := &model.Scope{Tenants: map[string]bool{}, Paths: map[string]bool{}}
+	tables := false
+	for _, ref := range x.order {
+		switch ref.Kind {
+		case model.KindPath:
+			scope.Paths[ref.Key] = true
+		case model.KindBinding:
+			continue
+		default:
+			t, _, _ := strings.Cut(ref.Key, "/")
+			scope.Tenants[t] = true
+		}
+		tables = true
+	}
+	if tables {
+		for _, p := range x.draft.ValidateScope(x.c.opts, scope) {
+			x.place(p, &f)
+		}
+	}
+	x.bindings(ch, &f)
+	return f.err()
+}
+
+// place finds the operation that caused a problem.
+func (x *txn) place(p model.Problem, f *faults) {
+	d := Detail{p.Code, label(p.Kind, p.Key) + p.Message, "", p.Hint}
+	ref := store.Ref{Kind: p.Kind, Key: p.Key}
+	if field, ok := x.touched[ref]; ok {
+		d.Field = field
+		if p.Field != "" {
+			d.Field += "." + p.Field
+		}
+		f.add(d)
+		return
+	}
+	if _, ok := x.base.suspended[ref]; ok {
+		return // it had its problem before, and is not live
+	}
+	other := store.Ref{Kind: p.OtherKind, Key: p.OtherKey}
+	if field, ok := x.touched[other]; ok {
+		d.Field = field
+		if x.deleted[other] {
+			d.Code = model.CodeInUse
+			d.Message = fmt.Sprintf("%s %s is in use by %s %s", other.Kind.One(), other.Key, p.Kind.One(), p.Key)
+			d.Hint = fmt.Sprintf("delete the %s first, or in the same transaction", p.Kind.One())
+		}
+		f.add(d)
+		return
+	}
+	// An object of the same tenant that does not fit any more: its subnet has shrunk or gone.
+	for _, r := range x.order {
+		if r.Kind != model.KindPath && r.Kind != model.KindBinding && sameTenant(r.Key, p.Key) {
+			d.Field = x.touched[r]
+			break
+		}
+	}
+	if p.Field != "" {
+		d.Message = fmt.Sprintf("%s %s would not fit any more: %s: %s", p.Kind.One(), p.Key, p.Field, p.Message)
+	}
+	f.add(d)
+}
+
+func sameTenant(a, b string) bool {
+	a, _, _ = strings.Cut(a, "/")
+	b, _, _ = strings.Cut(b, "/")
+	return a == b
+}
+
+// bindings checks the bindings that the transaction writes, and that no segment goes away under a binding.
+func (x *txn) bindings(ch *model.BindingChanges, f *faults) {
+	more := map[string]int{}
+	added := 0
+	checker := model.NewBindingChecker(&x.draft.State)
+	for i := range ch.Puts {
+		b := &ch.Puts[i]
+		if _, ok := x.before[b.BindingKey()]; !ok {
+			more[b.Tenant+"/"+b.Segment]++
+			added++
+		}
+		if checker.OK(b) {
+			continue
+		}
+		for _, p := range checker.Check(b) {
+			x.place(p, f)
+		}
+	}
+	for _, k := range ch.Deletes {
+		more[k.Tenant+"/"+k.Segment]--
+		added--
+	}
+	for _, ref := range x.order {
+		if ref.Kind != model.KindSegment || !x.deleted[ref] {
+			continue
+		}
+		if n := x.c.bindings[ref.Key] + more[ref.Key]; n > 0 {
+			f.add(Detail{model.CodeInUse, fmt.Sprintf("segment %s is in use by %d bindings", ref.Key, n), x.touched[ref],
+				"delete them first: DELETE /v1/bindings?tenant=…&segment=…"})
+		}
+	}
+	if n := x.c.total + added; added > 0 && n > x.c.cfg.Limits.Bindings {
+		f.add(Detail{CodeCapacity, fmt.Sprintf("%d bindings are more than the %d that the box is configured for", n, x.c.cfg.Limits.Bindings), "operations",
+			"delete what is not used, or raise the table's size in the configuration"})
+	}
+}
+
+// carry derives what is live of the transaction's state. Nothing was suspended nearly always; else everything is
+// looked at again, since the transaction may have put it right.
+func (p *published) carry(x *txn) {
+	p.effective = p.state
+	if len(x.base.suspended) > 0 {
+		p.suspend(p.state.Validate(x.c.opts))
+	}
+}
+
+// live leaves out the bindings of segments that are suspended, before (deletes) or after (puts) the change.
+func (p *published) live(before *published, ch model.BindingChanges) model.BindingChanges {
+	if len(before.suspended) == 0 && len(p.suspended) == 0 {
+		return ch
+	}
+	return model.BindingChanges{
+		Puts:    slices.DeleteFunc(slices.Clone(ch.Puts), func(b model.Binding) bool { return !p.lives(b.Tenant, b.Segment) }),
+		Deletes: slices.DeleteFunc(slices.Clone(ch.Deletes), func(k model.BindingKey) bool { return !before.lives(k.Tenant, k.Segment) }),
+	}
+}
+
+func (p *published) lives(tenant, segment string) bool {
+	_, ok := p.effective.Segments[tenant+"/"+segment]
+	return ok
+}
+
+// revive makes the stored bindings of segments live that were suspended before a transaction and are not any more.
+func (c *Core) revive(before, after *published) {
+	for ref := range before.suspended {
+		if _, still := after.suspended[ref]; still || ref.Kind != model.KindSegment || c.bindings[ref.Key] == 0 {
+			continue
+		}
+		t, s, _ := strings.Cut(ref.Key, "/")
+		if !after.lives(t, s) {
+			continue
+		}
+		if err := c.reviveSegment(t, s); err != nil {
+			c.cfg.Log.Error("bindings of a segment are stored but not live: restart the box", "segment", ref.Key, "error", err)
+		}
+	}
+}
+
+func (c *Core) reviveSegment(tenant, segment string) error {
+	page, err := c.cfg.Store.List(tenant, segment, model.BindingKey{}, c.cfg.Limits.Bindings, nil)
+	if err != nil {
+		return err
+	}
+	rows := store.NewRows(len(page.Bindings))
+	for i := range page.Bindings {
+		rows.Put(&page.Bindings[i])
+	}
+	if err := c.cfg.Live.BulkBegin(BulkSize{Added: rows.Len(), Switches: rows.Switches()}); err != nil {
+		return err
+	}
+	defer c.cfg.Live.BulkEnd()
+	return c.cfg.Live.BulkPut(page.Bindings)
+}

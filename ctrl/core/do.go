@@ -1,0 +1,363 @@
+package core
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"penstock/ctrl/event"
+	"penstock/ctrl/model"
+	"penstock/ctrl/model/strict"
+	"penstock/ctrl/store"
+)
+
+// Do applies a transaction, whole or not at all, and returns when it is durable and live. Errors are *Error.
+func (c *Core) Do(ctx context.Context, t Transaction) (Result, error) {
+	if len(t.Ops) > c.cfg.Limits.Operations {
+		return Result{}, refuse(model.CodeLimit, "operations", "split the transaction, or use the bulk streams", "%d operations are more than the %d allowed", len(t.Ops), c.cfg.Limits.Operations)
+	}
+	ops, err := prepare(t.Ops)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := c.lock(ctx); err != nil {
+		return Result{}, err
+	}
+	defer c.unlock()
+	if err := c.match(t.IfMatch); err != nil {
+		return Result{}, err
+	}
+	x := c.begin()
+	if err := x.run(ops); err != nil {
+		return Result{}, err
+	}
+	return x.finish(t.DryRun)
+}
+
+// prepared is an operation whose form has been checked.
+type prepared struct {
+	Op
+	field string // of the operation in the request
+}
+
+func (p *prepared) valueField() string { return p.field + ".value" }
+
+// prepare checks what can be checked without the state.
+func prepare(ops []Op) ([]prepared, error) {
+	var f faults
+	out := make([]prepared, len(ops))
+	for i, op := range ops {
+		p := prepared{Op: op, field: fmt.Sprintf("operations[%d]", i)}
+		switch {
+		case op.Verb != Put && op.Verb != Patch && op.Verb != Delete:
+			f.add(Detail{model.CodeInvalid, fmt.Sprintf("%q is not an operation", string(op.Verb)), p.field + ".op", "allowed: put, patch, delete"})
+			continue
+		case !op.Kind.Valid():
+			f.add(Detail{model.CodeInvalid, fmt.Sprintf("%q is not a kind of resource", string(op.Kind)), p.field + ".kind", "allowed: " + kindList()})
+			continue
+		}
+		key, err := model.NormalizeKey(op.Kind, op.Key)
+		if err != nil {
+			f.add(Detail{model.CodeInvalid, err.Error(), p.field + ".key", ""})
+			continue
+		}
+		p.Key = key
+		if op.Verb == Delete {
+			if len(op.Value) > 0 || op.Node != nil {
+				f.add(Detail{model.CodeInvalid, "a delete has no value", p.valueField(), "leave the value out"})
+			}
+		} else if p.Node == nil {
+			n, err := strict.Parse(op.Value)
+			var se *strict.SyntaxError
+			if errors.As(err, &se) {
+				if len(op.Value) == 0 {
+					se = &strict.SyntaxError{Code: model.CodeRequired, Message: "the value is missing"}
+				}
+				f.add(Detail{se.Code, se.Message, p.valueField(), ""})
+				continue
+			}
+			p.Node = n
+		}
+		if p.Node != nil && p.Node.Type != strict.Object && op.Verb != Delete {
+			f.add(Detail{"type", fmt.Sprintf("found %s where an object is expected", p.Node.Type), p.valueField(), ""})
+		}
+		out[i] = p
+	}
+	return out, f.err()
+}
+
+func kindList() string {
+	var s []string
+	for _, k := range model.Kinds {
+		s = append(s, string(k))
+	}
+	return strings.Join(s, ", ")
+}
+
+// txn is a transaction under way.
+type txn struct {
+	c       *Core
+	base    *published
+	draft   *model.Draft
+	before  map[model.BindingKey]model.Binding  // bindings named, as stored
+	after   map[model.BindingKey]*model.Binding // bindings written; nil = deleted
+	touched map[store.Ref]string                // object → field of the operation that wrote it last
+	order   []store.Ref                         // the keys of touched as first named
+	deleted map[store.Ref]bool
+}
+
+func (c *Core) begin() *txn {
+	p := c.state.Load()
+	return &txn{c: c, base: p, draft: model.NewDraft(p.state), after: map[model.BindingKey]*model.Binding{},
+		touched: map[store.Ref]string{}, deleted: map[store.Ref]bool{}}
+}
+
+// run applies the operations to the draft.
+func (x *txn) run(ops []prepared) error {
+	var keys []model.BindingKey
+	for _, op := range ops {
+		if op.Kind == model.KindBinding {
+			k, err := model.ParseBindingKey(op.Key)
+			if err != nil {
+				return refuse(model.CodeInvalid, op.field+".key", "", "%v", err)
+			}
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) > 0 {
+		var err error
+		if x.before, err = x.c.cfg.Store.Bindings(keys); err != nil {
+			return storeError(err)
+		}
+	}
+	var f faults
+	for i := range ops {
+		x.one(&ops[i], &f)
+	}
+	return f.err()
+}
+
+func (x *txn) one(op *prepared, f *faults) {
+	if op.Verb == Delete {
+		x.delete(op.Kind, op.Key, op.field)
+		return
+	}
+	n := op.Node
+	if op.Verb == Patch {
+		old, ok := x.get(op.Kind, op.Key)
+		if !ok {
+			f.add(Detail{model.CodeNotFound, fmt.Sprintf("there is no %s %s to patch", op.Kind.One(), op.Key), op.field + ".key", "create it with put"})
+			return
+		}
+		text, err := json.Marshal(old)
+		if err == nil {
+			var node *strict.Node
+			if node, err = strict.Parse(text); err == nil {
+				n = strict.Merge(node, n)
+			}
+		}
+		if err != nil {
+			f.add(Detail{CodeInternal, err.Error(), op.field, ""})
+			return
+		}
+	}
+	o, ps := model.Decode(op.Kind, op.Key, n, op.valueField())
+	f.strict(ps, label(op.Kind, op.Key))
+	if len(ps) == 0 {
+		x.put(o, op.Key, op.valueField())
+	}
+}
+
+func (x *txn) get(kind model.Kind, key string) (model.Object, bool) {
+	if kind != model.KindBinding {
+		return x.draft.Get(kind, key)
+	}
+	k, _ := model.ParseBindingKey(key)
+	if b, ok := x.after[k]; ok {
+		if b == nil {
+			return nil, false
+		}
+		return *b, true
+	}
+	b, ok := x.before[k]
+	return b, ok
+}
+
+func (x *txn) touch(kind model.Kind, key, field string, deleted bool) {
+	ref := store.Ref{Kind: kind, Key: key}
+	if _, ok := x.touched[ref]; !ok {
+		x.order = append(x.order, ref)
+	}
+	x.touched[ref] = field
+	x.deleted[ref] = deleted
+}
+
+func (x *txn) put(o model.Object, key, field string) {
+	x.touch(o.Kind(), key, field, false)
+	if b, ok := o.(model.Binding); ok {
+		slices.SortStableFunc(b.Addresses, func(p, q netipAddr) int { return p.BitLen() - q.BitLen() }) // as stored: IPv4 first
+		if len(b.Addresses) == 0 {
+			b.Addresses = nil
+		}
+		x.after[b.BindingKey()] = &b
+		return
+	}
+	x.draft.Put(o)
+}
+
+func (x *txn) delete(kind model.Kind, key, field string) {
+	x.touch(kind, key, field, true)
+	if kind == model.KindBinding {
+		k, _ := model.ParseBindingKey(key)
+		x.after[k] = nil
+		return
+	}
+	x.draft.Delete(kind, key)
+}
+
+// change compares an object before and after the transaction.
+func (x *txn) change(ref store.Ref) (before, after model.Object, what string) {
+	var had, has bool
+	if ref.Kind == model.KindBinding {
+		k, _ := model.ParseBindingKey(ref.Key)
+		var b model.Binding
+		if b, had = x.before[k]; had {
+			before = b
+		}
+	} else {
+		before, had = x.base.state.Get(ref.Kind, ref.Key)
+	}
+	after, has = x.get(ref.Kind, ref.Key)
+	switch {
+	case !had && has:
+		what = "create"
+	case had && !has:
+		what = "delete"
+	case had && !reflect.DeepEqual(before, after):
+		what = "update"
+	}
+	return before, after, what
+}
+
+// finish validates, plans, stores and publishes the transaction.
+func (x *txn) finish(dryRun bool) (Result, error) {
+	c := x.c
+	res := Result{Revision: x.base.revision, DryRun: dryRun, Changes: []Change{}}
+	batch := &store.Batch{}
+	var ch model.BindingChanges
+	for _, ref := range x.order {
+		before, after, what := x.change(ref)
+		if what == "" {
+			continue
+		}
+		change := Change{Kind: ref.Kind, Key: ref.Key, Change: what}
+		if dryRun {
+			var err error
+			if change.Before, change.After, err = texts(before, after); err != nil {
+				return Result{}, refuse(CodeInternal, "", "", "%v", err)
+			}
+		}
+		res.Changes = append(res.Changes, change)
+		b, isBinding := after.(model.Binding)
+		switch {
+		case ref.Kind == model.KindBinding && what == "delete":
+			k, _ := model.ParseBindingKey(ref.Key)
+			ch.Deletes = append(ch.Deletes, k)
+		case isBinding:
+			ch.Puts = append(ch.Puts, b)
+		case what == "delete":
+			batch.Deletes = append(batch.Deletes, ref)
+		default:
+			batch.Puts = append(batch.Puts, after)
+		}
+	}
+	if len(res.Changes) == 0 {
+		return res, nil
+	}
+	if err := x.validate(&ch); err != nil {
+		return Result{}, err
+	}
+	next := &published{state: &x.draft.State}
+	next.carry(x)
+	plan, err := c.cfg.Live.Plan(next.effective, next.live(x.base, ch))
+	if err != nil {
+		return Result{}, planError(err)
+	}
+	if dryRun {
+		return res, nil
+	}
+	if len(ch.Puts)+len(ch.Deletes) > 0 {
+		batch.Rows = store.NewRows(len(ch.Puts) + len(ch.Deletes))
+		for i := range ch.Puts {
+			batch.Rows.Put(&ch.Puts[i])
+		}
+		for _, k := range ch.Deletes {
+			batch.Rows.Delete(k)
+		}
+		batch.Rows.Sort()
+	}
+	out, err := c.cfg.Store.Commit(batch, nil)
+	if err != nil {
+		return Result{}, storeError(err)
+	}
+	c.cfg.Live.Apply(plan)
+	c.counted(out)
+	c.revive(x.base, next)
+	next.revision, res.Revision = out.Revision, out.Revision
+	c.state.Store(next)
+	c.publish(event.TypeChange, summary(res))
+	return res, nil
+}
+
+func texts(before, after model.Object) (b, a json.RawMessage, err error) {
+	if before != nil {
+		if b, err = json.Marshal(before); err != nil {
+			return nil, nil, err
+		}
+	}
+	if after != nil {
+		a, err = json.Marshal(after)
+	}
+	return b, a, err
+}
+
+// counted takes over what a commit did to the number of bindings.
+func (c *Core) counted(out *store.Outcome) {
+	for seg, n := range out.Segments {
+		c.total += n
+		if c.bindings[seg] += n; c.bindings[seg] == 0 {
+			delete(c.bindings, seg)
+		}
+	}
+}
+
+// summary makes the event of a transaction.
+func summary(res Result) event.Change {
+	ev := event.Change{Revision: res.Revision}
+	at := map[model.Kind]int{}
+	for _, ch := range res.Changes {
+		i, ok := at[ch.Kind]
+		if !ok {
+			i = len(ev.Kinds)
+			at[ch.Kind] = i
+			ev.Kinds = append(ev.Kinds, event.KindChange{Kind: string(ch.Kind)})
+		}
+		k := &ev.Kinds[i]
+		switch ch.Change {
+		case "create":
+			k.Created++
+		case "update":
+			k.Updated++
+		case "delete":
+			k.Deleted++
+		}
+		if len(k.Keys) < event.MaxKeys {
+			k.Keys = append(k.Keys, ch.Key)
+		}
+	}
+	return ev
+}

@@ -1,0 +1,102 @@
+package core
+
+import (
+	"cmp"
+	"encoding/json"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+
+	"penstock/ctrl/model"
+)
+
+// BindingFilter restricts a listing of bindings; empty fields match everything. Segment needs Tenant.
+type BindingFilter struct {
+	Tenant, Segment string
+	Switch          model.MAC // edge switch
+}
+
+func (f *BindingFilter) keep() func(*model.Binding) bool {
+	if f.Switch == 0 {
+		return nil
+	}
+	return func(b *model.Binding) bool { return b.SwitchMAC == f.Switch }
+}
+
+// ListBindings returns up to limit bindings that match f and come behind the key after ("" = from the start), whether
+// there are more, and the revision they are of.
+func (c *Core) ListBindings(f BindingFilter, after string, limit int) (bs []model.Binding, more bool, revision uint64, err error) {
+	var k model.BindingKey
+	if after != "" {
+		if k, err = model.ParseBindingKey(after); err != nil {
+			return nil, false, 0, refuse(model.CodeInvalid, "after", "use the \"next\" of the page before", "%v", err)
+		}
+	}
+	p, err := c.cfg.Store.List(f.Tenant, f.Segment, k, limit, f.keep())
+	if err != nil {
+		return nil, false, 0, storeError(err)
+	}
+	return p.Bindings, p.More, p.Revision, nil
+}
+
+// Binding returns one binding.
+func (c *Core) Binding(k model.BindingKey) (model.Binding, bool, error) {
+	m, err := c.cfg.Store.Bindings([]model.BindingKey{k})
+	if err != nil {
+		return model.Binding{}, false, storeError(err)
+	}
+	b, ok := m[k]
+	return b, ok, nil
+}
+
+// ExportBindings writes all bindings as NDJSON, of one moment, in the form that BulkBindings reads.
+func (c *Core) ExportBindings(w io.Writer) error {
+	var buf []byte
+	return c.cfg.Store.EachBinding(func(bs []model.Binding) error {
+		buf = buf[:0]
+		for i := range bs {
+			buf = appendBinding(buf, &bs[i])
+		}
+		_, err := w.Write(buf)
+		return err
+	})
+}
+
+// appendBinding is json.Marshal and a newline, fast; names need no escapes.
+func appendBinding(dst []byte, b *model.Binding) []byte {
+	dst = append(append(append(dst, `{"tenant":"`...), b.Tenant...), `","segment":"`...)
+	dst = append(append(append(dst, b.Segment...), `","mac":"`...), b.MAC.String()...)
+	if len(b.Addresses) > 0 {
+		dst = append(dst, `","addresses":[`...)
+		for i, a := range b.Addresses {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(a.AppendTo(append(dst, '"')), '"')
+		}
+		dst = append(dst, `],"switch_mac":"`...)
+	} else {
+		dst = append(dst, `","switch_mac":"`...)
+	}
+	dst = append(append(dst, b.SwitchMAC.String()...), `","switch_port":`...)
+	return append(strconv.AppendUint(dst, uint64(b.SwitchPort), 10), "}\n"...)
+}
+
+// ExportPaths writes all paths as NDJSON, of one moment, in the form that BulkPaths reads.
+func (c *Core) ExportPaths(w io.Writer) error {
+	st := c.State()
+	for _, key := range SortedKeys(st.Paths) {
+		text, err := json.Marshal(st.Paths[key])
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(append(text, '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SortedKeys returns the keys of a map in order.
+func SortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,176 @@
+package core
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+
+	"penstock/ctrl/model"
+	"penstock/ctrl/store"
+)
+
+const (
+	stageBlock = 512 << 10 // octets handed to a decoder at a time
+	maxLine    = 64 << 10  // octets
+)
+
+// piece is some whole lines of the stream, and what became of them.
+type piece struct {
+	first int // number of the first line, from 1
+	lines int
+	text  []byte
+	rows  *store.Rows
+	bad   faults
+	done  chan struct{}
+}
+
+// stage reads a stream of bindings and checks every line against st. Nothing is live before the whole stream is found
+// good. Blocks of lines are decoded beside the reading, on all cores.
+func (c *Core) stage(ctx context.Context, r io.Reader, st *model.State) (rows *store.Rows, lines int, err error) {
+	workers := runtime.GOMAXPROCS(0)
+	work := make(chan *piece)
+	order := make(chan *piece, 2*workers) // bounds what is in memory undecoded
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for range workers {
+		wg.Go(func() {
+			d, check := newLineDecoder(), model.NewBindingChecker(st)
+			for p := range work {
+				p.decode(d, check)
+				close(p.done)
+			}
+		})
+	}
+	readErr := make(chan error, 1)
+	wg.Go(func() {
+		defer close(order)
+		defer close(work)
+		readErr <- eachBlock(ctx, r, func(p *piece) {
+			select {
+			case order <- p:
+				work <- p
+			case <-ctx.Done():
+			}
+		})
+	})
+	rows = store.NewRows(0)
+	var bad faults
+	for p := range order {
+		<-p.done
+		lines += p.lines
+		for _, d := range p.bad.list {
+			bad.add(d)
+		}
+		switch {
+		case len(bad.list) >= MaxProblems:
+			cancel()
+		case len(bad.list) > 0:
+		case rows.Len()+p.rows.Len() > 2*c.cfg.Limits.Bindings:
+			bad.add(Detail{CodeCapacity, fmt.Sprintf("the stream has more than %d lines, twice what the box is configured for", 2*c.cfg.Limits.Bindings), "",
+				"split the stream, or raise the table's size in the configuration"})
+			cancel()
+		default:
+			if err := rows.Append(p.rows); err != nil {
+				bad.add(Detail{model.CodeLimit, err.Error(), "", "split the stream"})
+				cancel()
+			}
+		}
+	}
+	if err := bad.err(); err != nil {
+		return nil, lines, err
+	}
+	if err := <-readErr; err != nil {
+		return nil, lines, err
+	}
+	return rows, lines, nil
+}
+
+// eachBlock cuts the stream into blocks of whole lines.
+func eachBlock(ctx context.Context, r io.Reader, f func(*piece)) error {
+	var rest []byte
+	next := 1
+	for {
+		buf := make([]byte, len(rest)+stageBlock)
+		copy(buf, rest)
+		n, err := io.ReadFull(r, buf[len(rest):])
+		buf = buf[:len(rest)+n]
+		end := err == io.EOF || err == io.ErrUnexpectedEOF
+		if err != nil && !end {
+			return readError(next, err)
+		}
+		cut := len(buf)
+		if !end {
+			if cut = bytes.LastIndexByte(buf, '\n') + 1; len(buf)-cut > maxLine {
+				return refuse(model.CodeLimit, fmt.Sprintf("line[%d]", next+bytes.Count(buf[:cut], []byte{'\n'})), "one JSON object per line",
+					"the line is longer than %d octets", maxLine)
+			}
+		}
+		if cut > 0 {
+			p := &piece{first: next, text: buf[:cut], done: make(chan struct{})}
+			f(p)
+			next += bytes.Count(buf[:cut], []byte{'\n'})
+		}
+		if end {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return &Error{Detail: Detail{Code: CodeCanceled, Message: "the request ended"}, Err: ctx.Err()}
+		}
+		rest = buf[cut:]
+	}
+}
+
+// readError words a broken stream. io.ErrUnexpectedEOF of the body itself comes wrapped, see api.
+func readError(line int, err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return &Error{Detail: Detail{Code: CodeCanceled, Message: fmt.Sprintf("the stream broke off in or behind line %d: %v", line, err),
+		Hint: "nothing was changed; send the whole stream again"}, Err: err}
+}
+
+func (p *piece) decode(d *lineDecoder, check *model.BindingChecker) {
+	p.rows = store.NewRows(bytes.Count(p.text, []byte{'\n'}) + 1)
+	var b model.Binding
+	number := p.first - 1
+	for text := p.text; len(text) > 0 && len(p.bad.list) < MaxProblems; {
+		line, rest, _ := bytes.Cut(text, []byte{'\n'})
+		text = rest
+		number++
+		if space(line, 0) == len(line) {
+			continue // empty lines are allowed
+		}
+		p.lines++
+		ps := d.decode(line, &b)
+		for _, f := range ps {
+			p.fault(number, f.Field, Detail{Code: f.Code, Message: f.Message, Hint: f.Hint})
+		}
+		if len(ps) > 0 {
+			continue
+		}
+		if !check.OK(&b) {
+			for _, f := range check.Check(&b) {
+				p.fault(number, f.Field, Detail{Code: f.Code, Message: f.Message, Hint: f.Hint})
+			}
+			continue
+		}
+		p.rows.Put(&b)
+	}
+	p.text = nil
+}
+
+func (p *piece) fault(line int, field string, d Detail) {
+	d.Message = fmt.Sprintf("line %d: %s", line, d.Message)
+	d.Field = fmt.Sprintf("line[%d]", line)
+	if field != "" {
+		d.Field += "." + field
+	}
+	p.bad.add(d)
+}
