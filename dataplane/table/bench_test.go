@@ -1,0 +1,202 @@
+package table
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// batch is what a worker carries through the stages at a time (frame.BatchSize).
+const batch = 64
+
+// manyRows makes n rows of 64 segments with one IPv4 address each, random and distinct.
+func manyRows(n int) []Binding {
+	rng := rand.New(rand.NewPCG(1, uint64(n)))
+	rows := make([]Binding, n)
+	ips := make([]uint32, n)
+	for i := range rows {
+		ips[i] = uint32(i) * 2654435761 // a bijection: distinct
+		rows[i] = Binding{
+			Seg: uint32(rng.IntN(64)), MAC: uint64(rng.Uint32())<<24&0xffffff000000 | uint64(i),
+			Loc: uint32(i), IP4: ips[i : i+1 : i+1],
+		}
+	}
+	rng.Shuffle(n, func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	return rows
+}
+
+func filled(tb testing.TB, rows []Binding) *Bindings {
+	tb.Helper()
+	t, err := NewBindings(Config{Capacity: len(rows)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := t.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	if _, err := t.UpsertAll(rows); err != nil {
+		tb.Fatal(err)
+	}
+	return t
+}
+
+var sizes = []struct {
+	name string
+	n    int
+}{{"1k", 1 << 10}, {"1M", 1_000_000}}
+
+type probe struct {
+	mac     uint64
+	seg, ip uint32
+}
+
+func probes(rows []Binding) []probe {
+	p := make([]probe, len(rows)/batch*batch)
+	for i, j := range rand.New(rand.NewPCG(7, 7)).Perm(len(rows))[:len(p)] {
+		p[i] = probe{rows[j].MAC, rows[j].Seg, rows[j].IP4[0]}
+	}
+	return p
+}
+
+var sink uint64
+
+func benchFind(b *testing.B, turn func(t *Bindings, p *[batch]probe) (uint64, int)) {
+	for _, size := range sizes {
+		b.Run("bindings="+size.name, func(b *testing.B) {
+			rows := manyRows(size.n)
+			t := filled(b, rows)
+			p := probes(rows)
+			b.ReportAllocs()
+			b.ResetTimer()
+			at := 0
+			for n := 0; n < b.N; n += batch {
+				s, found := turn(t, (*[batch]probe)(p[at:]))
+				if found != batch {
+					b.Fatalf("found %d of %d", found, batch)
+				}
+				sink += s
+				if at += batch; at == len(p) {
+					at = 0
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkFindMAC: ns/op is per packet: touch a batch, then find it.
+func BenchmarkFindMAC(b *testing.B) {
+	benchFind(b, func(t *Bindings, p *[batch]probe) (sum uint64, found int) {
+		for i := range p {
+			sum += t.TouchMAC(p[i].seg, p[i].mac)
+		}
+		for i := range p {
+			if loc, ok := FindMAC(t, nil, p[i].seg, p[i].mac); ok {
+				sum += uint64(loc)
+				found++
+			}
+		}
+		return sum, found
+	})
+}
+
+// BenchmarkFindMACHash hashes once.
+func BenchmarkFindMACHash(b *testing.B) {
+	benchFind(b, func(t *Bindings, p *[batch]probe) (sum uint64, found int) {
+		var h [batch]uint64
+		for i := range p {
+			h[i] = t.HashMAC(p[i].seg, p[i].mac)
+			sum += t.TouchHash(h[i])
+		}
+		for i := range p {
+			if loc, ok := t.FindMACHash(h[i], p[i].seg, p[i].mac); ok {
+				sum += uint64(loc)
+				found++
+			}
+		}
+		return sum, found
+	})
+}
+
+// BenchmarkFindMACUntouched shows what the touching saves.
+func BenchmarkFindMACUntouched(b *testing.B) {
+	benchFind(b, func(t *Bindings, p *[batch]probe) (sum uint64, found int) {
+		for i := range p {
+			if loc, ok := FindMAC(t, nil, p[i].seg, p[i].mac); ok {
+				sum += uint64(loc)
+				found++
+			}
+		}
+		return sum, found
+	})
+}
+
+// BenchmarkFindIP4: ns/op is per packet.
+func BenchmarkFindIP4(b *testing.B) {
+	benchFind(b, func(t *Bindings, p *[batch]probe) (sum uint64, found int) {
+		for i := range p {
+			sum += t.TouchIP4(p[i].seg, p[i].ip)
+		}
+		for i := range p {
+			if _, loc, ok := FindIP4(t, nil, p[i].seg, p[i].ip); ok {
+				sum += uint64(loc)
+				found++
+			}
+		}
+		return sum, found
+	})
+}
+
+// BenchmarkLoad: ns/op is per row of a fresh table of a million.
+func BenchmarkLoad(b *testing.B) {
+	rows := manyRows(1_000_000)
+	load := func(b *testing.B, put func(t *Bindings)) {
+		for n := 0; n < b.N; n += len(rows) {
+			b.StopTimer()
+			t, err := NewBindings(Config{Capacity: len(rows)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
+			put(t)
+			b.StopTimer()
+			if t.Len() != len(rows) {
+				b.Fatal(t.Len())
+			}
+			_ = t.Close()
+			b.StartTimer()
+		}
+	}
+	b.Run("one", func(b *testing.B) {
+		load(b, func(t *Bindings) {
+			for i := range rows {
+				if err := t.Upsert(&rows[i]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	})
+	b.Run("all", func(b *testing.B) {
+		load(b, func(t *Bindings) {
+			if _, err := t.UpsertAll(rows); err != nil {
+				b.Fatal(err)
+			}
+		})
+	})
+}
+
+// BenchmarkReplace: a million rows whose location changes.
+func BenchmarkReplace(b *testing.B) {
+	rows := manyRows(1_000_000)
+	t := filled(b, rows)
+	b.ResetTimer()
+	for n := 0; n < b.N; n++ {
+		r := &rows[n%len(rows)]
+		r.Loc++
+		if err := t.Upsert(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_ = fmt.Sprint(t.Stats())
+}

@@ -1,0 +1,272 @@
+package table
+
+import (
+	"fmt"
+	"slices"
+)
+
+// The writing side: one writer at a time.
+
+// row is a place in arrays.rows.
+type row struct {
+	b    *bucket
+	i    int
+	slot uint32
+}
+
+func (a *arrays) at(slot uint32) row {
+	return row{&a.rows[slot/rowSlots], int(slot % rowSlots), slot}
+}
+
+func (a *arrays) place(bucket uint64, i int) row {
+	return row{&a.rows[bucket], i, uint32(bucket)*rowSlots + uint32(i)}
+}
+
+func (r row) has4() bool { return r.b[0]>>(has4Bit+uint(r.i))&1 != 0 }
+func (r row) more() bool { return r.b[0]>>(moreBit+uint(r.i))&1 != 0 }
+
+// lookup finds the row of (seg, mac), whose hash is h.
+func (a *arrays) lookup(h uint64, seg uint32, mac uint64) (row, bool) {
+	first, second := pair(h, len(a.rows))
+	w := rowWord(seg, mac)
+	for _, bi := range [2]uint64{first, second} {
+		b := &a.rows[bi]
+		if i := b.findRow(b[0], w, seg); i >= 0 {
+			return a.place(bi, i), true
+		}
+	}
+	return row{}, false
+}
+
+// lookupIP4 finds the place of an address in the index.
+func (a *arrays) lookupIP4(k *keys, seg, ip uint32) (*bucket, int, bool) {
+	first, second := pair(k.ip4(seg, ip), len(a.ips))
+	tag := ip ^ k.mask(seg)
+	for _, bi := range [2]uint64{first, second} {
+		b := &a.ips[bi]
+		for m := b.matchTags(tag) & b[0] & ipsUsed; m != 0; m &= m - 1 {
+			i := trailing(m)
+			r := a.at(b.ref(i))
+			if s, _ := r.b.rowKey(r.i); s == seg {
+				return b, i, true
+			}
+		}
+	}
+	return nil, 0, false
+}
+
+// Upsert inserts or replaces a row. Readers see the location flip at once; an address that the row had under its old
+// location is never seen with the new one unless it keeps it, and the other way round. An address that another row
+// of the segment holds changes over to this one, without a gap. The order of the addresses is not kept, and they may
+// not be changed while Upsert runs.
+//
+// It fails with ErrFull when Capacity rows are in the table.
+func (t *Bindings) Upsert(b *Binding) error {
+	if b.MAC>>48 != 0 {
+		return fmt.Errorf("binding of segment %d: MAC %#x has more than 48 bits", b.Seg, b.MAC)
+	}
+	h := t.keys.row(b.Seg, b.MAC)
+	r, ok := t.cur.Load().lookup(h, b.Seg, b.MAC)
+	if ok {
+		t.dropAddrs(r, b)
+		r.b.setLoc(r.i, b.Loc)
+	} else {
+		if t.Len() >= t.Capacity() {
+			t.count(&t.counts.refused, 1)
+			return fmt.Errorf("binding %012x of segment %d: %w", b.MAC, b.Seg, ErrFull)
+		}
+		var err error
+		if r, err = t.insert(h, b); err != nil {
+			return err
+		}
+		t.count(&t.counts.rows, 1)
+	}
+	for _, ip := range b.IP4 {
+		t.addIP4(r, b, ip)
+	}
+	for _, ip := range b.IP6 {
+		t.addExtra(r, b, extraKey{kind: kind6, seg: b.Seg, hi: ip[0], lo: ip[1]})
+	}
+	return nil
+}
+
+// insert finds a slot for a new row.
+func (t *Bindings) insert(h uint64, b *Binding) (row, error) {
+	for {
+		a := t.cur.Load()
+		if r, ok := t.room(a, h); ok {
+			r.b.putRow(r.i, b.Seg, b.MAC, b.Loc, 0)
+			return r, nil
+		}
+		// Too many keys fell on too few buckets, below capacity: next to impossible, and a few buckets more solve it.
+		if err := t.rebuild(len(a.rows) + len(a.rows)/16 + 16); err != nil {
+			return row{}, err
+		}
+	}
+}
+
+// dropAddrs takes from row r the addresses that b does not have.
+func (t *Bindings) dropAddrs(r row, b *Binding) {
+	a := t.cur.Load()
+	if r.has4() && !slices.Contains(b.IP4, a.ip4[r.slot]) {
+		t.dropIndexed(a, r, b.Seg)
+	}
+	if !r.more() {
+		return
+	}
+	x, left := t.extra.Load(), false
+	for i := x.first(&t.keys, b.Seg, b.MAC); i >= 0; {
+		next := x.after(i, b.Seg, b.MAC)
+		if k := x.entry(i).key(); k.kind == kind4 && slices.Contains(b.IP4, uint32(k.lo)) ||
+			k.kind == kind6 && slices.Contains(b.IP6, [2]uint64{k.hi, k.lo}) {
+			left = true
+		} else {
+			x.remove(&t.keys, i)
+		}
+		i = next
+	}
+	r.b.setFlag(r.i, moreBit, left)
+}
+
+// dropIndexed removes the address of r from the index.
+func (t *Bindings) dropIndexed(a *arrays, r row, seg uint32) {
+	if b, i, ok := a.lookupIP4(&t.keys, seg, a.ip4[r.slot]); ok {
+		b.clearIP(i)
+		t.count(&t.counts.indexed, -1)
+	}
+	r.b.setFlag(r.i, has4Bit, false)
+}
+
+// addIP4 gives row r an IPv4 address: in the index if it has none there.
+func (t *Bindings) addIP4(r row, b *Binding, ip uint32) {
+	a := t.cur.Load()
+	k := extraKey{kind: kind4, seg: b.Seg, lo: uint64(ip)}
+	if r.has4() {
+		if a.ip4[r.slot] != ip {
+			t.addExtra(r, b, k)
+		}
+		return
+	}
+	if ib, i, ok := a.lookupIP4(&t.keys, b.Seg, ip); ok {
+		old := a.at(ib.ref(i))
+		ib.setRef(i, r.slot)
+		old.b.setFlag(old.i, has4Bit, false)
+		t.count(&t.counts.takeovers, 1)
+	} else if t.index(a, b.Seg, ip, r.slot) {
+		t.count(&t.counts.indexed, 1)
+	} else {
+		t.addExtra(r, b, k)
+		return
+	}
+	a.ip4[r.slot] = ip
+	r.b.setFlag(r.i, has4Bit, true)
+	if x := t.extra.Load(); x != nil && x.ip4s.Load() != 0 {
+		if i, ok := x.find(t.keys.extra(k), k); ok {
+			if x.entry(i).owner() != rowWord(b.Seg, b.MAC) {
+				t.count(&t.counts.takeovers, 1)
+			}
+			x.remove(&t.keys, i)
+		}
+	}
+}
+
+// index enters an address that is not there into the index; it fails when there is no room to be made.
+func (t *Bindings) index(a *arrays, seg, ip, slot uint32) bool {
+	b, i, ok := t.roomIP(a, t.keys.ip4(seg, ip))
+	if ok {
+		b.putIP(i, ip^t.keys.mask(seg), slot)
+	}
+	return ok
+}
+
+// addExtra gives row r an address in the extra table.
+func (t *Bindings) addExtra(r row, b *Binding, k extraKey) {
+	r.b.setFlag(r.i, moreBit, true)
+	if x := t.extra.Load(); x != nil {
+		if i, ok := x.find(t.keys.extra(k), k); ok {
+			if x.entry(i).owner() != rowWord(b.Seg, b.MAC) {
+				x.give(&t.keys, i, b.MAC)
+				t.count(&t.counts.takeovers, 1)
+			}
+			return
+		}
+	}
+	t.extraForInsert().insert(&t.keys, k, b.MAC)
+	if k.kind != kind4 {
+		return
+	}
+	a := t.cur.Load()
+	if ib, i, ok := a.lookupIP4(&t.keys, b.Seg, uint32(k.lo)); ok {
+		old := a.at(ib.ref(i))
+		ib.clearIP(i)
+		old.b.setFlag(old.i, has4Bit, false)
+		t.count(&t.counts.indexed, -1)
+		t.count(&t.counts.takeovers, 1)
+	}
+}
+
+// UpsertAll upserts rows in their order, with the cache misses of some of them overlapping: the way to load many.
+// It stops at the first error and returns the number of rows done.
+func (t *Bindings) UpsertAll(rows []Binding) (int, error) {
+	const ahead = 16
+	for from := 0; from < len(rows); from += ahead {
+		part := rows[from:min(from+ahead, len(rows))]
+		for i := range part {
+			b := &part[i]
+			t.sink += t.TouchMAC(b.Seg, b.MAC)
+			if len(b.IP4) > 0 {
+				t.sink += t.TouchIP4(b.Seg, b.IP4[0])
+			}
+		}
+		for i := range part {
+			if err := t.Upsert(&part[i]); err != nil {
+				return from + i, err
+			}
+		}
+	}
+	return len(rows), nil
+}
+
+// Delete removes (seg, mac) with its addresses and reports whether it was there.
+func (t *Bindings) Delete(seg uint32, mac uint64) bool {
+	r, ok := t.cur.Load().lookup(t.keys.row(seg, mac), seg, mac)
+	if !ok {
+		return false
+	}
+	t.dropAddrs(r, &Binding{Seg: seg, MAC: mac})
+	r.b.clearRow(r.i)
+	t.count(&t.counts.rows, -1)
+	return true
+}
+
+// Get returns the row, for the writer (not for the packet path).
+func (t *Bindings) Get(seg uint32, mac uint64) (Binding, bool) {
+	var b Binding
+	ok := t.GetInto(seg, mac, &b)
+	return b, ok
+}
+
+// GetInto is Get into *b, whose slices are used again.
+func (t *Bindings) GetInto(seg uint32, mac uint64, b *Binding) bool {
+	a := t.cur.Load()
+	r, ok := a.lookup(t.keys.row(seg, mac), seg, mac)
+	if !ok {
+		return false
+	}
+	b.Seg, b.MAC, b.Loc, b.IP4, b.IP6 = seg, mac, r.b.loc(r.i), b.IP4[:0], b.IP6[:0]
+	if r.has4() {
+		b.IP4 = append(b.IP4, a.ip4[r.slot])
+	}
+	if !r.more() {
+		return true
+	}
+	x := t.extra.Load()
+	for i := x.first(&t.keys, seg, mac); i >= 0; i = x.after(i, seg, mac) {
+		if k := x.entry(i).key(); k.kind == kind4 {
+			b.IP4 = append(b.IP4, uint32(k.lo))
+		} else {
+			b.IP6 = append(b.IP6, [2]uint64{k.hi, k.lo})
+		}
+	}
+	return true
+}
