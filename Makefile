@@ -1,0 +1,80 @@
+# make help lists the targets.
+
+PREFIX     ?= /usr/local
+DESTDIR    ?=
+SYSCONFDIR ?= /etc
+FUZZTIME   ?= 5m
+BENCH      ?= .
+DEMO_ARGS  ?=
+
+# sudo often drops go from PATH.
+export PATH := $(PATH):/usr/local/go/bin
+export CGO_ENABLED = 0
+export PENSTOCK_REQUIRE_ROOT
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# program:package that demo and tests call.
+TOOLS   = ip:iproute2 tcpdump:tcpdump tshark:tshark ethtool:ethtool iperf3:iperf3 ping:iputils-ping
+MISSING = $(strip $(foreach t,$(TOOLS),$(if $(shell command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))))
+
+# Packages whose tests run goroutines against each other; the rest is tested without the race detector.
+RACE = ./conf/... ./ctrl/... ./dataplane/table/... ./dataplane/frame/... ./dataplane/stats/...
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build demo test lint fuzz bench generate install clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+deps: ## install the programs that demo and tests call, if any is missing (root)
+	@$(if $(MISSING),echo "installing: $(MISSING)"; apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(MISSING),:)
+
+build: ## build bin/penstock
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/penstock ./appliance
+
+demo: deps build ## run the demonstration in network namespaces (root); DEMO_ARGS="…"
+	bin/penstock demo $(DEMO_ARGS)
+
+test: deps ## run all tests (root; otherwise those that need it are skipped, or fail with PENSTOCK_REQUIRE_ROOT=1)
+	go test ./...
+	CGO_ENABLED=1 go test -race -short $(RACE)
+	@echo "test: all packages passed; those with concurrency also under the race detector"
+
+lint: ## gofmt, go vet, staticcheck
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt -w is due for:"; echo "$$out"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (5m) each
+	@set -e; grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go); do \
+			echo "fuzz: $$dir $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir" < /dev/null; \
+		done; \
+	done
+
+bench: ## run the benchmarks into perf/results, and compare with the run before; BENCH="regexp"
+	@mkdir -p perf/results
+	@if [ -f perf/results/new.txt ]; then mv perf/results/new.txt perf/results/old.txt; fi
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 ./perf/... | tee perf/results/new.txt
+	@if [ -f perf/results/old.txt ]; then go tool benchstat perf/results/old.txt perf/results/new.txt; fi
+
+generate: ## regenerate what go:generate makes
+	go generate ./...
+
+install: build ## install binary, unit, account, sysctl and an example configuration (DESTDIR, PREFIX)
+	install -D -m 0755 bin/penstock $(DESTDIR)$(PREFIX)/bin/penstock
+	install -d $(DESTDIR)$(SYSCONFDIR)/penstock $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/|$(PREFIX)/|g; s|/etc/penstock/|$(SYSCONFDIR)/penstock/|g' systemd/penstock.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/penstock.service
+	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/penstock.service
+	install -D -m 0644 systemd/penstock.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/penstock.conf
+	install -D -m 0644 systemd/penstock.sysctl $(DESTDIR)$(PREFIX)/lib/sysctl.d/60-penstock.conf
+	install -D -m 0644 conf/README.md $(DESTDIR)$(PREFIX)/share/doc/penstock/README.md
+	test -e $(DESTDIR)$(SYSCONFDIR)/penstock/penstock.toml || install -m 0644 conf/example/penstock.toml $(DESTDIR)$(SYSCONFDIR)/penstock/penstock.toml
+	$(if $(DESTDIR),,systemd-sysusers && systemctl daemon-reload)
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,290 @@
+package penstock_test
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The repository's rules (ARCHITECTURE.md), as tests. Code that must break one changes the rule here, and says why.
+
+const module = "penstock"
+
+// goFile is one parsed Go file.
+type goFile struct {
+	path string // "dataplane/xsk/umem.go"
+	dir  string // "dataplane/xsk", "." for the root
+	ast  *ast.File
+	text []byte
+	test bool // _test.go
+}
+
+func (f *goFile) imports() []string {
+	var out []string
+	for _, s := range f.ast.Imports {
+		if p, err := strconv.Unquote(s.Path.Value); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// textFiles calls fn for every file of the repository whose name ends in one of ext.
+func textFiles(t *testing.T, fn func(name string, text []byte), ext ...string) {
+	t.Helper()
+	n := 0
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if base := d.Name(); name != "." && (base == "bin" || base == "tmp" || base == "testdata" || base == "results" || base[0] == '.' && base != ".ci") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !slices.ContainsFunc(ext, func(e string) bool { return strings.HasSuffix(name, e) }) {
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		n++
+		fn(filepath.ToSlash(name), text)
+		return nil
+	})
+	if err != nil || n == 0 {
+		t.Fatalf("%d files, %v", n, err)
+	}
+}
+
+func goFiles(t *testing.T) []*goFile {
+	t.Helper()
+	var out []*goFile
+	fset := token.NewFileSet()
+	textFiles(t, func(name string, text []byte) {
+		f, err := parser.ParseFile(fset, name, text, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			t.Errorf("%v", err)
+			return
+		}
+		out = append(out, &goFile{name, path.Dir(name), f, text, strings.HasSuffix(name, "_test.go")})
+	}, ".go")
+	return out
+}
+
+// within reports whether dir is one of roots or below one of them.
+func within(dir string, roots ...string) bool {
+	return slices.ContainsFunc(roots, func(r string) bool { return dir == r || strings.HasPrefix(dir, r+"/") })
+}
+
+// testSupport: packages that only tests import are held to the rules of tests (TestSupportPackages proves it).
+func testSupport(dir string) bool { return strings.HasSuffix(path.Base(dir), "test") }
+
+// mayImport says whether code outside of tests may import p from dir, and if not, why.
+func mayImport(dir, p string) string {
+	local, isLocal := strings.CutPrefix(p, module+"/")
+	std := !isLocal && !strings.Contains(strings.SplitN(p, "/", 2)[0], ".")
+	if within(dir, "dataplane") {
+		switch {
+		case isLocal && !within(local, "dataplane"):
+			return "the dataplane knows nothing of what is above it"
+		case std && slices.Contains([]string{"net/http", "encoding/json", "log", "log/slog", "text/template", "os/exec"}, p):
+			return "the dataplane knows no HTTP, no JSON and no logs"
+		case !std && !isLocal && !within(p, "golang.org/x/sys", "github.com/cilium/ebpf", "github.com/vishvananda/netlink"):
+			return "the dataplane imports no library but golang.org/x/sys, and cilium/ebpf where the kernel is"
+		}
+	}
+	if within(dir, "ctrl") && isLocal && within(local, "appliance", "conf") {
+		return "imports point one way: appliance → ctrl, conf → dataplane"
+	}
+	if within(dir, "conf") && isLocal && !within(local, "conf", "ctrl/model") {
+		return "the configuration shares the model's types and nothing else"
+	}
+	if isLocal && within(local, "appliance", "perf", "integration") && !within(dir, "appliance", "perf", "integration") {
+		return "nothing below depends on it"
+	}
+	for lib, dirs := range map[string][]string{
+		"github.com/cilium/ebpf":                {"dataplane/xsk", "dataplane/steer", "integration", "perf"},
+		"github.com/vishvananda/netlink":        {"ctrl/link", "conf", "dataplane/steer", "integration", "perf"},
+		"github.com/vishvananda/netns":          {"integration", "perf", "appliance"},
+		"github.com/google/gopacket":            {"perf", "integration"},
+		"github.com/asavie/xdp":                 {"perf", "integration"},
+		"github.com/BurntSushi/toml":            {"conf"},
+		"go.etcd.io/bbolt":                      {"ctrl/store"},
+		"github.com/spf13/cobra":                {"appliance"},
+		"github.com/prometheus/client_golang":   {"ctrl/metrics"},
+		"github.com/prometheus/client_model/go": {"ctrl/metrics"},
+	} {
+		if within(p, lib) && !within(dir, dirs...) {
+			return "only " + strings.Join(dirs, ", ") + " and tests may"
+		}
+	}
+	return ""
+}
+
+func TestImports(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if f.test || testSupport(f.dir) || f.path == "deps.go" {
+			continue
+		}
+		for _, p := range f.imports() {
+			if why := mayImport(f.dir, p); why != "" {
+				t.Errorf("%s imports %s: %s", f.path, p, why)
+			}
+		}
+	}
+}
+
+// TestMayImport holds the rules themselves: they must forbid what they are there to forbid.
+func TestMayImport(t *testing.T) {
+	for _, tc := range []struct {
+		dir, imports string
+		ok           bool
+	}{
+		{"dataplane", "penstock/dataplane/fib", true},
+		{"dataplane/overlay", "penstock/ctrl/model", false},
+		{"dataplane", "penstock/conf", false},
+		{"dataplane/xsk", "net/http", false},
+		{"dataplane/stats", "encoding/json", false},
+		{"dataplane", "log", false},
+		{"dataplane", "log/slog", false},
+		{"dataplane", "golang.org/x/sys/unix", true},
+		{"dataplane/xsk", "github.com/BurntSushi/toml", false},
+		{"dataplane/xsk", "github.com/prometheus/client_golang/prometheus", false},
+		{"dataplane/table", "go.etcd.io/bbolt", false},
+		{"dataplane/steer", "github.com/cilium/ebpf/link", true},
+		{"dataplane/overlay", "github.com/cilium/ebpf", false},
+		{"dataplane/overlay", "github.com/vishvananda/netlink", false},
+		{"dataplane/wire", "github.com/google/gopacket", false},
+		{"dataplane/xsk", "github.com/asavie/xdp", false},
+		{"ctrl/link", "github.com/vishvananda/netlink", true},
+		{"ctrl/link", "github.com/vishvananda/netlink/nl", true},
+		{"ctrl/neighbor", "github.com/vishvananda/netlink", false},
+		{"ctrl/core", "penstock/appliance", false},
+		{"ctrl/core", "penstock/conf", false},
+		{"ctrl/compile", "penstock/dataplane/fib", true},
+		{"conf", "penstock/ctrl/model", true},
+		{"conf", "penstock/dataplane/fib", false},
+		{"appliance", "penstock/conf", true},
+		{"appliance", "penstock/integration/lab", true},
+		{"ctrl/api", "penstock/integration/lab", false},
+		{"perf/baseline", "github.com/asavie/xdp", true},
+	} {
+		if why := mayImport(tc.dir, tc.imports); (why == "") != tc.ok {
+			t.Errorf("%s imports %s: allowed %v, want %v (%s)", tc.dir, tc.imports, why == "", tc.ok, why)
+		}
+	}
+}
+
+// TestSupportPackages: a package whose name ends in "test" is imported by tests, and by its like, only.
+func TestSupportPackages(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if f.test || testSupport(f.dir) || within(f.dir, "integration", "perf") {
+			continue
+		}
+		for _, p := range f.imports() {
+			if local, ok := strings.CutPrefix(p, module+"/"); ok && testSupport(local) {
+				t.Errorf("%s imports %s, which is for tests", f.path, p)
+			}
+		}
+	}
+}
+
+func TestPackageComments(t *testing.T) {
+	docs := map[string][]string{}
+	for _, f := range goFiles(t) {
+		if f.test {
+			continue
+		}
+		docs[f.dir] = append(docs[f.dir], "")
+		if f.ast.Doc == nil {
+			continue
+		}
+		docs[f.dir][len(docs[f.dir])-1] = f.path
+		want := "Package " + f.ast.Name.Name + " "
+		if f.ast.Name.Name == "main" {
+			want = "Command "
+		}
+		if !strings.HasPrefix(f.ast.Doc.Text(), want) {
+			t.Errorf("%s: the package comment does not begin with %q", f.path, want)
+		}
+	}
+	for dir, files := range docs {
+		with := slices.DeleteFunc(files, func(s string) bool { return s == "" })
+		if len(with) != 1 {
+			t.Errorf("package %s: %d files have a package comment, want 1: %v", dir, len(with), with)
+		}
+	}
+}
+
+func TestUnsafe(t *testing.T) {
+	for _, f := range goFiles(t) {
+		named := strings.HasSuffix(strings.TrimSuffix(strings.TrimSuffix(f.path, ".go"), "_test"), "_unsafe")
+		if slices.Contains(f.imports(), "unsafe") && !named {
+			t.Errorf("%s imports unsafe: that is for files called *_unsafe.go", f.path)
+		}
+		if bytes.Contains(f.text, []byte("\n//go:linkname ")) {
+			t.Errorf("%s uses go:linkname", f.path)
+		}
+	}
+}
+
+func TestNoInit(t *testing.T) {
+	for _, f := range goFiles(t) {
+		for _, d := range f.ast.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
+				t.Errorf("%s has an init function: do it where it is needed", f.path)
+			}
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, f := range goFiles(t) {
+		switch name := strings.TrimSuffix(f.ast.Name.Name, "_test"); name {
+		case "util", "utils", "common", "helper", "helpers", "misc":
+			t.Errorf("%s is in package %s: name it after what it does", f.path, name)
+		}
+	}
+}
+
+func TestFileSize(t *testing.T) {
+	const most = 500
+	for _, f := range goFiles(t) {
+		if n := bytes.Count(f.text, []byte("\n")); n > most && !f.test {
+			t.Errorf("%s has %d lines, more than %d: split it", f.path, n, most)
+		}
+	}
+}
+
+// TestNothingLeftToDo: what is not done is an issue, not a comment.
+func TestNothingLeftToDo(t *testing.T) {
+	marks := []string{"TO" + "DO", "FIX" + "ME", "XX" + "X"}
+	textFiles(t, func(name string, text []byte) {
+		for n, line := range strings.Split(string(text), "\n") {
+			for _, m := range marks {
+				if i := strings.Index(line, m); i >= 0 && !partOfWord(line, i, i+len(m)) {
+					t.Errorf("%s:%d: %s", name, n+1, strings.TrimSpace(line))
+				}
+			}
+		}
+	}, ".go", ".md", ".toml", ".c", ".h", ".lua", ".py", ".yaml", ".yml", "Makefile", ".service", ".ci/run")
+}
+
+func partOfWord(line string, from, to int) bool {
+	letter := func(i int) bool {
+		return i >= 0 && i < len(line) && (line[i]|0x20 >= 'a' && line[i]|0x20 <= 'z' || line[i] == '_')
+	}
+	return letter(from-1) || letter(to)
+}
