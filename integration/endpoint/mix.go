@@ -27,10 +27,12 @@ type MixOptions struct {
 	First    uint32 // sequence number of the first frame
 	NoIPv6   bool
 	NoOther  bool // only IP
+	Priority bool // random PCP; else 0
+	Probe    bool // no IP at all: frames of an EtherType that no host answers
 }
 
 // Mix returns n frames of mixed traffic, the same for the same seed: TCP, UDP and ICMP in IPv4 and IPv6, and frames of
-// another EtherType, of all lengths from MinFrame to MaxFrame (plus the tag), with random ports, TTL, DSCP, PCP and payload, all
+// another EtherType, of all lengths from MinFrame to MaxFrame (plus the tag), with random ports, TTL, DSCP and payload, all
 // checksums right. Each ends with its sequence number.
 func Mix(o MixOptions, n int) ([][]byte, error) {
 	rng := rand.New(rand.NewPCG(o.Seed, 0x70656e73746f636b))
@@ -58,7 +60,7 @@ func (o *MixOptions) frame(rng *rand.Rand, seq uint32) ([]byte, error) {
 	case 2:
 		length = MaxFrame - rng.IntN(16)
 	}
-	if kind == 12 {
+	if kind == 12 || o.Probe {
 		return o.other(rng, seq, length)
 	}
 	var (
@@ -120,7 +122,7 @@ func (o *MixOptions) other(rng *rand.Rand, seq uint32, length int) ([]byte, erro
 
 func (o *MixOptions) ethernet(rng *rand.Rand, etherType layers.EthernetType) []gopacket.SerializableLayer {
 	parts := Ethernet(o.From.MAC, o.To.MAC, o.VLAN, etherType)
-	if o.VLAN != 0 {
+	if o.VLAN != 0 && o.Priority {
 		parts[1].(*layers.Dot1Q).Priority = uint8(rng.IntN(8))
 	}
 	return parts

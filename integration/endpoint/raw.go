@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,7 @@ const (
 type Raw struct {
 	Interface string
 	fd        int
+	closed    atomic.Bool
 	buf, oob  []byte
 }
 
@@ -57,8 +59,13 @@ func Open(name string) (*Raw, error) {
 	return r, nil
 }
 
-// Close closes the socket.
-func (r *Raw) Close() error { return unix.Close(r.fd) }
+// Close closes the socket; a second call does nothing.
+func (r *Raw) Close() error {
+	if r.closed.Swap(true) {
+		return nil
+	}
+	return unix.Close(r.fd)
+}
 
 // Send sends one frame, from the destination MAC on, without FCS. ENOBUFS means that the other end had no room.
 func (r *Raw) Send(frame []byte) error {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -51,14 +52,25 @@ func (t *Topology) buildTrunks() error {
 		return nil
 	}
 	a, b := t.Switches[0], t.Switches[1]
+	if t.Options.Tap {
+		if err := errors.Join(t.lab.Namespace(TapNamespace), t.lab.noIPv6(TapNamespace)); err != nil {
+			return err
+		}
+	}
 	for i, vlan := range t.Options.Trunks {
 		name := fmt.Sprintf("trunk%d", i+1)
-		if err := t.join(a, name, b, name, 0, 0); err != nil {
+		trunk := Trunk{VLAN: vlan, NamespaceA: a.Namespace, PortA: name, NamespaceB: b.Namespace, PortB: name}
+		if t.Options.Tap {
+			trunk.Tap = name + "a"
+			if err := t.joinByTap(a, b, name); err != nil {
+				return err
+			}
+		} else if err := t.join(a, name, b, name, 0, 0); err != nil {
 			return err
 		}
 		a.Ports = append(a.Ports, NodePort{Name: name, Role: "trunk", VLANs: []uint16{vlan}, PeerNamespace: b.Namespace, PeerInterface: name})
 		b.Ports = append(b.Ports, NodePort{Name: name, Role: "trunk", VLANs: []uint16{vlan}, PeerNamespace: a.Namespace, PeerInterface: name})
-		t.Trunks = append(t.Trunks, Trunk{VLAN: vlan, NamespaceA: a.Namespace, PortA: name, NamespaceB: b.Namespace, PortB: name})
+		t.Trunks = append(t.Trunks, trunk)
 	}
 	return nil
 }
@@ -70,6 +82,20 @@ func (t *Topology) join(a *Node, portA string, b *Node, portB string, macA, macB
 		A: EndOptions{MAC: macA, GRO: true, NoTSO: true},
 		B: EndOptions{MAC: macB, GRO: true, NoTSO: true},
 	})
+}
+
+// joinByTap makes a trunk of two links and a bridge between them.
+func (t *Topology) joinByTap(a, b *Node, name string) error {
+	opts := VethOptions{MTU: t.Options.FabricMTU, Queues: t.Options.Dataplane.Queues, A: EndOptions{GRO: true, NoTSO: true}, B: EndOptions{NoTSO: true, InlineTags: true}}
+	for _, end := range []struct {
+		node   *Node
+		suffix string
+	}{{a, "a"}, {b, "b"}} {
+		if err := t.lab.Veth(end.node.Namespace, name, TapNamespace, name+end.suffix, opts); err != nil {
+			return err
+		}
+	}
+	return t.lab.Bridge(TapNamespace, "br-"+name, name+"a", name+"b")
 }
 
 func (t *Topology) buildVMs() error {

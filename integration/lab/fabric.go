@@ -27,6 +27,7 @@ type FabricOptions struct {
 	Boxes    []BoxSpec       // nil: DemoBoxes
 	VMs      []VMSpec        // nil: DemoVMs
 	Trunks   []uint16        // the path VLAN of each trunk between the switches; nil: 101 and 102
+	Tap      bool            // lead every trunk through a bridge in the namespace TapNamespace, where packet sockets see it
 
 	AccessMTU, FabricMTU int // 0: the constants of that name
 	Dataplane            DataplaneOptions
@@ -110,7 +111,12 @@ type Trunk struct {
 	VLAN              uint16
 	NamespaceA, PortA string
 	NamespaceB, PortB string
+	Tap               string // interface in TapNamespace towards A; "" without FabricOptions.Tap
 }
+
+// TapNamespace is where trunks can be listened to. On the trunk ports themselves they cannot: AF_XDP goes past packet
+// sockets, in both directions.
+const TapNamespace = "tap"
 
 // DemoTenants returns two tenants.
 func DemoTenants() []model.Tenant {

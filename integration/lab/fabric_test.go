@@ -2,9 +2,14 @@ package lab
 
 import (
 	"encoding/json"
+	"errors"
+	"net"
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"penstock/conf"
 	"penstock/ctrl/model"
@@ -66,6 +71,51 @@ func TestFabric(t *testing.T) {
 	}
 	if out, err := l.Run("red-vm1", "ip", "route"); err != nil || !strings.Contains(string(out), "default via 10.0.0.254") {
 		t.Errorf("%s %v", out, err)
+	}
+}
+
+// TestTap wants tagged frames to cross a tapped trunk with their tags, and to be seen on the way.
+func TestTap(t *testing.T) {
+	l := newLab(t, "tap")
+	f, err := Fabric(l, FabricOptions{Tap: true})
+	must(t, err)
+	open := func(namespace, name string) (fd int) {
+		must(t, l.Do(namespace, func() (err error) {
+			ifi, err := net.InterfaceByName(name)
+			if err != nil {
+				return err
+			}
+			if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0); err != nil {
+				return err
+			}
+			all := uint16(unix.ETH_P_ALL)
+			return errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}),
+				unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
+				unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all<<8 | all>>8, Ifindex: ifi.Index}))
+		}))
+		t.Cleanup(func() { unix.Close(fd) })
+		return fd
+	}
+	trunk := f.Trunks[1]
+	a, tap, b := open("swa", trunk.PortA), open(TapNamespace, trunk.Tap), open("swb", trunk.PortB)
+	frame := append(append(append([]byte{}, hardware(0x02000000fa0b)...), hardware(0x02000000fa0a)...), 0x81, 0, 0, 102, 0x88, 0xb6)
+	frame = append(frame, make([]byte, 50)...)
+	for range 3 { // the bridge takes a moment to forward
+		if _, err := unix.Write(a, frame); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	for where, fd := range map[string]int{"tap": tap, "other end": b} {
+		buf, oob := make([]byte, 2000), make([]byte, 200)
+		n, oobn, _, _, err := unix.Recvmsg(fd, buf, oob, 0)
+		if err != nil {
+			t.Errorf("%s: %v", where, err)
+			continue
+		}
+		if n != len(frame)-4 || buf[12] != 0x88 || oobn == 0 {
+			t.Errorf("%s: %d octets, %d of control data: % x", where, n, oobn, buf[:n])
+		}
 	}
 }
 

@@ -34,6 +34,9 @@ type EndOptions struct {
 	NoTSO     bool // never hand segments larger than the MTU to the other end
 	NoTxSum   bool // finish checksums before a frame leaves this end
 	Down      bool // leave the end down
+	// InlineTags puts 802.1Q tags into the frame before it leaves this end. Else a tag that the kernel has taken out
+	// travels beside the frame, where an XDP program at the other end does not see it.
+	InlineTags bool
 }
 
 // Veth joins two namespaces by a veth pair and sets both ends up. Both ends may be in the same namespace.
@@ -97,6 +100,9 @@ func setUpEnd(name string, opts EndOptions) error {
 	}
 	if opts.NoTxSum {
 		err = errors.Join(err, turnOff(index, checksumming))
+	}
+	if opts.InlineTags {
+		err = errors.Join(err, turnOff(index, []string{"tx-vlan-hw-insert"}))
 	}
 	if err != nil {
 		return err
@@ -198,6 +204,31 @@ func (l *Lab) withLink(namespace, name string, f func(netlink.Link) error) error
 	})
 	if err != nil {
 		return fmt.Errorf("interface %s in namespace %s: %w", name, namespace, err)
+	}
+	return nil
+}
+
+// Bridge makes a bridge of interfaces of a namespace, with their MTU, and sets it up.
+func (l *Lab) Bridge(namespace, name string, ports ...string) error {
+	err := l.Do(namespace, func() error {
+		bridge := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs()}
+		bridge.Name = name
+		if err := netlink.LinkAdd(bridge); err != nil {
+			return err
+		}
+		for _, p := range ports {
+			link, err := netlink.LinkByName(p)
+			if err != nil {
+				return err
+			}
+			if err := netlink.LinkSetMaster(link, bridge); err != nil {
+				return err
+			}
+		}
+		return netlink.LinkSetUp(bridge)
+	})
+	if err != nil {
+		return fmt.Errorf("bridge %s in namespace %s: %w", name, namespace, err)
 	}
 	return nil
 }
