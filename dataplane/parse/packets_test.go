@@ -95,6 +95,9 @@ func arpPacket() *layers.ARP {
 	}
 }
 
+// rawBytes is octets as a layer.
+type rawBytes = gopacket.Payload
+
 func payload(n int) gopacket.Payload {
 	b := make([]byte, n)
 	for i := range b {

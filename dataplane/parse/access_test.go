@@ -1,0 +1,454 @@
+package parse
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/gopacket/layers"
+
+	"penstock/dataplane/drop"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/wire"
+)
+
+// run parses one frame, with whatever the packet held before in garbage.
+func run(data []byte, garbage frame.Packet, parser func([]byte, *frame.Batch)) *frame.Packet {
+	mem := make([]byte, frame.Headroom+len(data))
+	copy(mem[frame.Headroom:], data)
+	b := new(frame.Batch)
+	b.N = 1
+	b.Pkt[0] = garbage
+	b.Pkt[0].Off, b.Pkt[0].Len, b.Pkt[0].Port = frame.Headroom, uint16(len(data)), 7
+	parser(mem, b)
+	return &b.Pkt[0]
+}
+
+var garbage = frame.Packet{
+	Out: 1, L3: 2, L4: 3, EtherType: 4, Flags: 0xffff, VID: 6, PCP: 7, Proto: 8, DSCP: 9, Next: frame.NextPunt, Drop: drop.TooBig,
+	Kind: 10, Hash: 11, Seg: 12, VIF: 13, Attach: 14, Loc: 15, DstMAC: 16, SrcMAC: 17,
+}
+
+func access(data []byte) *frame.Packet { return run(data, garbage, Access) }
+
+func TestAccessKinds(t *testing.T) {
+	for _, k := range kinds(t) {
+		t.Run(k.name, func(t *testing.T) {
+			p := access(k.data)
+			want := frame.Packet{
+				Off: frame.Headroom, Len: uint16(len(k.data)), Port: 7, L3: k.l3, L4: k.l4, EtherType: k.et, Flags: k.flags, VID: k.vid,
+				PCP: k.pcp, Proto: k.proto, Seg: frame.NoIndex, VIF: frame.NoIndex, Attach: frame.NoIndex,
+				DstMAC: 0x02000000000b, SrcMAC: 0x02000000000a, Hash: p.Hash,
+			}
+			if k.flags&(frame.FlagIPv4|frame.FlagIPv6) != 0 {
+				want.DSCP = 46
+				if k.flags&frame.FlagND != 0 {
+					want.DSCP = p.DSCP
+				}
+			}
+			if *p != want {
+				t.Errorf("got  %+v\nwant %+v", *p, want)
+			}
+			if p.Hash == 0 {
+				t.Error("no hash")
+			}
+			if q := run(k.data, frame.Packet{}, Access); *q != *p {
+				t.Errorf("what the packet held before shows through:\n%+v\n%+v", *q, *p)
+			}
+		})
+	}
+}
+
+// TestAccessTruncated cuts every kind of frame at every length.
+func TestAccessTruncated(t *testing.T) {
+	for _, k := range kinds(t) {
+		for n := range k.data {
+			p := access(k.data[:n:n])
+			switch {
+			case n < k.need:
+				if p.Next != frame.NextDrop || p.Drop == drop.None {
+					t.Errorf("%s cut to %d of %d: Next %d, Drop %v", k.name, n, k.need, p.Next, p.Drop)
+				}
+				if want := cutReason(&k, n); p.Drop != want {
+					t.Errorf("%s cut to %d: %v, want %v", k.name, n, p.Drop, want)
+				}
+			case p.Next != frame.NextParsed || p.Flags != k.flags:
+				t.Errorf("%s cut to %d, padding only: %v, flags %#x", k.name, n, p.Drop, p.Flags)
+			}
+		}
+	}
+}
+
+func cutReason(k *sample, n int) drop.Reason {
+	l3 := int(k.l3)
+	switch {
+	case n < 14:
+		return drop.FrameShort
+	case n < l3:
+		return drop.VLANTruncated
+	case k.et == wire.EtherTypeARP:
+		return drop.ARPMalformed
+	case k.et == wire.EtherTypeIPv6 && n < l3+40:
+		return drop.IPv6Truncated
+	case k.et == wire.EtherTypeIPv6:
+		return drop.IPv6Length
+	case n < l3+20, n < l3+wire.IPv4(k.data[l3:]).HeaderLen():
+		return drop.IPv4Truncated
+	}
+	return drop.IPv4Length
+}
+
+// TestAccessShortPackets shortens the IP packet itself, header included: the cut then shows in what is behind IP.
+func TestAccessShortPackets(t *testing.T) {
+	for _, k := range kinds(t) {
+		l3 := int(k.l3)
+		for n := range len(k.data) - l3 {
+			var want drop.Reason
+			b := edit(k.data, func([]byte) {})
+			switch k.et {
+			case wire.EtherTypeIPv4:
+				h := wire.IPv4(b[l3:])
+				if n < h.HeaderLen() {
+					continue
+				}
+				h.SetTotalLen(uint16(n))
+				fixIPv4(b, l3)
+				if k.flags&frame.FlagL4 != 0 && l3+n < int(k.l4)+l4Len(&k) {
+					want = drop.L4Truncated
+				}
+			case wire.EtherTypeIPv6:
+				if n < 40 {
+					continue
+				}
+				wire.IPv6(b[l3:]).SetPayloadLen(uint16(n - 40))
+				if k.flags&frame.FlagND != 0 {
+					want = drop.NDMalformed // its checksum no longer fits, at the least
+				}
+				if k.flags&frame.FlagL4 != 0 && l3+n < int(k.l4)+l4Len(&k) {
+					want = drop.L4Truncated
+				}
+				if hdr := int(k.l4); k.flags&frame.FlagL4 != 0 && l3+n < hdr {
+					want = drop.IPv6Extensions
+				}
+				if k.name == "frag6-later" && n < 48 {
+					want = drop.IPv6Extensions
+				}
+			default:
+				continue
+			}
+			if p := access(b); p.Drop != want {
+				t.Errorf("%s with %d octets of IP: %v, want %v", k.name, n, p.Drop, want)
+			}
+		}
+	}
+}
+
+func l4Len(k *sample) int {
+	if k.proto == wire.ProtoTCP {
+		return wire.TCP(k.data[k.l4:]).HeaderLen()
+	}
+	return 8
+}
+
+func TestAccessReasons(t *testing.T) {
+	tcp4, tagged, tcp6 := kind(t, "tcp4"), kind(t, "tcp4-tag"), kind(t, "tcp6")
+	withOptions := kind(t, "udp4-options")
+	set := func(b []byte, at int, v ...byte) []byte {
+		return edit(b, func(b []byte) { copy(b[at:], v) })
+	}
+	setFixed := func(b []byte, at int, v ...byte) []byte {
+		b = set(b, at, v...)
+		fixIPv4(b, 14)
+		return b
+	}
+	chain := func(n int) []byte {
+		var b []byte
+		for range n - 1 {
+			b = append(b, ext(60)...)
+		}
+		b = append(b, ext(17)...)
+		return append(b, udpBytes...)
+	}
+	tests := []struct {
+		name string
+		data []byte
+		want drop.Reason
+	}{
+		{"source zero", set(tcp4, 6, 0, 0, 0, 0, 0, 0), drop.SourceMAC},
+		{"source group", set(tcp4, 6, 3), drop.SourceMAC},
+		{"source broadcast", set(tcp4, 6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), drop.SourceMAC},
+		{"two tags", set(tagged, 16, 0x81, 0x00), drop.VLANStacked},
+		{"tag and S-tag", set(tagged, 16, 0x88, 0xa8), drop.VLANStacked},
+		{"S-tag", set(tagged, 12, 0x88, 0xa8), drop.VLANStacked},
+		{"old S-tag", set(tagged, 12, 0x91, 0x00), drop.VLANStacked},
+		{"IPv4 version", set(tcp4, 14, 0x55), drop.IPv4Header},
+		{"IPv4 header length 4", set(tcp4, 14, 0x44), drop.IPv4Header},
+		{"IPv4 header longer than the frame", set(tcp4[:40], 14, 0x4f), drop.IPv4Truncated},
+		{"IPv4 header length against checksum", set(tcp4, 14, 0x46), drop.IPv4Checksum},
+		{"IPv4 checksum", set(tcp4, 24, tcp4[24]+1), drop.IPv4Checksum},
+		{"IPv4 checksum with options", set(withOptions, 24, withOptions[24]+1), drop.IPv4Checksum},
+		{"IPv4 TTL without checksum", set(tcp4, 22, 1), drop.IPv4Checksum},
+		{"IPv4 total length below the header", setFixed(tcp4, 16, 0, 19), drop.IPv4Length},
+		{"IPv4 total length below the options", setFixed(withOptions, 16, 0, 23), drop.IPv4Length},
+		{"IPv4 total length above the frame", setFixed(tcp4, 16, 0, 51), drop.IPv4Length},
+		{"IPv4 as IPv6", set(tcp4, 12, 0x86, 0xdd), drop.IPv6Header},
+		{"TCP offset 4", set(tcp4, 46, 0x40), drop.L4Truncated},
+		{"TCP offset 0", set(tcp4, 46, 0), drop.L4Truncated},
+		{"TCP offset above the packet", set(tcp4, 46, 0xf0), drop.L4Truncated},
+		{"IPv6 version", set(tcp6, 14, 0x40), drop.IPv6Header},
+		{"IPv6 payload length", set(tcp6, 18, 0x10), drop.IPv6Length},
+		{"IPv6 TCP offset 4", set(tcp6, 66, 0x40), drop.L4Truncated},
+		{"8 extension headers", raw6(t, 60, chain(8)), drop.None},
+		{"9 extension headers", raw6(t, 60, chain(9)), drop.IPv6Extensions},
+		{"extension header past the end", raw6(t, 60, []byte{17, 1, 0, 0, 0, 0, 0, 0}), drop.IPv6Extensions},
+		{"AH past the end", raw6(t, 51, []byte{17, 1, 0, 0, 0, 0, 0, 0}), drop.IPv6Extensions},
+		{"half an extension header", raw6(t, 60, []byte{17, 0, 0, 0}), drop.IPv6Extensions},
+		{"jumbogram", raw6(t, 0), drop.IPv6Extensions},
+		{"first fragment without the whole chain", raw6(t, 44, frag(60, 0, true)), drop.IPv6Extensions},
+		{"first fragment without UDP", raw6(t, 44, frag(17, 0, true), []byte{1, 2, 3}), drop.L4Truncated},
+		{"later fragment of one octet", raw6(t, 44, frag(17, 8, true), []byte{1}), drop.None},
+		{"ICMPv6 of 4 octets", raw6(t, 58, []byte{1, 0, 0, 0}), drop.L4Truncated},
+		{"ICMP inside IPv6", raw6(t, 1, []byte{8}), drop.None},
+		{"ARP hardware type", set(kind(t, "arp"), 14, 0, 6), drop.ARPMalformed},
+		{"ARP protocol", set(kind(t, "arp"), 16, 0x86, 0xdd), drop.ARPMalformed},
+		{"ARP hardware length", set(kind(t, "arp"), 18, 8), drop.ARPMalformed},
+		{"ARP protocol length", set(kind(t, "arp"), 19, 16), drop.ARPMalformed},
+	}
+	for _, tt := range tests {
+		if p := access(tt.data); p.Drop != tt.want || (p.Next == frame.NextDrop) != (tt.want != drop.None) {
+			t.Errorf("%s: Next %d, %v, want %v", tt.name, p.Next, p.Drop, tt.want)
+		}
+	}
+}
+
+func TestAccessGroup(t *testing.T) {
+	b := edit(kind(t, "lldp"), func(b []byte) { b[0] = 1 })
+	if p := access(b); p.Flags != frame.FlagGroup || p.DstMAC != 0x01000000000b {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestOutsideMemory(t *testing.T) {
+	for _, parser := range []func([]byte, *frame.Batch){Access, Fabric, Edge} {
+		var b frame.Batch
+		b.N = 2
+		b.Pkt[0].Off, b.Pkt[0].Len = 1000, 100
+		b.Pkt[1].Off, b.Pkt[1].Len = 1<<32-10, 100
+		parser(make([]byte, 1064), &b)
+		for i := range 2 {
+			if p := &b.Pkt[i]; p.Next != frame.NextDrop || p.Drop != drop.FrameLong {
+				t.Errorf("packet %d: %+v", i, p)
+			}
+		}
+	}
+}
+
+func TestNeighborDiscovery(t *testing.T) {
+	ns := &layers.ICMPv6NeighborSolicitation{TargetAddress: ip6B, Options: linkAddr(layers.ICMPv6OptSourceAddress)}
+	bare := &layers.ICMPv6NeighborSolicitation{TargetAddress: ip6B}
+	na := &layers.ICMPv6NeighborAdvertisement{Flags: 0x60, TargetAddress: ip6A, Options: linkAddr(layers.ICMPv6OptTargetAddress)}
+	rs := &layers.ICMPv6RouterSolicitation{Options: linkAddr(layers.ICMPv6OptSourceAddress)}
+	ra := &layers.ICMPv6RouterAdvertisement{HopLimit: 64}
+	redirect := &layers.ICMPv6Redirect{TargetAddress: ip6A, DestinationAddress: ip6B}
+	unspecified := func(ip *layers.IPv6, _ *layers.ICMPv6) { ip.SrcIP = make([]byte, 16) }
+	solicited := []byte{0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 0x0b}
+	dad := func(ip *layers.IPv6, c *layers.ICMPv6) { unspecified(ip, c); ip.DstIP = solicited }
+	global := func(ip *layers.IPv6, _ *layers.ICMPv6) { ip.SrcIP = ip6A }
+	multicast := func(ip *layers.IPv6, _ *layers.ICMPv6) { ip.DstIP = solicited }
+	good := ndPacket(t, 135, nil, ns)
+	atomic := edit(good, func([]byte) {})
+	atomic = append(append(append([]byte(nil), atomic[:54]...), frag(58, 0, false)...), atomic[54:]...)
+	atomic[20] = 44
+	wire.IPv6(atomic[14:]).SetPayloadLen(uint16(len(atomic) - 54))
+
+	tests := []struct {
+		name string
+		data []byte
+		ok   bool
+	}{
+		{"NS", good, true},
+		{"NS from a global address", ndPacket(t, 135, global, ns), true},
+		{"NS without option", ndPacket(t, 135, nil, bare), true},
+		{"NS for DAD", ndPacket(t, 135, dad, bare), true},
+		{"NS for DAD with option", ndPacket(t, 135, dad, ns), false},
+		{"NS for DAD not to the solicited-node group", ndPacket(t, 135, unspecified, bare), false},
+		{"NS for a multicast address", ndPacket(t, 135, nil, &layers.ICMPv6NeighborSolicitation{TargetAddress: solicited}), false},
+		{"NA", ndPacket(t, 136, nil, na), true},
+		{"NA solicited to a group", ndPacket(t, 136, multicast, na), false},
+		{"RS", ndPacket(t, 133, nil, rs), true},
+		{"RS from ::", ndPacket(t, 133, unspecified, rs), false},
+		{"RA", ndPacket(t, 134, nil, ra), true},
+		{"RA from a global address", ndPacket(t, 134, global, ra), false},
+		{"redirect", ndPacket(t, 137, nil, redirect), true},
+		{"redirect from a global address", ndPacket(t, 137, global, redirect), false},
+		{"hop limit", edit(good, func(b []byte) { b[21] = 254 }), false},
+		{"checksum", edit(good, func(b []byte) { b[56]++ }), false},
+		{"target without checksum", edit(good, func(b []byte) { b[77]++ }), false},
+		{"code", ndPacket(t, 135, func(_ *layers.IPv6, c *layers.ICMPv6) { c.TypeCode = layers.CreateICMPv6TypeCode(135, 1) }, ns), false},
+		{"source is a group", ndPacket(t, 135, func(ip *layers.IPv6, _ *layers.ICMPv6) { ip.SrcIP = solicited }, ns), false},
+		{"NS cut short", ndPacket(t, 135, nil, payload(16)), false},
+		{"NA cut short", ndPacket(t, 136, nil, payload(16)), false},
+		{"RA cut short", ndPacket(t, 134, nil, payload(8)), false},
+		{"redirect cut short", ndPacket(t, 137, nil, payload(32)), false},
+		{"option of length 0", ndPacket(t, 135, nil, optionBytes(1, 0, 8)), false},
+		{"option past the end", ndPacket(t, 135, nil, optionBytes(1, 2, 8)), false},
+		{"half an option", ndPacket(t, 135, nil, optionBytes(1, 1, 4)), false},
+		{"unknown option", ndPacket(t, 135, nil, optionBytes(200, 2, 16)), true},
+		{"behind a fragment header", atomic, false},
+	}
+	for _, tt := range tests {
+		p := access(tt.data)
+		if ok := p.Drop == drop.None && p.Has(frame.FlagND); ok != tt.ok {
+			t.Errorf("%s: %v, flags %#x", tt.name, p.Drop, p.Flags)
+		}
+		if !tt.ok && p.Drop != drop.NDMalformed {
+			t.Errorf("%s: %v", tt.name, p.Drop)
+		}
+	}
+}
+
+// optionBytes is a solicitation's body with one option of n octets.
+func optionBytes(typ, length byte, n int) rawBytes {
+	b := append(make([]byte, 4), ip6B...)
+	return append(b, append([]byte{typ, length}, make([]byte, n-2)...)...)
+}
+
+// TestAccessPadding: the frame keeps its length, the packet ends where it says.
+func TestAccessPadding(t *testing.T) {
+	for _, name := range []string{"tcp4", "udp6", "ns", "frag4-later"} {
+		b := kind(t, name)
+		want := access(b)
+		got := access(append(append([]byte(nil), b...), make([]byte, 30)...))
+		if int(got.Len) != len(b)+30 {
+			t.Errorf("%s: length %d", name, got.Len)
+		}
+		got.Len = want.Len
+		if *got != *want {
+			t.Errorf("%s: padding shows:\n%+v\n%+v", name, *got, *want)
+		}
+	}
+}
+
+func TestBatchSizes(t *testing.T) {
+	b := kind(t, "tcp4")
+	for _, n := range []int{0, 1, frame.BatchSize} {
+		var batch frame.Batch
+		batch.N = n
+		for i := range batch.Pkt {
+			batch.Pkt[i] = garbage
+			batch.Pkt[i].Off, batch.Pkt[i].Len = 0, uint16(len(b))
+		}
+		Access(b, &batch)
+		for i := range batch.Pkt {
+			if done := batch.Pkt[i].Next == frame.NextParsed; done != (i < n) {
+				t.Fatalf("N=%d, packet %d: parsed %v", n, i, done)
+			}
+		}
+	}
+}
+
+func TestNoAllocation(t *testing.T) {
+	var mem []byte
+	var b frame.Batch
+	for _, k := range kinds(t) {
+		for _, n := range []int{len(k.data), 20} {
+			if n <= len(k.data) && b.N < frame.BatchSize {
+				b.Pkt[b.N].Off, b.Pkt[b.N].Len = uint32(len(mem)), uint16(n)
+				mem = append(mem, k.data[:n]...)
+				b.N++
+			}
+		}
+	}
+	for name, parser := range map[string]func([]byte, *frame.Batch){"Access": Access, "Fabric": Fabric, "Edge": Edge} {
+		if n := testing.AllocsPerRun(100, func() { parser(mem, &b) }); n != 0 {
+			t.Errorf("%s: %v allocations per batch", name, n)
+		}
+	}
+}
+
+// TestHashDistribution: flows that differ in little spread evenly over the low and the high bits.
+func TestHashDistribution(t *testing.T) {
+	const flows, buckets = 1 << 14, 64
+	base := kind(t, "udp4")
+	base6 := kind(t, "udp6")
+	mac := kind(t, "lldp")
+	series := map[string]func(i int) []byte{
+		"source port": func(i int) []byte { return edit(base, func(b []byte) { b[34], b[35] = byte(i>>8), byte(i) }) },
+		"port by 2":   func(i int) []byte { return edit(base, func(b []byte) { b[36], b[37] = byte(i>>7), byte(i<<1) }) },
+		"source IP": func(i int) []byte {
+			return edit(base, func(b []byte) { b[28], b[29] = byte(i>>8), byte(i); fixIPv4(b, 14) })
+		},
+		"IP by 256": func(i int) []byte {
+			return edit(base, func(b []byte) { b[31], b[32] = byte(i>>8), byte(i); fixIPv4(b, 14) })
+		},
+		"both ports":   func(i int) []byte { return edit(base, func(b []byte) { b[35], b[37] = byte(i>>7), byte(i&127) }) },
+		"IPv6 port":    func(i int) []byte { return edit(base6, func(b []byte) { b[54], b[55] = byte(i>>8), byte(i) }) },
+		"IPv6 address": func(i int) []byte { return edit(base6, func(b []byte) { b[36], b[37] = byte(i>>8), byte(i) }) },
+		"IPv6 subnet":  func(i int) []byte { return edit(base6, func(b []byte) { b[28], b[29] = byte(i>>8), byte(i) }) },
+		"MAC":          func(i int) []byte { return edit(mac, func(b []byte) { b[10], b[11] = byte(i>>8), byte(i) }) },
+	}
+	for name, make := range series {
+		var low, high [buckets]int
+		seen := map[uint32]bool{}
+		for i := range flows {
+			p := access(make(i))
+			if p.Drop != drop.None {
+				t.Fatalf("%s: %v", name, p.Drop)
+			}
+			low[p.Hash%buckets]++
+			high[p.Hash>>26]++
+			seen[p.Hash] = true
+		}
+		if n := flows - len(seen); n > 16 { // some 0.03 expected
+			t.Errorf("%s: %d collisions", name, n)
+		}
+		for which, h := range map[string][buckets]int{"low": low, "high": high} {
+			chi := 0.0
+			for _, n := range h {
+				d := float64(n) - flows/buckets
+				chi += d * d / (flows / buckets)
+			}
+			if chi > 130 { // 63 degrees of freedom: above it by chance once in 10⁶
+				t.Errorf("%s, %s bits: χ² %.0f", name, which, chi)
+			}
+		}
+	}
+}
+
+// TestHashFlow: what belongs to one flow has one hash, what does not has another.
+func TestHashFlow(t *testing.T) {
+	h := func(name string, change func([]byte)) uint32 { return access(edit(kind(t, name), change)).Hash }
+	same := func([]byte) {}
+	if h("frag4-first", same) != h("frag4-later", same) || h("frag6-first", same) != h("frag6-later", same) {
+		t.Error("fragments of one packet have different hashes")
+	}
+	if h("tcp4", same) != access(kind(t, "tcp4-syn")).Hash || h("tcp4", same) != h("tcp4-tag", same) {
+		t.Error("a flow's packets have different hashes")
+	}
+	if h("tcp4", same) != h("tcp4", func(b []byte) { b[22] = 9; fixIPv4(b, 14) }) {
+		t.Error("TTL changes the hash")
+	}
+	for name, at := range map[string]int{"source port": 35, "destination port": 37} {
+		if h("tcp4", same) == h("tcp4", func(b []byte) { b[at]++ }) {
+			t.Errorf("%s does not change the hash", name)
+		}
+	}
+	for name, at := range map[string]int{"source": 29, "destination": 33, "protocol": 23} {
+		if h("esp4", same) == h("esp4", func(b []byte) { b[at]++; fixIPv4(b, 14) }) {
+			t.Errorf("%s does not change the hash", name)
+		}
+	}
+	for at := range 32 {
+		if h("udp6", same) == h("udp6", func(b []byte) { b[22+at]++ }) {
+			t.Errorf("octet %d of the IPv6 addresses does not change the hash", at)
+		}
+	}
+}
+
+func Example() {
+	mem := make([]byte, 2048)
+	b := &frame.Batch{N: 1}
+	b.Pkt[0].Off, b.Pkt[0].Len = frame.Headroom, 10
+	Access(mem, b)
+	fmt.Println(b.Pkt[0].Drop)
+	// Output: frame_short
+}
