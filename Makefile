@@ -6,6 +6,7 @@ SYSCONFDIR ?= /etc
 FUZZTIME   ?= 5m
 BENCH      ?= .
 DEMO_ARGS  ?=
+BIN        ?= bin/penstock
 
 # sudo often drops go from PATH.
 export PATH := $(PATH):/usr/local/go/bin
@@ -32,11 +33,11 @@ help: ## list the targets
 deps: ## install the programs that demo and tests call, if any is missing (root)
 	@$(if $(MISSING),echo "installing: $(MISSING)"; apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(MISSING),:)
 
-build: ## build bin/penstock
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/penstock ./appliance
+build: ## build the binary, bin/penstock
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./appliance
 
 demo: deps build ## run the demonstration in network namespaces (root); DEMO_ARGS="…"
-	bin/penstock demo $(DEMO_ARGS)
+	$(BIN) demo $(DEMO_ARGS)
 
 test: deps ## run all tests (root; otherwise those that need it are skipped, or fail with PENSTOCK_REQUIRE_ROOT=1)
 	go test ./...
@@ -66,7 +67,7 @@ generate: ## regenerate what go:generate makes
 	go generate ./...
 
 install: build ## install binary, unit, account, sysctl and an example configuration (DESTDIR, PREFIX)
-	install -D -m 0755 bin/penstock $(DESTDIR)$(PREFIX)/bin/penstock
+	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/penstock
 	install -d $(DESTDIR)$(SYSCONFDIR)/penstock $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local/|$(PREFIX)/|g; s|/etc/penstock/|$(SYSCONFDIR)/penstock/|g' systemd/penstock.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/penstock.service
 	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/penstock.service
