@@ -157,3 +157,11 @@ func (c *Compiler) pathStatus(key string) *Status {
 	}
 	return s
 }
+
+// VIFIndex returns the index of a live VIF (its counters and its entry in fib.Snapshot.VIFs) by its key TENANT/NAME.
+func (c *Compiler) VIFIndex(key string) (uint32, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.vifs[key]
+	return v.index, ok
+}
