@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,9 +27,11 @@ var box1, box2 = netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.2.0.1"
 
 // site is a switch whose downlinks end in boxes that answer or not. It runs in a synctest bubble: the clock is virtual.
 type site struct {
-	t       *testing.T
-	r       *Resolver
-	start   time.Time
+	t     *testing.T
+	r     *Resolver
+	start time.Time
+
+	mu      sync.Mutex
 	boxes   map[int]model.MAC // who answers, by port
 	full    bool              // Inject refuses
 	asked   []string          // "time port destination"
@@ -38,6 +41,8 @@ type site struct {
 func newSite(t *testing.T) *site {
 	s := &site{t: t, start: time.Now(), boxes: map[int]model.MAC{}}
 	s.r = New(s, func(number uint8, mac model.MAC) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.changes = append(s.changes, fmt.Sprintf("%v %d %s", time.Since(s.start), number, mac))
 	})
 	go s.r.Run(t.Context())
@@ -46,6 +51,8 @@ func newSite(t *testing.T) *site {
 
 // Inject implements Wire.
 func (s *site) Inject(port int, frame []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.full {
 		return false
 	}
@@ -64,6 +71,20 @@ func (s *site) Inject(port int, frame []byte) bool {
 	return true
 }
 
+// answer says who answers behind a port; 0 = nobody.
+func (s *site) answer(port int, mac model.MAC) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.boxes[port] = mac
+}
+
+// block lets Inject refuse every frame, or none.
+func (s *site) block(full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = full
+}
+
 // pass lets time pass and everything that is due in it happen.
 func (s *site) pass(d time.Duration) {
 	time.Sleep(d)
@@ -73,6 +94,8 @@ func (s *site) pass(d time.Duration) {
 // want compares what was asked and told since the last call.
 func (s *site) want(asked, changes []string) {
 	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !slices.Equal(s.asked, asked) {
 		s.t.Errorf("asked %q\n want %q", s.asked, asked)
 	}
@@ -162,7 +185,7 @@ func TestSilentBox(t *testing.T) {
 		s.want([]string{"0s 7 all", "200ms 7 all", "400ms 7 all", "600ms 7 all", "800ms 7 all", "1s 7 all",
 			"1.4s 7 all", "2.2s 7 all", "3.2s 7 all", "4.2s 7 all"}, nil)
 		// It comes up at last.
-		s.boxes[7] = boxMAC
+		s.answer(7, boxMAC)
 		s.pass(time.Second)
 		s.want([]string{"5.2s 7 all"}, []string{"5.2s 1 " + boxMAC.String()})
 	})
@@ -171,14 +194,14 @@ func TestSilentBox(t *testing.T) {
 func TestRefreshAndLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
-		s.boxes[7] = boxMAC
+		s.answer(7, boxMAC)
 		s.set(down1)
 		s.pass(25 * time.Second)
 		uni := " 7 " + boxMAC.String()
 		s.want([]string{"0s 7 all", "10s" + uni, "20s" + uni}, []string{"0s 1 " + boxMAC.String()})
 
 		// One miss is forgiven.
-		s.boxes[7] = 0
+		s.answer(7, 0)
 		s.pass(5500 * time.Millisecond)
 		if st := s.r.Status()[0]; st.Misses != 0 || st.MAC != boxMAC {
 			t.Errorf("status %+v", st)
@@ -187,7 +210,7 @@ func TestRefreshAndLoss(t *testing.T) {
 		if st := s.r.Status()[0]; st.Misses != 1 {
 			t.Errorf("status %+v", st)
 		}
-		s.boxes[7] = boxMAC
+		s.answer(7, boxMAC)
 		s.pass(time.Second)
 		if st := s.r.Status()[0]; st.Misses != 0 {
 			t.Errorf("status %+v", st)
@@ -195,7 +218,7 @@ func TestRefreshAndLoss(t *testing.T) {
 		s.want([]string{"30s" + uni, "31s" + uni, "32s" + uni}, nil)
 
 		// Three are not; and a new box is found by the broadcasts that follow.
-		s.boxes[7] = otherMAC
+		s.answer(7, otherMAC)
 		s.pass(14 * time.Second)
 		s.want([]string{"42s" + uni, "43s" + uni, "44s" + uni, "45s 7 all"},
 			[]string{"45s 1 00:00:00:00:00:00", "45s 1 " + otherMAC.String()})
@@ -205,7 +228,8 @@ func TestRefreshAndLoss(t *testing.T) {
 func TestLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
-		s.boxes[7], s.boxes[8] = boxMAC, otherMAC
+		s.answer(7, boxMAC)
+		s.answer(8, otherMAC)
 		d := down2
 		d.Up = false
 		s.set(d, down1)
@@ -235,7 +259,8 @@ func TestLink(t *testing.T) {
 func TestSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
-		s.boxes[7], s.boxes[8] = boxMAC, otherMAC
+		s.answer(7, boxMAC)
+		s.answer(8, otherMAC)
 		s.set(down1)
 		s.pass(0)
 		s.set(down1, down2)
@@ -288,21 +313,22 @@ func TestSetRefuses(t *testing.T) {
 func TestPortTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
-		s.full = true
+		s.block(true)
 		s.set(down1)
 		s.pass(2100 * time.Millisecond)
 		if c := s.r.Counters(); c.NotSent != 11 || c.Requests != 0 {
 			t.Errorf("counters %+v", c)
 		}
-		s.full, s.boxes[7] = false, boxMAC
+		s.block(false)
+		s.answer(7, boxMAC)
 		s.pass(time.Second)
 		s.want([]string{"2.2s 7 all"}, []string{"2.2s 1 " + boxMAC.String()})
-		s.full = true
+		s.block(true)
 		s.pass(30 * time.Second)
 		if st := s.r.Status()[0]; st.MAC != boxMAC || st.Misses != 0 {
 			t.Errorf("status %+v", st)
 		}
-		s.full = false
+		s.block(false)
 		s.pass(time.Second)
 		if st := s.r.Status()[0]; st.MAC != boxMAC {
 			t.Errorf("status %+v", st)
@@ -361,11 +387,11 @@ func TestAnswers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSite(t)
 				if c.state == resolved || c.state == refresh {
-					s.boxes[7] = boxMAC
+					s.answer(7, boxMAC)
 				}
 				s.set(down1, down2)
 				s.pass(time.Second)
-				s.boxes[7] = 0
+				s.answer(7, 0)
 				switch c.state {
 				case refresh:
 					s.pass(9500 * time.Millisecond)

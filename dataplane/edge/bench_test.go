@@ -3,6 +3,8 @@ package edge
 import (
 	"testing"
 
+	"github.com/google/gopacket/layers"
+
 	"penstock/dataplane/frame"
 )
 
@@ -18,7 +20,7 @@ func (n *bench) mixed(t testing.TB) {
 		{portDown2, overlayPacket(t, remoteMAC, ownMAC, vidABC, "10.2.0.2", 64, 60)},
 		{portDown1, payload(t, bcast, ownMAC, vidControl, 0x88b5)},
 		{portDown1, arpPacket(t, ownMAC, box1MAC, -1, 2)},
-		{portTrunkC, payload(t, 0x0180c200000e, otherMAC, -1, etherLLDP)},
+		{portTrunkC, payload(t, 0x0180c200000e, otherMAC, -1, layers.EthernetTypeLinkLayerDiscovery)},
 		{portTrunkC, payload(t, bcast, otherMAC, vidAB, 0x88b5)},
 	}
 	for i := range frame.BatchSize {

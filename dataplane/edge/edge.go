@@ -21,6 +21,7 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/wire"
 )
 
 // Kinds of punted frames (frame.Packet.Kind).
@@ -55,17 +56,9 @@ type State struct {
 func NewState() *State { return &State{Clones: make([]Clone, 0, CloneCapacity)} }
 
 const (
-	etherIPv4 = 0x0800
-	etherARP  = 0x0806
-	etherLLDP = 0x88cc
-
-	macHeader = 14 // destination, source, EtherType
-	tagSize   = 4  // 802.1Q
-
 	vidNone     = 0    // priority-tagged, IEEE 802.1Q table 9-2
 	vidReserved = 4095 // never in a frame, IEEE 802.1Q table 9-2
 
-	broadcast = 1<<48 - 1
 	linkLocal = 0x0180c2000000 >> 4 // 01-80-C2-00-00-0x without its last digit, IEEE 802.1Q 8.6.3
 )
 
@@ -88,12 +81,12 @@ type turn struct {
 // Forward runs over the packets of b that parse.Edge has left at NextParsed; ports are downlinks or trunks.
 // Afterwards every one of them is at NextTx, NextPunt or NextDrop.
 //
-// It relies on the parser for DstMAC, SrcMAC, VID and FlagTagged, EtherType, L3, and for FlagIPv4 only with a whole,
-// valid IPv4 header at L3.
+// It relies on the parser for DstMAC, SrcMAC, VID and FlagTagged, EtherType, L3, and for FlagIPv4 and FlagARP only with
+// a whole, valid header at L3.
 func Forward(mem []byte, b *frame.Batch, s *fib.Snapshot, fdb *FDB, st *State) {
 	t := turn{mem: mem, s: s, fdb: fdb, st: st, now: uint32(st.Now / int64(time.Second)), own: s.Edge.MAC}
 	known := false
-	pkts := b.Pkt[:b.N]
+	pkts := b.Pkt[:min(uint(b.N), frame.BatchSize)]
 	for i := range pkts {
 		p := &pkts[i]
 		if p.Next != frame.NextParsed {
@@ -137,7 +130,7 @@ func (t *turn) from(port uint16) {
 }
 
 func toLinkLocal(p *frame.Packet) {
-	if p.EtherType == etherLLDP {
+	if p.EtherType == wire.EtherTypeLLDP {
 		punt(p, PuntLLDP)
 		return
 	}
@@ -172,7 +165,7 @@ func (t *turn) fromTrunk(p *frame.Packet) {
 		t.forward(p)
 	case p.Flags&frame.FlagIPv4 != 0:
 		t.route(p)
-	case p.EtherType == etherARP:
+	case p.EtherType == wire.EtherTypeARP:
 		p.DropFor(drop.PuntUnwanted) // boxes are asked, and answer, on downlinks only
 	default:
 		p.DropFor(drop.EdgeNotIP)
@@ -182,7 +175,7 @@ func (t *turn) fromTrunk(p *frame.Packet) {
 // fromDownlink takes a frame from the box behind a downlink.
 func (t *turn) fromDownlink(p *frame.Packet) {
 	toOwn := p.DstMAC == t.own
-	if p.EtherType == etherARP && (toOwn || p.DstMAC == broadcast) {
+	if p.EtherType == wire.EtherTypeARP && (toOwn || p.DstMAC == wire.Broadcast) {
 		t.arp(p)
 		return
 	}

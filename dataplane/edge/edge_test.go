@@ -13,9 +13,10 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/wire"
 )
 
-const bcast = uint64(broadcast)
+const bcast = uint64(wire.Broadcast)
 
 // TestVerdicts goes through every verdict once. The FDB knows remoteMAC behind trunk A and otherMAC behind trunk B,
 // both in vidABC.

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"sync/atomic"
+
+	"penstock/dataplane/wire"
 )
 
 // The FDB is shared by all workers without locks. A row is two words, key and value, that are written one after the
@@ -195,7 +197,7 @@ func (f *FDB) Entries(now uint32, fn func(Entry) bool) {
 			if k == 0 || v>>32&0xffff != check(f.hash(k)) || expired(v, now) {
 				continue
 			}
-			e := Entry{VID: uint16(k >> 48), Port: uint16(v >> 48), MAC: k & broadcast, Age: uint32(max(int32(now-uint32(v)), 0))}
+			e := Entry{VID: uint16(k >> 48), Port: uint16(v >> 48), MAC: k & wire.Broadcast, Age: uint32(max(int32(now-uint32(v)), 0))}
 			if !fn(e) {
 				return
 			}

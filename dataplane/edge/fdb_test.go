@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+
+	"penstock/dataplane/wire"
 )
 
 // TestFDBModel holds the FDB to a map that never forgets before MaxAge. There is room enough that nothing is evicted.
@@ -102,7 +104,7 @@ func TestFDBFull(t *testing.T) {
 
 func TestFDBRefusesGroupAndZero(t *testing.T) {
 	f := NewFDB(16)
-	for _, mac := range []uint64{0, broadcast, 0x01005e000001} {
+	for _, mac := range []uint64{0, wire.Broadcast, 0x01005e000001} {
 		f.learn(1, mac, 1, 0)
 		if _, ok := f.lookup(1, mac, 0); ok {
 			t.Errorf("%012x was learned", mac)

@@ -8,9 +8,10 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
-	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/parse"
+	"penstock/dataplane/wire"
 )
 
 // The switch of the tests: three downlinks (the third box not resolved) and three trunks.
@@ -126,35 +127,6 @@ func payload(t testing.TB, dst, src uint64, vid int, typ layers.EthernetType) []
 	return tagged(t, dst, src, vid, typ, gopacket.Payload(make([]byte, 46)))
 }
 
-// parseInto does for p what parse.Edge promises; false when parse.Edge would drop the frame.
-func parseInto(p *frame.Packet, b []byte) bool {
-	if len(b) < macHeader {
-		return false
-	}
-	mac := func(b []byte) uint64 { return binary.BigEndian.Uint64(b) >> 16 }
-	p.DstMAC, p.SrcMAC = mac(b), mac(b[6:])
-	if p.SrcMAC == 0 || p.SrcMAC>>40&1 != 0 {
-		return false
-	}
-	p.EtherType, p.L3 = binary.BigEndian.Uint16(b[12:]), macHeader
-	if p.EtherType == 0x8100 {
-		if len(b) < macHeader+tagSize {
-			return false
-		}
-		tci := binary.BigEndian.Uint16(b[14:])
-		p.VID, p.PCP = tci&0xfff, uint8(tci>>13)
-		p.EtherType, p.L3 = binary.BigEndian.Uint16(b[16:]), macHeader+tagSize
-		p.Flags |= frame.FlagTagged
-	}
-	if ip := b[p.L3:]; p.EtherType == etherIPv4 && len(ip) >= 20 && ip[0]>>4 == 4 {
-		ihl, total := int(ip[0]&15)*4, int(binary.BigEndian.Uint16(ip[2:]))
-		if ihl >= 20 && ihl <= total && total <= len(ip) && headerSum(ip[:ihl]) == 0xffff {
-			p.Flags |= frame.FlagIPv4
-		}
-	}
-	return true
-}
-
 // headerSum is the one's complement sum of an IPv4 header, 0xffff when its checksum is right.
 func headerSum(h []byte) uint16 {
 	var sum uint32
@@ -167,7 +139,11 @@ func headerSum(h []byte) uint16 {
 	return uint16(sum)
 }
 
-const frameSize = 2048
+const (
+	frameSize = 2048
+	macHeader = wire.EthernetLen
+	tagSize   = wire.VLANTagLen
+)
 
 // bench is a switch with memory for one batch.
 type bench struct {
@@ -188,10 +164,11 @@ func (n *bench) add(port uint16, b []byte) {
 	p := &n.b.Pkt[i]
 	*p = frame.Packet{Off: uint32(i*frameSize + frame.Headroom), Len: uint16(len(b)), Port: port}
 	copy(p.Bytes(n.mem), b)
-	if !parseInto(p, b) {
-		p.DropFor(drop.FrameShort)
-	}
 	n.b.N++
+	one := frame.Batch{N: 1}
+	one.Pkt[0] = *p
+	parse.Edge(n.mem, &one)
+	*p = one.Pkt[0]
 }
 
 // run forwards the batch and empties it; the packets stay readable until the next add.

@@ -1,10 +1,10 @@
 package edge
 
 import (
-	"encoding/binary"
-
 	"penstock/dataplane/drop"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/wire"
+	"penstock/dataplane/wire/checksum"
 )
 
 // route sends an IPv4 packet for the switch's own MAC on to a downlink: tag off, the fixed route of the port number
@@ -13,14 +13,14 @@ import (
 func (t *turn) route(p *frame.Packet) {
 	s, e := t.s, &t.s.Edge
 	b := p.Bytes(t.mem)
-	l3 := int(p.L3)
-	if l3 != macHeader+tagSize || len(b) < l3+20 {
+	const l3 = wire.EthernetLen + wire.VLANTagLen
+	if p.L3 != l3 || len(b) < l3+wire.IPv4Len {
 		p.DropFor(drop.EdgeNotIP) // no parser leaves it so; the check bounds what follows
 		return
 	}
-	ip := b[l3 : l3+20 : l3+20]
+	ip := wire.IPv4(b[l3 : l3+wire.IPv4Len : l3+wire.IPv4Len])
 
-	dst := binary.BigEndian.Uint32(ip[16:])
+	dst := ip.Dst()
 	if (dst^e.Net)>>(e.HostBits+8) != 0 {
 		p.DropFor(drop.EdgeNoRoute)
 		return
@@ -34,7 +34,8 @@ func (t *turn) route(p *frame.Packet) {
 		p.DropFor(drop.EdgeHairpin)
 		return
 	}
-	if ip[8] <= 1 {
+	ttl := ip.TTL()
+	if ttl <= 1 {
 		p.DropFor(drop.EdgeTTL)
 		return
 	}
@@ -52,22 +53,16 @@ func (t *turn) route(p *frame.Packet) {
 		return
 	}
 
-	// RFC 1624, equation 3, for one off the high octet of a header word: the checksum grows by 0x0100, with
-	// end-around carry; 0xffff becomes 0, as the sum of a header is never zero.
-	ip[8]--
-	sum := uint32(binary.BigEndian.Uint16(ip[10:])) + 0x0100
-	if sum >= 0xffff {
-		sum++
-	}
-	binary.BigEndian.PutUint16(ip[10:], uint16(sum))
+	// TTL is the high octet of its 16-bit word.
+	ip.SetTTL(ttl - 1)
+	ip.SetChecksum(checksum.Update16(ip.Checksum(), uint16(ttl)<<8, uint16(ttl-1)<<8))
 
 	// The tag lies between the MACs, which are written anew, and the EtherType, which stays: no octet moves.
-	own := t.own
-	p.Pull(tagSize)
-	m := b[tagSize : tagSize+12 : tagSize+12]
-	binary.BigEndian.PutUint64(m[0:], d.BoxMAC<<16|own>>32)
-	binary.BigEndian.PutUint32(m[8:], uint32(own))
-	p.DstMAC, p.SrcMAC = d.BoxMAC, own
+	p.Pull(wire.VLANTagLen)
+	eth := wire.Ethernet(b[wire.VLANTagLen : wire.VLANTagLen+wire.EthernetLen])
+	eth.SetDst(d.BoxMAC)
+	eth.SetSrc(t.own)
+	p.DstMAC, p.SrcMAC = d.BoxMAC, t.own
 	p.Flags &^= frame.FlagTagged
 	p.VID, p.PCP = 0, 0
 	p.SendTo(d.Port)
@@ -81,20 +76,13 @@ func (t *turn) arp(p *frame.Packet) {
 		p.DropFor(drop.EdgeSourceMAC)
 		return
 	}
+	if !p.Has(frame.FlagARP) {
+		p.DropFor(drop.ARPMalformed)
+		return
+	}
 	b := p.Bytes(t.mem)
 	l3 := int(p.L3)
-	if l3 < macHeader || len(b) < l3+28 {
-		p.DropFor(drop.ARPMalformed)
-		return
-	}
-	a := b[l3 : l3+8 : l3+8]
-	// Hardware type Ethernet, protocol IPv4, address lengths 6 and 4 (RFC 826).
-	if binary.BigEndian.Uint64(a)>>16 != 0x0001_0800_06_04 {
-		p.DropFor(drop.ARPMalformed)
-		return
-	}
-	const reply = 2
-	if binary.BigEndian.Uint16(a[6:]) != reply || p.DstMAC != t.own {
+	if len(b) < l3+wire.ARPLen || wire.ARP(b[l3:]).Op() != wire.ARPReply || p.DstMAC != t.own {
 		p.DropFor(drop.PuntUnwanted)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/wire"
 )
 
 // forward sends a tagged frame that is not for the switch itself on within its VLAN, unchanged.
@@ -18,7 +19,7 @@ func (t *turn) forward(p *frame.Packet) {
 		p.DropFor(drop.EdgeVLAN)
 		return
 	}
-	size := int(p.Len) - macHeader - tagSize
+	size := int(p.Len) - wire.EthernetLen - wire.VLANTagLen
 	if p.DstMAC>>40&1 == 0 {
 		if out, ok := t.fdb.lookup(vid, p.DstMAC, t.now); ok {
 			if out == t.port {
