@@ -59,7 +59,7 @@ type config struct {
 
 var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk}
 
-func load(t *testing.T, name string) (*rig.Rig, *config) {
+func load(t testing.TB, name string) (*rig.Rig, *config) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "config", name+".json"))
 	if err != nil {
@@ -271,7 +271,7 @@ func write(t *testing.T, path string, cfg *config, packets []packet) {
 	}
 }
 
-func read(t *testing.T, path string) []packet {
+func read(t testing.TB, path string) []packet {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
