@@ -8,18 +8,20 @@ BENCH      ?= .
 DEMO_ARGS  ?=
 BIN        ?= bin/penstock
 
-# sudo often drops go from PATH.
-export PATH := $(PATH):/usr/local/go/bin
+# sudo often drops go from PATH, and users have no sbin there.
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 export CGO_ENABLED = 0
 export PENSTOCK_REQUIRE_ROOT
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+# git under sudo refuses the tree of another user unless told; go is not to ask it at all.
+GIT     := git -c safe.directory='*'
+VERSION := $(shell $(GIT) describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  := $(shell $(GIT) rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # program:package that demo and tests call.
 TOOLS   = ip:iproute2 tcpdump:tcpdump tshark:tshark ethtool:ethtool iperf3:iperf3 ping:iputils-ping
-MISSING = $(strip $(foreach t,$(TOOLS),$(if $(shell command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))))
+MISSING = $(strip $(foreach t,$(TOOLS),$(if $(shell PATH='$(PATH)'; command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))))
 
 # Packages whose tests run goroutines against each other; the rest is tested without the race detector.
 RACE = ./conf/... ./ctrl/... ./dataplane/table/... ./dataplane/frame/... ./dataplane/stats/...
@@ -34,7 +36,7 @@ deps: ## install the programs that demo and tests call, if any is missing (root)
 	@$(if $(MISSING),echo "installing: $(MISSING)"; apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(MISSING),:)
 
 build: ## build the binary, bin/penstock
-	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./appliance
+	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN) ./appliance
 
 demo: deps build ## run the demonstration in network namespaces (root); DEMO_ARGS="…"
 	$(BIN) demo $(DEMO_ARGS)

@@ -43,7 +43,7 @@ const (
 	maxWorkers  = 64
 	maxCPU      = 1023              // CPU_SETSIZE − 1
 	maxBindings = 16 << 20          //
-	maxUMEM     = int64(1) << 32    // octets: a frame's place in the UMEM is a 32-bit number
+	maxUMEM     = int64(1)<<32 - 1  // octets: a frame's place in the UMEM is a 32-bit number
 	minMTU      = 576               // RFC 791, section 3.1: every host takes 576 octets
 	maxMTU      = 3822              // fits a frame of 4096 octets
 	encapSize   = 34                // octets of IP payload that encapsulation adds: IPv4 header and inner Ethernet header
@@ -76,7 +76,7 @@ func Keys() []Key {
 		{Path: "dataplane.poll", Kind: KindEnum, Default: PollAdaptive, Allowed: []string{PollBusy, PollAdaptive, PollInterrupt}, Why: whyThreads,
 			Doc: "`busy` spins always, `adaptive` spins and sleeps when idle, `interrupt` sleeps whenever there is nothing."},
 		{Path: "dataplane.frames", Kind: KindInteger, Min: 256, Max: int(maxUMEM / 2048), Note: "16384, or what the rings need if that is more", Why: whyMemory,
-			Doc: "Packet buffers, shared by all ports; at least 4 × `ring_size` × the queues of all ports. `frames` × `frame_size` is at most 4 GiB."},
+			Doc: "Packet buffers, shared by all ports; at least 4 × `ring_size` × the queues of all ports. `frames` × `frame_size` is less than 4 GiB."},
 		{Path: "dataplane.frame_size", Kind: KindEnum, Default: 2048, Allowed: []string{"2048", "4096"}, Why: whyMemory,
 			Doc: "Octets of a buffer; 274 of them are not for the packet, so 2048 carries an MTU of 1774 and 4096 one of 3822."},
 		{Path: "dataplane.ring_size", Kind: KindInteger, Default: 2048, Min: 64, Max: 16384, Why: whySockets,

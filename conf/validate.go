@@ -40,9 +40,9 @@ func (r *reader) validateDataplane(c *Config) {
 	need := c.FramesNeeded()
 	switch {
 	case need > most:
-		r.failf("dataplane.frames", "the rings of %d queues need %d frames of %d octets, more than the 4 GiB there can be: want a smaller ring_size or fewer queues", queues, need, d.FrameSize)
+		r.failf("dataplane.frames", "the rings of %d queues need %d frames of %d octets, more than there can be in 4 GiB: want a smaller ring_size or fewer queues", queues, need, d.FrameSize)
 	case d.Frames > most:
-		r.failf("dataplane.frames", "found %d frames of %d octets, more than 4 GiB: at most %d", d.Frames, d.FrameSize, most)
+		r.failf("dataplane.frames", "found %d frames of %d octets: want less than 4 GiB, at most %d", d.Frames, d.FrameSize, most)
 	case d.Frames < need && !r.partial:
 		r.failf("dataplane.frames", "found %d, but the rings of all ports need %d (4 rings × ring_size %d × %d queues): want at least that, a smaller ring_size, or no frames key at all",
 			d.Frames, need, d.RingSize, queues)

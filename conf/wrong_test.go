@@ -60,7 +60,7 @@ func TestWrong(t *testing.T) {
 		{name: "poll", add: "[dataplane]\npoll = \"spin\"", line: 12, key: "dataplane.poll", message: `found the string "spin", want "busy", "adaptive" or "interrupt"`},
 		{name: "poll in capitals", add: "[dataplane]\npoll = \"Busy\"", line: 12, key: "dataplane.poll", message: `want it in lower case: "busy"`},
 		{name: "few frames", add: "[dataplane]\nframes = 8192", line: 12, key: "dataplane.frames", message: "found 8192, but the rings of all ports need 16384 (4 rings × ring_size 2048 × 2 queues)"},
-		{name: "frames over 4 GiB", add: "[dataplane]\nframe_size = 4096\nframes = 1048577", line: 13, key: "dataplane.frames", message: "more than 4 GiB: at most 1048576"},
+		{name: "frames over 4 GiB", add: "[dataplane]\nframe_size = 4096\nframes = 1048576", line: 13, key: "dataplane.frames", message: "want less than 4 GiB, at most 1048575"},
 		{name: "rings over 4 GiB", add: "[dataplane]\nworkers = 64\nring_size = 16384\nframe_size = 4096", line: 11, key: "dataplane.frames", message: "the rings of 128 queues need 8388608 frames"},
 		{name: "frame size", add: "[dataplane]\nframe_size = 3000", line: 12, key: "dataplane.frame_size", message: "found 3000, want 2048 or 4096"},
 		{name: "frame size as string", add: "[dataplane]\nframe_size = \"2048\"", line: 12, key: "dataplane.frame_size", message: `found the string "2048", want 2048 or 4096`},
