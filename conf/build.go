@@ -44,7 +44,8 @@ func Parse(name string, data []byte) (*Config, error) {
 
 func (r *reader) build(c *Config, tree map[string]any) {
 	r.unknownTables(tree)
-	c.Box = r.box(r.table(tree, "box"))
+	s := r.table(tree, "box")
+	c.Box, c.named = r.box(s), s.has("name")
 	c.Dataplane = r.dataplane(r.table(tree, "dataplane"))
 	c.Ports = r.ports(tree)
 	if _, ok := tree["edge"]; ok {
@@ -52,7 +53,7 @@ func (r *reader) build(c *Config, tree map[string]any) {
 		c.Edge = &Edge{MAC: s.mac("mac"), ControlVLAN: uint16(s.integer("control_vlan"))}
 	}
 	c.Control = r.control(r.table(tree, "control"))
-	s := r.table(tree, "metrics")
+	s = r.table(tree, "metrics")
 	c.Metrics = Metrics{Listen: s.text("listen", checkListen)}
 	s = r.table(tree, "log")
 	c.Log = Log{Level: s.enum("level"), Format: s.enum("format")}

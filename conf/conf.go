@@ -60,6 +60,7 @@ type Config struct {
 
 	file  string
 	lines map[string]int // key path → line, for Check
+	named bool           // box.name is in the file
 }
 
 // Box is what the machine is called and where it keeps its state.

@@ -37,6 +37,9 @@ func orNone(s string) string {
 func (c *Config) Diff(next *Config) []Change {
 	keys := Keys()
 	a, b := c.values(), next.values()
+	if !c.named && !next.named { // the host was renamed: that is no change of the configuration
+		a["box.name"] = b["box.name"]
+	}
 	var out []Change
 	add := func(table, instance string) {
 		for i := range keys {

@@ -58,3 +58,16 @@ func TestDiffIgnoresOrder(t *testing.T) {
 		t.Errorf("Diff = %v", ch)
 	}
 }
+
+// TestDiffHostName: a host that is renamed can still reload.
+func TestDiffHostName(t *testing.T) {
+	a, b := mustParse(t, minimal), mustParse(t, minimal)
+	a.Box.Name, b.Box.Name = "localhost", "box7.example"
+	if ch := a.Diff(b); len(ch) != 0 {
+		t.Errorf("Diff = %v", ch)
+	}
+	named := mustParse(t, "box.name = \"localhost\"\n"+minimal)
+	if ch := named.Diff(b); len(ch) != 1 || ch[0].Key != "box.name" || ch[0].Live {
+		t.Errorf("Diff = %v", ch)
+	}
+}

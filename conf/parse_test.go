@@ -59,7 +59,7 @@ func TestDefaults(t *testing.T) {
 		Log:     Log{Level: "info", Format: "text"},
 		file:    "p.toml",
 	}
-	want.lines = c.lines
+	want.lines, want.named = c.lines, true
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("got  %+v\nwant %+v", *c, want)
 	}
@@ -148,7 +148,7 @@ format = "json"
 		Log:     Log{Level: "debug", Format: "json"},
 		file:    "p.toml",
 	}
-	want.lines = c.lines
+	want.lines, want.named = c.lines, true
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("got  %+v\nwant %+v", *c, want)
 	}
