@@ -123,9 +123,7 @@ func (t *turn) from(port uint16) {
 		t.allow = ep.Allow
 	case fib.RoleDownlink:
 		t.role = fib.RoleDownlink
-		if d := &t.s.Edge.Downlinks[ep.Number]; d.Valid && d.Port == port {
-			t.box = d.BoxMAC
-		}
+		t.box = t.s.Edge.Downlinks[ep.Number].BoxMAC
 	}
 }
 
@@ -179,7 +177,7 @@ func (t *turn) fromDownlink(p *frame.Packet) {
 		t.arp(p)
 		return
 	}
-	if p.SrcMAC != t.own && (p.SrcMAC != t.box || t.box == 0) || p.SrcMAC == p.DstMAC {
+	if p.SrcMAC != t.own && p.SrcMAC != t.box || p.SrcMAC == p.DstMAC {
 		p.DropFor(drop.EdgeSourceMAC)
 		return
 	}

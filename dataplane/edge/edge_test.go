@@ -79,6 +79,10 @@ func TestVerdicts(t *testing.T) {
 		{name: "box, untagged", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, -1, ipBox1, 64, 60), why: drop.EdgeUntagged},
 		{name: "box, priority-tagged", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, 0, ipBox1, 64, 60), why: drop.EdgeVLAN},
 		{name: "box, VID 4095", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, 4095, ipBox1, 64, 60), why: drop.EdgeVLAN},
+		{name: "box, reserved VID with members", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, 4095, ipBox1, 64, 60), why: drop.EdgeVLAN,
+			edit: func(s *fib.Snapshot) { s.Edge.VLANs[4095] = []uint16{portTrunkA} }},
+		{name: "box, VID 0 with members", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, 0, ipBox1, 64, 60), why: drop.EdgeVLAN,
+			edit: func(s *fib.Snapshot) { s.Edge.VLANs[0] = []uint16{portTrunkA} }},
 		{name: "box, VLAN of no trunk", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, vidNowhere, ipBox1, 64, 60), why: drop.EdgeVLAN},
 		{name: "box, too large for the trunk", port: portDown1, b: overlayPacket(t, remoteMAC, ownMAC, vidABC, ipBox1, 64, 1581), why: drop.EdgeMTU},
 		{name: "binding message", port: portDown1, b: payload(t, bcast, ownMAC, vidControl, 0x88b5), out: []uint16{portDown2, portDown3, portTrunkA, portTrunkB, portTrunkC}},
@@ -284,6 +288,23 @@ func TestLearning(t *testing.T) {
 	n.fdb.FlushPort(portTrunkC)
 	if l := known(); len(l) != 0 {
 		t.Fatalf("left after a flush: %+v", l)
+	}
+}
+
+// TestMoveWithinBatch: one source on two trunks in one batch is where it came from last, also when the batch goes back
+// to a port it has had before.
+func TestMoveWithinBatch(t *testing.T) {
+	n := newBench()
+	b := overlayPacket(t, ownMAC, remoteMAC, vidABC, "10.1.0.2", 64, 60)
+	for _, ports := range [][]uint16{{portTrunkA, portTrunkB}, {portTrunkB, portTrunkC, portTrunkB}, {portTrunkA, portTrunkA}} {
+		for _, port := range ports {
+			n.add(port, b)
+		}
+		n.run()
+		want := ports[len(ports)-1]
+		if got, ok := n.fdb.lookup(vidABC, remoteMAC, 0); !ok || got != want {
+			t.Errorf("after %v: port %d, %v", ports, got, ok)
+		}
 	}
 }
 
