@@ -105,7 +105,7 @@ type change[V any] struct {
 }
 
 // diff lists what differs between two maps, sorted by key. One map in both states means no change, at no cost.
-func diff[V any](old, next map[string]V, same func(a, b *V) bool) []change[V] {
+func diff[V any](old, next map[string]V, same func(a, b V) bool) []change[V] {
 	if reflect.ValueOf(old).Pointer() == reflect.ValueOf(next).Pointer() {
 		return nil
 	}
@@ -116,18 +116,21 @@ func diff[V any](old, next map[string]V, same func(a, b *V) bool) []change[V] {
 		switch {
 		case !ok:
 			added++
-			out = append(out, change[V]{k, nil, &n})
-		case !same(&o, &n):
-			out = append(out, change[V]{k, &o, &n})
+			out = append(out, change[V]{k, nil, at(n)})
+		case !same(o, n):
+			out = append(out, change[V]{k, at(o), at(n)})
 		}
 	}
 	if len(old)+added != len(next) {
 		for k, o := range old {
 			if _, ok := next[k]; !ok {
-				out = append(out, change[V]{k, &o, nil})
+				out = append(out, change[V]{k, at(o), nil})
 			}
 		}
 	}
 	slices.SortFunc(out, func(a, b change[V]) int { return strings.Compare(a.key, b.key) })
 	return out
 }
+
+// at keeps a copy of v: only what changed is to be allocated, not every object that is looked at.
+func at[V any](v V) *V { return &v }

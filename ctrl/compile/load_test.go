@@ -133,13 +133,16 @@ func TestLarge(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	n := 65_000
+	n, many := 65_000, 1_000_000
+	if raceEnabled {
+		n, many = 6_500, 100_000
+	}
 	w := big(t, n, 1<<20)
 	best := time.Hour
 	for i := range 5 {
 		x := w.begin()
 		own(&x.next.VIFs)
-		x.next.VIFs["tenant64000/new"] = model.VIF{Tenant: "tenant64000", Name: "new", Segment: "net", MAC: model.MAC(0x020000000077 + i), Port: "acc1", VLAN: 4094 - uint16(i%2)}
+		x.next.VIFs["tenant06400/new"] = model.VIF{Tenant: "tenant06400", Name: "new", Segment: "net", MAC: model.MAC(0x020000000077 + i), Port: "acc1", VLAN: 4094 - uint16(i%2)}
 		start := time.Now()
 		p, err := w.c.Plan(x.next, x.ch)
 		if err != nil {
@@ -153,7 +156,7 @@ func TestLarge(t *testing.T) {
 	if best > 50*time.Millisecond && !raceEnabled {
 		t.Errorf("one VIF into %d tenants took %v", n, best)
 	}
-	rows := bulkRows(1_000_000)
+	rows := bulkRows(many)
 	var macs []model.MAC
 	for i := range 500 {
 		macs = append(macs, model.MAC(0x02dd00000000+i))
@@ -185,7 +188,25 @@ func BenchmarkTransactionVIF(b *testing.B) {
 		b.StopTimer()
 		x := w.begin()
 		own(&x.next.VIFs)
-		x.next.VIFs["tenant64000/new"] = model.VIF{Tenant: "tenant64000", Name: "new", Segment: "net", MAC: model.MAC(0x020000000077 + i), Port: "acc1", VLAN: 4094}
+		x.next.VIFs["tenant64000/new"] = model.VIF{Tenant: "tenant64000", Name: "new", Segment: "net",
+			MAC: model.MAC(0x020000000077 + i), Port: "acc1", VLAN: 4094 - uint16(i%2)} // another attachment each time
+		b.StartTimer()
+		p, err := w.c.Plan(x.next, x.ch)
+		if err != nil {
+			b.Fatal(err)
+		}
+		w.c.Apply(p)
+		w.state = x.next
+	}
+}
+
+func BenchmarkTransactionTenant(b *testing.B) {
+	w := big(b, 65_000, 1<<20)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		x := w.begin()
+		x.tenant(model.Tenant{Name: "new", ID: uint32(100_000 + i)})
 		b.StartTimer()
 		p, err := w.c.Plan(x.next, x.ch)
 		if err != nil {

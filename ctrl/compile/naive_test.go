@@ -64,7 +64,7 @@ func (w *world) want() answers {
 		a.add(fmt.Sprint(g.UnknownUnicast == "flood", slices.Sorted(maps.Keys(flood[key]))), "segment %s", key)
 	}
 	for name, t := range w.state.Tenants {
-		a.add(model.MAC(routerMAC(&t)), "tenant %s", name)
+		a.add(model.MAC(routerMAC(t)), "tenant %s", name)
 	}
 	for _, n := range w.state.Subnets {
 		a.add(fmt.Sprint(n.Segment, " ", n.Router.IsValid(), n.Router), "subnet %s %s", n.Tenant, n.Prefix)

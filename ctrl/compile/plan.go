@@ -57,7 +57,7 @@ type plan struct {
 	// Notes from step to step.
 	goneTenants bool
 	goneSegs    []uint32
-	renumbered  map[string]bool           // tenants whose ID changed
+	renumbered  map[uint32]uint32         // new ID of tenants whose ID changed, by router index
 	local       map[rowKey]uint32         // VIF index that now owns the row, fib.None = no longer local
 	pushes      map[rowKey]*pushed        // pushed row after this change, nil = deleted
 	touched     []rowKey                  // keys of local and pushes, each once, in order
@@ -100,7 +100,7 @@ func (c *Compiler) newPlan() *plan {
 		snapRouters:     cow[fib.Router]{s: s.Routers},
 		snapSwitches:    cow[fib.Switch]{s: s.Switches},
 
-		renumbered: map[string]bool{},
+		renumbered: map[uint32]uint32{},
 		local:      map[rowKey]uint32{},
 		pushes:     map[rowKey]*pushed{},
 		relocal:    map[uint32]bool{},

@@ -11,7 +11,7 @@ import (
 	"penstock/dataplane/fib"
 )
 
-func routerMAC(t *model.Tenant) uint64 {
+func routerMAC(t model.Tenant) uint64 {
 	if t.RouterMAC != nil {
 		return uint64(*t.RouterMAC)
 	}
@@ -19,7 +19,7 @@ func routerMAC(t *model.Tenant) uint64 {
 }
 
 func (p *plan) diffTenants() {
-	changes := diff(p.c.state.Tenants, p.next.Tenants, func(a, b *model.Tenant) bool {
+	changes := diff(p.c.state.Tenants, p.next.Tenants, func(a, b model.Tenant) bool {
 		return a.ID == b.ID && routerMAC(a) == routerMAC(b)
 	})
 	for _, ch := range changes {
@@ -36,17 +36,19 @@ func (p *plan) diffTenants() {
 		}
 		if ref.id != ch.new.ID {
 			p.tenantKeys = true
-			p.renumbered[ch.key] = ch.old != nil
+			if ch.old != nil {
+				p.renumbered[ref.router] = ch.new.ID
+			}
 		}
 		ref.id = ch.new.ID
 		p.tenants.set(ch.key, ref)
 		r := p.snapRouters.at(ref.router)
-		r.Tenant, r.MAC = ref.id, routerMAC(ch.new)
+		r.Tenant, r.MAC = ref.id, routerMAC(*ch.new)
 	}
 }
 
 func (p *plan) diffSegments() error {
-	for _, ch := range diff(p.c.state.Segments, p.next.Segments, func(a, b *model.Segment) bool { return *a == *b }) {
+	for _, ch := range diff(p.c.state.Segments, p.next.Segments, func(a, b model.Segment) bool { return a == b }) {
 		p.segmentKeys = true
 		if ch.new == nil {
 			name := segName{ch.old.Tenant, ch.old.Name}
@@ -79,31 +81,22 @@ func (p *plan) diffSegments() error {
 			}
 		}
 	}
-	return p.renumberSegments()
+	p.renumberSegments()
+	return nil
 }
 
 // renumberSegments brings the segments of tenants with a new ID into line.
-func (p *plan) renumberSegments() error {
-	any := false
-	for _, existed := range p.renumbered {
-		any = any || existed
+func (p *plan) renumberSegments() {
+	if len(p.renumbered) == 0 {
+		return
 	}
-	if !any {
-		return nil
-	}
-	for key, g := range p.next.Segments {
-		if !p.renumbered[g.Tenant] {
-			continue
+	for i := range p.snapSegments.s {
+		s := &p.snapSegments.s[i]
+		if id, ok := p.renumbered[s.Router]; ok && s.Tenant != 0 {
+			p.snapSegments.at(uint32(i)).Tenant = id
+			p.segmentKeys = true
 		}
-		ref, ok := p.tenants.get(g.Tenant)
-		i, known := p.segments.get(segName{g.Tenant, g.Name})
-		if !ok || !known {
-			return fail(model.KindSegment, key, "tenant", ErrReference)
-		}
-		p.snapSegments.at(i).Tenant = ref.id
-		p.segmentKeys = true
 	}
-	return nil
 }
 
 // checkGone frees the indices of deleted segments. Nothing may be left that refers to them: an index that is handed out
@@ -201,7 +194,7 @@ func (e *subnetLists) add(n *model.Subnet, seg uint32) {
 }
 
 func (p *plan) diffSubnets() error {
-	changes := diff(p.c.state.Subnets, p.next.Subnets, func(a, b *model.Subnet) bool { return *a == *b })
+	changes := diff(p.c.state.Subnets, p.next.Subnets, func(a, b model.Subnet) bool { return a == b })
 	if len(changes) == 0 {
 		return nil
 	}

@@ -31,7 +31,7 @@ var policies = map[string]fib.Policy{"": fib.PolicyStrict, "strict": fib.PolicyS
 // diffVIFs takes all VIFs that go or change from their places before it puts the new and changed ones where they
 // belong, so that VIFs may swap MACs, ports and segments in one transaction.
 func (p *plan) diffVIFs() error {
-	changes := diff(p.c.state.VIFs, p.next.VIFs, func(a, b *model.VIF) bool {
+	changes := diff(p.c.state.VIFs, p.next.VIFs, func(a, b model.VIF) bool {
 		return a.Tenant == b.Tenant && a.Segment == b.Segment && a.MAC == b.MAC && a.Port == b.Port &&
 			a.VLAN == b.VLAN && policies[a.AntiSpoof] == policies[b.AntiSpoof] && slices.Equal(a.Addresses, b.Addresses)
 	})
