@@ -1,21 +1,35 @@
 // Package api is the control socket: HTTP/1.1 and JSON over a Unix stream socket, with access by peer credentials.
+//
+// Connecting to a Unix socket takes write permission on its file, so a socket that is not world-writable cannot be
+// read by everybody either. Where every local user may read, a second socket (Config.ReadOnlyPath) lies beside the
+// control socket; it is open to all, serves reads only, whoever asks, and has its own share of connections. Lost: the
+// control socket itself with mode 0666 and the check of credentials as the only lock.
 package api
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"penstock/ctrl/core"
 	"penstock/ctrl/event"
+	"penstock/ctrl/model"
 )
 
 // Info is what the appliance tells the API about the rest of the box.
 type Info interface {
 	// Box is the summary of the box: a value that marshals to a JSON object.
 	Box() any
-	// Stats returns the counters of kind "ports", "workers", "drops" or "paths".
+	// Stats returns the counters of one of StatsKinds.
 	Stats(kind string) (any, error)
 	// Ports lists the ports of the configuration.
 	Ports() []PortStatus
@@ -24,6 +38,9 @@ type Info interface {
 	// Ready is nil when rings are filled and tables are live.
 	Ready() error
 }
+
+// StatsKinds are the kinds of counters, as in /v1/stats/KIND.
+var StatsKinds = [...]string{"box", "ports", "workers", "drops", "paths", "vifs"}
 
 // PortStatus is one port of the configuration and what the dataplane does with it.
 type PortStatus struct {
@@ -34,10 +51,12 @@ type PortStatus struct {
 
 // Config of a Server. Zero limits take the default.
 type Config struct {
-	Path     string // of the socket
-	Owner    int    // uid that may write besides root
-	Group    int    // gid whose members may write; -1 = none
-	ReadOnly bool   // let every other local user read
+	Path         string      // of the socket
+	Owner        int         // uid that may write besides root, and that owns the socket's file
+	Group        int         // gid whose members may write; -1 = none
+	Mode         os.FileMode // of the socket's file; default 0660; others never may write
+	ReadOnly     bool        // let every other local user read, on ReadOnlyPath
+	ReadOnlyPath string      // default: Path with "-ro" before its extension
 
 	Core   *core.Core
 	Events *event.Log
@@ -46,22 +65,178 @@ type Config struct {
 
 	MaxBody       int64         // octets of a request; default 16 MiB
 	MaxBulk       int64         // octets of a bulk request; default 1 GiB
-	MaxConns      int           // connections at a time; default 256
-	MaxStreams    int           // event streams at a time; default 64
-	WriteRate     float64       // writes a second; default 1,000
-	WriteBurst    int           // default 2,000
+	MaxConns      int           // connections at a time and socket; default 256
+	MaxStreams    int           // event streams at a time and socket; default 64
+	WriteRate     float64       // writes a second; default 2,000
+	WriteBurst    int           // default 4,000
 	IdleTimeout   time.Duration // without progress of a body or an answer; default 30 s
-	HeaderTimeout time.Duration // default 5 s
+	HeaderTimeout time.Duration // for the head of a request; default 5 s
+}
+
+func (c *Config) defaults() {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&c.MaxConns, 256)
+	def(&c.MaxStreams, 64)
+	def(&c.WriteBurst, 4000)
+	if c.Mode == 0 {
+		c.Mode = 0o660
+	}
+	if c.MaxBody <= 0 {
+		c.MaxBody = 16 << 20
+	}
+	if c.MaxBulk <= 0 {
+		c.MaxBulk = 1 << 30
+	}
+	if c.WriteRate <= 0 {
+		c.WriteRate = 2000
+	}
+	if c.IdleTimeout <= 0 {
+		c.IdleTimeout = 30 * time.Second
+	}
+	if c.HeaderTimeout <= 0 {
+		c.HeaderTimeout = 5 * time.Second
+	}
+	if c.ReadOnlyPath == "" {
+		ext := filepath.Ext(c.Path)
+		c.ReadOnlyPath = strings.TrimSuffix(c.Path, ext) + "-ro" + ext
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 }
 
 // Server is the control socket.
-type Server struct{ cfg Config }
+type Server struct {
+	cfg     Config
+	servers []*socket
+	writes  bucket
+	bulks   chan struct{}   // tokens of bulk pushes under way
+	ending  context.Context // done when Shutdown begins: ends event streams
+	end     context.CancelFunc
+	keys    atomic.Pointer[keyCache]
+}
 
-// New checks the configuration and opens the socket; Serve answers on it.
-func New(c Config) (*Server, error) { return nil, errors.New("api: not built yet") }
+// socket is one of the two sockets with its HTTP server.
+type socket struct {
+	ln       net.Listener
+	http     *http.Server
+	readOnly bool
+	streams  chan struct{}
+}
+
+// New checks the configuration and opens the sockets; Serve answers on them.
+func New(c Config) (*Server, error) {
+	c.defaults()
+	if c.Core == nil || c.Events == nil || c.Info == nil {
+		return nil, errors.New("api: Core, Events and Info are needed")
+	}
+	if c.Mode&0o002 != 0 {
+		return nil, fmt.Errorf("the control socket must not be writable for everybody (mode %04o)", c.Mode)
+	}
+	s := &Server{cfg: c, writes: bucket{rate: c.WriteRate, burst: float64(c.WriteBurst)}, bulks: make(chan struct{}, 2)}
+	s.ending, s.end = context.WithCancel(context.Background())
+	if err := s.listen(c.Path, c.Mode, false); err != nil {
+		return nil, err
+	}
+	if c.ReadOnly {
+		if err := s.listen(c.ReadOnlyPath, 0o666, true); err != nil {
+			s.servers[0].ln.Close()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *Server) listen(path string, mode os.FileMode, readOnly bool) error {
+	ln, err := listenUnix(path, mode, s.cfg.Owner, s.cfg.Group)
+	if err != nil {
+		return err
+	}
+	k := &socket{readOnly: readOnly, streams: make(chan struct{}, s.cfg.MaxStreams)}
+	k.ln = &limitListener{Listener: ln, sem: make(chan struct{}, s.cfg.MaxConns)}
+	k.http = &http.Server{
+		Handler:           s.handler(k),
+		ReadHeaderTimeout: s.cfg.HeaderTimeout,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, peerKey{}, s.peer(c, readOnly))
+		},
+	}
+	s.servers = append(s.servers, k)
+	return nil
+}
 
 // Serve answers requests until Shutdown; it then returns nil.
-func (s *Server) Serve() error { return nil }
+func (s *Server) Serve() error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(s.servers))
+	for i, k := range s.servers {
+		wg.Go(func() {
+			if errs[i] = k.http.Serve(k.ln); errors.Is(errs[i], http.ErrServerClosed) {
+				errs[i] = nil
+			} else {
+				for _, o := range s.servers {
+					o.http.Close()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
 
-// Shutdown ends event streams, waits for requests under way until ctx is done, and removes the socket.
-func (s *Server) Shutdown(ctx context.Context) error { return nil }
+// Shutdown ends event streams, waits for requests under way until ctx is done, then breaks them off, and removes the
+// sockets.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.end()
+	var errs []error
+	for _, k := range s.servers {
+		if err := k.http.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("end the control socket: %w", err), k.http.Close())
+		}
+		k.ln.Close() // in case Serve never ran
+	}
+	return errors.Join(errs...)
+}
+
+// keyCache keeps the sorted keys of a state, for paging.
+type keyCache struct {
+	state *model.State
+	mu    sync.Mutex
+	keys  map[model.Kind][]string
+}
+
+// sorted returns the keys of a kind in order.
+func (s *Server) sorted(st *model.State, kind model.Kind) []string {
+	k := s.keys.Load()
+	if k == nil || k.state != st {
+		k = &keyCache{state: st, keys: map[model.Kind][]string{}}
+		s.keys.Store(k)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if keys, ok := k.keys[kind]; ok {
+		return keys
+	}
+	var keys []string
+	switch kind {
+	case model.KindTenant:
+		keys = core.SortedKeys(st.Tenants)
+	case model.KindSegment:
+		keys = core.SortedKeys(st.Segments)
+	case model.KindSubnet:
+		keys = core.SortedKeys(st.Subnets)
+	case model.KindVIF:
+		keys = core.SortedKeys(st.VIFs)
+	case model.KindPath:
+		keys = core.SortedKeys(st.Paths)
+	}
+	k.keys[kind] = keys
+	return keys
+}

@@ -22,7 +22,8 @@ const (
 type piece struct {
 	first int // number of the first line, from 1
 	lines int
-	text  []byte
+	text  []byte // of buf
+	buf   []byte
 	rows  *store.Rows
 	bad   faults
 	done  chan struct{}
@@ -34,6 +35,7 @@ func (c *Core) stage(ctx context.Context, r io.Reader, st *model.State) (rows *s
 	workers := runtime.GOMAXPROCS(0)
 	work := make(chan *piece)
 	order := make(chan *piece, 2*workers) // bounds what is in memory undecoded
+	free := make(chan []byte, 4*workers)  // buffers to be used again
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -51,7 +53,7 @@ func (c *Core) stage(ctx context.Context, r io.Reader, st *model.State) (rows *s
 	wg.Go(func() {
 		defer close(order)
 		defer close(work)
-		readErr <- eachBlock(ctx, r, func(p *piece) {
+		readErr <- eachBlock(ctx, r, free, func(p *piece) {
 			select {
 			case order <- p:
 				work <- p
@@ -59,10 +61,15 @@ func (c *Core) stage(ctx context.Context, r io.Reader, st *model.State) (rows *s
 			}
 		})
 	})
-	rows = store.NewRows(0)
+	var parts []*store.Rows
+	total := 0
 	var bad faults
 	for p := range order {
 		<-p.done
+		select {
+		case free <- p.buf:
+		default:
+		}
 		lines += p.lines
 		for _, d := range p.bad.list {
 			bad.add(d)
@@ -71,15 +78,13 @@ func (c *Core) stage(ctx context.Context, r io.Reader, st *model.State) (rows *s
 		case len(bad.list) >= MaxProblems:
 			cancel()
 		case len(bad.list) > 0:
-		case rows.Len()+p.rows.Len() > 2*c.cfg.Limits.Bindings:
+		case total+p.rows.Len() > 2*c.cfg.Limits.Bindings:
 			bad.add(Detail{CodeCapacity, fmt.Sprintf("the stream has more than %d lines, twice what the box is configured for", 2*c.cfg.Limits.Bindings), "",
 				"split the stream, or raise the table's size in the configuration"})
 			cancel()
 		default:
-			if err := rows.Append(p.rows); err != nil {
-				bad.add(Detail{model.CodeLimit, err.Error(), "", "split the stream"})
-				cancel()
-			}
+			parts = append(parts, p.rows)
+			total += p.rows.Len()
 		}
 	}
 	if err := bad.err(); err != nil {
@@ -88,15 +93,24 @@ func (c *Core) stage(ctx context.Context, r io.Reader, st *model.State) (rows *s
 	if err := <-readErr; err != nil {
 		return nil, lines, err
 	}
+	if rows, err = store.Concat(parts); err != nil {
+		return nil, lines, refuse(model.CodeLimit, "", "split the stream", "%v", err)
+	}
 	return rows, lines, nil
 }
 
 // eachBlock cuts the stream into blocks of whole lines.
-func eachBlock(ctx context.Context, r io.Reader, f func(*piece)) error {
+func eachBlock(ctx context.Context, r io.Reader, free <-chan []byte, f func(*piece)) error {
 	var rest []byte
 	next := 1
 	for {
-		buf := make([]byte, len(rest)+stageBlock)
+		var buf []byte
+		select {
+		case buf = <-free:
+		default:
+			buf = make([]byte, maxLine+stageBlock)
+		}
+		buf = buf[:len(rest)+stageBlock]
 		copy(buf, rest)
 		n, err := io.ReadFull(r, buf[len(rest):])
 		buf = buf[:len(rest)+n]
@@ -112,7 +126,7 @@ func eachBlock(ctx context.Context, r io.Reader, f func(*piece)) error {
 			}
 		}
 		if cut > 0 {
-			p := &piece{first: next, text: buf[:cut], done: make(chan struct{})}
+			p := &piece{first: next, text: buf[:cut], buf: buf, done: make(chan struct{})}
 			f(p)
 			next += bytes.Count(buf[:cut], []byte{'\n'})
 		}
@@ -122,7 +136,7 @@ func eachBlock(ctx context.Context, r io.Reader, f func(*piece)) error {
 		if ctx.Err() != nil {
 			return &Error{Detail: Detail{Code: CodeCanceled, Message: "the request ended"}, Err: ctx.Err()}
 		}
-		rest = buf[cut:]
+		rest = append(rest[:0], buf[cut:]...) // buf is decoded, and used again, beside this
 	}
 }
 

@@ -202,3 +202,10 @@ func (r *Reader) take(limit int) ([]Event, <-chan struct{}) {
 	}
 	return out, nil
 }
+
+// Ready reports whether Next would return at once.
+func (r *Reader) Ready() bool {
+	r.l.mu.Lock()
+	defer r.l.mu.Unlock()
+	return r.next != r.l.next
+}

@@ -11,15 +11,15 @@ import (
 type BindingChecker struct {
 	s        *State
 	byTenant map[string][]netRange
-	views    map[string]*segmentView // by TENANT/SEGMENT; nil = no such segment
-	tenant   string                  // the last segment asked for
+	views    map[[2]string]*segmentView // by tenant and segment; nil = no such segment
+	tenant   string                     // the last segment asked for
 	segment  string
 	last     *segmentView
 }
 
 // NewBindingChecker returns a checker for s, a state that has passed Validate.
 func NewBindingChecker(s *State) *BindingChecker {
-	return &BindingChecker{s: s, views: map[string]*segmentView{}}
+	return &BindingChecker{s: s, views: map[[2]string]*segmentView{}}
 }
 
 // ValidateBinding checks one binding. For many, use a BindingChecker.
@@ -29,10 +29,10 @@ func (c *BindingChecker) view(tenant, segment string) *segmentView {
 	if c.last != nil && c.tenant == tenant && c.segment == segment {
 		return c.last
 	}
-	key := tenant + "/" + segment
+	key := [2]string{tenant, segment}
 	sv, ok := c.views[key]
 	if !ok {
-		if _, exists := c.s.Segments[key]; exists {
+		if _, exists := c.s.Segments[tenant+"/"+segment]; exists {
 			t := c.s.Tenants[tenant]
 			sv = view(&t, c.subnets(tenant), segment)
 		}

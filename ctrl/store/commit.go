@@ -46,7 +46,7 @@ func (s *Store) Commit(b *Batch, prepare func(*Outcome) error) (*Outcome, error)
 				out.Revision++
 			}
 			if prepare != nil {
-				if err := prepare(out); err != nil {
+				if err := caller(func() error { return prepare(out) }); err != nil {
 					return err
 				}
 			}

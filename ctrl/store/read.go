@@ -144,14 +144,14 @@ func (s *Store) EachBinding(f func([]model.Binding) error) error {
 				n++
 			}
 			if len(out) >= chunk {
-				if err := f(out); err != nil {
+				if err := caller(func() error { return f(out) }); err != nil {
 					return err
 				}
 				out, pool = out[:0], pool[:0]
 			}
 		}
 		if len(out) > 0 {
-			if err := f(out); err != nil {
+			if err := caller(func() error { return f(out) }); err != nil {
 				return err
 			}
 		}

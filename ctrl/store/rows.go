@@ -159,25 +159,34 @@ func decodeRow(row []byte, b *model.Binding, pool []netip.Addr) []netip.Addr {
 	return pool
 }
 
-// Append adds the rows of o behind those of r.
-func (r *Rows) Append(o *Rows) error {
-	if uint64(len(r.blob))+uint64(len(o.blob)) >= uint64(noRow) {
-		return fmt.Errorf("more than %d octets of bindings in one push", noRow)
+// Concat puts lists one behind the other.
+func Concat(lists []*Rows) (*Rows, error) {
+	n, size := 0, 0
+	for _, l := range lists {
+		n += len(l.index)
+		size += len(l.blob)
 	}
-	base := uint32(len(r.blob))
-	remap := make([]uint32, len(o.segs))
-	for i, s := range o.segs {
-		remap[i] = r.seg(s.tenant, s.segment)
+	if uint64(size) >= uint64(noRow) {
+		return nil, fmt.Errorf("more than %d octets of bindings in one push", noRow)
 	}
-	r.blob = append(r.blob, o.blob...)
-	for _, x := range o.index {
-		x.seg = remap[x.seg]
-		if x.off != noRow {
-			x.off += base
+	r := &Rows{lookup: map[segName]uint32{}, index: make([]rowIndex, 0, n), blob: make([]byte, 0, size)}
+	var remap []uint32
+	for _, l := range lists {
+		base := uint32(len(r.blob))
+		remap = remap[:0]
+		for _, s := range l.segs {
+			remap = append(remap, r.seg(s.tenant, s.segment))
 		}
-		r.index = append(r.index, x)
+		r.blob = append(r.blob, l.blob...)
+		for _, x := range l.index {
+			x.seg = remap[x.seg]
+			if x.off != noRow {
+				x.off += base
+			}
+			r.index = append(r.index, x)
+		}
 	}
-	return nil
+	return r, nil
 }
 
 // Sort orders the rows as the store does, by segment and MAC; of rows with one key the last added stays.

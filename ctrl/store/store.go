@@ -205,9 +205,25 @@ func (s *Store) guard(f func() error) (err error) {
 	defer func() {
 		debug.SetPanicOnFault(old)
 		if r := recover(); r != nil {
+			if f, ok := r.(foreign); ok {
+				panic(f.value)
+			}
 			e := &CorruptError{s.path, fmt.Sprint(r)}
 			s.corrupt.Store(e)
 			err = e
+		}
+	}()
+	return f()
+}
+
+// foreign carries a panic of the caller's code through guard.
+type foreign struct{ value any }
+
+// caller runs code of the caller inside guard: its panics are its own.
+func caller(f func() error) error {
+	defer func() {
+		if r := recover(); r != nil {
+			panic(foreign{r})
 		}
 	}()
 	return f()

@@ -1,0 +1,361 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sort"
+	"strconv"
+	"strings"
+
+	"penstock/ctrl/core"
+	"penstock/ctrl/model"
+	"penstock/ctrl/model/strict"
+)
+
+// List is a page of a collection. Next is the "after" of the next page, "" on the last.
+type List struct {
+	Items    []json.RawMessage `json:"items"`
+	Next     string            `json:"next,omitempty"`
+	Revision uint64            `json:"revision"`
+}
+
+const (
+	defaultLimit = 1000
+	maxLimit     = 10_000
+)
+
+// filters are the query parameters that restrict a collection.
+var filters = map[model.Kind][]string{
+	model.KindTenant:  {},
+	model.KindSegment: {"tenant"},
+	model.KindSubnet:  {"tenant", "segment"},
+	model.KindVIF:     {"tenant", "segment", "port"},
+	model.KindPath:    {"switch"},
+	model.KindBinding: {"tenant", "segment", "switch"},
+}
+
+// listQuery is a listing as it was asked for.
+type listQuery struct {
+	q      map[string]string
+	after  string
+	limit  int
+	sw     model.MAC
+	status bool
+}
+
+func readListQuery(r *http.Request, kind model.Kind) (lq listQuery, err error) {
+	names := append([]string{"limit", "after", "status"}, filters[kind]...)
+	if lq.q, err = query(r, names...); err != nil {
+		return lq, err
+	}
+	bad := func(field, hint, message string) error {
+		return problem(http.StatusBadRequest, model.CodeInvalid, field, hint, message)
+	}
+	lq.limit = defaultLimit
+	if v, ok := lq.q["limit"]; ok {
+		if lq.limit, err = strconv.Atoi(v); err != nil || lq.limit < 1 || lq.limit > maxLimit {
+			return lq, bad("limit", "limits go from 1 to "+strconv.Itoa(maxLimit), strconv.Quote(clip(v))+" is not a limit")
+		}
+	}
+	if lq.status, err = flag(lq.q, "status", true); err != nil {
+		return lq, err
+	}
+	if v := lq.q["after"]; v != "" {
+		if lq.after, err = model.NormalizeKey(kind, v); err != nil {
+			return lq, bad("after", "use the \"next\" of the page before", err.Error())
+		}
+	}
+	if v := lq.q["switch"]; v != "" {
+		if lq.sw, err = model.ParseMAC(v); err != nil {
+			return lq, bad("switch", "", err.Error())
+		}
+	}
+	if kind == model.KindBinding && lq.q["segment"] != "" && lq.q["tenant"] == "" {
+		return lq, bad("segment", "name the tenant too", "segments are named within a tenant")
+	}
+	return lq, nil
+}
+
+// match applies the filters to an object.
+func (lq *listQuery) match(o model.Object) bool {
+	is := func(name, have string) bool { want, ok := lq.q[name]; return !ok || want == have }
+	switch o := o.(type) {
+	case model.Segment:
+		return is("tenant", o.Tenant)
+	case model.Subnet:
+		return is("tenant", o.Tenant) && is("segment", o.Segment)
+	case model.VIF:
+		return is("tenant", o.Tenant) && is("segment", o.Segment) && is("port", o.Port)
+	case model.Path:
+		return lq.sw == 0 || o.A == lq.sw || o.B == lq.sw
+	}
+	return true
+}
+
+func (s *Server) list(w http.ResponseWriter, r *http.Request, kind model.Kind) error {
+	lq, err := readListQuery(r, kind)
+	if err != nil {
+		return err
+	}
+	out := List{Items: []json.RawMessage{}}
+	add := func(o model.Object) error {
+		var status any
+		if lq.status {
+			status = s.cfg.Core.Status(kind, o.Key())
+		}
+		text, err := withStatus(o, status)
+		out.Items = append(out.Items, text)
+		return err
+	}
+	if kind == model.KindBinding {
+		f := core.BindingFilter{Tenant: lq.q["tenant"], Segment: lq.q["segment"], Switch: lq.sw}
+		bs, more, rev, err := s.cfg.Core.ListBindings(f, lq.after, lq.limit)
+		if err != nil {
+			return err
+		}
+		for i := range bs {
+			if err := add(bs[i]); err != nil {
+				return err
+			}
+		}
+		if out.Revision = rev; more {
+			out.Next = bs[len(bs)-1].Key()
+		}
+		return s.page(w, out)
+	}
+	st, rev := s.cfg.Core.Snapshot()
+	keys := s.sorted(st, kind)
+	start := 0
+	if lq.after != "" {
+		start = sort.SearchStrings(keys, lq.after)
+		if start < len(keys) && keys[start] == lq.after {
+			start++
+		}
+	}
+	last := ""
+	for _, key := range keys[start:] {
+		o, ok := st.Get(kind, key)
+		if !ok || !lq.match(o) {
+			continue
+		}
+		if len(out.Items) == lq.limit {
+			out.Next = last
+			break
+		}
+		if err := add(o); err != nil {
+			return err
+		}
+		last = key
+	}
+	out.Revision = rev
+	return s.page(w, out)
+}
+
+func (s *Server) page(w http.ResponseWriter, l List) error {
+	etag(w, l.Revision)
+	s.reply(w, http.StatusOK, l)
+	return nil
+}
+
+// key reads the key of an object from the URL.
+func key(r *http.Request, kind model.Kind) (string, error) {
+	var parts []string
+	for _, p := range strings.Split(keyPatterns[kind], "/") {
+		parts = append(parts, r.PathValue(strings.Trim(p, "{}")))
+	}
+	k, err := model.NormalizeKey(kind, strings.Join(parts, "/"))
+	if err != nil {
+		return "", problem(http.StatusUnprocessableEntity, model.CodeInvalid, "key", "", err.Error())
+	}
+	return k, nil
+}
+
+func (s *Server) get(w http.ResponseWriter, r *http.Request, kind model.Kind) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	k, err := key(r, kind)
+	if err != nil {
+		return err
+	}
+	o, rev, ok, err := s.object(kind, k)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/"+string(kind)+" lists what there is", "there is no "+kind.One()+" "+k)
+	}
+	text, err := withStatus(o, s.cfg.Core.Status(kind, k))
+	if err != nil {
+		return err
+	}
+	etag(w, rev)
+	s.reply(w, http.StatusOK, text)
+	return nil
+}
+
+func (s *Server) object(kind model.Kind, key string) (o model.Object, rev uint64, ok bool, err error) {
+	st, rev := s.cfg.Core.Snapshot()
+	if kind != model.KindBinding {
+		o, ok = st.Get(kind, key)
+		return o, rev, ok, nil
+	}
+	k, err := model.ParseBindingKey(key)
+	if err != nil {
+		return nil, rev, false, err
+	}
+	b, ok, err := s.cfg.Core.Binding(k)
+	return b, rev, ok, err
+}
+
+// change serves PUT, PATCH and DELETE of one object: a transaction of one operation.
+func (s *Server) change(w http.ResponseWriter, r *http.Request, kind model.Kind, verb core.Verb) error {
+	t, err := s.writeOptions(r)
+	if err != nil {
+		return err
+	}
+	k, err := key(r, kind)
+	if err != nil {
+		return err
+	}
+	op := core.Op{Verb: verb, Kind: kind, Key: k}
+	if verb != core.Delete {
+		if op.Node, err = parseBody(r); err != nil {
+			return err
+		}
+	}
+	t.Ops = []core.Op{op}
+	res, err := s.cfg.Core.Do(r.Context(), t)
+	if err != nil {
+		return oneOperation(err, verb)
+	}
+	etag(w, res.Revision)
+	status := http.StatusOK
+	if len(res.Changes) == 1 && res.Changes[0].Change == "create" && !res.DryRun {
+		status = http.StatusCreated
+	}
+	s.reply(w, status, res)
+	return nil
+}
+
+// oneOperation takes the transaction out of the fields of an error: the request was the value alone.
+func oneOperation(err error, verb core.Verb) error {
+	var ce *core.Error
+	if !errors.As(err, &ce) {
+		return err
+	}
+	short := func(f string) string {
+		f = strings.TrimPrefix(f, "operations[0]")
+		return strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(f, ".value"), "."), "operations")
+	}
+	out := *ce
+	out.Field = short(out.Field)
+	out.Problems = append([]core.Detail(nil), ce.Problems...)
+	for i := range out.Problems {
+		out.Problems[i].Field = short(out.Problems[i].Field)
+	}
+	e := toEnvelope(&out)
+	if verb == core.Patch && out.Field == "key" && out.Code == model.CodeNotFound {
+		e.Status = http.StatusNotFound
+	}
+	return e
+}
+
+// writeOptions reads what all writes have in common.
+func (s *Server) writeOptions(r *http.Request, more ...string) (t core.Transaction, err error) {
+	q, err := query(r, append([]string{"dry_run"}, more...)...)
+	if err != nil {
+		return t, err
+	}
+	if t.DryRun, err = flag(q, "dry_run", false); err != nil {
+		return t, err
+	}
+	if t.IfMatch, err = parseRevision(r.Header.Get("If-Match")); err != nil {
+		return t, problem(http.StatusBadRequest, model.CodeInvalid, "If-Match", "send the revision of an ETag, as \"17\", or *", err.Error())
+	}
+	return t, nil
+}
+
+// transactionBody is the body of POST /v1/transactions.
+type transactionBody struct {
+	Operations []operationBody `json:"operations"`
+}
+
+type operationBody struct {
+	Op    string       `json:"op"`
+	Kind  string       `json:"kind"`
+	Key   string       `json:"key"`
+	Value *strict.Node `json:"value"`
+}
+
+func (s *Server) transaction(w http.ResponseWriter, r *http.Request) error {
+	t, err := s.writeOptions(r)
+	if err != nil {
+		return err
+	}
+	n, err := parseBody(r)
+	if err != nil {
+		return err
+	}
+	if t.Ops, err = readOperations(n); err != nil {
+		return err
+	}
+	res, err := s.cfg.Core.Do(r.Context(), t)
+	if err != nil {
+		return err
+	}
+	etag(w, res.Revision)
+	s.reply(w, http.StatusOK, res)
+	return nil
+}
+
+func readOperations(n *strict.Node) ([]core.Op, error) {
+	var body transactionBody
+	ps := strict.Bind(n, &body, "")
+	if len(ps) == 0 && n.Get("operations") == nil {
+		ps = append(ps, strict.Problem{Field: "operations", Code: model.CodeRequired, Message: "the operations are missing", Hint: `send {"operations":[{"op":"put","kind":"tenants","key":"RED","value":{"id":7}}]}`})
+	}
+	if len(ps) > 0 {
+		e := problem(http.StatusUnprocessableEntity, ps[0].Code, ps[0].Field, ps[0].Hint, ps[0].Message)
+		if len(ps) > 1 {
+			for _, p := range ps[:min(len(ps), core.MaxProblems)] {
+				e.Problems = append(e.Problems, core.Detail{Code: p.Code, Message: p.Message, Field: p.Field, Hint: p.Hint})
+			}
+		}
+		return nil, e
+	}
+	ops := make([]core.Op, len(body.Operations))
+	for i, o := range body.Operations {
+		ops[i] = core.Op{Verb: core.Verb(o.Op), Kind: model.Kind(o.Kind), Key: o.Key, Node: o.Value}
+	}
+	return ops, nil
+}
+
+// deleteBindings serves DELETE on the collection: what the filter names goes away. Without a filter nothing does.
+func (s *Server) deleteBindings(w http.ResponseWriter, r *http.Request) error {
+	t, err := s.writeOptions(r, filters[model.KindBinding]...)
+	if err != nil {
+		return err
+	}
+	q := r.URL.Query()
+	f := core.BindingFilter{Tenant: q.Get("tenant"), Segment: q.Get("segment")}
+	if v := q.Get("switch"); v != "" {
+		if f.Switch, err = model.ParseMAC(v); err != nil {
+			return problem(http.StatusBadRequest, model.CodeInvalid, "switch", "", err.Error())
+		}
+	}
+	if f.Segment != "" && f.Tenant == "" {
+		return problem(http.StatusBadRequest, model.CodeInvalid, "segment", "name the tenant too", "segments are named within a tenant")
+	}
+	if f == (core.BindingFilter{}) {
+		return problem(http.StatusBadRequest, model.CodeRequired, "tenant", "to delete all bindings, send an empty stream: POST /v1/bulk/bindings?mode=replace", "a filter is missing")
+	}
+	res, err := s.cfg.Core.DeleteBindings(r.Context(), f, core.BulkOptions{DryRun: t.DryRun, IfMatch: t.IfMatch})
+	if err != nil {
+		return err
+	}
+	etag(w, res.Revision)
+	s.reply(w, http.StatusOK, res)
+	return nil
+}

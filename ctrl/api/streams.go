@@ -1,0 +1,262 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"penstock/ctrl/core"
+	"penstock/ctrl/event"
+	"penstock/ctrl/model"
+)
+
+// ndjson is the media type of streams of JSON lines.
+const ndjson = "application/x-ndjson"
+
+func (s *Server) bulkBindings(w http.ResponseWriter, r *http.Request) error {
+	return s.bulk(w, r, s.cfg.Core.BulkBindings)
+}
+
+func (s *Server) bulkPaths(w http.ResponseWriter, r *http.Request) error {
+	return s.bulk(w, r, s.cfg.Core.BulkPaths)
+}
+
+func (s *Server) bulk(w http.ResponseWriter, r *http.Request, push func(context.Context, io.Reader, core.BulkOptions) (core.BulkResult, error)) error {
+	t, err := s.writeOptions(r, "mode")
+	if err != nil {
+		return err
+	}
+	select {
+	case s.bulks <- struct{}{}:
+		defer func() { <-s.bulks }()
+	default:
+		return problem(http.StatusServiceUnavailable, codeBusy, "", "wait for one of them to end", "two bulk pushes are under way already")
+	}
+	res, err := push(r.Context(), r.Body, core.BulkOptions{Mode: core.BulkMode(r.URL.Query().Get("mode")), DryRun: t.DryRun, IfMatch: t.IfMatch})
+	if err != nil {
+		return err
+	}
+	etag(w, res.Revision)
+	s.reply(w, http.StatusOK, res)
+	return nil
+}
+
+func (s *Server) exportBindings(w http.ResponseWriter, r *http.Request) error {
+	return s.export(w, r, s.cfg.Core.ExportBindings)
+}
+
+func (s *Server) exportPaths(w http.ResponseWriter, r *http.Request) error {
+	return s.export(w, r, s.cfg.Core.ExportPaths)
+}
+
+// export streams a table. Should it fail half-way, the connection is broken off, so that nobody takes a part for the
+// whole.
+func (s *Server) export(w http.ResponseWriter, r *http.Request, write func(io.Writer) error) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", ndjson)
+	etag(w, s.cfg.Core.Revision())
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	began := &countingWriter{w: w}
+	if err := write(began); err != nil {
+		if began.n == 0 {
+			return err
+		}
+		s.cfg.Log.Warn("export broke off", "path", r.URL.Path, "error", err)
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += n
+	return n, err
+}
+
+// events streams what changes and happens: one JSON object per line, or server-sent events if the caller accepts
+// them. since=SEQ resumes behind SEQ; without it the stream starts now. follow=false ends it with the last event
+// there is; type= restricts it to some types (gaps are always told).
+func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
+	q, err := query(r, "since", "follow", "type")
+	if err != nil {
+		return err
+	}
+	follow, err := flag(q, "follow", true)
+	if err != nil {
+		return err
+	}
+	since := s.cfg.Events.Last()
+	text, given := q["since"]
+	if id := r.Header.Get("Last-Event-ID"); !given && id != "" { // a server-sent events client that reconnects
+		text, given = id, true
+	}
+	if given {
+		if since, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return problem(http.StatusBadRequest, model.CodeInvalid, "since", "use the \"seq\" of the last event seen, or 0 for all there are", strconv.Quote(clip(text))+" is not a sequence number")
+		}
+	}
+	var types []string
+	if t := q["type"]; t != "" {
+		types = append(strings.Split(t, ","), event.TypeGap)
+	}
+	k := r.Context().Value(socketKey{}).(*socket)
+	select {
+	case k.streams <- struct{}{}:
+		defer func() { <-k.streams }()
+	default:
+		return problem(http.StatusServiceUnavailable, codeBusy, "", "close one, or try again later", fmt.Sprintf("%d event streams are open already", s.cfg.MaxStreams))
+	}
+	sse := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	w.Header().Set("Content-Type", ndjson)
+	if sse {
+		w.Header().Set("Content-Type", "text/event-stream")
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+	flusher := http.NewResponseController(w)
+	if err := flusher.Flush(); err != nil {
+		return nil // the caller is gone
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.ending, cancel)()
+	end := s.cfg.Events.Last()
+	rd := s.cfg.Events.After(since)
+	for {
+		if !follow && !rd.Ready() {
+			return nil
+		}
+		evs, err := rd.Next(ctx, 256)
+		if err != nil {
+			return nil // the end of the box or of the caller
+		}
+		var buf bytes.Buffer
+		for _, ev := range evs {
+			if !follow && ev.Seq > end {
+				break
+			}
+			if types != nil && !slices.Contains(types, ev.Type) {
+				continue
+			}
+			line, err := json.Marshal(ev)
+			if err != nil {
+				s.cfg.Log.Error("event that is no JSON", "type", ev.Type, "error", err)
+				continue
+			}
+			if sse {
+				fmt.Fprintf(&buf, "id: %d\nevent: %s\ndata: %s\n\n", ev.Seq, ev.Type, line)
+			} else {
+				buf.Write(append(line, '\n'))
+			}
+		}
+		if _, err := w.Write(buf.Bytes()); err != nil {
+			return nil
+		}
+		if err := flusher.Flush(); err != nil {
+			return nil
+		}
+	}
+}
+
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) error {
+	s.reply(w, http.StatusOK, map[string]string{"status": "ok"})
+	return nil
+}
+
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
+	if err := s.cfg.Info.Ready(); err != nil {
+		return problem(http.StatusServiceUnavailable, codeNotReady, "", "", err.Error())
+	}
+	s.reply(w, http.StatusOK, map[string]string{"status": "ready"})
+	return nil
+}
+
+// Revision is the answer of GET /v1/revision. Events is the number of the newest event.
+type Revision struct {
+	Revision uint64 `json:"revision"`
+	Events   uint64 `json:"events"`
+}
+
+func (s *Server) revision(w http.ResponseWriter, r *http.Request) error {
+	rev := Revision{s.cfg.Core.Revision(), s.cfg.Events.Last()}
+	etag(w, rev.Revision)
+	s.reply(w, http.StatusOK, rev)
+	return nil
+}
+
+func (s *Server) box(w http.ResponseWriter, r *http.Request) error {
+	etag(w, s.cfg.Core.Revision())
+	s.reply(w, http.StatusOK, s.cfg.Info.Box())
+	return nil
+}
+
+func (s *Server) ports(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	l := List{Items: []json.RawMessage{}, Revision: s.cfg.Core.Revision()}
+	for _, p := range s.cfg.Info.Ports() {
+		text, err := json.Marshal(p)
+		if err != nil {
+			return err
+		}
+		l.Items = append(l.Items, text)
+	}
+	return s.page(w, l)
+}
+
+func (s *Server) port(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	for _, p := range s.cfg.Info.Ports() {
+		if p.Name == name {
+			etag(w, s.cfg.Core.Revision())
+			s.reply(w, http.StatusOK, p)
+			return nil
+		}
+	}
+	return problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/ports lists the ports of the configuration", "there is no port "+clip(name))
+}
+
+func (s *Server) stats(w http.ResponseWriter, r *http.Request) error {
+	kind := r.PathValue("kind")
+	if !slices.Contains(StatsKinds[:], kind) {
+		return problem(http.StatusNotFound, model.CodeNotFound, "", "there are: "+strings.Join(StatsKinds[:], ", "), "there are no statistics "+clip(kind))
+	}
+	v, err := s.cfg.Info.Stats(kind)
+	if err != nil {
+		return err
+	}
+	s.reply(w, http.StatusOK, v)
+	return nil
+}
+
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	if err := s.cfg.Info.Reload(r.Context()); err != nil {
+		var ee *EnvelopeError
+		if errors.As(err, &ee) {
+			return err
+		}
+		return problem(http.StatusUnprocessableEntity, codeRefused, "", "the old configuration stays; penstock check FILE names every fault", err.Error())
+	}
+	s.reply(w, http.StatusOK, map[string]string{"status": "reloaded"})
+	return nil
+}
