@@ -59,14 +59,15 @@ func BenchmarkRoute(b *testing.B) {
 		st := &State{}
 		for name, f := range map[string]func(){"renew": renew, "route": func() { renew(); Route(mem, batch, s, st) }} {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				before := st.Counters.Routed
 				for b.Loop() {
 					f()
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/frame.BatchSize, "ns/pkt")
+				if name == "route" && st.Counters.Routed-before < uint64(b.N)*frame.BatchSize {
+					b.Fatalf("not all were routed: %+v", st.Counters)
+				}
 			})
-		}
-		if st.Counters.Routed == 0 || st.Counters.Unreachable != 0 {
-			b.Fatalf("%+v", st.Counters)
 		}
 	}
 }

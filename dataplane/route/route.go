@@ -38,8 +38,9 @@ type Counters struct {
 
 // hop is a packet between the two passes.
 type hop struct {
-	pkt uint32 // index in the batch
-	seg uint32 // segment of the destination
+	hash uint64 // of (seg, destination), IPv4 only
+	seg  uint32 // segment of the destination
+	pkt  uint32 // index in the batch
 }
 
 // Route takes the packets at NextRoute, addressed to the router's MAC, to NextDeliver: with Seg, Loc and MACs of the
@@ -60,111 +61,124 @@ func Route(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) {
 		if p.Next != frame.NextRoute {
 			continue
 		}
-		if seg, ok := toSubnet(mem, p, s, st); ok {
-			hops[k%frame.BatchSize] = hop{uint32(i), seg}
+		h := &hops[k%frame.BatchSize]
+		if toSubnet(mem, p, s, st, h) {
+			h.pkt = uint32(i)
 			k++
 		}
 	}
-	for _, h := range hops[:min(k, frame.BatchSize)] {
+	for i := range hops[:min(k, frame.BatchSize)] {
+		h := &hops[i]
 		p := &b.Pkt[h.pkt%frame.BatchSize]
 		if p.Has(frame.FlagIPv4) {
-			forward4(mem, p, s, st, h.seg)
+			forward4(mem, p, s, st, h)
 		} else {
-			forward6(mem, p, s, st, h.seg)
+			forward6(mem, p, s, st, h)
 		}
 	}
 }
 
 // toSubnet finds the segment of the packet's destination and touches its binding; otherwise it has dropped or
 // answered the packet.
-func toSubnet(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) (seg uint32, ok bool) {
+func toSubnet(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *hop) bool {
 	if uint(p.Seg) >= uint(len(s.Segments)) || uint(s.Segments[p.Seg].Router) >= uint(len(s.Routers)) {
 		p.DropFor(drop.NoRoute)
-		return 0, false
+		return false
 	}
 	r := &s.Routers[s.Segments[p.Seg].Router]
 	switch {
 	case p.Has(frame.FlagIPv4):
-		return toSubnet4(mem, p, s, st, r)
+		return toSubnet4(mem, p, s, st, r, to)
 	case p.Has(frame.FlagIPv6):
-		return toSubnet6(mem, p, s, st, r)
+		return toSubnet6(mem, p, s, st, r, to)
 	}
 	p.DropFor(drop.RouterProtocol)
-	return 0, false
+	return false
 }
 
-func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router) (seg uint32, ok bool) {
+func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *hop) bool {
 	h := (*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])
 	w := binary.BigEndian.Uint64(h[8:16])
 	src, dst := uint32(w), binary.BigEndian.Uint32(h[16:20])
 	if !icmp.Host4(src) {
 		p.DropFor(drop.RouterSource)
-		return 0, false
+		return false
 	}
 	if !icmp.Host4(dst) {
 		p.DropFor(drop.NoRoute) // no unicast address, hence no error either (RFC 1812, 5.3.7)
-		return 0, false
+		return false
 	}
 	n := find4(r.Subnets4, dst)
 	if n != nil && n.RouterIP == dst {
 		local(mem, p, s, st, r)
-		return 0, false
+		return false
 	}
 	if n != nil && n.End-n.Start >= 3 && (dst == n.Start || dst == n.End) {
 		p.DropFor(drop.NoRoute) // a directed broadcast, likewise (RFC 2644); /31 and /32 have none (RFC 3021)
-		return 0, false
+		return false
 	}
 	if w>>56 <= 1 {
 		refuse(mem, p, s, st, icmp.TimeExceeded, drop.TTLExceeded)
-		return 0, false
+		return false
 	}
 	if n == nil {
 		refuse(mem, p, s, st, icmp.NetUnreachable, drop.NoRoute)
-		return 0, false
+		return false
 	}
-	st.touched += s.Bindings.TouchIP4(n.Seg, dst)
-	return n.Seg, true
+	to.seg = n.Seg
+	to.hash = s.Bindings.HashIP4(n.Seg, dst)
+	st.touched += s.Bindings.TouchIP4Hash(to.hash)
+	return true
 }
 
-func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router) (seg uint32, ok bool) {
+func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *hop) bool {
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
 	src, dst := h.Src(), h.Dst()
 	if wire.Multicast6(src) || wire.Unspecified6(src) || wire.Loopback6(src) {
 		p.DropFor(drop.RouterSource)
-		return 0, false
+		return false
 	}
 	if wire.Multicast6(dst) || wire.Unspecified6(dst) || wire.Loopback6(dst) {
 		p.DropFor(drop.NoRoute)
-		return 0, false
+		return false
 	}
 	n := find6(r.Subnets6, dst)
 	if n != nil && n.RouterIP == dst || dst == wire.EUI64LinkLocal(r.MAC) {
 		local(mem, p, s, st, r)
-		return 0, false
+		return false
 	}
 	if wire.LinkLocal6(src) { // never leaves its link (RFC 4291, 2.5.6)
 		p.DropFor(drop.RouterSource)
-		return 0, false
+		return false
 	}
 	if wire.LinkLocal6(dst) {
 		p.DropFor(drop.NoRoute)
-		return 0, false
+		return false
 	}
 	if h.HopLimit() <= 1 {
 		refuse(mem, p, s, st, icmp.TimeExceeded, drop.TTLExceeded)
-		return 0, false
+		return false
 	}
 	if n == nil {
 		refuse(mem, p, s, st, icmp.NetUnreachable, drop.NoRoute)
-		return 0, false
+		return false
 	}
-	return n.Seg, true
+	to.seg = n.Seg
+	st.touched += s.Bindings.TouchIP6(n.Seg, dst[0], dst[1])
+	return true
 }
 
-// forward4 sends p on to the VIF of segment seg that has its destination address.
-func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, seg uint32) {
+// forward4 sends p on to the VIF of segment to.seg that has its destination address.
+func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *hop) {
 	h := wire.IPv4((*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[:])
-	mac, loc, ok := table.FindIP4(s.Bindings, s.Delta, seg, h.Dst())
+	var mac uint64
+	var loc fib.Loc
+	var ok bool
+	if s.Delta == nil { // nearly always
+		mac, loc, ok = s.Bindings.FindIP4Hash(to.hash, to.seg, h.Dst())
+	} else {
+		mac, loc, ok = table.FindIP4(s.Bindings, s.Delta, to.seg, h.Dst())
+	}
 	if !ok {
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
 		return
@@ -172,20 +186,20 @@ func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, seg uint3
 	// One less of TTL, the high half of its word, adds 0x100 to the checksum (RFC 1624, equation 3).
 	h.SetChecksum(checksum.Update16(h.Checksum(), 0x0100, 0))
 	h.SetTTL(h.TTL() - 1)
-	rewrite(mem, p, s, st, seg, mac, loc)
+	rewrite(mem, p, s, st, to.seg, mac, loc)
 }
 
 // forward6 is forward4 for IPv6.
-func forward6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, seg uint32) {
+func forward6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *hop) {
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
 	dst := h.Dst()
-	mac, loc, ok := table.FindIP6(s.Bindings, s.Delta, seg, dst[0], dst[1])
+	mac, loc, ok := table.FindIP6(s.Bindings, s.Delta, to.seg, dst[0], dst[1])
 	if !ok {
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
 		return
 	}
 	h.SetHopLimit(h.HopLimit() - 1)
-	rewrite(mem, p, s, st, seg, mac, loc)
+	rewrite(mem, p, s, st, to.seg, mac, loc)
 }
 
 // rewrite addresses p to mac on behalf of the router.
