@@ -1,0 +1,199 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"penstock/ctrl/core"
+	"penstock/ctrl/model"
+	"penstock/ctrl/model/strict"
+)
+
+// Document is a declarative description of tables: a TOML or JSON file with the arrays tenants, segments, subnets,
+// vifs, paths and bindings, whose entries have the fields of the API.
+type Document struct {
+	objects map[model.Kind]map[string]model.Object
+	order   []model.Object
+}
+
+// document is the form of the file.
+type document struct {
+	Tenants  *strict.Node `json:"tenants"`
+	Segments *strict.Node `json:"segments"`
+	Subnets  *strict.Node `json:"subnets"`
+	VIFs     *strict.Node `json:"vifs"`
+	Paths    *strict.Node `json:"paths"`
+	Bindings *strict.Node `json:"bindings"`
+}
+
+// DocumentError holds everything that is wrong with a file.
+type DocumentError struct {
+	File     string
+	Problems []strict.Problem
+}
+
+// Error returns one line per fault: FILE: PLACE: MESSAGE (HINT).
+func (e *DocumentError) Error() string {
+	var lines []string
+	for _, p := range e.Problems {
+		s := e.File + ": "
+		if p.Field != "" {
+			s += p.Field + ": "
+		}
+		if s += p.Message; p.Hint != "" {
+			s += " (" + p.Hint + ")"
+		}
+		lines = append(lines, s)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// ParseDocument reads a document; name, the file's, is for errors. What starts with '{' is JSON, else TOML. Errors are a
+// *DocumentError with all faults of form; references are the box's to check.
+func ParseDocument(name string, data []byte) (*Document, error) {
+	fail := func(ps ...strict.Problem) error { return &DocumentError{name, ps} }
+	if t := bytes.TrimSpace(data); len(t) == 0 || t[0] != '{' {
+		var m map[string]any
+		if err := toml.Unmarshal(data, &m); err != nil {
+			var pe toml.ParseError
+			if errors.As(err, &pe) {
+				return nil, fail(strict.Problem{Field: fmt.Sprintf("line %d", pe.Position.Line), Code: "syntax", Message: pe.Message})
+			}
+			return nil, fail(strict.Problem{Code: "syntax", Message: err.Error()})
+		}
+		var err error
+		if data, err = json.Marshal(m); err != nil {
+			return nil, fail(strict.Problem{Code: "type", Message: err.Error()})
+		}
+	}
+	n, err := strict.Parse(data)
+	if err != nil {
+		return nil, fail(strict.Problem{Code: "syntax", Message: err.Error()})
+	}
+	var form document
+	ps := strict.Bind(n, &form, "")
+	d := &Document{objects: map[model.Kind]map[string]model.Object{}}
+	for _, part := range []struct {
+		kind model.Kind
+		n    *strict.Node
+	}{
+		{model.KindTenant, form.Tenants}, {model.KindSegment, form.Segments}, {model.KindSubnet, form.Subnets},
+		{model.KindVIF, form.VIFs}, {model.KindPath, form.Paths}, {model.KindBinding, form.Bindings},
+	} {
+		if part.n != nil {
+			ps = append(ps, d.read(part.kind, part.n)...)
+		}
+	}
+	if len(ps) > 0 {
+		return nil, fail(ps...)
+	}
+	return d, nil
+}
+
+func (d *Document) read(kind model.Kind, n *strict.Node) (ps []strict.Problem) {
+	if n.Type != strict.Array {
+		return []strict.Problem{{Field: string(kind), Code: "type", Message: fmt.Sprintf("found %s where a list is expected", n.Type), Hint: "in TOML write [[" + string(kind) + "]]"}}
+	}
+	d.objects[kind] = map[string]model.Object{}
+	for i, it := range n.Items {
+		field := fmt.Sprintf("%s[%d]", kind, i)
+		o, bad := model.Decode(kind, "", it, field)
+		if len(bad) > 0 {
+			ps = append(ps, bad...)
+			continue
+		}
+		if _, err := model.NormalizeKey(kind, o.Key()); err != nil {
+			ps = append(ps, strict.Problem{Field: field, Code: model.CodeInvalid, Message: err.Error()})
+			continue
+		}
+		if _, dup := d.objects[kind][o.Key()]; dup {
+			ps = append(ps, strict.Problem{Field: field, Code: model.CodeDuplicate, Message: fmt.Sprintf("%s %s occurs twice", kind.One(), o.Key()), Hint: "name every object once"})
+			continue
+		}
+		d.objects[kind][o.Key()] = o
+		d.order = append(d.order, o)
+	}
+	return ps
+}
+
+// Len returns the number of objects.
+func (d *Document) Len() int { return len(d.order) }
+
+// ApplyOptions of Apply.
+type ApplyOptions struct {
+	Prune  bool // delete what the box has and the document has not, in the collections that the document names
+	DryRun bool
+}
+
+// Apply makes the box hold what the document says, in one transaction. With Prune it is guarded against changes by others in
+// between, and tried again if there were any.
+func (c *Client) Apply(ctx context.Context, d *Document, o ApplyOptions) (core.Result, error) {
+	for try := 0; ; try++ {
+		ops, w, err := c.operations(ctx, d, o)
+		if err != nil {
+			return core.Result{}, err
+		}
+		res, err := c.Transaction(ctx, ops, w)
+		if try < 5 && Is(err, core.CodeMismatch) {
+			continue
+		}
+		return res, err
+	}
+}
+
+// Diff returns what Apply would change, with every object before and after.
+func (c *Client) Diff(ctx context.Context, d *Document, prune bool) ([]core.Change, error) {
+	res, err := c.Apply(ctx, d, ApplyOptions{Prune: prune, DryRun: true})
+	return res.Changes, err
+}
+
+func (c *Client) operations(ctx context.Context, d *Document, o ApplyOptions) ([]core.Op, WriteOptions, error) {
+	w := WriteOptions{DryRun: o.DryRun}
+	ops := make([]core.Op, 0, len(d.order))
+	for _, obj := range d.order {
+		text, err := json.Marshal(obj)
+		if err != nil {
+			return nil, w, err
+		}
+		ops = append(ops, core.Op{Verb: core.Put, Kind: obj.Kind(), Key: obj.Key(), Value: text})
+	}
+	if !o.Prune {
+		return ops, w, nil
+	}
+	rev, err := c.Revision(ctx)
+	if err != nil {
+		return nil, w, err
+	}
+	w.IfMatch = &rev.Revision
+	for _, kind := range model.Kinds {
+		want, named := d.objects[kind]
+		if !named {
+			continue
+		}
+		err := c.Each(ctx, kind, url.Values{"status": {"false"}}, func(raw json.RawMessage) error {
+			n, err := strict.Parse(raw)
+			if err != nil {
+				return err
+			}
+			have, ps := model.Decode(kind, "", n, "")
+			if len(ps) > 0 {
+				return fmt.Errorf("the box lists a %s that cannot be read: %s", kind.One(), ps[0].Message)
+			}
+			if _, keep := want[have.Key()]; !keep {
+				ops = append(ops, core.Op{Verb: core.Delete, Kind: kind, Key: have.Key()})
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, w, err
+		}
+	}
+	return ops, w, nil
+}
