@@ -31,6 +31,8 @@ func Decap(mem []byte, b *frame.Batch, s *fib.Snapshot) (touched uint64) {
 		}
 		loc, ok := table.FindMAC(s.Bindings, s.Delta, p.Seg, p.DstMAC)
 		switch {
+		case !ok && s.Segments[p.Seg].UnknownUnicast:
+			p.Next = frame.NextFlood // a copy of a frame that the sending box had no binding for either
 		case !ok:
 			p.DropFor(drop.FabricNotHere)
 		case loc&fib.LocLocal == 0:
