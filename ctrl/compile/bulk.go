@@ -24,6 +24,7 @@ type bulkState struct {
 	// Reused from row to row and call to call.
 	resolved []resolved
 	row      table.Binding
+	sink     uint64 // keeps touches alive
 
 	// The last names resolved: rows come grouped.
 	name segName
@@ -42,8 +43,8 @@ func (c *Compiler) BulkBegin(size core.BulkSize) error {
 	defer c.mu.Unlock()
 	// Of the rows to be removed, those that are held back free no room in the table.
 	after := c.cfg.Bindings.Len() + size.Added - max(0, size.Removed-len(c.held))
-	if c.cfg.Capacity > 0 && size.Added > 0 && after > c.cfg.Capacity {
-		return fmt.Errorf("%d bindings, room for %d: %w", after, c.cfg.Capacity, ErrCapacity)
+	if room := c.cfg.capacity(); size.Added > 0 && after > room {
+		return fmt.Errorf("%d bindings, room for %d: %w", after, room, ErrCapacity)
 	}
 	return c.addSwitches(size.Switches)
 }
@@ -86,14 +87,31 @@ func (c *Compiler) BulkPut(rows []model.Binding) error {
 	if err := c.resolve(rows); err != nil {
 		return err
 	}
-	for i := range rows {
-		if err := c.putRow(&rows[i], c.bulk.resolved[i]); err != nil {
-			b := &rows[i]
-			return fail(model.KindBinding, bindingKey(b.Tenant, b.Segment, b.MAC), "", err)
+	for from := 0; from < len(rows); from += ahead {
+		to := min(from+ahead, len(rows))
+		for i := from; i < to; i++ {
+			c.touch(&rows[i], c.bulk.resolved[i].seg)
+		}
+		for i := from; i < to; i++ {
+			if err := c.putRow(&rows[i], c.bulk.resolved[i]); err != nil {
+				b := &rows[i]
+				return fail(model.KindBinding, bindingKey(b.Tenant, b.Segment, b.MAC), "", err)
+			}
 		}
 	}
 	c.wrote(len(rows))
 	return nil
+}
+
+// ahead is the number of rows whose buckets are touched together, so that their cache misses overlap.
+const ahead = 16
+
+func (c *Compiler) touch(b *model.Binding, seg uint32) {
+	t := c.cfg.Bindings
+	c.bulk.sink += t.TouchMAC(seg, uint64(b.MAC))
+	if len(b.Addresses) > 0 && b.Addresses[0].Is4() {
+		c.bulk.sink += t.TouchIP4(seg, ip4(b.Addresses[0]))
+	}
 }
 
 // BulkDelete removes bindings in place. What is not there is no error.

@@ -57,7 +57,7 @@ type Config struct {
 	EdgeMAC     model.MAC    // of the box as edge switch
 	ControlVLAN uint16       // edge: the VLAN that also holds every downlink; 0 = none
 	Bindings    *table.Bindings
-	Capacity    int // of Bindings; 0 = not checked ahead
+	Capacity    int // rows that may be in Bindings; 0 = as many as it holds
 
 	FloodRate, FloodBurst uint32 // see fib.Snapshot
 	ICMPRate, ICMPBurst   uint32

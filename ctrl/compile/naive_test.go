@@ -275,21 +275,22 @@ func (w *world) check() {
 	}
 	count(n, "routers", len(w.state.Tenants))
 	count(subnets, "subnets", len(w.state.Subnets))
-	n, used := 0, map[uint32]bool{}
+	n, used, open := 0, map[uint32]bool{}, map[uint32]bool{}
 	for _, v := range s.VIFs {
 		if v.Attach != fib.None {
 			n++
 			used[v.Attach] = true
-			if v.Policy == fib.PolicyOff && !s.Attachments[v.Attach].Open {
-				w.t.Fatalf("attachment %d is not open", v.Attach)
-			}
+			open[v.Attach] = open[v.Attach] || v.Policy == fib.PolicyOff
 		}
 	}
 	count(n, "VIFs", len(w.state.VIFs))
 	n = 0
-	for _, a := range s.Attachments {
+	for i, a := range s.Attachments {
 		if a.Seg != fib.None {
 			n++
+		}
+		if a.Open != open[uint32(i)] {
+			w.t.Fatalf("attachment %d: open %t, want %t", i, a.Open, open[uint32(i)])
 		}
 	}
 	count(n, "attachments", len(used))

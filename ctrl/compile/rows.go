@@ -200,13 +200,19 @@ func (p *plan) count(seg uint32, old *pushed, wasHeld bool, row *pushed, hold bo
 // checkCapacity makes sure that folding cannot fail.
 func (p *plan) checkCapacity() error {
 	t := p.cfg.Bindings
-	if p.forced || p.cfg.Capacity == 0 {
-		return nil
-	}
-	if n := t.Len() - len(p.deletes) + p.newRows; p.newRows > 0 && n > p.cfg.Capacity {
-		return fmt.Errorf("%d bindings, room for %d: %w", n, p.cfg.Capacity, ErrCapacity)
+	room := p.cfg.capacity()
+	if n := t.Len() - len(p.deletes) + p.newRows; p.newRows > 0 && n > room && !p.forced {
+		return fmt.Errorf("%d bindings, room for %d: %w", n, room, ErrCapacity)
 	}
 	return nil
+}
+
+// capacity returns how many rows may be in the table.
+func (c *Config) capacity() int {
+	if n := c.Bindings.Capacity(); c.Capacity == 0 || n < c.Capacity {
+		return n
+	}
+	return c.Capacity
 }
 
 // switchIndex returns the index of an edge switch, a new one if it is not known yet.
