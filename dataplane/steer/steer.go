@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -68,6 +69,7 @@ func (o *Options) check() error {
 
 // Program is an attached XDP program with the map of its sockets. It is safe for concurrent use.
 type Program struct {
+	mu      sync.Mutex // closing against the rest
 	prog    *ebpf.Program
 	sockets *ebpf.Map
 	link    link.Link
@@ -188,6 +190,11 @@ func (p *Program) Register(queue int, sockFD int) error {
 	if sockFD < 0 {
 		return fmt.Errorf("steer: %s: register queue %d: %w: the socket is closed", p.name, queue, unix.EBADF)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sockets == nil {
+		return fmt.Errorf("steer: %s: register queue %d: the program is closed: %w", p.name, queue, fs.ErrClosed)
+	}
 	if err := p.sockets.Put(uint32(queue), uint32(sockFD)); err != nil {
 		return fmt.Errorf("steer: %s: register socket for queue %d: %w", p.name, queue, err)
 	}
@@ -199,6 +206,11 @@ func (p *Program) Unregister(queue int) error {
 	if queue < 0 || queue >= p.opts.Queues {
 		return fmt.Errorf("steer: %s: unregister queue %d: the program was attached for %d queues", p.name, queue, p.opts.Queues)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sockets == nil {
+		return nil
+	}
 	if err := p.sockets.Delete(uint32(queue)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("steer: %s: unregister queue %d: %w", p.name, queue, err)
 	}
@@ -207,6 +219,8 @@ func (p *Program) Unregister(queue int) error {
 
 // Close detaches the program. Closing twice, or after the interface was deleted, does no harm.
 func (p *Program) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var errs []error
 	if p.link != nil {
 		errs = append(errs, p.link.Close())
@@ -220,7 +234,7 @@ func (p *Program) Close() error {
 		errs = append(errs, p.sockets.Close())
 		p.sockets = nil
 	}
-	if err := errors.Join(errs...); err != nil && !errors.Is(err, fs.ErrClosed) {
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("steer: %s: close: %w", p.name, err)
 	}
 	return nil

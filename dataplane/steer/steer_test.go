@@ -3,6 +3,7 @@ package steer_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -123,6 +124,12 @@ func TestSteering(t *testing.T) {
 			}
 			if err := p.Close(); err != nil {
 				t.Errorf("second close: %v", err)
+			}
+			if err := p.Register(0, 0); !errors.Is(err, fs.ErrClosed) {
+				t.Errorf("register after Close: %v", err)
+			}
+			if err := p.Unregister(0); err != nil {
+				t.Errorf("unregister after Close: %v", err)
 			}
 		})
 	}

@@ -192,6 +192,20 @@ func forward(from, to *port, q int) (moved int, err error) {
 	return sent, err
 }
 
+// settle forwards until nothing has come for 20 ms: the kernel may deliver later than it was asked to.
+func settle(from, to *port) (last error) {
+	for idle := time.Now(); time.Since(idle) < 20*time.Millisecond; {
+		n, err := forward(from, to, 0)
+		if err != nil {
+			last = err
+		}
+		if n > 0 {
+			idle = time.Now()
+		}
+	}
+	return last
+}
+
 func expectInOrder(t testing.TB, what string, got []uint64, first uint64, n int) {
 	t.Helper()
 	if len(got) != n {

@@ -133,7 +133,7 @@ func (u *Umem) bind(c SocketConfig, zeroCopy bool, share *Socket) (_ *Socket, er
 	}
 	if share != nil {
 		tried = fmt.Sprintf("bind in %s mode, sharing the UMEM of interface index %d, queue %d", mode, share.cfg.Ifindex, share.cfg.Queue)
-		sa.Flags, sa.SharedUmemFD = unix.XDP_SHARED_UMEM, uint32(share.fd)
+		sa.Flags, sa.SharedUmemFD, s.shared = unix.XDP_SHARED_UMEM, uint32(share.fd), share.cfg.Ifindex
 	} else {
 		tried = fmt.Sprintf("bind in %s mode", mode)
 		sa.Flags = unix.XDP_COPY
@@ -199,5 +199,5 @@ func (s *Socket) widenTx() {
 	// Each frame under way counts against the send buffer, with its bookkeeping, until the receiver or the network
 	// card is done with it.
 	const perFrame = 1280
-	_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, s.cfg.TxSize*(int(s.umem.frameSize)+perFrame))
+	_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, min(s.cfg.TxSize*(int(s.umem.frameSize)+perFrame), 1<<30))
 }

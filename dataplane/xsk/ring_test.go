@@ -109,10 +109,10 @@ func TestConsumerRings(t *testing.T) {
 	}
 }
 
-// TestRingsConcurrently runs process and model kernel in two goroutines over four million entries; under the race
+// TestRingsConcurrently runs process and model kernel in two goroutines over a million entries; under the race
 // detector it shows that the words order the slots.
 func TestRingsConcurrently(t *testing.T) {
-	total := uint64(4_000_000)
+	total := uint64(1_000_000)
 	if testing.Short() {
 		total = 400_000
 	}

@@ -20,6 +20,7 @@ type Socket struct {
 	zeroCopy bool
 	cfg      SocketConfig
 	umem     *Umem
+	shared   int       // interface index of the socket that the UMEM's registration came from, 0 for one of its own
 	maps     [4][]byte // the rings' mappings
 	dead     uint32    // what the words of a closed socket's rings are
 }

@@ -15,7 +15,7 @@ const hugePage = 2 << 20
 // UmemConfig describes a UMEM. The area is Frames × FrameSize octets, less than 4 GiB.
 type UmemConfig struct {
 	Frames    int  // number of frames, at least 1
-	FrameSize int  // octets per frame: 2048 or 4096, of which 256 are headroom on reception
+	FrameSize int  // octets per frame: 2048 or 4096, of which 256 are headroom on reception; longer frames are dropped there
 	HugePages bool // ask for reserved huge pages, else transparent ones, else take normal ones
 }
 
