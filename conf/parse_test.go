@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // minimal is a valid configuration of nine lines; test cases append to it or replace parts.
@@ -246,6 +247,23 @@ level = "info"
 	}
 	if e, ok := errors.AsType[Error](err); !ok || e.Line != 2 {
 		t.Errorf("errors.As finds %v", e)
+	}
+}
+
+// TestLargeInput: time does not grow beyond measure with anything that fits a file.
+func TestLargeInput(t *testing.T) {
+	for _, text := range []string{
+		strings.Repeat("a\n", maxFileSize/2), strings.Repeat("[", maxFileSize), strings.Repeat("[[a]]\n", maxFileSize/6), strings.Repeat("a=[1,\n", maxFileSize/6),
+		"x=" + strings.Repeat("{a=", maxFileSize/4), "x=[" + strings.Repeat("1,", maxFileSize/3) + "]", strings.Repeat("a.", maxFileSize/3) + "=1",
+		"[" + strings.Repeat("a.", maxFileSize/3) + "b]", "x=[" + strings.Repeat("{a=1},", maxFileSize/7) + "]", "x=\"\"\"" + strings.Repeat("\n", maxFileSize/2),
+	} {
+		start := time.Now()
+		if _, err := Parse("p.toml", []byte(text)); err == nil {
+			t.Errorf("%.10q… accepted", text)
+		}
+		if d := time.Since(start); d > 20*time.Second {
+			t.Errorf("%.10q… took %v", text, d)
+		}
 	}
 }
 

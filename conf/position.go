@@ -16,6 +16,7 @@ type statement struct {
 	line, last int    // first and last line
 	header     bool   //
 	broken     bool   // it certainly is not valid TOML
+	deep       bool   // it nests deeper than maxDepth
 	path       string // of the key or table; array elements counted
 }
 
@@ -66,9 +67,11 @@ type scanner struct {
 	arrays map[string]int // path of an array of tables → its length so far
 	depth  int            // of arrays and inline tables
 	broken bool           // the statement at hand is not valid TOML
+	deep   bool           // … nests too deep
 }
 
-// maxDepth is how deep arrays and inline tables may nest; no key needs more than two.
+// maxDepth is how deep arrays and inline tables may nest, and how many parts a dotted key may have; no key needs more
+// than two. The library's time grows with the square of both.
 const maxDepth = 16
 
 // scan indexes src.
@@ -80,7 +83,7 @@ func scan(src string) *index {
 		if s.off >= len(s.src) {
 			return s.idx
 		}
-		s.broken = false
+		s.broken, s.deep = false, false
 		st := statement{start: s.off, line: s.line}
 		if s.peek() == '[' {
 			st.header = true
@@ -90,7 +93,7 @@ func scan(src string) *index {
 			st.path = s.assignment(table)
 		}
 		s.restOfLine()
-		st.end, st.last, st.broken = s.off, s.line, s.broken
+		st.end, st.last, st.broken, st.deep = s.off, s.line, s.broken, s.deep
 		s.idx.stmts = append(s.idx.stmts, st)
 	}
 }
@@ -201,6 +204,10 @@ func (s *scanner) key() []string {
 		}
 		s.blank(false)
 		if s.peek() != '.' {
+			return parts
+		}
+		if len(parts) == maxDepth {
+			s.broken, s.deep = true, true
 			return parts
 		}
 		s.off++
@@ -315,7 +322,7 @@ func (s *scanner) list(path string, end byte) {
 	s.depth++
 	defer func() { s.depth-- }()
 	if s.depth > maxDepth {
-		s.broken = true
+		s.broken, s.deep = true, true
 		return
 	}
 	for n, comma := 0, true; ; {

@@ -41,6 +41,12 @@ func parseTree(file, src string) (map[string]any, *index, Errors) {
 
 	text := []byte(src)
 	blanked := map[int]bool{}
+	for i := range idx.stmts {
+		if s := &idx.stmts[i]; s.deep && !blanked[i] {
+			errs = append(errs, Error{File: file, Line: s.line, Key: s.path, Message: fmt.Sprintf("nested more than %d deep: nothing here needs that", maxDepth)})
+			blankOut(text, idx, i, blanked)
+		}
+	}
 	for {
 		tree, err := decode(string(text))
 		if err == nil {

@@ -171,7 +171,7 @@ func TestWrong(t *testing.T) {
 		{name: "Latin-1", add: "[box]\n# caf\xe9", line: 12, message: "not text in UTF-8"},
 		{name: "UTF-16", replace: [2]string{minimal, "\xff\xfe[\x00b\x00"}, line: 0, message: "save it as UTF-8"},
 		{name: "too large", add: "#" + strings.Repeat("x", maxFileSize), line: 0, message: "larger than 1 MiB"},
-		{name: "deep", add: "[box]\nname = " + strings.Repeat("[", 100), line: 12, key: "box.name", message: "not valid TOML"},
+		{name: "deep", add: "[box]\nname = " + strings.Repeat("[", 100), line: 12, key: "box.name", message: "nested more than 16 deep"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			text := minimal
