@@ -120,7 +120,7 @@ func mayImport(dir, p string) string {
 		"github.com/vishvananda/netns":          {"integration", "perf", "appliance"},
 		"github.com/google/gopacket":            {"perf", "integration"},
 		"github.com/asavie/xdp":                 {"perf", "integration"},
-		"github.com/BurntSushi/toml":            {"conf"},
+		"github.com/BurntSushi/toml":            {"conf", "ctrl/client"}, // the configuration; apply -f
 		"go.etcd.io/bbolt":                      {"ctrl/store"},
 		"github.com/spf13/cobra":                {"appliance"},
 		"github.com/prometheus/client_golang":   {"ctrl/metrics"},
