@@ -171,7 +171,8 @@ func (c *Compiler) Plan(next *model.State, ch model.BindingChanges) (core.Plan, 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.newPlan()
-	p.next, p.ch = next, ch
+	state := *next // the maps are kept, the caller's State is not
+	p.next, p.ch = &state, ch
 	if err := p.compile(); err != nil {
 		return nil, err
 	}

@@ -141,31 +141,31 @@ func TestLarge(t *testing.T) {
 		n, many = 6_500, 100_000
 	}
 	w := big(t, n, 1<<20)
-	best := time.Hour
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	best, least := time.Hour, time.Hour
 	for i := range 5 {
 		x := w.begin()
 		own(&x.next.VIFs)
 		x.next.VIFs["tenant06400/new"] = model.VIF{Tenant: "tenant06400", Name: "new", Segment: "net", MAC: model.MAC(0x020000000077 + i), Port: "acc1", VLAN: 4094 - uint16(i%2)}
-		start := time.Now()
+		start, busy := time.Now(), threadTime(t)
 		p, err := w.c.Plan(x.next, x.ch)
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.c.Apply(p)
-		best = min(best, time.Since(start))
+		best, least = min(best, time.Since(start)), min(least, threadTime(t)-busy)
 		w.state = x.next
 	}
-	t.Logf("one VIF into %d tenants: %v", n, best)
-	if best > 50*time.Millisecond && !raceEnabled {
-		t.Errorf("one VIF into %d tenants took %v", n, best)
+	t.Logf("one VIF into %d tenants: %v, %v of CPU time", n, best, least)
+	if least > 20*time.Millisecond && !raceEnabled {
+		t.Errorf("one VIF into %d tenants took %v of CPU time", n, least)
 	}
 	rows := bulkRows(many)
 	var macs []model.MAC
 	for i := range 500 {
 		macs = append(macs, model.MAC(0x02dd00000000+i))
 	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	start, busy := time.Now(), threadTime(t)
 	if err := w.c.BulkBegin(core.BulkSize{Added: len(rows), Switches: macs}); err != nil {
 		t.Fatal(err)
