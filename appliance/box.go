@@ -1,0 +1,267 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"penstock/conf"
+	"penstock/ctrl/api"
+	"penstock/ctrl/compile"
+	"penstock/ctrl/core"
+	"penstock/ctrl/event"
+	"penstock/ctrl/link"
+	"penstock/ctrl/metrics"
+	"penstock/ctrl/model"
+	"penstock/ctrl/store"
+	"penstock/dataplane"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/table"
+	"penstock/dataplane/xsk"
+)
+
+// box is a running Penstock: the dataplane, and the control plane that feeds it.
+type box struct {
+	path    string // of the configuration file
+	started time.Time
+	log     *slog.Logger
+	level   *slog.LevelVar
+
+	bindings *table.Bindings
+	engine   *dataplane.Engine
+	compiler *compile.Compiler
+	store    *store.Store
+	events   *event.Log
+	core     *core.Core
+	api      *api.Server
+	metrics  *metrics.Server
+	undo     []func() error // by port: puts the interface back as it was
+	slow     *slowPath
+
+	mu      sync.Mutex // cfg, reloads
+	cfg     *conf.Config
+	present []atomic.Bool // by port: the interface is there
+	ready   atomic.Bool
+	failed  chan error
+	cancel  context.CancelFunc
+	tasks   sync.WaitGroup
+}
+
+// newBox builds everything that can be built without touching an interface.
+func newBox(cfg *conf.Config, path string) (_ *box, err error) {
+	b := &box{path: path, cfg: cfg, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4), present: make([]atomic.Bool, len(cfg.Ports))}
+	b.log = newLogger(cfg.Log, b.level)
+	defer func() {
+		if err != nil {
+			b.close()
+		}
+	}()
+	if b.bindings, err = table.NewBindings(table.Config{Capacity: cfg.Dataplane.Bindings}); err != nil {
+		return nil, fmt.Errorf("bindings table for %d bindings: %w", cfg.Dataplane.Bindings, err)
+	}
+	if b.engine, err = dataplane.New(b.engineConfig()); err != nil {
+		return nil, err
+	}
+	b.compiler = compile.New(b.compileConfig())
+	if err = os.MkdirAll(cfg.Box.StateDir, 0o750); err != nil {
+		return nil, fmt.Errorf("box.state_dir: %w", err)
+	}
+	if b.store, err = store.Open(filepath.Join(cfg.Box.StateDir, "penstock.db"), store.Options{}); err != nil {
+		return nil, err
+	}
+	mark, err := b.store.EventMark()
+	if err != nil {
+		return nil, err
+	}
+	b.events = event.New(event.Config{Start: mark, Reserve: b.store.SetEventMark})
+	return b, nil
+}
+
+// start makes the stored tables live, opens the ports and answers on the sockets.
+func (b *box) start(ctx context.Context) (err error) {
+	if b.core, err = core.New(core.Config{
+		Store: b.store, Live: b.compiler, Events: b.events, Options: b.modelOptions(), Log: b.log,
+		Limits: core.Limits{Bindings: b.cfg.Dataplane.Bindings},
+	}); err != nil {
+		return err
+	}
+	for _, p := range b.cfg.Ports {
+		undo, err := prepare(p)
+		if err != nil {
+			return err
+		}
+		b.undo = append(b.undo, undo)
+	}
+	ctx, b.cancel = context.WithCancel(ctx)
+	links, err := link.Watch(ctx, b.interfaces())
+	if err != nil {
+		return err
+	}
+	if err := b.engine.Start(); err != nil {
+		return err
+	}
+	for i := range b.present {
+		b.present[i].Store(true)
+	}
+	if b.slow, err = newSlowPath(b); err != nil {
+		return err
+	}
+	b.task(func() { b.slow.run(ctx) })
+	b.task(func() { b.followLinks(ctx, links) })
+	if err := b.serve(); err != nil {
+		return err
+	}
+	b.ready.Store(true)
+	b.events.Publish("started", map[string]any{"version": version, "revision": b.core.Revision()})
+	return nil
+}
+
+func (b *box) serve() (err error) {
+	c := b.cfg.Control
+	uid, gid, err := socketOwner(c.Owner, c.Group)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(c.Socket), 0o755); err != nil {
+		return fmt.Errorf("control.socket: %w", err)
+	}
+	if b.api, err = api.New(api.Config{
+		Path: c.Socket, Mode: c.Mode, Owner: uid, Group: gid, ReadOnly: c.ReadersAny, Core: b.core, Events: b.events, Info: b, Log: b.log,
+		MaxBody: int64(c.MaxBody), MaxConns: c.MaxConnections,
+	}); err != nil {
+		return err
+	}
+	b.task(func() { b.fail(b.api.Serve()) })
+	if b.cfg.Metrics.Listen == "" {
+		return nil
+	}
+	if b.metrics, err = metrics.Listen(b.cfg.Metrics.Listen, &metricsSource{b: b}); err != nil {
+		return fmt.Errorf("metrics.listen: %w", err)
+	}
+	b.task(func() { b.fail(b.metrics.Serve()) })
+	return nil
+}
+
+func (b *box) task(fn func()) { b.tasks.Go(fn) }
+
+func (b *box) fail(err error) {
+	if err != nil {
+		select {
+		case b.failed <- err:
+		default:
+		}
+	}
+}
+
+// close undoes everything, in the opposite order; what was not built yet is skipped.
+func (b *box) close() {
+	b.ready.Store(false)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	var errs []error
+	if b.api != nil {
+		errs = append(errs, b.api.Shutdown(ctx))
+	}
+	if b.metrics != nil {
+		errs = append(errs, b.metrics.Shutdown(ctx))
+	}
+	if b.cancel != nil {
+		b.cancel()
+	}
+	b.tasks.Wait()
+	if b.engine != nil {
+		errs = append(errs, b.engine.Stop())
+	}
+	for _, undo := range b.undo {
+		errs = append(errs, undo())
+	}
+	if b.store != nil {
+		errs = append(errs, b.store.Close())
+	}
+	if b.bindings != nil {
+		errs = append(errs, b.bindings.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		b.log.Error("stop", "err", err)
+	}
+}
+
+func (b *box) notify(err error) {
+	if err != nil {
+		b.log.Warn("systemd notification", "err", err)
+	}
+}
+
+// prepare makes a port's interface ready. Frames for others' MACs are wanted everywhere but on a fabric port, which the
+// edge switch addresses by its own.
+func prepare(p conf.Port) (undo func() error, err error) {
+	undo, err = link.Prepare(p.Interface, link.Options{Promisc: roles[p.Role] != fib.RoleFabric, MTU: p.MTU})
+	if err != nil {
+		return nil, fmt.Errorf("port %s: %w", p.Name, err)
+	}
+	return undo, nil
+}
+
+func (b *box) interfaces() []string {
+	names := make([]string, len(b.cfg.Ports))
+	for i, p := range b.cfg.Ports {
+		names[i] = p.Interface
+	}
+	return names
+}
+
+func (b *box) engineConfig() dataplane.Config {
+	d := &b.cfg.Dataplane
+	polls := map[string]dataplane.PollMode{"adaptive": dataplane.PollAdaptive, "busy": dataplane.PollBusy, "interrupt": dataplane.PollInterrupt}
+	modes := map[string]xsk.Mode{"auto": xsk.ModeAuto, "zero-copy": xsk.ModeZeroCopy, "copy": xsk.ModeCopy, "generic": xsk.ModeGeneric}
+	c := dataplane.Config{
+		Workers: d.Workers, CPUs: d.CPUs, Poll: polls[d.Poll], Frames: d.Frames, FrameSize: d.FrameSize, RingSize: d.RingSize,
+		HugePages: d.HugePages, Handoff: d.Handoff, Verify: d.Verify, Nice: d.Nice,
+		Log: func(l dataplane.Level, msg string, args ...any) {
+			b.log.Log(context.Background(), [...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[l], msg, args...)
+		},
+	}
+	for _, p := range b.cfg.Ports {
+		c.Ports = append(c.Ports, dataplane.PortConfig{Interface: p.Interface, Queues: p.Queues, Mode: modes[p.Mode]})
+	}
+	return c
+}
+
+func (b *box) compileConfig() compile.Config {
+	c := compile.Config{Scheme: b.cfg.Box.Scheme, Bindings: b.bindings, Capacity: b.cfg.Dataplane.Bindings, Publish: b.engine.Publish}
+	applyLive(&c, b.cfg)
+	return c
+}
+
+// applyLive fills in what a reload can change while the box runs.
+func applyLive(c *compile.Config, cfg *conf.Config) {
+	d := &cfg.Dataplane
+	c.FloodRate, c.FloodBurst = uint32(d.FloodRate), uint32(d.FloodBurst)
+	c.ICMPRate, c.ICMPBurst = uint32(d.ICMPRate), uint32(d.ICMPBurst)
+	if cfg.Edge != nil {
+		c.EdgeMAC, c.ControlVLAN = cfg.Edge.MAC, cfg.Edge.ControlVLAN
+	}
+	c.Ports = nil
+	for _, p := range cfg.Ports {
+		c.Ports = append(c.Ports, compile.Port{
+			Name: p.Name, Role: roles[p.Role], SwitchMAC: p.SwitchMAC, SwitchPort: uint8(p.SwitchPort), VLANs: p.VLANs,
+			CompleteChecksums: p.CompleteChecksums, ClampMSS: p.ClampMSS,
+		})
+	}
+}
+
+var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk}
+
+func (b *box) modelOptions() model.Options {
+	o := model.Options{Scheme: b.cfg.Box.Scheme}
+	for _, p := range b.cfg.Ports {
+		o.Ports = append(o.Ports, model.PortRef{Name: p.Name, Role: p.Role})
+	}
+	return o
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"penstock/conf"
+)
+
+func checkCommand() *cobra.Command {
+	var fileOnly bool
+	c := &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Say what is wrong with a configuration file, and touch nothing",
+		Long: "Checks the file, then whether this machine has what it asks for: interfaces, queues, MTUs, rights, kernel.\n" +
+			"All errors are printed, not only the first. Exit code 0: the box would start.",
+		Example: "  penstock check /etc/penstock/penstock.toml\n  penstock check --file-only new.toml",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			path := defaultConfig
+			if len(args) == 1 {
+				path = args[0]
+			}
+			cfg, err := conf.Load(path)
+			if err != nil {
+				return &exitError{exitConfig, err}
+			}
+			if !fileOnly {
+				errs, warnings := conf.Check(cfg, conf.Machine{})
+				for _, w := range warnings {
+					fmt.Fprintf(c.ErrOrStderr(), "warning: %v\n", w)
+				}
+				if len(errs) > 0 {
+					return &exitError{exitConfig, errs}
+				}
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s: in order\n", path)
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&fileOnly, "file-only", false, "check the file alone, not this machine")
+	return c
+}

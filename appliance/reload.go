@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"penstock/conf"
+	"penstock/ctrl/compile"
+)
+
+func reloadCommand() *cobra.Command {
+	var s socketFlags
+	c := &cobra.Command{
+		Use:   "reload",
+		Short: "Apply the changed configuration file to the running box",
+		Long: "Reads the configuration file again and applies what can change while the box runs.\n" +
+			"If anything in it needs a restart, or the file is wrong, nothing is changed and the reasons are printed.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := s.client().Reload(c.Context()); err != nil {
+				return refused(err)
+			}
+			fmt.Fprintln(c.OutOrStdout(), "reloaded")
+			return nil
+		},
+	}
+	s.register(c)
+	return c
+}
+
+// reload is SIGHUP: like Reload, with the outcome in the log.
+func (b *box) reload(ctx context.Context) {
+	if err := b.Reload(ctx); err != nil {
+		b.log.Error("reload refused, the old configuration stays", "err", err)
+	}
+}
+
+// Reload reads the configuration file and applies what changed, or refuses all of it. Implements api.Info.
+func (b *box) Reload(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	next, err := conf.Load(b.path)
+	if err != nil {
+		b.events.Publish("reload", map[string]any{"ok": false, "error": err.Error()})
+		return err
+	}
+	changes := b.cfg.Diff(next)
+	var errs []error
+	for _, c := range changes {
+		if !c.Live {
+			errs = append(errs, errors.New(c.String()))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		b.events.Publish("reload", map[string]any{"ok": false, "error": err.Error()})
+		return err
+	}
+	if len(changes) > 0 {
+		if err := b.compiler.Reconfigure(func(c *compile.Config) { applyLive(c, next) }); err != nil {
+			b.events.Publish("reload", map[string]any{"ok": false, "error": err.Error()})
+			return err
+		}
+		setLevel(b.level, next.Log.Level)
+		b.cfg = next
+	}
+	b.log.Info("reloaded", "changes", len(changes))
+	b.events.Publish("reload", map[string]any{"ok": true, "changes": len(changes)})
+	return nil
+}

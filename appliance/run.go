@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"penstock/conf"
+	"penstock/ctrl/notify"
+)
+
+const defaultConfig = "/etc/penstock/penstock.toml"
+
+func runCommand() *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use:     "run",
+		Short:   "Run the box in the foreground",
+		Example: "  penstock run --config /etc/penstock/penstock.toml",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return run(c.Context(), path) },
+	}
+	c.Flags().StringVarP(&path, "config", "c", defaultConfig, "configuration file")
+	return c
+}
+
+// run is the life of a box: configuration, store, tables, rings filled, READY; then events until a signal ends it.
+func run(ctx context.Context, path string) error {
+	cfg, err := conf.Load(path)
+	if err != nil {
+		return &exitError{exitConfig, err}
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	b, err := newBox(cfg, path)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if err := b.start(ctx); err != nil {
+		return err
+	}
+	sd := notify.FromEnv()
+	b.notify(sd.Ready())
+	b.log.Info("ready", "version", version, "config", path, "socket", cfg.Control.Socket, "revision", b.core.Revision())
+
+	watchdog := time.NewTicker(time.Second)
+	if every := sd.WatchdogInterval(); every > 0 {
+		watchdog.Reset(every / 3)
+	}
+	defer watchdog.Stop()
+	progress := b.engine.Progress()
+	for {
+		select {
+		case <-ctx.Done():
+			b.notify(sd.Stopping())
+			b.log.Info("stopping")
+			return nil
+		case <-hup:
+			b.notify(sd.Reloading())
+			b.reload(ctx)
+			b.notify(sd.Ready())
+		case <-watchdog.C:
+			// systemd is told only as long as every worker turns.
+			if now := b.engine.Progress(); now != progress {
+				progress = now
+				b.notify(sd.Watchdog())
+			}
+		case err := <-b.failed:
+			return err
+		}
+	}
+}

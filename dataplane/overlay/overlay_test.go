@@ -1,0 +1,116 @@
+package overlay
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"penstock/dataplane/fib"
+	"penstock/dataplane/wire/checksum"
+)
+
+func paths(n int) []fib.Path {
+	p := make([]fib.Path, n)
+	for i := range p {
+		p[i] = fib.Path{VID: uint16(101 + i), Weight: 1, Seed: uint32(i+1) * 2654435761}
+	}
+	return p
+}
+
+// Each path gets its share of the flows, and losing one moves the flows of that path only.
+func TestPathChoice(t *testing.T) {
+	const flows = 200_000
+	all := paths(4)
+	without := append(append([]fib.Path{}, all[:2]...), all[3:]...)
+	rng := rand.New(rand.NewPCG(1, 2))
+	share := map[uint16]int{}
+	for range flows {
+		h := rng.Uint32()
+		before := choosePath(all, h).VID
+		after := choosePath(without, h).VID
+		share[before]++
+		if before != all[2].VID && after != before {
+			t.Fatalf("flow %#x moved from path %d to %d although its path is still there", h, before, after)
+		}
+		if after == all[2].VID {
+			t.Fatalf("flow %#x goes by the lost path", h)
+		}
+	}
+	for vid, n := range share {
+		if n < flows/4*95/100 || n > flows/4*105/100 {
+			t.Errorf("path %d carries %d of %d flows, want a quarter", vid, n, flows)
+		}
+	}
+}
+
+// Weights are shares, whichever path in the list is the first to differ.
+func TestWeightedPathChoice(t *testing.T) {
+	const flows = 200_000
+	p := paths(3)
+	p[2].Weight = 2
+	share := map[uint16]int{}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range flows {
+		share[choosePath(p, rng.Uint32()).VID]++
+	}
+	for i, want := range []int{flows / 4, flows / 4, flows / 2} {
+		if n := share[p[i].VID]; n < want*95/100 || n > want*105/100 {
+			t.Errorf("path %d carries %d flows, want about %d", p[i].VID, n, want)
+		}
+	}
+}
+
+func TestBucket(t *testing.T) {
+	const rate, burst = 100, 5
+	var b bucket
+	now := int64(1)
+	passed := 0
+	for range 20 {
+		if b.take(now, rate, burst) {
+			passed++
+		}
+	}
+	if passed != burst {
+		t.Fatalf("%d of 20 at once passed, want the burst of %d", passed, burst)
+	}
+	// Ten seconds of a storm at 10,000 a second let 100 a second through, no more, no less than one.
+	passed = 0
+	for range 100_000 {
+		now += 100_000
+		if b.take(now, rate, burst) {
+			passed++
+		}
+	}
+	if passed < 10*rate-1 || passed > 10*rate+1 {
+		t.Errorf("%d passed in 10 s at a limit of %d a second", passed, rate)
+	}
+	// After a long rest the burst is full, and only the burst.
+	now += 3600e9
+	passed = 0
+	for range 100 {
+		if b.take(now, rate, burst) {
+			passed++
+		}
+	}
+	if passed != burst {
+		t.Errorf("%d passed after an hour's rest, want %d", passed, burst)
+	}
+}
+
+// A checksum corrected for a value at an odd offset equals one computed anew.
+func TestUpdateAtOddOffset(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for range 10_000 {
+		b := make([]byte, 40)
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		at := rng.IntN(38)
+		sum := checksum.Checksum(b, 0)
+		old := uint16(b[at])<<8 | uint16(b[at+1])
+		v := uint16(rng.Uint32())
+		b[at], b[at+1] = byte(v>>8), byte(v)
+		if got, want := updateAt(sum, at, old, v), checksum.Checksum(b, 0); got != want && got^want != 0xffff {
+			t.Fatalf("offset %d, %#x → %#x: checksum %#x, want %#x", at, old, v, got, want)
+		}
+	}
+}
