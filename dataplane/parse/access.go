@@ -25,7 +25,9 @@ import (
 // TCP, UDP, ICMP and neighbour discovery. Frames of other protocols pass with their MAC addresses and EtherType.
 func Access(mem []byte, b *frame.Batch) {
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
-		Inner(mem, &b.Pkt[i])
+		if p := &b.Pkt[i]; !common(mem, p) {
+			general(mem, p)
+		}
 	}
 }
 
@@ -33,68 +35,72 @@ func Access(mem []byte, b *frame.Batch) {
 // packet is dropped. It sets every field but Off, Len and Port: a caller that knows more than the frame says
 // (Seg, FlagFromFabric) sets that afterwards.
 func Inner(mem []byte, p *frame.Packet) bool {
+	return common(mem, p) || general(mem, p)
+}
+
+// general parses any frame.
+func general(mem []byte, p *frame.Packet) bool {
 	f := link(mem, p)
 	if f == nil {
 		return false
 	}
 	l3 := wire.EthernetLen
-	if p.EtherType != wire.EtherTypeIPv4 { // the common case needs no more questions
-		if taggedType(p.EtherType) {
-			if !tag(f, p) {
-				return false
-			}
-			l3 += wire.VLANTagLen
+	if taggedType(p.EtherType) {
+		if !tag(f, p) {
+			return false
 		}
-		switch p.EtherType {
-		case wire.EtherTypeIPv4:
-		case wire.EtherTypeIPv6:
-			return ipv6(f, p, l3)
-		case wire.EtherTypeARP:
-			p.Hash = hashLink(p)
-			return arp(f, p, l3)
-		default:
-			p.Hash = hashLink(p)
-			return true
-		}
+		l3 += wire.VLANTagLen
 	}
-	return ipv4(f, p, l3)
+	switch p.EtherType {
+	case wire.EtherTypeIPv4:
+		return ipv4(f, p, l3)
+	case wire.EtherTypeIPv6:
+		return ipv6(f, p, l3)
+	case wire.EtherTypeARP:
+		p.Hash = hashLink(p)
+		return arp(f, p, l3)
+	}
+	p.Hash = hashLink(p)
+	return true
 }
 
 // link parses the Ethernet header and clears what a header further in may set. It returns nil for a bad frame.
 func link(mem []byte, p *frame.Packet) []byte {
-	p.Out = 0
-	p.L3 = wire.EthernetLen
-	p.L4 = 0
-	p.VID, p.PCP, p.Proto, p.DSCP = 0, 0, 0, 0
-	p.Next, p.Drop, p.Kind = frame.NextParsed, drop.None, 0
-	p.Seg, p.VIF, p.Attach = frame.NoIndex, frame.NoIndex, frame.NoIndex
-	p.Loc = 0
-
-	off, end := uint64(p.Off), uint64(p.Off)+uint64(p.Len)
-	if end > uint64(len(mem)) || end-off < wire.EthernetLen {
-		badLength(mem, p)
+	off := uint(p.Off)
+	end := off + uint(p.Len)
+	reset(p)
+	if p.Len < wire.EthernetLen || end > uint(len(mem)) || off > end {
+		badLength(p)
 		return nil
 	}
 	f := mem[off:end:end]
 	h := (*[wire.EthernetLen]byte)(f)
 	dst := binary.BigEndian.Uint64(h[:8]) >> 16
 	w := binary.BigEndian.Uint64(h[6:14])
-	src := w >> 16
 	p.DstMAC = dst
-	p.SrcMAC = src
+	p.SrcMAC = w >> 16
 	p.EtherType = uint16(w)
 	p.Flags = uint16(dst>>40&1) * frame.FlagGroup
-	if src == 0 || wire.GroupMAC(src) {
-		p.Hash = 0
+	if w>>16 == 0 || w>>56&1 != 0 {
 		p.DropFor(drop.SourceMAC)
 		return nil
 	}
 	return f
 }
 
+// reset clears what is not set in every frame.
+func reset(p *frame.Packet) {
+	p.Out, p.L3, p.L4 = 0, wire.EthernetLen, 0
+	p.VID, p.PCP, p.Proto, p.DSCP = 0, 0, 0, 0
+	p.Next, p.Drop, p.Kind = frame.NextParsed, drop.None, 0
+	p.Hash = 0
+	p.Seg, p.VIF, p.Attach = frame.NoIndex, frame.NoIndex, frame.NoIndex
+	p.Loc = 0
+}
+
 // badLength drops a frame that is too short for Ethernet, or that lies outside the UMEM.
-func badLength(mem []byte, p *frame.Packet) {
-	p.EtherType, p.Flags, p.Hash, p.DstMAC, p.SrcMAC = 0, 0, 0, 0, 0
+func badLength(p *frame.Packet) {
+	p.EtherType, p.Flags, p.DstMAC, p.SrcMAC = 0, 0, 0, 0
 	p.L3 = 0
 	if p.Len < wire.EthernetLen {
 		p.DropFor(drop.FrameShort)
@@ -109,7 +115,6 @@ func taggedType(t uint16) bool {
 
 // tag takes the one allowed 802.1Q tag and moves L3 and EtherType behind it.
 func tag(f []byte, p *frame.Packet) bool {
-	p.Hash = 0
 	if p.EtherType != wire.EtherTypeVLAN {
 		p.DropFor(drop.VLANStacked)
 		return false

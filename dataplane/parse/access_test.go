@@ -28,7 +28,35 @@ var garbage = frame.Packet{
 	Kind: 10, Hash: 11, Seg: 12, VIF: 13, Attach: 14, Loc: 15, DstMAC: 16, SrcMAC: 17,
 }
 
-func access(data []byte) *frame.Packet { return run(data, garbage, Access) }
+// access parses a frame as Access does, and makes sure that common and general agree.
+func access(data []byte) *frame.Packet {
+	p := run(data, garbage, Access)
+	if q := run(data, garbage, func(mem []byte, b *frame.Batch) { general(mem, &b.Pkt[0]) }); *p != *q {
+		panic(fmt.Sprintf("the short way and the long way differ for %x:\n%+v\n%+v", data, p, q))
+	}
+	return p
+}
+
+// TestCommon: the short way is taken where it is meant to be.
+func TestCommon(t *testing.T) {
+	for _, k := range kinds(t) {
+		var got bool
+		run(k.data, garbage, func(mem []byte, b *frame.Batch) {
+			was := b.Pkt[0]
+			if got = common(mem, &b.Pkt[0]); !got && b.Pkt[0] != was {
+				t.Errorf("%s: touched", k.name)
+			}
+		})
+		want := false
+		switch k.name {
+		case "tcp4", "tcp4-tag", "tcp4-priority", "tcp4-syn", "udp4":
+			want = true
+		}
+		if got != want {
+			t.Errorf("%s: %v", k.name, got)
+		}
+	}
+}
 
 func TestAccessKinds(t *testing.T) {
 	for _, k := range kinds(t) {

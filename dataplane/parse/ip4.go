@@ -2,6 +2,7 @@ package parse
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"penstock/dataplane/drop"
 	"penstock/dataplane/frame"
@@ -38,56 +39,35 @@ func ipv4(f []byte, p *frame.Packet, l3 int) bool {
 	if uint(total) < hl || uint(total) > uint(len(ip)) {
 		return bad4(p, drop.IPv4Length)
 	}
-	ip = ip[:total]
 	proto := uint8(w1 >> 48)
 	p.Proto = proto
 	p.DSCP = uint8(w0>>48) >> 2
 	p.Flags |= frame.FlagIPv4
 	addrs := w1<<32 | uint64(w2)
-	if w0&(wire.IPv4MF|wire.IPv4OffsetMask) != 0 {
-		p.Flags |= frame.FlagFragment
-		p.Hash = mix(addrs, uint64(proto))
-		if w0&wire.IPv4OffsetMask != 0 {
-			return true
-		}
-		return transport(ip, p, l3, hl, proto) // the first fragment; the hash is that of all its fragments
-	}
-	// TCP and UDP inline: nearly all packets.
-	l4 := ip[hl:]
-	if proto == wire.ProtoTCP {
-		if len(l4) >= wire.TCPLen {
-			t := (*[wire.TCPLen]byte)(l4)
-			n := uint(t[12]>>4) * 4
-			if n >= wire.TCPLen && n <= uint(len(l4)) {
-				p.L4 = uint16(l3) + uint16(hl)
-				p.Flags |= frame.FlagL4
-				p.Hash = mix(addrs, uint64(binary.BigEndian.Uint32(t[:4]))<<8|wire.ProtoTCP)
-				return true
-			}
-		}
-		return bad4(p, drop.L4Truncated)
-	}
-	if proto == wire.ProtoUDP {
-		if len(l4) >= wire.UDPLen {
-			t := (*[wire.UDPLen]byte)(l4)
-			p.L4 = uint16(l3) + uint16(hl)
-			p.Flags |= frame.FlagL4
-			p.Hash = mix(addrs, uint64(binary.BigEndian.Uint32(t[:4]))<<8|wire.ProtoUDP)
-			return true
-		}
-		return bad4(p, drop.L4Truncated)
-	}
 	p.Hash = mix(addrs, uint64(proto))
-	return transport(ip, p, l3, hl, proto)
+	if w0&wire.IPv4OffsetMask != 0 {
+		p.Flags |= frame.FlagFragment
+		return true
+	}
+	if !transport(ip[:total], p, l3, hl, proto) {
+		return false
+	}
+	if w0&wire.IPv4MF != 0 {
+		p.Flags |= frame.FlagFragment // the hash stays that of all its fragments
+	} else if proto == wire.ProtoTCP || proto == wire.ProtoUDP {
+		p.Hash = mix(addrs, uint64(binary.BigEndian.Uint32(ip[hl:]))<<8|uint64(proto))
+	}
+	return true
 }
 
 // sumOK verifies the checksum of a 20-octet header given as words in network order.
 func sumOK(w0, w1 uint64, w2 uint32) bool {
-	s := w0>>32 + w0&0xffffffff + w1>>32 + w1&0xffffffff + uint64(w2)
-	s = s>>32 + s&0xffffffff
-	s = s>>16 + s&0xffff
-	s = s>>16 + s&0xffff
-	return s == 0xffff // the sum is not 0: the version is in it
+	s, c := bits.Add64(w0, w1, 0)
+	s, c = bits.Add64(s, uint64(w2), c)
+	v, d := bits.Add32(uint32(s>>32), uint32(s), uint32(c))
+	v += d
+	// The sum is not 0, since the version is in it. Its halves add up to 0xffff, or fold to it when both are that.
+	return uint16(v>>16^v) == 0xffff || v == 0xffffffff
 }
 
 func bad4(p *frame.Packet, r drop.Reason) bool {
