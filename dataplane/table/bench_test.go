@@ -15,7 +15,7 @@ func manyRows(n int) []Binding {
 	rows := make([]Binding, n)
 	ips := make([]uint32, n)
 	for i := range rows {
-		ips[i] = uint32(i) * 2654435761 // a bijection: distinct
+		ips[i] = uint32(i+1) * 2654435761 // a bijection: distinct, and not 0
 		rows[i] = Binding{
 			Seg: uint32(rng.IntN(64)), MAC: uint64(rng.Uint32())<<24&0xffffff000000 | uint64(i),
 			Loc: uint32(i), IP4: ips[i : i+1 : i+1],

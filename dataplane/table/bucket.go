@@ -10,35 +10,39 @@ import (
 // bucketSize is one cache line, in octets.
 const bucketSize = 64
 
-// bucket is one cache line. Word 0 is the head; what changes it is a single store:
+// bucket is one cache line. Word 0 is the head; what changes it is a single store.
 //
-//	 63            32 31    12 11   8 7    4 3    0
-//	┌────────────────┬────────┬──────┬──────┬──────┐
-//	│    version     │   0    │ more │ has4 │ used │   a bucket of rows
-//	├────────────────┼────────┴──────┴───┬──┴──────┤
-//	│    version     │         0         │  used   │   a bucket of addresses (bits 0–6)
-//	└────────────────┴───────────────────┴─────────┘
+// A bucket of rows has 4 slots:
 //
-// used: the slot holds an entry; has4: the row has an address in the address index; more: it may have some in the
-// extra table.
+//	 63          36 35  32 31    24 23    16 15     8 7      0
+//	┌──────────────┬──────┬────────┬────────┬────────┬────────┐
+//	│   version    │ more │ mark 3 │ mark 2 │ mark 1 │ mark 0 │ head
+//	├──────────────┴──────┴────────┴────────┴────────┴────────┤
+//	│     MAC of slot i            │ low half of its segment  │ words 1–4
+//	├──────────────┬───────────────┬────────────────┬─────────┤
+//	│      …3      │      …2       │       …1       │ high …0 │ word 5: high halves of the segments
+//	├──────────────┴───────────────┼────────────────┴─────────┤
+//	│      location of slot 1      │    location of slot 0    │ word 6; word 7: slots 3 and 2
+//	└──────────────────────────────┴──────────────────────────┘
 //
-// Bucket of rows, slot i of 4: word 1+i is MAC<<16 | low half of the segment; the 16 bits at 16·i of word 5 are the
-// high half of the segment; the 32 bits at 32·(i mod 2) of word 6+i/2 are the location.
+// mark: 8 bits of the key's hash, 2 to 255, 0 for a free slot: all slots of both candidate buckets are compared in one go, and
+// without a branch, for which slot it is cannot be predicted. more: the row may have addresses in the extra table.
+// The version counts changes. Within one reading it would have to wrap 2^28 times to deceive.
 //
-// Bucket of addresses, slot i of 7: word 1+i is tag<<32 | number of the row's slot. The tag is the address masked
-// with a function of the segment, so that equal addresses of many segments do not look alike.
+// A bucket of addresses has 7 slots. Its head is version (32 bits), 25 zeros, used (7 bits); words 1–7 are 14 lanes
+// of 32 bits, the lower half first: 7 tags, 7 numbers of the rows' slots. The tag is the address masked with a
+// function of the segment, so that equal addresses of many segments do not look alike.
 type bucket [8]uint64
 
 const (
 	rowSlots = 4
 	ipSlots  = 7
 
-	rowsUsed = 1<<rowSlots - 1
-	ipsUsed  = 1<<ipSlots - 1
-	has4Bit  = 4 // of slot 0 in the head
-	moreBit  = 8
+	moreBit    = 32 // of slot 0
+	rowVersion = 1 << 36
 
-	version = 1 << 32 // one step of the head's version
+	ipsUsed   = 1<<ipSlots - 1
+	ipVersion = 1 << 32
 )
 
 // keys are the secrets of one table's hash functions.
@@ -84,109 +88,132 @@ func pair(h uint64, n int) (first, second uint64) {
 	return (h >> 32) * uint64(n) >> 32, (h & 0xffffffff) * uint64(n) >> 32
 }
 
-// matchRows returns the slots, one bit each, whose word is w. Without branches: which slot it is cannot be predicted.
-func (b *bucket) matchRows(w uint64) uint64 {
-	var m0, m1, m2, m3 uint64
-	if atomic.LoadUint64(&b[1]) == w {
-		m0 = 1
-	}
-	if atomic.LoadUint64(&b[2]) == w {
-		m1 = 2
-	}
-	if atomic.LoadUint64(&b[3]) == w {
-		m2 = 4
-	}
-	if atomic.LoadUint64(&b[4]) == w {
-		m3 = 8
-	}
-	return m0 | m1 | m2 | m3
+// mark is what the head says of a key with hash h: 2 to 255. The low bits say next to nothing of the buckets.
+// Not 1, so that zeroBytes, which may take a 1 for a 0, never takes a free slot for the key.
+func mark(h uint64) uint64 {
+	m := h & 0xff
+	return m + (m-2)>>63<<1
 }
 
-// findRow returns the slot of (seg, mac) under head, or -1. What it says holds only if the head is still the same.
-func (b *bucket) findRow(head, w uint64, seg uint32) int {
-	for m := b.matchRows(w) & head; m != 0; m &= m - 1 {
-		if i := bits.TrailingZeros64(m) & 3; b.segHigh(i) == seg>>16 {
-			return i
-		}
-	}
-	return -1
-}
+const (
+	eachByte = 0x0101010101010101
+	topBits  = 0x8080808080808080
+	noMarks  = 0xffffffff00000000 // the part of a head of rows that is not marks
+	eachHalf = 0x0000000100000001
+	topHalfs = 0x8000000080000000
+)
+
+// zeroBytes sets the top bit of every zero byte of x, and perhaps of bytes of value 1 above the lowest of these.
+func zeroBytes(x uint64) uint64 { return (x - eachByte) &^ x & topBits }
+
+// zeroHalves does so with halves of 32 bits.
+func zeroHalves(x uint64) uint64 { return (x - eachHalf) &^ x & topHalfs }
 
 func (b *bucket) head() uint64 { return atomic.LoadUint64(&b[0]) }
+
+// used reports whether row slot i holds one. For the writer.
+func (b *bucket) used(i int) bool { return b.mark(i) != 0 }
+
+func (b *bucket) mark(i int) uint64 { return b[0] >> (uint(i&3) * 8) & 0xff }
+
+// word returns what slot i holds for its key; see rowWord.
+func (b *bucket) word(i int) uint64 { return atomic.LoadUint64(&b[1+uint(i&3)]) }
 
 func (b *bucket) segHigh(i int) uint32 {
 	return uint32(atomic.LoadUint64(&b[5])>>(uint(i&3)*16)) & 0xffff
 }
 
 func (b *bucket) loc(i int) uint32 {
-	return uint32(atomic.LoadUint64(&b[6+uint(i)>>1&1]) >> (uint(i&1) * 32))
+	return uint32(atomic.LoadUint64(&b[6+uint(i>>1&1)]) >> (uint(i&1) * 32))
 }
 
 func (b *bucket) rowKey(i int) (seg uint32, mac uint64) {
-	w := atomic.LoadUint64(&b[1+i&3])
+	w := b.word(i)
 	return b.segHigh(i)<<16 | uint32(w&0xffff), w >> 16
 }
 
-// putRow fills the free slot i; flags are bits of the head (has4, more) for slot 0.
-func (b *bucket) putRow(i int, seg uint32, mac uint64, loc uint32, flags uint64) {
+// putRow fills the free slot i.
+func (b *bucket) putRow(i int, mark uint64, seg uint32, mac uint64, loc uint32, more bool) {
 	atomic.StoreUint64(&b[1+i&3], rowWord(seg, mac))
 	s := uint(i&3) * 16
 	atomic.StoreUint64(&b[5], b[5]&^(0xffff<<s)|uint64(seg>>16)<<s)
 	b.setLoc(i, loc)
-	atomic.StoreUint64(&b[0], b[0]+version|(1|flags)<<uint(i&3))
-}
-
-// setLoc flips the location: one store, no reader sees a mixture.
-func (b *bucket) setLoc(i int, loc uint32) {
-	w, s := &b[6+uint(i)>>1&1], uint(i&1)*32
-	atomic.StoreUint64(w, *w&^(0xffffffff<<s)|uint64(loc)<<s)
-}
-
-// rowFlags returns has4 and more of slot i, shifted to slot 0.
-func (b *bucket) rowFlags(i int) uint64 { return b[0] >> uint(i&3) & (1<<has4Bit | 1<<moreBit) }
-
-// setFlag sets or clears the flag bit of slot i. Readers do not look at flags.
-func (b *bucket) setFlag(i int, bit uint, on bool) {
-	head := b[0] &^ (1 << (bit + uint(i&3)))
-	if on {
-		head |= 1 << (bit + uint(i&3))
+	head := b[0] + rowVersion | mark<<(uint(i&3)*8)
+	if more {
+		head |= 1 << (moreBit + uint(i&3))
 	}
 	atomic.StoreUint64(&b[0], head)
 }
 
+// setLoc flips the location: one store, no reader sees a mixture.
+func (b *bucket) setLoc(i int, loc uint32) {
+	w, s := &b[6+uint(i>>1&1)], uint(i&1)*32
+	atomic.StoreUint64(w, *w&^(0xffffffff<<s)|uint64(loc)<<s)
+}
+
+func (b *bucket) more(i int) bool { return b[0]>>(moreBit+uint(i&3))&1 != 0 }
+
+// setMore sets or clears more of slot i. Readers do not look at it.
+func (b *bucket) setMore(i int, on bool) {
+	bit := uint64(1) << (moreBit + uint(i&3))
+	if head := b[0]&^bit | -b2u(on)&bit; head != b[0] {
+		atomic.StoreUint64(&b[0], head)
+	}
+}
+
+func b2u(b bool) (one uint64) {
+	if b {
+		one = 1
+	}
+	return one
+}
+
 // clearRow frees slot i. The step of the version tells readers that are in it.
 func (b *bucket) clearRow(i int) {
-	atomic.StoreUint64(&b[0], (b[0]+version)&^((1|1<<has4Bit|1<<moreBit)<<uint(i&3)))
+	atomic.StoreUint64(&b[0], (b[0]+rowVersion)&^(1<<(moreBit+uint(i&3))|0xff<<(uint(i&3)*8)))
 }
 
-// matchTags returns the slots, one bit each, whose tag is tag.
+// matchTags returns the slots, one bit each, whose tag may be tag; tag tells for sure.
+// Bit 31 or 63 of word k, moved down by 4-k, tells the slots apart: the bits 28–31 and 60–63 of the sum are the slots
+// 0, 2, 4, 6 and 1, 3, 5.
 func (b *bucket) matchTags(tag uint32) uint64 {
-	var m uint64
-	for i := 1; i < len(b); i++ {
-		var bit uint64
-		if uint32(atomic.LoadUint64(&b[i])>>32) == tag {
-			bit = 1 << (i - 1)
-		}
-		m |= bit
-	}
-	return m
+	t := uint64(tag) * eachHalf
+	return zeroHalves(atomic.LoadUint64(&b[1])^t)>>3 | zeroHalves(atomic.LoadUint64(&b[2])^t)>>2 |
+		zeroHalves(atomic.LoadUint64(&b[3])^t)>>1 | zeroHalves(atomic.LoadUint64(&b[4])^t)&(1<<31)
 }
 
-func (b *bucket) ref(i int) uint32 { return uint32(atomic.LoadUint64(&b[1+uint(i)%ipSlots])) }
+// tagSlot returns the slot of the lowest bit of a matchTags.
+func tagSlot(m uint64) int {
+	at := bits.TrailingZeros64(m)
+	return (at&3)<<1 | at>>5&1
+}
+
+func (b *bucket) lane(i int) uint32 {
+	return uint32(atomic.LoadUint64(&b[(1+uint(i>>1))&7]) >> (uint(i&1) * 32))
+}
+
+func (b *bucket) setLane(i int, v uint32) {
+	w, s := &b[(1+uint(i>>1))&7], uint(i&1)*32
+	atomic.StoreUint64(w, *w&^(0xffffffff<<s)|uint64(v)<<s)
+}
+
+func (b *bucket) tag(i int) uint32 { return b.lane(i) }
+func (b *bucket) ref(i int) uint32 { return b.lane(ipSlots + i) }
 
 // putIP fills the free slot i.
 func (b *bucket) putIP(i int, tag, ref uint32) {
-	atomic.StoreUint64(&b[1+i], uint64(tag)<<32|uint64(ref))
-	atomic.StoreUint64(&b[0], b[0]+version|1<<uint(i))
+	b.setLane(i, tag)
+	b.setLane(ipSlots+i, ref)
+	atomic.StoreUint64(&b[0], b[0]+ipVersion|1<<uint(i))
 }
 
 // setRef lets the address in slot i lead to another row.
 func (b *bucket) setRef(i int, ref uint32) {
-	atomic.StoreUint64(&b[1+i], b[1+i]>>32<<32|uint64(ref))
-	atomic.StoreUint64(&b[0], b[0]+version)
+	b.setLane(ipSlots+i, ref)
+	atomic.StoreUint64(&b[0], b[0]+ipVersion)
 }
 
 // clearIP frees slot i.
-func (b *bucket) clearIP(i int) {
-	atomic.StoreUint64(&b[0], (b[0]+version)&^(1<<uint(i)))
-}
+func (b *bucket) clearIP(i int) { atomic.StoreUint64(&b[0], (b[0]+ipVersion)&^(1<<uint(i))) }
+
+func trailing(m uint64) int { return bits.TrailingZeros64(m) }

@@ -1,14 +1,8 @@
 package table
 
-import (
-	"math/bits"
-)
-
 // Cuckoo displacement: when both buckets of a new key are full, a breadth-first search finds the shortest chain of
 // entries that make room by moving to their other bucket. The chain is carried out from its far end, and each entry
 // is in its new slot before it leaves the old one.
-
-func trailing(m uint64) int { return bits.TrailingZeros64(m) }
 
 // shelf is a table of buckets whose entries have two candidate buckets.
 type shelf interface {
@@ -87,13 +81,6 @@ type rowShelf struct {
 	a *arrays
 }
 
-func freeSlot(head, used uint64) int {
-	if m := ^head & used; m != 0 {
-		return trailing(m)
-	}
-	return -1
-}
-
 func otherOf(h uint64, n int, bucket uint64) uint64 {
 	first, second := pair(h, n)
 	if bucket == first {
@@ -102,7 +89,12 @@ func otherOf(h uint64, n int, bucket uint64) uint64 {
 	return first
 }
 
-func (s rowShelf) free(bucket uint64) int { return freeSlot(s.a.rows[bucket][0], rowsUsed) }
+func (s rowShelf) free(bucket uint64) int {
+	if m := zeroBytes(s.a.rows[bucket][0] | noMarks); m != 0 {
+		return trailing(m) >> 3
+	}
+	return -1
+}
 
 func (s rowShelf) other(bucket uint64, slot int) uint64 {
 	seg, mac := s.a.rows[bucket].rowKey(slot)
@@ -112,9 +104,9 @@ func (s rowShelf) other(bucket uint64, slot int) uint64 {
 func (s rowShelf) move(from uint64, i int, to uint64, j int) {
 	old, now := s.a.place(from, i), s.a.place(to, j)
 	seg, mac := old.b.rowKey(i)
-	now.b.putRow(j, seg, mac, old.b.loc(i), old.b.rowFlags(i))
-	if ip := s.a.ip4[old.slot]; old.has4() {
-		s.a.ip4[now.slot] = ip
+	now.b.putRow(j, old.b.mark(i), seg, mac, old.b.loc(i), old.more())
+	if ip := s.a.ip4[old.slot]; ip != 0 {
+		s.a.ip4[now.slot], s.a.ip4[old.slot] = ip, 0
 		if b, x, ok := s.a.lookupIP4(&s.t.keys, seg, ip); ok {
 			b.setRef(x, now.slot)
 		}
@@ -129,19 +121,24 @@ type ipShelf struct {
 	a *arrays
 }
 
-func (s ipShelf) free(bucket uint64) int { return freeSlot(s.a.ips[bucket][0], ipsUsed) }
+func (s ipShelf) free(bucket uint64) int {
+	if m := ^s.a.ips[bucket][0] & ipsUsed; m != 0 {
+		return trailing(m)
+	}
+	return -1
+}
 
 func (s ipShelf) other(bucket uint64, slot int) uint64 {
-	w := s.a.ips[bucket][1+slot]
-	r := s.a.at(uint32(w))
+	b := &s.a.ips[bucket]
+	r := s.a.at(b.ref(slot))
 	seg, _ := r.b.rowKey(r.i)
-	return otherOf(s.t.keys.ip4(seg, uint32(w>>32)^s.t.keys.mask(seg)), len(s.a.ips), bucket)
+	return otherOf(s.t.keys.ip4(seg, b.tag(slot)^s.t.keys.mask(seg)), len(s.a.ips), bucket)
 }
 
 func (s ipShelf) move(from uint64, i int, to uint64, j int) {
-	w := s.a.ips[from][1+i]
-	s.a.ips[to].putIP(j, uint32(w>>32), uint32(w))
-	s.a.ips[from].clearIP(i)
+	b := &s.a.ips[from]
+	s.a.ips[to].putIP(j, b.tag(i), b.ref(i))
+	b.clearIP(i)
 	s.t.count(&s.t.counts.moves, 1)
 }
 

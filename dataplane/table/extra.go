@@ -35,8 +35,9 @@ func (k *keys) extra(e extraKey) uint64 { return k.ip6(e.seg^uint32(e.kind), e.h
 type entry [4]uint64
 
 const (
-	deleted   kind = 1
-	entryMask      = 1<<20 - 1 // kind and segment
+	deleted      kind = 1
+	entryMask         = 1<<20 - 1 // kind and segment
+	entryVersion      = 1 << 32
 )
 
 func (e *entry) owner() uint64 { return atomic.LoadUint64(&e[2]) }
@@ -118,7 +119,7 @@ func (x *extra) insert(ks *keys, k extraKey, mac uint64) {
 	atomic.StoreUint64(&e[0], k.hi)
 	atomic.StoreUint64(&e[1], k.lo)
 	atomic.StoreUint64(&e[2], rowWord(k.seg, mac))
-	atomic.StoreUint64(&e[3], e[3]>>32<<32+version|k.state())
+	atomic.StoreUint64(&e[3], e[3]>>32<<32+entryVersion|k.state())
 	x.count(k.kind, 1)
 	x.link(ks, i, k.seg, mac)
 }
@@ -128,7 +129,7 @@ func (x *extra) remove(ks *keys, i int) {
 	e := &x.entries[i]
 	k := e.key()
 	x.unlink(ks, i, k.seg, e[2]>>16)
-	atomic.StoreUint64(&e[3], e[3]>>32<<32+version|uint64(deleted)<<16)
+	atomic.StoreUint64(&e[3], e[3]>>32<<32+entryVersion|uint64(deleted)<<16)
 	x.gone++
 	x.count(k.kind, -1)
 }

@@ -57,26 +57,25 @@ func (t *Bindings) FindMACHash(h uint64, seg uint32, mac uint64) (loc uint32, ok
 func (a *arrays) findMAC(h uint64, seg uint32, mac uint64) (loc uint32, ok bool) {
 	first, second := pair(h, len(a.rows))
 	b1, b2 := &a.rows[first], &a.rows[second]
-	w := rowWord(seg, mac)
-	for {
-		h1 := b1.head()
-		if i := b1.findRow(h1, w, seg); i >= 0 {
-			if loc = b1.loc(i); b1.head() == h1 {
+	w, marks := rowWord(seg, mac), mark(h)*eachByte
+again:
+	h1, h2 := b1.head(), b2.head()
+	// The marks of both buckets side by side: bytes 0–3 and 4–7.
+	for m := zeroBytes((h1&^noMarks | h2<<32) ^ marks); m != 0; m &= m - 1 {
+		i := bits.TrailingZeros64(m) >> 3
+		other := -uint64(i >> 2)
+		b := &a.rows[first^(first^second)&other]
+		if loc = b.loc(i); b.word(i) == w && b.segHigh(i) == seg>>16 {
+			if b.head() == h1^(h1^h2)&other {
 				return loc, true
 			}
-			continue
-		}
-		h2 := b2.head()
-		if i := b2.findRow(h2, w, seg); i >= 0 {
-			if loc = b2.loc(i); b2.head() == h2 {
-				return loc, true
-			}
-			continue
-		}
-		if b2.head() == h2 && b1.head() == h1 {
-			return 0, false
+			goto again
 		}
 	}
+	if b1.head() != h1 || b2.head() != h2 {
+		goto again
+	}
+	return 0, false
 }
 
 // FindIP4 returns MAC and location of the VIF of segment seg that has address ip.
@@ -141,29 +140,34 @@ func (a *arrays) findIP4(h uint64, seg, tag uint32) (mac uint64, loc uint32, ok 
 
 // follow looks for the tag in b and goes on to the row. still is false if b changed under it.
 func (a *arrays) follow(b *bucket, head uint64, seg, tag uint32) (mac uint64, loc uint32, ok, still bool) {
-	for m := b.matchTags(tag) & head & ipsUsed; m != 0; m &= m - 1 {
-		ref := b.ref(bits.TrailingZeros64(m))
-		r := &a.rows[ref/rowSlots]
-		i := int(ref % rowSlots)
-		var rowHead uint64
-		var rowSeg uint32
-		for {
-			rowHead = r.head()
-			rowSeg, mac = r.rowKey(i)
-			loc = r.loc(i)
-			stood := r.head() == rowHead
-			if b.head() != head {
-				return 0, 0, false, false
-			}
-			if stood {
-				break
-			}
+	for m := b.matchTags(tag); m != 0; m &= m - 1 {
+		i := tagSlot(m)
+		if b.tag(i) != tag || head>>uint(i)&1 == 0 {
+			continue
 		}
-		if rowSeg == seg && rowHead>>uint(i)&1 != 0 {
-			return mac, loc, true, true
+		if mac, loc, ok, still = a.rowOf(b, head, i, seg); ok || !still {
+			return mac, loc, ok, still
 		}
 	}
 	return 0, 0, false, b.head() == head
+}
+
+// rowOf reads the row that slot i of the address bucket b leads to; ok says that it is of segment seg.
+func (a *arrays) rowOf(b *bucket, head uint64, i int, seg uint32) (mac uint64, loc uint32, ok, still bool) {
+	ref := b.ref(i)
+	r, at := &a.rows[ref/rowSlots], int(ref%rowSlots)
+	for {
+		rowHead := r.head()
+		rowSeg, mac := r.rowKey(at)
+		loc = r.loc(at)
+		stood := r.head() == rowHead
+		if b.head() != head {
+			return 0, 0, false, false
+		}
+		if stood {
+			return mac, loc, rowSeg == seg, true
+		}
+	}
 }
 
 // TouchIP6 does for FindIP6 what TouchMAC does for FindMAC.

@@ -9,7 +9,7 @@ import (
 type arrays struct {
 	rows []bucket
 	ips  []bucket
-	ip4  []uint32 // by slot of a row: its address in the index. The writer's, readers do not look at it.
+	ip4  []uint32 // by slot of a row: its address in the index, or 0. Readers do not look at it.
 	region
 }
 
@@ -116,14 +116,16 @@ func (t *Bindings) copyRows(old, a *arrays) bool {
 		}
 		for bi := range part {
 			b := &part[bi]
-			for m := b[0] & rowsUsed; m != 0; m &= m - 1 {
-				i := trailing(m)
+			for i := range rowSlots {
+				if !b.used(i) {
+					continue
+				}
 				seg, mac := b.rowKey(i)
 				r, ok := t.room(a, t.keys.row(seg, mac))
 				if !ok {
 					return false
 				}
-				r.b.putRow(r.i, seg, mac, b.loc(i), b.rowFlags(i))
+				r.b.putRow(r.i, b.mark(i), seg, mac, b.loc(i), b.more(i))
 				a.ip4[r.slot] = old.ip4[(from+bi)*rowSlots+i]
 			}
 		}
@@ -145,16 +147,13 @@ func (t *Bindings) copyIPs(a *arrays) {
 		for bi := from; bi < to; bi++ {
 			for i := range rowSlots {
 				r := a.place(uint64(bi), i)
-				if !r.has4() || r.b[0]>>uint(i)&1 == 0 {
-					continue
-				}
 				seg, mac := r.b.rowKey(i)
 				ip := a.ip4[r.slot]
-				if t.index(a, seg, ip, r.slot) {
+				if ip == 0 || t.index(a, seg, ip, r.slot) {
 					continue
 				}
-				r.b.setFlag(i, has4Bit, false)
-				r.b.setFlag(i, moreBit, true)
+				a.ip4[r.slot] = 0
+				r.b.setMore(i, true)
 				t.extraForInsert().insert(&t.keys, extraKey{kind: kind4, seg: seg, lo: uint64(ip)}, mac)
 				t.count(&t.counts.indexed, -1)
 			}

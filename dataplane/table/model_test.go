@@ -152,9 +152,9 @@ func checkInside(t *testing.T, b *Bindings) {
 	for bi := range a.rows {
 		for i := range rowSlots {
 			r := a.place(uint64(bi), i)
-			if r.b[0]>>i&1 == 0 {
-				if r.has4() || r.more() {
-					t.Fatalf("a free slot has flags: %#x", r.b[0])
+			if !r.b.used(i) {
+				if a.ip4[r.slot] != 0 || r.more() {
+					t.Fatalf("a free slot has addresses: %#x", r.b[0])
 				}
 				continue
 			}
@@ -163,7 +163,7 @@ func checkInside(t *testing.T, b *Bindings) {
 			if found, ok := a.lookup(b.keys.row(seg, mac), seg, mac); !ok || found != r {
 				t.Fatalf("row %d/%#x is in slot %d, found in %+v", seg, mac, r.slot, found)
 			}
-			if r.has4() {
+			if a.ip4[r.slot] != 0 {
 				with4++
 				ib, x, ok := a.lookupIP4(&b.keys, seg, a.ip4[r.slot])
 				if !ok || ib.ref(x) != r.slot {

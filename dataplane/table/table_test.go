@@ -77,3 +77,31 @@ func TestFillRandom(t *testing.T) {
 		checkInside(t, b)
 	}
 }
+
+// TestZeroBytes holds what findMAC relies on: the slots of the key's mark are found, free ones never are.
+func TestZeroBytes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for range 2_000_000 {
+		m := mark(rng.Uint64() & 0xff >> (rng.Uint32() % 8)) // small ones often
+		var marks uint64
+		for i := range 8 {
+			var other uint64
+			switch rng.Uint32() % 4 {
+			case 0:
+				other = m
+			case 1:
+				other = mark(m ^ 1)
+			case 2:
+				other = mark(rng.Uint64())
+			}
+			marks |= other << (8 * i)
+		}
+		got := zeroBytes(marks ^ m*eachByte)
+		for i := range 8 {
+			other, found := marks>>(8*i)&0xff, got>>(8*i)&0xff != 0
+			if other == m && !found || other == 0 && found {
+				t.Fatalf("mark %#x in %#016x: %#016x", m, marks, got)
+			}
+		}
+	}
+}

@@ -22,8 +22,7 @@ func (a *arrays) place(bucket uint64, i int) row {
 	return row{&a.rows[bucket], i, uint32(bucket)*rowSlots + uint32(i)}
 }
 
-func (r row) has4() bool { return r.b[0]>>(has4Bit+uint(r.i))&1 != 0 }
-func (r row) more() bool { return r.b[0]>>(moreBit+uint(r.i))&1 != 0 }
+func (r row) more() bool { return r.b.more(r.i) }
 
 // lookup finds the row of (seg, mac), whose hash is h.
 func (a *arrays) lookup(h uint64, seg uint32, mac uint64) (row, bool) {
@@ -31,8 +30,10 @@ func (a *arrays) lookup(h uint64, seg uint32, mac uint64) (row, bool) {
 	w := rowWord(seg, mac)
 	for _, bi := range [2]uint64{first, second} {
 		b := &a.rows[bi]
-		if i := b.findRow(b[0], w, seg); i >= 0 {
-			return a.place(bi, i), true
+		for m := zeroBytes((b[0] | noMarks) ^ mark(h)*(eachByte&^noMarks)); m != 0; m &= m - 1 {
+			if i := trailing(m) >> 3; b.word(i) == w && b.segHigh(i) == seg>>16 {
+				return a.place(bi, i), true
+			}
 		}
 	}
 	return row{}, false
@@ -44,8 +45,11 @@ func (a *arrays) lookupIP4(k *keys, seg, ip uint32) (*bucket, int, bool) {
 	tag := ip ^ k.mask(seg)
 	for _, bi := range [2]uint64{first, second} {
 		b := &a.ips[bi]
-		for m := b.matchTags(tag) & b[0] & ipsUsed; m != 0; m &= m - 1 {
-			i := trailing(m)
+		for m := b.matchTags(tag); m != 0; m &= m - 1 {
+			i := tagSlot(m)
+			if b.tag(i) != tag || b[0]>>uint(i)&1 == 0 {
+				continue
+			}
 			r := a.at(b.ref(i))
 			if s, _ := r.b.rowKey(r.i); s == seg {
 				return b, i, true
@@ -95,7 +99,7 @@ func (t *Bindings) insert(h uint64, b *Binding) (row, error) {
 	for {
 		a := t.cur.Load()
 		if r, ok := t.room(a, h); ok {
-			r.b.putRow(r.i, b.Seg, b.MAC, b.Loc, 0)
+			r.b.putRow(r.i, mark(h), b.Seg, b.MAC, b.Loc, false)
 			return r, nil
 		}
 		// Too many keys fell on too few buckets, below capacity: next to impossible, and a few buckets more solve it.
@@ -108,7 +112,7 @@ func (t *Bindings) insert(h uint64, b *Binding) (row, error) {
 // dropAddrs takes from row r the addresses that b does not have.
 func (t *Bindings) dropAddrs(r row, b *Binding) {
 	a := t.cur.Load()
-	if r.has4() && !slices.Contains(b.IP4, a.ip4[r.slot]) {
+	if ip := a.ip4[r.slot]; ip != 0 && !slices.Contains(b.IP4, ip) {
 		t.dropIndexed(a, r, b.Seg)
 	}
 	if !r.more() {
@@ -125,7 +129,7 @@ func (t *Bindings) dropAddrs(r row, b *Binding) {
 		}
 		i = next
 	}
-	r.b.setFlag(r.i, moreBit, left)
+	r.b.setMore(r.i, left)
 }
 
 // dropIndexed removes the address of r from the index.
@@ -134,15 +138,16 @@ func (t *Bindings) dropIndexed(a *arrays, r row, seg uint32) {
 		b.clearIP(i)
 		t.count(&t.counts.indexed, -1)
 	}
-	r.b.setFlag(r.i, has4Bit, false)
+	a.ip4[r.slot] = 0
 }
 
-// addIP4 gives row r an IPv4 address: in the index if it has none there.
+// addIP4 gives row r an IPv4 address: in the index if it has none there. 0.0.0.0 marks an empty place in arrays.ip4,
+// so that one is always extra.
 func (t *Bindings) addIP4(r row, b *Binding, ip uint32) {
 	a := t.cur.Load()
 	k := extraKey{kind: kind4, seg: b.Seg, lo: uint64(ip)}
-	if r.has4() {
-		if a.ip4[r.slot] != ip {
+	if have := a.ip4[r.slot]; have != 0 || ip == 0 {
+		if have != ip || ip == 0 {
 			t.addExtra(r, b, k)
 		}
 		return
@@ -150,7 +155,7 @@ func (t *Bindings) addIP4(r row, b *Binding, ip uint32) {
 	if ib, i, ok := a.lookupIP4(&t.keys, b.Seg, ip); ok {
 		old := a.at(ib.ref(i))
 		ib.setRef(i, r.slot)
-		old.b.setFlag(old.i, has4Bit, false)
+		a.ip4[old.slot] = 0
 		t.count(&t.counts.takeovers, 1)
 	} else if t.index(a, b.Seg, ip, r.slot) {
 		t.count(&t.counts.indexed, 1)
@@ -159,7 +164,6 @@ func (t *Bindings) addIP4(r row, b *Binding, ip uint32) {
 		return
 	}
 	a.ip4[r.slot] = ip
-	r.b.setFlag(r.i, has4Bit, true)
 	if x := t.extra.Load(); x != nil && x.ip4s.Load() != 0 {
 		if i, ok := x.find(t.keys.extra(k), k); ok {
 			if x.entry(i).owner() != rowWord(b.Seg, b.MAC) {
@@ -181,7 +185,7 @@ func (t *Bindings) index(a *arrays, seg, ip, slot uint32) bool {
 
 // addExtra gives row r an address in the extra table.
 func (t *Bindings) addExtra(r row, b *Binding, k extraKey) {
-	r.b.setFlag(r.i, moreBit, true)
+	r.b.setMore(r.i, true)
 	if x := t.extra.Load(); x != nil {
 		if i, ok := x.find(t.keys.extra(k), k); ok {
 			if x.entry(i).owner() != rowWord(b.Seg, b.MAC) {
@@ -199,7 +203,7 @@ func (t *Bindings) addExtra(r row, b *Binding, k extraKey) {
 	if ib, i, ok := a.lookupIP4(&t.keys, b.Seg, uint32(k.lo)); ok {
 		old := a.at(ib.ref(i))
 		ib.clearIP(i)
-		old.b.setFlag(old.i, has4Bit, false)
+		a.ip4[old.slot] = 0
 		t.count(&t.counts.indexed, -1)
 		t.count(&t.counts.takeovers, 1)
 	}
@@ -254,8 +258,8 @@ func (t *Bindings) GetInto(seg uint32, mac uint64, b *Binding) bool {
 		return false
 	}
 	b.Seg, b.MAC, b.Loc, b.IP4, b.IP6 = seg, mac, r.b.loc(r.i), b.IP4[:0], b.IP6[:0]
-	if r.has4() {
-		b.IP4 = append(b.IP4, a.ip4[r.slot])
+	if ip := a.ip4[r.slot]; ip != 0 {
+		b.IP4 = append(b.IP4, ip)
 	}
 	if !r.more() {
 		return true
