@@ -51,7 +51,7 @@ func snapshot(tb testing.TB) *fib.Snapshot {
 	}
 	tb.Cleanup(func() { t.Close() })
 	for _, b := range []table.Binding{
-		{Seg: 0, MAC: macA, Loc: fib.LocLocal | 0, IP4: []uint32{ip4("10.1.0.10")}, IP6: [][2]uint64{halves("fd00::a"), halves("fe80::a")}},
+		{Seg: 0, MAC: macA, Loc: fib.LocLocal, IP4: []uint32{ip4("10.1.0.10")}, IP6: [][2]uint64{halves("fd00::a"), halves("fe80::a")}},
 		{Seg: 0, MAC: macB, Loc: fib.LocLocal | 1, IP4: []uint32{ip4("10.1.0.11")}, IP6: [][2]uint64{halves("fd00::b"), halves("fe80::b")}},
 		{Seg: 0, MAC: macC, Loc: fib.RemoteLoc(3, 7), IP4: []uint32{ip4("10.1.0.12")}, IP6: [][2]uint64{halves("fd00::c"), halves("fe80::c")}},
 		{Seg: 0, MAC: macD, Loc: fib.LocLocal | 2, IP4: []uint32{ip4("10.1.0.13")}, IP6: [][2]uint64{halves("fd00::d")}},

@@ -29,7 +29,7 @@ const (
 )
 
 var (
-	locA = fib.LocLocal | 0
+	locA = fib.LocLocal
 	locB = fib.LocLocal | 1
 	locC = fib.RemoteLoc(3, 7)
 )
