@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"penstock/dataplane/frame"
 	"penstock/dataplane/steer"
@@ -99,22 +100,14 @@ func (w *worker) adopt(port int, sockets []*xsk.Socket, workers int) {
 		if w.tx[port] == nil {
 			w.tx[port] = sockets[q]
 		}
-		w.rx = append(w.rx, sockets[q])
-		w.rxPort = append(w.rxPort, uint16(port))
+		w.rx = append(w.rx, rxQueue{Socket: sockets[q], port: uint16(port)})
 	}
 	w.rebuildPolls()
 }
 
 // abandon takes the queues of a port away from the worker.
 func (w *worker) abandon(port int) {
-	k := 0
-	for i := range w.rx {
-		if int(w.rxPort[i]) != port {
-			w.rx[k], w.rxPort[k] = w.rx[i], w.rxPort[i]
-			k++
-		}
-	}
-	w.rx, w.rxPort = w.rx[:k], w.rxPort[:k]
+	w.rx = slices.DeleteFunc(w.rx, func(q rxQueue) bool { return int(q.port) == port })
 	w.tx[port], w.sent[port] = nil, 0
 	w.rebuildPolls()
 }

@@ -15,8 +15,8 @@ import (
 	"penstock/dataplane/xsk"
 )
 
-// napTime is how long a worker sleeps at most, in milliseconds: counters are at most that old.
-const napTime = 10
+// maxNap is how long a worker sleeps at most, in milliseconds: counters are at most that old.
+const maxNap = 10
 
 // idle is the generation a worker shows while it sleeps: it uses no snapshot then.
 const idle = ^uint64(0)
@@ -49,8 +49,7 @@ type worker struct {
 	loop    *stats.Block
 
 	// -- the worker's own --
-	rx     []*xsk.Socket    // queues to receive from
-	rxPort []uint16         // their ports
+	rx     []rxQueue
 	tx     []*xsk.Socket    // by port: where to send; nil = another worker sends for us, or the port is gone
 	sent   []int            // by port: frames in the transmit ring or not yet taken back from the completion ring
 	to     []*frame.Handoff // the same rings as split.rings, also without inner-flow hand-off
@@ -59,6 +58,13 @@ type worker struct {
 	addrs  [frame.BatchSize]uint64
 	handed [frame.BatchSize]frame.Handed
 	polls  []unix.PollFd
+}
+
+// rxQueue is a queue to receive from.
+type rxQueue struct {
+	*xsk.Socket
+	port   uint16
+	hungry bool // its fill ring could not be filled for want of frames
 }
 
 // command runs fn on the worker's thread between two turns.
@@ -71,6 +77,7 @@ type command struct {
 func (w *worker) run() {
 	runtime.LockOSThread()
 	w.eng.tune(w)
+	w.gen.Store(0)
 	start := w.eng.start
 	last := time.Since(start)
 	published, busyUntil := last, last
@@ -108,8 +115,8 @@ func (w *worker) run() {
 
 // turn moves what has arrived, once through all sources, and returns how many frames that were.
 func (w *worker) turn(s *fib.Snapshot) (n int) {
-	for i, sock := range w.rx {
-		n += w.receive(sock, w.rxPort[i], s)
+	for i := range w.rx {
+		n += w.receive(&w.rx[i], s)
 	}
 	for _, r := range w.from {
 		if r != nil {
@@ -144,28 +151,28 @@ func (w *worker) turn(s *fib.Snapshot) (n int) {
 }
 
 // receive takes a batch from a receive ring through the stages and refills the fill ring.
-func (w *worker) receive(sock *xsk.Socket, port uint16, s *fib.Snapshot) int {
-	n := sock.Receive(w.desc[:])
+func (w *worker) receive(q *rxQueue, s *fib.Snapshot) int {
+	n := q.Receive(w.desc[:])
 	if n > 0 {
 		b := &w.batch
 		b.N = n
 		for i, d := range w.desc[:n] {
 			p := &b.Pkt[i]
-			p.Off, p.Len, p.Port = uint32(d.Addr), uint16(d.Len), port
+			p.Off, p.Len, p.Port = uint32(d.Addr), uint16(d.Len), q.port
 			w.move(p.Off, frame.OwnerFill, frame.OwnerBatch)
 		}
-		w.Process(port, b, s)
+		w.Process(q.port, b, s)
 	}
-	w.refill(sock, n)
+	if n > 0 || q.hungry || q.NeedWakeupRx() {
+		w.refill(q)
+	}
 	return n
 }
 
 // refill keeps the fill ring full, so that the kernel always has frames to receive into.
-func (w *worker) refill(sock *xsk.Socket, received int) {
-	if received == 0 && !sock.NeedWakeupRx() {
-		return
-	}
-	for free := sock.FillFree(); free > 0; {
+func (w *worker) refill(q *rxQueue) {
+	q.hungry = false
+	for free := q.FillFree(); free > 0; {
 		n := 0
 		for n < min(free, len(w.addrs)) {
 			a, ok := w.Cache.Get()
@@ -177,13 +184,14 @@ func (w *worker) refill(sock *xsk.Socket, received int) {
 			n++
 		}
 		if n == 0 {
+			q.hungry = true
 			break
 		}
-		sock.Fill(w.addrs[:n])
+		q.Fill(w.addrs[:n])
 		free -= n
 	}
-	if w.eng.cfg.Poll == PollBusy && sock.NeedWakeupRx() {
-		_ = sock.WakeRx() // an error shows as a port that stays silent; link events deal with it
+	if w.eng.cfg.Poll == PollBusy && q.NeedWakeupRx() {
+		_ = q.WakeRx() // an error shows as a port that stays silent; link events deal with it
 	}
 }
 
@@ -301,7 +309,7 @@ func (w *worker) sleep() {
 			w.polls[i].Revents = 0
 		}
 		// Errors (EINTR) and time-outs lead to one more turn, no more.
-		_, _ = unix.Poll(w.polls, napTime)
+		_, _ = unix.Poll(w.polls, w.napTime())
 		if w.polls[0].Revents != 0 {
 			var b [8]byte
 			_, _ = unix.Read(w.wake, b[:])
@@ -309,6 +317,21 @@ func (w *worker) sleep() {
 	}
 	w.nap.Store(false)
 	w.gen.Store(0) // in use, of unknown age, until the next turn has loaded the snapshot
+}
+
+// napTime is short while frames wait to be sent or a fill ring waits for frames: nothing else tells when that changes.
+func (w *worker) napTime() int {
+	for _, n := range w.sent {
+		if n > 0 {
+			return 1
+		}
+	}
+	for i := range w.rx {
+		if w.rx[i].hungry {
+			return 1
+		}
+	}
+	return maxNap
 }
 
 // pending reports whether another thread has left something for this worker.
@@ -355,7 +378,7 @@ func (w *worker) publish() {
 // rebuildPolls lists what ends a nap: the eventfd first, then the receive queues.
 func (w *worker) rebuildPolls() {
 	w.polls = append(w.polls[:0], unix.PollFd{Fd: int32(w.wake), Events: unix.POLLIN})
-	for _, s := range w.rx {
-		w.polls = append(w.polls, unix.PollFd{Fd: int32(s.FD()), Events: unix.POLLIN})
+	for i := range w.rx {
+		w.polls = append(w.polls, unix.PollFd{Fd: int32(w.rx[i].FD()), Events: unix.POLLIN})
 	}
 }
