@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -187,14 +188,14 @@ func (d *deadlines) next(bound time.Time) time.Time {
 
 // slowBody is a request's body with deadlines.
 type slowBody struct {
-	r interface{ Read([]byte) (int, error) }
+	io.ReadCloser
 	d *deadlines
 }
 
 func (b *slowBody) Read(p []byte) (int, error) {
 	// Every layer below is a Unix socket, where setting a deadline cannot fail.
 	_ = b.d.rc.SetReadDeadline(b.d.next(b.d.end))
-	n, err := b.r.Read(p)
+	n, err := b.ReadCloser.Read(p)
 	if err != nil {
 		_ = b.d.rc.SetReadDeadline(time.Time{}) // else the watch for the caller's going away would run into it
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -141,21 +142,27 @@ func (s *Server) dispatch(k *socket, methods map[string]route, w http.ResponseWr
 	}
 	d := w.(*slowWriter).d
 	d.end = time.Now().Add(bodyTime(rt.bulk))
-	r.Body = http.MaxBytesReader(w, struct {
-		*slowBody
-		closer
-	}{&slowBody{r.Body, d}, closer{r.Body}}, limit)
+	body := &slowBody{r.Body, d}
+	r.Body = http.MaxBytesReader(w, body, limit)
 	ctx := context.WithValue(r.Context(), socketKey{}, k)
 	if err := rt.do(s, w, r.WithContext(ctx)); err != nil {
 		s.fail(w, err)
+		if rt.write {
+			_ = http.NewResponseController(w).Flush()
+			drain(body)
+		}
 	}
 }
 
+// drain takes some more of a body that was refused: closing at once would reset the connection of a caller who is still
+// sending, before they read why.
+func drain(b *slowBody) {
+	b.d.idle = time.Second
+	b.d.end = time.Now().Add(2 * time.Second)
+	_, _ = io.CopyN(io.Discard, b, 64<<20)
+}
+
 type socketKey struct{}
-
-type closer struct{ c interface{ Close() error } }
-
-func (c closer) Close() error { return c.c.Close() }
 
 // admit decides whether the caller may do this now.
 func (s *Server) admit(rt route, w http.ResponseWriter, r *http.Request) error {

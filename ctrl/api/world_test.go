@@ -1,0 +1,173 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"penstock/ctrl/api"
+	"penstock/ctrl/client"
+	"penstock/ctrl/core"
+	"penstock/ctrl/event"
+	"penstock/ctrl/model"
+	"penstock/ctrl/store"
+)
+
+// sink is a Live that takes everything.
+type sink struct{}
+
+func (sink) Plan(*model.State, model.BindingChanges) (core.Plan, error) { return 0, nil }
+func (sink) Apply(core.Plan)                                            {}
+func (sink) BulkBegin(core.BulkSize) error                              { return nil }
+func (sink) BulkPut([]model.Binding) error                              { return nil }
+func (sink) BulkDelete([]model.BindingKey) error                        { return nil }
+func (sink) BulkEnd()                                                   {}
+func (sink) Status(model.Kind, string) any                              { return map[string]string{"state": "live"} }
+
+type info struct {
+	notReady atomic.Bool
+	reloads  atomic.Int32
+}
+
+func (i *info) Box() any { return map[string]string{"name": "box1"} }
+func (i *info) Stats(kind string) (any, error) {
+	return map[string]any{"items": []string{}}, nil
+}
+func (i *info) Ports() []api.PortStatus {
+	return []api.PortStatus{{Name: "acc0", Role: "access", Status: map[string]bool{"up": true}}, {Name: "fab0", Role: "fabric"}}
+}
+func (i *info) Reload(context.Context) error {
+	if i.reloads.Add(1) > 1 {
+		return errors.New("penstock.toml:3: box.workers: cannot change while running")
+	}
+	return nil
+}
+func (i *info) Ready() error {
+	if i.notReady.Load() {
+		return errors.New("rings are being filled")
+	}
+	return nil
+}
+
+type world struct {
+	t      testing.TB
+	dir    string
+	path   string
+	core   *core.Core
+	events *event.Log
+	info   *info
+	server *api.Server
+	client *client.Client
+}
+
+// newWorld starts a server with a store of its own. change may alter its configuration.
+func newWorld(t testing.TB, change func(*api.Config, *core.Config)) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), info: &info{}}
+	w.path = filepath.Join(w.dir, "c.sock")
+	s, err := store.Open(filepath.Join(w.dir, "db"), store.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.events = event.New(event.Config{})
+	cc := core.Config{Store: s, Live: sink{}, Events: w.events, Options: model.Options{Ports: []model.PortRef{{Name: "acc0", Role: "access"}, {Name: "acc1", Role: "access"}, {Name: "fab0", Role: "fabric"}}}}
+	ac := api.Config{Path: w.path, Group: -1, Events: w.events, Info: w.info}
+	if change != nil {
+		change(&ac, &cc)
+	}
+	if w.core, err = core.New(cc); err != nil {
+		t.Fatal(err)
+	}
+	ac.Core = w.core
+	if w.server, err = api.New(ac); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- w.server.Serve() }()
+	w.client = client.New(w.path)
+	t.Cleanup(func() {
+		w.client.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := w.server.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		s.Close()
+	})
+	return w
+}
+
+// send makes one request and returns status, header and body.
+func (w *world) send(method, url, body string, header ...string) (int, http.Header, string) {
+	w.t.Helper()
+	req, err := http.NewRequest(method, "http://box"+url, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	c := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", w.path)
+	}}}
+	resp, err := c.Do(req)
+	if err != nil {
+		w.t.Fatalf("%s %s: %v", method, url, err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		w.t.Fatalf("%s %s: %v", method, url, err)
+	}
+	return resp.StatusCode, resp.Header, string(text)
+}
+
+// must makes a request that has to succeed.
+func (w *world) must(method, url, body string) string {
+	w.t.Helper()
+	status, _, text := w.send(method, url, body)
+	if status >= 300 {
+		w.t.Fatalf("%s %s: %d %s", method, url, status, text)
+	}
+	return text
+}
+
+// refused makes a request that has to fail and returns its envelope.
+func (w *world) refused(method, url, body string, header ...string) api.EnvelopeError {
+	w.t.Helper()
+	status, h, text := w.send(method, url, body, header...)
+	var e api.Envelope
+	if err := json.Unmarshal([]byte(text), &e); err != nil || e.Error.Message == "" || h.Get("Content-Type") != "application/json" {
+		w.t.Fatalf("%s %s: %d %s is no envelope (%v)", method, url, status, text, err)
+	}
+	if e.Error.Status != status {
+		w.t.Errorf("%s %s: status %d, envelope %d", method, url, status, e.Error.Status)
+	}
+	return e.Error
+}
+
+// base fills the tables that the tests build on.
+const base = `{"operations":[
+ {"op":"put","kind":"tenants","key":"RED","value":{"id":7}},
+ {"op":"put","kind":"tenants","key":"BLUE","value":{"id":8,"router_mac":"02:00:00:00:0b:0b"}},
+ {"op":"put","kind":"segments","key":"RED/web","value":{"id":1}},
+ {"op":"put","kind":"segments","key":"RED/db","value":{"id":2}},
+ {"op":"put","kind":"segments","key":"BLUE/web","value":{"id":1}},
+ {"op":"put","kind":"subnets","key":"RED/web4","value":{"segment":"web","prefix":"10.1.0.0/24","router":"10.1.0.1"}},
+ {"op":"put","kind":"subnets","key":"RED/web6","value":{"segment":"web","prefix":"fd00:1::/64","router":"fd00:1::1"}},
+ {"op":"put","kind":"vifs","key":"RED/vm1","value":{"segment":"web","mac":"02:00:00:00:00:01","addresses":["10.1.0.5","fd00:1::5","fe80::5"],"port":"acc0"}},
+ {"op":"put","kind":"vifs","key":"RED/vm2","value":{"segment":"db","mac":"02:00:00:00:00:02","port":"acc0","vlan":20}},
+ {"op":"put","kind":"bindings","key":"RED/web/02:00:00:00:01:01","value":{"addresses":["10.1.0.9"],"switch_mac":"02:aa:00:00:00:01","switch_port":3}},
+ {"op":"put","kind":"paths","key":"02:aa:00:00:00:01/02:aa:00:00:00:02","value":{"vlans":[{"vid":10},{"vid":20,"weight":5}]}}
+]}`

@@ -1,0 +1,467 @@
+package core
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	"penstock/ctrl/event"
+	"penstock/ctrl/model"
+	"penstock/ctrl/store"
+)
+
+var testPorts = []model.PortRef{{Name: "acc0", Role: "access"}, {Name: "acc1", Role: "access"}, {Name: "fab0", Role: "fabric"}}
+
+type world struct {
+	*Core
+	live   *recorder
+	store  *store.Store
+	events *event.Log
+	path   string
+}
+
+func open(t testing.TB, path string, opts model.Options) *world {
+	t.Helper()
+	s, err := store.Open(path, store.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{live: newRecorder(t), store: s, events: event.New(event.Config{}), path: path}
+	if w.Core, err = New(Config{Store: s, Live: w.live, Events: w.events, Options: opts, Limits: Limits{Bindings: 100_000}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return w
+}
+
+func newWorld(t testing.TB) *world {
+	return open(t, filepath.Join(t.TempDir(), "db"), model.Options{Ports: testPorts})
+}
+
+func put(kind model.Kind, key, value string) Op {
+	return Op{Verb: Put, Kind: kind, Key: key, Value: []byte(value)}
+}
+
+func (w *world) do(t testing.TB, ops ...Op) Result {
+	t.Helper()
+	r, err := w.Do(t.Context(), Transaction{Ops: ops})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (w *world) base(t testing.TB) {
+	t.Helper()
+	w.do(t, put(model.KindTenant, "RED", `{"id":7}`), put(model.KindSegment, "RED/web", `{"id":1}`), put(model.KindSegment, "RED/db", `{"id":2}`),
+		put(model.KindVIF, "RED/vm", `{"segment":"web","mac":"02:00:00:00:00:01","port":"acc1"}`))
+}
+
+// code returns the code of a refusal.
+func code(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return fmt.Sprint(err)
+}
+
+func lineOf(tenant, segment string, mac uint64, port int) string {
+	return fmt.Sprintf(`{"tenant":"%s","segment":"%s","mac":"%s","addresses":["10.0.%d.%d"],"switch_mac":"02:aa:00:00:00:01","switch_port":%d}`+"\n",
+		tenant, segment, model.MAC(mac), mac>>8&255, mac&255, port)
+}
+
+// check fails unless the store, the dataplane and a fresh start say the same.
+func (w *world) check(t *testing.T) {
+	t.Helper()
+	st, live := w.live.snapshot()
+	if p := w.state.Load(); p.effective != st {
+		t.Error("the live state is not the current one")
+	}
+	stored := map[model.BindingKey]model.Binding{}
+	if err := w.store.EachBinding(func(bs []model.Binding) error {
+		for _, b := range bs {
+			b.Addresses = append(b.Addresses[:0:0], b.Addresses...)
+			stored[b.BindingKey()] = b
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(stored) != len(live) || len(stored) > 0 && !reflect.DeepEqual(stored, live) {
+		t.Errorf("%d bindings stored, %d live, or their content differs", len(stored), len(live))
+	}
+	if w.total != len(stored) {
+		t.Errorf("%d bindings counted, %d stored", w.total, len(stored))
+	}
+	loaded, err := w.store.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range model.Kinds {
+		a, b := reflect.ValueOf(*loaded), reflect.ValueOf(*w.State())
+		for i := range a.NumField() {
+			if a.Field(i).Len() != b.Field(i).Len() || a.Field(i).Len() > 0 && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+				t.Errorf("%s: the stored tables differ from the state", k)
+			}
+		}
+	}
+}
+
+func TestTransaction(t *testing.T) {
+	w := newWorld(t)
+	w.base(t)
+	if w.Revision() != 1 {
+		t.Errorf("revision %d after one transaction", w.Revision())
+	}
+	r := w.do(t, put(model.KindTenant, "RED", `{"id":7}`))
+	if r.Revision != 1 || len(r.Changes) != 0 {
+		t.Errorf("a transaction that changes nothing: %+v", r)
+	}
+	r = w.do(t, Op{Verb: Patch, Kind: model.KindTenant, Key: "RED", Value: []byte(`{"labels":{"a":"b","c":"d"}}`)},
+		Op{Verb: Patch, Kind: model.KindTenant, Key: "RED", Value: []byte(`{"labels":{"a":null}}`)},
+		put(model.KindBinding, "RED/web/02:00:00:00:01:01", `{"switch_mac":"02:aa:00:00:00:01","switch_port":3,"addresses":["fd00::1","10.0.0.9"]}`))
+	if r.Revision != 2 || len(r.Changes) != 2 || r.Changes[0].Change != "update" || r.Changes[1].Change != "create" {
+		t.Errorf("%+v", r)
+	}
+	if got := w.State().Tenants["RED"].Labels; !reflect.DeepEqual(got, map[string]string{"c": "d"}) {
+		t.Errorf("labels %v", got)
+	}
+	r = w.do(t, Op{Verb: Patch, Kind: model.KindBinding, Key: "RED/web/02-00-00-00-01-01", Value: []byte(`{"switch_port":4}`)})
+	if len(r.Changes) != 1 || r.Changes[0].Key != "RED/web/02:00:00:00:01:01" {
+		t.Errorf("%+v", r)
+	}
+	w.check(t)
+	// Created and deleted in one transaction is nothing.
+	if r = w.do(t, put(model.KindTenant, "X", `{"id":9}`), Op{Verb: Delete, Kind: model.KindTenant, Key: "X"}); len(r.Changes) != 0 {
+		t.Errorf("%+v", r)
+	}
+	// IDs may be exchanged, and a whole tenant may go at once.
+	w.do(t, put(model.KindTenant, "BLUE", `{"id":8}`))
+	w.do(t, put(model.KindTenant, "BLUE", `{"id":7}`), put(model.KindTenant, "RED", `{"id":8}`))
+	w.do(t, Op{Verb: Delete, Kind: model.KindTenant, Key: "RED"}, Op{Verb: Delete, Kind: model.KindSegment, Key: "RED/web"},
+		Op{Verb: Delete, Kind: model.KindSegment, Key: "RED/db"}, Op{Verb: Delete, Kind: model.KindVIF, Key: "RED/vm"},
+		Op{Verb: Delete, Kind: model.KindBinding, Key: "RED/web/02:00:00:00:01:01"})
+	w.check(t)
+	if len(w.State().Tenants) != 1 || w.total != 0 {
+		t.Errorf("left: %+v, %d bindings", w.State(), w.total)
+	}
+	again := open(t, filepath.Join(t.TempDir(), "other"), model.Options{})
+	if again.Revision() != 0 {
+		t.Error("a fresh store has a revision")
+	}
+}
+
+func TestDryRunAndIfMatch(t *testing.T) {
+	w := newWorld(t)
+	w.base(t)
+	r, err := w.Do(t.Context(), Transaction{DryRun: true, Ops: []Op{put(model.KindTenant, "X", `{"id":9}`),
+		{Verb: Patch, Kind: model.KindTenant, Key: "RED", Value: []byte(`{"id":10}`)}, {Verb: Delete, Kind: model.KindVIF, Key: "RED/vm"}}})
+	if err != nil || len(r.Changes) != 3 || !r.DryRun {
+		t.Fatalf("%+v %v", r, err)
+	}
+	if c := r.Changes[1]; c.Change != "update" || string(c.Before) != `{"name":"RED","id":7}` || string(c.After) != `{"name":"RED","id":10}` {
+		t.Errorf("%+v: %s → %s", c, c.Before, c.After)
+	}
+	if c := r.Changes[2]; c.Change != "delete" || c.Before == nil || c.After != nil {
+		t.Errorf("%+v", c)
+	}
+	if w.Revision() != 1 || len(w.State().Tenants) != 1 {
+		t.Error("a dry run changed something")
+	}
+	res, err := w.BulkBindings(t.Context(), strings.NewReader(lineOf("RED", "web", 0x020000000101, 1)), BulkOptions{DryRun: true})
+	if err != nil || res.Created != 1 || w.total != 0 || w.Revision() != 1 {
+		t.Errorf("%+v %v", res, err)
+	}
+	old := uint64(0)
+	if _, err := w.Do(t.Context(), Transaction{IfMatch: &old, Ops: []Op{put(model.KindTenant, "X", `{"id":9}`)}}); code(err) != CodeMismatch {
+		t.Errorf("%v", err)
+	}
+	if _, err := w.BulkBindings(t.Context(), strings.NewReader(""), BulkOptions{IfMatch: &old}); code(err) != CodeMismatch {
+		t.Errorf("%v", err)
+	}
+	w.check(t)
+}
+
+// Of many writers that have seen the same revision, one wins.
+func TestIfMatchRace(t *testing.T) {
+	w := newWorld(t)
+	var wg sync.WaitGroup
+	for round := range 10 {
+		rev := w.Revision()
+		var mu sync.Mutex
+		won := 0
+		for i := range 8 {
+			wg.Go(func() {
+				_, err := w.Do(t.Context(), Transaction{IfMatch: &rev, Ops: []Op{put(model.KindTenant, fmt.Sprintf("t%d-%d", round, i), fmt.Sprintf(`{"id":%d}`, 10+round*8+i))}})
+				mu.Lock()
+				defer mu.Unlock()
+				if err == nil {
+					won++
+				} else if code(err) != CodeMismatch {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if won != 1 {
+			t.Fatalf("round %d: %d writers won", round, won)
+		}
+	}
+}
+
+func TestBulk(t *testing.T) {
+	w := newWorld(t)
+	w.base(t)
+	var text strings.Builder
+	for i := range 30_000 {
+		text.WriteString(lineOf("RED", []string{"web", "db"}[i%2], 0x020000010000+uint64(i*7%30_011), 1+i%200))
+	}
+	res, err := w.BulkBindings(t.Context(), strings.NewReader(text.String()), BulkOptions{Mode: Merge})
+	if err != nil || res.Created != 30_000 || res.Lines != 30_000 || res.Revision != 2 {
+		t.Fatalf("%+v %v", res, err)
+	}
+	w.check(t)
+	var out bytes.Buffer
+	if err := w.ExportBindings(&out); err != nil {
+		t.Fatal(err)
+	}
+	if res, err = w.BulkBindings(t.Context(), &out, BulkOptions{Mode: Replace}); err != nil || res.Unchanged != 30_000 || res.Revision != 2 {
+		t.Fatalf("the export, pushed back: %+v %v", res, err)
+	}
+	// Of two lines with one key the last wins.
+	two := lineOf("RED", "web", 0x02000000ff01, 1) + "\r\n \n" + lineOf("RED", "web", 0x02000000ff01, 2)
+	if res, err = w.BulkBindings(t.Context(), strings.NewReader(two), BulkOptions{}); err != nil || res.Created != 1 || res.Lines != 2 {
+		t.Fatalf("%+v %v", res, err)
+	}
+	if b, ok, _ := w.Binding(model.BindingKey{Tenant: "RED", Segment: "web", MAC: 0x02000000ff01}); !ok || b.SwitchPort != 2 {
+		t.Errorf("%+v", b)
+	}
+	// One bad line, and nothing happens.
+	if _, err = w.BulkBindings(t.Context(), strings.NewReader(lineOf("RED", "web", 0x02000000ff02, 1)+lineOf("RED", "no", 0x02000000ff03, 1)), BulkOptions{Mode: Replace}); code(err) != model.CodeNotFound {
+		t.Errorf("%v", err)
+	}
+	w.check(t)
+	if _, err = w.Do(t.Context(), Transaction{Ops: []Op{{Verb: Delete, Kind: model.KindSegment, Key: "RED/db"}}}); code(err) != model.CodeInUse || !strings.Contains(err.Error(), "15000 bindings") {
+		t.Errorf("%v", err)
+	}
+	if res, err = w.DeleteBindings(t.Context(), BindingFilter{Tenant: "RED", Segment: "db"}, BulkOptions{}); err != nil || res.Deleted != 15_000 {
+		t.Errorf("%+v %v", res, err)
+	}
+	w.check(t)
+	w.do(t, Op{Verb: Delete, Kind: model.KindSegment, Key: "RED/db"})
+	if res, err = w.BulkBindings(t.Context(), strings.NewReader(two), BulkOptions{Mode: Replace}); err != nil || res.Deleted != 15_000 || res.Unchanged != 1 {
+		t.Errorf("%+v %v", res, err)
+	}
+	w.check(t)
+	// A stream that breaks off changes nothing.
+	broken := &brokenReader{text: []byte(text.String()[:100_000])}
+	if _, err = w.BulkBindings(t.Context(), broken, BulkOptions{Mode: Replace}); code(err) != CodeCanceled {
+		t.Errorf("%v", err)
+	}
+	w.check(t)
+}
+
+type brokenReader struct{ text []byte }
+
+func (b *brokenReader) Read(p []byte) (int, error) {
+	if len(b.text) == 0 {
+		return 0, errors.New("connection reset")
+	}
+	n := copy(p, b.text)
+	b.text = b.text[n:]
+	return n, nil
+}
+
+func TestCapacity(t *testing.T) {
+	w := newWorld(t)
+	w.base(t)
+	w.live.capacity = 10
+	var text string
+	for i := range 11 {
+		text += lineOf("RED", "web", 0x020000010000+uint64(i), 1)
+	}
+	if _, err := w.BulkBindings(t.Context(), strings.NewReader(text), BulkOptions{}); code(err) != CodeCapacity || !errors.Is(err, ErrCapacity) {
+		t.Errorf("%v", err)
+	}
+	var ops []Op
+	for i := range 11 {
+		ops = append(ops, put(model.KindBinding, "RED/web/"+model.MAC(0x020000010000+i).String(), `{"switch_mac":"02:aa:00:00:00:01","switch_port":1}`))
+	}
+	if _, err := w.Do(t.Context(), Transaction{Ops: ops}); code(err) != CodeCapacity {
+		t.Errorf("%v", err)
+	}
+	w.cfg.Limits.Bindings = 5
+	w.live.capacity = 1000
+	if _, err := w.BulkBindings(t.Context(), strings.NewReader(text[:len(text)/2]), BulkOptions{}); err != nil && code(err) != "truncated" {
+		t.Errorf("%v", err)
+	}
+	if _, err := w.BulkBindings(t.Context(), strings.NewReader(text), BulkOptions{}); code(err) != CodeCapacity || !strings.Contains(err.Error(), "10 lines") {
+		t.Errorf("%v", err)
+	}
+	w.check(t)
+	if w.Revision() != 1 {
+		t.Errorf("revision %d", w.Revision())
+	}
+}
+
+func TestPaths(t *testing.T) {
+	w := newWorld(t)
+	var text string
+	for i := range 300 {
+		text += fmt.Sprintf(`{"a":"%s","b":"%s","vlans":[{"vid":%d},{"vid":4000,"weight":3}]}`+"\n", model.MAC(0x02bb00000000+i), model.MAC(0x02aa00000000+i), 1+i)
+	}
+	res, err := w.BulkPaths(t.Context(), strings.NewReader(text), BulkOptions{})
+	if err != nil || res.Created != 300 {
+		t.Fatalf("%+v %v", res, err)
+	}
+	w.check(t)
+	var out bytes.Buffer
+	if err := w.ExportPaths(&out); err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(out.String(), "\n")
+	if res, err = w.BulkPaths(t.Context(), strings.NewReader(out.String()), BulkOptions{Mode: Replace}); err != nil || res.Unchanged != 300 {
+		t.Fatalf("%+v %v", res, err)
+	}
+	if res, err = w.BulkPaths(t.Context(), strings.NewReader(first), BulkOptions{Mode: Replace}); err != nil || res.Unchanged != 1 || res.Deleted != 299 {
+		t.Fatalf("%+v %v", res, err)
+	}
+	w.check(t)
+}
+
+// A configuration that does not fit what is stored suspends the objects concerned and no others; when it fits again,
+// or the objects are put right, they are live again.
+func TestSuspend(t *testing.T) {
+	w := newWorld(t)
+	w.base(t)
+	w.do(t, put(model.KindTenant, "BIG", `{"id":9}`), put(model.KindSegment, "BIG/s", `{"id":1}`),
+		put(model.KindBinding, "BIG/s/02:00:00:00:01:01", `{"switch_mac":"02:aa:00:00:00:01","switch_port":3}`))
+	problems, err := w.Reconfigure(model.Options{Ports: testPorts[:1]})
+	if err != nil || len(problems) != 1 || problems[0].Key != "RED/vm" {
+		t.Fatalf("%v %v", problems, err)
+	}
+	if st, _ := w.live.snapshot(); len(st.VIFs) != 0 || len(w.State().VIFs) != 1 {
+		t.Error("the VIF of a port that has gone is live, or has gone from the state")
+	}
+	if s, ok := w.Status(model.KindVIF, "RED/vm").(suspension); !ok || s.State != "suspended" || !strings.Contains(s.Reason, "acc1") {
+		t.Errorf("status %+v", w.Status(model.KindVIF, "RED/vm"))
+	}
+	w.do(t, put(model.KindTenant, "RED", `{"id":77}`)) // others go on
+	if _, err := w.Do(t.Context(), Transaction{Ops: []Op{{Verb: Patch, Kind: model.KindVIF, Key: "RED/vm", Value: []byte(`{"vlan":5}`)}}}); code(err) != model.CodeNotFound {
+		t.Errorf("the suspended VIF itself must be put right: %v", err)
+	}
+	w.do(t, Op{Verb: Patch, Kind: model.KindVIF, Key: "RED/vm", Value: []byte(`{"port":"acc0"}`)})
+	if st, _ := w.live.snapshot(); len(st.VIFs) != 1 || len(w.Suspended()) != 0 {
+		t.Error("the VIF is not live again")
+	}
+	w.check(t)
+	if _, err := w.Reconfigure(model.Options{Ports: testPorts, Scheme: model.Scheme24}); err == nil {
+		t.Error("the scheme changed under way")
+	}
+	w.store.Close()
+
+	// A tenant that does not fit the scheme takes its segments, and their bindings, with it.
+	w24 := open(t, filepath.Join(t.TempDir(), "db"), model.Options{Ports: testPorts, Scheme: model.Scheme24})
+	w24.do(t, put(model.KindTenant, "BIG", `{"id":70000}`), put(model.KindSegment, "BIG/s", `{"id":1}`), put(model.KindTenant, "RED", `{"id":7}`), put(model.KindSegment, "RED/s", `{"id":1}`))
+	if _, err := w24.BulkBindings(t.Context(), strings.NewReader(lineOf("BIG", "s", 0x020000000101, 1)+lineOf("RED", "s", 0x020000000102, 1)), BulkOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	path := w24.path
+	w24.store.Close()
+	w16 := open(t, path, model.Options{Ports: testPorts})
+	if st, live := w16.live.snapshot(); len(st.Tenants) != 1 || len(st.Segments) != 1 || len(live) != 1 {
+		t.Errorf("live: %+v, %d bindings", st, len(live))
+	}
+	if len(w16.State().Tenants) != 2 || w16.total != 2 {
+		t.Error("what does not fit is lost")
+	}
+	w16.do(t, Op{Verb: Delete, Kind: model.KindBinding, Key: "RED/s/02:00:00:00:01:02"})
+	w16.do(t, put(model.KindTenant, "BIG", `{"id":70}`))
+	if _, live := w16.live.snapshot(); len(live) != 1 {
+		t.Errorf("%d bindings live after the tenant was put right", len(live))
+	}
+	w16.check(t)
+}
+
+// Writers, readers and watchers at once; at the end the event stream tells the whole story.
+func TestConcurrent(t *testing.T) {
+	w := newWorld(t)
+	w.base(t)
+	reader := w.events.After(w.events.Last())
+	start := w.Revision()
+	ctx, stop := context.WithCancel(t.Context())
+	var readers, writers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				st, _ := w.Snapshot()
+				for _, s := range st.Segments {
+					if _, ok := st.Tenants[s.Tenant]; !ok {
+						t.Error("a reader saw a segment without its tenant")
+						return
+					}
+				}
+				if _, _, _, err := w.ListBindings(BindingFilter{Tenant: "RED"}, "", 50); err != nil {
+					t.Error(err)
+					return
+				}
+				w.Status(model.KindVIF, "RED/vm")
+			}
+		})
+	}
+	for i := range 4 {
+		writers.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(i), 1))
+			name := fmt.Sprint("T", i)
+			for range 40 {
+				var err error
+				switch rnd.IntN(3) {
+				case 0:
+					_, err = w.Do(ctx, Transaction{Ops: []Op{put(model.KindTenant, name, fmt.Sprintf(`{"id":%d}`, 100+i)), put(model.KindSegment, name+"/s", fmt.Sprintf(`{"id":%d}`, 1+rnd.IntN(1000)))}})
+				case 1:
+					_, err = w.Do(ctx, Transaction{Ops: []Op{{Verb: Delete, Kind: model.KindTenant, Key: name}, {Verb: Delete, Kind: model.KindSegment, Key: name + "/s"}}})
+				case 2:
+					var text string
+					for range 20 {
+						text += lineOf("RED", "web", 0x020000000100+uint64(rnd.IntN(100)), 1+rnd.IntN(200))
+					}
+					_, err = w.BulkBindings(ctx, strings.NewReader(text), BulkOptions{})
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	stop()
+	readers.Wait()
+	w.check(t)
+	rev := start
+	for rev < w.Revision() {
+		evs, err := reader.Next(t.Context(), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range evs {
+			got := uint64(0)
+			switch d := e.Data.(type) {
+			case event.Change:
+				got = d.Revision
+			case event.Bulk:
+				got = d.Revision
+			}
+			if rev++; got != rev {
+				t.Fatalf("event %+v, want revision %d", e, rev)
+			}
+		}
+	}
+}
