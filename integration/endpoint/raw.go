@@ -119,6 +119,9 @@ func (r *Raw) Find(limit time.Duration, match func([]byte) bool) ([]byte, error)
 		if err != nil || match(frame) {
 			return frame, err
 		}
+		if time.Now().After(deadline) {
+			return nil, os.ErrDeadlineExceeded
+		}
 	}
 }
 
@@ -135,6 +138,15 @@ func (r *Raw) Collect(quiet time.Duration) ([][]byte, error) {
 		}
 		frames = append(frames, frame)
 	}
+}
+
+// Drain throws away what arrives within the given time.
+func (r *Raw) Drain(length time.Duration) error {
+	_, err := r.Find(length, func([]byte) bool { return false })
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return err
 }
 
 // Overruns returns how many frames were lost because they were not received in time, since it was last called.

@@ -35,11 +35,12 @@ type FabricOptions struct {
 
 // DataplaneOptions goes into the [dataplane] table of every configuration. Zero values leave the box's defaults.
 type DataplaneOptions struct {
-	Workers, Frames, RingSize, Bindings int
-	Poll                                string
-	Verify, Handoff                     bool
-	Queues                              int    // of every veth and port; 0 = Workers
-	LogLevel                            string // of [log]
+	Workers, Frames, FrameSize, RingSize, Bindings int
+	Poll                                           string
+	Verify, Handoff                                bool
+	Queues                                         int    // of every veth and port; 0 = Workers
+	Mode                                           string // of every port
+	LogLevel                                       string // of [log]
 }
 
 // BoxSpec is a box and the downlink it hangs from.

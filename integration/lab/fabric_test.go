@@ -19,7 +19,7 @@ func TestFabric(t *testing.T) {
 	l := newLab(t, "fabric")
 	vms := append(DemoVMs(), VMSpec{Tenant: "red", Segment: "web", Name: "red-tag", Box: "box1", Behind: "red-vm1", VLAN: 30, MAC: 0x020000000030})
 	f, err := Fabric(l, FabricOptions{VMs: vms, Scheme: model.Scheme24, Dataplane: DataplaneOptions{
-		Workers: 2, RingSize: 512, Bindings: 1000, Poll: "interrupt", Verify: true, Handoff: true, LogLevel: "debug",
+		Workers: 2, RingSize: 512, Bindings: 1000, Poll: "interrupt", Mode: "copy", FrameSize: 4096, Frames: 16384, Verify: true, Handoff: true, LogLevel: "debug",
 	}})
 	must(t, err)
 	if len(f.Boxes) != 2 || len(f.Switches) != 2 || len(f.VMs) != 5 || len(f.Trunks) != 2 {

@@ -182,6 +182,15 @@ func (l *Lab) XDPProgram(namespace, name string) (id uint32, err error) {
 	return id, err
 }
 
+// Promiscuous reports whether an interface takes frames for every MAC.
+func (l *Lab) Promiscuous(namespace, name string) (on bool, err error) {
+	err = l.withLink(namespace, name, func(link netlink.Link) error {
+		on = link.Attrs().Promisc > 0
+		return nil
+	})
+	return on, err
+}
+
 // DefaultRoute sends what has no other way from a namespace to the router with the given address.
 func (l *Lab) DefaultRoute(namespace, name string, router netip.Addr) error {
 	return l.withLink(namespace, name, func(link netlink.Link) error {
