@@ -1,0 +1,6 @@
+// Package integration holds the end-to-end tests: the real binary, in networks of namespaces (package lab), between
+// real endpoints (package endpoint, and the kernel's own stacks).
+//
+// They need root and skip without; with PENSTOCK_REQUIRE_ROOT=1 that is a failure. PENSTOCK_BINARY names a binary to
+// test instead of one built from the source; PENSTOCK_SOAK=10m turns on the soak test for that long.
+package integration
