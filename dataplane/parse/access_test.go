@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/google/gopacket/layers"
-
 	"penstock/dataplane/drop"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/wire"
@@ -270,76 +268,6 @@ func TestOutsideMemory(t *testing.T) {
 	}
 }
 
-func TestNeighborDiscovery(t *testing.T) {
-	ns := &layers.ICMPv6NeighborSolicitation{TargetAddress: ip6B, Options: linkAddr(layers.ICMPv6OptSourceAddress)}
-	bare := &layers.ICMPv6NeighborSolicitation{TargetAddress: ip6B}
-	na := &layers.ICMPv6NeighborAdvertisement{Flags: 0x60, TargetAddress: ip6A, Options: linkAddr(layers.ICMPv6OptTargetAddress)}
-	rs := &layers.ICMPv6RouterSolicitation{Options: linkAddr(layers.ICMPv6OptSourceAddress)}
-	ra := &layers.ICMPv6RouterAdvertisement{HopLimit: 64}
-	redirect := &layers.ICMPv6Redirect{TargetAddress: ip6A, DestinationAddress: ip6B}
-	unspecified := func(ip *layers.IPv6, _ *layers.ICMPv6) { ip.SrcIP = make([]byte, 16) }
-	solicited := []byte{0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 0x0b}
-	dad := func(ip *layers.IPv6, c *layers.ICMPv6) { unspecified(ip, c); ip.DstIP = solicited }
-	global := func(ip *layers.IPv6, _ *layers.ICMPv6) { ip.SrcIP = ip6A }
-	multicast := func(ip *layers.IPv6, _ *layers.ICMPv6) { ip.DstIP = solicited }
-	good := ndPacket(t, 135, nil, ns)
-	atomic := edit(good, func([]byte) {})
-	atomic = append(append(append([]byte(nil), atomic[:54]...), frag(58, 0, false)...), atomic[54:]...)
-	atomic[20] = 44
-	wire.IPv6(atomic[14:]).SetPayloadLen(uint16(len(atomic) - 54))
-
-	tests := []struct {
-		name string
-		data []byte
-		ok   bool
-	}{
-		{"NS", good, true},
-		{"NS from a global address", ndPacket(t, 135, global, ns), true},
-		{"NS without option", ndPacket(t, 135, nil, bare), true},
-		{"NS for DAD", ndPacket(t, 135, dad, bare), true},
-		{"NS for DAD with option", ndPacket(t, 135, dad, ns), false},
-		{"NS for DAD not to the solicited-node group", ndPacket(t, 135, unspecified, bare), false},
-		{"NS for a multicast address", ndPacket(t, 135, nil, &layers.ICMPv6NeighborSolicitation{TargetAddress: solicited}), false},
-		{"NA", ndPacket(t, 136, nil, na), true},
-		{"NA solicited to a group", ndPacket(t, 136, multicast, na), false},
-		{"RS", ndPacket(t, 133, nil, rs), true},
-		{"RS from ::", ndPacket(t, 133, unspecified, rs), false},
-		{"RA", ndPacket(t, 134, nil, ra), true},
-		{"RA from a global address", ndPacket(t, 134, global, ra), false},
-		{"redirect", ndPacket(t, 137, nil, redirect), true},
-		{"redirect from a global address", ndPacket(t, 137, global, redirect), false},
-		{"hop limit", edit(good, func(b []byte) { b[21] = 254 }), false},
-		{"checksum", edit(good, func(b []byte) { b[56]++ }), false},
-		{"target without checksum", edit(good, func(b []byte) { b[77]++ }), false},
-		{"code", ndPacket(t, 135, func(_ *layers.IPv6, c *layers.ICMPv6) { c.TypeCode = layers.CreateICMPv6TypeCode(135, 1) }, ns), false},
-		{"source is a group", ndPacket(t, 135, func(ip *layers.IPv6, _ *layers.ICMPv6) { ip.SrcIP = solicited }, ns), false},
-		{"NS cut short", ndPacket(t, 135, nil, payload(16)), false},
-		{"NA cut short", ndPacket(t, 136, nil, payload(16)), false},
-		{"RA cut short", ndPacket(t, 134, nil, payload(8)), false},
-		{"redirect cut short", ndPacket(t, 137, nil, payload(32)), false},
-		{"option of length 0", ndPacket(t, 135, nil, optionBytes(1, 0, 8)), false},
-		{"option past the end", ndPacket(t, 135, nil, optionBytes(1, 2, 8)), false},
-		{"half an option", ndPacket(t, 135, nil, optionBytes(1, 1, 4)), false},
-		{"unknown option", ndPacket(t, 135, nil, optionBytes(200, 2, 16)), true},
-		{"behind a fragment header", atomic, false},
-	}
-	for _, tt := range tests {
-		p := access(tt.data)
-		if ok := p.Drop == drop.None && p.Has(frame.FlagND); ok != tt.ok {
-			t.Errorf("%s: %v, flags %#x", tt.name, p.Drop, p.Flags)
-		}
-		if !tt.ok && p.Drop != drop.NDMalformed {
-			t.Errorf("%s: %v", tt.name, p.Drop)
-		}
-	}
-}
-
-// optionBytes is a solicitation's body with one option of n octets.
-func optionBytes(typ, length byte, n int) rawBytes {
-	b := append(make([]byte, 4), ip6B...)
-	return append(b, append([]byte{typ, length}, make([]byte, n-2)...)...)
-}
-
 // TestAccessPadding: the frame keeps its length, the packet ends where it says.
 func TestAccessPadding(t *testing.T) {
 	for _, name := range []string{"tcp4", "udp6", "ns", "frag4-later"} {
@@ -389,85 +317,6 @@ func TestNoAllocation(t *testing.T) {
 	for name, parser := range map[string]func([]byte, *frame.Batch){"Access": Access, "Fabric": Fabric, "Edge": Edge} {
 		if n := testing.AllocsPerRun(100, func() { parser(mem, &b) }); n != 0 {
 			t.Errorf("%s: %v allocations per batch", name, n)
-		}
-	}
-}
-
-// TestHashDistribution: flows that differ in little spread evenly over the low and the high bits.
-func TestHashDistribution(t *testing.T) {
-	const flows, buckets = 1 << 14, 64
-	base := kind(t, "udp4")
-	base6 := kind(t, "udp6")
-	mac := kind(t, "lldp")
-	series := map[string]func(i int) []byte{
-		"source port": func(i int) []byte { return edit(base, func(b []byte) { b[34], b[35] = byte(i>>8), byte(i) }) },
-		"port by 2":   func(i int) []byte { return edit(base, func(b []byte) { b[36], b[37] = byte(i>>7), byte(i<<1) }) },
-		"source IP": func(i int) []byte {
-			return edit(base, func(b []byte) { b[28], b[29] = byte(i>>8), byte(i); fixIPv4(b, 14) })
-		},
-		"IP by 256": func(i int) []byte {
-			return edit(base, func(b []byte) { b[31], b[32] = byte(i>>8), byte(i); fixIPv4(b, 14) })
-		},
-		"both ports":   func(i int) []byte { return edit(base, func(b []byte) { b[35], b[37] = byte(i>>7), byte(i&127) }) },
-		"IPv6 port":    func(i int) []byte { return edit(base6, func(b []byte) { b[54], b[55] = byte(i>>8), byte(i) }) },
-		"IPv6 address": func(i int) []byte { return edit(base6, func(b []byte) { b[36], b[37] = byte(i>>8), byte(i) }) },
-		"IPv6 subnet":  func(i int) []byte { return edit(base6, func(b []byte) { b[28], b[29] = byte(i>>8), byte(i) }) },
-		"MAC":          func(i int) []byte { return edit(mac, func(b []byte) { b[10], b[11] = byte(i>>8), byte(i) }) },
-	}
-	for name, make := range series {
-		var low, high [buckets]int
-		seen := map[uint32]bool{}
-		for i := range flows {
-			p := access(make(i))
-			if p.Drop != drop.None {
-				t.Fatalf("%s: %v", name, p.Drop)
-			}
-			low[p.Hash%buckets]++
-			high[p.Hash>>26]++
-			seen[p.Hash] = true
-		}
-		if n := flows - len(seen); n > 16 { // some 0.03 expected
-			t.Errorf("%s: %d collisions", name, n)
-		}
-		for which, h := range map[string][buckets]int{"low": low, "high": high} {
-			chi := 0.0
-			for _, n := range h {
-				d := float64(n) - flows/buckets
-				chi += d * d / (flows / buckets)
-			}
-			if chi > 130 { // 63 degrees of freedom: above it by chance once in 10⁶
-				t.Errorf("%s, %s bits: χ² %.0f", name, which, chi)
-			}
-		}
-	}
-}
-
-// TestHashFlow: what belongs to one flow has one hash, what does not has another.
-func TestHashFlow(t *testing.T) {
-	h := func(name string, change func([]byte)) uint32 { return access(edit(kind(t, name), change)).Hash }
-	same := func([]byte) {}
-	if h("frag4-first", same) != h("frag4-later", same) || h("frag6-first", same) != h("frag6-later", same) {
-		t.Error("fragments of one packet have different hashes")
-	}
-	if h("tcp4", same) != access(kind(t, "tcp4-syn")).Hash || h("tcp4", same) != h("tcp4-tag", same) {
-		t.Error("a flow's packets have different hashes")
-	}
-	if h("tcp4", same) != h("tcp4", func(b []byte) { b[22] = 9; fixIPv4(b, 14) }) {
-		t.Error("TTL changes the hash")
-	}
-	for name, at := range map[string]int{"source port": 35, "destination port": 37} {
-		if h("tcp4", same) == h("tcp4", func(b []byte) { b[at]++ }) {
-			t.Errorf("%s does not change the hash", name)
-		}
-	}
-	for name, at := range map[string]int{"source": 29, "destination": 33, "protocol": 23} {
-		if h("esp4", same) == h("esp4", func(b []byte) { b[at]++; fixIPv4(b, 14) }) {
-			t.Errorf("%s does not change the hash", name)
-		}
-	}
-	for at := range 32 {
-		if h("udp6", same) == h("udp6", func(b []byte) { b[22+at]++ }) {
-			t.Errorf("octet %d of the IPv6 addresses does not change the hash", at)
 		}
 	}
 }

@@ -16,8 +16,8 @@ const commonLen = wire.EthernetLen + wire.VLANTagLen + wire.IPv4Len + wire.TCPLe
 // come to the same result where both do (FuzzAccess holds them against each other); this one does so in one
 // pass, without calls and with one bounds check.
 func common(mem []byte, p *frame.Packet) bool {
-	off, n := uint(p.Off), uint(p.Len)
-	if n < commonLen || off > uint(len(mem)) || uint(len(mem))-off < n {
+	off, n := uint64(p.Off), uint64(p.Len)
+	if n < commonLen || off+n > uint64(len(mem)) {
 		return false
 	}
 	f := (*[commonLen]byte)(mem[off:])
@@ -29,7 +29,7 @@ func common(mem []byte, p *frame.Packet) bool {
 	}
 	flags := uint16(dst>>40&1)*frame.FlagGroup | frame.FlagIPv4 | frame.FlagL4
 	h := (*[wire.IPv4Len + wire.TCPLen]byte)(f[14:54])
-	l3 := uint(wire.EthernetLen)
+	l3 := uint64(wire.EthernetLen)
 	tci := uint16(0)
 	if uint16(w) != wire.EtherTypeIPv4 {
 		t := binary.BigEndian.Uint16(f[16:18])
@@ -44,13 +44,13 @@ func common(mem []byte, p *frame.Packet) bool {
 	w0 := binary.BigEndian.Uint64(h[0:8])
 	w1 := binary.BigEndian.Uint64(h[8:16])
 	w2 := binary.BigEndian.Uint32(h[16:20])
-	total := uint(w0 >> 32 & 0xffff)
+	total := w0 >> 32 & 0xffff
 	if w0>>56 != 0x45 || w0&(wire.IPv4MF|wire.IPv4OffsetMask) != 0 || l3+total > n || !sumOK(w0, w1, w2) {
 		return false
 	}
 	proto := uint8(w1 >> 48)
 	if proto == wire.ProtoTCP {
-		if hl := uint(h[32]>>4) * 4; hl < wire.TCPLen || wire.IPv4Len+hl > total {
+		if hl := uint64(h[32]>>4) * 4; hl < wire.TCPLen || wire.IPv4Len+hl > total {
 			return false
 		}
 	} else if proto != wire.ProtoUDP || total < wire.IPv4Len+wire.UDPLen {

@@ -64,10 +64,10 @@ func ipv4(f []byte, p *frame.Packet, l3 int) bool {
 func sumOK(w0, w1 uint64, w2 uint32) bool {
 	s, c := bits.Add64(w0, w1, 0)
 	s, c = bits.Add64(s, uint64(w2), c)
-	v, d := bits.Add32(uint32(s>>32), uint32(s), uint32(c))
-	v += d
-	// The sum is not 0, since the version is in it. Its halves add up to 0xffff, or fold to it when both are that.
-	return uint16(v>>16^v) == 0xffff || v == 0xffffffff
+	s += c
+	// A word plus itself with its halves swapped has in its high half the sum of the halves, carry included.
+	v := uint32((s + bits.RotateLeft64(s, 32)) >> 32)
+	return (v+bits.RotateLeft32(v, 16))>>16 == 0xffff // the sum is not 0: the version is in it
 }
 
 func bad4(p *frame.Packet, r drop.Reason) bool {
