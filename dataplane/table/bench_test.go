@@ -110,7 +110,7 @@ func BenchmarkFindMACHash(b *testing.B) {
 			sum += t.TouchHash(h[i])
 		}
 		for i := range p {
-			if loc, ok := t.FindMACHash(h[i], p[i].seg, p[i].mac); ok {
+			if loc, ok := FindMACHash(t, nil, h[i], p[i].seg, p[i].mac); ok {
 				sum += uint64(loc)
 				found++
 			}
@@ -132,8 +132,29 @@ func BenchmarkFindMACUntouched(b *testing.B) {
 	})
 }
 
-// BenchmarkFindIP4: ns/op is per packet.
+// BenchmarkFindIP4: ns/op is per packet: touch, seek, find.
 func BenchmarkFindIP4(b *testing.B) {
+	benchFind(b, func(t *Bindings, p *[batch]probe) (sum uint64, found int) {
+		var h, at [batch]uint64
+		for i := range p {
+			h[i] = t.HashIP4(p[i].seg, p[i].ip)
+			sum += t.TouchIP4Hash(h[i])
+		}
+		for i := range p {
+			at[i] = t.SeekIP4(h[i], p[i].seg, p[i].ip)
+		}
+		for i := range p {
+			if _, loc, ok := FindIP4At(t, nil, at[i], h[i], p[i].seg, p[i].ip); ok {
+				sum += uint64(loc)
+				found++
+			}
+		}
+		return sum, found
+	})
+}
+
+// BenchmarkFindIP4Plain does without the middle step.
+func BenchmarkFindIP4Plain(b *testing.B) {
 	benchFind(b, func(t *Bindings, p *[batch]probe) (sum uint64, found int) {
 		for i := range p {
 			sum += t.TouchIP4(p[i].seg, p[i].ip)

@@ -1,118 +1,214 @@
 package table
 
-import "slices"
-
-var _ = slices.Clone[[]int]
+import (
+	"fmt"
+	"math/bits"
+)
 
 // Delta is a small immutable set of changes that is looked at before the big table: how a transaction's
-// bindings become visible together with its snapshot.
+// bindings become visible together with its snapshot. While it is in use nothing but Fold of it may change the table.
+// It works as well with a hundred thousand rows.
 type Delta struct {
-	rows    map[rowKey]int // index into upserts, -1 = deleted
-	addrs   map[addrKey]int
+	keys    *keys
+	rows    []deltaRow
+	addrs   []deltaAddr
+	nAddrs  int
+	deletes []rowID
 	upserts []Binding
+	growth  int
+}
+
+// verdict is what an entry of a delta says: there is a MAC in the low 48 bits, and above them whether it is there.
+type verdict uint64
+
+const (
+	gone  verdict = 1 << 48
+	there verdict = 1 << 49
+)
+
+func (v verdict) mac() uint64 { return uint64(v) & (1<<48 - 1) }
+func (v verdict) there() bool { return v&there != 0 }
+func (v verdict) empty() bool { return v>>48 == 0 }
+
+type rowID struct {
+	mac uint64
+	seg uint32
+}
+
+// deltaRow says where the row of (seg, MAC) is, or that it is gone.
+type deltaRow struct {
+	verdict
+	seg, loc uint32
+}
+
+// deltaAddr says whose an address is and where, or that it is nobody's.
+type deltaAddr struct {
+	hi, lo uint64
+	verdict
+	seg, loc uint32
+	kind     kind
 }
 
 // NewDelta builds the changes of one transaction on top of t: rows to be upserted and (seg, mac) to be deleted.
 // It knows the addresses that vanish with replaced and deleted rows, so that these are not found any more.
+//
+// The deletes come first, then the upserts in their order: of rows with equal keys the last one counts, and of rows
+// that claim one address the last one gets it. The delta keeps the upserts' slices of addresses; they must not change.
 func NewDelta(t *Bindings, upserts []Binding, deletes []Binding) *Delta {
-	d := &Delta{map[rowKey]int{}, map[addrKey]int{}, upserts}
-	gone := func(seg uint32, mac uint64) {
-		if old, ok := t.Get(seg, mac); ok {
-			old.each(func(a addrKey) { d.addrs[a] = -1 })
+	d := &Delta{keys: &t.keys, rows: make([]deltaRow, sizeFor(len(upserts)+len(deletes)))}
+	last := make([]int32, len(d.rows)) // of the upserts, by place in d.rows
+	for i := range deletes {
+		at := d.placeRow(deletes[i].Seg, deletes[i].MAC)
+		d.rows[at] = deltaRow{gone | verdict(deletes[i].MAC), deletes[i].Seg, 0}
+	}
+	for i := range upserts {
+		at := d.placeRow(upserts[i].Seg, upserts[i].MAC)
+		d.rows[at] = deltaRow{there | verdict(upserts[i].MAC), upserts[i].Seg, upserts[i].Loc}
+		last[at] = int32(i)
+	}
+	d.addrs = make([]deltaAddr, sizeFor(2*len(upserts)+len(deletes)))
+	d.vanish(t)
+	d.upserts = make([]Binding, 0, len(upserts))
+	for i := range upserts {
+		b := &upserts[i]
+		if last[d.placeRow(b.Seg, b.MAC)] != int32(i) {
+			continue
 		}
-	}
-	for _, b := range deletes {
-		d.rows[rowKey{b.Seg, b.MAC}] = -1
-		gone(b.Seg, b.MAC)
-	}
-	for i, b := range upserts {
-		d.rows[rowKey{b.Seg, b.MAC}] = i
-		gone(b.Seg, b.MAC)
-	}
-	for i, b := range upserts {
-		b.each(func(a addrKey) {
-			if d.rows[rowKey{b.Seg, b.MAC}] == i {
-				d.addrs[a] = i
-			}
-		})
+		d.upserts = append(d.upserts, *b)
+		for _, ip := range b.IP4 {
+			d.put(extraKey{kind: kind4, seg: b.Seg, lo: uint64(ip)}, there|verdict(b.MAC), b.Loc)
+		}
+		for _, ip := range b.IP6 {
+			d.put(extraKey{kind: kind6, seg: b.Seg, hi: ip[0], lo: ip[1]}, there|verdict(b.MAC), b.Loc)
+		}
 	}
 	return d
 }
 
-// FindMAC looks the row up in the delta, then in the table. d may be nil.
-func FindMAC(t *Bindings, d *Delta, seg uint32, mac uint64) (loc uint32, ok bool) {
-	if d != nil {
-		if i, ok := d.rows[rowKey{seg, mac}]; ok {
-			if i < 0 {
-				return 0, false
-			}
-			return d.upserts[i].Loc, true
+// vanish enters the addresses that the rows of the delta have in the table: they are gone unless the delta says more.
+func (d *Delta) vanish(t *Bindings) {
+	var old Binding
+	for at := range d.rows {
+		e := &d.rows[at]
+		if e.empty() {
+			continue
+		}
+		was := t.GetInto(e.seg, e.mac(), &old)
+		switch {
+		case e.there() && !was:
+			d.growth++
+		case !e.there() && was:
+			d.growth--
+			d.deletes = append(d.deletes, rowID{e.mac(), e.seg})
+		}
+		if !was {
+			continue
+		}
+		for _, ip := range old.IP4 {
+			d.put(extraKey{kind: kind4, seg: e.seg, lo: uint64(ip)}, gone, 0)
+		}
+		for _, ip := range old.IP6 {
+			d.put(extraKey{kind: kind6, seg: e.seg, hi: ip[0], lo: ip[1]}, gone, 0)
 		}
 	}
-	return t.FindMAC(seg, mac)
 }
 
-func findAddr(t *Bindings, d *Delta, k addrKey) (mac uint64, loc uint32, ok bool) {
-	if d != nil {
-		if i, ok := d.addrs[k]; ok {
-			if i < 0 {
-				return 0, 0, false
-			}
-			return d.upserts[i].MAC, d.upserts[i].Loc, true
+// sizeFor returns the size of a hash table for n keys: a power of two, at most half full.
+func sizeFor(n int) int { return 1 << bits.Len(uint(max(2*n-1, 1))) }
+
+// start is where the search for hash h begins among n places.
+func start(h uint64, n int) int { return int(h>>32) & (n - 1) }
+
+// placeRow returns where the row is or belongs.
+func (d *Delta) placeRow(seg uint32, mac uint64) int {
+	for i := start(d.keys.row(seg, mac), len(d.rows)); ; i++ {
+		i &= len(d.rows) - 1
+		if e := &d.rows[i]; e.empty() || e.mac() == mac && e.seg == seg {
+			return i
 		}
 	}
-	return t.findAddr(k)
 }
 
-// FindIP4 looks the address up in the delta, then in the table. d may be nil.
-func FindIP4(t *Bindings, d *Delta, seg, ip uint32) (mac uint64, loc uint32, ok bool) {
-	return findAddr(t, d, addrKey{seg, 0, uint64(ip), true})
-}
-
-// FindIP6 see FindIP4.
-func FindIP6(t *Bindings, d *Delta, seg uint32, hi, lo uint64) (mac uint64, loc uint32, ok bool) {
-	return findAddr(t, d, addrKey{seg, hi, lo, false})
-}
-
-// Fold applies the delta to the table; afterwards a snapshot without it says the same.
-func (d *Delta) Fold(t *Bindings) error {
-	for k, i := range d.rows {
-		if i < 0 {
-			t.Delete(k.seg, k.mac)
-		}
-	}
-	for i := range d.upserts {
-		if b := &d.upserts[i]; d.rows[rowKey{b.Seg, b.MAC}] == i {
-			if err := t.Upsert(b); err != nil {
-				return err
+// put enters what holds for an address.
+func (d *Delta) put(k extraKey, v verdict, loc uint32) {
+	if 2*(d.nAddrs+1) > len(d.addrs) {
+		old := d.addrs
+		d.addrs = make([]deltaAddr, 2*len(old))
+		for i := range old {
+			if !old[i].empty() {
+				*d.placeAddr(old[i].key()) = old[i]
 			}
 		}
+	}
+	e := d.placeAddr(k)
+	if e.empty() {
+		d.nAddrs++
+	}
+	*e = deltaAddr{k.hi, k.lo, v, k.seg, loc, k.kind}
+}
+
+func (e *deltaAddr) key() extraKey { return extraKey{e.kind, e.seg, e.hi, e.lo} }
+
+// placeAddr returns where the address is or belongs.
+func (d *Delta) placeAddr(k extraKey) *deltaAddr {
+	for i := start(d.keys.extra(k), len(d.addrs)); ; i++ {
+		i &= len(d.addrs) - 1
+		if e := &d.addrs[i]; e.empty() || e.key() == k {
+			return e
+		}
+	}
+}
+
+// row returns what the delta says of a row with hash h, nil for nothing.
+func (d *Delta) row(h uint64, seg uint32, mac uint64) *deltaRow {
+	for i := start(h, len(d.rows)); ; i++ {
+		e := &d.rows[i&(len(d.rows)-1)]
+		switch {
+		case e.empty():
+			return nil
+		case e.mac() == mac && e.seg == seg:
+			return e
+		}
+	}
+}
+
+// addr returns what the delta says of an address, nil for nothing.
+func (d *Delta) addr(k extraKey) *deltaAddr {
+	if e := d.placeAddr(k); !e.empty() {
+		return e
 	}
 	return nil
 }
 
-type rowKey struct {
-	seg uint32
-	mac uint64
+// Growth returns how many rows more (or fewer, when negative) the table has after Fold: whether they fit must be
+// known before the delta is published.
+func (d *Delta) Growth() int {
+	if d == nil {
+		return 0
+	}
+	return d.growth
 }
 
-type addrKey struct {
-	seg    uint32
-	hi, lo uint64
-	v4     bool
+// Len returns the number of rows that the delta upserts and deletes.
+func (d *Delta) Len() (upserts, deletes int) {
+	if d == nil {
+		return 0, 0
+	}
+	return len(d.upserts), len(d.deletes)
 }
 
-func (b *Binding) each(f func(addrKey)) {
-	for _, a := range b.IP4 {
-		f(addrKey{b.Seg, 0, uint64(a), true})
+// Fold applies the delta to the table; afterwards a snapshot without it says the same. It fails with ErrFull if the
+// rows do not fit (see Growth), in the middle: the delta then must stay in use until a Fold after a Grow succeeds.
+// A nil delta folds to nothing.
+func (d *Delta) Fold(t *Bindings) error {
+	if d == nil {
+		return nil
 	}
-	for _, a := range b.IP6 {
-		f(addrKey{b.Seg, a[0], a[1], false})
+	for _, k := range d.deletes {
+		t.Delete(k.seg, k.mac)
 	}
-}
-func (t *Bindings) findAddr(k addrKey) (mac uint64, loc uint32, ok bool) {
-	if k.v4 {
-		return t.FindIP4(k.seg, uint32(k.lo))
+	if n, err := t.UpsertAll(d.upserts); err != nil {
+		return fmt.Errorf("fold row %d of %d: %w", n+1, len(d.upserts), err)
 	}
-	return t.FindIP6(k.seg, k.hi, k.lo)
+	return nil
 }

@@ -1,7 +1,5 @@
 package table
 
-import "math/bits"
-
 // The reading side. A reader works on the arrays it found at the start (Grow puts others in their place, it does not
 // change these), and on buckets of which the head tells whether they stood still:
 //
@@ -15,10 +13,10 @@ import "math/bits"
 // The writer leaves nothing half-done that a reader would have to wait for: a reader tries again only because the
 // writer got on.
 
-// HashMAC hashes the key of a row, for TouchHash and FindMACHash. The hash holds for the life of the table.
+// HashMAC hashes the key of a row, for TouchHash and FindMACHash. A hash holds for the life of the table.
 func (t *Bindings) HashMAC(seg uint32, mac uint64) uint64 { return t.keys.row(seg, mac) }
 
-// HashIP4 does the same for TouchIP4Hash and FindIP4Hash.
+// HashIP4 hashes an address, for TouchIP4Hash, SeekIP4 and FindIP4At.
 func (t *Bindings) HashIP4(seg, ip uint32) uint64 { return t.keys.ip4(seg, ip) }
 
 // TouchMAC loads the buckets of (seg, mac) so that the cache misses of a batch overlap. Returns a value to be summed
@@ -44,17 +42,46 @@ func (t *Bindings) TouchIP4Hash(h uint64) uint64 {
 	return ips[first].head() + ips[second].head()
 }
 
+// SeekIP4 is for between TouchIP4Hash and FindIP4At, for all packets of a batch: it finds the address in the index and
+// loads the row that this leads to, so that those cache misses overlap, too. Returns where it is.
+func (t *Bindings) SeekIP4(h uint64, seg, ip uint32) (at uint64) {
+	a := t.cur.Load()
+	first, second := pair(h, len(a.ips))
+	tag := ip ^ t.keys.mask(seg)
+	m := a.ips[first].matchTags(tag)
+	if m == 0 {
+		first = second
+		m = a.ips[first].matchTags(tag)
+	}
+	b, i := &a.ips[first], tagSlot(m)
+	if ref := b.ref(i); int(ref/rowSlots) < len(a.rows) { // a free slot's number may be of old arrays
+		a.rows[ref/rowSlots].head()
+	}
+	return first*8 | uint64(i)
+}
+
 // FindMAC returns the location of (seg, mac).
 func (t *Bindings) FindMAC(seg uint32, mac uint64) (loc uint32, ok bool) {
-	return t.cur.Load().findMAC(t.keys.row(seg, mac), seg, mac)
+	return t.findMAC(nil, t.keys.row(seg, mac), seg, mac)
+}
+
+// FindMAC looks the row up in the delta, then in the table. d may be nil.
+func FindMAC(t *Bindings, d *Delta, seg uint32, mac uint64) (loc uint32, ok bool) {
+	return t.findMAC(d, t.keys.row(seg, mac), seg, mac)
 }
 
 // FindMACHash is FindMAC for who has the hash at hand.
-func (t *Bindings) FindMACHash(h uint64, seg uint32, mac uint64) (loc uint32, ok bool) {
-	return t.cur.Load().findMAC(h, seg, mac)
+func FindMACHash(t *Bindings, d *Delta, h uint64, seg uint32, mac uint64) (loc uint32, ok bool) {
+	return t.findMAC(d, h, seg, mac)
 }
 
-func (a *arrays) findMAC(h uint64, seg uint32, mac uint64) (loc uint32, ok bool) {
+func (t *Bindings) findMAC(d *Delta, h uint64, seg uint32, mac uint64) (loc uint32, ok bool) {
+	if d != nil {
+		if e := d.row(h, seg, mac); e != nil {
+			return e.loc, e.there()
+		}
+	}
+	a := t.cur.Load()
 	first, second := pair(h, len(a.rows))
 	b1, b2 := &a.rows[first], &a.rows[second]
 	w, marks := rowWord(seg, mac), mark(h)*eachByte
@@ -62,7 +89,7 @@ again:
 	h1, h2 := b1.head(), b2.head()
 	// The marks of both buckets side by side: bytes 0–3 and 4–7.
 	for m := zeroBytes((h1&^noMarks | h2<<32) ^ marks); m != 0; m &= m - 1 {
-		i := bits.TrailingZeros64(m) >> 3
+		i := trailing(m) >> 3
 		other := -uint64(i >> 2)
 		b := &a.rows[first^(first^second)&other]
 		if loc = b.loc(i); b.word(i) == w && b.segHigh(i) == seg>>16 {
@@ -80,14 +107,48 @@ again:
 
 // FindIP4 returns MAC and location of the VIF of segment seg that has address ip.
 func (t *Bindings) FindIP4(seg, ip uint32) (mac uint64, loc uint32, ok bool) {
-	return t.FindIP4Hash(t.keys.ip4(seg, ip), seg, ip)
+	return FindIP4Hash(t, nil, t.keys.ip4(seg, ip), seg, ip)
+}
+
+// FindIP4 looks the address up in the delta, then in the table. d may be nil.
+func FindIP4(t *Bindings, d *Delta, seg, ip uint32) (mac uint64, loc uint32, ok bool) {
+	return FindIP4Hash(t, d, t.keys.ip4(seg, ip), seg, ip)
 }
 
 // FindIP4Hash is FindIP4 for who has the hash at hand.
-func (t *Bindings) FindIP4Hash(h uint64, seg, ip uint32) (mac uint64, loc uint32, ok bool) {
+func FindIP4Hash(t *Bindings, d *Delta, h uint64, seg, ip uint32) (mac uint64, loc uint32, ok bool) {
+	return FindIP4At(t, d, t.SeekIP4(h, seg, ip), h, seg, ip)
+}
+
+// FindIP4At is FindIP4 for who has hash and place (SeekIP4) at hand. A place that is outdated only costs time.
+func FindIP4At(t *Bindings, d *Delta, at, h uint64, seg, ip uint32) (mac uint64, loc uint32, ok bool) {
+	if d != nil {
+		if e := d.addr(extraKey{kind: kind4, seg: seg, lo: uint64(ip)}); e != nil {
+			return e.mac(), e.loc, e.there()
+		}
+	}
+	a := t.cur.Load()
+	if bi, i := at>>3, int(at&7); bi < uint64(len(a.ips)) {
+		b := &a.ips[bi]
+		head, ref := b.head(), b.ref(i)
+		if b.tag(i) == ip^t.keys.mask(seg) && head>>uint(i)&1 != 0 && int(ref/rowSlots) < len(a.rows) {
+			r, slot := &a.rows[ref/rowSlots], int(ref%rowSlots)
+			rowHead := r.head()
+			rowSeg, mac := r.rowKey(slot)
+			loc := r.loc(slot)
+			if rowSeg == seg && r.head() == rowHead && b.head() == head {
+				return mac, loc, true
+			}
+		}
+	}
+	return t.searchIP4(h, seg, ip)
+}
+
+// searchIP4 leaves nothing out: all slots of the tag, the extra table, changes meanwhile.
+func (t *Bindings) searchIP4(h uint64, seg, ip uint32) (mac uint64, loc uint32, ok bool) {
 	for {
 		a := t.cur.Load()
-		mac, loc, ok, h1, h2 := a.findIP4(h, seg, ip^t.keys.mask(seg))
+		mac, loc, ok, h1, h2 := a.searchIndex(h, seg, ip^t.keys.mask(seg))
 		if ok {
 			return mac, loc, true
 		}
@@ -96,16 +157,14 @@ func (t *Bindings) FindIP4Hash(h uint64, seg, ip uint32) (mac uint64, loc uint32
 			return 0, 0, false
 		}
 		// An address may change over from one table to the other meanwhile: look until both stood still.
-		var found, still bool
 		if x.ip4s.Load() != 0 {
-			k := extraKey{kind: kind4, seg: seg, lo: uint64(ip)}
-			mac, loc, found, still = t.findExtra(a, x, k)
+			mac, loc, ok, still := t.findExtra(a, x, extraKey{kind: kind4, seg: seg, lo: uint64(ip)})
 			if !still {
 				continue
 			}
-		}
-		if found {
-			return mac, loc, true
+			if ok {
+				return mac, loc, true
+			}
 		}
 		first, second := pair(h, len(a.ips))
 		if a.ips[first].head() == h1 && a.ips[second].head() == h2 && t.cur.Load() == a && t.extra.Load() == x {
@@ -114,13 +173,13 @@ func (t *Bindings) FindIP4Hash(h uint64, seg, ip uint32) (mac uint64, loc uint32
 	}
 }
 
-// findIP4 searches the address index; h1 and h2 are the heads under which an address was not found.
-func (a *arrays) findIP4(h uint64, seg, tag uint32) (mac uint64, loc uint32, ok bool, h1, h2 uint64) {
+// searchIndex searches the address index; h1 and h2 are the heads under which an address was not found.
+func (a *arrays) searchIndex(h uint64, seg, tag uint32) (mac uint64, loc uint32, ok bool, h1, h2 uint64) {
 	first, second := pair(h, len(a.ips))
 	b1, b2 := &a.ips[first], &a.ips[second]
 	for {
-		h1 = b1.head()
 		var still bool
+		h1 = b1.head()
 		if mac, loc, ok, still = a.follow(b1, h1, seg, tag); ok {
 			return mac, loc, true, 0, 0
 		} else if !still {
@@ -129,10 +188,7 @@ func (a *arrays) findIP4(h uint64, seg, tag uint32) (mac uint64, loc uint32, ok 
 		h2 = b2.head()
 		if mac, loc, ok, still = a.follow(b2, h2, seg, tag); ok {
 			return mac, loc, true, 0, 0
-		} else if !still {
-			continue
-		}
-		if b1.head() == h1 {
+		} else if still && b1.head() == h1 {
 			return 0, 0, false, h1, h2
 		}
 	}
@@ -176,17 +232,28 @@ func (t *Bindings) TouchIP6(seg uint32, hi, lo uint64) uint64 {
 	if x == nil {
 		return 0
 	}
-	return x.touch(t.keys.ip6(seg, hi, lo))
+	return x.touch(t.keys.extra(extraKey{kind: kind6, seg: seg, hi: hi, lo: lo}))
 }
 
 // FindIP6 returns MAC and location of the VIF of segment seg that has the address of halves hi and lo.
 func (t *Bindings) FindIP6(seg uint32, hi, lo uint64) (mac uint64, loc uint32, ok bool) {
+	return FindIP6(t, nil, seg, hi, lo)
+}
+
+// FindIP6 looks the address up in the delta, then in the table. d may be nil.
+func FindIP6(t *Bindings, d *Delta, seg uint32, hi, lo uint64) (mac uint64, loc uint32, ok bool) {
+	k := extraKey{kind: kind6, seg: seg, hi: hi, lo: lo}
+	if d != nil {
+		if e := d.addr(k); e != nil {
+			return e.mac(), e.loc, e.there()
+		}
+	}
 	for {
 		a, x := t.cur.Load(), t.extra.Load()
 		if x == nil {
 			return 0, 0, false
 		}
-		mac, loc, ok, still := t.findExtra(a, x, extraKey{kind: kind6, seg: seg, hi: hi, lo: lo})
+		mac, loc, ok, still := t.findExtra(a, x, k)
 		if still {
 			return mac, loc, ok
 		}
@@ -202,7 +269,7 @@ func (t *Bindings) findExtra(a *arrays, x *extra, k extraKey) (mac uint64, loc u
 	e := x.entry(i)
 	state, owner := e.state(), e.owner()
 	mac = owner >> 16
-	loc, ok = a.findMAC(t.keys.row(k.seg, mac), k.seg, mac)
+	loc, ok = t.findMAC(nil, t.keys.row(k.seg, mac), k.seg, mac)
 	still = e.state() == state && e.owner() == owner && x.at(i, k) && t.cur.Load() == a && t.extra.Load() == x
 	return mac, loc, ok, still
 }

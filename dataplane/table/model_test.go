@@ -12,11 +12,6 @@ type model struct {
 	owner map[addrID]uint64 // → MAC
 }
 
-type rowID struct {
-	seg uint32
-	mac uint64
-}
-
 // addrID is an address of a segment; IPv4 addresses have v4 and lo.
 type addrID struct {
 	seg    uint32
@@ -49,22 +44,22 @@ func (m *model) upsert(b *Binding) {
 	r := &modelRow{loc: b.Loc, addrs: addrsOf(b)}
 	for a := range r.addrs {
 		if other, ok := m.owner[a]; ok {
-			delete(m.rows[rowID{b.Seg, other}].addrs, a)
+			delete(m.rows[rowID{other, b.Seg}].addrs, a)
 		}
 		m.owner[a] = b.MAC
 	}
-	m.rows[rowID{b.Seg, b.MAC}] = r
+	m.rows[rowID{b.MAC, b.Seg}] = r
 }
 
 func (m *model) delete(seg uint32, mac uint64) bool {
-	r, ok := m.rows[rowID{seg, mac}]
+	r, ok := m.rows[rowID{mac, seg}]
 	if !ok {
 		return false
 	}
 	for a := range r.addrs {
 		delete(m.owner, a)
 	}
-	delete(m.rows, rowID{seg, mac})
+	delete(m.rows, rowID{mac, seg})
 	return true
 }
 
@@ -106,8 +101,8 @@ func (m *model) checkAddr(t *testing.T, l lookups, a addrID) {
 	if ok != want {
 		t.Fatalf("find %+v: %v, want %v", a, ok, want)
 	}
-	if ok && (mac != owner || loc != m.rows[rowID{a.seg, owner}].loc) {
-		t.Fatalf("find %+v = %#x at %#x, want %#x at %#x", a, mac, loc, owner, m.rows[rowID{a.seg, owner}].loc)
+	if ok && (mac != owner || loc != m.rows[rowID{owner, a.seg}].loc) {
+		t.Fatalf("find %+v = %#x at %#x, want %#x at %#x", a, mac, loc, owner, m.rows[rowID{owner, a.seg}].loc)
 	}
 }
 
@@ -226,7 +221,7 @@ func (s *script) run(t *testing.T, b *Bindings, m *model) {
 		r := s.row()
 		switch {
 		case op%16 < 10:
-			_, had := m.rows[rowID{r.Seg, r.MAC}]
+			_, had := m.rows[rowID{r.MAC, r.Seg}]
 			err := b.Upsert(&r)
 			if full := !had && len(m.rows) == b.Capacity(); full != (err != nil) {
 				t.Fatalf("Upsert with %d of %d: %v", len(m.rows), b.Capacity(), err)
@@ -251,7 +246,7 @@ func (s *script) run(t *testing.T, b *Bindings, m *model) {
 		case op == 15:
 			s.delta(t, b, m)
 		default:
-			m.checkRow(t, under(b, nil), rowID{r.Seg, r.MAC})
+			m.checkRow(t, under(b, nil), rowID{r.MAC, r.Seg})
 		}
 		for a := range addrsOf(&r) {
 			m.checkAddr(t, under(b, nil), a)
@@ -278,7 +273,7 @@ func (s *script) delta(t *testing.T, b *Bindings, m *model) {
 	seen := map[rowID]bool{}
 	var last []Binding // of equal keys the last counts
 	for i := len(ups) - 1; i >= 0; i-- {
-		if k := (rowID{ups[i].Seg, ups[i].MAC}); !seen[k] {
+		if k := (rowID{ups[i].MAC, ups[i].Seg}); !seen[k] {
 			seen[k] = true
 			last = append(last, ups[i])
 		}
@@ -299,6 +294,9 @@ func (s *script) delta(t *testing.T, b *Bindings, m *model) {
 		}
 	}
 	check(under(b, d))
+	if got, want := b.Len()+d.Growth(), len(m.rows); got != want {
+		t.Fatalf("the delta grows %d rows by %d, want %d", b.Len(), d.Growth(), want)
+	}
 	if len(m.rows) > b.Capacity() {
 		if _, err := b.Grow(len(m.rows)); err != nil {
 			t.Fatal(err)
