@@ -58,15 +58,13 @@ func BenchmarkRoute(b *testing.B) {
 		mem, batch := arrived(b, 0, frames...)
 		renew := again(mem, batch, frames)
 		st := &State{}
-		var hashes [frame.BatchSize]uint64
 		lookup := func() {
 			renew()
 			for i := range frames {
-				hashes[i] = s.Bindings.HashIP4(1, wire.IPv4(frames[i][14:]).Dst())
-				st.touched += s.Bindings.TouchIP4Hash(hashes[i])
+				st.touched += s.Bindings.TouchIP4(1, wire.IPv4(frames[i][14:]).Dst())
 			}
 			for i := range frames {
-				mac, _, _ := s.Bindings.FindIP4Hash(hashes[i], 1, wire.IPv4(frames[i][14:]).Dst())
+				mac, _, _ := table.FindIP4(s.Bindings, nil, 1, wire.IPv4(frames[i][14:]).Dst())
 				st.touched += mac
 			}
 		}

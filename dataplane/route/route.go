@@ -38,9 +38,8 @@ type Counters struct {
 
 // hop is a packet between the two passes.
 type hop struct {
-	hash uint64 // of (seg, destination), IPv4 only
-	seg  uint32 // segment of the destination
-	pkt  uint32 // index in the batch
+	seg uint32 // segment of the destination
+	pkt uint32 // index in the batch
 }
 
 // Route takes the packets at NextRoute, addressed to the router's MAC, to NextDeliver: with Seg, Loc and MACs of the
@@ -126,8 +125,7 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 		return false
 	}
 	to.seg = n.Seg
-	to.hash = s.Bindings.HashIP4(n.Seg, dst)
-	st.touched += s.Bindings.TouchIP4Hash(to.hash)
+	st.touched += s.Bindings.TouchIP4(n.Seg, dst)
 	return true
 }
 
@@ -171,14 +169,7 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 // forward4 sends p on to the VIF of segment to.seg that has its destination address.
 func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *hop) {
 	h := wire.IPv4((*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[:])
-	var mac uint64
-	var loc fib.Loc
-	var ok bool
-	if s.Delta == nil { // nearly always
-		mac, loc, ok = s.Bindings.FindIP4Hash(to.hash, to.seg, h.Dst())
-	} else {
-		mac, loc, ok = table.FindIP4(s.Bindings, s.Delta, to.seg, h.Dst())
-	}
+	mac, loc, ok := table.FindIP4(s.Bindings, s.Delta, to.seg, h.Dst())
 	if !ok {
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
 		return
