@@ -75,6 +75,11 @@ func FindMACHash(t *Bindings, d *Delta, h uint64, seg uint32, mac uint64) (loc u
 	return t.findMAC(d, h, seg, mac)
 }
 
+// FindMACHash is FindMAC for who has the hash at hand.
+func (t *Bindings) FindMACHash(h uint64, seg uint32, mac uint64) (loc uint32, ok bool) {
+	return t.findMAC(nil, h, seg, mac)
+}
+
 func (t *Bindings) findMAC(d *Delta, h uint64, seg uint32, mac uint64) (loc uint32, ok bool) {
 	if d != nil {
 		if e := d.row(h, seg, mac); e != nil {
@@ -118,6 +123,11 @@ func FindIP4(t *Bindings, d *Delta, seg, ip uint32) (mac uint64, loc uint32, ok 
 // FindIP4Hash is FindIP4 for who has the hash at hand.
 func FindIP4Hash(t *Bindings, d *Delta, h uint64, seg, ip uint32) (mac uint64, loc uint32, ok bool) {
 	return FindIP4At(t, d, t.SeekIP4(h, seg, ip), h, seg, ip)
+}
+
+// FindIP4Hash is FindIP4 for who has the hash at hand.
+func (t *Bindings) FindIP4Hash(h uint64, seg, ip uint32) (mac uint64, loc uint32, ok bool) {
+	return FindIP4Hash(t, nil, h, seg, ip)
 }
 
 // FindIP4At is FindIP4 for who has hash and place (SeekIP4) at hand. A place that is outdated only costs time.
