@@ -86,6 +86,9 @@ func toEnvelope(err error) *EnvelopeError {
 	}
 	var ce *core.Error
 	if errors.As(err, &ce) {
+		if ce.Code == core.CodeCanceled && errors.Is(err, io.ErrUnexpectedEOF) {
+			ce.Code = "truncated"
+		}
 		return &EnvelopeError{Status: statusOf(ce.Code), Detail: ce.Detail, Problems: ce.Problems}
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {

@@ -67,8 +67,8 @@ type Config struct {
 	MaxBulk       int64         // octets of a bulk request; default 1 GiB
 	MaxConns      int           // connections at a time and socket; default 256
 	MaxStreams    int           // event streams at a time and socket; default 64
-	WriteRate     float64       // writes a second; default 2,000
-	WriteBurst    int           // default 4,000
+	WriteRate     float64       // writes a second; default 5,000
+	WriteBurst    int           // default 10,000
 	IdleTimeout   time.Duration // without progress of a body or an answer; default 30 s
 	HeaderTimeout time.Duration // for the head of a request; default 5 s
 }
@@ -81,7 +81,7 @@ func (c *Config) defaults() {
 	}
 	def(&c.MaxConns, 256)
 	def(&c.MaxStreams, 64)
-	def(&c.WriteBurst, 4000)
+	def(&c.WriteBurst, 10_000)
 	if c.Mode == 0 {
 		c.Mode = 0o660
 	}
@@ -92,7 +92,7 @@ func (c *Config) defaults() {
 		c.MaxBulk = 1 << 30
 	}
 	if c.WriteRate <= 0 {
-		c.WriteRate = 2000
+		c.WriteRate = 5000
 	}
 	if c.IdleTimeout <= 0 {
 		c.IdleTimeout = 30 * time.Second

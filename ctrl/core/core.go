@@ -207,12 +207,14 @@ func (c *Core) loadBindings(st *model.State) error {
 
 // lock makes the caller the writer; unlock ends that.
 func (c *Core) lock(ctx context.Context) error {
-	select {
-	case c.writer <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return &Error{Detail: Detail{Code: CodeCanceled, Message: "the request ended while it waited for its turn"}, Err: ctx.Err()}
+	if ctx.Err() == nil {
+		select {
+		case c.writer <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+		}
 	}
+	return &Error{Detail: Detail{Code: CodeCanceled, Message: "the request ended while it waited for its turn"}, Err: ctx.Err()}
 }
 
 func (c *Core) unlock() { <-c.writer }

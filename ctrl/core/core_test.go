@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
@@ -261,19 +262,35 @@ func TestBulk(t *testing.T) {
 		t.Errorf("%+v %v", res, err)
 	}
 	w.check(t)
-	// A stream that breaks off changes nothing.
-	broken := &brokenReader{text: []byte(text.String()[:100_000])}
-	if _, err = w.BulkBindings(t.Context(), broken, BulkOptions{Mode: Replace}); code(err) != CodeCanceled {
-		t.Errorf("%v", err)
+	// A stream that breaks off changes nothing, not even behind a whole line or when the caller is gone.
+	whole := lineOf("RED", "web", 0x02000000ff09, 1)
+	for _, part := range []string{whole, whole + whole[:30], text.String()[:100_000], ""} {
+		for _, end := range []error{io.ErrUnexpectedEOF, errors.New("connection reset")} {
+			if _, err = w.BulkBindings(t.Context(), &brokenReader{[]byte(part), end}, BulkOptions{Mode: Replace}); code(err) != CodeCanceled || !errors.Is(err, end) {
+				if code(err) != model.CodeNotFound { // the segment db of the first lines has gone
+					t.Errorf("%v", err)
+				}
+			}
+		}
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 {
+		if _, err = w.BulkBindings(gone, strings.NewReader(whole), BulkOptions{Mode: Replace}); code(err) != CodeCanceled {
+			t.Fatalf("%v", err)
+		}
 	}
 	w.check(t)
 }
 
-type brokenReader struct{ text []byte }
+type brokenReader struct {
+	text []byte
+	end  error
+}
 
 func (b *brokenReader) Read(p []byte) (int, error) {
 	if len(b.text) == 0 {
-		return 0, errors.New("connection reset")
+		return 0, b.end
 	}
 	n := copy(p, b.text)
 	b.text = b.text[n:]

@@ -53,11 +53,13 @@ func (c *Core) stage(ctx context.Context, r io.Reader, st *model.State) (rows *s
 	wg.Go(func() {
 		defer close(order)
 		defer close(work)
-		readErr <- eachBlock(ctx, r, free, func(p *piece) {
+		readErr <- eachBlock(ctx, r, free, func(p *piece) bool {
 			select {
 			case order <- p:
 				work <- p
+				return true
 			case <-ctx.Done():
+				return false
 			}
 		})
 	})
@@ -99,8 +101,9 @@ func (c *Core) stage(ctx context.Context, r io.Reader, st *model.State) (rows *s
 	return rows, lines, nil
 }
 
-// eachBlock cuts the stream into blocks of whole lines.
-func eachBlock(ctx context.Context, r io.Reader, free <-chan []byte, f func(*piece)) error {
+// eachBlock cuts the stream into blocks of whole lines. It returns nil only if f has taken the whole of it: io.EOF is
+// the end of a stream, io.ErrUnexpectedEOF (a body shorter than its head says) is not.
+func eachBlock(ctx context.Context, r io.Reader, free <-chan []byte, f func(*piece) bool) error {
 	var rest []byte
 	next := 1
 	for {
@@ -112,9 +115,14 @@ func eachBlock(ctx context.Context, r io.Reader, free <-chan []byte, f func(*pie
 		}
 		buf = buf[:len(rest)+stageBlock]
 		copy(buf, rest)
-		n, err := io.ReadFull(r, buf[len(rest):])
-		buf = buf[:len(rest)+n]
-		end := err == io.EOF || err == io.ErrUnexpectedEOF
+		n, err := len(rest), error(nil)
+		for n < len(buf) && err == nil {
+			var m int
+			m, err = r.Read(buf[n:])
+			n += m
+		}
+		buf = buf[:n]
+		end := err == io.EOF
 		if err != nil && !end {
 			return readError(next, err)
 		}
@@ -125,19 +133,26 @@ func eachBlock(ctx context.Context, r io.Reader, free <-chan []byte, f func(*pie
 					"the line is longer than %d octets", maxLine)
 			}
 		}
+		rest = append(rest[:0], buf[cut:]...)
 		if cut > 0 {
 			p := &piece{first: next, text: buf[:cut], buf: buf, done: make(chan struct{})}
-			f(p)
-			next += bytes.Count(buf[:cut], []byte{'\n'})
+			lines := bytes.Count(buf[:cut], []byte{'\n'}) // before f: then the buffer is the decoder's
+			if !f(p) {
+				return canceled(ctx)
+			}
+			next += lines
 		}
 		if end {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return &Error{Detail: Detail{Code: CodeCanceled, Message: "the request ended"}, Err: ctx.Err()}
+			return canceled(ctx)
 		}
-		rest = append(rest[:0], buf[cut:]...) // buf is decoded, and used again, beside this
 	}
+}
+
+func canceled(ctx context.Context) error {
+	return &Error{Detail: Detail{Code: CodeCanceled, Message: "the request ended"}, Err: ctx.Err()}
 }
 
 // readError words a broken stream. io.ErrUnexpectedEOF of the body itself comes wrapped, see api.
