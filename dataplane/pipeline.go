@@ -44,7 +44,6 @@ type Pipeline struct {
 	now        int64
 	out        []out
 	extra      frame.Batch
-	touched    uint64
 	puntLimits [256]limit
 	handoff    *split // nil unless frames are spread over workers
 }
@@ -106,12 +105,16 @@ func (pl *Pipeline) access(b *frame.Batch, s *fib.Snapshot) {
 	if pl.handoff != nil {
 		pl.handoff.byFlow(b)
 	}
-	overlay.Ingress(pl.Mem, b, s, pl.Overlay)
-	neigh.Answer(pl.Mem, b, s)
-	route.Route(pl.Mem, b, s, pl.Route)
-	pl.touched += overlay.Lookup(b, s)
-	pl.flood(b, s)
-	overlay.Deliver(pl.Mem, b, s, pl.Overlay)
+	todo := overlay.Ingress(pl.Mem, b, s, pl.Overlay)
+	if todo&(1<<frame.NextNeigh) != 0 {
+		neigh.Answer(pl.Mem, b, s)
+	}
+	if todo&(1<<frame.NextRoute) != 0 {
+		route.Route(pl.Mem, b, s, pl.Route)
+	}
+	if overlay.Deliver(pl.Mem, b, s, pl.Overlay) {
+		pl.flood(b, s)
+	}
 }
 
 // fabric is the way of a frame from the edge switch.
@@ -120,14 +123,16 @@ func (pl *Pipeline) fabric(port uint16, b *frame.Batch, s *fib.Snapshot) {
 	if pl.handoff != nil {
 		pl.handoff.byInnerFlow(pl.Mem, b)
 	}
-	pl.touched += overlay.Decap(pl.Mem, b, s)
-	for i := range b.N {
-		if p := &b.Pkt[i]; p.Next == frame.NextNeigh {
-			neigh.Box(pl.Mem, p, &s.Ports[port])
+	if todo := overlay.Decap(pl.Mem, b, s, pl.Overlay); todo&(1<<frame.NextNeigh) != 0 {
+		for i := range b.N {
+			if p := &b.Pkt[i]; p.Next == frame.NextNeigh {
+				neigh.Box(pl.Mem, p, &s.Ports[port])
+			}
 		}
 	}
-	pl.flood(b, s)
-	overlay.Deliver(pl.Mem, b, s, pl.Overlay)
+	if overlay.Deliver(pl.Mem, b, s, pl.Overlay) {
+		pl.flood(b, s)
+	}
 }
 
 // edge is the way of a frame through the box as edge switch.

@@ -6,42 +6,26 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
-	"penstock/dataplane/table"
 )
 
 const etherTypeARP = 0x0806
 
 // Decap takes frames of a fabric port out of their encapsulation. A frame is accepted only if it comes from the edge
 // switch, is addressed to a special address of this box, and its tenant and segment exist here
-// (spec/overlay.md, "Encapsulation"). What remains is delivered by (tenant, segment, inner destination MAC).
-func Decap(mem []byte, b *frame.Batch, s *fib.Snapshot) (touched uint64) {
-	for i := range b.N {
+// (spec/overlay.md, "Encapsulation"). What remains is delivered by (tenant, segment, inner destination MAC). Touching and
+// the returned bits are as with Ingress.
+func Decap(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
 		if p.Next == frame.NextParsed {
 			decap(mem, p, s)
 		}
 		if p.Next == frame.NextLookup {
-			touched += s.Bindings.TouchMAC(p.Seg, p.DstMAC)
+			st.touch(i, p, s)
 		}
+		todo |= 1 << p.Next
 	}
-	for i := range b.N {
-		p := &b.Pkt[i]
-		if p.Next != frame.NextLookup {
-			continue
-		}
-		loc, ok := table.FindMAC(s.Bindings, s.Delta, p.Seg, p.DstMAC)
-		switch {
-		case !ok && s.Segments[p.Seg].UnknownUnicast:
-			p.Next = frame.NextFlood // a copy of a frame that the sending box had no binding for either
-		case !ok:
-			p.DropFor(drop.FabricNotHere)
-		case loc&fib.LocLocal == 0:
-			p.DropFor(drop.FabricRelay)
-		default:
-			p.Loc, p.Next = loc, frame.NextDeliver
-		}
-	}
-	return touched
+	return todo
 }
 
 func decap(mem []byte, p *frame.Packet, s *fib.Snapshot) {

@@ -9,12 +9,17 @@ import (
 	"penstock/dataplane/stats"
 )
 
-// Deliver sends each frame to where its destination hangs: to an attachment of this box, or encapsulated to another.
-// Answers made by the box go back to the attachment that asked.
-func Deliver(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) {
-	for i := range b.N {
+// Deliver looks up the destinations that are not known yet, and sends each frame to where its destination hangs: to an
+// attachment of this box, or encapsulated to another. Answers made by the box go back to the attachment that asked.
+// It reports whether frames are left to be flooded.
+func Deliver(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (flood bool) {
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
+		if p.Next == frame.NextLookup {
+			st.resolve(i, p, s)
+		}
 		if p.Next != frame.NextDeliver {
+			flood = flood || p.Next == frame.NextFlood
 			continue
 		}
 		switch {
@@ -22,8 +27,7 @@ func Deliver(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) {
 			toAttachment(mem, p, s, st, p.Attach)
 		case p.Loc&fib.LocLocal != 0:
 			vif := p.Loc &^ fib.LocLocal
-			st.VIFs.Add(int(vif)*stats.VIFStride+stats.VIFTxPackets, 1)
-			st.VIFs.Add(int(vif)*stats.VIFStride+stats.VIFTxBytes, uint64(p.Len))
+			st.VIFs.AddPacket(int(vif)*stats.VIFStride+stats.VIFTxPackets, p.Len)
 			toAttachment(mem, p, s, st, s.VIFs[vif].Attach)
 		case p.Has(frame.FlagFromFabric):
 			p.DropFor(drop.FabricRelay)
@@ -31,6 +35,7 @@ func Deliver(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) {
 			encapsulate(mem, p, s, st, p.Loc)
 		}
 	}
+	return flood
 }
 
 // toAttachment sends the untagged frame p out of an access port, with the attachment's tag.

@@ -51,8 +51,7 @@ func encapsulate(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, loc fi
 	binary.BigEndian.PutUint64(h[24:32], 0x4000<<48|(64<<8|protoEthernet)<<32|uint64(sum)<<16|uint64(src>>16))
 	binary.BigEndian.PutUint64(h[30:38], uint64(src)<<32|uint64(dst))
 
-	st.Paths.Add(int(path.Stat)*stats.PathStride+stats.PathPackets, 1)
-	st.Paths.Add(int(path.Stat)*stats.PathStride+stats.PathBytes, uint64(p.Len))
+	st.Paths.AddPacket(int(path.Stat)*stats.PathStride+stats.PathPackets, p.Len)
 	p.SendTo(path.Port)
 }
 

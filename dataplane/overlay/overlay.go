@@ -1,9 +1,10 @@
 // Package overlay carries each tenant's Ethernet over the fabric (spec/overlay.md; seed 003, paragraphs 40–51).
 //
 // The files in the order of a packet's way from a tenant: ingress.go (which attachment, anti-spoofing, tag off),
-// spoof.go, checksum.go (sums that the sender's stack left unfinished), lookup.go (binding of the destination), flood.go (copies of
-// broadcasts), deliver.go (to an attachment of this box), encap.go (path choice, outer header), mss.go; and back from the
-// fabric: decap.go, then deliver.go again. Between ingress and lookup the packages neigh and route have their turn.
+// spoof.go, checksum.go (sums that the sender's stack left unfinished), deliver.go (to an attachment of this box, or on to)
+// lookup.go (binding of the destination), encap.go (path choice, outer header), mss.go, flood.go (copies of broadcasts);
+// and back from the fabric: decap.go, then deliver.go again. Between ingress and delivery the packages neigh and route
+// have their turn.
 //
 // Stages expect what package parse has checked and never look at lengths again.
 package overlay
@@ -37,6 +38,9 @@ type State struct {
 	VIFs   *stats.Block  // stats.VIFStride counters per local VIF
 	ICMP   icmp.Limiter  // errors made by this stage
 	Events *Events
+
+	hash    [frame.BatchSize]uint64 // of the batch's lookups, by packet
+	touched uint64                  // keeps the touching loads alive
 
 	buckets  []bucket // flood limits by local VIF index
 	floodPkt int      // where Flood goes on

@@ -30,6 +30,15 @@ func (b *Block) Add(i int, d uint64) {
 	}
 }
 
+// AddPacket counts a packet of n octets in counters i and i+1.
+func (b *Block) AddPacket(i int, n uint16) {
+	if uint(i)+1 < uint(len(b.live)) {
+		b.live[i]++
+		b.live[i+1] += uint64(n)
+		b.dirty[uint(i)>>12] |= 1 << (i >> 6 & 63)
+	}
+}
+
 // Max raises counter i to v if it is lower.
 func (b *Block) Max(i int, v uint64) {
 	if uint(i) < uint(len(b.live)) && v > b.live[i] {
@@ -98,7 +107,7 @@ func (s Ports) Drop(p uint16, r drop.Reason) { s.Add(int(p)*PortStride+Drops+int
 // Of returns the published counter c of port p.
 func (s Ports) Of(p, c int) uint64 { return s.Load(p*PortStride + c) }
 
-// The counters of a path and of a VIF, by offset.
+// The counters of a path, by offset. Packets and octets are neighbours, at an even offset, see AddPacket.
 const (
 	PathPackets = iota
 	PathBytes
