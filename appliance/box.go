@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -131,21 +132,32 @@ func (b *box) serve() (err error) {
 	if err := os.MkdirAll(filepath.Dir(c.Socket), 0o755); err != nil {
 		return fmt.Errorf("control.socket: %w", err)
 	}
+	if b.cfg.Metrics.Listen != "" {
+		if b.metrics, err = metrics.Listen(b.cfg.Metrics.Listen, &metricsSource{b: b}); err != nil {
+			return fmt.Errorf("metrics.listen: %w", err)
+		}
+		b.task(func() { b.fail(b.metrics.Serve()) })
+	}
 	if b.api, err = api.New(api.Config{
 		Path: c.Socket, Mode: c.Mode, Owner: uid, Group: gid, ReadOnly: c.ReadersAny, Core: b.core, Events: b.events, Info: b, Log: b.log,
-		MaxBody: int64(c.MaxBody), MaxConns: c.MaxConnections,
+		MaxBody: c.MaxBody, MaxConns: c.MaxConnections, Observe: b.observe,
 	}); err != nil {
 		return err
 	}
 	b.task(func() { b.fail(b.api.Serve()) })
-	if b.cfg.Metrics.Listen == "" {
-		return nil
-	}
-	if b.metrics, err = metrics.Listen(b.cfg.Metrics.Listen, &metricsSource{b: b}); err != nil {
-		return fmt.Errorf("metrics.listen: %w", err)
-	}
-	b.task(func() { b.fail(b.metrics.Serve()) })
 	return nil
+}
+
+// observe feeds the metrics with the time of writes on the control socket.
+func (b *box) observe(pattern string, took time.Duration) {
+	op := metrics.OpOther
+	switch {
+	case strings.HasPrefix(pattern, "/v1/bulk/"):
+		op = metrics.OpBulk
+	case pattern != "/v1/reload":
+		op = metrics.OpTransaction
+	}
+	b.metrics.ObservePush(op, took)
 }
 
 func (b *box) task(fn func()) { b.tasks.Go(fn) }

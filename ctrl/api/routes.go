@@ -145,7 +145,12 @@ func (s *Server) dispatch(k *socket, methods map[string]route, w http.ResponseWr
 	body := &slowBody{r.Body, d}
 	r.Body = http.MaxBytesReader(w, body, limit)
 	ctx := context.WithValue(r.Context(), socketKey{}, k)
-	if err := rt.do(s, w, r.WithContext(ctx)); err != nil {
+	start := time.Now()
+	err := rt.do(s, w, r.WithContext(ctx))
+	if err == nil && rt.write && s.cfg.Observe != nil {
+		s.cfg.Observe(rt.pattern, time.Since(start))
+	}
+	if err != nil {
 		s.fail(w, err)
 		if rt.write {
 			_ = http.NewResponseController(w).Flush()

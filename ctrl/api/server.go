@@ -62,6 +62,8 @@ type Config struct {
 	Events *event.Log
 	Info   Info
 	Log    *slog.Logger
+	// Observe is told how long each write took until it was acknowledged, by the pattern of its path; nil = nobody.
+	Observe func(pattern string, took time.Duration)
 
 	MaxBody       int64         // octets of a request; default 16 MiB
 	MaxBulk       int64         // octets of a bulk request; default 1 GiB
@@ -109,6 +111,9 @@ func (c *Config) defaults() {
 	}
 }
 
+// maxBulks is how many bulk pushes may be under way: each may stage some 70 MB.
+const maxBulks = 8
+
 // Server is the control socket.
 type Server struct {
 	cfg     Config
@@ -137,7 +142,7 @@ func New(c Config) (*Server, error) {
 	if c.Mode&0o002 != 0 {
 		return nil, fmt.Errorf("the control socket must not be writable for everybody (mode %04o)", c.Mode)
 	}
-	s := &Server{cfg: c, writes: bucket{rate: c.WriteRate, burst: float64(c.WriteBurst)}, bulks: make(chan struct{}, 2)}
+	s := &Server{cfg: c, writes: bucket{rate: c.WriteRate, burst: float64(c.WriteBurst)}, bulks: make(chan struct{}, maxBulks)}
 	s.ending, s.end = context.WithCancel(context.Background())
 	if err := s.listen(c.Path, c.Mode, false); err != nil {
 		return nil, err
