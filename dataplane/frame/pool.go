@@ -14,6 +14,7 @@ const bulk = 64
 type Pool struct {
 	carriers    []carrier
 	full, empty stack
+	free        atomic.Int64 // frames in full
 	frameSize   uint32
 }
 
@@ -73,6 +74,7 @@ func NewPool(frames, frameSize, caches int) (*Pool, error) {
 			addr += uint32(frameSize)
 			left--
 		}
+		p.free.Add(int64(c.n))
 		if c.n > 0 {
 			p.full.push(p.carriers, uint32(i))
 		} else {
@@ -128,6 +130,7 @@ func (c *Cache) refill() bool {
 	}
 	k := &p.carriers[i]
 	c.n = uint32(copy(c.free[:], k.addrs[:k.n]))
+	p.free.Add(-int64(k.n))
 	k.n = 0
 	p.empty.push(p.carriers, i)
 	return c.n > 0
@@ -143,6 +146,7 @@ func (c *Cache) spill() {
 	}
 	k := &p.carriers[i]
 	k.n = uint32(copy(k.addrs[:], c.free[c.n-bulk:c.n]))
+	p.free.Add(bulk)
 	c.n -= bulk
 	p.full.push(p.carriers, i)
 }
@@ -160,6 +164,7 @@ func (c *Cache) Flush() {
 		k := &p.carriers[i]
 		take := min(c.n, bulk)
 		k.n = uint32(copy(k.addrs[:], c.free[c.n-take:c.n]))
+		p.free.Add(int64(take))
 		c.n -= take
 		p.full.push(p.carriers, i)
 	}
@@ -171,11 +176,5 @@ func (c *Cache) Len() int { return int(c.n) }
 // Lost returns how many frames could not be returned; always 0 unless a frame had two owners.
 func (c *Cache) Lost() uint64 { return c.lost }
 
-// Free counts the frames in the pool itself. Exact only while nobody takes or returns any.
-func (p *Pool) Free() int {
-	n := 0
-	for i := uint32(p.full.head.Load()); i != 0; i = p.carriers[i-1].next.Load() {
-		n += int(p.carriers[i-1].n)
-	}
-	return n
-}
+// Free returns how many frames are in the pool itself. Exact only while nobody takes or returns any.
+func (p *Pool) Free() int { return int(p.free.Load()) }
