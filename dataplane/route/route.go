@@ -3,8 +3,8 @@
 // Files in the order of a packet's way: route.go (which subnet, then which binding, then the rewrite), subnet.go
 // (finding the subnet), local.go (what is for the router itself, and the ICMP errors it sends).
 //
-// The batch is worked through twice: first every packet gets its subnet and touches the bucket of its binding, then
-// every packet looks it up, so that the cache misses of a batch overlap.
+// The batch is worked through three times: every packet gets its subnet and touches the index of its destination; then
+// seeks it there, which touches the binding; then looks it up. So the cache misses of a batch overlap.
 package route
 
 import (
@@ -38,8 +38,10 @@ type Counters struct {
 
 // hop is a packet between the two passes.
 type hop struct {
-	seg uint32 // segment of the destination
-	pkt uint32 // index in the batch
+	hash uint64 // of (seg, destination) and where the address index has it; IPv4 only
+	at   uint64
+	seg  uint32 // segment of the destination
+	pkt  uint32 // index in the batch
 }
 
 // Route takes the packets at NextRoute, addressed to the router's MAC, to NextDeliver: with Seg, Loc and MACs of the
@@ -64,6 +66,12 @@ func Route(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) {
 		if toSubnet(mem, p, s, st, h) {
 			h.pkt = uint32(i)
 			k++
+		}
+	}
+	for i := range hops[:min(k, frame.BatchSize)] {
+		h := &hops[i]
+		if p := &b.Pkt[h.pkt%frame.BatchSize]; p.Has(frame.FlagIPv4) {
+			h.at = s.Bindings.SeekIP4(h.hash, h.seg, header4(mem, p).Dst())
 		}
 	}
 	for i := range hops[:min(k, frame.BatchSize)] {
@@ -125,7 +133,8 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 		return false
 	}
 	to.seg = n.Seg
-	st.touched += s.Bindings.TouchIP4(n.Seg, dst)
+	to.hash = s.Bindings.HashIP4(n.Seg, dst)
+	st.touched += s.Bindings.TouchIP4Hash(to.hash)
 	return true
 }
 
@@ -166,10 +175,15 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 	return true
 }
 
+// header4 is the fixed part of p's IPv4 header.
+func header4(mem []byte, p *frame.Packet) wire.IPv4 {
+	return (*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[:]
+}
+
 // forward4 sends p on to the VIF of segment to.seg that has its destination address.
 func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *hop) {
-	h := wire.IPv4((*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[:])
-	mac, loc, ok := table.FindIP4(s.Bindings, s.Delta, to.seg, h.Dst())
+	h := header4(mem, p)
+	mac, loc, ok := table.FindIP4At(s.Bindings, s.Delta, to.at, to.hash, to.seg, h.Dst())
 	if !ok {
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
 		return
