@@ -37,7 +37,7 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, push func(context.
 	case s.bulks <- struct{}{}:
 		defer func() { <-s.bulks }()
 	default:
-		return problem(http.StatusServiceUnavailable, codeBusy, "", "wait for one of them to end", "two bulk pushes are under way already")
+		return problem(http.StatusServiceUnavailable, codeBusy, "", "wait for one of them to end", fmt.Sprintf("%d bulk pushes are under way already", maxBulks))
 	}
 	res, err := push(r.Context(), r.Body, core.BulkOptions{Mode: core.BulkMode(r.URL.Query().Get("mode")), DryRun: t.DryRun, IfMatch: t.IfMatch})
 	if err != nil {
