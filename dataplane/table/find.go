@@ -42,22 +42,28 @@ func (t *Bindings) TouchIP4Hash(h uint64) uint64 {
 	return ips[first].head() + ips[second].head()
 }
 
-// SeekIP4 is for between TouchIP4Hash and FindIP4At, for all packets of a batch: it finds the address in the index and
-// loads the row that this leads to, so that those cache misses overlap, too. Returns where it is.
+// SeekIP4 finds an address in the index and returns its place, for TouchRow and FindIP4At. It does not load the row:
+// the loads of a batch overlap best in a loop that does nothing else.
 func (t *Bindings) SeekIP4(h uint64, seg, ip uint32) (at uint64) {
 	a := t.cur.Load()
-	first, second := pair(h, len(a.ips))
+	bi, second := pair(h, len(a.ips))
 	tag := ip ^ t.keys.mask(seg)
-	m := a.ips[first].matchTags(tag)
+	m := a.ips[bi].matchTags(tag)
 	if m == 0 {
-		first = second
-		m = a.ips[first].matchTags(tag)
+		bi = second
+		m = a.ips[bi].matchTags(tag)
 	}
-	b, i := &a.ips[first], tagSlot(m)
-	if ref := b.ref(i); int(ref/rowSlots) < len(a.rows) { // a free slot's number may be of old arrays
-		a.rows[ref/rowSlots].head()
+	i := tagSlot(m)
+	return uint64(a.ips[bi].ref(i))<<32 | bi<<3 | uint64(i)
+}
+
+// TouchRow loads the row that the place leads to, between SeekIP4 and FindIP4At for all packets of a batch.
+func (t *Bindings) TouchRow(at uint64) uint64 {
+	rows := t.cur.Load().rows
+	if i := at >> 32 / rowSlots; i < uint64(len(rows)) { // a place may be of old arrays
+		return rows[i].head()
 	}
-	return first*8 | uint64(i)
+	return 0
 }
 
 // FindMAC returns the location of (seg, mac).
@@ -88,17 +94,34 @@ func (t *Bindings) findMAC(d *Delta, h uint64, seg uint32, mac uint64) (loc uint
 	}
 	a := t.cur.Load()
 	first, second := pair(h, len(a.rows))
+	h1, h2 := a.rows[first].head(), a.rows[second].head()
+	// The marks of both buckets side by side: bytes 0–3 and 4–7. Nearly always there is one candidate: the row.
+	m := zeroBytes((h1&^noMarks | h2<<32) ^ mark(h)*eachByte)
+	i := trailing(m) >> 3
+	other := -uint64(i >> 2 & 1)
+	b := &a.rows[first^(first^second)&other]
+	loc = b.loc(i)
+	if b.word(i) == rowWord(seg, mac) && b.segHigh(i) == seg>>16 && b.head() == h1^(h1^h2)&other && m != 0 {
+		return loc, true
+	}
+	return a.searchMAC(h, seg, mac)
+}
+
+// searchMAC leaves nothing out: all slots of the mark, changes meanwhile.
+func (a *arrays) searchMAC(h uint64, seg uint32, mac uint64) (loc uint32, ok bool) {
+	first, second := pair(h, len(a.rows))
 	b1, b2 := &a.rows[first], &a.rows[second]
 	w, marks := rowWord(seg, mac), mark(h)*eachByte
 again:
 	h1, h2 := b1.head(), b2.head()
-	// The marks of both buckets side by side: bytes 0–3 and 4–7.
 	for m := zeroBytes((h1&^noMarks | h2<<32) ^ marks); m != 0; m &= m - 1 {
 		i := trailing(m) >> 3
-		other := -uint64(i >> 2)
-		b := &a.rows[first^(first^second)&other]
+		b, head := b1, h1
+		if i >= rowSlots {
+			b, head = b2, h2
+		}
 		if loc = b.loc(i); b.word(i) == w && b.segHigh(i) == seg>>16 {
-			if b.head() == h1^(h1^h2)&other {
+			if b.head() == head {
 				return loc, true
 			}
 			goto again
@@ -130,7 +153,7 @@ func (t *Bindings) FindIP4Hash(h uint64, seg, ip uint32) (mac uint64, loc uint32
 	return FindIP4Hash(t, nil, h, seg, ip)
 }
 
-// FindIP4At is FindIP4 for who has hash and place (SeekIP4) at hand. A place that is outdated only costs time.
+// FindIP4At is FindIP4 for who has hash and place at hand. A place that is outdated only costs time.
 func FindIP4At(t *Bindings, d *Delta, at, h uint64, seg, ip uint32) (mac uint64, loc uint32, ok bool) {
 	if d != nil {
 		if e := d.addr(extraKey{kind: kind4, seg: seg, lo: uint64(ip)}); e != nil {
@@ -138,7 +161,7 @@ func FindIP4At(t *Bindings, d *Delta, at, h uint64, seg, ip uint32) (mac uint64,
 		}
 	}
 	a := t.cur.Load()
-	if bi, i := at>>3, int(at&7); bi < uint64(len(a.ips)) {
+	if bi, i := at&0xffffffff>>3, int(at&7); bi < uint64(len(a.ips)) {
 		b := &a.ips[bi]
 		head, ref := b.head(), b.ref(i)
 		if b.tag(i) == ip^t.keys.mask(seg) && head>>uint(i)&1 != 0 && int(ref/rowSlots) < len(a.rows) {
