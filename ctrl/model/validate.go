@@ -37,6 +37,11 @@ func (s *State) ValidateScope(opts Options, scope *Scope) []Problem {
 	for _, p := range opts.Ports {
 		v.ports[p.Name] = p.Role
 	}
+	if scope != nil && len(scope.Tenants) == 1 {
+		for t := range scope.Tenants {
+			v.only = t
+		}
+	}
 	v.counts()
 	v.tenants()
 	v.segments()
@@ -57,12 +62,18 @@ type validator struct {
 	s        *State
 	opts     Options
 	scope    *Scope
+	only     string // the one tenant in scope, if it is one: spares hashing every name
 	ports    map[string]string
 	problems []Problem
 	nets     map[string][]netRange // by tenant: subnets without faults of their own, sorted
 }
 
-func (v *validator) in(tenant string) bool { return v.scope == nil || v.scope.Tenants[tenant] }
+func (v *validator) in(tenant string) bool {
+	if v.only != "" {
+		return tenant == v.only
+	}
+	return v.scope == nil || v.scope.Tenants[tenant]
+}
 
 func (v *validator) add(p Problem) { v.problems = append(v.problems, p) }
 
@@ -139,9 +150,18 @@ func (v *validator) unicast(r reporter, field string, m MAC, what string) bool {
 }
 
 func (v *validator) tenants() {
-	owner := make(map[uint32]string, len(v.s.Tenants))
+	owner := map[uint32]string{} // of the IDs in scope
+	if v.scope == nil {
+		owner = make(map[uint32]string, len(v.s.Tenants))
+	} else {
+		for key := range v.scope.Tenants {
+			if t, ok := v.s.Tenants[key]; ok {
+				owner[t.ID] = key
+			}
+		}
+	}
 	for key, t := range v.s.Tenants {
-		if o, ok := owner[t.ID]; !ok || v.before(key, o) {
+		if o, ok := owner[t.ID]; !ok && v.scope == nil || ok && v.before(key, o) {
 			owner[t.ID] = key
 		}
 	}
