@@ -178,15 +178,18 @@ func TestOther(t *testing.T) {
 		change(&e)
 		return e
 	}
-	for name, e := range map[string]load.Expect{
-		"longer":     {Size: 65},
-		"shorter":    {Size: 63},
-		"first even": wrong(func(e *load.Expect) { e.Values[0].Octets[0]++ }),
-		"last odd": wrong(func(e *load.Expect) {
+	others := map[string]load.Expect{"longer": {Size: 65}, "shorter": {Size: 63}}
+	// Seven and 22 octets: comparisons of every width.
+	for i, at := range []int{0, 3, 4, 5, 6} {
+		others["seven "+strconv.Itoa(at)] = wrong(func(e *load.Expect) {
 			e.Values[1].Octets = e.Values[1].Octets[:7]
-			e.Values[1].Octets[6] ^= 0x80
-		}),
-	} {
+			e.Values[1].Octets[at] ^= 0x80 >> i
+		})
+	}
+	for _, at := range []int{0, 7, 8, 15, 16, 21} {
+		others["22 "+strconv.Itoa(at)] = wrong(func(e *load.Expect) { e.Values[0].Octets[at] ^= 0x81 })
+	}
+	for name, e := range others {
 		t.Run(name, func(t *testing.T) {
 			src, sink := open(t, f, e)
 			run(t, src, 10_000, 20*time.Millisecond)

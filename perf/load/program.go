@@ -27,7 +27,7 @@ const (
 //	counts[verdict]++, of this CPU
 //	return XDP_DROP
 //
-// Octets are compared two by two, and a last odd one alone.
+// Octets are compared eight at a time where there are as many, since the program runs on the device's CPU.
 func sinkProgram(counts int, e *Expect) asm.Instructions {
 	ins := asm.Instructions{
 		asm.StoreImm(asm.RFP, -4, verdictOther, asm.Word),
@@ -40,14 +40,34 @@ func sinkProgram(counts int, e *Expect) asm.Instructions {
 	}
 	for _, v := range e.Values {
 		for at, left := v.Offset, v.Octets; len(left) > 0; {
-			size, want, width := asm.Byte, int32(left[0]), 1
-			if len(left) >= 2 {
-				size, want, width = asm.Half, int32(binary.NativeEndian.Uint16(left)), 2
+			var width int
+			switch n := len(left); {
+			case n >= 8:
+				width = 8
+				ins = append(ins,
+					asm.LoadMem(asm.R5, asm.R2, int16(at), asm.DWord),
+					asm.LoadImm(asm.R0, int64(binary.NativeEndian.Uint64(left)), asm.DWord),
+					asm.JNE.Reg(asm.R5, asm.R0, "count"),
+				)
+			case n >= 4:
+				width = 4
+				ins = append(ins,
+					asm.LoadMem(asm.R5, asm.R2, int16(at), asm.Word),
+					asm.JNE.Imm32(asm.R5, int32(binary.NativeEndian.Uint32(left)), "count"),
+				)
+			case n >= 2:
+				width = 2
+				ins = append(ins,
+					asm.LoadMem(asm.R5, asm.R2, int16(at), asm.Half),
+					asm.JNE.Imm(asm.R5, int32(binary.NativeEndian.Uint16(left)), "count"),
+				)
+			default:
+				width = 1
+				ins = append(ins,
+					asm.LoadMem(asm.R5, asm.R2, int16(at), asm.Byte),
+					asm.JNE.Imm(asm.R5, int32(left[0]), "count"),
+				)
 			}
-			ins = append(ins,
-				asm.LoadMem(asm.R5, asm.R2, int16(at), size),
-				asm.JNE.Imm(asm.R5, want, "count"),
-			)
 			at, left = at+width, left[width:]
 		}
 	}

@@ -1,0 +1,153 @@
+// Command e2e measures devices end to end on veth, with package e2e. `make bench-e2e` runs it.
+//
+//	e2e -penstock FILE -asavie FILE [-rounds 5] [-measure 3s] [-duts penstock,asavie,testpmd] [-results FILE]
+//
+// It prints a line for each trial to standard error and the tables to standard output, and appends a row for each
+// trial of a whole round to the results file. Ctrl-C ends it and leaves nothing behind.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"penstock/perf/e2e"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == e2e.HoldCommand {
+		fmt.Fprintln(os.Stderr, e2e.Hold(os.Args[2:]))
+		os.Exit(1)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
+	if err := run(ctx, os.Args[1:]); err != nil {
+		switch {
+		case errors.Is(err, flag.ErrHelp):
+			os.Exit(2)
+		case ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, e2e.ErrLeft):
+			fmt.Fprintln(os.Stderr, "interrupted; everything is removed")
+			os.Exit(130)
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+type settings struct {
+	penstock, asavie, commit, results *string
+	duts, sizes, quotas               *string
+}
+
+func run(ctx context.Context, args []string) error {
+	f := flag.NewFlagSet("e2e", flag.ContinueOnError)
+	s := settings{
+		penstock: f.String("penstock", "bin/penstock", "the box's `program`"),
+		asavie:   f.String("asavie", "bin/baseline-forwarder", "the baseline forwarder's `program`"),
+		commit:   f.String("commit", "unknown", "`commit` that is measured, for the results"),
+		results:  f.String("results", "", "`file` to append the results to, as CSV; empty: none"),
+		duts:     f.String("duts", "penstock,asavie,testpmd", "devices, in the order in which they take turns: penstock (1,000 bindings), penstock-1M (1,000,000), asavie, testpmd"),
+		sizes:    f.String("sizes", "60,1400", "`octets` of the frames, without FCS"),
+		quotas:   f.String("quotas", "half,unlimited", "shares of a core that the device is held to: half, unlimited, or a number from 0.5 to 1"),
+	}
+	o := e2e.Options{Progress: os.Stderr}
+	f.IntVar(&o.Rounds, "rounds", 5, "rounds in which every device is measured once in every way")
+	f.DurationVar(&o.Warmup, "warmup", time.Second, "load before each measurement")
+	f.DurationVar(&o.Measure, "measure", 3*time.Second, "length of each measurement")
+	f.IntVar(&o.DeviceCPU, "device-cpu", 0, "`CPU` of the device")
+	f.IntVar(&o.LoadCPU, "load-cpu", 1, "`CPU` of the source and of everything else here")
+	if err := f.Parse(args); err != nil {
+		return errors.Join(flag.ErrHelp, err)
+	}
+	if f.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("network namespaces and AF_XDP need root: run it with sudo")
+	}
+	if err := s.options(&o); err != nil {
+		return err
+	}
+	m, err := e2e.ThisMachine()
+	if err != nil {
+		return err
+	}
+	return measure(ctx, o, &s, m)
+}
+
+func measure(ctx context.Context, o e2e.Options, s *settings, m e2e.Machine) error {
+	date := time.Now()
+	var all []e2e.Trial
+	o.Round = func(trials []e2e.Trial) error {
+		all = append(all, trials...)
+		if *s.results == "" {
+			return nil
+		}
+		return e2e.Append(*s.results, date, *s.commit, m, trials)
+	}
+	err := e2e.Run(ctx, o)
+	if len(all) > 0 {
+		fmt.Printf("\n%s, %d cores, kernel %s, commit %s\n", m.CPU, m.Cores, m.Kernel, *s.commit)
+		err = errors.Join(err, e2e.Report(os.Stdout, o.Devices, all))
+	}
+	return err
+}
+
+// options turns the settings into options.
+func (s *settings) options(o *e2e.Options) (err error) {
+	if o.Self, err = os.Executable(); err != nil {
+		return err
+	}
+	// The device's directory is another one.
+	box, err := filepath.Abs(*s.penstock)
+	if err != nil {
+		return err
+	}
+	asavie, err := filepath.Abs(*s.asavie)
+	if err != nil {
+		return err
+	}
+	for _, name := range strings.Split(*s.duts, ",") {
+		switch name {
+		case "penstock":
+			o.Devices = append(o.Devices, e2e.Penstock(name, box, 1000))
+		case "penstock-1M":
+			o.Devices = append(o.Devices, e2e.Penstock(name, box, 1_000_000))
+		case "asavie":
+			o.Devices = append(o.Devices, e2e.Asavie(asavie))
+		case "testpmd":
+			o.Devices = append(o.Devices, e2e.Testpmd())
+		default:
+			return fmt.Errorf("-duts: no device %q: there are penstock, penstock-1M, asavie, testpmd", name)
+		}
+	}
+	for _, size := range strings.Split(*s.sizes, ",") {
+		n, err := strconv.Atoi(size)
+		if err != nil {
+			return fmt.Errorf("-sizes: %q is no number", size)
+		}
+		o.Sizes = append(o.Sizes, n)
+	}
+	for _, name := range strings.Split(*s.quotas, ",") {
+		switch share, err := strconv.ParseFloat(name, 64); {
+		case name == e2e.Half.Name:
+			o.Quotas = append(o.Quotas, e2e.Half)
+		case name == e2e.Unlimited.Name:
+			o.Quotas = append(o.Quotas, e2e.Unlimited)
+		case err == nil && share >= 0.5 && share <= 1: // the kernel's least quota is 1 ms
+			o.Quotas = append(o.Quotas, e2e.Quota{Name: name, Share: share})
+		default:
+			return fmt.Errorf("-quotas: %q: half, unlimited, or a number from 0.5 to 1", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package e2e
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// HoldCommand is the first argument with which a program that uses Run must call Hold: the program is its own helper.
+const HoldCommand = "hold"
+
+// Hold becomes the program that follows "--" in args, on one CPU and in a control group from its first instruction, so
+// that all its threads are. It returns only on failure.
+//
+//	hold -cpu N -group DIR -parent PID -- PROGRAM [ARGUMENT…]
+func Hold(args []string) error {
+	f := flag.NewFlagSet(HoldCommand, flag.ContinueOnError)
+	cpu := f.Int("cpu", 0, "CPU to run on")
+	group := f.String("group", "", "directory of the control group to join")
+	parent := f.Int("parent", 0, "process to die with")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	argv := f.Args()
+	if len(argv) == 0 {
+		return errors.New("hold: no program given")
+	}
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		return fmt.Errorf("hold: %w", err)
+	}
+	runtime.LockOSThread() // the thread that calls exec is the one that remains
+	if err := os.WriteFile(filepath.Join(*group, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+		return fmt.Errorf("hold: join the control group: %w", err)
+	}
+	if err := pin(0, *cpu); err != nil {
+		return fmt.Errorf("hold: %w", err)
+	}
+	// A program that waits for its standard input to end shall wait for ever: both ends of a pipe stay with it.
+	var p [2]int
+	if err := unix.Pipe(p[:]); err != nil {
+		return fmt.Errorf("hold: pipe: %w", err)
+	}
+	if err := unix.Dup3(p[0], 0, 0); err != nil {
+		return fmt.Errorf("hold: standard input: %w", err)
+	}
+	// The signal belongs to the thread that asked for it, which need not be the first.
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("hold: die with the parent: %w", err)
+	}
+	if os.Getppid() != *parent {
+		return errors.New("hold: the parent is gone")
+	}
+	return fmt.Errorf("hold: %s: %w", path, syscall.Exec(path, argv, os.Environ()))
+}
+
+// pin binds a thread, or the calling one if tid is 0, to a CPU.
+func pin(tid, cpu int) error {
+	var set unix.CPUSet
+	set.Set(cpu)
+	if err := unix.SchedSetaffinity(tid, &set); err != nil {
+		return fmt.Errorf("pin thread %d to CPU %d: %w", tid, cpu, err)
+	}
+	return nil
+}
+
+// pinProcess binds all threads of this process to a CPU; those that they start follow.
+func pinProcess(cpu int) error {
+	// A thread may start another while the list is read: once more finds that one.
+	for range 2 {
+		tasks, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		for _, t := range tasks {
+			tid, err := strconv.Atoi(t.Name())
+			if err != nil {
+				continue
+			}
+			if err := pin(tid, cpu); err != nil && !errors.Is(err, unix.ESRCH) {
+				return err
+			}
+		}
+	}
+	return nil
+}

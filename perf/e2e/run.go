@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"penstock/integration/lab"
+)
+
+// Options of a run.
+type Options struct {
+	Devices []Device // in the order in which they take turns
+	Sizes   []int    // octets of the frames, without FCS: up to 1,514
+	Quotas  []Quota
+	Rounds  int
+	Warmup  time.Duration // load before each measurement
+	Measure time.Duration
+
+	DeviceCPU, LoadCPU int
+	Self               string    // program that calls Hold when its first argument is HoldCommand
+	Progress           io.Writer // a line for each trial
+	// Round is called with the trials of every whole round.
+	Round func([]Trial) error
+}
+
+func (o *Options) check() error {
+	switch {
+	case len(o.Devices) == 0 || len(o.Sizes) == 0 || len(o.Quotas) == 0:
+		return errors.New("e2e: no device, no size or no quota to measure")
+	case o.Rounds < 1:
+		return fmt.Errorf("e2e: %d rounds: must be 1 or more", o.Rounds)
+	case o.Warmup < 0 || o.Measure <= 0:
+		return fmt.Errorf("e2e: warm-up of %v, measurement of %v: must be 0 or more, and more than 0", o.Warmup, o.Measure)
+	case o.DeviceCPU == o.LoadCPU:
+		return fmt.Errorf("e2e: device and load both on CPU %d: they would take it from each other", o.LoadCPU)
+	}
+	var mine unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &mine); err != nil {
+		return fmt.Errorf("e2e: %w", err)
+	}
+	for _, cpu := range [...]int{o.DeviceCPU, o.LoadCPU} {
+		if cpu < 0 || !mine.IsSet(cpu) {
+			return fmt.Errorf("e2e: CPU %d: this process may not use it (it may use %d)", cpu, mine.Count())
+		}
+	}
+	for _, s := range o.Sizes {
+		if s < 60 || s > accessMTU+14 {
+			return fmt.Errorf("e2e: frames of %d octets: must be 60 to %d", s, accessMTU+14)
+		}
+	}
+	seen := map[string]bool{}
+	for _, d := range o.Devices {
+		if seen[d.Name] {
+			return fmt.Errorf("e2e: device %s twice", d.Name)
+		}
+		seen[d.Name] = true
+	}
+	return nil
+}
+
+// ErrLeft says that something Run made could not be removed; the next run tries again.
+var ErrLeft = errors.New("not everything could be removed")
+
+// left marks an error of removing something.
+func left(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrLeft, err)
+}
+
+type runner struct {
+	o     *Options
+	lab   *lab.Lab
+	group *group
+}
+
+// Run measures all devices that are not absent at all sizes under all quotas, so many rounds. The devices take turns
+// at every step, so that what changes about the machine meets all of them. It needs root, and binds the calling
+// process to LoadCPU for good. Everything it made is gone when it returns, also if ctx ended.
+func Run(ctx context.Context, o Options) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
+	var present []*Device
+	for i := range o.Devices {
+		if d := &o.Devices[i]; d.Absent == nil {
+			present = append(present, d)
+		}
+	}
+	if len(present) == 0 {
+		return errors.New("e2e: none of the devices is there")
+	}
+	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))) // the source's thread is one of them
+	if err := pinProcess(o.LoadCPU); err != nil {
+		return fmt.Errorf("e2e: %w", err)
+	}
+	r := &runner{o: &o}
+	if r.lab, err = lab.New("e2e"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, left(r.lab.Close())) }()
+	for _, ns := range [...]string{gen, dut, sink} {
+		if err := r.namespace(ns); err != nil {
+			return err
+		}
+	}
+	if r.group, err = newGroup(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, left(r.group.remove())) }()
+	for round := 1; round <= o.Rounds; round++ {
+		if err := r.round(ctx, round, present); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// namespace makes a namespace in which the kernel says nothing by itself.
+func (r *runner) namespace(name string) error {
+	if err := r.lab.Namespace(name); err != nil {
+		return err
+	}
+	for _, scope := range [...]string{"all", "default"} {
+		err := r.lab.Sysctl(name, "net/ipv6/conf/"+scope+"/disable_ipv6", "1")
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // a kernel without IPv6
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *runner) round(ctx context.Context, round int, devices []*Device) error {
+	var trials []Trial
+	for _, q := range r.o.Quotas {
+		for _, size := range r.o.Sizes {
+			for _, d := range devices {
+				t, err := r.trial(ctx, d, size, q)
+				if err != nil {
+					return fmt.Errorf("e2e: round %d: %w", round, err)
+				}
+				t.Round = round
+				fmt.Fprintf(r.o.Progress, "round %d of %d  %4d octets  %-9s  %-11s  %s Mpps of %s sent, CPU %.2f\n",
+					round, r.o.Rounds, size, q.Name, d.Name, mpps(t.Rate), mpps(t.SentRate), t.CPU)
+				trials = append(trials, t)
+			}
+		}
+	}
+	return r.o.Round(trials)
+}

@@ -1,0 +1,332 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+
+	"penstock/integration/lab"
+	"penstock/perf/load"
+)
+
+const (
+	// fabricMTU leaves room for the box's 34 octets.
+	accessMTU, fabricMTU = 1500, 1600
+	// lead is how long load runs before the rates are taken.
+	lead = 100 * time.Millisecond
+	// still is how long nothing must arrive until nothing more will.
+	still      = 30 * time.Millisecond
+	stillLimit = 2 * time.Second
+	// probeRate is the rate, in frames per second, at which the source asks whether the device forwards yet.
+	probeRate = 1000
+	patience  = 15 * time.Second
+	stopLimit = 5 * time.Second
+)
+
+// Trial is one measurement of one device.
+type Trial struct {
+	Round  int // from 1
+	Device string
+	Size   int // octets of the frames sent, without FCS
+	Quota  Quota
+	Mode   string // how the device's XDP program is attached, and how frames get to its sockets
+
+	Seconds  float64 // over which the rates were taken
+	SentRate float64 // frames per second that the source sent
+	Rate     float64 // frames per second that arrived at the sink as expected
+	CPU      float64 // share of one CPU that the device used
+	Load1    float64 // load average of the machine over the last minute, this measurement included
+
+	// From the first frame under this load to the last, exactly; frames on their way have arrived.
+	Sent, Received, Other uint64
+}
+
+// Loss is the share of the frames sent that did not arrive as expected, 0 to 1.
+func (t *Trial) Loss() float64 {
+	if t.Sent == 0 {
+		return 0
+	}
+	return 1 - float64(t.Received)/float64(t.Sent)
+}
+
+// trial is a trial under way.
+type trial struct {
+	*runner
+	dev   *Device
+	bed   *Bed
+	src   *load.Source
+	sink  *load.Sink
+	clean []func() error // in reverse order
+}
+
+func (r *runner) trial(ctx context.Context, d *Device, size int, q Quota) (res Trial, err error) {
+	t := &trial{runner: r, dev: d, bed: &Bed{Lab: r.lab, Dir: filepath.Join(r.lab.Dir(), d.Name), CPU: r.o.DeviceCPU}}
+	defer func() {
+		if err != nil && t.bed.Process != nil {
+			err = fmt.Errorf("%w\nits output:\n%s", err, tail(t.bed.Process.Log(), 4000))
+		}
+		for i := len(t.clean) - 1; i >= 0; i-- {
+			err = errors.Join(err, left(t.clean[i]()))
+		}
+		if err != nil {
+			err = fmt.Errorf("%s, %d octets, %s: %w", d.Name, size, q.Name, err)
+		}
+	}()
+	tmpl, err := template(size, d.Flows)
+	if err != nil {
+		return res, err
+	}
+	if err := t.wire(tmpl); err != nil {
+		return res, err
+	}
+	if err := t.start(ctx); err != nil {
+		return res, err
+	}
+	if res.Mode, err = t.mode(); err != nil {
+		return res, err
+	}
+	// Only now: starting up is not what is held back.
+	if err := r.group.limit(q); err != nil {
+		return res, err
+	}
+	t.clean = append(t.clean, func() error { return r.group.limit(Unlimited) })
+	if err := t.load(ctx, r.o.Warmup, nil); err != nil {
+		return res, err
+	}
+	res.Device, res.Size, res.Quota = d.Name, size, q
+	return res, t.load(ctx, r.o.Measure, &res)
+}
+
+// wire makes the veth pairs, and opens source and sink at their ends.
+func (t *trial) wire(tmpl load.Template) error {
+	on := lab.EndOptions{GRO: true, NoTSO: true}
+	for _, v := range [...]struct {
+		nsA, ifA, nsB, ifB string
+		mtu                int
+	}{{gen, SourceIf, dut, PortA, accessMTU}, {dut, PortB, sink, SinkIf, fabricMTU}} {
+		if err := t.lab.Veth(v.nsA, v.ifA, v.nsB, v.ifB, lab.VethOptions{MTU: v.mtu, Queues: 1, A: on, B: on}); err != nil {
+			return err
+		}
+		t.clean = append(t.clean, func() error { return t.lab.Delete(v.nsA, v.ifA) })
+	}
+	want, err := t.dev.Expect(tmpl)
+	if err != nil {
+		return err
+	}
+	err = t.lab.Do(sink, func() error {
+		i, err := net.InterfaceByName(SinkIf)
+		if err != nil {
+			return err
+		}
+		t.sink, err = load.OpenSink(i.Index, want)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	t.clean = append(t.clean, t.sink.Close)
+	err = t.lab.Do(gen, func() error {
+		i, err := net.InterfaceByName(SourceIf)
+		if err != nil {
+			return err
+		}
+		t.src, err = load.OpenSource(load.SourceConfig{Ifindex: i.Index, Template: tmpl, CPU: t.o.LoadCPU})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	t.clean = append(t.clean, t.src.Close)
+	return nil
+}
+
+// start starts the device and waits until it forwards.
+func (t *trial) start(ctx context.Context) error {
+	if err := os.MkdirAll(t.bed.Dir, 0o755); err != nil {
+		return err
+	}
+	argv, err := t.dev.Command(t.bed)
+	if err != nil {
+		return err
+	}
+	held := []string{t.o.Self, HoldCommand, "-cpu", strconv.Itoa(t.o.DeviceCPU), "-group", t.group.dir, "-parent", strconv.Itoa(os.Getpid()), "--"}
+	if t.bed.Process, err = t.lab.Start(dut, t.dev.Name, append(held, argv...)...); err != nil {
+		return err
+	}
+	t.clean = append(t.clean, t.end)
+	if t.dev.Prepare != nil {
+		if err := t.dev.Prepare(ctx, t.bed); err != nil {
+			return err
+		}
+	}
+	return t.probe(ctx)
+}
+
+// end ends the device. How it ends is not what is measured.
+func (t *trial) end() error {
+	_ = t.bed.Process.Stop(stopLimit)
+	return nil
+}
+
+// probe sends slowly until frames come out as they should.
+func (t *trial) probe(ctx context.Context) (err error) {
+	if err := t.src.Start(probeRate); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.src.Stop()) }()
+	limit := t.dev.Patience
+	if limit == 0 {
+		limit = patience
+	}
+	for deadline := time.Now().Add(limit); ; {
+		c, err := t.sink.Counts()
+		switch {
+		case err != nil:
+			return err
+		case c.Expected > 0:
+			return nil
+		case !t.bed.Process.Running():
+			return errors.New("it has ended")
+		case time.Now().After(deadline):
+			return fmt.Errorf("of %d frames sent none came out as expected within %v (%d others did)", t.src.Sent(), limit, c.Other)
+		}
+		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// load puts the device under load for some time, and writes down what happened if res is not nil.
+func (t *trial) load(ctx context.Context, d time.Duration, res *Trial) error {
+	before, err := t.settled(ctx)
+	if err != nil {
+		return err
+	}
+	sent := t.src.Sent()
+	if err := t.src.Start(0); err != nil {
+		return err
+	}
+	rates := func() error {
+		if err := sleep(ctx, lead); err != nil {
+			return err
+		}
+		a, err := t.look()
+		if err != nil {
+			return err
+		}
+		if err := sleep(ctx, d); err != nil {
+			return err
+		}
+		b, err := t.look()
+		if err != nil || res == nil {
+			return err
+		}
+		res.Seconds = b.at.Sub(a.at).Seconds()
+		res.SentRate = float64(b.sent-a.sent) / res.Seconds
+		res.Rate = float64(b.received-a.received) / res.Seconds
+		res.CPU = (b.cpu - a.cpu).Seconds() / res.Seconds
+		return nil
+	}
+	// Stop whatever happened: the source is not to run into the next phase.
+	if err := errors.Join(rates(), t.src.Stop()); err != nil {
+		return err
+	}
+	after, err := t.settled(ctx)
+	if err != nil || res == nil {
+		return err
+	}
+	res.Sent, res.Received, res.Other = t.src.Sent()-sent, after.Expected-before.Expected, after.Other-before.Other
+	if res.Received > res.Sent {
+		return fmt.Errorf("%d frames came out of %d sent: the device multiplies them", res.Received, res.Sent)
+	}
+	if res.Received == 0 {
+		return fmt.Errorf("of %d frames sent none came out as expected (%d others did)", res.Sent, res.Other)
+	}
+	res.Load1, err = loadAverage()
+	return err
+}
+
+// sight is what the counters say at one moment.
+type sight struct {
+	at             time.Time
+	sent, received uint64
+	cpu            time.Duration
+}
+
+func (t *trial) look() (s sight, err error) {
+	if !t.bed.Process.Running() {
+		return s, errors.New("it has ended")
+	}
+	c, err := t.sink.Counts()
+	if err != nil {
+		return s, err
+	}
+	s = sight{at: time.Now(), sent: t.src.Sent(), received: c.Expected}
+	s.cpu, err = cpuTime(t.bed.Process.PID())
+	return s, err
+}
+
+// settled waits until nothing arrives any more.
+func (t *trial) settled(ctx context.Context) (load.Counts, error) {
+	last, err := t.sink.Counts()
+	for deadline := time.Now().Add(stillLimit); err == nil && time.Now().Before(deadline); {
+		if err := sleep(ctx, still); err != nil {
+			return last, err
+		}
+		var now load.Counts
+		if now, err = t.sink.Counts(); now == last {
+			return now, err
+		}
+		last = now
+	}
+	return last, err
+}
+
+// mode says how the device has attached itself to PortA. Veth has no zero-copy mode.
+func (t *trial) mode() (mode string, err error) {
+	err = t.lab.Do(dut, func() error {
+		l, err := netlink.LinkByName(PortA)
+		if err != nil {
+			return err
+		}
+		x := l.Attrs().Xdp
+		if x == nil || !x.Attached {
+			return fmt.Errorf("no XDP program is attached to %s", PortA)
+		}
+		if mode = "native"; x.AttachMode == nl.XDP_ATTACHED_SKB {
+			mode = "generic"
+		}
+		return nil
+	})
+	return mode + ", copy", err
+}
+
+// sleep sleeps, and returns early with the context's error if that ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// tail returns the last n octets of a text, from the start of a line.
+func tail(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	s = s[len(s)-n:]
+	return s[strings.IndexByte(s, '\n')+1:]
+}
