@@ -12,16 +12,13 @@ const etherTypeARP = 0x0806
 
 // Decap takes frames of a fabric port out of their encapsulation. A frame is accepted only if it comes from the edge
 // switch, is addressed to a special address of this box, and its tenant and segment exist here
-// (spec/overlay.md, "Encapsulation"). What remains is delivered by (tenant, segment, inner destination MAC). Touching and
-// the returned bits are as with Ingress.
-func Decap(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
+// (spec/overlay.md, "Encapsulation"). What remains is delivered by (tenant, segment, inner destination MAC). The
+// returned bits are as with Ingress.
+func Decap(mem []byte, b *frame.Batch, s *fib.Snapshot) (todo uint32) {
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
 		if p.Next == frame.NextParsed {
 			decap(mem, p, s)
-		}
-		if p.Next == frame.NextLookup {
-			st.touch(i, p, s)
 		}
 		todo |= 1 << p.Next
 	}

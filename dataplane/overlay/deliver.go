@@ -9,7 +9,7 @@ import (
 	"penstock/dataplane/stats"
 )
 
-// Deliver looks up the destinations that are not known yet, and sends each frame to where its destination hangs: to an
+// Deliver looks up the destinations that are not known yet (Touch went before), and sends each frame to where its destination hangs: to an
 // attachment of this box, or encapsulated to another. Answers made by the box go back to the attachment that asked.
 // It reports whether frames are left to be flooded.
 func Deliver(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (flood bool) {

@@ -57,22 +57,21 @@ func encapsulate(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, loc fi
 
 // choosePath is rendezvous hashing: the flow goes by the path with the highest score, so that a path that comes or goes
 // moves only the flows it must.
+//
+// Score and index are compared as one number, without a branch: which path wins is exactly what no branch predictor knows.
 func choosePath(paths []fib.Path, hash uint32) *fib.Path {
-	best := &paths[0]
 	if len(paths) == 1 {
-		return best
+		return &paths[0]
 	}
-	score, weight := table.Mix(hash, best.Seed), best.Weight
-	for i := 1; i < len(paths); i++ {
-		c := &paths[i]
-		if c.Weight != weight {
+	var best uint64
+	weight := paths[0].Weight
+	for i := range paths {
+		if paths[i].Weight != weight {
 			return chooseWeighted(paths, hash)
 		}
-		if m := table.Mix(hash, c.Seed); m > score {
-			best, score = c, m
-		}
+		best = max(best, uint64(table.Mix(hash, paths[i].Seed))<<32|uint64(uint32(i)))
 	}
-	return best
+	return &paths[uint32(best)]
 }
 
 func chooseWeighted(paths []fib.Path, hash uint32) *fib.Path {

@@ -13,16 +13,12 @@ const linkLocalGroups = 0x0180c2000000
 // Ingress takes parsed frames of an access port to their attachment: it finds segment and VIF, holds the sender to what
 // is configured for it, takes the tag off, and says who is next: neigh, route, flood or lookup.
 //
-// It touches the bucket of every destination that is to be looked up, so that the cache misses of the batch overlap, and
-// returns which stages have something to do: a bit (1 << Next) each.
+// It returns which stages have something to do: a bit (1 << Next) each.
 func Ingress(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
 		if p.Next == frame.NextParsed {
 			ingress(mem, p, s, st)
-		}
-		if p.Next == frame.NextLookup {
-			st.touch(i, p, s)
 		}
 		todo |= 1 << p.Next
 	}

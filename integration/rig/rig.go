@@ -1,8 +1,9 @@
-// Package rig is a box without interfaces: real resources, compiled by the real compiler, and the real pipeline, over
-// plain memory. Golden tests and pipeline benchmarks stand on it; neither needs root.
+// Package rig is a box without interfaces: real resources, compiled by the real compiler, and the real pipeline, over a
+// UMEM that no socket uses. Golden tests and pipeline benchmarks stand on it; neither needs root.
 package rig
 
 import (
+	"errors"
 	"fmt"
 
 	"penstock/ctrl/compile"
@@ -12,6 +13,7 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/table"
+	"penstock/dataplane/xsk"
 )
 
 // Options of a rig. Zero sizes mean small ones.
@@ -37,6 +39,7 @@ type Rig struct {
 	Bindings *table.Bindings
 	Mem      []byte
 	Verify   *frame.Verify
+	umem     *xsk.Umem
 	ports    int
 	now      int64
 	batch    frame.Batch
@@ -56,8 +59,12 @@ func New(o Options) (*Rig, error) {
 	if o.ICMPRate == 0 {
 		o.ICMPRate = 1_000_000
 	}
-	r := &Rig{ports: len(o.Ports), sent: make([][][]byte, len(o.Ports)), Mem: make([]byte, o.Frames*o.FrameSize)}
+	r := &Rig{ports: len(o.Ports), sent: make([][][]byte, len(o.Ports))}
 	var err error
+	if r.umem, err = xsk.NewUmem(xsk.UmemConfig{Frames: o.Frames, FrameSize: o.FrameSize, HugePages: true}); err != nil {
+		return nil, err
+	}
+	r.Mem = r.umem.Mem()
 	if r.Bindings, err = table.NewBindings(table.Config{Capacity: o.Capacity}); err != nil {
 		return nil, err
 	}
@@ -106,7 +113,7 @@ func (r *Rig) Apply(s *model.State, ch model.BindingChanges) error {
 }
 
 // Close frees what is outside the Go heap.
-func (r *Rig) Close() error { return r.Bindings.Close() }
+func (r *Rig) Close() error { return errors.Join(r.Bindings.Close(), r.umem.Close()) }
 
 // Receive takes frames through the pipeline as if they had arrived on port, in batches of at most 64.
 func (r *Rig) Receive(port int, frames ...[]byte) error {
