@@ -45,8 +45,8 @@ type box struct {
 	undo     []func() error // by port: puts the interface back as it was
 	slow     *slowPath
 
-	mu      sync.Mutex // cfg, reloads
-	cfg     *conf.Config
+	mu      sync.Mutex // one reload at a time
+	cfg     atomic.Pointer[conf.Config]
 	present []atomic.Bool // by port: the interface is there
 	ready   atomic.Bool
 	failed  chan error
@@ -56,7 +56,8 @@ type box struct {
 
 // newBox builds everything that can be built without touching an interface.
 func newBox(cfg *conf.Config, path string) (_ *box, err error) {
-	b := &box{path: path, cfg: cfg, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4), present: make([]atomic.Bool, len(cfg.Ports))}
+	b := &box{path: path, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4), present: make([]atomic.Bool, len(cfg.Ports))}
+	b.cfg.Store(cfg)
 	b.log = newLogger(cfg.Log, b.level)
 	defer func() {
 		if err != nil {
@@ -86,13 +87,14 @@ func newBox(cfg *conf.Config, path string) (_ *box, err error) {
 
 // start makes the stored tables live, opens the ports and answers on the sockets.
 func (b *box) start(ctx context.Context) (err error) {
+	cfg := b.cfg.Load()
 	if b.core, err = core.New(core.Config{
 		Store: b.store, Live: b.compiler, Events: b.events, Options: b.modelOptions(), Log: b.log,
-		Limits: core.Limits{Bindings: b.cfg.Dataplane.Bindings},
+		Limits: core.Limits{Bindings: cfg.Dataplane.Bindings},
 	}); err != nil {
 		return err
 	}
-	for _, p := range b.cfg.Ports {
+	for _, p := range cfg.Ports {
 		undo, err := prepare(p)
 		if err != nil {
 			return err
@@ -124,7 +126,8 @@ func (b *box) start(ctx context.Context) (err error) {
 }
 
 func (b *box) serve() (err error) {
-	c := b.cfg.Control
+	cfg := b.cfg.Load()
+	c := &cfg.Control
 	uid, gid, err := socketOwner(c.Owner, c.Group)
 	if err != nil {
 		return err
@@ -132,8 +135,8 @@ func (b *box) serve() (err error) {
 	if err := os.MkdirAll(filepath.Dir(c.Socket), 0o755); err != nil {
 		return fmt.Errorf("control.socket: %w", err)
 	}
-	if b.cfg.Metrics.Listen != "" {
-		if b.metrics, err = metrics.Listen(b.cfg.Metrics.Listen, &metricsSource{b: b}); err != nil {
+	if cfg.Metrics.Listen != "" {
+		if b.metrics, err = metrics.Listen(cfg.Metrics.Listen, &metricsSource{b: b}); err != nil {
 			return fmt.Errorf("metrics.listen: %w", err)
 		}
 		b.task(func() { b.fail(b.metrics.Serve()) })
@@ -221,15 +224,17 @@ func prepare(p conf.Port) (undo func() error, err error) {
 }
 
 func (b *box) interfaces() []string {
-	names := make([]string, len(b.cfg.Ports))
-	for i, p := range b.cfg.Ports {
+	cfg := b.cfg.Load()
+	names := make([]string, len(cfg.Ports))
+	for i, p := range cfg.Ports {
 		names[i] = p.Interface
 	}
 	return names
 }
 
 func (b *box) engineConfig() dataplane.Config {
-	d := &b.cfg.Dataplane
+	cfg := b.cfg.Load()
+	d := &cfg.Dataplane
 	polls := map[string]dataplane.PollMode{"adaptive": dataplane.PollAdaptive, "busy": dataplane.PollBusy, "interrupt": dataplane.PollInterrupt}
 	modes := map[string]xsk.Mode{"auto": xsk.ModeAuto, "zero-copy": xsk.ModeZeroCopy, "copy": xsk.ModeCopy, "generic": xsk.ModeGeneric}
 	c := dataplane.Config{
@@ -239,15 +244,16 @@ func (b *box) engineConfig() dataplane.Config {
 			b.log.Log(context.Background(), [...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[l], msg, args...)
 		},
 	}
-	for _, p := range b.cfg.Ports {
+	for _, p := range cfg.Ports {
 		c.Ports = append(c.Ports, dataplane.PortConfig{Interface: p.Interface, Queues: p.Queues, Mode: modes[p.Mode]})
 	}
 	return c
 }
 
 func (b *box) compileConfig() compile.Config {
-	c := compile.Config{Scheme: b.cfg.Box.Scheme, Bindings: b.bindings, Capacity: b.cfg.Dataplane.Bindings, Publish: b.engine.Publish}
-	applyLive(&c, b.cfg)
+	cfg := b.cfg.Load()
+	c := compile.Config{Scheme: cfg.Box.Scheme, Bindings: b.bindings, Capacity: cfg.Dataplane.Bindings, Publish: b.engine.Publish}
+	applyLive(&c, cfg)
 	return c
 }
 
@@ -271,8 +277,9 @@ func applyLive(c *compile.Config, cfg *conf.Config) {
 var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk}
 
 func (b *box) modelOptions() model.Options {
-	o := model.Options{Scheme: b.cfg.Box.Scheme}
-	for _, p := range b.cfg.Ports {
+	cfg := b.cfg.Load()
+	o := model.Options{Scheme: cfg.Box.Scheme}
+	for _, p := range cfg.Ports {
 		o.Ports = append(o.Ports, model.PortRef{Name: p.Name, Role: p.Role})
 	}
 	return o

@@ -15,11 +15,12 @@ import (
 
 // Box implements api.Info.
 func (b *box) Box() any {
-	d := &b.cfg.Dataplane
+	cfg := b.cfg.Load()
+	d := &cfg.Dataplane
 	t := dataplane.Sum(b.engine.Ports())
 	s := status.Box{
-		Name: b.cfg.Box.Name, Version: version, Commit: commit, Started: b.started, Ready: b.ready.Load(),
-		Scheme: string(b.cfg.Box.Scheme), Workers: d.Workers, Poll: d.Poll, Revision: b.core.Revision(),
+		Name: cfg.Box.Name, Version: version, Commit: commit, Started: b.started, Ready: b.ready.Load(),
+		Scheme: string(cfg.Box.Scheme), Workers: d.Workers, Poll: d.Poll, Revision: b.core.Revision(),
 		Bindings: status.Bindings{Count: b.bindings.Len(), Capacity: d.Bindings, Bytes: b.bindings.Bytes()},
 		Totals:   status.Totals{Rx: t.Rx, Tx: t.Tx, Drops: t.Drops, Punted: t.Punted, Injected: t.Injected, Copies: t.Copies, Balanced: t.Balanced()},
 	}
@@ -67,10 +68,11 @@ func (b *box) Stats(kind string) (any, error) {
 }
 
 func (b *box) portStats() []status.Port {
+	cfg := b.cfg.Load()
 	snap := b.compiler.Snapshot()
-	ports := make([]status.Port, len(b.cfg.Ports))
+	ports := make([]status.Port, len(cfg.Ports))
 	for i, r := range b.engine.Ports() {
-		c, f := &b.cfg.Ports[i], &snap.Ports[i]
+		c, f := &cfg.Ports[i], &snap.Ports[i]
 		p := status.Port{
 			Name: c.Name, Interface: c.Interface, Role: c.Role, Open: r.Open, Up: f.Up, MTU: int(f.MTU), MAC: model.MAC(f.MAC).String(),
 			XDP: r.XDPMode, Mode: r.SocketMode, Queues: r.Queues,

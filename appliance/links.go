@@ -36,7 +36,7 @@ func (b *box) followLinks(ctx context.Context, events <-chan link.Event) {
 }
 
 func (b *box) linkChanged(port int, ev link.Event, ifindex *int) {
-	name := b.cfg.Ports[port].Name
+	name := b.cfg.Load().Ports[port].Name
 	if !ev.Present || *ifindex != 0 && *ifindex != ev.Ifindex {
 		b.log.Warn("interface gone", "port", name, "interface", ev.Name)
 		b.present[port].Store(false)
@@ -51,7 +51,7 @@ func (b *box) linkChanged(port int, ev link.Event, ifindex *int) {
 	}
 	if *ifindex == 0 && !b.present[port].Load() {
 		b.log.Info("interface back", "port", name, "interface", ev.Name)
-		undo, err := prepare(b.cfg.Ports[port])
+		undo, err := prepare(b.cfg.Load().Ports[port])
 		if err != nil {
 			b.log.Warn("interface back", "port", name, "err", err)
 			return // it is gone again: the next event says more
@@ -71,8 +71,9 @@ func (b *box) linkChanged(port int, ev link.Event, ifindex *int) {
 }
 
 func (b *box) portEvent(port int, state string) {
-	b.log.Info("port", "name", b.cfg.Ports[port].Name, "state", state)
-	b.events.Publish("port", map[string]any{"port": b.cfg.Ports[port].Name, "state": state})
+	cfg := b.cfg.Load()
+	b.log.Info("port", "name", cfg.Ports[port].Name, "state", state)
+	b.events.Publish("port", map[string]any{"port": cfg.Ports[port].Name, "state": state})
 }
 
 // reopen opens the ports whose interface is there and whose sockets are not; what fails is tried again every second.
@@ -80,7 +81,7 @@ func (b *box) reopen() {
 	for i, r := range b.engine.Ports() {
 		if !r.Open && b.present[i].Load() {
 			if err := b.engine.OpenPort(i); err != nil {
-				b.log.Warn("port cannot be opened, will try again", "port", b.cfg.Ports[i].Name, "err", err)
+				b.log.Warn("port cannot be opened, will try again", "port", b.cfg.Load().Ports[i].Name, "err", err)
 			}
 		}
 	}

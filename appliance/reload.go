@@ -47,7 +47,7 @@ func (b *box) Reload(context.Context) error {
 		b.events.Publish("reload", map[string]any{"ok": false, "error": err.Error()})
 		return err
 	}
-	changes := b.cfg.Diff(next)
+	changes := b.cfg.Load().Diff(next)
 	var errs []error
 	for _, c := range changes {
 		if !c.Live {
@@ -64,7 +64,7 @@ func (b *box) Reload(context.Context) error {
 			return err
 		}
 		setLevel(b.level, next.Log.Level)
-		b.cfg = next
+		b.cfg.Store(next)
 	}
 	b.log.Info("reloaded", "changes", len(changes))
 	b.events.Publish("reload", map[string]any{"ok": true, "changes": len(changes)})

@@ -21,22 +21,23 @@ type slowPath struct {
 }
 
 func newSlowPath(b *box) (*slowPath, error) {
+	cfg := b.cfg.Load()
 	s := &slowPath{b: b}
 	s.resolver = neighbor.New(b.engine, func(number uint8, mac model.MAC) {
 		b.compiler.SetBoxMAC(number, mac)
 		b.log.Info("box behind downlink", "switch_port", number, "mac", mac, "resolved", mac != 0)
 		b.events.Publish("neighbor", map[string]any{"switch_port": number, "mac": mac, "resolved": mac != 0})
 	})
-	if b.cfg.Edge == nil {
+	if cfg.Edge == nil {
 		return s, nil
 	}
 	var downlinks []neighbor.Downlink
-	for i, p := range b.cfg.Ports {
+	for i, p := range cfg.Ports {
 		if roles[p.Role] == fib.RoleDownlink {
-			downlinks = append(downlinks, neighbor.Downlink{Port: i, Number: uint8(p.SwitchPort), Box: boxAddress(b.cfg.Box.Scheme, uint8(p.SwitchPort))})
+			downlinks = append(downlinks, neighbor.Downlink{Port: i, Number: uint8(p.SwitchPort), Box: boxAddress(cfg.Box.Scheme, uint8(p.SwitchPort))})
 		}
 	}
-	return s, s.resolver.Set(b.cfg.Edge.MAC, downlinks)
+	return s, s.resolver.Set(cfg.Edge.MAC, downlinks)
 }
 
 // boxAddress is the address of the box behind a switch port (spec/overlay.md, "Addressing of the fabric").
