@@ -185,8 +185,14 @@ func (f *fabric) finish() {
 		} else {
 			f.balanced(name)
 		}
+		log := p.Log()
+		for _, sign := range []string{"DATA RACE", "panic:"} {
+			if i := strings.Index(log, sign); i >= 0 {
+				f.t.Errorf("%s: %s", name, log[i:min(len(log), i+8000)])
+			}
+		}
 		if f.t.Failed() {
-			f.t.Logf("log of %s:\n%s", name, tail(p.Log(), 60))
+			f.t.Logf("log of %s:\n%s", name, tail(log, 60))
 		}
 	}
 }

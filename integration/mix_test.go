@@ -46,7 +46,7 @@ func sendMix(t *testing.T, tx, rx *endpoint.Raw, frames [][]byte) {
 	}
 }
 
-// testMix sends 10,000 mixed frames there and back.
+// testMix sends 10,000 mixed frames there and back between boxes, and some within a box and behind one switch.
 func testMix(t *testing.T, f *fabric) {
 	for _, tc := range []struct {
 		name     string
@@ -58,6 +58,8 @@ func testMix(t *testing.T, f *fabric) {
 		{"untagged, back", "red-raw2", "red-raw1", 0, 4000},
 		{"tagged", "red-tag1", "red-tag2", 30, 1000},
 		{"tagged, back", "red-tag2", "red-tag1", 30, 1000},
+		{"same box", "red-raw1", "red-vm3", 0, 500},
+		{"same switch", "red-raw1", "red-vm4", 0, 500},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			frames, err := endpoint.Mix(endpoint.MixOptions{Seed: uint64(tc.n) + uint64(tc.vlan), From: f.host(tc.from), To: f.host(tc.to), VLAN: tc.vlan}, tc.n)

@@ -214,6 +214,7 @@ func TestSoak(t *testing.T) {
 		sendMix(t, f.raw(t, "red-vm2"), f.raw(t, "red-vm1"), frames)
 		if r := stop(t, s); r.Lost() != 0 {
 			t.Errorf("round %d: %v", rounds, r)
+			f.logPorts(t)
 		}
 		for _, port := range box.Ports {
 			must(t, f.lab.SetDown(port.PeerNamespace, port.PeerInterface))

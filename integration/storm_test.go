@@ -39,12 +39,8 @@ func TestOverload(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	for _, n := range []string{"box1", "box2", "swa", "swb"} {
 		f.balanced(n)
-		var ports status.Items[status.Port]
-		f.get(n, "/v1/stats/ports", &ports)
-		for _, p := range ports.Items {
-			t.Logf("%s %s: received %d, sent %d, dropped %v; by the kernel %+v", n, p.Name, p.RxPackets, p.TxPackets, p.Reasons, p.Kernel)
-		}
 	}
+	f.logPorts(t)
 	for i := range 2 {
 		raws[i].Close()
 		raws[i] = f.raw(t, names[i]) // without what is still unread
@@ -52,6 +48,18 @@ func TestOverload(t *testing.T) {
 	frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 77, From: f.host(names[0]), To: f.host(names[1]), First: 1 << 20}, 500)
 	must(t, err)
 	sendMix(t, raws[0], raws[1], frames)
+}
+
+// logPorts logs what every port has counted.
+func (f *fabric) logPorts(t *testing.T) {
+	t.Helper()
+	for n := range f.procs {
+		var ports status.Items[status.Port]
+		f.get(n, "/v1/stats/ports", &ports)
+		for _, p := range ports.Items {
+			t.Logf("%s %s: received %d, sent %d, dropped %v; by the kernel %+v", n, p.Name, p.RxPackets, p.TxPackets, p.Reasons, p.Kernel)
+		}
+	}
 }
 
 // TestMutations throws frames with random changes at both sides of a box. Whatever becomes of them, the box stays up
