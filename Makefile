@@ -65,6 +65,14 @@ bench: ## run the benchmarks into perf/results, and compare with the run before;
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 ./perf/... | tee perf/results/new.txt
 	@if [ -f perf/results/old.txt ]; then go tool benchstat perf/results/old.txt perf/results/new.txt; fi
 
+.PHONY: bench-e2e
+bench-e2e: build ## measure box, asavie/xdp and testpmd end to end on veth, in turns (root); ROUNDS=5 SECONDS=3 E2E_ARGS="…"
+	go build -trimpath -buildvcs=false -o bin/baseline-forwarder ./perf/baseline/cmd/baseline-forwarder
+	go build -trimpath -buildvcs=false -o bin/e2e ./perf/e2e/cmd/e2e
+	@mkdir -p perf/results
+	bin/e2e -penstock $(BIN) -asavie bin/baseline-forwarder -rounds $(or $(ROUNDS),5) -measure $(or $(SECONDS),3)s -results perf/results/e2e.csv \
+		-commit $(COMMIT)$$($(GIT) diff --quiet HEAD -- . ':!perf/results' || echo -dirty) $(E2E_ARGS)
+
 generate: ## regenerate what go:generate makes
 	go generate ./...
 

@@ -81,20 +81,21 @@ func Report(w io.Writer, devices []Device, trials []Trial) error {
 		}
 		fmt.Fprintf(w, "\nEnd to end on veth, %d octets, the device %s\n", k.size, held)
 		tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
-		fmt.Fprintln(tw, "device\tmode\trounds\tMpps\tmin\tmax\tsent Mpps\tloss %\tother\tCPU\t× testpmd (min … max)\t× asavie (min … max)\t")
+		fmt.Fprintln(tw, "device\tmode\trounds\tMpps\tmin\tmax\tsent Mpps\tloss %\tother\tCPU\tMpps per core\t× testpmd (min … max)\t× asavie (min … max)\t")
 		for _, d := range devices {
 			if d.Absent != nil {
-				fmt.Fprintf(tw, "%s\tnot installed\t\t\t\t\t\t\t\t\t\t\t\n", d.Name)
-				continue
-			}
-			rate, ok := spread(of(g, d.Name, func(t *Trial) float64 { return t.Rate }))
-			if !ok {
+				fmt.Fprintf(tw, "%s\tnot installed\t\t\t\t\t\t\t\t\t\t\t\t\n", d.Name)
 				continue
 			}
 			rates := of(g, d.Name, func(t *Trial) float64 { return t.Rate })
+			rate, ok := spread(rates)
+			if !ok {
+				continue
+			}
 			sent, _ := spread(of(g, d.Name, func(t *Trial) float64 { return t.SentRate }))
 			loss, _ := spread(of(g, d.Name, (*Trial).Loss))
 			cpu, _ := spread(of(g, d.Name, func(t *Trial) float64 { return t.CPU }))
+			perCore, _ := spread(of(g, d.Name, (*Trial).perCore))
 			other := uint64(0)
 			mode := ""
 			for _, t := range g {
@@ -103,8 +104,8 @@ func Report(w io.Writer, devices []Device, trials []Trial) error {
 					mode = t.Mode
 				}
 			}
-			fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%.2f\t%d\t%.2f\t", d.Name, mode, len(rates),
-				mpps(rate.Median), mpps(rate.Min), mpps(rate.Max), mpps(sent.Median), 100*loss.Median, other, cpu.Median)
+			fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%.2f\t%d\t%.2f\t%s\t", d.Name, mode, len(rates),
+				mpps(rate.Median), mpps(rate.Min), mpps(rate.Max), mpps(sent.Median), 100*loss.Median, other, cpu.Median, mpps(perCore.Median))
 			for _, p := range peers {
 				r, ok := Ratio(g, d.Name, p)
 				switch {

@@ -58,6 +58,14 @@ func (t *Trial) Loss() float64 {
 	return 1 - float64(t.Received)/float64(t.Sent)
 }
 
+// perCore is the rate that the device would have reached with the whole of a core, had it been busy all the time.
+func (t *Trial) perCore() float64 {
+	if t.CPU <= 0 {
+		return 0
+	}
+	return t.Rate / t.CPU
+}
+
 // trial is a trial under way.
 type trial struct {
 	*runner

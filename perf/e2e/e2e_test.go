@@ -1,0 +1,254 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"penstock/dataplane/xsk/xsktest"
+	"penstock/perf/baseline"
+	"penstock/perf/e2e"
+	"penstock/perf/load"
+)
+
+// The test's program is its own helper, and its own devices.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case e2e.HoldCommand:
+			fmt.Fprintln(os.Stderr, e2e.Hold(os.Args[2:]))
+			os.Exit(1)
+		case "-a": // as baseline-forwarder
+			runtime.GOMAXPROCS(2)
+			_, err := baseline.Run(context.Background(), os.Args[2], os.Args[4])
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	xsktest.Main(m)
+}
+
+func options(t *testing.T, devices ...e2e.Device) e2e.Options {
+	t.Helper()
+	xsktest.RequireRoot(t)
+	if n := runtime.NumCPU(); n < 2 {
+		t.Skipf("needs two CPUs, has %d", n)
+	}
+	return e2e.Options{
+		Devices: devices, Sizes: []int{60}, Quotas: []e2e.Quota{e2e.Half}, Rounds: 1,
+		Warmup: 20 * time.Millisecond, Measure: 300 * time.Millisecond,
+		DeviceCPU: 0, LoadCPU: 1, Self: self(t), Progress: t.Output(),
+		Round: func([]e2e.Trial) error { return nil },
+	}
+}
+
+func self(t *testing.T) string {
+	t.Helper()
+	s, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// run runs and restores the affinity that Run takes away, and fails if anything is left behind.
+func run(t *testing.T, ctx context.Context, o e2e.Options) error {
+	t.Helper()
+	var before unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		t.Fatal(err)
+	}
+	err := e2e.Run(ctx, o)
+	tasks, _ := filepath.Glob("/proc/self/task/*")
+	for _, task := range tasks {
+		var tid int
+		if _, err := fmt.Sscan(filepath.Base(task), &tid); err == nil {
+			_ = unix.SchedSetaffinity(tid, &before) // the thread may have ended
+		}
+	}
+	for _, pattern := range []string{"/run/netns/pst-%d-e2e.*", "/sys/fs/cgroup/*/penstock-e2e-%d", "/sys/fs/cgroup/penstock-e2e-%d", os.TempDir() + "/pst-%d-e2e"} {
+		if left, _ := filepath.Glob(fmt.Sprintf(pattern, os.Getpid())); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+	return err
+}
+
+// TestRun measures two devices for a moment, in every way, and looks at everything that comes of it.
+func TestRun(t *testing.T) {
+	o := options(t)
+	a, b := e2e.Asavie(o.Self), e2e.Asavie(o.Self)
+	b.Name = "second"
+	o.Devices = []e2e.Device{a, {Name: "testpmd", Absent: errors.New("is far away")}, b}
+	o.Sizes, o.Quotas, o.Rounds = []int{60, 1400}, []e2e.Quota{e2e.Half, e2e.Unlimited}, 2
+	var trials []e2e.Trial
+	file := filepath.Join(t.TempDir(), "e2e.csv")
+	m, err := e2e.ThisMachine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Round = func(r []e2e.Trial) error {
+		trials = append(trials, r...)
+		return e2e.Append(file, time.Unix(0, 0), "c0ffee", m, r)
+	}
+	if err := run(t, t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if len(trials) != 16 {
+		t.Fatalf("%d trials, want 16", len(trials))
+	}
+	for i, r := range trials {
+		if want := []string{"asavie", "second"}[i%2]; r.Device != want || r.Round != 1+i/8 || r.Mode != "native, copy" {
+			t.Errorf("trial %d: %+v: want %s in turn", i, r, want)
+		}
+		if r.Sent == 0 || r.Received == 0 || r.Received > r.Sent || r.Rate <= 0 || r.Rate > 1.5*r.SentRate || r.Seconds < 0.3 || r.Other != 0 {
+			t.Errorf("trial %d: %+v", i, r)
+		}
+		// A period's quota may be used at both ends of the interval, and times are in steps of 10 ms.
+		if limit := 0.62; r.Quota == e2e.Half && r.CPU > limit || r.CPU <= 0 || r.CPU > 1.1 {
+			t.Errorf("trial %d, %s: the device used %.2f of a core", i, r.Quota.Name, r.CPU)
+		}
+	}
+	var out bytes.Buffer
+	if err := e2e.Report(&out, o.Devices, trials); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"60 octets, the device held to 0.5 of a core", "1400 octets, the device unlimited", "not installed", "testpmd was not measured: is far away"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in the report:\n%s", want, out.String())
+		}
+	}
+	rows, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(rows, []byte("\n")); n != 17 || bytes.Count(rows, []byte(",c0ffee,")) != 16 {
+		t.Errorf("%d lines in the results, want a header and 16 rows:\n%s", n, rows)
+	}
+}
+
+// TestPenstock: the real box encapsulates as the sink expects it.
+func TestPenstock(t *testing.T) {
+	o := options(t)
+	if testing.Short() {
+		t.Skip("builds the binary")
+	}
+	binary := filepath.Join(t.TempDir(), "penstock")
+	if out, err := exec.Command("go", "build", "-o", binary, "penstock/appliance").CombinedOutput(); err != nil {
+		t.Fatalf("build the binary: %v\n%s", err, out)
+	}
+	o.Devices = []e2e.Device{e2e.Penstock("penstock", binary, 1000)}
+	o.Sizes, o.Rounds = []int{60, 1400}, 2 // the second start finds the tables in the store
+	var trials []e2e.Trial
+	o.Round = func(r []e2e.Trial) error { trials = append(trials, r...); return nil }
+	if err := run(t, t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range trials {
+		if r.Other != 0 || r.Received == 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// TestInterrupt: ending the context at any moment ends the run soon and leaves nothing.
+func TestInterrupt(t *testing.T) {
+	for _, after := range []time.Duration{time.Millisecond, 60 * time.Millisecond, 300 * time.Millisecond, 600 * time.Millisecond} {
+		t.Run(after.String(), func(t *testing.T) {
+			o := options(t, e2e.Asavie(self(t)))
+			o.Measure = time.Minute
+			o.Round = func([]e2e.Trial) error { t.Error("a round that was not whole"); return nil }
+			ctx, cancel := context.WithTimeout(t.Context(), after)
+			defer cancel()
+			start := time.Now()
+			err := run(t, ctx, o)
+			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, e2e.ErrLeft) || time.Since(start) > 10*time.Second {
+				t.Errorf("after %v: %v", time.Since(start), err)
+			}
+		})
+	}
+}
+
+// TestWrongDevice: a device that does something else is no device, and the error says what it did.
+func TestWrongDevice(t *testing.T) {
+	forwarder := func(name string) e2e.Device {
+		d := e2e.Asavie(self(t))
+		d.Name = name
+		return d
+	}
+	dies := forwarder("dies")
+	dies.Command = func(*e2e.Bed) ([]string, error) { return []string{"sh", "-c", "echo I am no device"}, nil }
+	idle := forwarder("idle")
+	idle.Command = func(*e2e.Bed) ([]string, error) { return []string{"cat"}, nil } // its standard input never ends
+	idle.Patience = 100 * time.Millisecond
+	changes := forwarder("changes")
+	changes.Patience = 500 * time.Millisecond
+	changes.Expect = func(f load.Template) (load.Expect, error) { return load.Expect{Size: len(f.Frame) + 1}, nil }
+	late := forwarder("dies-late")
+	late.Command = func(*e2e.Bed) ([]string, error) {
+		return []string{"timeout", "-s", "KILL", "1", self(t), "-a", e2e.PortA, "-b", e2e.PortB}, nil
+	}
+	for want, d := range map[string]e2e.Device{
+		"I am no device":                           dies,
+		"none came out as expected":                idle,
+		"(0 others did)":                           idle,
+		"others did)\nits output":                  changes,
+		"dies-late, 60 octets, half: it has ended": late,
+	} {
+		t.Run(d.Name, func(t *testing.T) {
+			o := options(t, d)
+			o.Measure = 2 * time.Second
+			if err := run(t, t.Context(), o); err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, e2e.ErrLeft) {
+				t.Errorf("got %v, want %q", err, want)
+			}
+		})
+	}
+}
+
+func TestOptions(t *testing.T) {
+	d := e2e.Asavie("x")
+	for want, change := range map[string]func(*e2e.Options){
+		"no device":        func(o *e2e.Options) { o.Devices = nil },
+		"no size":          func(o *e2e.Options) { o.Sizes = nil },
+		"0 rounds":         func(o *e2e.Options) { o.Rounds = 0 },
+		"warm-up":          func(o *e2e.Options) { o.Measure = 0 },
+		"both on CPU":      func(o *e2e.Options) { o.DeviceCPU = o.LoadCPU },
+		"CPU 1000":         func(o *e2e.Options) { o.DeviceCPU = 1000 },
+		"1515 octets":      func(o *e2e.Options) { o.Sizes = []int{1515} },
+		"twice":            func(o *e2e.Options) { o.Devices = append(o.Devices, d) },
+		"none of the devi": func(o *e2e.Options) { o.Devices[0].Absent = errors.New("gone") },
+	} {
+		o := options(t, slices.Clone([]e2e.Device{d})...)
+		change(&o)
+		if err := e2e.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+func TestHoldErrors(t *testing.T) {
+	xsktest.RequireRoot(t)
+	for want, args := range map[string][]string{
+		"no program":     {"-cpu", "0"},
+		"nothere":        {"--", "nothere"},
+		"cgroup.procs":   {"-group", t.TempDir() + "/none", "--", "true"},
+		"not defined":    {"-nonsense"},
+		"parent is gone": {"-group", t.TempDir(), "-parent", "1", "--", "true"},
+	} {
+		cmd := exec.Command(self(t), append([]string{e2e.HoldCommand}, args...)...)
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%v: %v, %q, want %q", args, err, out, want)
+		}
+	}
+}
