@@ -185,7 +185,10 @@ func TestReadersUnderTakeover(t *testing.T) {
 	put(2, 2, []uint32{own2})
 	put(3, 3, []uint32{own3})
 	put(4, 4, []uint32{a})
-	rd := startReaders(t, 2, func(*rand.Rand) error {
+	passed4, passed6 := uint32(203), [2]uint64{0xfd, 2}
+	put(5, 5, []uint32{passed4}, passed6)
+	put(6, 6, nil)
+	rd := hotReaders(t, func() error {
 		legal := func(what string, mac uint64, loc uint32, ok bool, macs ...uint64) error {
 			for _, m := range macs {
 				if ok && mac == m && (loc == uint32(m) || loc == uint32(m)+100) {
@@ -205,6 +208,13 @@ func TestReadersUnderTakeover(t *testing.T) {
 		mac, loc, ok = b.FindIP4(seg, own2)
 		if err := legal("own address", mac, loc, ok, 2); err != nil {
 			return err
+		}
+		// Rows 5 and 6 pass addresses to and fro, and go to their second locations only without them.
+		if mac, loc, ok = b.FindIP4(seg, passed4); !ok || uint64(loc) != mac || mac != 5 && mac != 6 {
+			return fmt.Errorf("passed address: MAC %d, location %d, %v", mac, loc, ok)
+		}
+		if mac, loc, ok = b.FindIP6(seg, passed6[0], passed6[1]); !ok || uint64(loc) != mac || mac != 5 && mac != 6 {
+			return fmt.Errorf("passed IPv6 address: MAC %d, location %d, %v", mac, loc, ok)
 		}
 		// Row 4 has address a at 4, address z at 104, never another mixture.
 		if mac, loc, ok = b.FindIP4(seg, a); ok && (mac != 4 || loc != 4) {
@@ -228,6 +238,12 @@ func TestReadersUnderTakeover(t *testing.T) {
 		put(3, 3, []uint32{own3})
 		put(1, 101, []uint32{shared}, shared6)
 		put(4, 4, []uint32{a})
+		put(6, 6, []uint32{passed4}, passed6)
+		put(5, 105, nil)
+		put(5, 5, nil)
+		put(5, 5, []uint32{passed4}, passed6)
+		put(6, 106, nil)
+		put(6, 6, nil)
 		// Fill and empty the extra table now and then, so that its arrays are replaced.
 		if n%16 == 0 {
 			for m := range uint64(40) {

@@ -147,6 +147,37 @@ func TestHotAddresses(t *testing.T) {
 	checkInside(t, b)
 }
 
+// TestHotExtra lets two rows pass an address to and fro. They are at 101 and 102 only without it.
+func TestHotExtra(t *testing.T) {
+	const seg = 5
+	b := newTable(t, 8)
+	put := func(mac uint64, loc uint32, ip6 ...[2]uint64) {
+		if err := b.Upsert(&Binding{Seg: seg, MAC: mac, Loc: loc, IP6: ip6}); err != nil {
+			t.Error(err)
+		}
+	}
+	passed := [2]uint64{0xfd, 2}
+	put(1, 1, passed)
+	put(2, 2)
+	rd := hotReaders(t, func() error {
+		if mac, loc, ok := b.FindIP6(seg, passed[0], passed[1]); !ok || uint64(loc) != mac || mac != 1 && mac != 2 {
+			return fmt.Errorf("MAC %d, location %d, %v", mac, loc, ok)
+		}
+		return nil
+	})
+	for end := time.Now().Add(testTime(t)); !rd.done.Load() && time.Now().Before(end); {
+		for range 1000 {
+			put(2, 2, passed)
+			put(1, 101)
+			put(1, 1)
+			put(1, 1, passed)
+			put(2, 102)
+			put(2, 2)
+		}
+	}
+	rd.stop(t)
+}
+
 // TestHotGrow replaces the arrays without a pause, unmaps the old ones after each grace period (who is still in them
 // would crash), and lets an address change tables in between.
 func TestHotGrow(t *testing.T) {
@@ -159,7 +190,7 @@ func TestHotGrow(t *testing.T) {
 	}
 	put(1, shared)
 	put(2, own)
-	rd := startReaders(t, 2, func(*rand.Rand) error {
+	rd := hotReaders(t, func() error {
 		for mac := uint64(1); mac <= 2; mac++ {
 			if loc, ok := b.FindMAC(seg, mac); !ok || loc != uint32(mac) {
 				return fmt.Errorf("row %d: %d, %v", mac, loc, ok)
@@ -177,6 +208,7 @@ func TestHotGrow(t *testing.T) {
 		return nil
 	})
 	grown := 0
+	var releases []func() error
 	for end := time.Now().Add(testTime(t)); !rd.done.Load() && time.Now().Before(end); grown++ {
 		put(2, own, shared)
 		release, err := b.Grow(16 + grown%3)
@@ -184,12 +216,23 @@ func TestHotGrow(t *testing.T) {
 			t.Fatal(err)
 		}
 		put(1, shared)
+		if releases = append(releases, release); len(releases) < 200 {
+			continue
+		}
 		rd.grace()
+		for _, release := range releases {
+			if err := release(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		releases = nil
+	}
+	rd.stop(t)
+	for _, release := range releases {
 		if err := release(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	rd.stop(t)
 	if n := b.Bytes(); n > 64<<10 {
 		t.Fatalf("%d octets after growing %d times: old arrays were kept", n, grown)
 	}
