@@ -65,7 +65,7 @@ func requireRoot(t *testing.T) {
 type options struct {
 	lab.FabricOptions
 	fake   bool   // edge switches are played by the test: see fabric.edge
-	only   string // start only this box; "" = all
+	only   string // start only this box or edge switch; "" = all
 	noPush bool   // leave the boxes' tables empty
 }
 
