@@ -112,7 +112,7 @@ func TestRun(t *testing.T) {
 		if want := []string{"asavie", "second"}[i%2]; r.Device != want || r.Round != 1+i/8 || r.Mode != "native, copy" {
 			t.Errorf("trial %d: %+v: want %s in turn", i, r, want)
 		}
-		if r.Sent == 0 || r.Received == 0 || r.Received > r.Sent || r.Rate <= 0 || r.Rate > 1.5*r.SentRate || r.Seconds < 0.3 || r.Other != 0 {
+		if r.Sent == 0 || r.Received == 0 || r.Received > r.Sent || r.Rate <= 0 || r.SentRate <= 0 || r.Seconds < 0.3 || r.Other != 0 {
 			t.Errorf("trial %d: %+v", i, r)
 		}
 		// A period's quota may be used at both ends of the interval, and times are in steps of 10 ms.
