@@ -153,7 +153,12 @@ func TestTerminated(t *testing.T) {
 
 // TestLinks takes every link of a box down and up, at either end, and then away and back.
 func TestLinks(t *testing.T) {
-	f := startFabric(t, rawPair())
+	t.Run("one worker", func(t *testing.T) { testLinks(t, rawPair()) })
+	t.Run("two workers", func(t *testing.T) { testLinks(t, twoWorkers()) })
+}
+
+func testLinks(t *testing.T, o options) {
+	f := startFabric(t, o)
 	box := f.Node("box1")
 	for _, p := range box.Ports {
 		for _, end := range []struct{ name, namespace, iface string }{
@@ -183,7 +188,7 @@ func TestLinks(t *testing.T) {
 		f.waitPort(t, "box1", "acc0", false)
 		vm := f.VM("red-vm1")
 		must(t, f.lab.Veth(vm.Namespace, vm.Interface, "box1", "acc0", lab.VethOptions{
-			MTU: lab.AccessMTU, A: lab.EndOptions{MAC: vm.MAC, NoTSO: true}, B: lab.EndOptions{GRO: true, NoTSO: true}}))
+			MTU: lab.AccessMTU, Queues: f.Options.Dataplane.Queues, A: lab.EndOptions{MAC: vm.MAC, NoTSO: true}, B: lab.EndOptions{GRO: true, NoTSO: true}}))
 		f.waitPort(t, "box1", "acc0", true)
 		f.waitThrough("red-vm1", "red-vm2", 5*time.Second)
 		f.waitThrough("red-vm2", "red-vm1", 5*time.Second)
@@ -193,7 +198,7 @@ func TestLinks(t *testing.T) {
 		f.waitPort(t, "box1", "fab0", false)
 		f.waitPort(t, "swa", "down1", false)
 		must(t, f.lab.Veth("box1", "fab0", "swa", "down1", lab.VethOptions{
-			MTU: lab.FabricMTU, A: lab.EndOptions{MAC: box.MAC, GRO: true, NoTSO: true}, B: lab.EndOptions{MAC: box.SwitchMAC, GRO: true, NoTSO: true}}))
+			MTU: lab.FabricMTU, Queues: f.Options.Dataplane.Queues, A: lab.EndOptions{MAC: box.MAC, GRO: true, NoTSO: true}, B: lab.EndOptions{MAC: box.SwitchMAC, GRO: true, NoTSO: true}}))
 		f.waitPort(t, "box1", "fab0", true)
 		f.waitPort(t, "swa", "down1", true)
 		f.waitThrough("red-vm1", "red-vm2", 5*time.Second)

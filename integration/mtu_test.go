@@ -52,20 +52,20 @@ func TestFabricTooSmall(t *testing.T) {
 	})
 	t.Run("smaller access port", func(t *testing.T) {
 		neighbor := f.VM("red-vm3")
-		must(t, f.lab.SetMTU("box1", neighbor.Port, 1000))
-		defer func() { must(t, f.lab.SetMTU("box1", neighbor.Port, 1500)) }()
-		var ports status.Items[status.Port]
-		for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-			f.get("box1", "/v1/stats/ports", &ports)
-			if slices.ContainsFunc(ports.Items, func(p status.Port) bool { return p.Name == neighbor.Port && p.MTU == 1000 }) {
-				break
-			}
-		}
+		f.setMTU(t, "box1", neighbor.Port, 1000)
+		defer f.setMTU(t, "box1", neighbor.Port, 1500)
 		raw := f.raw(t, "red-raw1")
 		before := f.drops("box1")
 		from, to := f.host("red-raw1"), f.host("red-vm3")
 		must(t, raw.Send(bytesOf(endpoint.Serialize(append(endpoint.Ethernet(from.MAC, to.MAC, 0, 0x88b6), gopacket.Payload(make([]byte, 1001)))...))))
 		f.expectDrops(t, "box1", before, map[string]uint64{"access_mtu": 1})
+	})
+	t.Run("MTU changes while running", func(t *testing.T) {
+		f.setMTU(t, "box1", "fab0", 1400)
+		defer f.setMTU(t, "box1", "fab0", 1500)
+		if out, _ := f.ping("blue-vm1", "10.0.0.2", 2, "-M", "do", "-s", "1400"); !strings.Contains(out, "mtu = 1366") && !strings.Contains(out, "mtu=1366") {
+			t.Errorf("no MTU of 1366 reported\n%s", out)
+		}
 	})
 	for _, tc := range []struct {
 		name, server, addr string
@@ -89,6 +89,20 @@ func TestFabricTooSmall(t *testing.T) {
 			}
 		})
 	}
+}
+
+// setMTU changes the MTU of a box's port and waits until the box has noticed.
+func (f *fabric) setMTU(t *testing.T, box, port string, mtu int) {
+	t.Helper()
+	must(t, f.lab.SetMTU(box, port, mtu))
+	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		var ports status.Items[status.Port]
+		f.get(box, "/v1/stats/ports", &ports)
+		if slices.ContainsFunc(ports.Items, func(p status.Port) bool { return p.Name == port && p.MTU == mtu }) {
+			return
+		}
+	}
+	t.Errorf("%s has not noticed that the MTU of %s is %d", box, port, mtu)
 }
 
 // mssOf returns the MSS option of a TCP SYN (RFC 9293, section 3.7.1), 0 if the frame is none.

@@ -16,12 +16,16 @@ import (
 	"penstock/integration/lab"
 )
 
-// TestWorkers runs two workers on two queues a port, passing flows between them.
-func TestWorkers(t *testing.T) {
+// twoWorkers is rawPair with two workers on two queues a port, passing flows between them.
+func twoWorkers() options {
 	o := rawPair()
 	o.Dataplane.Workers, o.Dataplane.Queues, o.Dataplane.Handoff, o.Dataplane.Poll = 2, 2, true, "adaptive"
 	o.Dataplane.RingSize = 512
-	f := startFabric(t, o)
+	return o
+}
+
+func TestWorkers(t *testing.T) {
+	f := startFabric(t, twoWorkers())
 	frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 2, From: f.host("red-vm1"), To: f.host("red-vm2")}, 3000)
 	must(t, err)
 	sendMix(t, f.raw(t, "red-vm1"), f.raw(t, "red-vm2"), frames)

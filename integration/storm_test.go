@@ -17,7 +17,13 @@ import (
 // afterwards everything works as before.
 func TestOverload(t *testing.T) {
 	o := rawPair()
-	o.Dataplane.Poll, o.Dataplane.RingSize = "adaptive", 256
+	o.Dataplane.Poll = "adaptive"
+	t.Run("one worker", func(t *testing.T) { testOverload(t, o) })
+	t.Run("two workers", func(t *testing.T) { testOverload(t, twoWorkers()) })
+}
+
+func testOverload(t *testing.T, o options) {
+	o.Dataplane.RingSize = 256
 	f := startFabric(t, o)
 	names := [2]string{"red-vm1", "red-vm2"}
 	raws := [2]*endpoint.Raw{f.raw(t, names[0]), f.raw(t, names[1])}
