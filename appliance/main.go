@@ -69,7 +69,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(runCommand(), checkCommand(), reloadCommand(), showCommand(), demoCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), reloadCommand(), showCommand(), applyCommand(), watchCommand(), demoCommand(), versionCommand())
 	return root
 }
 
