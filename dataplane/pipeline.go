@@ -87,11 +87,11 @@ func (pl *Pipeline) Process(port uint16, b *frame.Batch, s *fib.Snapshot) {
 }
 
 func (pl *Pipeline) run(port uint16, b *frame.Batch, s *fib.Snapshot) {
-	if int(port) >= len(s.Ports) {
-		pl.dropAll(b, drop.NoRole)
-		return
+	role := fib.RoleNone
+	if int(port) < len(s.Ports) { // a snapshot from before the first one published has none
+		role = s.Ports[port].Role
 	}
-	switch s.Ports[port].Role {
+	switch role {
 	case fib.RoleAccess:
 		pl.access(b, s)
 	case fib.RoleFabric:
