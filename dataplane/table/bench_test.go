@@ -1,7 +1,6 @@
 package table
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"testing"
 )
@@ -63,16 +62,29 @@ func probes(rows []Binding) []probe {
 var sink uint64
 
 func benchFind(b *testing.B, turn func(t *Bindings, p *[batch]probe) (uint64, int)) {
+	benchDelta(b, 0, func(t *Bindings, _ *Delta, p *[batch]probe) (uint64, int) { return turn(t, p) })
+}
+
+// benchDelta does so under a delta of so many rows.
+func benchDelta(b *testing.B, changes int, turn func(t *Bindings, d *Delta, p *[batch]probe) (uint64, int)) {
 	for _, size := range sizes {
 		b.Run("bindings="+size.name, func(b *testing.B) {
 			rows := manyRows(size.n)
 			t := filled(b, rows)
 			p := probes(rows)
+			var d *Delta
+			if changes > 0 {
+				ups := make([]Binding, changes)
+				for i := range ups {
+					ups[i] = Binding{Seg: 1 << 20, MAC: uint64(i)}
+				}
+				d = NewDelta(t, ups, nil)
+			}
 			b.ReportAllocs()
 			b.ResetTimer()
 			at := 0
 			for n := 0; n < b.N; n += batch {
-				s, found := turn(t, (*[batch]probe)(p[at:]))
+				s, found := turn(t, d, (*[batch]probe)(p[at:]))
 				if found != batch {
 					b.Fatalf("found %d of %d", found, batch)
 				}
@@ -224,5 +236,4 @@ func BenchmarkReplace(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	_ = fmt.Sprint(t.Stats())
 }

@@ -23,14 +23,8 @@ type node struct {
 // search is the scratch memory of the breadth-first search.
 type search [searchNodes]node
 
-// room returns a free slot in one of the two buckets, the first if possible.
+// room makes a slot free in one of two full buckets.
 func (s *search) room(k shelf, slots int, first, second uint64) (bucket uint64, slot int, ok bool) {
-	if i := k.free(first); i >= 0 {
-		return first, i, true
-	}
-	if i := k.free(second); i >= 0 {
-		return second, i, true
-	}
 	s[0], s[1] = node{first, -1, 0}, node{second, -1, 0}
 	n := 2
 	for at := 0; at < n; at++ {
@@ -89,19 +83,19 @@ func otherOf(h uint64, n int, bucket uint64) uint64 {
 	return first
 }
 
-func (s rowShelf) free(bucket uint64) int {
+func (s *rowShelf) free(bucket uint64) int {
 	if m := zeroBytes(s.a.rows[bucket][0] | noMarks); m != 0 {
 		return trailing(m) >> 3
 	}
 	return -1
 }
 
-func (s rowShelf) other(bucket uint64, slot int) uint64 {
+func (s *rowShelf) other(bucket uint64, slot int) uint64 {
 	seg, mac := s.a.rows[bucket].rowKey(slot)
 	return otherOf(s.t.keys.row(seg, mac), len(s.a.rows), bucket)
 }
 
-func (s rowShelf) move(from uint64, i int, to uint64, j int) {
+func (s *rowShelf) move(from uint64, i int, to uint64, j int) {
 	old, now := s.a.place(from, i), s.a.place(to, j)
 	seg, mac := old.b.rowKey(i)
 	now.b.putRow(j, old.b.mark(i), seg, mac, old.b.loc(i), old.more())
@@ -121,41 +115,57 @@ type ipShelf struct {
 	a *arrays
 }
 
-func (s ipShelf) free(bucket uint64) int {
+func (s *ipShelf) free(bucket uint64) int {
 	if m := ^s.a.ips[bucket][0] & ipsUsed; m != 0 {
 		return trailing(m)
 	}
 	return -1
 }
 
-func (s ipShelf) other(bucket uint64, slot int) uint64 {
+func (s *ipShelf) other(bucket uint64, slot int) uint64 {
 	b := &s.a.ips[bucket]
 	r := s.a.at(b.ref(slot))
 	seg, _ := r.b.rowKey(r.i)
 	return otherOf(s.t.keys.ip4(seg, b.tag(slot)^s.t.keys.mask(seg)), len(s.a.ips), bucket)
 }
 
-func (s ipShelf) move(from uint64, i int, to uint64, j int) {
+func (s *ipShelf) move(from uint64, i int, to uint64, j int) {
 	b := &s.a.ips[from]
 	s.a.ips[to].putIP(j, b.tag(i), b.ref(i))
 	b.clearIP(i)
 	s.t.count(&s.t.counts.moves, 1)
 }
 
-// room makes room for a row of hash h.
+// room makes room for a row of hash h, in its first bucket if possible.
 func (t *Bindings) room(a *arrays, h uint64) (row, bool) {
 	first, second := pair(h, len(a.rows))
-	b, i, ok := t.search.room(rowShelf{t, a}, rowSlots, first, second)
+	s := &t.rowShelf
+	s.t, s.a = t, a
+	if i := s.free(first); i >= 0 {
+		return a.place(first, i), true
+	}
+	if i := s.free(second); i >= 0 {
+		return a.place(second, i), true
+	}
+	b, i, ok := t.search.room(s, rowSlots, first, second)
 	if !ok {
 		return row{}, false
 	}
 	return a.place(b, i), true
 }
 
-// roomIP makes room for an address of hash h.
+// roomIP makes room for an address of hash h, in its first bucket if possible.
 func (t *Bindings) roomIP(a *arrays, h uint64) (*bucket, int, bool) {
 	first, second := pair(h, len(a.ips))
-	b, i, ok := t.search.room(ipShelf{t, a}, ipSlots, first, second)
+	s := &t.ipShelf
+	s.t, s.a = t, a
+	if i := s.free(first); i >= 0 {
+		return &a.ips[first], i, true
+	}
+	if i := s.free(second); i >= 0 {
+		return &a.ips[second], i, true
+	}
+	b, i, ok := t.search.room(s, ipSlots, first, second)
 	if !ok {
 		return nil, 0, false
 	}

@@ -62,7 +62,7 @@ func TestHotRows(t *testing.T) {
 		}
 		return nil
 	})
-	s := rowShelf{b, a}
+	s := &rowShelf{b, a}
 	find := func(r *Binding) row {
 		at, ok := a.lookup(b.HashMAC(r.Seg, r.MAC), r.Seg, r.MAC)
 		if !ok {
@@ -117,7 +117,7 @@ func TestHotAddresses(t *testing.T) {
 		}
 		return nil
 	})
-	s := ipShelf{b, a}
+	s := &ipShelf{b, a}
 	find := func(r *Binding) (uint64, int) {
 		ib, i, ok := a.lookupIP4(&b.keys, r.Seg, r.IP4[0])
 		if !ok {

@@ -61,6 +61,8 @@ type Bindings struct {
 	retired  []*arrays    // replaced, not yet handed out by Grow
 	released []*arrays    // handed out by Grow
 	search   *search
+	rowShelf rowShelf
+	ipShelf  ipShelf
 	sink     uint64 // keeps touches alive
 }
 

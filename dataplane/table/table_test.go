@@ -3,6 +3,7 @@ package table
 import (
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 )
 
@@ -103,5 +104,208 @@ func TestZeroBytes(t *testing.T) {
 				t.Fatalf("mark %#x in %#016x: %#016x", m, marks, got)
 			}
 		}
+	}
+}
+
+// TestMemory holds the budget: 32 octets a binding at a million of them with an IPv4 address each, all included
+// (spec/performance.md), and what the table says of itself.
+func TestMemory(t *testing.T) {
+	const n = 1_000_000
+	rows := manyRows(n)
+	before := heap()
+	b := newTable(t, n)
+	if _, err := b.UpsertAll(rows); err != nil {
+		t.Fatal(err)
+	}
+	onHeap := heap() - before
+	mapped := cap(b.cur.Load().mem)
+	if onHeap > 64<<10 {
+		t.Errorf("%d octets on the Go heap", onHeap)
+	}
+	if b.Bytes() < mapped || b.Bytes() > 32*n || mapped+onHeap > 32*n {
+		t.Errorf("Bytes() = %d; %d mapped, %d on the heap: want at most %d", b.Bytes(), mapped, onHeap, 32*n)
+	}
+	if s := b.Stats(); s.Rows != n || s.IndexedIP4 != n || s.ExtraIP4 != 0 {
+		t.Errorf("%+v", s)
+	}
+	t.Logf("%.2f octets a binding; %d moves", float64(b.Bytes())/n, b.Stats().Moves)
+}
+
+func heap() int {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// TestNoAllocation: neither the packet path nor the replacing of rows allocates.
+func TestNoAllocation(t *testing.T) {
+	rows := manyRows(2000)
+	for i := range rows {
+		if i%4 == 0 {
+			rows[i].IP4 = append(rows[i].IP4, uint32(i))
+			rows[i].IP6 = [][2]uint64{{1, uint64(i)}}
+		}
+	}
+	b := newTable(t, 4000)
+	if _, err := b.UpsertAll(rows); err != nil {
+		t.Fatal(err)
+	}
+	var changes []Binding
+	for i := range 100 {
+		changes = append(changes, Binding{Seg: rows[i].Seg, MAC: rows[i].MAC, Loc: 1, IP4: []uint32{uint32(i)}})
+	}
+	d := NewDelta(b, changes[:50], changes[50:])
+	static := NewStatic([]uint64{1, 2, 3}, []uint32{4, 5, 6})
+	i := 0
+	for name, f := range map[string]func(r *Binding){
+		"touch": func(r *Binding) {
+			sink += b.TouchMAC(r.Seg, r.MAC) + b.TouchIP4(r.Seg, r.IP4[0]) + b.TouchIP6(r.Seg, 1, uint64(i))
+			h := b.HashIP4(r.Seg, r.IP4[0])
+			at := b.SeekIP4(h, r.Seg, r.IP4[0])
+			sink += b.TouchHash(h) + b.TouchIP4Hash(h) + b.TouchRow(at)
+			_, loc, _ := FindIP4At(b, d, at, h, r.Seg, r.IP4[0])
+			sink += uint64(loc)
+		},
+		"table": func(r *Binding) {
+			b.FindMAC(r.Seg, r.MAC)
+			b.FindMAC(r.Seg, uint64(i))
+			b.FindIP4(r.Seg, r.IP4[0])
+			b.FindIP4(r.Seg, uint32(i))
+			b.FindIP6(r.Seg, 1, uint64(i))
+		},
+		"delta": func(r *Binding) {
+			FindMAC(b, d, r.Seg, r.MAC)
+			FindMACHash(b, d, b.HashMAC(r.Seg, r.MAC), r.Seg, r.MAC)
+			FindIP4(b, d, r.Seg, r.IP4[0])
+			FindIP6(b, d, r.Seg, 1, uint64(i))
+		},
+		"static": func(*Binding) {
+			v, _ := static.Get(uint64(i & 3))
+			sink += WeightedScore(Mix(v, 7), 3)
+		},
+		"upsert": func(r *Binding) {
+			r.Loc++
+			_ = b.Upsert(r)
+		},
+		"delete": func(r *Binding) {
+			r.IP6 = nil // the extra table grows now and then
+			b.Delete(r.Seg, r.MAC)
+			_ = b.Upsert(r)
+		},
+	} {
+		if n := testing.AllocsPerRun(2000, func() {
+			i++
+			f(&rows[i%len(rows)])
+		}); n != 0 {
+			t.Errorf("%s: %.1f allocations", name, n)
+		}
+	}
+}
+
+func TestGrow(t *testing.T) {
+	rows := manyRows(20_000)
+	for i := range rows {
+		if i%5 == 0 {
+			rows[i].IP6 = [][2]uint64{{2, uint64(i)}}
+		}
+	}
+	b := newTable(t, 1000)
+	if _, err := b.Grow(0); err == nil {
+		t.Error("capacity 0 was accepted")
+	}
+	if _, err := b.Grow(MaxCapacity + 1); err == nil {
+		t.Error("a capacity beyond the maximum was accepted")
+	}
+	done := 0
+	for _, capacity := range []int{1000, 1001, 5000, 20_000} {
+		release, err := b.Grow(capacity)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := release(); err != nil {
+			t.Fatal(err)
+		}
+		n, err := b.UpsertAll(rows[done:])
+		if full := done+n < len(rows); errors.Is(err, ErrFull) != full || !full && err != nil {
+			t.Fatalf("capacity %d, after %d more rows: %v", capacity, n, err)
+		}
+		if done += n; done != capacity || b.Len() != done {
+			t.Fatalf("capacity %d took %d rows, Len() = %d", capacity, done, b.Len())
+		}
+	}
+	if _, err := b.Grow(19_999); err == nil {
+		t.Error("a capacity below Len was accepted")
+	}
+	// Close unmaps what was never released.
+	if _, err := b.Grow(30_000); err != nil {
+		t.Fatal(err)
+	}
+	m := newModel()
+	for i := range rows {
+		m.upsert(&rows[i])
+	}
+	m.check(t, b)
+	before := b.resident.Load()
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left := b.resident.Load(); left != 0 || before == 0 {
+		t.Errorf("%d of %d octets are left after Close", left, before)
+	}
+	if err := b.Close(); err != nil {
+		t.Errorf("closed twice: %v", err)
+	}
+}
+
+// TestRebuild fills the arrays beyond what two choices can bear: the table makes more buckets by itself.
+func TestRebuild(t *testing.T) {
+	rows := manyRows(20_000)
+	m := newModel()
+	b := newTable(t, 1000)
+	b.capacity.Store(int64(len(rows))) // as if many keys had fallen on few buckets
+	for i := range rows {
+		if err := b.Upsert(&rows[i]); err != nil {
+			t.Fatal(err)
+		}
+		m.upsert(&rows[i])
+	}
+	s := b.Stats()
+	if s.Rebuilds == 0 || s.ExtraIP4 == 0 {
+		t.Fatalf("nothing was rebuilt or went to the extra table: %+v", s)
+	}
+	m.check(t, b)
+	retired := len(b.retired)
+	release, err := b.Grow(len(rows))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.retired)+len(b.released) != 0 || retired != int(s.Rebuilds) {
+		t.Fatalf("%d arrays were kept, %d are after the release", retired, len(b.retired)+len(b.released))
+	}
+	m.check(t, b)
+	for i := range rows {
+		if !b.Delete(rows[i].Seg, rows[i].MAC) {
+			t.Fatalf("row %d is lost", i)
+		}
+	}
+	newModel().check(t, b)
+}
+
+func TestRefused(t *testing.T) {
+	for _, n := range []int{-1, 0, MaxCapacity + 1} {
+		if _, err := NewBindings(Config{Capacity: n}); err == nil {
+			t.Errorf("capacity %d was accepted", n)
+		}
+	}
+	b := newTable(t, 10)
+	if err := b.Upsert(&Binding{MAC: 1 << 48}); err == nil {
+		t.Error("a MAC of 49 bits was accepted")
+	}
+	if b.Len() != 0 {
+		t.Errorf("Len() = %d", b.Len())
 	}
 }
