@@ -27,7 +27,7 @@ func (st *State) resolve(i int, p *frame.Packet, s *fib.Snapshot) {
 	loc, ok := table.FindMACHash(s.Bindings, s.Delta, st.hash[i&(frame.BatchSize-1)], p.Seg, p.DstMAC)
 	switch {
 	case p.Has(frame.FlagFromFabric):
-		fromFabric(p, loc, ok)
+		fromFabric(p, s, loc, ok)
 	case !ok && s.Segments[p.Seg].UnknownUnicast:
 		p.Next = frame.NextFlood
 	case !ok:
@@ -39,9 +39,12 @@ func (st *State) resolve(i int, p *frame.Packet, s *fib.Snapshot) {
 	}
 }
 
-// fromFabric accepts only what is for a VIF of this box.
-func fromFabric(p *frame.Packet, loc fib.Loc, ok bool) {
+// fromFabric accepts only what is for a VIF of this box, and, where unknown unicast is flooded, the copies of what the
+// sending box had no binding for either.
+func fromFabric(p *frame.Packet, s *fib.Snapshot, loc fib.Loc, ok bool) {
 	switch {
+	case !ok && s.Segments[p.Seg].UnknownUnicast:
+		p.Next = frame.NextFlood
 	case !ok:
 		p.DropFor(drop.FabricNotHere)
 	case loc&fib.LocLocal == 0:

@@ -4,7 +4,9 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
 	"penstock/dataplane/wire/checksum"
 )
 
@@ -55,6 +57,30 @@ func TestWeightedPathChoice(t *testing.T) {
 	for i, want := range []int{flows / 4, flows / 4, flows / 2} {
 		if n := share[p[i].VID]; n < want*95/100 || n > want*105/100 {
 			t.Errorf("path %d carries %d flows, want about %d", p[i].VID, n, want)
+		}
+	}
+}
+
+// What arrives from the fabric is delivered here, flooded here, or dropped; it never goes back to the fabric.
+func TestFromFabric(t *testing.T) {
+	s := &fib.Snapshot{Segments: []fib.Segment{{}, {UnknownUnicast: true}}}
+	for _, tc := range []struct {
+		name string
+		seg  uint32
+		loc  fib.Loc
+		ok   bool
+		next frame.Next
+		why  drop.Reason
+	}{
+		{"local", 0, fib.LocLocal | 3, true, frame.NextDeliver, drop.None},
+		{"on another box", 0, fib.RemoteLoc(1, 2), true, frame.NextDrop, drop.FabricRelay},
+		{"unknown", 0, 0, false, frame.NextDrop, drop.FabricNotHere},
+		{"unknown, flooding", 1, 0, false, frame.NextFlood, drop.None},
+		{"on another box, flooding", 1, fib.RemoteLoc(1, 2), true, frame.NextDrop, drop.FabricRelay},
+	} {
+		p := frame.Packet{Seg: tc.seg, Flags: frame.FlagFromFabric, Next: frame.NextLookup}
+		if fromFabric(&p, s, tc.loc, tc.ok); p.Next != tc.next || p.Drop != tc.why {
+			t.Errorf("%s: next %d, drop %v; want %d, %v", tc.name, p.Next, p.Drop, tc.next, tc.why)
 		}
 	}
 }
