@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"penstock/dataplane/drop"
 	"penstock/dataplane/edge"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
@@ -35,7 +36,7 @@ type Engine struct {
 	ports     []openPort
 	portOpen  []atomic.Bool
 	ctl       *frame.Cache // control's own frames, for filling and draining rings
-	running   bool
+	stopped   bool         // no port is opened any more
 }
 
 // New allocates memory and workers. Nothing touches an interface before Start.
@@ -43,7 +44,10 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("dataplane: %w", err)
 	}
-	e := &Engine{cfg: cfg, start: time.Now(), ports: make([]openPort, len(cfg.Ports)), portOpen: make([]atomic.Bool, len(cfg.Ports))}
+	e := &Engine{
+		cfg: cfg, start: time.Now(),
+		ports: make([]openPort, len(cfg.Ports)), portOpen: make([]atomic.Bool, len(cfg.Ports)),
+	}
 	var err error
 	e.umem, err = xsk.NewUmem(xsk.UmemConfig{Frames: cfg.Frames, FrameSize: cfg.FrameSize, HugePages: cfg.HugePages})
 	if err != nil {
@@ -58,6 +62,9 @@ func New(cfg Config) (*Engine, error) {
 	e.ctl = e.pool.NewCache()
 	e.snapshot.Store(&fib.Snapshot{})
 	if err := e.makeWorkers(); err != nil {
+		for _, w := range e.workers {
+			err = errors.Join(err, unix.Close(w.wake))
+		}
 		return nil, errors.Join(err, e.umem.Close())
 	}
 	return e, nil
@@ -106,7 +113,6 @@ func (e *Engine) Start() error {
 	for _, w := range e.workers {
 		e.threads.Go(w.run)
 	}
-	e.running = true
 	for i := range e.cfg.Ports {
 		if err := e.OpenPort(i); err != nil {
 			return errors.Join(err, e.Stop())
@@ -116,9 +122,16 @@ func (e *Engine) Start() error {
 }
 
 // Stop ends the workers and closes all ports. Afterwards every frame is back in the pool; the error says so if not.
+// Stopping again, as after a Start that failed, does nothing. Nobody may call Inject or Punted any more.
 func (e *Engine) Stop() error {
+	e.portMu.Lock()
+	defer e.portMu.Unlock()
+	if e.stopped {
+		return nil
+	}
+	e.stopped = true
 	for i := range e.ports {
-		e.ClosePort(i)
+		e.closePort(i)
 	}
 	e.stopping.Store(true)
 	for _, w := range e.workers {
@@ -127,23 +140,20 @@ func (e *Engine) Stop() error {
 	e.threads.Wait()
 	var err error
 	for _, w := range e.workers {
-		for p := range w.out {
-			for _, d := range w.Out(uint16(p)) {
-				w.free(uint32(d.Addr))
-			}
-		}
 		for _, r := range w.from {
 			for r != nil {
 				n := r.Take(w.handed[:])
 				for _, h := range w.handed[:n] {
-					w.move(h.Off, frame.OwnerHandoff, frame.OwnerPool)
-					w.Cache.Put(e.pool.Base(h.Off))
+					w.move(h.Off, frame.OwnerHandoff, frame.OwnerBatch)
+					w.Ports.Drop(h.Port, drop.TxPortDown)
+					w.free(h.Off)
 				}
 				if n == 0 {
 					break
 				}
 			}
 		}
+		w.Ports.Publish()
 		w.Cache.Flush()
 		err = errors.Join(err, unix.Close(w.wake))
 	}

@@ -18,12 +18,18 @@ type openPort struct {
 	program *steer.Program
 }
 
+// ErrStopped is returned by OpenPort after Stop.
+var ErrStopped = errors.New("the dataplane is stopped")
+
 // OpenPort binds sockets to all queues of the port's interface, fills their rings, gives the queues to the workers, and only then
 // steers traffic to them. It is called at start, and again when an interface that was gone is back.
 func (e *Engine) OpenPort(port int) error {
 	e.portMu.Lock()
 	defer e.portMu.Unlock()
 	c := &e.cfg.Ports[port]
+	if e.stopped {
+		return fmt.Errorf("port on interface %s: %w", c.Interface, ErrStopped)
+	}
 	ifi, err := net.InterfaceByName(c.Interface)
 	if err != nil {
 		return fmt.Errorf("port on interface %s: %w", c.Interface, err)
