@@ -37,6 +37,10 @@ type Engine struct {
 	portOpen  []atomic.Bool
 	ctl       *frame.Cache // control's own frames, for filling and draining rings
 	stopped   bool         // no port is opened any more
+
+	progressMu sync.Mutex // progress, turnsSeen
+	progress   uint64
+	turnsSeen  []uint64 // by worker: its turns when progress was last raised
 }
 
 // New allocates memory and workers. Nothing touches an interface before Start.
@@ -45,7 +49,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("dataplane: %w", err)
 	}
 	e := &Engine{
-		cfg: cfg, start: time.Now(),
+		cfg: cfg, start: time.Now(), turnsSeen: make([]uint64, cfg.Workers),
 		ports: make([]openPort, len(cfg.Ports)), portOpen: make([]atomic.Bool, len(cfg.Ports)),
 	}
 	var err error

@@ -129,13 +129,21 @@ func (e *Engine) VIF(i uint32) (r VIFReport) {
 	return r
 }
 
-// Progress returns a number that grows as long as every worker turns, for a watchdog.
+// Progress returns a number that grows as long as every worker turns, for a watchdog: by one when all of them have
+// turned since it last grew. The least number of turns would not do: a worker that hangs may be far ahead of the others.
 func (e *Engine) Progress() uint64 {
-	least := ^uint64(0)
-	for _, w := range e.workers {
-		least = min(least, w.loop.Load(loopTurns))
+	e.progressMu.Lock()
+	defer e.progressMu.Unlock()
+	for i, w := range e.workers {
+		if w.loop.Load(loopTurns) == e.turnsSeen[i] {
+			return e.progress
+		}
 	}
-	return least
+	for i, w := range e.workers {
+		e.turnsSeen[i] = w.loop.Load(loopTurns)
+	}
+	e.progress++
+	return e.progress
 }
 
 // Frames returns the number of frames in all, in the shared pool, and, in verify mode, by owner.
