@@ -106,7 +106,8 @@ func (w *worker) adopt(port int, sockets []*xsk.Socket, workers int) {
 		if w.tx[port] == nil {
 			w.tx[port] = sockets[q]
 		}
-		w.rx = append(w.rx, rxQueue{Socket: sockets[q], port: uint16(port)})
+		// Hungry: control may have found too few free frames, and an empty fill ring would never receive one to refill it.
+		w.rx = append(w.rx, rxQueue{Socket: sockets[q], port: uint16(port), hungry: true})
 	}
 	w.rebuildPolls()
 }
