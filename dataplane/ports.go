@@ -155,5 +155,4 @@ func (e *Engine) closeSockets(p *openPort) {
 			e.ctl.Put(e.pool.Base(uint32(addr)))
 		})
 	}
-	e.ctl.Flush()
 }

@@ -151,7 +151,8 @@ func (c *Cache) spill() {
 	p.full.push(p.carriers, i)
 }
 
-// Flush returns everything to the pool.
+// Flush returns everything to the pool, at the end of the owner's life: the last bulk may be a part of one, and there
+// are carriers for one such part of each cache. Put returns whole bulks by itself.
 func (c *Cache) Flush() {
 	p := c.pool
 	for c.n > 0 {
