@@ -235,11 +235,12 @@ func (w *worker) flush(port uint16) {
 		w.move(uint32(d[i].Addr), frame.OwnerBatch, frame.OwnerTx)
 	}
 	n := sock.Send(d)
-	if n < len(d) { // make room once, then give up
-		w.complete(sock, port)
-		n += sock.Send(d[n:])
-	}
 	w.sent[port] += n
+	for more := 1; n < len(d) && more > 0; n += more { // make room as long as the kernel takes frames, then give up
+		w.complete(sock, port)
+		more = sock.Send(d[n:])
+		w.sent[port] += more
+	}
 	var octets uint64
 	for i := range d[:n] {
 		octets += uint64(d[i].Len)
