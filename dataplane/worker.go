@@ -190,7 +190,8 @@ func (w *worker) refill(q *rxQueue) {
 		q.Fill(w.addrs[:n])
 		free -= n
 	}
-	if w.eng.cfg.Poll == PollBusy && q.NeedWakeupRx() {
+	// A worker that sleeps lets poll do this; but one that another port keeps busy does not sleep.
+	if q.NeedWakeupRx() {
 		_ = q.WakeRx() // an error shows as a port that stays silent; link events deal with it
 	}
 }
