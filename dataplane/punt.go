@@ -12,6 +12,9 @@ const (
 	puntBurst = 200
 )
 
+// minFrame is an Ethernet header: of anything shorter the kernel never gives the buffer back.
+const minFrame = 14
+
 // limit is a token bucket in nanoseconds: level is how much time's worth of frames is owed.
 type limit struct{ level, last int64 }
 
@@ -66,8 +69,12 @@ func (e *Engine) Punted(fn func(port int, kind uint8, data []byte)) {
 	}
 }
 
-// Inject sends a frame out of port; false when the ring to the worker is full or the frame too large.
+// Inject sends a frame out of port; false when the ring to the worker is full, there is no such port, or data is
+// shorter than an Ethernet header or longer than a frame buffer holds behind its headroom.
 func (e *Engine) Inject(port int, data []byte) bool {
+	if len(data) < minFrame || len(data) > e.cfg.FrameSize-frame.Headroom {
+		return false
+	}
 	w := e.workers[0]
 	e.injectMu.Lock()
 	ok := port >= 0 && port < len(e.cfg.Ports) && w.injects.Put(uint16(port), 0, data)
