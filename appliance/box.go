@@ -94,12 +94,18 @@ func (b *box) start(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	for _, p := range cfg.Ports {
+	for i, p := range cfg.Ports {
 		undo, err := prepare(p)
 		if err != nil {
 			return err
 		}
 		b.undo = append(b.undo, undo)
+		// The tables know the links before the first frame comes; what changes later, followLinks hears.
+		ev, err := link.Get(p.Interface)
+		if err != nil {
+			return fmt.Errorf("port %s: %w", p.Name, err)
+		}
+		b.compiler.SetLink(i, ev.Up, uint16(min(ev.MTU, 65535)), uint64(ev.MAC))
 	}
 	ctx, b.cancel = context.WithCancel(ctx)
 	links, err := link.Watch(ctx, b.interfaces())
