@@ -140,6 +140,27 @@ func (r *Raw) Collect(quiet time.Duration) ([][]byte, error) {
 	}
 }
 
+// Gather returns what arrives until n of the frames are such that match accepts, at most for the given time, and then
+// what follows until none has arrived for a moment: on a busy machine an answer may take its time, and one too many too.
+func (r *Raw) Gather(n int, limit time.Duration, match func([]byte) bool) ([][]byte, error) {
+	const quiet = 50 * time.Millisecond
+	var frames [][]byte
+	for deadline := time.Now().Add(limit); n > 0; {
+		frame, err := r.Receive(time.Until(deadline))
+		if errors.Is(err, os.ErrDeadlineExceeded) || err == nil && time.Now().After(deadline) {
+			break
+		}
+		if err != nil {
+			return frames, err
+		}
+		if frames = append(frames, frame); match(frame) {
+			n--
+		}
+	}
+	more, err := r.Collect(quiet)
+	return append(frames, more...), err
+}
+
 // Drain throws away what arrives within the given time.
 func (r *Raw) Drain(length time.Duration) error {
 	_, err := r.Find(length, func([]byte) bool { return false })
