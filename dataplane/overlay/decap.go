@@ -6,6 +6,7 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/wire"
 )
 
 const etherTypeARP = 0x0806
@@ -93,6 +94,9 @@ func inner(mem []byte, p *frame.Packet, s *fib.Snapshot, n int, tenant, segment 
 		p.DropFor(drop.FabricInner)
 	case p.EtherType == etherTypeARP:
 		p.DropFor(drop.ARPForeign)
+	case p.EtherType == wire.EtherTypeVLAN || p.EtherType == wire.EtherTypeSTag || p.EtherType == wire.EtherTypeOldQinQ:
+		// No box sends a tag inside; behind an untagged attachment it would lead into another one's VLAN.
+		p.DropFor(drop.FabricInner)
 	case p.DstMAC>>40&1 == 1:
 		p.Flags |= frame.FlagGroup
 		p.Next = frame.NextFlood
