@@ -89,17 +89,15 @@ func (st *State) clone(mem []byte, p, q *frame.Packet) bool {
 	return true
 }
 
-// mayFlood applies the sender's limit. Frames from the fabric were limited where they began.
+// mayFlood applies the sender's limit. Frames from the fabric were limited where they began. Senders on an open
+// attachment that are no VIF share one limit, apart from those of VIFs.
 func (st *State) mayFlood(p *frame.Packet, s *fib.Snapshot) bool {
 	if p.Has(frame.FlagFromFabric) || s.FloodRate == 0 {
 		return true
 	}
-	i := p.VIF
-	if uint(i) >= uint(len(st.buckets)) {
-		i = 0
-		if len(st.buckets) == 0 {
-			return true
-		}
+	buckets, i := st.buckets, p.VIF
+	if i == frame.NoIndex {
+		buckets, i = st.strangers, p.Attach
 	}
-	return st.buckets[i].take(st.Now, s.FloodRate, s.FloodBurst)
+	return buckets[uint(i)%uint(len(buckets))].take(st.Now, s.FloodRate, s.FloodBurst)
 }

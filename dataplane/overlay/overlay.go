@@ -42,10 +42,11 @@ type State struct {
 	hash    [frame.BatchSize]uint64 // of the batch's lookups, by packet
 	touched uint64                  // keeps the touching loads alive
 
-	buckets  []bucket // flood limits by local VIF index
-	floodPkt int      // where Flood goes on
-	floodTo  int
-	charged  bool // the packet at floodPkt has passed its sender's limit
+	buckets   []bucket // flood limits by local VIF index
+	strangers []bucket // by attachment index, of senders that are no VIF
+	floodPkt  int      // where Flood goes on
+	floodTo   int
+	charged   bool // the packet at floodPkt has passed its sender's limit
 }
 
 // Events counts what happened without a frame being discarded.
@@ -57,7 +58,8 @@ type Events struct {
 
 // NewState returns the state for a box with up to vifs local VIFs.
 func NewState(vifs int) *State {
-	return &State{buckets: make([]bucket, vifs), Events: &Events{}}
+	n := max(vifs, 1)
+	return &State{buckets: make([]bucket, n), strangers: make([]bucket, n), Events: &Events{}}
 }
 
 // bucket is a token bucket; full at first use.
