@@ -84,7 +84,7 @@ type Packet struct {
 	Attach    uint32      // attachment the frame came from, dense index, or NoIndex
 	Loc       uint32      // location of the destination, see fib.Loc
 	DstMAC    uint64      // destination MAC in the low 48 bits, big-endian order: aa:bb:cc:dd:ee:ff = 0xaabbccddeeff
-	SrcMAC    uint64      // source MAC, likewise
+	SrcMAC    uint64      // source MAC, likewise; of a routed packet still the sender's, not the router's
 }
 
 // DropFor discards the packet for reason r.

@@ -95,8 +95,8 @@ func tooBig(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, path *fib.P
 		p.DropFor(drop.TooBig)
 		return
 	}
-	if !st.ICMP.Allow(st.Now, s.ICMPRate, s.ICMPBurst) {
-		p.DropFor(drop.ICMPLimit)
+	if !icmp.MayReply(mem, p, icmp.TooBig) { // before a token is spent on it
+		p.DropFor(drop.ICMPSuppressed)
 		return
 	}
 	home := &s.Segments[s.Attachments[p.Attach].Seg]
@@ -117,14 +117,17 @@ func tooBig(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, path *fib.P
 	if home.Router != fib.None {
 		srcMAC = s.Routers[home.Router].MAC
 	}
+	if !v4 && wire.Multicast6(src6) { // a group is nobody's address to answer from
+		p.DropFor(drop.TooBig)
+		return
+	}
+	if !st.ICMP.Allow(st.Now, s.ICMPRate, s.ICMPBurst) {
+		p.DropFor(drop.ICMPLimit)
+		return
+	}
 	if !icmp.Reply(mem, p, icmp.TooBig, path.MTU-Overhead, src4, src6, srcMAC) {
 		p.DropFor(drop.ICMPSuppressed)
 		return
-	}
-	// A routed packet carries the router's MAC as source by now; its sender is the VIF.
-	if uint(p.VIF) < uint(len(s.VIFs)) {
-		wire.PutMAC(mem[p.Off:], s.VIFs[p.VIF].MAC)
-		p.DstMAC = s.VIFs[p.VIF].MAC
 	}
 	st.Events.TooBigSent++
 	toAttachment(mem, p, s, st, p.Attach)

@@ -207,15 +207,16 @@ func forward6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *hop) 
 	rewrite(mem, p, s, st, to.seg, mac, loc)
 }
 
-// rewrite addresses p to mac on behalf of the router.
+// rewrite addresses p to mac on behalf of the router. SrcMAC stays the sender's: should the packet turn out to be too
+// big for the fabric, the answer goes there.
 func rewrite(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, seg uint32, mac uint64, loc fib.Loc) {
-	p.SrcMAC = s.Routers[s.Segments[p.Seg].Router].MAC
+	router := s.Routers[s.Segments[p.Seg].Router].MAC
 	p.DstMAC = mac
 	p.Seg = seg
 	p.Loc = loc
 	p.Next = frame.NextDeliver
 	e := (*[2 * wire.MACLen]byte)(mem[p.Off:])
-	binary.BigEndian.PutUint64(e[:8], mac<<16|p.SrcMAC>>32)
-	binary.BigEndian.PutUint32(e[8:12], uint32(p.SrcMAC))
+	binary.BigEndian.PutUint64(e[:8], mac<<16|router>>32)
+	binary.BigEndian.PutUint32(e[8:12], uint32(router))
 	st.Counters.Routed++
 }

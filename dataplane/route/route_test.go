@@ -55,10 +55,12 @@ func TestForward(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			mem, p, st := one(t, s, tt.from, tt.data)
-			if p.Next != frame.NextDeliver || p.Seg != tt.seg || p.Loc != tt.loc || p.DstMAC != tt.mac || p.SrcMAC != tt.via || st.Counters.Routed != 1 {
+			if p.Next != frame.NextDeliver || p.Seg != tt.seg || p.Loc != tt.loc || p.DstMAC != tt.mac || p.SrcMAC != wire.MAC(tt.data[6:]) || st.Counters.Routed != 1 {
 				t.Fatalf("%+v, %v, %+v", p, p.Drop, st.Counters)
 			}
-			decoded(t, mem, p)
+			sent := *p
+			sent.SrcMAC = tt.via // the sender's MAC stays in the metadata
+			decoded(t, mem, &sent)
 			want := bytes.Clone(tt.data)
 			wire.PutMAC(want, tt.mac)
 			wire.PutMAC(want[6:], tt.via)
