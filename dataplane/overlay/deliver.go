@@ -26,9 +26,11 @@ func Deliver(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (flood bool
 		case p.Has(frame.FlagGenerated):
 			toAttachment(mem, p, s, st, p.Attach)
 		case p.Loc&fib.LocLocal != 0:
-			vif := p.Loc &^ fib.LocLocal
-			st.VIFs.AddPacket(int(vif)*stats.VIFStride+stats.VIFTxPackets, p.Len)
+			vif, n := p.Loc&^fib.LocLocal, p.Len
 			toAttachment(mem, p, s, st, s.VIFs[vif].Attach)
+			if p.Next == frame.NextTx {
+				st.VIFs.AddPacket(int(vif)*stats.VIFStride+stats.VIFTxPackets, n)
+			}
 		case p.Has(frame.FlagFromFabric):
 			p.DropFor(drop.FabricRelay)
 		default:
@@ -50,7 +52,7 @@ func toAttachment(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, at ui
 		p.DropFor(drop.TxPortDown)
 		return
 	}
-	if p.Len > port.MTU+ethLen {
+	if uint32(p.Len) > uint32(port.MTU)+ethLen {
 		p.DropFor(drop.AccessMTU)
 		return
 	}
