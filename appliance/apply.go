@@ -1,10 +1,11 @@
 package main
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,79 +16,140 @@ import (
 
 func applyCommand() *cobra.Command {
 	var s socketFlags
-	var file, bulk, mode string
-	var o client.ApplyOptions
+	var a apply
 	c := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Make the box hold what a file says",
 		Long: "Reads tables (tenants, segments, subnets, vifs, paths, bindings) from a TOML or JSON file and pushes the\n" +
-			"difference in one transaction: whole or not at all. With --bulk the file is NDJSON of one collection, of any size.",
+			"difference in one transaction: whole or not at all. With --bulk the file is NDJSON of one collection, of any\n" +
+			"size. What comes back has been stored and is used by every worker.",
 		Example: "  penstock apply -f tables.toml --dry-run\n  penstock apply -f tables.toml --prune\n" +
 			"  penstock apply --bulk bindings --mode replace -f bindings.ndjson\n  generate | penstock apply --bulk paths -f -",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if file == "" {
-				return &exitError{exitUsage, errors.New("which file? penstock apply -f FILE (- is standard input)")}
-			}
-			in, err := open(c, file)
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			defer in.Close()
-			if bulk != "" {
-				return applyBulk(c, s.client(), in, bulk, mode, o.DryRun)
-			}
-			data, err := io.ReadAll(in)
-			if err != nil {
+			if err := a.check(c); err != nil {
 				return err
 			}
-			doc, err := client.ParseDocument(file, data)
-			if err != nil {
-				return &exitError{exitUsage, err}
+			in := io.NopCloser(c.InOrStdin())
+			if a.file != "-" {
+				f, err := os.Open(a.file)
+				if err != nil {
+					return fmt.Errorf("the tables cannot be read: %w", err)
+				}
+				in = f
 			}
-			r, err := s.client().Apply(c.Context(), doc, o)
-			if err != nil {
-				return refused(err)
+			defer in.Close()
+			cl := s.client()
+			defer cl.Close()
+			if a.bulk != "" {
+				return a.stream(c, cl, in)
 			}
-			for _, ch := range r.Changes {
-				fmt.Fprintf(c.OutOrStdout(), "%s %s %s\n", ch.Change, ch.Kind, ch.Key)
-			}
-			if r.DryRun {
-				fmt.Fprintf(c.OutOrStdout(), "%d changes, none made (dry run)\n", len(r.Changes))
-				return nil
-			}
-			fmt.Fprintf(c.OutOrStdout(), "%d changes, revision %d\n", len(r.Changes), r.Revision)
-			return nil
+			return a.document(c, cl, in)
 		},
 	}
-	c.Flags().StringVarP(&file, "file", "f", "", "file with the tables, - for standard input")
-	c.Flags().BoolVar(&o.Prune, "prune", false, "delete what the box has and the file has not, in the collections that the file names")
-	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "only say what would change")
-	c.Flags().StringVar(&bulk, "bulk", "", "the file is NDJSON of this collection: bindings or paths")
-	c.Flags().StringVar(&mode, "mode", string(core.Merge), "with --bulk: merge, or replace (what is not in the file goes away)")
+	c.Flags().StringVarP(&a.file, "file", "f", "", "file with the tables, - for standard input")
+	c.Flags().BoolVar(&a.prune, "prune", false, "delete what the box has and the file has not, in the collections that the file names")
+	c.Flags().BoolVar(&a.dryRun, "dry-run", false, "only say what would change")
+	c.Flags().StringVar(&a.bulk, "bulk", "", "the file is NDJSON of this collection: bindings or paths")
+	c.Flags().StringVar(&a.mode, "mode", string(core.Merge), "with --bulk: merge, or replace (what is not in the file goes away)")
+	c.Flags().StringVarP(&a.output, "output", "o", "text", "text or json")
+	complete(c, "bulk", string(model.KindBinding), string(model.KindPath))
+	complete(c, "mode", string(core.Merge), string(core.Replace))
+	complete(c, "output", "text", "json")
 	s.register(c)
 	return c
 }
 
-func open(c *cobra.Command, file string) (io.ReadCloser, error) {
-	if file == "-" {
-		return io.NopCloser(c.InOrStdin()), nil
-	}
-	return os.Open(file)
+// apply is what was asked for.
+type apply struct {
+	file, bulk, mode, output string
+	prune, dryRun            bool
 }
 
-func applyBulk(c *cobra.Command, cl *client.Client, in io.Reader, kind, mode string, dryRun bool) error {
-	if k := model.Kind(kind); k != model.KindBinding && k != model.KindPath {
-		return &exitError{exitUsage, fmt.Errorf("--bulk %s: want bindings or paths", kind)}
+func (a *apply) check(c *cobra.Command) error {
+	k, m := model.Kind(a.bulk), core.BulkMode(a.mode)
+	switch {
+	case a.file == "":
+		return usage("which file? penstock apply -f FILE (- is standard input)")
+	case a.output != "text" && a.output != "json":
+		return usage("--output %s: want text or json", a.output)
+	case a.bulk == "" && c.Flags().Changed("mode"):
+		return usage("--mode is for --bulk; a document is merged, or with --prune replaces what is there")
+	case a.bulk == "":
+		return nil
+	case k != model.KindBinding && k != model.KindPath:
+		return usage("--bulk %s: want bindings or paths", a.bulk)
+	case m != core.Merge && m != core.Replace:
+		return usage("--mode %s: want merge or replace", a.mode)
+	case a.prune:
+		return usage("--prune is for documents; with --bulk use --mode replace")
 	}
-	if m := core.BulkMode(mode); m != core.Merge && m != core.Replace {
-		return &exitError{exitUsage, fmt.Errorf("--mode %s: want merge or replace", mode)}
-	}
-	r, err := cl.Bulk(c.Context(), model.Kind(kind), in, core.BulkMode(mode), client.WriteOptions{DryRun: dryRun})
-	if err != nil {
-		return refused(err)
-	}
-	fmt.Fprintf(c.OutOrStdout(), "%d lines: %d created, %d updated, %d unchanged, %d deleted; revision %d\n",
-		r.Lines, r.Created, r.Updated, r.Unchanged, r.Deleted, r.Revision)
 	return nil
+}
+
+// name is how errors call the file.
+func (a *apply) name() string {
+	if a.file == "-" {
+		return "standard input"
+	}
+	return a.file
+}
+
+func (a *apply) document(c *cobra.Command, cl *client.Client, in io.Reader) error {
+	data, err := io.ReadAll(in)
+	if err != nil {
+		return fmt.Errorf("the tables cannot be read: %w", err)
+	}
+	doc, err := client.ParseDocument(a.name(), data)
+	if err != nil {
+		return &exitError{exitRefused, err}
+	}
+	r, err := cl.Apply(c.Context(), doc, client.ApplyOptions{Prune: a.prune, DryRun: a.dryRun})
+	if err != nil {
+		return refusedIn(a.name(), err)
+	}
+	out := c.OutOrStdout()
+	if a.output == "json" {
+		return writeJSON(out, r)
+	}
+	for _, ch := range r.Changes {
+		fmt.Fprintf(out, "%s %s %s\n", ch.Change, ch.Kind.One(), ch.Key)
+	}
+	if r.DryRun {
+		_, err = fmt.Fprintf(out, "%s, none made (dry run)\n", count(len(r.Changes), "change"))
+	} else {
+		_, err = fmt.Fprintf(out, "%s, revision %d\n", count(len(r.Changes), "change"), r.Revision)
+	}
+	return err
+}
+
+func (a *apply) stream(c *cobra.Command, cl *client.Client, in io.Reader) error {
+	stop := func() {}
+	if isTerminal(c.ErrOrStderr()) {
+		in, stop = progress(in, c.ErrOrStderr(), time.Second)
+	}
+	r, err := cl.Bulk(c.Context(), model.Kind(a.bulk), in, core.BulkMode(a.mode), client.WriteOptions{DryRun: a.dryRun})
+	stop()
+	if err != nil {
+		return refusedIn(a.name(), err)
+	}
+	if a.output == "json" {
+		return writeJSON(c.OutOrStdout(), r)
+	}
+	end := fmt.Sprintf("revision %d", r.Revision)
+	if a.dryRun {
+		end = "none made (dry run)"
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d created, %d updated, %d unchanged, %d deleted; %s\n",
+		count(r.Lines, "line"), r.Created, r.Updated, r.Unchanged, r.Deleted, end)
+	return err
+}
+
+func writeJSON(w io.Writer, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", b)
+	return err
 }

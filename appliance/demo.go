@@ -24,13 +24,16 @@ func demoCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {
-				return &exitError{exitUsage, errors.New("the demo makes network namespaces: run it as root (sudo penstock demo)")}
+				return errors.New("the demo makes network namespaces: run it as root (sudo penstock demo)")
+			}
+			if o.Duration < time.Second {
+				return usage("--duration %v: want 1s or more", o.Duration)
 			}
 			self, err := os.Executable()
 			if err != nil {
 				return err
 			}
-			o.Binary, o.Out, o.Live = self, c.OutOrStdout(), isTerminal(os.Stdout)
+			o.Binary, o.Out, o.Live = self, c.OutOrStdout(), isTerminal(c.OutOrStdout())
 			err = demo.Run(c.Context(), o)
 			if errors.Is(err, context.Canceled) {
 				fmt.Fprintln(c.ErrOrStderr(), "interrupted; everything is cleaned up")
@@ -42,9 +45,4 @@ func demoCommand() *cobra.Command {
 	c.Flags().BoolVar(&o.Keep, "keep", false, "leave the lab up until Ctrl-C, to look around")
 	c.Flags().DurationVar(&o.Duration, "duration", 20*time.Second, "how long the traffic runs")
 	return c
-}
-
-func isTerminal(f *os.File) bool {
-	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0
 }

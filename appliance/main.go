@@ -20,24 +20,6 @@ var (
 	commit  = "unknown"
 )
 
-// Exit codes, for scripts.
-const (
-	exitOK      = 0
-	exitFailure = 1  // it did not work
-	exitRefused = 3  // the box refused it: the message says what to change
-	exitUsage   = 64 // it was asked for in a way that makes no sense (sysexits.h, EX_USAGE); 2 is a crash of Go
-	exitConfig  = 78 // the configuration is wrong (EX_CONFIG)
-)
-
-// exitError carries an exit code through cobra.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	code := execute(ctx, rootCommand(), os.Args[1:])
@@ -45,24 +27,41 @@ func main() {
 	os.Exit(code)
 }
 
+// execute runs a command line and returns the exit code. What fails before a command has begun is a mistake in the
+// command line itself.
 func execute(ctx context.Context, root *cobra.Command, args []string) int {
+	begun := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(root.ErrOrStderr(), "penstock: %v\n", err)
+	code := exitFailure
+	if !begun {
+		code = exitUsage
+	}
 	var ee *exitError
 	if errors.As(err, &ee) {
-		return ee.code
+		code = ee.code
 	}
-	return exitFailure
+	prefix := "penstock: "
+	if code == exitConfig { // these name the file, on every line
+		prefix = ""
+	}
+	fmt.Fprintf(root.ErrOrStderr(), "%s%v\n", prefix, err)
+	return code
 }
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "penstock",
-		Short:         "A userspace gateway on AF_XDP",
+		Use:   "penstock",
+		Short: "A userspace gateway on AF_XDP",
+		Long: "Penstock carries tenants' Ethernet over a plain switched fabric. `penstock run` is the box itself; the other\n" +
+			"commands talk to its control socket.\n\n" +
+			"Exit codes: 0 done; 1 it did not work; 3 refused, the message says what to change; 64 the command line makes\n" +
+			"no sense; 78 the configuration is wrong.",
+		Example:       "  penstock check /etc/penstock/penstock.toml\n  penstock show ports --rate 1s\n  penstock apply -f tables.toml --dry-run\n  penstock watch",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -75,9 +74,10 @@ func rootCommand() *cobra.Command {
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print version and commit",
-		Args:  cobra.NoArgs,
+		Use:     "version",
+		Short:   "Print version and commit",
+		Example: "  penstock version",
+		Args:    cobra.NoArgs,
 		Run: func(c *cobra.Command, _ []string) {
 			fmt.Fprintf(c.OutOrStdout(), "penstock %s (%s)\n", version, commit)
 		},

@@ -1,24 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
-	"net/url"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"penstock/ctrl/client"
 	"penstock/ctrl/model"
-	"penstock/ctrl/status"
-	"penstock/dataplane/drop"
 )
 
 // socketFlags are common to all subcommands that talk to a running box.
@@ -26,266 +19,228 @@ type socketFlags struct {
 	path string
 }
 
-const defaultSocket = "/run/penstock/control.sock"
-
 func (s *socketFlags) register(c *cobra.Command) {
-	c.Flags().StringVarP(&s.path, "socket", "s", defaultSocket, "control socket of the box")
+	c.Flags().StringVarP(&s.path, "socket", "s", client.DefaultSocket, "control socket of the box")
 }
 
 func (s *socketFlags) client() *client.Client { return client.New(s.path) }
 
 // show is one thing that `penstock show` knows.
 type show struct {
-	name, short string
-	print       func(ctx context.Context, c *client.Client, t *sheet, args []string) error
-	raw         func(args []string) string // path of the JSON answer
+	name, arg, short string
+	example          string
+	kind             model.Kind // of pushed objects; "" = counters
+	rates            bool       // --rate makes sense
+	print            func(q *query, t *sheet) error
+	json             func(q *query) (any, error)
 }
 
-// sheet collects what is printed: a heading and rows, aligned at the end.
-type sheet struct {
-	w *tabwriter.Writer
-}
-
-func (t *sheet) row(cells ...any) {
-	for i, c := range cells {
-		if i > 0 {
-			fmt.Fprint(t.w, "\t")
-		}
-		fmt.Fprint(t.w, c)
-	}
-	fmt.Fprintln(t.w)
+// query is what was asked for.
+type query struct {
+	context.Context
+	c    *client.Client
+	arg  string        // name, key or filter; "" = all
+	rate time.Duration // 0 = counters since the start
 }
 
 func shows() []show {
-	fixed := func(p string) func([]string) string { return func([]string) string { return p } }
 	return []show{
-		{"box", "Summary of the box", showBox, fixed("/v1/box")},
-		{"ports", "Ports: state, mode, rates of packets and drops", showPorts, fixed("/v1/stats/ports")},
-		{"workers", "Workers: load, packets per turn, nanoseconds per packet", showWorkers, fixed("/v1/stats/workers")},
-		{"drops", "Discarded frames by reason, and what to check", showDrops, fixed("/v1/stats/drops")},
-		{"paths", "VLAN paths to the edge switches and what they carried", showPaths, fixed("/v1/stats/paths")},
-		{"vifs", "Local VIFs and what they sent and were sent", showVIFs, fixed("/v1/stats/vifs")},
-		{"tenants", "Tenants", showCollection(model.KindTenant, "NAME", "ID"), fixed("/v1/tenants")},
-		{"segments", "Segments", showCollection(model.KindSegment, "KEY", "ID", "UNKNOWN_UNICAST"), fixed("/v1/segments")},
-		{"subnets", "Subnets", showCollection(model.KindSubnet, "KEY", "SEGMENT", "PREFIX", "ROUTER"), fixed("/v1/subnets")},
-		{"bindings", "Bindings; a tenant's, or a segment's with TENANT/SEGMENT", showBindings, func(args []string) string { return "/v1/bindings?" + bindingQuery(args).Encode() }},
+		{name: "box", short: "Summary of the box", example: "show box", print: showBox, json: jsonBox},
+		{name: "ports", arg: "[NAME]", short: "Ports: state, mode, packets and drops; one port with all its counters", example: "show ports --rate 1s\n  penstock show ports fab0", rates: true, print: showPorts, json: jsonPorts},
+		{name: "workers", arg: "[NUMBER]", short: "Workers: load, packets per turn, nanoseconds per packet", example: "show workers --rate 1s", rates: true, print: showWorkers, json: jsonWorkers},
+		{name: "drops", arg: "[PORT]", short: "Discarded frames by reason, and what to check", example: "show drops\n  penstock show drops acc0 --rate 5s", rates: true, print: showDrops, json: jsonDrops},
+		{name: "paths", arg: "[EDGE-SWITCH]", short: "VLAN paths to the edge switches and what they carried", example: "show paths\n  penstock show paths 02:00:00:00:00:0b --rate 1s", rates: true, print: showPaths, json: jsonPaths},
+		{name: "tenants", arg: "[NAME]", short: "Tenants", example: "show tenants", kind: model.KindTenant, print: showTenants},
+		{name: "segments", arg: "[TENANT[/NAME]]", short: "Segments, and how much hangs from them", example: "show segments red", kind: model.KindSegment, print: showSegments},
+		{name: "subnets", arg: "[TENANT[/NAME]]", short: "Subnets and their virtual routers", example: "show subnets red", kind: model.KindSubnet, print: showSubnets},
+		{name: "vifs", arg: "[TENANT[/NAME]]", short: "VIFs of this box and what they sent and were sent", example: "show vifs\n  penstock show vifs red/vm1 --rate 1s", rates: true, kind: model.KindVIF, print: showVIFs},
+		{name: "bindings", arg: "[TENANT[/SEGMENT[/MAC]]]", short: "Bindings: where the VIFs hang", example: "show bindings red/web\n  penstock show bindings red/web/02:00:00:00:00:01 -o json", kind: model.KindBinding, print: showBindings},
 	}
 }
 
 func showCommand() *cobra.Command {
 	var s socketFlags
-	c := &cobra.Command{
-		Use:     "show",
-		Short:   "Show what the box is, has and does",
-		Example: "  penstock show ports\n  penstock show drops -o json\n  penstock show bindings red/web",
-	}
 	var output string
-	c.PersistentFlags().StringVarP(&s.path, "socket", "s", defaultSocket, "control socket of the box")
-	c.PersistentFlags().StringVarP(&output, "output", "o", "table", "table or json")
-	for _, w := range shows() {
-		sub := &cobra.Command{Use: w.name, Short: w.short, Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-			cl := s.client()
-			switch output {
-			case "json":
-				return showJSON(cmd.Context(), cl, cmd.OutOrStdout(), w.raw(args))
-			case "table":
-				tw := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-				if err := w.print(cmd.Context(), cl, &sheet{tw}, args); err != nil {
-					return refused(err)
-				}
-				return tw.Flush()
+	all := shows()
+	c := &cobra.Command{
+		Use:   "show",
+		Short: "Show what the box is, has and does",
+		Long: "Shows counters and objects as tables for people, or with -o json for programs. Without more it is the summary of\n" +
+			"the box. A name restricts it; one that is not there is an error which lists what is.",
+		Example: "  penstock show\n  penstock show ports --rate 1s\n  penstock show drops -o json\n  penstock show bindings red/web",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
 			}
-			return &exitError{exitUsage, fmt.Errorf("--output %s: want table or json", output)}
-		}}
+			names := make([]string, len(all))
+			for i, w := range all {
+				names[i] = w.name
+			}
+			return usage("there is nothing to show that is called %q; there are %s", args[0], strings.Join(names, ", "))
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(c *cobra.Command, _ []string) error { return all[0].run(c, &s, output, &query{}) },
+	}
+	c.PersistentFlags().StringVarP(&s.path, "socket", "s", client.DefaultSocket, "control socket of the box")
+	c.PersistentFlags().StringVarP(&output, "output", "o", "table", "table or json")
+	complete(c, "output", "table", "json")
+	for _, w := range all {
+		q := &query{}
+		sub := &cobra.Command{
+			Use: strings.TrimSpace(w.name + " " + w.arg), Short: w.short, Example: "  penstock " + w.example,
+			Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+			RunE: func(cmd *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					q.arg = args[0]
+				}
+				return w.run(cmd, &s, output, q)
+			},
+		}
+		if w.arg != "" {
+			sub.Args = cobra.MaximumNArgs(1)
+			sub.ValidArgsFunction = func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+				return w.names(cmd, &s, args, typed), cobra.ShellCompDirectiveNoFileComp
+			}
+		}
+		if w.rates {
+			sub.Flags().DurationVar(&q.rate, "rate", 0, "measure for so long and show rates, as 1s")
+		}
 		c.AddCommand(sub)
 	}
 	return c
 }
 
-// refused gives errors that the box answered their own exit code.
-func refused(err error) error {
-	if err == nil {
-		return nil
+func (w *show) run(cmd *cobra.Command, s *socketFlags, output string, q *query) error {
+	q.Context, q.c = cmd.Context(), s.client()
+	defer q.c.Close()
+	switch {
+	case output != "table" && output != "json":
+		return usage("--output %s: want table or json", output)
+	case q.rate < 0:
+		return usage("--rate %v: want a time above 0, as 1s", q.rate)
+	case output == "json" && q.rate > 0:
+		return usage("--rate is for tables; with -o json take two samples and subtract")
 	}
-	return &exitError{exitRefused, err}
-}
-
-func showJSON(ctx context.Context, c *client.Client, w io.Writer, path string) error {
-	var v json.RawMessage
-	if err := c.Get(ctx, path, &v); err != nil {
+	if output == "json" {
+		get := w.json
+		if w.kind != "" {
+			get = func(q *query) (any, error) { return jsonObjects(q, w.kind) }
+		}
+		v, err := get(q)
+		if err != nil {
+			return refused(err)
+		}
+		return writeJSON(cmd.OutOrStdout(), v)
+	}
+	t := &sheet{}
+	if err := w.print(q, t); err != nil {
 		return refused(err)
 	}
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
+	if err := t.print(cmd.OutOrStdout()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s\n", b)
-	return err
-}
-
-func showBox(ctx context.Context, c *client.Client, t *sheet, _ []string) error {
-	var b status.Box
-	if err := c.Get(ctx, "/v1/box", &b); err != nil {
-		return err
+	if t.empty() {
+		fmt.Fprintln(cmd.ErrOrStderr(), "(none)")
 	}
-	t.row("name", b.Name)
-	t.row("version", b.Version, b.Commit)
-	t.row("up", time.Since(b.Started).Round(time.Second))
-	t.row("ready", b.Ready)
-	t.row("revision", b.Revision)
-	t.row("scheme", b.Scheme)
-	t.row("workers", fmt.Sprintf("%d, %s", b.Workers, b.Poll))
-	t.row("bindings", fmt.Sprintf("%d of %d, %.1f MB", b.Bindings.Count, b.Bindings.Capacity, float64(b.Bindings.Bytes)/1e6))
-	t.row("frames", fmt.Sprintf("%d of %d octets", b.Frames.All, b.Frames.Size))
-	for _, o := range slices.Sorted(maps.Keys(b.Frames.ByOwner)) {
-		t.row("  "+o, b.Frames.ByOwner[o])
-	}
-	if b.Frames.Violations > 0 {
-		t.row("  VIOLATIONS", b.Frames.Violations, strings.Join(b.Frames.Breaches, "; "))
-	}
-	tot := b.Totals
-	t.row("received", tot.Rx)
-	t.row("sent", tot.Tx)
-	t.row("dropped", tot.Drops)
-	t.row("to control", tot.Punted)
-	t.row("from control", tot.Injected)
-	t.row("copies", tot.Copies)
 	return nil
 }
 
-func showPorts(ctx context.Context, c *client.Client, t *sheet, _ []string) error {
-	var l status.Items[status.Port]
-	if err := c.Get(ctx, "/v1/stats/ports", &l); err != nil {
-		return err
+// twice calls get, and again after the time over which rates are wanted. per divides a difference by that time.
+func twice[T any](q *query, get func() (T, error)) (before, after T, per func(after, before uint64) float64, err error) {
+	start := time.Now()
+	if after, err = get(); err != nil || q.rate == 0 {
+		return before, after, nil, err
 	}
-	t.row("NAME", "ROLE", "INTERFACE", "STATE", "MODE", "QUEUES", "MTU", "RX PACKETS", "TX PACKETS", "DROPS", "KERNEL DROPS")
-	for _, p := range l.Items {
-		state := "gone"
-		if p.Open && p.Up {
-			state = "up"
-		} else if p.Open {
-			state = "down"
+	before = after
+	select {
+	case <-q.Done():
+		return before, after, nil, q.Err()
+	case <-time.After(q.rate):
+	}
+	after, err = get()
+	dt := time.Since(start).Seconds()
+	return before, after, func(now, then uint64) float64 {
+		if now < then { // the box was restarted, or the object is new
+			return 0
 		}
-		t.row(p.Name, p.Role, p.Interface, state, strings.Trim(p.XDP+" "+p.Mode, " "), p.Queues, p.MTU, p.RxPackets, p.TxPackets, p.Drops,
-			p.Kernel.RxDropped+p.Kernel.RxRingFull)
-	}
-	return nil
+		return float64(now-then) / dt
+	}, err
 }
 
-func showWorkers(ctx context.Context, c *client.Client, t *sheet, _ []string) error {
-	var l status.Items[status.Worker]
-	if err := c.Get(ctx, "/v1/stats/workers", &l); err != nil {
-		return err
+// missing says that there is no such thing, and what there is.
+func missing(what, name string, there []string) error {
+	const most = 20
+	list := "there is none"
+	if n := len(there); n > most {
+		list = fmt.Sprintf("there are %s and %d more", strings.Join(there[:most], ", "), n-most)
+	} else if n > 0 {
+		list = "there are " + strings.Join(there, ", ")
 	}
-	t.row("WORKER", "TURNS", "BUSY", "SLEEPS", "FRAMES", "FRAMES/TURN", "NS/FRAME", "LONGEST TURN")
-	for _, w := range l.Items {
-		t.row(w.ID, w.Turns, w.BusyTurns, w.Sleeps, w.Frames, fmt.Sprintf("%.1f", w.PerTurn), fmt.Sprintf("%.0f", w.NsPerFrame), time.Duration(w.MaxGapNs))
-	}
-	return nil
+	return &exitError{exitRefused, fmt.Errorf("there is no %s %s; %s", what, name, list)}
 }
 
-func showDrops(ctx context.Context, c *client.Client, t *sheet, _ []string) error {
-	var d status.Drops
-	if err := c.Get(ctx, "/v1/stats/drops", &d); err != nil {
-		return err
+// pick restricts items to the one that is called q.arg, if anything is.
+func pick[T any](q *query, what string, items []T, name func(*T) string) ([]T, error) {
+	if q.arg == "" {
+		return items, nil
 	}
-	texts := map[string]drop.Info{}
-	for r := drop.Reason(0); r < drop.Count; r++ {
-		texts[r.String()] = r.Info()
-	}
-	t.row("PORT", "REASON", "FRAMES", "MEANING", "CHECK")
-	for _, port := range slices.Sorted(maps.Keys(d.Ports)) {
-		reasons := d.Ports[port]
-		for _, r := range slices.SortedFunc(maps.Keys(reasons), func(x, y string) int { return cmp.Compare(reasons[y], reasons[x]) }) {
-			t.row(port, r, reasons[r], texts[r].Text, texts[r].Check)
+	var out []T
+	var there []string
+	for i := range items {
+		n := name(&items[i])
+		if strings.EqualFold(n, q.arg) {
+			out = append(out, items[i])
+		}
+		if !slices.Contains(there, n) {
+			there = append(there, n)
 		}
 	}
-	return nil
+	if out == nil {
+		return nil, missing(what, q.arg, there)
+	}
+	return out, nil
 }
 
-func showPaths(ctx context.Context, c *client.Client, t *sheet, _ []string) error {
-	var l status.Items[status.Path]
-	if err := c.Get(ctx, "/v1/stats/paths", &l); err != nil {
-		return err
-	}
-	t.row("EDGE SWITCH", "PORT", "VLAN", "LIVE", "PACKETS", "BYTES")
-	for _, p := range l.Items {
-		t.row(p.Switch, p.Port, p.VID, p.Live, p.Packets, p.Bytes)
-	}
-	return nil
+// complete makes the shell offer the values of a flag.
+func complete(c *cobra.Command, flag string, values ...string) {
+	// It fails only for a flag that does not exist, and every test of the command line would show that.
+	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
-func showVIFs(ctx context.Context, c *client.Client, t *sheet, _ []string) error {
-	var l status.Items[status.VIF]
-	if err := c.Get(ctx, "/v1/stats/vifs", &l); err != nil {
-		return err
-	}
-	t.row("VIF", "RX PACKETS", "RX BYTES", "TX PACKETS", "TX BYTES")
-	for _, v := range l.Items {
-		t.row(v.Key, v.RxPackets, v.RxBytes, v.TxPackets, v.TxBytes)
-	}
-	return nil
-}
-
-// each calls fn for every object of a collection.
-func each(ctx context.Context, c *client.Client, kind model.Kind, q url.Values, fn func(map[string]any)) error {
-	return c.Each(ctx, kind, q, func(data json.RawMessage) error {
-		var o map[string]any
-		if err := json.Unmarshal(data, &o); err != nil {
-			return err
-		}
-		fn(o)
-		return nil
-	})
-}
-
-// showCollection prints the named fields of every object; KEY is TENANT/NAME.
-func showCollection(kind model.Kind, columns ...string) func(context.Context, *client.Client, *sheet, []string) error {
-	return func(ctx context.Context, c *client.Client, t *sheet, _ []string) error {
-		head := make([]any, len(columns))
-		for i, col := range columns {
-			head[i] = strings.ReplaceAll(col, "_", " ")
-		}
-		t.row(head...)
-		return each(ctx, c, kind, nil, func(o map[string]any) {
-			cells := make([]any, len(columns))
-			for i, col := range columns {
-				v, ok := o[strings.ToLower(col)]
-				if col == "KEY" {
-					v, ok = fmt.Sprint(o["tenant"], "/", o["name"]), true
-				}
-				if !ok {
-					v = "-"
-				}
-				cells[i] = v
-			}
-			t.row(cells...)
-		})
-	}
-}
-
-// bindingQuery turns TENANT or TENANT/SEGMENT into a filter.
-func bindingQuery(args []string) url.Values {
-	if len(args) == 0 {
+// names are what the shell offers for the argument; none if the box does not answer at once.
+func (w *show) names(cmd *cobra.Command, s *socketFlags, args []string, typed string) []string {
+	if len(args) > 0 {
 		return nil
 	}
-	tenant, segment, ok := strings.Cut(args[0], "/")
-	q := url.Values{"tenant": {tenant}}
-	if ok {
-		q.Set("segment", segment)
-	}
-	return q
-}
-
-func showBindings(ctx context.Context, c *client.Client, t *sheet, args []string) error {
-	t.row("TENANT", "SEGMENT", "MAC", "ADDRESSES", "EDGE SWITCH", "PORT")
-	return each(ctx, c, model.KindBinding, bindingQuery(args), func(o map[string]any) {
-		var addrs []string
-		if l, ok := o["addresses"].([]any); ok {
-			for _, a := range l {
-				addrs = append(addrs, fmt.Sprint(a))
-			}
+	const most = 200
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	q := &query{Context: ctx, c: s.client()}
+	defer q.c.Close()
+	var out []string
+	add := func(name string) {
+		if len(out) < most && strings.HasPrefix(name, typed) && !slices.Contains(out, name) {
+			out = append(out, name)
 		}
-		t.row(o["tenant"], o["segment"], o["mac"], strings.Join(addrs, " "), o["switch_mac"], o["switch_port"])
-	})
+	}
+	if w.kind != "" {
+		_ = firstPage(q, w.kind, func(o object) { add(o.key(w.kind)) })
+		return out
+	}
+	var l struct {
+		Items []struct {
+			Name   string      `json:"name"`
+			Switch string      `json:"switch"`
+			ID     json.Number `json:"id"`
+		} `json:"items"`
+	}
+	from := map[string]string{"drops": "ports"}[w.name]
+	if from == "" {
+		from = w.name
+	}
+	_ = q.c.Get(ctx, "/v1/stats/"+from, &l)
+	for _, it := range l.Items {
+		add(it.Name + it.Switch + it.ID.String())
+	}
+	return out
 }

@@ -1,45 +1,58 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"penstock/ctrl/client"
+	"penstock/ctrl/event"
 )
 
 func watchCommand() *cobra.Command {
 	var s socketFlags
+	var o client.WatchOptions
 	var since uint64
 	var output string
 	c := &cobra.Command{
-		Use:     "watch",
-		Short:   "Follow what changes and happens on the box",
-		Long:    "Prints events as they come, until Ctrl-C. With --since it starts behind that sequence number, as far as the box remembers.",
-		Example: "  penstock watch\n  penstock watch --since 1200 -o json",
+		Use:   "watch",
+		Short: "Follow what changes and happens on the box",
+		Long: "Prints events as they come, until Ctrl-C. With --since it starts behind that sequence number, as far as the\n" +
+			"box remembers; 0 is everything it does. A box that restarts meanwhile is waited for.",
+		Example: "  penstock watch\n  penstock watch --type port,reload\n  penstock watch --since 1200 -o json\n  penstock watch --since 0 --once",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {
-				return &exitError{exitUsage, fmt.Errorf("--output %s: want text or json", output)}
+				return usage("--output %s: want text or json", output)
 			}
-			o := client.WatchOptions{Resume: true}
+			cl := s.client()
+			defer cl.Close()
+			rev, err := cl.Revision(c.Context()) // a box that was never there is not waited for
+			if err != nil {
+				return refused(err)
+			}
+			o.Resume, o.Since = true, &rev.Events
 			if c.Flags().Changed("since") {
 				o.Since = &since
 			}
-			err := s.client().Watch(c.Context(), o, func(e client.Event) error {
+			err = cl.Watch(c.Context(), o, func(e client.Event) error {
+				var text []byte
 				if output == "json" {
-					b, err := json.Marshal(e)
-					if err != nil {
+					if text, err = json.Marshal(e); err != nil {
 						return err
 					}
-					_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", b)
-					return err
+				} else {
+					text = fmt.Appendf(nil, "%8d  %s  %-10s %s", e.Seq, e.Time.Local().Format(time.DateTime+".000"), e.Type, describe(e))
 				}
-				_, err := fmt.Fprintf(c.OutOrStdout(), "%8d  %s  %-10s %s\n", e.Seq, e.Time.Local().Format(time.DateTime+".000"), e.Type, e.Data)
+				_, err := c.OutOrStdout().Write(append(text, '\n'))
 				return err
 			})
 			if errors.Is(err, context.Canceled) {
@@ -49,7 +62,71 @@ func watchCommand() *cobra.Command {
 		},
 	}
 	c.Flags().Uint64Var(&since, "since", 0, "sequence number of the last event already seen")
+	c.Flags().StringSliceVar(&o.Types, "type", nil, "only events of these types, as change or port,reload")
+	c.Flags().BoolVar(&o.Once, "once", false, "end with the last event there is")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	complete(c, "output", "text", "json")
 	s.register(c)
 	return c
+}
+
+// describe words what an event carries for people.
+func describe(e client.Event) string {
+	switch e.Type {
+	case event.TypeChange:
+		var ch event.Change
+		if json.Unmarshal(e.Data, &ch) == nil {
+			return describeChange(ch)
+		}
+	case event.TypeGap:
+		var g event.Gap
+		if json.Unmarshal(e.Data, &g) == nil {
+			return fmt.Sprintf("events %d to %d are no longer remembered", g.From, g.To)
+		}
+	}
+	return describeMembers(e.Data)
+}
+
+func describeChange(ch event.Change) string {
+	const most = 3 // keys named per kind
+	parts := []string{fmt.Sprintf("revision %d", ch.Revision)}
+	for _, k := range ch.Kinds {
+		var n []string
+		for _, x := range []struct {
+			n    int
+			what string
+		}{{k.Created, "created"}, {k.Updated, "updated"}, {k.Deleted, "deleted"}} {
+			if x.n > 0 {
+				n = append(n, fmt.Sprintf("%d %s", x.n, x.what))
+			}
+		}
+		s := k.Kind + " " + strings.Join(n, ", ")
+		if all := k.Created + k.Updated + k.Deleted; len(k.Keys) > 0 {
+			s += " (" + strings.Join(k.Keys[:min(most, len(k.Keys))], " ")
+			if all > most {
+				s += " …"
+			}
+			s += ")"
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// describeMembers prints an object as name=value.
+func describeMembers(data json.RawMessage) string {
+	var m map[string]json.RawMessage
+	if json.Unmarshal(data, &m) != nil {
+		return string(data)
+	}
+	var parts []string
+	for name, v := range m {
+		var s string
+		if json.Unmarshal(v, &s) != nil || s == "" || strings.ContainsAny(s, " \"\n") {
+			s = string(bytes.TrimSpace(v))
+		}
+		parts = append(parts, name+"="+s)
+	}
+	slices.SortFunc(parts, func(x, y string) int { return cmp.Compare(x, y) })
+	return strings.Join(parts, " ")
 }

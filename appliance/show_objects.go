@@ -1,0 +1,264 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"penstock/ctrl/api"
+	"penstock/ctrl/client"
+	"penstock/ctrl/model"
+	"penstock/ctrl/status"
+)
+
+// object is a pushed object as the box answers it: desired state, and under "status" what the dataplane does with it.
+type object map[string]any
+
+func readObject(data json.RawMessage) (object, error) {
+	var o object
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber() // an ID is no floating-point number
+	err := d.Decode(&o)
+	return o, err
+}
+
+// text is a member as a cell; lists are joined by spaces.
+func (o object) text(name string) string {
+	switch v := o[name].(type) {
+	case nil:
+		return ""
+	case []any:
+		parts := make([]string, len(v))
+		for i := range v {
+			parts[i] = fmt.Sprint(v[i])
+		}
+		return strings.Join(parts, " ")
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// number is a member that counts; 0 where there is none.
+func (o object) number(name string) any {
+	if n, ok := o[name].(json.Number); ok {
+		return n
+	}
+	return 0
+}
+
+func (o object) status() object {
+	s, _ := o["status"].(map[string]any)
+	return s
+}
+
+// state is whether the dataplane acts on the object, and if not, why.
+func (o object) state() string {
+	s := o.status()
+	state := s.text("state")
+	switch {
+	case state != "":
+	case s["live"] == true:
+		state = "live"
+	default:
+		state = "not live"
+	}
+	if reason := s.text("reason"); reason != "" {
+		state += ": " + reason
+	}
+	return state
+}
+
+func (o object) key(kind model.Kind) string {
+	parts := []string{o.text("tenant"), o.text("name")}
+	switch kind {
+	case model.KindTenant:
+		parts = parts[1:]
+	case model.KindBinding:
+		parts = []string{o.text("tenant"), o.text("segment"), o.text("mac")}
+	}
+	return strings.Join(parts, "/")
+}
+
+// keyParts is how many parts the key of a kind has.
+func keyParts(kind model.Kind) int {
+	switch kind {
+	case model.KindTenant:
+		return 1
+	case model.KindBinding:
+		return 3
+	}
+	return 2
+}
+
+// objects calls fn for the objects that q asks for: all, those below a part of a key, or one. What does not exist is an
+// error that lists what does; what exists and is empty is not.
+func objects(q *query, kind model.Kind, fn func(json.RawMessage) error) error {
+	if q.arg == "" {
+		return q.c.Each(q, kind, nil, fn)
+	}
+	parts := strings.Split(q.arg, "/")
+	if len(parts) > keyParts(kind) {
+		return usage("%q has more parts than a key of %s", q.arg, kind)
+	}
+	if len(parts) == keyParts(kind) {
+		var raw json.RawMessage
+		err := q.c.Object(q, kind, q.arg, &raw)
+		if client.Is(err, model.CodeNotFound) {
+			return absent(q, kind, parts)
+		}
+		if err != nil {
+			return err
+		}
+		return fn(raw)
+	}
+	filter := url.Values{"tenant": parts[:1]}
+	if len(parts) == 2 {
+		filter["segment"] = parts[1:]
+	}
+	n := 0
+	err := q.c.Each(q, kind, filter, func(raw json.RawMessage) error { n++; return fn(raw) })
+	if err != nil || n > 0 {
+		return err
+	}
+	// Nothing there: because the parent is not, or because it is empty?
+	parent := model.KindTenant
+	if len(parts) == 2 {
+		parent = model.KindSegment
+	}
+	if err := q.c.Object(q, parent, q.arg, nil); client.Is(err, model.CodeNotFound) {
+		return absent(q, parent, parts)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// absent says that there is no object with that key, and which there are beside it.
+func absent(q *query, kind model.Kind, parts []string) error {
+	var there []string
+	filter := url.Values{"limit": {"1000"}}
+	if len(parts) > 1 {
+		filter["tenant"] = parts[:1]
+	}
+	if len(parts) > 2 {
+		filter["segment"] = parts[1:2]
+	}
+	var l api.List
+	if err := q.c.Get(q, "/v1/"+string(kind)+"?"+filter.Encode(), &l); err != nil {
+		return err
+	}
+	for _, raw := range l.Items {
+		o, err := readObject(raw)
+		if err != nil {
+			return err
+		}
+		there = append(there, o.key(kind))
+	}
+	return missing(kind.One(), strings.Join(parts, "/"), there)
+}
+
+// firstPage calls fn for the first objects of a kind.
+func firstPage(q *query, kind model.Kind, fn func(object)) error {
+	var l api.List
+	if err := q.c.Get(q, "/v1/"+string(kind)+"?status=false", &l); err != nil {
+		return err
+	}
+	for _, raw := range l.Items {
+		if o, err := readObject(raw); err == nil {
+			fn(o)
+		}
+	}
+	return nil
+}
+
+// jsonObjects is {"items": […]} of all that was asked for, over all pages.
+func jsonObjects(q *query, kind model.Kind) (any, error) {
+	l := status.Items[json.RawMessage]{Items: []json.RawMessage{}}
+	err := objects(q, kind, func(raw json.RawMessage) error {
+		l.Items = append(l.Items, raw)
+		return nil
+	})
+	return l, err
+}
+
+func each(q *query, kind model.Kind, fn func(object)) error {
+	return objects(q, kind, func(raw json.RawMessage) error {
+		o, err := readObject(raw)
+		if err == nil {
+			fn(o)
+		}
+		return err
+	})
+}
+
+func showTenants(q *query, t *sheet) error {
+	t.head("NAME", "ID", "ROUTER MAC", "STATE")
+	return each(q, model.KindTenant, func(o object) {
+		router := o.text("router_mac")
+		if router == "" {
+			router = model.DefaultRouterMAC.String()
+		}
+		t.row(o.text("name"), o.number("id"), router, o.state())
+	})
+}
+
+func showSegments(q *query, t *sheet) error {
+	t.head("SEGMENT", "ID", "UNKNOWN UNICAST", "VIFS", "BINDINGS", "BOXES", "STATE")
+	return each(q, model.KindSegment, func(o object) {
+		unknown, s := o.text("unknown_unicast"), o.status()
+		if unknown == "" {
+			unknown = "drop"
+		}
+		t.row(o.key(model.KindSegment), o.number("id"), unknown, s.number("vifs"), s.number("bindings"), s.number("boxes"), o.state())
+	})
+}
+
+func showSubnets(q *query, t *sheet) error {
+	t.head("SUBNET", "SEGMENT", "PREFIX", "ROUTER", "STATE")
+	return each(q, model.KindSubnet, func(o object) {
+		t.row(o.key(model.KindSubnet), o.text("segment"), o.text("prefix"), o.text("router"), o.state())
+	})
+}
+
+func showBindings(q *query, t *sheet) error {
+	t.head("TENANT", "SEGMENT", "MAC", "ADDRESSES", "EDGE SWITCH", "SWITCH PORT", "STATE")
+	return each(q, model.KindBinding, func(o object) {
+		t.row(o.text("tenant"), o.text("segment"), o.text("mac"), o.text("addresses"), o.text("switch_mac"), o.number("switch_port"), o.state())
+	})
+}
+
+func showVIFs(q *query, t *sheet) error {
+	before, l, per, err := twice(q, stats[status.Items[status.VIF]](q, "vifs"))
+	if err != nil {
+		return err
+	}
+	index := func(items []status.VIF) map[string]status.VIF {
+		m := make(map[string]status.VIF, len(items))
+		for _, v := range items {
+			m[v.Key] = v
+		}
+		return m
+	}
+	now, then := index(l.Items), index(before.Items)
+	if per == nil {
+		t.head("VIF", "SEGMENT", "MAC", "ADDRESSES", "PORT", "VLAN", "RX PACKETS", "TX PACKETS", "STATE")
+	} else {
+		t.head("VIF", "PORT", "VLAN", "RX PACKET/S", "RX MBIT/S", "TX PACKET/S", "TX MBIT/S", "STATE")
+	}
+	return each(q, model.KindVIF, func(o object) {
+		key := o.key(model.KindVIF)
+		v, b := now[key], then[key]
+		vlan := o.text("vlan")
+		if vlan == "" {
+			vlan = "untagged"
+		}
+		if per == nil {
+			t.row(key, o.text("segment"), o.text("mac"), o.text("addresses"), o.text("port"), vlan, v.RxPackets, v.TxPackets, o.state())
+			return
+		}
+		t.row(key, o.text("port"), vlan, per(v.RxPackets, b.RxPackets), 8e-6*per(v.RxBytes, b.RxBytes),
+			per(v.TxPackets, b.TxPackets), 8e-6*per(v.TxBytes, b.TxBytes), o.state())
+	})
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// isTerminal reports whether somebody sits at w.
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// progress counts the octets read from r and says so on out, in place, until stop.
+func progress(r io.Reader, out io.Writer, every time.Duration) (counted io.Reader, stop func()) {
+	c := &countingReader{r: r}
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		drawn := false
+		for {
+			select {
+			case <-ended:
+				if drawn {
+					fmt.Fprint(out, "\r\x1b[K")
+				}
+				return
+			case <-tick.C:
+				drawn = true
+				fmt.Fprintf(out, "\r\x1b[K%.1f MB sent", float64(c.n.Load())/1e6)
+			}
+		}
+	}()
+	return c, func() { close(ended); <-done }
+}
+
+type countingReader struct {
+	r io.Reader
+	n atomic.Int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
