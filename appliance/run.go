@@ -34,6 +34,11 @@ func run(ctx context.Context, path string) error {
 	if err != nil {
 		return &exitError{exitConfig, err}
 	}
+	// What this machine lacks is said before anything is touched, all at once.
+	errs, warnings := conf.Check(cfg, conf.Machine{})
+	if len(errs) > 0 {
+		return &exitError{exitConfig, errs}
+	}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -43,6 +48,9 @@ func run(ctx context.Context, path string) error {
 		return err
 	}
 	defer b.close()
+	for _, w := range warnings {
+		b.log.Warn(w.Error())
+	}
 	if err := b.start(ctx); err != nil {
 		return err
 	}

@@ -308,22 +308,6 @@ func TestWithoutCapabilities(t *testing.T) {
 	})
 }
 
-func TestQueueCount(t *testing.T) {
-	xsktest.Namespace(t)
-	xsktest.Veth(t, "a", "b", xsktest.VethConfig{Queues: 3})
-	if n, err := steer.QueueCount("a"); n != 3 || err != nil {
-		t.Errorf("veth of 3 queues: %d, %v", n, err)
-	}
-	if n, err := steer.QueueCount("lo"); n != 1 || err != nil {
-		t.Errorf("lo: %d, %v", n, err)
-	}
-	for _, name := range []string{"", "nothere", "a-name-that-is-too-long"} {
-		if _, err := steer.QueueCount(name); err == nil {
-			t.Errorf("%q: no error", name)
-		}
-	}
-}
-
 func TestOptions(t *testing.T) {
 	for want, o := range map[string]steer.Options{
 		"index 0":    {Queues: 1},
