@@ -9,14 +9,25 @@ import (
 // bindings become visible together with its snapshot. While it is in use nothing but Fold of it may change the table.
 // It works as well with a hundred thousand rows.
 type Delta struct {
-	keys    *keys
-	rows    []deltaRow
-	addrs   []deltaAddr
-	nAddrs  int
-	deletes []rowID
-	upserts []Binding
-	growth  int
+	keys       *keys
+	rows       []deltaRow // open addressing, at most half full
+	addrs      []deltaAddr
+	rowFilter  filter
+	addrFilter filter
+	nAddrs     int
+	deletes    []rowID
+	upserts    []Binding
+	growth     int
 }
+
+// filter has 16 to 32 bits for each entry: nearly all packets have nothing to do with a delta, and learn so from one
+// bit, which is set for them too seldom for a mispredicted branch to count.
+type filter []uint64
+
+func newFilter(n int) filter { return make(filter, 1<<bits.Len(uint(n/4))) }
+
+func (f filter) add(h uint64)      { f[int(h>>38)&(len(f)-1)] |= 1 << (h >> 32 & 63) }
+func (f filter) has(h uint64) bool { return f[int(h>>38)&(len(f)-1)]>>(h>>32&63)&1 != 0 }
 
 // verdict is what an entry of a delta says: there is a MAC in the low 48 bits, and above them whether it is there.
 type verdict uint64
@@ -82,7 +93,22 @@ func NewDelta(t *Bindings, upserts []Binding, deletes []Binding) *Delta {
 			d.put(extraKey{kind: kind6, seg: b.Seg, hi: ip[0], lo: ip[1]}, there|verdict(b.MAC), b.Loc)
 		}
 	}
+	d.fillFilters()
 	return d
+}
+
+func (d *Delta) fillFilters() {
+	d.rowFilter, d.addrFilter = newFilter(len(d.rows)/2), newFilter(d.nAddrs)
+	for i := range d.rows {
+		if e := &d.rows[i]; !e.empty() {
+			d.rowFilter.add(d.keys.row(e.seg, e.mac()))
+		}
+	}
+	for i := range d.addrs {
+		if e := &d.addrs[i]; !e.empty() {
+			d.addrFilter.add(d.keys.extra(e.key()))
+		}
+	}
 }
 
 // vanish enters the addresses that the rows of the delta have in the table: they are gone unless the delta says more.
@@ -151,7 +177,11 @@ func (e *deltaAddr) key() extraKey { return extraKey{e.kind, e.seg, e.hi, e.lo} 
 
 // placeAddr returns where the address is or belongs.
 func (d *Delta) placeAddr(k extraKey) *deltaAddr {
-	for i := start(d.keys.extra(k), len(d.addrs)); ; i++ {
+	return d.placeAddrAt(d.keys.extra(k), k)
+}
+
+func (d *Delta) placeAddrAt(h uint64, k extraKey) *deltaAddr {
+	for i := start(h, len(d.addrs)); ; i++ {
 		i &= len(d.addrs) - 1
 		if e := &d.addrs[i]; e.empty() || e.key() == k {
 			return e
@@ -161,6 +191,9 @@ func (d *Delta) placeAddr(k extraKey) *deltaAddr {
 
 // row returns what the delta says of a row with hash h, nil for nothing.
 func (d *Delta) row(h uint64, seg uint32, mac uint64) *deltaRow {
+	if !d.rowFilter.has(h) {
+		return nil
+	}
 	for i := start(h, len(d.rows)); ; i++ {
 		e := &d.rows[i&(len(d.rows)-1)]
 		switch {
@@ -174,7 +207,11 @@ func (d *Delta) row(h uint64, seg uint32, mac uint64) *deltaRow {
 
 // addr returns what the delta says of an address, nil for nothing.
 func (d *Delta) addr(k extraKey) *deltaAddr {
-	if e := d.placeAddr(k); !e.empty() {
+	h := d.keys.extra(k)
+	if !d.addrFilter.has(h) {
+		return nil
+	}
+	if e := d.placeAddrAt(h, k); !e.empty() {
 		return e
 	}
 	return nil
