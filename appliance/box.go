@@ -45,18 +45,17 @@ type box struct {
 	undo     []func() error // by port: puts the interface back as it was
 	slow     *slowPath
 
-	mu      sync.Mutex // one reload at a time
-	cfg     atomic.Pointer[conf.Config]
-	present []atomic.Bool // by port: the interface is there
-	ready   atomic.Bool
-	failed  chan error
-	cancel  context.CancelFunc
-	tasks   sync.WaitGroup
+	mu     sync.Mutex // one reload at a time
+	cfg    atomic.Pointer[conf.Config]
+	ready  atomic.Bool
+	failed chan error
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
 }
 
 // newBox builds everything that can be built without touching an interface.
 func newBox(cfg *conf.Config, path string) (_ *box, err error) {
-	b := &box{path: path, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4), present: make([]atomic.Bool, len(cfg.Ports))}
+	b := &box{path: path, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4)}
 	b.cfg.Store(cfg)
 	b.log = newLogger(cfg.Log, b.level)
 	defer func() {
@@ -114,9 +113,6 @@ func (b *box) start(ctx context.Context) (err error) {
 	}
 	if err := b.engine.Start(); err != nil {
 		return err
-	}
-	for i := range b.present {
-		b.present[i].Store(true)
 	}
 	if b.slow, err = newSlowPath(b); err != nil {
 		return err

@@ -15,7 +15,10 @@ func (b *box) followLinks(ctx context.Context, events <-chan link.Event) {
 	}
 	retry := time.NewTicker(time.Second)
 	defer retry.Stop()
-	ifindex := make([]int, len(b.present))
+	last := make([]link.Event, len(index)) // by port; zero while its interface is not there
+	for i, r := range b.engine.Ports() {
+		last[i].Ifindex = r.Ifindex // the first event may tell of a successor already
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -28,28 +31,30 @@ func (b *box) followLinks(ctx context.Context, events <-chan link.Event) {
 			if !known {
 				continue
 			}
-			b.linkChanged(port, ev, &ifindex[port])
+			b.linkChanged(port, ev, &last[port])
 		case <-retry.C:
-			b.reopen()
+			b.reopen(last)
 		}
 	}
 }
 
-func (b *box) linkChanged(port int, ev link.Event, ifindex *int) {
+func (b *box) linkChanged(port int, ev link.Event, last *link.Event) {
 	name := b.cfg.Load().Ports[port].Name
-	if !ev.Present || *ifindex != 0 && *ifindex != ev.Ifindex {
+	if last.Ifindex != 0 && last.Ifindex != ev.Ifindex {
 		b.log.Warn("interface gone", "port", name, "interface", ev.Name)
-		b.present[port].Store(false)
 		b.compiler.SetLink(port, false, 0, 0)
 		b.engine.ClosePort(port)
 		b.slow.linkChanged(port, false)
 		b.portEvent(port, "gone")
-		*ifindex = 0
+		if err := b.undo[port](); err != nil {
+			b.log.Warn("interface gone", "port", name, "err", err)
+		}
+		*last = link.Event{}
 	}
 	if !ev.Present {
 		return
 	}
-	if *ifindex == 0 && !b.present[port].Load() {
+	if last.Ifindex == 0 {
 		b.log.Info("interface back", "port", name, "interface", ev.Name)
 		undo, err := prepare(b.cfg.Load().Ports[port])
 		if err != nil {
@@ -57,17 +62,26 @@ func (b *box) linkChanged(port int, ev link.Event, ifindex *int) {
 			return // it is gone again: the next event says more
 		}
 		b.undo[port] = undo
-		b.present[port].Store(true)
-		b.reopen()
 	}
-	*ifindex = ev.Ifindex
-	b.compiler.SetLink(port, ev.Up, uint16(min(ev.MTU, 65535)), uint64(ev.MAC))
+	*last = ev
+	err := b.engine.OpenPort(port)
+	if err != nil {
+		b.log.Warn("port cannot be opened, will try again", "port", name, "err", err)
+	}
+	b.setLink(port, ev, err == nil)
+}
+
+// setLink tells everybody the state of a port. Without sockets it is as good as down: other ports, where there are
+// some, must carry what could leave by it.
+func (b *box) setLink(port int, ev link.Event, open bool) {
+	up := ev.Up && open
+	b.compiler.SetLink(port, up, uint16(min(ev.MTU, 65535)), uint64(ev.MAC))
 	state := "down"
-	if ev.Up {
+	if up {
 		state = "up"
 	}
 	b.portEvent(port, state)
-	b.slow.linkChanged(port, ev.Up)
+	b.slow.linkChanged(port, up)
 }
 
 func (b *box) portEvent(port int, state string) {
@@ -77,12 +91,15 @@ func (b *box) portEvent(port int, state string) {
 }
 
 // reopen opens the ports whose interface is there and whose sockets are not; what fails is tried again every second.
-func (b *box) reopen() {
+func (b *box) reopen(last []link.Event) {
 	for i, r := range b.engine.Ports() {
-		if !r.Open && b.present[i].Load() {
-			if err := b.engine.OpenPort(i); err != nil {
-				b.log.Warn("port cannot be opened, will try again", "port", b.cfg.Load().Ports[i].Name, "err", err)
-			}
+		if r.Open || last[i].Ifindex == 0 {
+			continue
 		}
+		if err := b.engine.OpenPort(i); err != nil {
+			b.log.Warn("port cannot be opened, will try again", "port", b.cfg.Load().Ports[i].Name, "err", err)
+			continue
+		}
+		b.setLink(i, last[i], true)
 	}
 }

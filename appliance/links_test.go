@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"penstock/conf"
+	"penstock/dataplane/xsk/xsktest"
+)
+
+// alone runs the test in a process and a network namespace of its own, since a box uses all threads of its process, and
+// reports whether this is that process.
+func alone(t *testing.T) bool {
+	t.Helper()
+	const child = "PENSTOCK_TEST_ALONE"
+	if os.Getenv(child) != "" {
+		return true
+	}
+	xsktest.RequireRoot(t)
+	c := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=60s")
+	c.Env = append(os.Environ(), child+"=1")
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return false
+}
+
+// testBox is a box with an access port on each interface, started.
+func testBox(t *testing.T, interfaces ...string) *box {
+	t.Helper()
+	dir := t.TempDir()
+	var toml strings.Builder
+	fmt.Fprintf(&toml, "[box]\nname = \"test\"\nstate_dir = %q\n[dataplane]\nworkers = 1\nframes = 4096\nring_size = 256\nbindings = 1024\nverify = true\n[control]\nsocket = %q\n[metrics]\nlisten = \"\"\n[log]\nlevel = \"error\"\n",
+		dir, filepath.Join(dir, "control.sock"))
+	for i, name := range interfaces {
+		fmt.Fprintf(&toml, "[[port]]\nname = \"acc%d\"\ninterface = %q\nrole = \"access\"\nmode = \"copy\"\n", i, name)
+	}
+	path := filepath.Join(dir, "penstock.toml")
+	if err := os.WriteFile(path, []byte(toml.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := conf.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := newBox(cfg, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.close)
+	if err := b.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// up reports which ports frames may leave by.
+func up(b *box) string {
+	var s []string
+	for _, p := range b.compiler.Snapshot().Ports {
+		s = append(s, fmt.Sprint(p.Up))
+	}
+	return strings.Join(s, " ")
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for until := time.Now().Add(5 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal(what)
+		}
+	}
+}
+
+// A box is ready when its ports can be used, and not before their links are known.
+func TestReadyMeansLinksAreKnown(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	for _, name := range []string{"p0", "p1", "p2"} {
+		xsktest.Veth(t, name, "f"+name, xsktest.VethConfig{})
+	}
+	b := testBox(t, "p0", "p1", "p2")
+	if err := b.Ready(); err != nil {
+		t.Error(err)
+	}
+	if s := up(b); s != "true true true" {
+		t.Errorf("ports up when the box is ready: %s", s)
+	}
+}
+
+// A port follows its interface as often as that goes and comes back, and nothing is left of the former ones.
+func TestInterfaceComesAndGoes(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	xsktest.Veth(t, "p0", "f0", xsktest.VethConfig{})
+	b := testBox(t, "p0")
+	descriptors := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	before := descriptors()
+	for range 5 {
+		xsktest.Delete(t, "p0")
+		eventually(t, "the port stays up without its interface", func() bool { return up(b) == "false" && !b.engine.Ports()[0].Open })
+		p, _ := xsktest.Veth(t, "p0", "f0", xsktest.VethConfig{})
+		eventually(t, "the port does not come back", func() bool {
+			r := b.engine.Ports()[0]
+			return up(b) == "true" && r.Open && r.Ifindex == p.Index
+		})
+	}
+	if n := descriptors(); n > before+2 {
+		t.Errorf("%d descriptors are open, %d before", n, before)
+	}
+}
