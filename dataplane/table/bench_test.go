@@ -235,6 +235,21 @@ func BenchmarkLoad(b *testing.B) {
 	})
 }
 
+// BenchmarkGrow: ns/op is of one growth of a table with a million rows; the old memory goes at once.
+func BenchmarkGrow(b *testing.B) {
+	t := filled(b, manyRows(1_000_000))
+	b.ResetTimer()
+	for range b.N {
+		release, err := t.Grow(1_500_000)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := release(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkReplace: a million rows whose location changes.
 func BenchmarkReplace(b *testing.B) {
 	rows := manyRows(1_000_000)
