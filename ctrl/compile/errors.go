@@ -12,6 +12,7 @@ import (
 var (
 	ErrCapacity   = core.ErrCapacity
 	ErrSwitches   = errors.New("too many edge switches")
+	ErrPlaces     = errors.New("too many pairs of port and VLAN in use")
 	ErrReference  = errors.New("refers to something that does not exist")
 	ErrPort       = errors.New("not an access port of this box")
 	ErrAttachment = errors.New("port and VLAN already belong to another segment")

@@ -9,6 +9,9 @@ import (
 	"penstock/dataplane/table"
 )
 
+// maxAttachments is how many attachments fib.VIFKey can tell apart: one more, and VIFs of two tenants would share a key.
+const maxAttachments = 1 << 16
+
 // vifRef is a live VIF: its index, its row and where it is attached.
 type vifRef struct {
 	index uint32
@@ -113,7 +116,9 @@ func (p *plan) detach(at attachKey, policy fib.Policy) {
 func (p *plan) attachTo(at attachKey, seg uint32, policy fib.Policy) (uint32, error) {
 	ref, existed := p.attach.get(at)
 	if !existed {
-		ref.index = p.attachIDs.alloc()
+		if ref.index = p.attachIDs.alloc(); ref.index >= maxAttachments {
+			return 0, fmt.Errorf("%w: %d at most", ErrPlaces, maxAttachments)
+		}
 		*p.snapAttachments.at(ref.index) = fib.Attachment{Seg: fib.None, Port: at.port, VID: at.vid}
 		p.reports[at.port] = true
 	}
