@@ -18,7 +18,8 @@ func reloadCommand() *cobra.Command {
 		Short: "Apply the changed configuration file to the running box",
 		Long: "Reads the configuration file again and applies what can change while the box runs.\n" +
 			"If anything in it needs a restart, or the file is wrong, nothing is changed and the reasons are printed.",
-		Args: cobra.NoArgs,
+		Example: "  penstock reload\n  penstock reload --socket /run/penstock/control.sock",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := s.client().Reload(c.Context()); err != nil {
 				return refused(err)

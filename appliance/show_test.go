@@ -1,0 +1,225 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"penstock/conf"
+	"penstock/ctrl/core"
+	"penstock/ctrl/model"
+	"penstock/ctrl/status"
+)
+
+// lines takes the indentation of a raw string away.
+func lines(s string) string {
+	var b strings.Builder
+	for l := range strings.Lines(strings.TrimPrefix(s, "\n")) {
+		b.WriteString(strings.TrimLeft(l, "\t"))
+	}
+	return strings.TrimRight(b.String(), "\n\t") + "\n"
+}
+
+func TestShowTables(t *testing.T) {
+	w := newWorld(t, nil).example()
+	for _, tc := range []struct{ args, want string }{
+		{"box", `
+			name          box1
+			version       v1 (abc)
+			up            1m30s
+			ready         true
+			revision      0
+			scheme        10.p.t
+			workers       2, adaptive
+			bindings      5 of 1000, 2.0 MB
+			frames        16384 of 2048 octets, 16000 free in the pool
+			received      10
+			from control  0
+			copies        2
+			sent          7
+			to control    1
+			dropped       4`},
+		{"ports fab0", `
+			name                                  fab0
+			interface                             eth2
+			role                                  fabric
+			state                                 down
+			mode                                  generic copy
+			queues                                2
+			MTU                                   1534
+			MAC                                   -
+			received                              0 packets, 0 octets
+			sent                                  0 packets, 0 octets
+			refused by the kernel                 0 transmit calls
+			from control                          0
+			to control                            0
+			copies                                0
+			dropped                               0
+			  fabric_not_ip                       9
+			kernel: dropped on receipt            0
+			kernel: receive ring full             0
+			kernel: fill ring empty               0
+			kernel: receive descriptors refused   0
+			kernel: transmit descriptors refused  0
+			kernel: transmit ring empty           0`},
+		{"drops acc0", `
+			PORT  REASON       FRAMES  MEANING                                               CHECK
+			acc0  access_vlan       2  No VIF is attached to this port with this VLAN.       the VIF's port and vlan; ` + "`penstock show vifs`" + `
+			acc0  spoof_mac         1  The source MAC belongs to no VIF of this attachment.  the VIF's mac and anti_spoof`},
+		{"paths 02:00:00:00:00:0a", `
+			EDGE SWITCH        PORT  VLAN  STATE  PACKETS  BYTES
+			02:00:00:00:00:0a  fab0   100  down         0      0`},
+		{"tenants", `
+			NAME   ID  ROUTER MAC         STATE
+			blue  200  02:50:53:00:00:01  live
+			red   100  02:50:53:00:00:01  live`},
+		{"tenants red", `
+			NAME   ID  ROUTER MAC         STATE
+			red   100  02:50:53:00:00:01  live`},
+		{"segments", `
+			SEGMENT   ID  UNKNOWN UNICAST  VIFS  BINDINGS  BOXES  STATE
+			blue/web   1  flood               1         1      1  live
+			red/db     2  drop                1         0      0  live
+			red/web    1  drop                1         1      1  live`},
+		{"subnets blue", `
+			SUBNET     SEGMENT  PREFIX       ROUTER  STATE
+			blue/web4  web      10.0.0.0/24  -       live`},
+		{"vifs red/db1", `
+			VIF      SEGMENT  MAC                ADDRESSES  PORT  VLAN  RX PACKETS  TX PACKETS  STATE
+			red/db1  db       02:00:00:00:00:02  10.0.1.1   acc0  11             0           0  live`},
+		{"bindings red/web", `
+			TENANT  SEGMENT  MAC                ADDRESSES         EDGE SWITCH        SWITCH PORT  STATE
+			red     web      02:00:00:00:00:03  10.0.0.2 fd00::2  02:00:00:00:00:0b            3  live`},
+	} {
+		got := w.ok(append([]string{"show"}, strings.Fields(tc.args)...)...)
+		if want := lines(tc.want); got != want {
+			t.Errorf("show %s:\n%s\nwant\n%s", tc.args, got, want)
+		}
+	}
+	if bare := w.ok("show"); bare != w.ok("show", "box") {
+		t.Errorf("show without more is not the summary:\n%s", bare)
+	}
+}
+
+// TestShowCounters: these grow with every question, so that only the shape is held.
+func TestShowCounters(t *testing.T) {
+	w := newWorld(t, nil).example()
+	for _, tc := range []struct{ args, head, row string }{
+		{"ports", "NAME  ROLE    INTERFACE  STATE  MODE              QUEUES   MTU  RX PACKETS  TX PACKETS  DROPS  KERNEL DROPS", `(?m)^acc0  access  eth1       up     native zero-copy       2  1500 +\d+           7      3            11$`},
+		{"ports --rate 20ms", "NAME  ROLE    STATE  RX PACKET/S  RX MBIT/S  TX PACKET/S  TX MBIT/S  DROPS/S  KERNEL DROPS/S", `(?m)^acc0  access  up +[1-9]\d+\.\d +[1-9]\d*\.\d +0\.0 +0\.0 +0\.0 +0\.0$`},
+		{"ports fab0 --rate 1ms", "NAME  ROLE    STATE  RX PACKET/S", `(?m)^fab0  fabric  down`},
+		{"workers", "WORKER  TURNS  BUSY  SLEEPS  PACKETS  PACKETS/TURN  NS/PACKET  LONGEST GAP", `(?m)^     0 +\d+ +\d+ +0 +\d+           4\.0      100\.0        1\.5µs$`},
+		{"workers 0 --rate 20ms", "WORKER  LOAD %  PACKET/S  PACKETS/TURN  NS/PACKET  TURNS/S  SLEEPS/S", `(?m)^     0 +\d+\.\d +[1-9]\d*\.\d           4\.0      100\.0 +`},
+		{"paths --rate 20ms", "EDGE SWITCH        PORT  VLAN  STATE  PACKET/S  MBIT/S", `(?m)^02:00:00:00:00:0b  fab0   101  live +[1-9]\d*\.\d`},
+		{"vifs --rate 20ms", "VIF        PORT  VLAN  RX PACKET/S", `(?m)^red/web1   acc0  10 +[1-9]\d*\.\d`},
+		{"drops", "PORT  REASON         FRAMES  MEANING", `(?m)^fab0  fabric_not_ip       9  Neither`},
+	} {
+		got := w.ok(append([]string{"show"}, strings.Fields(tc.args)...)...)
+		if !strings.HasPrefix(got, tc.head) || !regexp.MustCompile(tc.row).MatchString(got) {
+			t.Errorf("show %s:\n%s", tc.args, got)
+		}
+	}
+	if a := w.run("show", "drops", "--rate", "1ms"); a.code != exitOK || strings.Count(a.out, "\n") != 1 || a.err != "(none)\n" {
+		t.Errorf("drops that do not grow: %+v", a)
+	}
+}
+
+func TestShowJSON(t *testing.T) {
+	w := newWorld(t, nil).example()
+	for _, sh := range shows() {
+		v := decode[map[string]any](t, w.ok("show", sh.name, "-o", "json"))
+		if items, ok := v["items"].([]any); ok && len(items) < 2 || len(v) == 0 {
+			t.Errorf("show %s -o json: %v", sh.name, v)
+		}
+	}
+	if l := decode[status.Items[status.Port]](t, w.ok("show", "ports", "fab0", "-o", "json")); len(l.Items) != 1 || l.Items[0].Interface != "eth2" {
+		t.Errorf("one port: %+v", l)
+	}
+	if d := decode[status.Drops](t, w.ok("show", "drops", "fab0", "-o", "json")); len(d.Ports) != 1 || d.Total["fabric_not_ip"] != 9 || len(d.Total) != 1 {
+		t.Errorf("drops of one port: %+v", d)
+	}
+	l := decode[status.Items[model.Binding]](t, w.ok("show", "bindings", "blue/web/02:00:00:00:00:03", "-o", "json"))
+	if len(l.Items) != 1 || l.Items[0].SwitchPort != 8 {
+		t.Errorf("one binding: %+v", l)
+	}
+}
+
+// TestShowAllPages: more objects than the box answers at once, and an ID that must not become 1.6777213e+07.
+func TestShowAllPages(t *testing.T) {
+	const n = 5100
+	w := newWorld(t, func(c *conf.Config) { c.Box.Scheme = model.Scheme24 })
+	var ops []core.Op
+	for i := range n {
+		value, err := json.Marshal(model.Tenant{Name: fmt.Sprintf("t%05d", i), ID: uint32(16_777_213 - i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ops = append(ops, core.Op{Verb: core.Put, Kind: model.KindTenant, Key: fmt.Sprintf("t%05d", i), Value: value})
+	}
+	if _, err := w.client.Transaction(t.Context(), ops, clientOptions); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(w.ok("show", "tenants"), "\n"); got != n+1 {
+		t.Errorf("%d lines for %d tenants", got, n)
+	}
+	if l := decode[status.Items[model.Tenant]](t, w.ok("show", "tenants", "-o", "json")); len(l.Items) != n {
+		t.Errorf("%d items for %d tenants", len(l.Items), n)
+	}
+	if got := w.ok("show", "tenants", "t00000"); !strings.Contains(got, " 16777213 ") {
+		t.Errorf("a large ID:\n%s", got)
+	}
+	if a := w.run("show", "tenants", "nobody"); a.code != exitRefused || !strings.Contains(a.err, "there is no tenant nobody; there are t00000, t00001, ") || !strings.HasSuffix(a.err, " more\n") {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestShowMissing: a name that is not there is an error that says what is; what is there and empty is none.
+func TestShowMissing(t *testing.T) {
+	w := newWorld(t, nil).example()
+	for args, want := range map[string]string{
+		"ports acc9":                         "there is no port acc9; there are acc0, fab0",
+		"ports acc9 -o json":                 "there is no port acc9; there are acc0, fab0",
+		"workers 7":                          "there is no worker 7; there are 0, 1",
+		"drops x":                            "there is no port x; there are acc0, fab0",
+		"paths 02:00:00:00:00:0c":            "there is no edge switch 02:00:00:00:00:0c; there are 02:00:00:00:00:0a, 02:00:00:00:00:0b",
+		"tenants green":                      "there is no tenant green; there are blue, red",
+		"segments green":                     "there is no tenant green; there are blue, red",
+		"segments red/app":                   "there is no segment red/app; there are red/db, red/web",
+		"subnets blue/x":                     "there is no subnet blue/x; there are blue/web4",
+		"vifs green/web1":                    "there is no VIF green/web1; there is none",
+		"vifs red/web9 -o json":              "there is no VIF red/web9; there are red/db1, red/web1",
+		"bindings red/app":                   "there is no segment red/app; there are red/db, red/web",
+		"bindings red/web/02:00:00:00:00:99": "there is no binding red/web/02:00:00:00:00:99; there are red/web/02:00:00:00:00:03",
+		"bindings red/web/nonsense":          "key: \"nonsense\" is not a MAC address: want the form 02:00:00:00:00:01",
+	} {
+		a := w.run(append([]string{"show"}, strings.Fields(args)...)...)
+		if a.code != exitRefused || a.out != "" || a.err != "penstock: "+want+"\n" {
+			t.Errorf("show %s: %+v\nwant %s", args, a, want)
+		}
+	}
+	if a := w.run("show", "bindings", "red/db"); a.code != exitOK || a.err != "(none)\n" || !strings.HasPrefix(a.out, "TENANT ") {
+		t.Errorf("an empty segment: %+v", a)
+	}
+	if a := w.run("show", "vifs", "red/a/b"); a.code != exitUsage {
+		t.Errorf("too many parts: %+v", a)
+	}
+}
+
+// TestShowState: what is not live says why.
+func TestShowState(t *testing.T) {
+	w := newWorld(t, nil).example()
+	w.compiler.SetLink(0, false, 1500, 1)
+	w.compiler.SetLink(1, false, 1534, 2)
+	if got := w.ok("show", "vifs", "red/web1"); !strings.Contains(got, "live: the port is down") {
+		t.Errorf("a VIF on a port that is down:\n%s", got)
+	}
+	if got := w.ok("show", "bindings", "red"); !strings.Contains(got, "live: no live path to the edge switch") {
+		t.Errorf("a binding without path:\n%s", got)
+	}
+	o := object{"status": map[string]any{"state": "suspended", "reason": "there is no port acc7"}}
+	if got := o.state(); got != "suspended: there is no port acc7" {
+		t.Errorf("a suspended object: %s", got)
+	}
+}

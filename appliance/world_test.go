@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"penstock/conf"
+	"penstock/ctrl/api"
+	"penstock/ctrl/client"
+	"penstock/ctrl/compile"
+	"penstock/ctrl/core"
+	"penstock/ctrl/event"
+	"penstock/ctrl/model"
+	"penstock/ctrl/status"
+	"penstock/ctrl/store"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/table"
+)
+
+// world is the control plane of the box of conf/example/penstock.toml, with everything but the dataplane.
+type world struct {
+	t        *testing.T
+	socket   string
+	client   *client.Client
+	compiler *compile.Compiler
+	info     *fakeInfo
+}
+
+// fakeInfo answers what the dataplane would count.
+type fakeInfo struct {
+	name    string
+	asked   atomic.Uint64 // grows with every question, and the counters with it
+	refusal error         // of Reload
+}
+
+func (i *fakeInfo) Box() any {
+	return status.Box{Name: i.name, Version: "v1", Commit: "abc", Started: time.Now().Add(-90 * time.Second), Ready: true, Scheme: "10.p.t", Workers: 2, Poll: "adaptive",
+		Bindings: status.Bindings{Count: 5, Capacity: 1000, Bytes: 2_000_000}, Frames: status.Frames{All: 16384, Pooled: 16000, Size: 2048},
+		Totals: status.Totals{Rx: 10, Tx: 7, Drops: 4, Punted: 1, Copies: 2}}
+}
+
+func (i *fakeInfo) ports() []status.Port {
+	n := i.asked.Load()
+	return []status.Port{
+		{Name: "acc0", Interface: "eth1", Role: "access", Open: true, Up: true, MTU: 1500, XDP: "native", Mode: "zero-copy", Queues: 2, RxPackets: 1000 * n, RxBytes: 125_000 * n, TxPackets: 7,
+			Drops: 3, Reasons: map[string]uint64{"spoof_mac": 1, "access_vlan": 2}, Kernel: status.Kernel{RxDropped: 5, RxRingFull: 6}},
+		{Name: "fab0", Interface: "eth2", Role: "fabric", Open: true, MTU: 1534, XDP: "generic", Mode: "copy", Queues: 2, Reasons: map[string]uint64{"fabric_not_ip": 9}},
+	}
+}
+
+func (i *fakeInfo) Ports() (ports []api.PortStatus) {
+	for _, p := range i.ports() {
+		ports = append(ports, api.PortStatus{Name: p.Name, Role: p.Role, Status: p})
+	}
+	return ports
+}
+
+func (i *fakeInfo) Stats(kind string) (any, error) {
+	n := i.asked.Add(1)
+	switch kind {
+	case "ports":
+		return status.Items[status.Port]{Items: i.ports()}, nil
+	case "workers":
+		return status.Items[status.Worker]{Items: []status.Worker{{ID: 0, Turns: 100 * n, BusyTurns: 10 * n, Frames: 40 * n, BusyNs: 4000 * n, NsPerFrame: 100, PerTurn: 4, MaxGapNs: 1500}, {ID: 1}}}, nil
+	case "drops":
+		d := status.Drops{Total: map[string]uint64{}, Ports: map[string]map[string]uint64{}}
+		for _, p := range i.ports() {
+			d.Ports[p.Name] = p.Reasons
+			for r, c := range p.Reasons {
+				d.Total[r] += c
+			}
+		}
+		return d, nil
+	case "paths":
+		return status.Items[status.Path]{Items: []status.Path{
+			{Switch: "02:00:00:00:00:0a", Port: "fab0", VID: 100}, {Switch: "02:00:00:00:00:0b", Port: "fab0", VID: 101, Live: true, Packets: 500 * n, Bytes: 62_500 * n},
+		}}, nil
+	case "vifs":
+		return status.Items[status.VIF]{Items: []status.VIF{{Key: "red/web1", RxPackets: 100 * n, TxPackets: 50}, {Key: "red/db1"}, {Key: "blue/web1"}}}, nil
+	}
+	return nil, errors.New("no such statistics")
+}
+
+func (i *fakeInfo) Reload(context.Context) error { return i.refusal }
+func (i *fakeInfo) Ready() error                 { return nil }
+
+// newWorld serves on a socket. change may alter the configuration.
+func newWorld(t *testing.T, change func(*conf.Config)) *world {
+	t.Helper()
+	cfg, err := conf.Load("../conf/example/penstock.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Dataplane.Bindings = 1000
+	if change != nil {
+		change(cfg)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := &world{t: t, socket: filepath.Join(t.TempDir(), "c.sock"), info: &fakeInfo{name: "box1"}}
+	bindings, err := table.NewBindings(table.Config{Capacity: cfg.Dataplane.Bindings})
+	must(err)
+	t.Cleanup(func() { bindings.Close() })
+	cc := compile.Config{Scheme: cfg.Box.Scheme, Bindings: bindings, Capacity: cfg.Dataplane.Bindings, Publish: func(*fib.Snapshot) {}}
+	applyLive(&cc, cfg)
+	w.compiler = compile.New(cc)
+	for i := range cfg.Ports {
+		w.compiler.SetLink(i, true, 1534, 0x020000000100+uint64(i))
+	}
+	st, err := store.Open(filepath.Join(t.TempDir(), "db"), store.Options{NoSync: true})
+	must(err)
+	t.Cleanup(func() { st.Close() })
+	b := &box{}
+	b.cfg.Store(cfg)
+	events := event.New(event.Config{})
+	c, err := core.New(core.Config{Store: st, Live: w.compiler, Events: events, Options: b.modelOptions()})
+	must(err)
+	server, err := api.New(api.Config{Path: w.socket, Owner: os.Getuid(), Group: -1, Core: c, Events: events, Info: w.info})
+	must(err)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve() }()
+	w.client = client.New(w.socket)
+	t.Cleanup(func() {
+		w.client.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := errors.Join(server.Shutdown(ctx), <-served); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+// answer is what a command line led to.
+type answer struct {
+	code     int
+	out, err string
+}
+
+// command runs a command line as main does.
+func command(t *testing.T, stdin string, args ...string) answer {
+	t.Helper()
+	root := rootCommand()
+	var out, errs bytes.Buffer
+	root.SetIn(strings.NewReader(stdin))
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	code := execute(ctx, root, args)
+	if ctx.Err() != nil {
+		t.Fatalf("penstock %s hangs", strings.Join(args, " "))
+	}
+	return answer{code, out.String(), errs.String()}
+}
+
+// run runs a command line against the world.
+func (w *world) run(args ...string) answer {
+	w.t.Helper()
+	return command(w.t, "", append(args, "--socket", w.socket)...)
+}
+
+// ok runs a command line that has to succeed, and returns its output.
+func (w *world) ok(args ...string) string {
+	w.t.Helper()
+	a := w.run(args...)
+	if a.code != exitOK {
+		w.t.Fatalf("penstock %s: exit code %d: %s", strings.Join(args, " "), a.code, a.err)
+	}
+	return a.out
+}
+
+// example pushes conf/example/tables.toml.
+func (w *world) example() *world {
+	w.t.Helper()
+	w.ok("apply", "-f", "../conf/example/tables.toml")
+	return w
+}
+
+// decode reads JSON that a command printed.
+func decode[T any](t *testing.T, text string) (v T) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	return v
+}
+
+// TestExampleTables: the example is taken whole by the box of the example configuration, and all of it is live.
+func TestExampleTables(t *testing.T) {
+	w := newWorld(t, nil).example()
+	for _, kind := range model.Kinds {
+		type state struct {
+			Status struct {
+				Live   bool   `json:"live"`
+				Reason string `json:"reason"`
+			} `json:"status"`
+		}
+		n := 0
+		err := w.client.Each(t.Context(), kind, nil, func(raw json.RawMessage) error {
+			n++
+			if s := decode[state](t, string(raw)); !s.Status.Live || s.Status.Reason != "" {
+				t.Errorf("%s: not live", raw)
+			}
+			return nil
+		})
+		if err != nil || n < 2 {
+			t.Errorf("%s: %d objects, %v", kind, n, err)
+		}
+	}
+	if a := w.run("apply", "--prune", "-f", "../conf/example/tables.toml"); a.code != exitOK || a.out != "0 changes, revision 1\n" {
+		t.Errorf("the second time: %+v", a)
+	}
+	var vif model.VIF
+	if err := w.client.Object(t.Context(), model.KindVIF, "red/web1", &vif); err != nil || vif.Addresses[0] != netip.MustParseAddr("10.0.0.1") {
+		t.Errorf("%+v %v", vif, err)
+	}
+}
