@@ -78,22 +78,27 @@ func (x *extra) start(h uint64) int {
 
 func (x *extra) touch(h uint64) uint64 { return x.entries[x.start(h)].state() }
 
-// at reports whether entry i holds k.
-func (x *extra) at(i int, k extraKey) bool {
+// at reports whether entry i holds k, and the state under which it does.
+func (x *extra) at(i int, k extraKey) (state uint64, ok bool) {
 	e := &x.entries[i]
-	s := e.state()
-	return s&entryMask == k.state() && atomic.LoadUint64(&e[0]) == k.hi && atomic.LoadUint64(&e[1]) == k.lo &&
-		uint32(e.owner()&0xffff) == k.seg&0xffff && e.state() == s
+	for {
+		s := e.state()
+		if s&entryMask != k.state() {
+			return s, false
+		}
+		ok = atomic.LoadUint64(&e[0]) == k.hi && atomic.LoadUint64(&e[1]) == k.lo &&
+			uint32(e.owner()&0xffff) == k.seg&0xffff
+		if e.state() == s {
+			return s, ok
+		}
+	}
 }
 
-// find returns the place of k. A quarter of the entries is free, so that every search ends.
-func (x *extra) find(h uint64, k extraKey) (int, bool) {
-	for i := x.start(h); ; {
-		if x.at(i, k) {
-			return i, true
-		}
-		if x.entries[i].state()&entryMask == 0 {
-			return 0, false
+// find returns the place of k and its state there. A quarter of the entries is free, so that every search ends.
+func (x *extra) find(h uint64, k extraKey) (i int, state uint64, ok bool) {
+	for i = x.start(h); ; {
+		if state, ok = x.at(i, k); ok || state&entryMask == 0 {
+			return i, state, ok
 		}
 		if i++; i == len(x.entries) {
 			i = 0
@@ -134,12 +139,14 @@ func (x *extra) remove(ks *keys, i int) {
 	x.count(k.kind, -1)
 }
 
-// give lets entry i belong to another row of its segment.
+// give lets entry i belong to another row of its segment. The step of the version tells a reader on the way to the old
+// row, to which the address may be back when it looks again.
 func (x *extra) give(ks *keys, i int, mac uint64) {
 	e := &x.entries[i]
 	seg := e.key().seg
 	x.unlink(ks, i, seg, e[2]>>16)
 	atomic.StoreUint64(&e[2], rowWord(seg, mac))
+	atomic.StoreUint64(&e[3], e[3]+entryVersion)
 	x.link(ks, i, seg, mac)
 }
 

@@ -295,14 +295,12 @@ func FindIP6(t *Bindings, d *Delta, seg uint32, hi, lo uint64) (mac uint64, loc 
 
 // findExtra looks the address up in the extra table, then the row. still is false if a change came between.
 func (t *Bindings) findExtra(a *arrays, x *extra, k extraKey) (mac uint64, loc uint32, ok, still bool) {
-	i, ok := x.find(t.keys.extra(k), k)
+	i, state, ok := x.find(t.keys.extra(k), k)
 	if !ok {
 		return 0, 0, false, true
 	}
 	e := x.entry(i)
-	state, owner := e.state(), e.owner()
-	mac = owner >> 16
+	mac = e.owner() >> 16
 	loc, ok = t.findMAC(nil, t.keys.row(k.seg, mac), k.seg, mac)
-	still = e.state() == state && e.owner() == owner && x.at(i, k) && t.cur.Load() == a && t.extra.Load() == x
-	return mac, loc, ok, still
+	return mac, loc, ok, e.state() == state && t.cur.Load() == a && t.extra.Load() == x
 }

@@ -165,7 +165,7 @@ func (t *Bindings) addIP4(r row, b *Binding, ip uint32) {
 	}
 	a.ip4[r.slot] = ip
 	if x := t.extra.Load(); x != nil && x.ip4s.Load() != 0 {
-		if i, ok := x.find(t.keys.extra(k), k); ok {
+		if i, _, ok := x.find(t.keys.extra(k), k); ok {
 			if x.entry(i).owner() != rowWord(b.Seg, b.MAC) {
 				t.count(&t.counts.takeovers, 1)
 			}
@@ -187,7 +187,7 @@ func (t *Bindings) index(a *arrays, seg, ip, slot uint32) bool {
 func (t *Bindings) addExtra(r row, b *Binding, k extraKey) {
 	r.b.setMore(r.i, true)
 	if x := t.extra.Load(); x != nil {
-		if i, ok := x.find(t.keys.extra(k), k); ok {
+		if i, _, ok := x.find(t.keys.extra(k), k); ok {
 			if x.entry(i).owner() != rowWord(b.Seg, b.MAC) {
 				x.give(&t.keys, i, b.MAC)
 				t.count(&t.counts.takeovers, 1)
