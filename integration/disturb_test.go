@@ -104,6 +104,18 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestRestartedAtOnce leaves no time between a kill and the next start, as a service manager would.
+func TestRestartedAtOnce(t *testing.T) {
+	f := startFabric(t, rawPair())
+	for range 5 {
+		f.procs["box1"].Kill()
+		f.start("box1")
+		f.waitReady("box1")
+	}
+	f.waitThrough("red-vm1", "red-vm2", 5*time.Second)
+	f.waitThrough("red-vm2", "red-vm1", 5*time.Second)
+}
+
 // expectNoProgram wants an interface without an XDP program; the kernel may take a moment to let go of a dead process's.
 func (f *fabric) expectNoProgram(t *testing.T, namespace, name string) {
 	t.Helper()

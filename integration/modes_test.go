@@ -69,10 +69,10 @@ func TestRefusedAtStart(t *testing.T) {
 		name, namespace, toml string
 		want                  []string
 	}{
-		{"no such interface", "box2", strings.Replace(box.TOML, `interface = "acc0"`, `interface = "acc7"`, 1), []string{"acc0", "acc7"}},
+		{"no such interface", "box2", strings.Replace(box.TOML, `interface = "acc0"`, `interface = "acc7"`, 1), []string{`there is no interface "acc7"`}},
 		{"mode that the driver has not", "box2", strings.Replace(box.TOML, `role = "access"`, "role = \"access\"\nmode = \"zero-copy\"", 1), []string{"acc0", "zero-copy"}},
-		{"store in use", "box1", box.TOML, []string{"penstock.db"}},
-		{"interface in use", "box1", strings.ReplaceAll(box.TOML, box.State, t.TempDir()), []string{"another XDP program"}},
+		{"store in use", "box2", strings.Replace(box.TOML, box.State, swa.State, 1), []string{"penstock.db"}},
+		{"interface in use", "box1", box.TOML, []string{"fab0 has an XDP program already", "acc0 has an XDP program already"}},
 		{"bad file", "box1", swa.TOML + "\n[edge]\nmac = 7\n", []string{"edge"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
