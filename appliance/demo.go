@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,8 +18,9 @@ func demoCommand() *cobra.Command {
 		Short: "Show the main job live: two tenants with the same addresses cross a fabric",
 		Long: "Builds a fabric of two boxes, two edge switches and four VMs in network namespaces of this machine, runs this\n" +
 			"binary in each, and draws the tenants' traffic while a path is taken away and brought back. Needs root; sends\n" +
-			"nothing outside; leaves nothing behind.",
-		Example: "  sudo penstock demo\n  sudo penstock demo --keep",
+			"nothing outside; leaves nothing behind. On a terminal of 100 columns the picture is live, else it is a line at a\n" +
+			"time. Exit code 0: everything held that the summary says.",
+		Example: "  sudo penstock demo\n  sudo penstock demo --keep --duration 10s",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {
@@ -33,11 +33,14 @@ func demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o.Binary, o.Out, o.Live = self, c.OutOrStdout(), isTerminal(c.OutOrStdout())
+			o.Binary, o.Out, o.Live = self, c.OutOrStdout(), fits(c.OutOrStdout(), demo.Columns, demo.Lines)
+			o.Colour = os.Getenv("NO_COLOR") == ""
 			err = demo.Run(c.Context(), o)
-			if errors.Is(err, context.Canceled) {
-				fmt.Fprintln(c.ErrOrStderr(), "interrupted; everything is cleaned up")
-				return &exitError{exitFailure, errors.New("the demo did not finish")}
+			if c.Context().Err() != nil {
+				fmt.Fprintln(c.ErrOrStderr(), "\ninterrupted; everything is cleaned up")
+				if err != nil {
+					return errors.New("the demo did not finish")
+				}
 			}
 			return err
 		},

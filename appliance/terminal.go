@@ -20,6 +20,15 @@ func isTerminal(w any) bool {
 	return err == nil
 }
 
+// fits reports whether w is a terminal of at least so many columns and lines. One that does not know its size will do.
+func fits(w any, columns, lines int) bool {
+	if !isTerminal(w) {
+		return false
+	}
+	size, err := unix.IoctlGetWinsize(int(w.(*os.File).Fd()), unix.TIOCGWINSZ)
+	return err != nil || size.Col == 0 || int(size.Col) >= columns && int(size.Row) >= lines
+}
+
 // progress counts the octets read from r and says so on out, in place, until stop.
 func progress(r io.Reader, out io.Writer, every time.Duration) (counted io.Reader, stop func()) {
 	c := &countingReader{r: r}

@@ -2,7 +2,8 @@
 // edge switches, all of them processes of the real binary in network namespaces, while one of two paths is taken away
 // and brought back.
 //
-// demo.go is the scenario, fabric.go what runs, traffic.go the tenants' traffic, picture.go what the viewer sees.
+// demo.go is the scenario, node.go a process of it, traffic.go the tenants' traffic, picture.go what the viewer sees
+// meanwhile, summary.go what they are told in the end.
 package demo
 
 import (
@@ -21,7 +22,8 @@ import (
 type Options struct {
 	Binary   string    // the penstock binary that every node runs
 	Out      io.Writer // where the picture goes
-	Live     bool      // Out is a terminal: redraw in place
+	Live     bool      // Out is a terminal of Columns by Lines or more: redraw in place
+	Colour   bool      // paint the tenants, in the live picture
 	Keep     bool      // leave the lab up until the context ends
 	Duration time.Duration
 	Rate     int // octets per second and tenant; 0 = 2.5 MB/s (20 Mbit/s)
@@ -41,13 +43,15 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o.Duration == 0 {
 		o.Duration = 20 * time.Second
 	}
-	d := &demo{Options: o, picture: picture{w: o.Out, live: o.Live}, last: map[string]uint64{}}
+	d := &demo{Options: o, picture: picture{w: o.Out, live: o.Live, colour: o.Colour}, last: map[string]uint64{}}
 	defer func() { err = errors.Join(err, d.close()) }()
 	for _, step := range []func(context.Context) error{d.build, d.boot, d.push, d.isolation, d.traffic, d.watch} {
 		if err := step(ctx); err != nil {
+			d.leave()
 			return d.explain(err)
 		}
 	}
+	d.leave()
 	if err := d.summary(ctx); err != nil {
 		return err
 	}
@@ -67,6 +71,7 @@ type demo struct {
 	streams []*stream
 	pings   []*pinger
 	started time.Time
+	away    [2]time.Duration  // when the path was taken away and brought back
 	last    map[string]uint64 // counters at the previous view
 	lastAt  time.Time
 }
@@ -95,7 +100,7 @@ func (d *demo) boot(ctx context.Context) error {
 			return err
 		}
 	}
-	d.say("Running %d processes of %s, each with its own TOML file and control socket.", len(d.nodes), d.Binary)
+	d.say("Running %d processes of %s, each with its own TOML file and socket.", len(d.nodes), d.Binary)
 	return nil
 }
 
@@ -109,7 +114,7 @@ func (d *demo) push(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("push the tables to %s: %w", n.Name, err)
 		}
-		d.say("Pushed %d objects to %s over its socket in one transaction: revision %d, durable and live in %.1f ms.",
+		d.say("Pushed %d objects to %s in one transaction: revision %d, durable and live in %.1f ms.",
 			len(n.Documents.Operations()), n.Name, rev, float64(time.Since(start).Microseconds())/1000)
 	}
 	return nil
@@ -147,7 +152,7 @@ func (d *demo) isolation(ctx context.Context) error {
 		if s.greeting != to.Name {
 			return fmt.Errorf("tenant %s: %s asked for %v and was answered by %q, want %q: the tenants are not isolated", t.Name, from.Name, address(to), s.greeting, to.Name)
 		}
-		d.say("%s (%v, %v) connects to %v: answered by %s.", from.Name, address(from), from.MAC, address(to), s.greeting)
+		d.say("%-8s (%v, %v) asks for %v: answered by %s.", from.Name, address(from), from.MAC, address(to), s.greeting)
 	}
 	return nil
 }
@@ -180,7 +185,7 @@ func (d *demo) watch(ctx context.Context) error {
 		text string
 		do   func() error
 	}{
-		{d.Duration / 3, fmt.Sprintf("path %d taken away", trunks[pathAway]), func() error { return d.takeAway(ctx, left) }},
+		{d.Duration / 3, fmt.Sprintf("%d taken away", trunks[pathAway]), func() error { return d.takeAway(ctx, left) }},
 		{d.Duration * 2 / 3, "both paths again", func() error { return d.bringBack(ctx, trunks) }},
 	}
 	act := "both paths"
@@ -214,6 +219,7 @@ func (d *demo) watch(ctx context.Context) error {
 
 // takeAway withdraws a path at both boxes and then cuts its trunk.
 func (d *demo) takeAway(ctx context.Context, left []uint16) error {
+	d.away[0] = time.Since(d.started)
 	if err := d.pushPaths(ctx, left); err != nil {
 		return err
 	}
@@ -234,6 +240,7 @@ func (d *demo) bringBack(ctx context.Context, all []uint16) error {
 	if err := retry(ctx, 5*time.Second, func() error { return d.portsUp(ctx) }); err != nil {
 		return err
 	}
+	d.away[1] = time.Since(d.started)
 	return d.pushPaths(ctx, all)
 }
 
@@ -273,7 +280,7 @@ func (d *demo) look(ctx context.Context, act string) (*view, error) {
 	now := time.Now()
 	dt := now.Sub(d.lastAt).Seconds()
 	d.lastAt = now
-	v := &view{At: now.Sub(d.started), Act: act, Drops: map[string]uint64{}}
+	v := &view{At: now.Sub(d.started), Of: d.Duration, Act: act, Drops: map[string]uint64{}}
 	rate := func(key string, n uint64) float64 {
 		if n < d.last[key] { // a path that was withdrawn has no counters until it is back
 			return 0
@@ -284,8 +291,10 @@ func (d *demo) look(ctx context.Context, act string) (*view, error) {
 	}
 	for i, s := range d.streams {
 		from, to := d.pair(s.Tenant)
+		fromBox, toBox := d.top.Node(from.Box), d.top.Node(to.Box)
 		v.Tenants = append(v.Tenants, tenantView{
-			Name: s.Tenant, From: from.Name, To: to.Name, Address: fmt.Sprintf("%v → %v", address(from), address(to)),
+			Name: s.Tenant, From: from.Name, To: to.Name, FromIP: address(from).String(), ToIP: address(to).String(),
+			FromBox: fromBox.Name, FromSwitch: fromBox.Switch, ToBox: toBox.Name, ToSwitch: toBox.Switch,
 			BitRate: 8 * rate("octets "+s.Tenant, s.octets.Load()), Ping: d.pings[i].read(),
 		})
 	}
@@ -319,77 +328,6 @@ func (d *demo) look(ctx context.Context, act string) (*view, error) {
 		v.Paths[i].Rate = rate(fmt.Sprint("path ", v.Paths[i].VID), v.Paths[i].Packets)
 	}
 	return v, nil
-}
-
-// summary ends the traffic and says what was seen.
-func (d *demo) summary(ctx context.Context) error {
-	var bad []string
-	d.lines = 0
-	d.say("\nSummary after %.0f s", time.Since(d.started).Seconds())
-	for i, p := range d.pings {
-		r, err := p.finish()
-		if err != nil {
-			return err
-		}
-		s := d.streams[i]
-		s.stop()
-		d.say("  %-5s  TCP %6.1f MB without a break; ping %d of %d answered", p.Tenant, float64(s.octets.Load())/1e6, r.Received, r.Sent)
-		if r.Received < r.Sent-1 { // the last one may still be on its way
-			bad = append(bad, fmt.Sprintf("tenant %s lost %d pings", p.Tenant, r.Sent-r.Received))
-		}
-		if s.octets.Load() == 0 {
-			bad = append(bad, fmt.Sprintf("tenant %s: no data came through", p.Tenant))
-		}
-	}
-	d.streams = nil
-	for _, n := range d.nodes {
-		if err := retry(ctx, 5*time.Second, func() error {
-			box, err := n.box(ctx)
-			if err != nil {
-				return err
-			}
-			if t := box.Totals; !t.Balanced {
-				return fmt.Errorf("%s: received %d + injected %d + copies %d ≠ sent %d + punted %d + dropped %d", n.Name, t.Rx, t.Injected, t.Copies, t.Tx, t.Punted, t.Drops)
-			}
-			return nil
-		}); err != nil {
-			bad = append(bad, err.Error())
-			continue
-		}
-		box, err := n.box(ctx)
-		if err != nil {
-			return err
-		}
-		drops, err := n.drops(ctx)
-		if err != nil {
-			return err
-		}
-		var reasons []string
-		for r, c := range drops.Total {
-			reasons = append(reasons, fmt.Sprintf("%s %d", r, c))
-		}
-		t := box.Totals
-		d.say("  %-5s  received %d, sent %d, dropped %d %v: every frame accounted for", n.Name, t.Rx, t.Tx, t.Drops, reasons)
-	}
-	if len(bad) > 0 {
-		return fmt.Errorf("the demo did not hold: %s", strings.Join(bad, "; "))
-	}
-	d.say("  The tenants use the same addresses and never met. Taking a path away and bringing it back lost nothing.")
-	return nil
-}
-
-// explore says how to look around in a lab that is left up.
-func (d *demo) explore() {
-	d.say("\nThe lab stays up until Ctrl-C. Look around, for example:")
-	for _, n := range d.nodes {
-		d.say("  %s show drops --socket %s", d.Binary, n.Socket)
-	}
-	for _, vm := range d.top.VMs {
-		d.say("  ip netns exec %s ping %v", d.lab.FullName(vm.Namespace), address(vm))
-	}
-	for _, t := range d.top.Trunks {
-		d.say("  ip netns exec %s tcpdump -eni %s      # path %d", d.lab.FullName(t.NamespaceA), t.PortA, t.VLAN)
-	}
 }
 
 // explain adds the end of the log of every node that has died.
