@@ -19,21 +19,30 @@ VERSION := $(shell $(GIT) describe --tags --always --dirty 2>/dev/null || echo d
 COMMIT  := $(shell $(GIT) rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
-# program:package that demo and tests call.
-TOOLS   = ip:iproute2 tcpdump:tcpdump tshark:tshark ethtool:ethtool iperf3:iperf3 ping:iputils-ping
-MISSING = $(strip $(foreach t,$(TOOLS),$(if $(shell PATH='$(PATH)'; command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))))
+# program:package that demo and tests call; for the race detector also a C compiler and libc's headers.
+TOOLS   = ip:iproute2 tcpdump:tcpdump tshark:tshark ethtool:ethtool iperf3:iperf3 ping:iputils-ping cc:gcc
+FILES   = /usr/include/stdlib.h:libc6-dev
+MISSING = $(strip $(foreach t,$(TOOLS),$(if $(shell PATH='$(PATH)'; command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))) \
+	$(foreach f,$(FILES),$(if $(wildcard $(firstword $(subst :, ,$f))),,$(lastword $(subst :, ,$f)))))
 
 # Packages whose tests run goroutines against each other; the rest is tested without the race detector.
-RACE = ./conf/... ./ctrl/... ./dataplane/table/... ./dataplane/frame/... ./dataplane/stats/...
+RACE = ./appliance ./conf/... ./ctrl/... ./dataplane/table/... ./dataplane/frame/... ./dataplane/stats/...
+# Packages that load the machine: they are tested one at a time, after all others.
+HEAVY = penstock/(integration|perf)(/.*)?
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint fuzz bench generate install clean
+.PHONY: help deps build demo test lint fuzz bench bench-e2e generate install clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 deps: ## install the programs that demo and tests call, if any is missing (root)
-	@$(if $(MISSING),echo "installing: $(MISSING)"; apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(MISSING),:)
+ifneq ($(MISSING),)
+	@if [ "$$(id -u)" -ne 0 ]; then echo "not installed: $(MISSING); as root, make deps installs them"; else \
+		echo "installing: $(MISSING)"; apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(MISSING); fi
+else
+	@:
+endif
 
 build: ## build the binary, bin/penstock
 	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN) ./appliance
@@ -41,9 +50,11 @@ build: ## build the binary, bin/penstock
 demo: deps build ## run the demonstration in network namespaces (root); DEMO_ARGS="…"
 	$(BIN) demo $(DEMO_ARGS)
 
-test: deps ## run all tests (root; otherwise those that need it are skipped, or fail with PENSTOCK_REQUIRE_ROOT=1)
-	go test ./...
-	CGO_ENABLED=1 go test -race -short $(RACE)
+test: deps ## run all tests, some minutes (root; else those that need it are skipped, or fail with PENSTOCK_REQUIRE_ROOT=1)
+	@set -e; all=$$(go list ./...); set -x; \
+		go test $$(echo "$$all" | grep -Evx '$(HEAVY)'); \
+		CGO_ENABLED=1 go test -race -short $(RACE); \
+		go test -p 1 -timeout 15m $$(echo "$$all" | grep -Ex '$(HEAVY)')
 	@echo "test: all packages passed; those with concurrency also under the race detector"
 
 lint: ## gofmt, go vet, staticcheck
@@ -65,7 +76,6 @@ bench: ## run the benchmarks into perf/results, and compare with the run before;
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 ./perf/... | tee perf/results/new.txt
 	@if [ -f perf/results/old.txt ]; then go tool benchstat perf/results/old.txt perf/results/new.txt; fi
 
-.PHONY: bench-e2e
 bench-e2e: build ## measure box, asavie/xdp and testpmd end to end on veth, in turns (root); ROUNDS=5 SECONDS=3 E2E_ARGS="…"
 	go build -trimpath -buildvcs=false -o bin/baseline-forwarder ./perf/baseline/cmd/baseline-forwarder
 	go build -trimpath -buildvcs=false -o bin/e2e ./perf/e2e/cmd/e2e
@@ -76,7 +86,7 @@ bench-e2e: build ## measure box, asavie/xdp and testpmd end to end on veth, in t
 generate: ## regenerate what go:generate makes
 	go generate ./...
 
-install: build ## install binary, unit, account, sysctl and an example configuration (DESTDIR, PREFIX)
+install: build ## install binary, unit, account, sysctl, completion and an example configuration (DESTDIR, PREFIX)
 	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/penstock
 	install -d $(DESTDIR)$(SYSCONFDIR)/penstock $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local/|$(PREFIX)/|g; s|/etc/penstock/|$(SYSCONFDIR)/penstock/|g' systemd/penstock.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/penstock.service
@@ -84,6 +94,10 @@ install: build ## install binary, unit, account, sysctl and an example configura
 	install -D -m 0644 systemd/penstock.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/penstock.conf
 	install -D -m 0644 systemd/penstock.sysctl $(DESTDIR)$(PREFIX)/lib/sysctl.d/60-penstock.conf
 	install -D -m 0644 conf/README.md $(DESTDIR)$(PREFIX)/share/doc/penstock/README.md
+	install -D -m 0644 conf/example/tables.toml $(DESTDIR)$(PREFIX)/share/doc/penstock/tables.toml
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(BIN) completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/penstock
+	chmod 0644 $(DESTDIR)$(PREFIX)/share/bash-completion/completions/penstock
 	test -e $(DESTDIR)$(SYSCONFDIR)/penstock/penstock.toml || install -m 0644 conf/example/penstock.toml $(DESTDIR)$(SYSCONFDIR)/penstock/penstock.toml
 	$(if $(DESTDIR),,systemd-sysusers && systemctl daemon-reload)
 
