@@ -108,17 +108,23 @@ func TestRun(t *testing.T) {
 	if len(trials) != 16 {
 		t.Fatalf("%d trials, want 16", len(trials))
 	}
+	used := 0.0
 	for i, r := range trials {
 		if want := []string{"asavie", "second"}[i%2]; r.Device != want || r.Round != 1+i/8 || r.Mode != "native, copy" {
 			t.Errorf("trial %d: %+v: want %s in turn", i, r, want)
 		}
-		if r.Sent == 0 || r.Received == 0 || r.Received > r.Sent || r.Rate <= 0 || r.SentRate <= 0 || r.Seconds < 0.3 || r.Other != 0 {
+		// Sent and Received cover the whole load; a busy machine may leave the device nothing within the interval.
+		if r.Sent == 0 || r.Received == 0 || r.Received > r.Sent || r.Rate < 0 || r.SentRate < 0 || r.Seconds < 0.3 || r.Other != 0 {
 			t.Errorf("trial %d: %+v", i, r)
 		}
+		used += r.CPU
 		// A period's quota may be used at both ends of the interval, and times are in steps of 10 ms.
-		if limit := 0.62; r.Quota == e2e.Half && r.CPU > limit || r.CPU <= 0 || r.CPU > 1.1 {
+		if limit := 0.62; r.Quota == e2e.Half && r.CPU > limit || r.CPU < 0 || r.CPU > 1.1 {
 			t.Errorf("trial %d, %s: the device used %.2f of a core", i, r.Quota.Name, r.CPU)
 		}
+	}
+	if used == 0 {
+		t.Error("no device used any time of a CPU")
 	}
 	var out bytes.Buffer
 	if err := e2e.Report(&out, o.Devices, trials); err != nil {
