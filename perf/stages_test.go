@@ -13,7 +13,7 @@ import (
 // difference between their sum and BenchmarkEncap is memory. Figures with "copy" include putting the batch back.
 func BenchmarkStages(b *testing.B) {
 	const n = 1000
-	r := bench(b, n)
+	r := bench(b, "web", n)
 	rng := rand.New(rand.NewPCG(1, 2))
 	s := r.Compiler.Snapshot()
 	var batch, saved frame.Batch
