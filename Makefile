@@ -51,10 +51,11 @@ demo: deps build ## run the demonstration in network namespaces (root); DEMO_ARG
 	$(BIN) demo $(DEMO_ARGS)
 
 test: deps ## run all tests, some minutes (root; else those that need it are skipped, or fail with PENSTOCK_REQUIRE_ROOT=1)
-	@set -e; all=$$(go list ./...); set -x; \
-		go test $$(echo "$$all" | grep -Evx '$(HEAVY)'); \
-		CGO_ENABLED=1 go test -race -short $(RACE); \
-		go test -p 1 -timeout 15m $$(echo "$$all" | grep -Ex '$(HEAVY)')
+	@set -e; all=$$(go list ./...); \
+		light=$$(echo "$$all" | grep -Evx '$(HEAVY)'); heavy=$$(echo "$$all" | grep -Ex '$(HEAVY)'); \
+		echo "test: units"; go test $$light; \
+		echo "test: units under the race detector"; CGO_ENABLED=1 go test -race -short $(RACE); \
+		echo "test: end to end, one package at a time"; go test -p 1 -timeout 15m $$heavy
 	@echo "test: all packages passed; those with concurrency also under the race detector"
 
 lint: ## gofmt, go vet, staticcheck
