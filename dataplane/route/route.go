@@ -3,8 +3,9 @@
 // Files in the order of a packet's way: route.go (which subnet, then which binding, then the rewrite), subnet.go
 // (finding the subnet), local.go (what is for the router itself, and the ICMP errors it sends).
 //
-// The batch is worked through three times: every packet gets its subnet and touches the index of its destination; then
-// seeks it there, which touches the binding; then looks it up. So the cache misses of a batch overlap.
+// The batch is worked through several times: every packet gets its subnet; then the index of its destination is
+// touched, sought, and the binding touched, each in a loop of its own (resolve); then it is looked up and sent on. So
+// the cache misses of a batch overlap.
 package route
 
 import (
