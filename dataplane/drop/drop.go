@@ -164,7 +164,7 @@ var table = [Count]Info{
 	EdgeVLAN:      {"edge_vlan", "The VLAN is not allowed on this port.", "the trunk's vlans"},
 	EdgeUntagged:  {"edge_untagged", "An untagged frame where a path's VLAN is needed.", "the box or switch at the other end"},
 	EdgeSourceMAC: {"edge_source_mac", "A downlink's frame with a source MAC that is neither the switch's nor the box's.", "the box on that downlink"},
-	EdgeNotIP:     {"edge_not_ip", "Addressed to the edge switch, but neither IPv4 nor ARP.", "the sender"},
+	EdgeNotIP:     {"edge_not_ip", "Addressed to the edge switch, but neither ARP nor IPv4 with a sound header.", "the sender"},
 	EdgeNoRoute:   {"edge_no_route", "No downlink has the prefix of the destination.", "switch_port of the downlinks"},
 	EdgeTTL:       {"edge_ttl", "TTL ran out at the edge switch.", "a loop in the fabric"},
 	EdgeNeighbor:  {"edge_neighbor", "The box on the downlink has not answered ARP yet.", "the box on that downlink"},
