@@ -59,6 +59,7 @@ type WatchOptions struct {
 // Watch calls fn for every event until ctx is done, fn returns an error (which is returned), or the stream ends.
 func (c *Client) Watch(ctx context.Context, o WatchOptions, fn func(Event) error) error {
 	wait := 100 * time.Millisecond
+	first := true
 	for {
 		err := c.watch(ctx, &o, func(e Event) error {
 			wait = 100 * time.Millisecond
@@ -72,6 +73,10 @@ func (c *Client) Watch(ctx context.Context, o WatchOptions, fn func(Event) error
 		if ctx.Err() != nil || !o.Resume || o.Once || errors.As(err, &refused) && refused.Status < 500 {
 			return err
 		}
+		if first && (errors.Is(err, ErrNotRunning) || errors.Is(err, ErrPermission)) {
+			return err // there is nothing to resume
+		}
+		first = false
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
