@@ -78,6 +78,9 @@ func TestGolden(t *testing.T) {
 				FloodRate: 100, FloodBurst: 200, ICMPRate: 10, ICMPBurst: 20,
 				Bindings: w.cfg.Bindings,
 			}
+			for i := range want.Switches {
+				want.Switches[i].SetPaths(want.Switches[i].Paths)
+			}
 			for what, m := range map[string]struct {
 				t    *table.Static
 				k    uint64

@@ -151,7 +151,7 @@ func (p *plan) fillPaths() {
 	slices.Sort(p.statIDs.freed)
 	for i := range p.snapSwitches.s {
 		if s := &p.snapSwitches.s[i]; !slices.Equal(s.Paths, live[s.MAC]) {
-			p.snapSwitches.at(uint32(i)).Paths = live[s.MAC]
+			p.snapSwitches.at(uint32(i)).SetPaths(live[s.MAC])
 		}
 	}
 }

@@ -169,8 +169,19 @@ type Subnet6 struct {
 
 // Switch is an edge switch and the live paths by which this box reaches it.
 type Switch struct {
-	MAC   uint64
-	Paths []Path // live ones only; empty = unreachable
+	MAC      uint64
+	Paths    []Path   // live ones only; empty = unreachable; see SetPaths
+	Seeds    []uint32 // the paths' seeds side by side: all that choosing between equal paths reads
+	Weighted bool     // the paths' weights differ
+}
+
+// SetPaths gives the switch its live paths and what the choice between them needs.
+func (s *Switch) SetPaths(paths []Path) {
+	s.Paths, s.Seeds, s.Weighted = paths, nil, false
+	for i := range paths {
+		s.Seeds = append(s.Seeds, paths[i].Seed)
+		s.Weighted = s.Weighted || paths[i].Weight != paths[0].Weight
+	}
 }
 
 // Path is one way to an egress edge switch: a fabric port and a VLAN, with the outer header prepared.

@@ -25,7 +25,7 @@ func encapsulate(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, loc fi
 		p.DropFor(drop.NoPath)
 		return
 	}
-	path := choosePath(s.Switches[sw].Paths, p.Hash)
+	path := choosePath(&s.Switches[sw], p.Hash)
 	if uint32(p.Len)+ipLen > uint32(path.MTU) {
 		tooBig(mem, p, s, st, path)
 		return
@@ -59,19 +59,18 @@ func encapsulate(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, loc fi
 // moves only the flows it must.
 //
 // Score and index are compared as one number, without a branch: which path wins is exactly what no branch predictor knows.
-func choosePath(paths []fib.Path, hash uint32) *fib.Path {
-	if len(paths) == 1 {
-		return &paths[0]
+func choosePath(sw *fib.Switch, hash uint32) *fib.Path {
+	if len(sw.Paths) == 1 {
+		return &sw.Paths[0]
+	}
+	if sw.Weighted {
+		return chooseWeighted(sw.Paths, hash)
 	}
 	var best uint64
-	weight := paths[0].Weight
-	for i := range paths {
-		if paths[i].Weight != weight {
-			return chooseWeighted(paths, hash)
-		}
-		best = max(best, uint64(table.Mix(hash, paths[i].Seed))<<32|uint64(uint32(i)))
+	for i, seed := range sw.Seeds {
+		best = max(best, uint64(table.Mix(hash, seed))<<32|uint64(uint32(i)))
 	}
-	return &paths[uint32(best)]
+	return &sw.Paths[uint32(best)]
 }
 
 func chooseWeighted(paths []fib.Path, hash uint32) *fib.Path {

@@ -22,13 +22,15 @@ func paths(n int) []fib.Path {
 func TestPathChoice(t *testing.T) {
 	const flows = 200_000
 	all := paths(4)
-	without := append(append([]fib.Path{}, all[:2]...), all[3:]...)
+	var whole, without fib.Switch
+	whole.SetPaths(all)
+	without.SetPaths(append(append([]fib.Path{}, all[:2]...), all[3:]...))
 	rng := rand.New(rand.NewPCG(1, 2))
 	share := map[uint16]int{}
 	for range flows {
 		h := rng.Uint32()
-		before := choosePath(all, h).VID
-		after := choosePath(without, h).VID
+		before := choosePath(&whole, h).VID
+		after := choosePath(&without, h).VID
 		share[before]++
 		if before != all[2].VID && after != before {
 			t.Fatalf("flow %#x moved from path %d to %d although its path is still there", h, before, after)
@@ -49,10 +51,12 @@ func TestWeightedPathChoice(t *testing.T) {
 	const flows = 200_000
 	p := paths(3)
 	p[2].Weight = 2
+	var sw fib.Switch
+	sw.SetPaths(p)
 	share := map[uint16]int{}
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range flows {
-		share[choosePath(p, rng.Uint32()).VID]++
+		share[choosePath(&sw, rng.Uint32()).VID]++
 	}
 	for i, want := range []int{flows / 4, flows / 4, flows / 2} {
 		if n := share[p[i].VID]; n < want*95/100 || n > want*105/100 {
