@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"penstock/ctrl/model"
+	"penstock/ctrl/store/file"
 )
 
 // Ref names an object.
@@ -32,29 +33,27 @@ type Batch struct {
 // changes nothing is not committed and keeps the revision.
 func (s *Store) Commit(b *Batch, prepare func(*Outcome) error) (*Outcome, error) {
 	out := &Outcome{Removed: NewRows(0), Segments: map[string]int{}}
-	err := s.guard(func() error {
-		return s.db.Update(func(tx *bbolt.Tx) error {
-			if err := s.apply(tx, b, out); err != nil {
+	err := s.file.Update(func(tx *bbolt.Tx) error {
+		if err := s.apply(tx, b, out); err != nil {
+			return err
+		}
+		var err error
+		if out.Revision, err = s.file.Uint(tx.Bucket(bucketMeta), keyRev); err != nil {
+			return err
+		}
+		changed := out.Changed() || len(b.Puts)+len(b.Deletes) > 0
+		if changed {
+			out.Revision++
+		}
+		if prepare != nil {
+			if err := file.Caller(func() error { return prepare(out) }); err != nil {
 				return err
 			}
-			var err error
-			if out.Revision, err = s.getUint(tx.Bucket(bucketMeta), keyRev); err != nil {
-				return err
-			}
-			changed := out.Changed() || len(b.Puts)+len(b.Deletes) > 0
-			if changed {
-				out.Revision++
-			}
-			if prepare != nil {
-				if err := caller(func() error { return prepare(out) }); err != nil {
-					return err
-				}
-			}
-			if !changed {
-				return errNothing
-			}
-			return putUint(tx.Bucket(bucketMeta), keyRev, out.Revision)
-		})
+		}
+		if !changed {
+			return errNothing
+		}
+		return file.PutUint(tx.Bucket(bucketMeta), keyRev, out.Revision)
 	})
 	if err != nil && !errors.Is(err, errNothing) {
 		return nil, err
@@ -95,7 +94,7 @@ func (s *Store) apply(tx *bbolt.Tx, b *Batch, out *Outcome) error {
 		if bk.Get(key) == nil {
 			counts[puts[i].Kind()]++
 		}
-		if err := bk.Put(key, seal(key, v)); err != nil {
+		if err := bk.Put(key, file.Seal(key, v)); err != nil {
 			return fmt.Errorf("store %s/%s: %w", puts[i].Kind(), keys[i], err)
 		}
 	}
@@ -138,14 +137,14 @@ func (s *Store) count(tx *bbolt.Tx, k model.Kind, by int) error {
 		return nil
 	}
 	m, key := tx.Bucket(bucketMeta), []byte(keyCount+string(k))
-	n, err := s.getUint(m, key)
+	n, err := s.file.Uint(m, key)
 	if err != nil {
 		return err
 	}
 	if int64(n)+int64(by) < 0 {
-		return s.corrupted("the number of %s is wrong", k)
+		return s.file.Corrupted("the number of %s is wrong", k)
 	}
-	return putUint(m, key, uint64(int64(n)+int64(by)))
+	return file.PutUint(m, key, uint64(int64(n)+int64(by)))
 }
 
 // encode makes the value of a small object: JSON; of a path, of which there may be a hundred thousand: VID and weight

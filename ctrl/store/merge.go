@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"penstock/ctrl/model"
+	"penstock/ctrl/store/file"
 )
 
 // A block holds at most maxBlock rows; one that would hold more is split into blocks of about fillBlock.
@@ -61,7 +62,7 @@ func (m *merger) join(old []byte, ch []rowIndex, replace, toEnd bool, emit func(
 	for len(old) > 0 {
 		n := rowLen(old)
 		if n == 0 {
-			return nil, false, m.s.corrupted("a block of bindings of segment %s/%s is cut off", m.seg.tenant, m.seg.segment)
+			return nil, false, m.s.file.Corrupted("a block of bindings of segment %s/%s is cut off", m.seg.tenant, m.seg.segment)
 		}
 		row, mac := old[:n], rowMAC(old)
 		old = old[n:]
@@ -128,7 +129,7 @@ func (m *merger) write(prefix string, rows [][]byte) (keys [][]byte, err error) 
 		for _, r := range part {
 			v = append(v, r...)
 		}
-		if err := m.b.Put(key, seal(key, v)); err != nil {
+		if err := m.b.Put(key, file.Seal(key, v)); err != nil {
 			return nil, err
 		}
 		keys = append(keys, key)
@@ -200,7 +201,7 @@ func (m *merger) block(prefix string, mac uint64) (key, rows []byte, next uint64
 			}
 		}
 	}
-	if rows, err = m.s.open(k, v); err != nil {
+	if rows, err = m.s.file.Unseal(k, v); err != nil {
 		return nil, nil, 0, err
 	}
 	key = bytes.Clone(k)
@@ -237,7 +238,7 @@ func (m *merger) diff() error {
 				return err
 			}
 			if len(k) < 6 {
-				return m.s.corrupted("the bindings have a key of %d octets", len(k))
+				return m.s.file.Corrupted("the bindings have a key of %d octets", len(k))
 			}
 			prefix = string(k[:len(k)-6])
 			for len(rest) > 0 && m.r.segs[rest[0].seg].prefix() < prefix { // segments that were empty
@@ -252,7 +253,7 @@ func (m *merger) diff() error {
 				ch = group(rest[0].seg)
 			}
 		}
-		old, err := m.s.open(k, v)
+		old, err := m.s.file.Unseal(k, v)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"penstock/ctrl/model"
+	"penstock/ctrl/store/file"
 )
 
 // Load reads everything but the bindings.
@@ -35,7 +36,7 @@ func (s *Store) Load() (*model.State, error) {
 		func(tx *bbolt.Tx) (err error) { st.VIFs, err = load[model.VIF](s, tx, model.KindVIF); return err },
 		func(tx *bbolt.Tx) (err error) { st.Paths, err = s.loadPaths(tx); return err },
 	} {
-		wg.Go(func() { errs[i] = s.view(f) })
+		wg.Go(func() { errs[i] = s.file.View(f) })
 	}
 	wg.Wait()
 	for _, err := range errs {
@@ -51,10 +52,10 @@ func load[T model.Object](s *Store, tx *bbolt.Tx, kind model.Kind) (map[string]T
 	err := s.each(tx, kind, func(k, v []byte) error {
 		var o T
 		if err := json.Unmarshal(v, &o); err != nil {
-			return s.corrupted("%s/%s: %v", kind, k, err)
+			return s.file.Corrupted("%s/%s: %v", kind, k, err)
 		}
 		if o.Key() != string(k) {
-			return s.corrupted("%s/%s holds the object %s", kind, k, o.Key())
+			return s.file.Corrupted("%s/%s holds the object %s", kind, k, o.Key())
 		}
 		out[string(k)] = o
 		return nil
@@ -68,13 +69,13 @@ func (s *Store) loadPaths(tx *bbolt.Tx) (map[string]model.Path, error) {
 		a, b, _ := strings.Cut(string(k), "/")
 		var p model.Path
 		if err := p.A.UnmarshalText([]byte(a)); err != nil {
-			return s.corrupted("paths/%s: %v", k, err)
+			return s.file.Corrupted("paths/%s: %v", k, err)
 		}
 		if err := p.B.UnmarshalText([]byte(b)); err != nil {
-			return s.corrupted("paths/%s: %v", k, err)
+			return s.file.Corrupted("paths/%s: %v", k, err)
 		}
 		if len(v)%4 != 0 {
-			return s.corrupted("paths/%s is cut off", k)
+			return s.file.Corrupted("paths/%s is cut off", k)
 		}
 		p.VLANs = make([]model.PathVLAN, 0, len(v)/4)
 		for ; len(v) > 0; v = v[4:] {
@@ -88,21 +89,21 @@ func (s *Store) loadPaths(tx *bbolt.Tx) (map[string]model.Path, error) {
 
 // each calls f for every object of a kind and checks their number.
 func (s *Store) each(tx *bbolt.Tx, kind model.Kind, f func(k, v []byte) error) error {
-	want, err := s.getUint(tx.Bucket(bucketMeta), []byte(keyCount+string(kind)))
+	want, err := s.file.Uint(tx.Bucket(bucketMeta), []byte(keyCount+string(kind)))
 	if err != nil {
 		return err
 	}
 	n := uint64(0)
 	err = tx.Bucket([]byte(kind)).ForEach(func(k, v []byte) error {
 		n++
-		v, err := s.open(k, v)
+		v, err := s.file.Unseal(k, v)
 		if err != nil {
 			return err
 		}
 		return f(k, v)
 	})
 	if err == nil && n != want {
-		err = s.corrupted("it holds %d %s where %d were stored", n, kind, want)
+		err = s.file.Corrupted("it holds %d %s where %d were stored", n, kind, want)
 	}
 	return err
 }
@@ -110,8 +111,8 @@ func (s *Store) each(tx *bbolt.Tx, kind model.Kind, f func(k, v []byte) error) e
 // EachBinding calls f with all bindings, sorted by segment and MAC, in chunks that are reused, and checks their
 // number. What is committed meanwhile is not seen.
 func (s *Store) EachBinding(f func([]model.Binding) error) error {
-	return s.view(func(tx *bbolt.Tx) error {
-		want, err := s.getUint(tx.Bucket(bucketMeta), []byte(keyCount+string(model.KindBinding)))
+	return s.file.View(func(tx *bbolt.Tx) error {
+		want, err := s.file.Uint(tx.Bucket(bucketMeta), []byte(keyCount+string(model.KindBinding)))
 		if err != nil {
 			return err
 		}
@@ -124,19 +125,19 @@ func (s *Store) EachBinding(f func([]model.Binding) error) error {
 		for k, v := c.First(); k != nil; k, v = c.Next() {
 			if prefix == "" || !hasPrefix(k, prefix) {
 				if len(k) < 6 {
-					return s.corrupted("the bindings have a key of %d octets", len(k))
+					return s.file.Corrupted("the bindings have a key of %d octets", len(k))
 				}
 				prefix = string(k[:len(k)-6])
 				name = splitPrefix(prefix)
 			}
-			rows, err := s.open(k, v)
+			rows, err := s.file.Unseal(k, v)
 			if err != nil {
 				return err
 			}
 			for len(rows) > 0 {
 				l := rowLen(rows)
 				if l == 0 {
-					return s.corrupted("a block of bindings of segment %s/%s is cut off", name.tenant, name.segment)
+					return s.file.Corrupted("a block of bindings of segment %s/%s is cut off", name.tenant, name.segment)
 				}
 				out = append(out, model.Binding{Tenant: name.tenant, Segment: name.segment})
 				pool = decodeRow(rows[:l], &out[len(out)-1], pool)
@@ -144,19 +145,19 @@ func (s *Store) EachBinding(f func([]model.Binding) error) error {
 				n++
 			}
 			if len(out) >= chunk {
-				if err := caller(func() error { return f(out) }); err != nil {
+				if err := file.Caller(func() error { return f(out) }); err != nil {
 					return err
 				}
 				out, pool = out[:0], pool[:0]
 			}
 		}
 		if len(out) > 0 {
-			if err := caller(func() error { return f(out) }); err != nil {
+			if err := file.Caller(func() error { return f(out) }); err != nil {
 				return err
 			}
 		}
 		if n != want {
-			return s.corrupted("it holds %d bindings where %d were stored", n, want)
+			return s.file.Corrupted("it holds %d bindings where %d were stored", n, want)
 		}
 		return nil
 	})
@@ -165,7 +166,7 @@ func (s *Store) EachBinding(f func([]model.Binding) error) error {
 // Bindings returns the bindings of the given keys that exist.
 func (s *Store) Bindings(keys []model.BindingKey) (map[model.BindingKey]model.Binding, error) {
 	out := make(map[model.BindingKey]model.Binding, len(keys))
-	err := s.view(func(tx *bbolt.Tx) error {
+	err := s.file.View(func(tx *bbolt.Tx) error {
 		m := &merger{s: s, b: tx.Bucket([]byte(model.KindBinding))}
 		for _, key := range keys {
 			_, rows, _, err := m.block(segName{key.Tenant, key.Segment}.prefix(), uint64(key.MAC))
@@ -174,7 +175,7 @@ func (s *Store) Bindings(keys []model.BindingKey) (map[model.BindingKey]model.Bi
 			}
 			for n := 0; len(rows) > 0; rows = rows[n:] {
 				if n = rowLen(rows); n == 0 {
-					return s.corrupted("a block of bindings of segment %s/%s is cut off", key.Tenant, key.Segment)
+					return s.file.Corrupted("a block of bindings of segment %s/%s is cut off", key.Tenant, key.Segment)
 				}
 				if model.MAC(rowMAC(rows)) == key.MAC {
 					b := model.Binding{Tenant: key.Tenant, Segment: key.Segment}
@@ -206,8 +207,8 @@ func (s *Store) List(tenant, segment string, after model.BindingKey, limit int, 
 			scope += segment + "/"
 		}
 	}
-	err = s.view(func(tx *bbolt.Tx) error {
-		if p.Revision, err = s.getUint(tx.Bucket(bucketMeta), keyRev); err != nil {
+	err = s.file.View(func(tx *bbolt.Tx) error {
+		if p.Revision, err = s.file.Uint(tx.Bucket(bucketMeta), keyRev); err != nil {
 			return err
 		}
 		m := &merger{s: s, b: tx.Bucket([]byte(model.KindBinding))}
@@ -225,7 +226,7 @@ func (s *Store) List(tenant, segment string, after model.BindingKey, limit int, 
 		}
 		c := m.b.Cursor()
 		for k, v := c.Seek(start); k != nil && bytes.HasPrefix(k, []byte(scope)); k, v = c.Next() {
-			rows, err := s.open(k, v)
+			rows, err := s.file.Unseal(k, v)
 			if err != nil {
 				return err
 			}
@@ -233,7 +234,7 @@ func (s *Store) List(tenant, segment string, after model.BindingKey, limit int, 
 			name := splitPrefix(prefix)
 			for n := 0; len(rows) > 0; rows = rows[n:] {
 				if n = rowLen(rows); n == 0 {
-					return s.corrupted("a block of bindings of segment %s/%s is cut off", name.tenant, name.segment)
+					return s.file.Corrupted("a block of bindings of segment %s/%s is cut off", name.tenant, name.segment)
 				}
 				if after != (model.BindingKey{}) && bytes.Compare(slices.Concat([]byte(prefix), rows[:6]), afterKey) <= 0 {
 					continue
