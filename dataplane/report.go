@@ -21,7 +21,7 @@ type PortReport struct {
 // WorkerReport is what a worker has done so far.
 type WorkerReport struct {
 	Turns, Busy, Frames, Sleeps, BusyNs, MaxGapNs uint64
-	Gaps                                          [40]uint64 // bucket i: turns of [2^(i-1), 2^i) ns
+	Gaps, BusyGaps                                [stats.GapBuckets]uint64 // lengths of all turns, of those that moved a frame; see stats.GapBucket
 	CacheFrames                                   int
 }
 
@@ -99,7 +99,7 @@ func (e *Engine) Workers() []WorkerReport {
 		r.Turns, r.Busy, r.Frames = w.loop.Load(loopTurns), w.loop.Load(loopBusy), w.loop.Load(loopFrames)
 		r.Sleeps, r.BusyNs, r.MaxGapNs = w.loop.Load(loopSleeps), w.loop.Load(loopBusyNs), w.loop.Load(loopMaxGap)
 		for b := range r.Gaps {
-			r.Gaps[b] = w.loop.Load(loopGaps + b)
+			r.Gaps[b], r.BusyGaps[b] = w.loop.Load(loopGaps+b), w.loop.Load(loopBusyGaps+b)
 		}
 	}
 	return reports

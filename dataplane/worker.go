@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"math/bits"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -23,14 +22,15 @@ const idle = ^uint64(0)
 
 // Counters of a worker, by offset into worker.loop.
 const (
-	loopTurns  = iota // turns of the loop
-	loopBusy          // turns that moved at least one frame
-	loopFrames        // frames received, handed over or injected
-	loopSleeps        // times it slept in poll
-	loopBusyNs        // nanoseconds spent in busy turns
-	loopMaxGap        // the longest turn, nanoseconds
-	loopGaps          // histogram of turn lengths: bucket i counts turns of [2^(i-1), 2^i) ns
-	loopLen    = loopGaps + 40
+	loopTurns    = iota                        // turns of the loop
+	loopBusy                                   // turns that moved at least one frame
+	loopFrames                                 // frames received, handed over or injected
+	loopSleeps                                 // times it slept in poll
+	loopBusyNs                                 // nanoseconds spent in busy turns
+	loopMaxGap                                 // the longest turn, nanoseconds
+	loopGaps                                   // histogram of the lengths of all turns, see stats.GapBucket
+	loopBusyGaps = loopGaps + stats.GapBuckets // the same of the busy ones
+	loopLen      = loopBusyGaps + stats.GapBuckets
 )
 
 // worker is one thread of the packet path. It owns one queue of every port (more, where a port has more queues than
@@ -81,6 +81,7 @@ func (w *worker) run() {
 	start := w.eng.start
 	last := time.Since(start)
 	published, busyUntil := last, last
+	busy := false // the turn before moved a frame
 	for !w.eng.stopping.Load() {
 		if c := w.cmd.Load(); c != nil {
 			c.fn(w)
@@ -88,8 +89,8 @@ func (w *worker) run() {
 			close(c.done)
 		}
 		now := time.Since(start)
-		w.note(int64(now - last))
-		last = now
+		w.note(int64(now-last), busy)
+		last, busy = now, false
 
 		s := w.eng.snapshot.Load()
 		w.gen.Store(s.Generation)
@@ -99,6 +100,7 @@ func (w *worker) run() {
 			w.loop.Add(loopFrames, uint64(n))
 			w.loop.Add(loopBusy, 1)
 			w.loop.Add(loopBusyNs, uint64(time.Since(start)-now))
+			busy = true
 			busyUntil = now + w.eng.cfg.SpinTime
 		} else if w.eng.cfg.Poll == PollInterrupt || w.eng.cfg.Poll == PollAdaptive && now > busyUntil {
 			w.sleep()
@@ -364,9 +366,14 @@ func (w *worker) do(fn func(w *worker)) {
 	<-c.done
 }
 
-func (w *worker) note(gap int64) {
+// note counts a turn and its length in nanoseconds.
+func (w *worker) note(gap int64, busy bool) {
+	i := stats.GapBucket(gap)
 	w.loop.Add(loopTurns, 1)
-	w.loop.Add(loopGaps+min(bits.Len64(uint64(gap)), 39), 1)
+	w.loop.Add(loopGaps+i, 1)
+	if busy {
+		w.loop.Add(loopBusyGaps+i, 1)
+	}
 	w.loop.Max(loopMaxGap, uint64(gap))
 }
 

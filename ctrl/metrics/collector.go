@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"penstock/ctrl/status"
+	"penstock/dataplane/stats"
 )
 
 // desc describes a metric.
@@ -211,9 +212,11 @@ func (c *collector) collectWorker(o out, w *status.Worker) {
 	buckets := map[float64]uint64{}
 	for i, n := range w.Gaps {
 		count += n
-		sum += float64(n) * 0.75 * math.Ldexp(1e-9, i)
-		if i >= minGap && i <= maxGap {
-			buckets[math.Ldexp(1e-9, i)] = count
+		if n > 0 {
+			sum += float64(n) * 0.9e-9 * float64(stats.GapBound(i))
+		}
+		if e := i / 4; i%4 == 3 && e >= minGap && e <= maxGap {
+			buckets[math.Ldexp(1e-9, e)] = count
 		}
 	}
 	o <- prometheus.MustNewConstHistogram(c.workerGaps, count, sum, buckets, id)

@@ -21,6 +21,7 @@ import (
 
 	"penstock/ctrl/status"
 	"penstock/dataplane/drop"
+	"penstock/dataplane/stats"
 )
 
 // fake is a box in which everything has happened once.
@@ -34,8 +35,8 @@ func (f *fake) Healthy() error { return f.broken }
 func (f *fake) Ready() error   { return f.start }
 
 func sample() *fake {
-	gaps := make([]uint64, 40)
-	gaps[5], gaps[12], gaps[20], gaps[39] = 10, 20, 3, 1
+	gaps := make([]uint64, stats.GapBuckets)
+	gaps[stats.GapBucket(20)], gaps[stats.GapBucket(4000)], gaps[stats.GapBucket(1e6)], gaps[stats.GapBuckets-1] = 10, 20, 3, 1
 	return &fake{stats: Stats{
 		Box: status.Box{
 			Name: "gw1", Version: "1.2.3", Commit: "abc", Started: time.UnixMilli(1700000000500), Revision: 42, Scheme: "10.p.t",

@@ -87,16 +87,18 @@ type Kernel struct {
 
 // Worker is a worker's counters.
 type Worker struct {
-	ID         int      `json:"id"`
-	Turns      uint64   `json:"turns"`
-	BusyTurns  uint64   `json:"busy_turns"`
-	Frames     uint64   `json:"frames"`
-	Sleeps     uint64   `json:"sleeps"`
-	BusyNs     uint64   `json:"busy_ns"`
-	NsPerFrame float64  `json:"ns_per_frame"`
-	PerTurn    float64  `json:"frames_per_busy_turn"`
-	MaxGapNs   uint64   `json:"max_gap_ns"`
-	Gaps       []uint64 `json:"gaps"` // bucket i: turns of [2^(i-1), 2^i) nanoseconds
+	ID         int     `json:"id"`
+	Turns      uint64  `json:"turns"`
+	BusyTurns  uint64  `json:"busy_turns"`
+	Frames     uint64  `json:"frames"`
+	Sleeps     uint64  `json:"sleeps"`
+	BusyNs     uint64  `json:"busy_ns"`
+	NsPerFrame float64 `json:"ns_per_frame"`
+	PerTurn    float64 `json:"frames_per_busy_turn"`
+	MaxGapNs   uint64  `json:"max_gap_ns"`
+	// How many turns of the loop were how long: four buckets for each power of two of nanoseconds (stats.GapBucket).
+	Gaps     []uint64 `json:"gaps"`      // of all turns
+	BusyGaps []uint64 `json:"busy_gaps"` // of those that moved a frame
 }
 
 // Drops are the discarded frames by reason.
