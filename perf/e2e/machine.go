@@ -4,41 +4,18 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"penstock/perf/machine"
 )
 
 // Machine is what the figures were made on.
-type Machine struct {
-	CPU    string // model
-	Cores  int    // that the process may use
-	Kernel string // release
-}
+type Machine = machine.Machine
 
-// ThisMachine describes this machine. Call it before Run, which binds the process to one CPU.
-func ThisMachine() (Machine, error) {
-	m := Machine{CPU: "unknown", Cores: runtime.NumCPU()}
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return m, fmt.Errorf("e2e: ask for the kernel's version: %w", err)
-	}
-	m.Kernel = unix.ByteSliceToString(u.Release[:])
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return m, fmt.Errorf("e2e: %w", err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
-			m.CPU = strings.TrimSpace(v)
-			break
-		}
-	}
-	return m, nil
-}
+// ThisMachine describes this machine.
+func ThisMachine() (Machine, error) { return machine.This() }
 
 // userHz is the unit of times in /proc/PID/stat, which is the same on all architectures that Go knows (proc_pid_stat(5)).
 const userHz = 100
