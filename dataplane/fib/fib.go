@@ -60,6 +60,7 @@ type Snapshot struct {
 	Tenants     *table.Static // tenant ID → router index (tells an unknown tenant from an unknown segment)
 	Routers     []Router      // by router index, one per tenant
 	Switches    []Switch      // by switch index, as in Loc
+	Groups      []Group       // by gateway group index; entry 0 is never used, a free one has Live == nil
 	Edge        Edge
 
 	Bindings *table.Bindings
@@ -91,7 +92,8 @@ type Port struct {
 	CompleteChecksums bool          // finish L4 checksums that the sender's stack left to hardware (pseudo-header sum only)
 	ClampMSS          bool          // lower the MSS of TCP SYNs to what fits through the fabric
 
-	Fabric Fabric // fabric ports
+	Fabric Fabric         // fabric ports
+	Uplink []UplinkMember // uplink ports: the members of gateway groups behind it
 }
 
 // Fabric is a fabric port's place: edge switch and port number, and the addresses that follow from them.
@@ -143,6 +145,7 @@ type Segment struct {
 	Subnets6       []Subnet6
 	Local          []uint32 // attachments that hold a VIF of the segment, each once
 	Remote         []Loc    // one location of each other box that holds a VIF of the segment
+	Gateway        uint32   // index of the gateway group that has its IP and virtual MAC in this segment, 0 = none
 }
 
 // Router is the virtual router of a tenant. Subnets are sorted by Start and do not overlap.
@@ -151,6 +154,13 @@ type Router struct {
 	MAC      uint64
 	Subnets4 []Subnet4
 	Subnets6 []Subnet6
+
+	// Default route: a gateway group of this box (an index, 0 = none), or else the address Via in segment ViaSeg, where
+	// the group of another box has it (0 = none).
+	Gateway uint32
+	ViaSeg  uint32
+	Via4    uint32
+	Via6    [2]uint64
 }
 
 // Subnet4 is an IPv4 subnet of a tenant.
