@@ -14,6 +14,7 @@ import (
 	"penstock/dataplane/edge"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/overlay"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/xsk"
 )
@@ -102,7 +103,8 @@ func (e *Engine) makeWorkers() error {
 			}
 		}
 		if e.cfg.Handoff && n > 1 {
-			w.handoff = &split{self: uint32(i), workers: uint32(n), rings: w.to}
+			w.handoff = &split{rings: w.to}
+			w.Overlay.Spread = overlay.Spread{Self: uint32(i), Workers: uint32(n)}
 		}
 	}
 	return nil

@@ -13,16 +13,6 @@ import (
 	"penstock/dataplane/xsk"
 )
 
-// outSize is how many frames wait for one port before they are flushed to its transmit ring.
-const outSize = 256
-
-// out is the frames on their way to one port.
-type out struct {
-	n     int
-	bytes uint64
-	desc  [outSize]xsk.Desc
-}
-
 // Pipeline is the stages with one worker's state. It needs no AF_XDP: tests and benchmarks drive it over plain memory.
 type Pipeline struct {
 	Mem     []byte // the UMEM
@@ -42,8 +32,8 @@ type Pipeline struct {
 	Flush func(port uint16)
 
 	now        int64
-	touched    uint64 // keeps the touching loads alive
-	out        []out
+	touched    uint64      // keeps the touching loads alive
+	out        []xsk.Queue // by port
 	extra      frame.Batch
 	puntLimits [256]limit
 	handoff    *split // nil unless frames are spread over workers
@@ -55,10 +45,10 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 		Mem: mem, Pool: pool, Cache: pool.NewCache(), Verify: verify,
 		Ports: stats.NewPorts(ports), Paths: stats.NewBlock(paths * stats.PathStride), VIFs: stats.NewBlock(vifs * stats.VIFStride),
 		Overlay: overlay.NewState(vifs), Route: &route.State{}, Edge: edge.NewState(), Punts: frame.NewSlots(256),
-		out: make([]out, ports),
+		out: make([]xsk.Queue, ports),
 	}
 	pl.Overlay.Cache, pl.Overlay.Verify = pl.Cache, verify
-	pl.Overlay.Ports, pl.Overlay.Paths, pl.Overlay.VIFs = pl.Ports, pl.Paths, pl.VIFs
+	pl.Overlay.Ports, pl.Overlay.Paths, pl.Overlay.VIFs, pl.Overlay.Out = pl.Ports, pl.Paths, pl.VIFs, pl.out
 	return pl
 }
 
@@ -93,53 +83,75 @@ func (pl *Pipeline) run(port uint16, b *frame.Batch, s *fib.Snapshot) {
 	}
 	switch role {
 	case fib.RoleAccess:
-		pl.access(b, s)
+		pl.access(port, b, s)
 	case fib.RoleFabric:
 		pl.fabric(port, b, s)
 	case fib.RoleDownlink, fib.RoleTrunk:
 		pl.edge(b, s)
 	default:
 		pl.dropAll(b, drop.NoRole)
+		pl.finish(b)
 	}
-	pl.finish(b)
 }
 
 // access is the way of a frame from a tenant.
-func (pl *Pipeline) access(b *frame.Batch, s *fib.Snapshot) {
-	parse.Access(pl.Mem, b)
-	if pl.handoff != nil {
-		pl.handoff.byFlow(b)
-	}
-	todo := overlay.Ingress(pl.Mem, b, s, pl.Overlay)
+func (pl *Pipeline) access(port uint16, b *frame.Batch, s *fib.Snapshot) {
+	todo := overlay.Access(pl.Mem, b, port, s, pl.Overlay)
 	if todo&(1<<frame.NextNeigh) != 0 {
 		neigh.Answer(pl.Mem, b, s)
+		todo |= 1<<frame.NextDeliver | 1<<frame.NextDrop
 	}
 	if todo&(1<<frame.NextRoute) != 0 {
 		route.Route(pl.Mem, b, s, pl.Route)
+		todo |= 1<<frame.NextDeliver | 1<<frame.NextEncap | 1<<frame.NextDrop
 	}
 	pl.deliver(b, s, todo)
 }
 
 // fabric is the way of a frame from the edge switch.
 func (pl *Pipeline) fabric(port uint16, b *frame.Batch, s *fib.Snapshot) {
-	parse.Fabric(pl.Mem, b)
-	if pl.handoff != nil {
-		pl.handoff.byInnerFlow(pl.Mem, b)
-	}
-	todo := overlay.Decap(pl.Mem, b, s)
+	todo := overlay.Fabric(pl.Mem, b, port, s, pl.Overlay)
 	if todo&(1<<frame.NextNeigh) != 0 {
 		for i := range b.N {
 			if p := &b.Pkt[i]; p.Next == frame.NextNeigh {
 				neigh.Box(pl.Mem, p, &s.Ports[port])
+				todo |= 1 << p.Next
 			}
 		}
 	}
 	pl.deliver(b, s, todo)
 }
 
+// deliver is what both ways have in common: lookup, delivery or encapsulation, copies of broadcasts. todo says which
+// stages have something to do; where nearly all frames take the same way, most have not.
+func (pl *Pipeline) deliver(b *frame.Batch, s *fib.Snapshot, todo uint32) {
+	if todo&(1<<frame.NextLookup) != 0 {
+		overlay.Touch(b, s, pl.Overlay)
+		todo |= overlay.Resolve(b, s, pl.Overlay)
+	}
+	if todo&(1<<frame.NextDeliver) != 0 {
+		todo |= overlay.Deliver(pl.Mem, b, s, pl.Overlay)
+	}
+	if todo&(1<<frame.NextFlood) != 0 {
+		pl.flood(b, s)
+		todo |= 1<<frame.NextEncap | 1<<frame.NextDrop | 1<<frame.NextTx
+	}
+	if todo&(1<<frame.NextEncap) != 0 {
+		todo |= overlay.Encapsulate(pl.Mem, b, s, pl.Overlay)
+	}
+	if todo&^passed != 0 {
+		pl.finish(b)
+	}
+}
+
+// passed is the stages that leave no frame behind: a batch that knew no others has been sent whole.
+const passed = 1<<frame.NextRoute | 1<<frame.NextLookup | 1<<frame.NextDeliver | 1<<frame.NextEncap | 1<<frame.NextSent
+
 // edge is the way of a frame through the box as edge switch.
 func (pl *Pipeline) edge(b *frame.Batch, s *fib.Snapshot) {
-	parse.Edge(pl.Mem, b)
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+		parse.Edge(pl.Mem, &b.Pkt[i])
+	}
 	edge.Forward(pl.Mem, b, s, pl.FDB, pl.Edge)
 	for i := range pl.Edge.Clones {
 		c := &pl.Edge.Clones[i]
@@ -157,23 +169,15 @@ func (pl *Pipeline) edge(b *frame.Batch, s *fib.Snapshot) {
 	}
 	pl.Edge.Clones = pl.Edge.Clones[:0]
 	pl.finishExtra()
-}
-
-// deliver is what both ways have in common: lookup, delivery or encapsulation, copies of broadcasts.
-func (pl *Pipeline) deliver(b *frame.Batch, s *fib.Snapshot, todo uint32) {
-	if todo&(1<<frame.NextLookup) != 0 {
-		overlay.Touch(b, s, pl.Overlay)
-	}
-	if overlay.Deliver(pl.Mem, b, s, pl.Overlay) {
-		pl.flood(b, s)
-	}
+	pl.finish(b)
 }
 
 func (pl *Pipeline) flood(b *frame.Batch, s *fib.Snapshot) {
-	for overlay.Flood(pl.Mem, b, s, pl.Overlay, &pl.extra) {
+	for more := true; more; {
+		more = overlay.Flood(pl.Mem, b, s, pl.Overlay, &pl.extra)
+		overlay.Encapsulate(pl.Mem, &pl.extra, s, pl.Overlay)
 		pl.finishExtra()
 	}
-	pl.finishExtra()
 }
 
 func (pl *Pipeline) finishExtra() {
@@ -202,6 +206,7 @@ func (pl *Pipeline) finish(b *frame.Batch) {
 	for i := range b.N {
 		p := &b.Pkt[i]
 		switch p.Next {
+		case frame.NextSent:
 		case frame.NextTx:
 			pl.send(p.Out, p.Off, p.Len)
 		case frame.NextPunt:
@@ -219,23 +224,15 @@ func (pl *Pipeline) finish(b *frame.Batch) {
 }
 
 func (pl *Pipeline) send(port uint16, off uint32, n uint16) {
-	o := &pl.out[port]
-	if o.n == outSize {
+	if !pl.out[port].Put(off, n) {
 		pl.Flush(port)
+		pl.out[port].Put(off, n)
 	}
-	o.desc[o.n&(outSize-1)] = xsk.Desc{Addr: uint64(off), Len: uint32(n)}
-	o.n++
-	o.bytes += uint64(n)
 }
 
 // Out returns the frames waiting for a port and empties the queue; valid until the next Process. For tests and
 // benchmarks; workers flush into transmit rings.
-func (pl *Pipeline) Out(port uint16) []xsk.Desc {
-	o := &pl.out[port]
-	d := o.desc[:o.n]
-	o.n, o.bytes = 0, 0
-	return d
-}
+func (pl *Pipeline) Out(port uint16) []xsk.Desc { return pl.out[port].Take() }
 
 // Free returns the frame that holds octet off to the pool.
 func (pl *Pipeline) Free(off uint32) { pl.free(off) }

@@ -135,7 +135,7 @@ func (w *worker) turn(s *fib.Snapshot) (n int) {
 		n++
 	}
 	for p := range w.out {
-		if w.out[p].n > 0 {
+		if w.out[p].Len() > 0 {
 			w.flush(uint16(p))
 		}
 	}
@@ -226,9 +226,7 @@ func (w *worker) takeHanded(r *frame.Handoff, s *fib.Snapshot) int {
 
 // flush puts the frames that wait for a port into its transmit ring; what does not fit is discarded.
 func (w *worker) flush(port uint16) {
-	o := &w.out[port]
-	d := o.desc[:o.n]
-	o.n, o.bytes = 0, 0
+	d := w.out[port].Take()
 	sock := w.tx[port]
 	if sock == nil {
 		w.flushElsewhere(port, d)

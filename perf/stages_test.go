@@ -6,7 +6,6 @@ import (
 
 	"penstock/dataplane/frame"
 	"penstock/dataplane/overlay"
-	"penstock/dataplane/parse"
 )
 
 // BenchmarkStages: what each stage of encapsulation costs by itself, on one batch that stays in the core's cache. The
@@ -36,21 +35,10 @@ func BenchmarkStages(b *testing.B) {
 			reset()
 		}
 	})
-	b.Run("parse", func(b *testing.B) {
+	b.Run("reset+access", func(b *testing.B) {
 		for i := 0; i < b.N; i += frame.BatchSize {
-			parse.Access(r.Mem, &batch)
-		}
-	})
-	saved = batch
-	b.Run("copy", func(b *testing.B) {
-		for i := 0; i < b.N; i += frame.BatchSize {
-			batch = saved
-		}
-	})
-	b.Run("copy+ingress", func(b *testing.B) {
-		for i := 0; i < b.N; i += frame.BatchSize {
-			batch = saved
-			overlay.Ingress(r.Mem, &batch, s, r.Overlay)
+			reset()
+			overlay.Access(r.Mem, &batch, 0, s, r.Overlay)
 		}
 	})
 	saved = batch
@@ -59,10 +47,18 @@ func BenchmarkStages(b *testing.B) {
 			overlay.Touch(&batch, s, r.Overlay)
 		}
 	})
-	b.Run("copy+deliver", func(b *testing.B) {
+	b.Run("copy+resolve", func(b *testing.B) {
 		for i := 0; i < b.N; i += frame.BatchSize {
 			batch = saved
-			overlay.Deliver(r.Mem, &batch, s, r.Overlay)
+			overlay.Resolve(&batch, s, r.Overlay)
+		}
+	})
+	saved = batch
+	b.Run("copy+encapsulate", func(b *testing.B) {
+		for i := 0; i < b.N; i += frame.BatchSize {
+			batch = saved
+			overlay.Encapsulate(r.Mem, &batch, s, r.Overlay)
+			r.Out(1)
 		}
 	})
 	b.Run("all", func(b *testing.B) {

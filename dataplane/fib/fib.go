@@ -8,7 +8,11 @@
 // is visible first through Snapshot.Delta, atomically with the rest, and folded into the big table afterwards.
 package fib
 
-import "penstock/dataplane/table"
+import (
+	"math/bits"
+
+	"penstock/dataplane/table"
+)
 
 // None is the "no such entry" value of dense indices.
 const None = ^uint32(0)
@@ -181,16 +185,18 @@ type Subnet6 struct {
 type Switch struct {
 	MAC      uint64
 	Paths    []Path   // live ones only; empty = unreachable; see SetPaths
-	Seeds    []uint32 // the paths' seeds side by side: all that choosing between equal paths reads
+	Seeds    []uint64 // the paths' seeds side by side: all that choosing between equal paths reads
 	Weighted bool     // the paths' weights differ
 }
 
-// SetPaths gives the switch its live paths and what the choice between them needs.
+// SetPaths gives the switch its live paths and what the packet path needs of them at hand.
 func (s *Switch) SetPaths(paths []Path) {
 	s.Paths, s.Seeds, s.Weighted = paths, nil, false
 	for i := range paths {
-		s.Seeds = append(s.Seeds, paths[i].Seed)
-		s.Weighted = s.Weighted || paths[i].Weight != paths[0].Weight
+		p := &paths[i]
+		p.prepare()
+		s.Seeds = append(s.Seeds, table.Seed(p.Seed))
+		s.Weighted = s.Weighted || p.Weight != paths[0].Weight
 	}
 }
 
@@ -206,8 +212,34 @@ type Path struct {
 	DstMAC, SrcMAC uint64 // outer MACs; SrcMAC is the box's own when the egress switch is the port's own switch
 	SrcPrefix      uint32 // prefix bits of this box's port; | segment ID = outer source
 	DstBase        uint32 // prefix of switch port 0 under the fabric's scheme; | number<<DstShift | tenant ID = outer destination
-	DstShift       uint8  // 16 (10.p.t) or 24 (p.t)
 	HostMask       uint32
+	DstShift       uint8 // 16 (10.p.t) or 24 (p.t)
+
+	Head Head // by SetPaths
+}
+
+// Head is the outer header of a path as far as it is the same for every frame, as words to be stored in little-endian
+// order: octets 0–7, 8–15 and 16–23 of the frame (Ethernet, tag, the first six octets of IPv4), and the sum of what is
+// constant in the IPv4 header.
+type Head struct {
+	W0, W1, W2 uint64
+	Sum        uint32
+}
+
+// The constant part of the outer IPv4 header: no options, DF, TTL 64, protocol 143 (spec/overlay.md, "Encapsulation").
+const (
+	outerVersion = 0x4500
+	outerDF      = 0x4000
+	outerTTL     = 64<<8 | 143
+)
+
+func (p *Path) prepare() {
+	p.Head = Head{
+		W0:  bits.ReverseBytes64(p.DstMAC<<16 | p.SrcMAC>>32),
+		W1:  bits.ReverseBytes64(p.SrcMAC<<32 | 0x8100<<16 | uint64(p.VID)),
+		W2:  bits.ReverseBytes64(0x0800<<48 | outerVersion<<32 | uint64(p.VID)),
+		Sum: outerVersion + uint32(p.VID) + outerDF + outerTTL,
+	}
 }
 
 // Edge is the tables of the box as edge switch. Zero when no port is a downlink or trunk.

@@ -32,8 +32,10 @@ const (
 	NextLookup
 	// NextFlood: broadcast, multicast or unknown unicast of Seg; copies are made.
 	NextFlood
-	// NextDeliver: Loc is set, local or remote: deliver to the attachment or encapsulate.
+	// NextDeliver: Loc is set, local or remote: deliver to the attachment, or go on to NextEncap.
 	NextDeliver
+	// NextEncap: Loc is a remote location: encapsulate.
+	NextEncap
 	// NextTx: send out of port Out. Final.
 	NextTx
 	// NextDrop: discard for the reason in Drop. Final.
@@ -42,6 +44,8 @@ const (
 	NextPunt
 	// NextHandoff: let worker Out carry on with it. Final for this worker.
 	NextHandoff
+	// NextSent: in the out queue of port Out already. Final, nothing is left to do.
+	NextSent
 )
 
 // Flags of a packet, set by the parser.

@@ -218,7 +218,7 @@ func TestNoHeadroom(t *testing.T) {
 		mem := make([]byte, chunk)
 		copy(mem[off:], b)
 		p := &frame.Packet{Off: off, Len: uint16(len(b))}
-		if !parse.Inner(mem, p) {
+		if !parse.Access(mem, p) {
 			t.Fatal(p.Drop)
 		}
 		if ok := Reply(mem, p, TimeExceeded, 0, router4, router6, routerMAC); ok != (off >= 48) {
@@ -240,7 +240,7 @@ func FuzzReply(f *testing.F) {
 			mem := make([]byte, chunk)
 			copy(mem[frame.Headroom:], b)
 			p := &frame.Packet{Off: frame.Headroom, Len: uint16(len(b))}
-			if !parse.Inner(mem, p) {
+			if !parse.Access(mem, p) {
 				return
 			}
 			if echo && !Echo(mem, p, routerMAC) || !echo && !Reply(mem, p, Error(e), 1400, router4, router6, routerMAC) {
@@ -258,7 +258,7 @@ func TestNoAllocation(t *testing.T) {
 		for _, b := range [...][]byte{b4, b6, e4} {
 			copy(mem[frame.Headroom:], b)
 			p := frame.Packet{Off: frame.Headroom, Len: uint16(len(b))}
-			if !parse.Inner(mem, &p) || !(Echo(mem, &p, routerMAC) || Reply(mem, &p, TimeExceeded, 0, router4, router6, routerMAC)) {
+			if !parse.Access(mem, &p) || !(Echo(mem, &p, routerMAC) || Reply(mem, &p, TimeExceeded, 0, router4, router6, routerMAC)) {
 				panic("no answer")
 			}
 		}

@@ -98,7 +98,7 @@ func received(tb testing.TB, b []byte) ([]byte, *frame.Packet) {
 	}
 	copy(mem[frame.Headroom:], b)
 	p := &frame.Packet{Off: frame.Headroom, Len: uint16(len(b))}
-	if !parse.Inner(mem, p) {
+	if !parse.Access(mem, p) {
 		tb.Fatal("the frame does not parse:", p.Drop)
 	}
 	return mem, p
@@ -111,7 +111,7 @@ func reparsed(t *testing.T, mem []byte, p *frame.Packet) gopacket.Packet {
 		t.Error("FlagGenerated is missing")
 	}
 	q := &frame.Packet{Off: p.Off, Len: p.Len}
-	if !parse.Inner(mem, q) {
+	if !parse.Access(mem, q) {
 		t.Fatal("the answer does not parse:", q.Drop)
 	}
 	if q.L3 != p.L3 || q.L4 != p.L4 || q.Flags|frame.FlagGenerated != p.Flags || q.Proto != p.Proto || q.DSCP != p.DSCP ||

@@ -130,7 +130,7 @@ func asked(tb testing.TB, b []byte, seg, attach, vif uint32) ([]byte, *frame.Bat
 	batch := &frame.Batch{N: 1}
 	p := &batch.Pkt[0]
 	p.Off, p.Len = frame.Headroom, uint16(len(b))
-	if !parse.Inner(mem, p) {
+	if !parse.Access(mem, p) {
 		tb.Fatal(p.Drop)
 	}
 	p.Seg, p.Attach, p.VIF, p.Next = seg, attach, vif, frame.NextNeigh
@@ -141,7 +141,7 @@ func asked(tb testing.TB, b []byte, seg, attach, vif uint32) ([]byte, *frame.Bat
 func answer(t *testing.T, mem []byte, p *frame.Packet) gopacket.Packet {
 	t.Helper()
 	q := &frame.Packet{Off: p.Off, Len: p.Len}
-	if !parse.Inner(mem, q) {
+	if !parse.Access(mem, q) {
 		t.Fatal("the answer does not parse:", q.Drop)
 	}
 	if !p.Has(frame.FlagGenerated) || q.Flags|frame.FlagGenerated != p.Flags || q.L3 != p.L3 || q.SrcMAC != p.SrcMAC || q.DstMAC != p.DstMAC ||
@@ -167,7 +167,7 @@ func questions(tb testing.TB) (mem []byte, b *frame.Batch, renew func()) {
 		p := &b.Pkt[i]
 		p.Off, p.Len = uint32(i*chunk+frame.Headroom), uint16(len(d))
 		copy(mem[p.Off:], d)
-		if !parse.Inner(mem, p) {
+		if !parse.Access(mem, p) {
 			tb.Fatal(p.Drop)
 		}
 		p.Seg, p.Attach, p.VIF, p.Next = 0, 0, 0, frame.NextNeigh

@@ -9,35 +9,25 @@ import (
 	"penstock/dataplane/stats"
 )
 
-// Deliver looks up the destinations that are not known yet (Touch went before), and sends each frame to where its destination hangs: to an
-// attachment of this box, or encapsulated to another. Answers made by the box go back to the attachment that asked.
-// It reports whether frames are left to be flooded.
-func Deliver(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (flood bool) {
+// Deliver sends each frame at NextDeliver out of the attachment where its destination hangs. Answers made by the box go
+// back to the attachment that asked. The returned bits are as with Access.
+func Deliver(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
-		if p.Next == frame.NextLookup {
-			st.resolve(i, p, s)
-		}
 		if p.Next != frame.NextDeliver {
-			flood = flood || p.Next == frame.NextFlood
 			continue
 		}
-		switch {
-		case p.Has(frame.FlagGenerated):
-			toAttachment(mem, p, s, st, p.Attach)
-		case p.Loc&fib.LocLocal != 0:
-			vif, n := p.Loc&^fib.LocLocal, p.Len
-			toAttachment(mem, p, s, st, s.VIFs[vif].Attach)
-			if p.Next == frame.NextTx {
-				st.VIFs.AddPacket(int(vif)*stats.VIFStride+stats.VIFTxPackets, n)
-			}
-		case p.Has(frame.FlagFromFabric):
-			p.DropFor(drop.FabricRelay)
-		default:
-			encapsulate(mem, p, s, st, p.Loc)
+		vif, at, n := p.Loc&^fib.LocLocal, p.Attach, p.Len
+		if p.Flags&frame.FlagGenerated == 0 {
+			at = s.VIFs[vif].Attach
 		}
+		toAttachment(mem, p, s, st, at)
+		if p.Next != frame.NextDrop && p.Flags&frame.FlagGenerated == 0 {
+			st.VIFs.AddPacket(int(vif)*stats.VIFStride+stats.VIFTxPackets, n)
+		}
+		todo |= 1 << p.Next
 	}
-	return flood
+	return todo
 }
 
 // toAttachment sends the untagged frame p out of an access port, with the attachment's tag.
@@ -62,5 +52,12 @@ func toAttachment(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, at ui
 		copy(f[0:12], f[4:16])
 		binary.BigEndian.PutUint32(f[12:], 0x81000000|uint32(p.PCP)<<13|uint32(a.VID))
 	}
-	p.SendTo(a.Port)
+	st.send(p, a.Port)
+}
+
+// send puts the frame into the port's out queue; when that is full, the pipeline does it.
+func (st *State) send(p *frame.Packet, port uint16) {
+	if p.SendTo(port); st.Out[port].Put(p.Off, p.Len) {
+		p.Next = frame.NextSent
+	}
 }

@@ -11,7 +11,7 @@ import (
 // copies, to every other box that holds a VIF of it; frames that came from the fabric go to attachments only.
 //
 // Copies are made into extra. When extra is full Flood returns true: the caller carries extra out, empties it and calls
-// again. The last receiver gets the original.
+// again. The last receiver gets the original. What goes to other boxes is at NextEncap afterwards.
 func Flood(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State, extra *frame.Batch) (more bool) {
 	for ; st.floodPkt < b.N; st.floodPkt++ {
 		p := &b.Pkt[st.floodPkt]
@@ -67,7 +67,7 @@ func (st *State) floodOne(mem []byte, p *frame.Packet, s *fib.Snapshot, extra *f
 		if k < len(seg.Local) {
 			toAttachment(mem, q, s, st, seg.Local[k])
 		} else {
-			encapsulate(mem, q, s, st, seg.Remote[k-len(seg.Local)])
+			q.Loc, q.Next = seg.Remote[k-len(seg.Local)], frame.NextEncap
 		}
 	}
 	return false

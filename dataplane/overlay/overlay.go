@@ -1,18 +1,20 @@
 // Package overlay carries each tenant's Ethernet over the fabric (spec/overlay.md; seed 003, paragraphs 40–51).
 //
-// The files in the order of a packet's way from a tenant: ingress.go (which attachment, anti-spoofing, tag off),
-// spoof.go, checksum.go (sums that the sender's stack left unfinished), deliver.go (to an attachment of this box, or on to)
-// lookup.go (binding of the destination), encap.go (path choice, outer header), mss.go, flood.go (copies of broadcasts);
-// and back from the fabric: decap.go, then deliver.go again. Between ingress and delivery the packages neigh and route
-// have their turn.
+// The files in the order of a packet's way from a tenant: access.go (which attachment, tag off; quick.go does parser and
+// this in one for nearly all frames), spoof.go, checksum.go (sums that the sender's stack left unfinished), spread.go (which
+// worker), lookup.go (binding of the destination), deliver.go (to an attachment of this box), encap.go (path choice, outer
+// header), mss.go, toobig.go, flood.go (copies of broadcasts); and back from the fabric: fabric.go, then lookup.go and
+// deliver.go again. Between access and delivery the packages neigh and route have their turn.
 //
 // Stages expect what package parse has checked and never look at lengths again.
 package overlay
 
 import (
+	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/icmp"
 	"penstock/dataplane/stats"
+	"penstock/dataplane/xsk"
 )
 
 // Octets of the headers that encapsulation "ip" adds: Ethernet and tag, IPv4.
@@ -38,6 +40,12 @@ type State struct {
 	VIFs   *stats.Block  // stats.VIFStride counters per local VIF
 	ICMP   icmp.Limiter  // errors made by this stage
 	Events *Events
+	Spread Spread
+	Out    []xsk.Queue // by port, shared with the pipeline
+
+	of       *fib.Snapshot // what senders and segments were found in
+	senders  [senders]sender
+	segments [remembered]segment
 
 	hash    [frame.BatchSize]uint64 // of the batch's lookups, by packet
 	touched uint64                  // keeps the touching loads alive

@@ -7,7 +7,8 @@
 //   - with FlagL4: the whole TCP header with its options, or the first 8 octets of UDP, ICMP or ICMPv6, are there.
 //   - with FlagARP, FlagND: the message is whole and well-formed.
 //
-// Each parser takes Off, Len and Port of a packet from the worker and sets every other field.
+// Each parser takes Off, Len and Port of a packet from the worker, sets every other field, and reports whether the frame is
+// well-formed; otherwise the packet is dropped.
 //
 // A frame whose outermost tag is a service tag (0x88a8, 0x9100) counts as stacked: were it carried as an unknown
 // protocol, what is inside would evade the anti-spoofing rules.
@@ -21,25 +22,9 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// Access parses frames from tenants: Ethernet, at most one 802.1Q tag, ARP, IPv4, IPv6 with its extension headers,
+// Access parses a frame from a tenant: Ethernet, at most one 802.1Q tag, ARP, IPv4, IPv6 with its extension headers,
 // TCP, UDP, ICMP and neighbour discovery. Frames of other protocols pass with their MAC addresses and EtherType.
-func Access(mem []byte, b *frame.Batch) {
-	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
-		if p := &b.Pkt[i]; !common(mem, p) {
-			general(mem, p)
-		}
-	}
-}
-
-// Inner parses one Ethernet frame by the rules of Access, and reports whether it is well-formed; otherwise the
-// packet is dropped. It sets every field but Off, Len and Port: a caller that knows more than the frame says
-// (Seg, FlagFromFabric) sets that afterwards.
-func Inner(mem []byte, p *frame.Packet) bool {
-	return common(mem, p) || general(mem, p)
-}
-
-// general parses any frame.
-func general(mem []byte, p *frame.Packet) bool {
+func Access(mem []byte, p *frame.Packet) bool {
 	f := link(mem, p)
 	if f == nil {
 		return false

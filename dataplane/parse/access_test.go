@@ -10,15 +10,15 @@ import (
 )
 
 // run parses one frame, with whatever the packet held before in garbage.
-func run(data []byte, garbage frame.Packet, parser func([]byte, *frame.Batch)) *frame.Packet {
+func run(data []byte, garbage frame.Packet, parser func([]byte, *frame.Packet) bool) *frame.Packet {
 	mem := make([]byte, frame.Headroom+len(data))
 	copy(mem[frame.Headroom:], data)
-	b := new(frame.Batch)
-	b.N = 1
-	b.Pkt[0] = garbage
-	b.Pkt[0].Off, b.Pkt[0].Len, b.Pkt[0].Port = frame.Headroom, uint16(len(data)), 7
-	parser(mem, b)
-	return &b.Pkt[0]
+	p := garbage
+	p.Off, p.Len, p.Port = frame.Headroom, uint16(len(data)), 7
+	if ok := parser(mem, &p); ok != (p.Next == frame.NextParsed) {
+		panic("the verdict is not what the packet says")
+	}
+	return &p
 }
 
 var garbage = frame.Packet{
@@ -26,35 +26,8 @@ var garbage = frame.Packet{
 	Kind: 10, Hash: 11, Seg: 12, VIF: 13, Attach: 14, Loc: 15, DstMAC: 16, SrcMAC: 17,
 }
 
-// access parses a frame as Access does, and makes sure that common and general agree.
-func access(data []byte) *frame.Packet {
-	p := run(data, garbage, Access)
-	if q := run(data, garbage, func(mem []byte, b *frame.Batch) { general(mem, &b.Pkt[0]) }); *p != *q {
-		panic(fmt.Sprintf("the short way and the long way differ for %x:\n%+v\n%+v", data, p, q))
-	}
-	return p
-}
-
-// TestCommon: the short way is taken where it is meant to be.
-func TestCommon(t *testing.T) {
-	for _, k := range kinds(t) {
-		var got bool
-		run(k.data, garbage, func(mem []byte, b *frame.Batch) {
-			was := b.Pkt[0]
-			if got = common(mem, &b.Pkt[0]); !got && b.Pkt[0] != was {
-				t.Errorf("%s: touched", k.name)
-			}
-		})
-		want := false
-		switch k.name {
-		case "tcp4", "tcp4-tag", "tcp4-priority", "tcp4-syn", "udp4":
-			want = true
-		}
-		if got != want {
-			t.Errorf("%s: %v", k.name, got)
-		}
-	}
-}
+// access parses a frame as Access does.
+func access(data []byte) *frame.Packet { return run(data, garbage, Access) }
 
 func TestAccessKinds(t *testing.T) {
 	for _, k := range kinds(t) {
@@ -254,14 +227,13 @@ func TestAccessGroup(t *testing.T) {
 }
 
 func TestOutsideMemory(t *testing.T) {
-	for _, parser := range []func([]byte, *frame.Batch){Access, Fabric, Edge} {
+	for _, parser := range []func([]byte, *frame.Packet) bool{Access, Fabric, Edge} {
 		var b frame.Batch
 		b.N = 2
 		b.Pkt[0].Off, b.Pkt[0].Len = 1000, 100
 		b.Pkt[1].Off, b.Pkt[1].Len = 1<<32-10, 100
-		parser(make([]byte, 1064), &b)
 		for i := range 2 {
-			if p := &b.Pkt[i]; p.Next != frame.NextDrop || p.Drop != drop.FrameLong {
+			if p := &b.Pkt[i]; parser(make([]byte, 1064), p) || p.Next != frame.NextDrop || p.Drop != drop.FrameLong {
 				t.Errorf("packet %d: %+v", i, p)
 			}
 		}
@@ -284,24 +256,6 @@ func TestAccessPadding(t *testing.T) {
 	}
 }
 
-func TestBatchSizes(t *testing.T) {
-	b := kind(t, "tcp4")
-	for _, n := range []int{0, 1, frame.BatchSize} {
-		var batch frame.Batch
-		batch.N = n
-		for i := range batch.Pkt {
-			batch.Pkt[i] = garbage
-			batch.Pkt[i].Off, batch.Pkt[i].Len = 0, uint16(len(b))
-		}
-		Access(b, &batch)
-		for i := range batch.Pkt {
-			if done := batch.Pkt[i].Next == frame.NextParsed; done != (i < n) {
-				t.Fatalf("N=%d, packet %d: parsed %v", n, i, done)
-			}
-		}
-	}
-}
-
 func TestNoAllocation(t *testing.T) {
 	var mem []byte
 	var b frame.Batch
@@ -314,8 +268,12 @@ func TestNoAllocation(t *testing.T) {
 			}
 		}
 	}
-	for name, parser := range map[string]func([]byte, *frame.Batch){"Access": Access, "Fabric": Fabric, "Edge": Edge} {
-		if n := testing.AllocsPerRun(100, func() { parser(mem, &b) }); n != 0 {
+	for name, parser := range map[string]func([]byte, *frame.Packet) bool{"Access": Access, "Fabric": Fabric, "Edge": Edge} {
+		if n := testing.AllocsPerRun(100, func() {
+			for i := range b.N {
+				parser(mem, &b.Pkt[i])
+			}
+		}); n != 0 {
 			t.Errorf("%s: %v allocations per batch", name, n)
 		}
 	}
@@ -323,9 +281,7 @@ func TestNoAllocation(t *testing.T) {
 
 func Example() {
 	mem := make([]byte, 2048)
-	b := &frame.Batch{N: 1}
-	b.Pkt[0].Off, b.Pkt[0].Len = frame.Headroom, 10
-	Access(mem, b)
-	fmt.Println(b.Pkt[0].Drop)
-	// Output: frame_short
+	p := &frame.Packet{Off: frame.Headroom, Len: 10}
+	fmt.Println(Access(mem, p), p.Drop)
+	// Output: false frame_short
 }

@@ -9,13 +9,12 @@ import (
 	"penstock/dataplane/wire/checksum"
 )
 
-// Fabric parses frames from the edge switch: untagged (or priority-tagged) Ethernet with a whole IPv4 header or
+// Fabric parses a frame from the edge switch: untagged (or priority-tagged) Ethernet with a whole IPv4 header or
 // ARP. For IPv4, Proto, DSCP and FlagFragment are those of the outer header, L4 is the offset behind it (without
-// FlagL4), and the packet may be shorter than the frame, which is padded. What is inside is for Inner.
-func Fabric(mem []byte, b *frame.Batch) {
-	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
-		fabric(mem, &b.Pkt[i])
-	}
+// FlagL4), and the packet may be shorter than the frame, which is padded. What is inside is for Access.
+func Fabric(mem []byte, p *frame.Packet) bool {
+	fabric(mem, p)
+	return p.Next == frame.NextParsed
 }
 
 func fabric(mem []byte, p *frame.Packet) {
@@ -51,12 +50,11 @@ func fabric(mem []byte, p *frame.Packet) {
 	}
 }
 
-// Edge parses frames on the ports of the edge switch: Ethernet and at most one tag. With a whole and right IPv4
+// Edge parses a frame on a port of the edge switch: Ethernet and at most one tag. With a whole and right IPv4
 // header or ARP packet behind it the flags say so; anything else passes without: a switch carries it all the same.
-func Edge(mem []byte, b *frame.Batch) {
-	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
-		edge(mem, &b.Pkt[i])
-	}
+func Edge(mem []byte, p *frame.Packet) bool {
+	edge(mem, p)
+	return p.Next == frame.NextParsed
 }
 
 func edge(mem []byte, p *frame.Packet) {
@@ -103,7 +101,7 @@ func header4(ip []byte, p *frame.Packet) drop.Reason {
 		return drop.IPv4Truncated
 	}
 	if hl == wire.IPv4Len {
-		if !sumOK(w0, w1, w2) {
+		if !SumOK(w0, w1, w2) {
 			return drop.IPv4Checksum
 		}
 	} else if checksum.Checksum(ip[:hl], 0) != 0 {

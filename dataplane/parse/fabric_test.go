@@ -85,7 +85,7 @@ func TestInner(t *testing.T) {
 	mem := make([]byte, frame.Headroom+len(b))
 	copy(mem[frame.Headroom:], b)
 	p.Pull(p.L4)
-	if !Inner(mem, p) {
+	if !Access(mem, p) {
 		t.Fatal(p.Drop)
 	}
 	want := access(kind(t, "tcp4"))
@@ -94,7 +94,7 @@ func TestInner(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", *p, *want)
 	}
 	p.Len = 20
-	if Inner(mem, p) || p.Next != frame.NextDrop || p.Drop != drop.IPv4Truncated {
+	if Access(mem, p) || p.Next != frame.NextDrop || p.Drop != drop.IPv4Truncated {
 		t.Errorf("a frame that is cut: %+v", p)
 	}
 }

@@ -21,6 +21,11 @@ func mix(a, b uint64) uint32 {
 	return uint32((hi ^ lo) * mixC >> 32)
 }
 
+// FlowHash is the hash of a TCP or UDP flow over IPv4: addresses, both ports in one word, protocol.
+func FlowHash(addrs uint64, ports uint32, proto uint8) uint32 {
+	return mix(addrs, uint64(ports)<<8|uint64(proto))
+}
+
 // mix3 hashes 192 bits.
 func mix3(a, b, c uint64) uint32 {
 	hi, lo := bits.Mul64(a^mixA, b^mixB)

@@ -33,7 +33,7 @@ func ipv4(f []byte, p *frame.Packet, l3 int) bool {
 		if checksum.Checksum(ip[:hl], 0) != 0 {
 			return bad4(p, drop.IPv4Checksum)
 		}
-	} else if !sumOK(w0, w1, w2) {
+	} else if !SumOK(w0, w1, w2) {
 		return bad4(p, drop.IPv4Checksum)
 	}
 	if uint(total) < hl || uint(total) > uint(len(ip)) {
@@ -55,13 +55,13 @@ func ipv4(f []byte, p *frame.Packet, l3 int) bool {
 	if w0&wire.IPv4MF != 0 {
 		p.Flags |= frame.FlagFragment // the hash stays that of all its fragments
 	} else if proto == wire.ProtoTCP || proto == wire.ProtoUDP {
-		p.Hash = mix(addrs, uint64(binary.BigEndian.Uint32(ip[hl:]))<<8|uint64(proto))
+		p.Hash = FlowHash(addrs, binary.BigEndian.Uint32(ip[hl:]), proto)
 	}
 	return true
 }
 
-// sumOK verifies the checksum of a 20-octet header given as words in network order.
-func sumOK(w0, w1 uint64, w2 uint32) bool {
+// SumOK verifies the checksum of a 20-octet header given as words in network order.
+func SumOK(w0, w1 uint64, w2 uint32) bool {
 	s, c := bits.Add64(w0, w1, 0)
 	s, c = bits.Add64(s, uint64(w2), c)
 	s += c

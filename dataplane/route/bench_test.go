@@ -11,7 +11,7 @@ import (
 	"penstock/dataplane/wire"
 )
 
-func parseOK(mem []byte, p *frame.Packet) bool { return parse.Inner(mem, p) }
+func parseOK(mem []byte, p *frame.Packet) bool { return parse.Access(mem, p) }
 
 // again returns a function that undoes what Route did to the batch.
 func again(mem []byte, b *frame.Batch, frames [][]byte) func() {

@@ -155,7 +155,7 @@ func arrived(tb testing.TB, seg uint32, frames ...[]byte) ([]byte, *frame.Batch)
 		p := &b.Pkt[i]
 		p.Off, p.Len = uint32(i*chunk+frame.Headroom), uint16(len(f))
 		copy(mem[p.Off:], f)
-		if !parse.Inner(mem, p) {
+		if !parse.Access(mem, p) {
 			tb.Fatal("the frame does not parse:", p.Drop)
 		}
 		p.Seg, p.Attach, p.VIF, p.Next = seg, 0, 0, frame.NextRoute
@@ -167,7 +167,7 @@ func arrived(tb testing.TB, seg uint32, frames ...[]byte) ([]byte, *frame.Batch)
 func decoded(t *testing.T, mem []byte, p *frame.Packet) gopacket.Packet {
 	t.Helper()
 	q := &frame.Packet{Off: p.Off, Len: p.Len}
-	if !parse.Inner(mem, q) {
+	if !parse.Access(mem, q) {
 		t.Fatal("the frame does not parse any more:", q.Drop)
 	}
 	if q.Flags != p.Flags&^frame.FlagGenerated || q.L3 != p.L3 || q.L4 != p.L4 && p.Has(frame.FlagL4) || q.SrcMAC != p.SrcMAC ||

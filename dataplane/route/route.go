@@ -233,7 +233,10 @@ func rewrite(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, seg uint32
 	p.DstMAC = mac
 	p.Seg = seg
 	p.Loc = loc
-	p.Next = frame.NextDeliver
+	p.Next = frame.NextEncap
+	if loc&fib.LocLocal != 0 {
+		p.Next = frame.NextDeliver
+	}
 	e := (*[2 * wire.MACLen]byte)(mem[p.Off:])
 	binary.BigEndian.PutUint64(e[:8], mac<<16|router>>32)
 	binary.BigEndian.PutUint32(e[8:12], uint32(router))

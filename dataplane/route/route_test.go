@@ -55,7 +55,11 @@ func TestForward(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			mem, p, st := one(t, s, tt.from, tt.data)
-			if p.Next != frame.NextDeliver || p.Seg != tt.seg || p.Loc != tt.loc || p.DstMAC != tt.mac || p.SrcMAC != wire.MAC(tt.data[6:]) || st.Counters.Routed != 1 {
+			next := frame.NextEncap
+			if tt.loc&fib.LocLocal != 0 {
+				next = frame.NextDeliver
+			}
+			if p.Next != next || p.Seg != tt.seg || p.Loc != tt.loc || p.DstMAC != tt.mac || p.SrcMAC != wire.MAC(tt.data[6:]) || st.Counters.Routed != 1 {
 				t.Fatalf("%+v, %v, %+v", p, p.Drop, st.Counters)
 			}
 			sent := *p

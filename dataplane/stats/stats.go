@@ -31,10 +31,13 @@ func (b *Block) Add(i int, d uint64) {
 }
 
 // AddPacket counts a packet of n octets in counters i and i+1.
-func (b *Block) AddPacket(i int, n uint16) {
+func (b *Block) AddPacket(i int, n uint16) { b.AddPackets(i, 1, uint64(n)) }
+
+// AddPackets counts n packets with that many octets in all in counters i and i+1.
+func (b *Block) AddPackets(i int, n, octets uint64) {
 	if uint(i)+1 < uint(len(b.live)) {
-		b.live[i]++
-		b.live[i+1] += uint64(n)
+		b.live[i] += n
+		b.live[i+1] += octets
 		b.dirty[uint(i)>>12] |= 1 << (i >> 6 & 63)
 	}
 }

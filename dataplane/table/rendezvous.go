@@ -2,17 +2,23 @@ package table
 
 import "math/bits"
 
-// Mix hashes (hash, seed) to 32 well-mixed bits: the score of a candidate in rendezvous hashing (Thaler and
-// Ravishankar, 1998): of the candidates for a flow the one with the largest score is chosen, so that a candidate that
-// goes away moves no flows but its own. It is the same on every box and after every restart.
-func Mix(hash, seed uint32) uint32 {
-	z := uint64(seed)<<32 | uint64(hash)
+// Seed spreads what tells a candidate from the others over 64 bits, once, so that Mix has little left to do.
+func Seed(seed uint32) uint64 {
+	z := uint64(seed)*0x9e3779b97f4a7c15 + 0x632be59bd9b4e019
 	z = (z ^ z>>32) * 0xd6e8feb86659fd93
-	z = (z ^ z>>29) * 0x9e3779b97f4a7c15
-	return uint32((z ^ z>>28) >> 32)
+	z = (z ^ z>>29) * 0xff51afd7ed558ccd
+	return z ^ z>>32
 }
 
-// WeightedScore turns the Mix of a candidate into a score that gives each candidate a share in proportion to its
+// Mix hashes a flow's hash and a candidate's Seed to 64 well-mixed bits: the score of a candidate in rendezvous hashing
+// (Thaler and Ravishankar, 1998): of the candidates for a flow the one with the largest score is chosen, so that a
+// candidate that goes away moves no flows but its own. It is the same on every box and after every restart.
+func Mix(hash uint32, seed uint64) uint64 {
+	hi, lo := bits.Mul64(uint64(hash)*0xa0761d6478bd642f^seed, 0xe7037ed1a0b428db)
+	return hi ^ lo
+}
+
+// WeightedScore turns the high half of a candidate's Mix into a score that gives each candidate a share in proportion to its
 // weight; weight 0 gets nothing as long as there are others. Equal weights lead to the same choice as Mix alone, but
 // for ties.
 //

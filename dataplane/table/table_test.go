@@ -185,7 +185,7 @@ func TestNoAllocation(t *testing.T) {
 		},
 		"static": func(*Binding) {
 			v, _ := static.Get(uint64(i & 3))
-			sink += WeightedScore(Mix(v, 7), 3)
+			sink += WeightedScore(uint32(Mix(v, 7)), 3)
 		},
 		"upsert": func(r *Binding) {
 			r.Loc++

@@ -6,28 +6,46 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/parse"
 	"penstock/dataplane/wire"
 )
 
 const etherTypeARP = 0x0806
 
-// Decap takes frames of a fabric port out of their encapsulation. A frame is accepted only if it comes from the edge
-// switch, is addressed to a special address of this box, and its tenant and segment exist here
+// Fabric parses frames of a fabric port and takes them out of their encapsulation. A frame is accepted only if it comes
+// from the edge switch, is addressed to a special address of this box, and its tenant and segment exist here
 // (spec/overlay.md, "Encapsulation"). What remains is delivered by (tenant, segment, inner destination MAC). The
-// returned bits are as with Ingress.
-func Decap(mem []byte, b *frame.Batch, s *fib.Snapshot) (todo uint32) {
+// returned bits are as with Access.
+func Fabric(mem []byte, b *frame.Batch, port uint16, s *fib.Snapshot, st *State) (todo uint32) {
+	if int(port) >= len(s.Ports) {
+		return 0
+	}
+	st.follow(s)
+	f := &s.Ports[port].Fabric
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
-		if p.Next == frame.NextParsed {
-			decap(mem, p, s)
+		if !quickFabric(mem, p, i, f, s, st) && parse.Fabric(mem, p) && !st.Spread.outerElsewhere(mem, p) {
+			decap(mem, p, f, s, st)
+			if p.Next == frame.NextLookup {
+				st.hash[i] = s.Bindings.HashMAC(p.Seg, p.DstMAC)
+			}
 		}
 		todo |= 1 << p.Next
 	}
 	return todo
 }
 
-func decap(mem []byte, p *frame.Packet, s *fib.Snapshot) {
-	f := &s.Ports[p.Port].Fabric
+// remembered is how many segments a worker remembers by the outer addresses of their frames.
+const remembered = 32
+
+// segment is what the addresses of an outer header stand for.
+type segment struct {
+	addrs uint64 // source and destination; 0 = none
+	seg   uint32
+	port  uint16
+}
+
+func decap(mem []byte, p *frame.Packet, f *fib.Fabric, s *fib.Snapshot, st *State) {
 	if p.SrcMAC != f.SwitchMAC {
 		p.DropFor(drop.FabricSwitchMAC)
 		return
@@ -60,24 +78,28 @@ func decap(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	case dst&^f.HostMask != f.Prefix, f.HostMask == 0xffff && src>>24 != 10:
 		p.DropFor(drop.FabricAddress)
 	default:
-		inner(mem, p, s, int(binary.BigEndian.Uint16(l3[2:4]))-ipLen, dst&f.HostMask, src&f.HostMask)
+		if inner(mem, p, s, int(binary.BigEndian.Uint16(l3[2:4]))-ipLen, dst&f.HostMask, src&f.HostMask) {
+			addrs := uint64(src)<<32 | uint64(dst)
+			st.segments[place(addrs)] = segment{addrs: addrs, seg: p.Seg, port: p.Port}
+		}
 	}
 }
 
 // inner strips the outer headers; n is the length of the inner frame, which ends where the outer packet says, not where
-// Ethernet's padding does.
-func inner(mem []byte, p *frame.Packet, s *fib.Snapshot, n int, tenant, segment uint32) {
+// Ethernet's padding does. It reports whether tenant and segment exist.
+func inner(mem []byte, p *frame.Packet, s *fib.Snapshot, n int, tenant, segment uint32) bool {
 	seg, ok := s.SegmentByID.Get(fib.SegmentKey(tenant, segment))
 	if !ok {
 		p.DropFor(drop.FabricSegment)
 		if _, known := s.Tenants.Get(uint64(tenant)); !known {
 			p.DropFor(drop.FabricTenant)
 		}
-		return
+		return false
 	}
+	p.Seg = seg
 	if n < ethLen || n > int(p.Len)-int(p.L3)-ipLen {
 		p.DropFor(drop.FabricInner)
-		return
+		return true
 	}
 	p.Pull(p.L3 + ipLen)
 	p.Len = uint16(n)
@@ -86,9 +108,9 @@ func inner(mem []byte, p *frame.Packet, s *fib.Snapshot, n int, tenant, segment 
 	p.DstMAC = macs >> 16
 	p.SrcMAC = macs<<32&0xffff00000000 | uint64(binary.BigEndian.Uint32(e[8:12]))
 	p.EtherType = binary.BigEndian.Uint16(e[12:14])
-	p.Seg = seg
 	p.Flags = frame.FlagFromFabric
 	p.L3, p.L4, p.PCP, p.VID = ethLen, 0, 0, 0
+	p.Hash = 0 // of the outer header: it says nothing of the flow
 	switch {
 	case p.SrcMAC == 0 || p.SrcMAC>>40&1 == 1:
 		p.DropFor(drop.FabricInner)
@@ -103,4 +125,5 @@ func inner(mem []byte, p *frame.Packet, s *fib.Snapshot, n int, tenant, segment 
 	default:
 		p.Next = frame.NextLookup
 	}
+	return true
 }

@@ -1,0 +1,307 @@
+package overlay
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"testing"
+
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/parse"
+	"penstock/dataplane/stats"
+	"penstock/dataplane/table"
+	"penstock/dataplane/wire/checksum"
+)
+
+const (
+	quickVM     = 0x02000000000a
+	quickPeer   = 0x02000000000b
+	quickRouter = 0x0200000000fe
+	quickSwitch = 0x0200000000aa
+	quickBox    = 0x020000000f01
+)
+
+// quickWorld is a box with an access port (untagged: strict VIF; VLAN 5: VIF held to its MAC; VLAN 6: open) and a fabric
+// port at 10.2.0.0/16.
+func quickWorld(t testing.TB) *fib.Snapshot {
+	t.Helper()
+	bindings, err := table.NewBindings(table.Config{Capacity: 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bindings.Close() })
+	tagged := new([4096]uint32)
+	for i := range tagged {
+		tagged[i] = fib.None
+	}
+	tagged[5], tagged[6] = 1, 2
+	return &fib.Snapshot{
+		Ports: []fib.Port{
+			{Role: fib.RoleAccess, Up: true, MTU: 1500, Untagged: 0, Tagged: tagged},
+			{Role: fib.RoleAccess, Up: true, MTU: 1500, Untagged: 2, Tagged: tagged, CompleteChecksums: true},
+			{Role: fib.RoleFabric, Up: true, MTU: 1600, Fabric: fib.Fabric{SwitchMAC: quickSwitch, OwnMAC: quickBox, Prefix: 10<<24 | 2<<16, HostMask: 0xffff, Number: 2}},
+		},
+		Attachments: []fib.Attachment{{Seg: 0}, {Seg: 1, VID: 5}, {Seg: 1, VID: 6, Open: true}},
+		VIFs: []fib.VIF{
+			{MAC: quickVM, Attach: 0, IP4: []uint32{0x0a000001, 0x0a000002}},
+			{MAC: quickVM, Attach: 1, Seg: 1, Policy: fib.PolicyMAC},
+		},
+		VIFByMAC:    table.NewStatic([]uint64{fib.VIFKey(0, quickVM), fib.VIFKey(1, quickVM)}, []uint32{0, 1}),
+		Segments:    []fib.Segment{{Tenant: 100, ID: 7, Router: 0}, {Tenant: 100, ID: 8, Router: fib.None}},
+		SegmentByID: table.NewStatic([]uint64{fib.SegmentKey(100, 7), fib.SegmentKey(100, 8)}, []uint32{0, 1}),
+		Tenants:     table.NewStatic([]uint64{100}, []uint32{0}),
+		Routers:     []fib.Router{{Tenant: 100, MAC: quickRouter}},
+		Bindings:    bindings,
+	}
+}
+
+// quickState is a worker's state; self and workers as in Spread.
+func quickState(workers uint32) *State {
+	st := NewState(4)
+	st.Ports, st.VIFs, st.Spread.Workers = stats.NewPorts(3), stats.NewBlock(4*stats.VIFStride), workers
+	return st
+}
+
+// outcome is all that a stage can do to a frame.
+type outcome struct {
+	p    frame.Packet
+	todo uint32
+	hash uint64
+	mem  []byte
+	vifs [16]uint64
+}
+
+// through takes the frames through one port in batches of one, so that each finds what the one before left behind, or,
+// if forget is set, nothing: then no frame is taken by the quick way.
+func through(frames [][]byte, port uint16, s *fib.Snapshot, workers uint32, forget bool) (out []outcome) {
+	st := quickState(workers)
+	for _, f := range frames {
+		mem := make([]byte, frame.Headroom+len(f)+64)
+		copy(mem[frame.Headroom:], f)
+		b := &frame.Batch{N: 1}
+		b.Pkt[0] = frame.Packet{
+			Off: frame.Headroom, Len: uint16(len(f)), Port: port, Out: 9, L3: 9, L4: 9, EtherType: 9, Flags: 0xffff, VID: 9, PCP: 7,
+			Proto: 9, DSCP: 9, Next: frame.NextPunt, Drop: 9, Kind: 9, Hash: 9, Seg: 9, VIF: 9, Attach: 9, Loc: 9, DstMAC: 9, SrcMAC: 9,
+		}
+		if forget {
+			st.of = nil
+		}
+		st.hash[0] = 0
+		o := outcome{mem: mem}
+		if s.Ports[port].Role == fib.RoleFabric {
+			o.todo = Fabric(mem, b, port, s, st)
+		} else {
+			o.todo = Access(mem, b, port, s, st)
+		}
+		o.p = b.Pkt[0]
+		if o.p.Next == frame.NextHandoff { // nothing but the place of the frame matters to the other worker
+			o.p = frame.Packet{Off: o.p.Off, Len: o.p.Len, Port: o.p.Port, Out: o.p.Out, Next: o.p.Next}
+		}
+		if o.p.Next == frame.NextLookup {
+			o.hash = st.hash[0]
+		}
+		st.VIFs.Publish()
+		for i := range o.vifs {
+			o.vifs[i] = st.VIFs.Load(i)
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// agree holds the quick way against the long one, frame by frame, and returns where each frame went.
+func agree(t *testing.T, frames [][]byte, port uint16, s *fib.Snapshot, workers uint32) []outcome {
+	t.Helper()
+	quick, long := through(frames, port, s, workers, false), through(frames, port, s, workers, true)
+	for i := range quick {
+		q, l := &quick[i], &long[i]
+		if q.p != l.p || q.todo != l.todo || q.hash != l.hash || q.vifs != l.vifs || !bytes.Equal(q.mem, l.mem) {
+			t.Fatalf("port %d, frame %d %x: the quick way and the long way differ:\n%+v %x %v %x\n%+v %x %v %x", port, i, frames[i],
+				q.p, q.todo, q.vifs, q.mem[frame.Headroom-8:], l.p, l.todo, l.vifs, l.mem[frame.Headroom-8:])
+		}
+	}
+	return quick
+}
+
+// ip4 is an Ethernet frame with an IPv4 packet whose payload begins with the given octets; vlan ≥ 0 adds a tag.
+func ip4(dst, src uint64, vlan int, srcIP, dstIP uint32, proto byte, payload []byte) []byte {
+	f := make([]byte, 12, 100)
+	binary.BigEndian.PutUint64(f[0:], dst<<16|src>>32)
+	binary.BigEndian.PutUint32(f[8:], uint32(src))
+	if vlan >= 0 {
+		f = binary.BigEndian.AppendUint32(f, 0x81000000|uint32(vlan))
+	}
+	ip := make([]byte, 20)
+	ip[0], ip[1], ip[8], ip[9] = 0x45, 46<<2, 64, proto
+	binary.BigEndian.PutUint16(ip[2:], uint16(20+len(payload)))
+	binary.BigEndian.PutUint32(ip[12:], srcIP)
+	binary.BigEndian.PutUint32(ip[16:], dstIP)
+	binary.BigEndian.PutUint16(ip[10:], checksum.Checksum(ip, 0))
+	return append(append(binary.BigEndian.AppendUint16(f, 0x0800), ip...), payload...)
+}
+
+func udpPayload() []byte {
+	b := make([]byte, 40)
+	copy(b, []byte{0x04, 0x00, 0x12, 0xb5, 0, 40})
+	return b
+}
+
+func tcpPayload() []byte {
+	b := make([]byte, 40)
+	copy(b, []byte{0x04, 0x00, 0x00, 0x50})
+	b[12] = 6 << 4
+	return b
+}
+
+// encapsulatedBy is what another box sends through the switch.
+func encapsulatedBy(src, dst uint32, inner []byte) []byte {
+	return ip4(quickBox, quickSwitch, -1, src, dst, protoEthernet, inner)
+}
+
+func edited(f []byte, at int, v byte) []byte {
+	f = bytes.Clone(f)
+	f[at] = v
+	return f
+}
+
+// accessFrames are frames that the quick way takes, after the first of a sender, and such as differ from them in one thing.
+func accessFrames() [][]byte {
+	good := ip4(quickPeer, quickVM, -1, 0x0a000001, 0x0a000009, 17, udpPayload())
+	tagged := ip4(quickPeer, quickVM, 0xa005, 0x0a000001, 0x0a000009, 17, udpPayload())
+	open := ip4(quickPeer, 0x0200000000cc, 6, 0x0a0000ff, 0x0a000009, 6, tcpPayload())
+	l := [][]byte{good, good, tagged, tagged, open, open, good,
+		ip4(quickPeer, quickVM, -1, 0x0a000001, 0x0a000009, 6, tcpPayload()),
+		ip4(quickPeer, quickVM, 0, 0x0a000001, 0x0a000009, 6, tcpPayload()), // priority tag
+		ip4(quickPeer, quickVM, 0, 0x0a000001, 0x0a000009, 6, tcpPayload()), good,
+		ip4(quickPeer, quickVM, -1, 0x0a000002, 0x0a000009, 17, udpPayload()), good, // the other address
+		ip4(quickPeer, quickVM, -1, 0x0a000003, 0x0a000009, 17, udpPayload()), good, // a foreign one
+		ip4(quickPeer, quickVM, -1, 0, 0xffffffff, 17, []byte{0, 68, 0, 67, 0, 40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}),
+		ip4(quickPeer, quickVM, -1, 0, 0x0a000009, 17, udpPayload()), // from nowhere, and no DHCP
+		ip4(quickRouter, quickVM, -1, 0x0a000001, 0x0b000009, 17, udpPayload()),
+		ip4(quickRouter, quickVM, 5, 0x0a000001, 0x0b000009, 17, udpPayload()),
+		ip4(0xffffffffffff, quickVM, -1, 0x0a000001, 0xffffffff, 17, udpPayload()),
+		ip4(0x0180c200000e, quickVM, -1, 0x0a000001, 0x0a000009, 17, udpPayload()),
+		ip4(0, quickVM, 5, 0x0a000001, 0x0a000009, 17, udpPayload()),
+		ip4(quickPeer, quickVM, 6, 0x0a000001, 0x0a000009, 17, udpPayload()),
+		ip4(quickPeer, quickVM, 7, 0x0a000001, 0x0a000009, 17, udpPayload()),
+		ip4(quickPeer, 0x0200000000dd, -1, 0x0a000001, 0x0a000009, 17, udpPayload()),
+		ip4(quickPeer, quickVM, -1, 0x0a000001, 0x0a000009, 1, udpPayload()),
+		ip4(quickPeer, quickVM, -1, 0x0a000001, 0x0a000009, 17, udpPayload()[:7]),
+		append(bytes.Clone(good), make([]byte, 30)...), // padded
+	}
+	for at := range 40 {
+		l = append(l, good, edited(good, at, good[at]+1), tagged, edited(tagged, at, tagged[at]^0x10))
+	}
+	for n := range good {
+		l = append(l, good[:n])
+	}
+	return append(l, good, tagged, open)
+}
+
+func fabricFrames() [][]byte {
+	inner := ip4(quickVM, quickPeer, -1, 0x0a000009, 0x0a000001, 17, udpPayload())
+	good := encapsulatedBy(0x0a050007, 0x0a020064, inner)
+	l := [][]byte{good, good,
+		encapsulatedBy(0x0a050008, 0x0a020064, inner), encapsulatedBy(0x0a050008, 0x0a020064, inner), good,
+		encapsulatedBy(0x0a060007, 0x0a020064, inner), encapsulatedBy(0x0a050009, 0x0a020064, inner), // another box; no such segment
+		encapsulatedBy(0x0a050007, 0x0a020065, inner), encapsulatedBy(0x0b050007, 0x0a020064, inner),
+		encapsulatedBy(0x0a050007, 0x0a020064, ip4(0xffffffffffff, quickPeer, -1, 1, 2, 17, udpPayload())),
+		encapsulatedBy(0x0a050007, 0x0a020064, ip4(quickVM, 0x010000000000, -1, 1, 2, 17, udpPayload())),
+		encapsulatedBy(0x0a050007, 0x0a020064, ip4(quickVM, 0, -1, 1, 2, 17, udpPayload())),
+		encapsulatedBy(0x0a050007, 0x0a020064, ip4(quickVM, quickPeer, 5, 1, 2, 17, udpPayload())),
+		encapsulatedBy(0x0a050007, 0x0a020064, edited(inner, 12, 0x86)), encapsulatedBy(0x0a050007, 0x0a020064, edited(inner, 13, 0x06)),
+		encapsulatedBy(0x0a050007, 0x0a020064, inner[:14]), encapsulatedBy(0x0a050007, 0x0a020064, inner[:13]),
+		append(bytes.Clone(good), make([]byte, 30)...),
+	}
+	for at := range 48 {
+		l = append(l, good, edited(good, at, good[at]+1))
+	}
+	for n := range good {
+		l = append(l, good[:n])
+	}
+	return append(l, good)
+}
+
+// TestQuick: the quick way is taken where it is meant to be, and comes to what the long way comes to.
+func TestQuick(t *testing.T) {
+	s := quickWorld(t)
+	for _, workers := range []uint32{0, 3} {
+		for port, frames := range [][][]byte{accessFrames(), accessFrames(), fabricFrames()} {
+			t.Run(fmt.Sprintf("port %d, %d workers", port, workers), func(t *testing.T) {
+				agree(t, frames, uint16(port), s, workers)
+			})
+		}
+	}
+	st := quickState(0)
+	for port, frames := range [][][]byte{accessFrames(), nil, fabricFrames()} {
+		if frames == nil {
+			continue
+		}
+		for i, want := range []bool{false, true} {
+			mem := append(make([]byte, frame.Headroom), frames[i]...)
+			p := frame.Packet{Off: frame.Headroom, Len: uint16(len(frames[i])), Port: uint16(port)}
+			was, got := p, false
+			if st.follow(s); port == 0 {
+				got = quickAccess(mem, &p, 0, &s.Ports[port], s, st)
+			} else {
+				got = quickFabric(mem, &p, 0, &s.Ports[port].Fabric, s, st)
+			}
+			if got != want || !got && p != was {
+				t.Errorf("port %d, frame %d: taken %v, want %v; %+v", port, i, got, want, p)
+			}
+			through1(frames[i], uint16(port), s, st)
+		}
+	}
+	if parse.Access(nil, &frame.Packet{}) {
+		t.Error("a frame of nothing passed")
+	}
+}
+
+// TestQuickOtherPort: what is remembered of a port says nothing of another one.
+func TestQuickOtherPort(t *testing.T) {
+	s, st := quickWorld(t), quickState(0)
+	f := accessFrames()[0]
+	for i, want := range []uint32{0, 2, 0, 0, 2, 2} {
+		mem := append(make([]byte, frame.Headroom), f...)
+		b := &frame.Batch{N: 1}
+		port := uint16(want / 2)
+		b.Pkt[0] = frame.Packet{Off: frame.Headroom, Len: uint16(len(f)), Port: port}
+		if Access(mem, b, port, s, st); b.Pkt[0].Attach != want {
+			t.Errorf("frame %d, port %d: attachment %d, want %d", i, port, b.Pkt[0].Attach, want)
+		}
+	}
+}
+
+// through1 takes a frame the long way.
+func through1(f []byte, port uint16, s *fib.Snapshot, st *State) {
+	mem := append(make([]byte, frame.Headroom), f...)
+	b := &frame.Batch{N: 1}
+	b.Pkt[0] = frame.Packet{Off: frame.Headroom, Len: uint16(len(f)), Port: port}
+	if s.Ports[port].Role == fib.RoleFabric {
+		Fabric(mem, b, port, s, st)
+		return
+	}
+	Access(mem, b, port, s, st)
+}
+
+func FuzzQuick(f *testing.F) {
+	s := quickWorld(f)
+	for i, l := range [][][]byte{accessFrames()[:30], fabricFrames()[:20]} {
+		for _, frame := range l {
+			f.Add(uint8(2*i), false, frame)
+		}
+	}
+	first := [][][]byte{accessFrames()[:7], accessFrames()[:7], fabricFrames()[:5]}
+	f.Fuzz(func(t *testing.T, port uint8, spread bool, data []byte) {
+		if len(data) > 1600 {
+			return
+		}
+		workers := uint32(0)
+		if spread {
+			workers = 3
+		}
+		port %= 3
+		agree(t, append(first[port][:len(first[port]):len(first[port])], data, data), uint16(port), s, workers)
+	})
+}
