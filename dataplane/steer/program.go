@@ -10,6 +10,7 @@ import (
 const (
 	mdData    = 0
 	mdDataEnd = 4
+	mdMeta    = 8
 	mdRxQueue = 16
 )
 
@@ -24,10 +25,11 @@ const (
 // instructions is the XDP program:
 //
 //	if the frame's EtherType is one of pass: return XDP_PASS
+//	with stamp, if bpf_xdp_adjust_meta(ctx, -8) works: *(u64 *)ctx->data_meta = bpf_ktime_get_ns()
 //	return bpf_redirect_map(sockets, ctx->rx_queue_index, XDP_PASS)
 //
 // The lowest bits of the helper's flags are what it returns if the map has no socket (kernel 5.3).
-func instructions(socketsFD int, pass []EtherType) asm.Instructions {
+func instructions(socketsFD int, pass []EtherType, stamp bool) asm.Instructions {
 	var ins asm.Instructions
 	if len(pass) > 0 {
 		ins = append(ins,
@@ -42,8 +44,25 @@ func instructions(socketsFD int, pass []EtherType) asm.Instructions {
 			ins = append(ins, asm.JEq.Imm(asm.R5, networkOrder(t), "pass"))
 		}
 	}
+	context, label := asm.R1, "redirect"
+	if stamp {
+		context, label = asm.R6, "give" // calls lose R1
+		ins = append(ins,
+			asm.Mov.Reg(asm.R6, asm.R1).WithSymbol("redirect"),
+			asm.Mov.Imm(asm.R2, -StampLen),
+			asm.FnXdpAdjustMeta.Call(),
+			asm.JNE.Imm(asm.R0, 0, "give"),
+			asm.FnKtimeGetNs.Call(),
+			asm.LoadMem(asm.R2, asm.R6, mdMeta, asm.Word),
+			asm.LoadMem(asm.R3, asm.R6, mdData, asm.Word),
+			asm.Mov.Reg(asm.R4, asm.R2),
+			asm.Add.Imm(asm.R4, StampLen),
+			asm.JGT.Reg(asm.R4, asm.R3, "give"),
+			asm.StoreMem(asm.R2, 0, asm.R0, asm.DWord),
+		)
+	}
 	ins = append(ins,
-		asm.LoadMem(asm.R2, asm.R1, mdRxQueue, asm.Word).WithSymbol("redirect"),
+		asm.LoadMem(asm.R2, context, mdRxQueue, asm.Word).WithSymbol(label),
 		asm.LoadMapPtr(asm.R1, socketsFD),
 		asm.Mov.Imm(asm.R3, xdpPass),
 		asm.FnRedirectMap.Call(),

@@ -51,7 +51,14 @@ type Options struct {
 	// PassToKernel lists the EtherTypes of frames that stay with the kernel, at most 16. Empty: none does, the port
 	// belongs to the box alone. Values below 0x600 are lengths, not types, and match frames of just that length.
 	PassToKernel []EtherType
+	// Stamp puts the time of arrival into the StampLen octets in front of each frame that a socket gets, if the driver
+	// has room for metadata there: CLOCK_MONOTONIC in ns, in the machine's byte order, as of when the program ran. Where
+	// it has none the octets stay as they were.
+	Stamp bool
 }
+
+// StampLen is the size of the time of arrival, in octets.
+const StampLen = 8
 
 func (o *Options) check() error {
 	switch {
@@ -127,7 +134,7 @@ func (p *Program) load() error {
 	p.prog, err = ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name:         "penstock_steer",
 		Type:         ebpf.XDP,
-		Instructions: instructions(p.sockets.FD(), p.opts.PassToKernel),
+		Instructions: instructions(p.sockets.FD(), p.opts.PassToKernel, p.opts.Stamp),
 		License:      "none", // no helper that asks for a licence is called
 	})
 	return err

@@ -1,6 +1,7 @@
 package steer_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,6 +38,12 @@ func attach(t *testing.T, o steer.Options) *steer.Program {
 
 func socket(t *testing.T, e xsktest.End, queue int) *xsk.Socket {
 	t.Helper()
+	_, s := umemSocket(t, e, queue)
+	return s
+}
+
+func umemSocket(t *testing.T, e xsktest.End, queue int) (*xsk.Umem, *xsk.Socket) {
+	t.Helper()
 	u, err := xsk.NewUmem(xsk.UmemConfig{Frames: 64, FrameSize: 2048})
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +59,7 @@ func socket(t *testing.T, e xsktest.End, queue int) *xsk.Socket {
 		addrs[i] = uint64(i) * 2048
 	}
 	s.Fill(addrs)
-	return s
+	return u, s
 }
 
 // arrive says who gets a frame: the socket, the kernel, or nobody.
@@ -322,4 +329,48 @@ func TestOptions(t *testing.T) {
 			t.Errorf("want an error with %q, got %v", want, err)
 		}
 	}
+}
+
+// TestStamp: frames carry the time of arrival in front of them, by the clock that the process reads.
+func TestStamp(t *testing.T) {
+	for _, mode := range []steer.Mode{steer.Native, steer.Generic} {
+		t.Run(mode.String(), func(t *testing.T) {
+			xsktest.Namespace(t)
+			a, b := xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
+			p := attach(t, steer.Options{Ifindex: a.Index, Queues: 1, Mode: mode, PassToKernel: []steer.EtherType{0x88cc}, Stamp: true})
+			far := xsktest.Packet(t, b)
+			u, s := umemSocket(t, a, 0)
+			if err := p.Register(0, s.FD()); err != nil {
+				t.Fatal(err)
+			}
+			last := monotonic(t)
+			for seq := range uint64(20) {
+				far.Send(xsktest.Frame(seq, 60+int(seq)))
+				var d [1]xsk.Desc
+				for deadline := time.Now().Add(5 * time.Second); s.Receive(d[:]) == 0; {
+					if time.Now().After(deadline) {
+						t.Fatal("the frame does not arrive")
+					}
+				}
+				got, ok := xsktest.Seq(u.Mem()[d[0].Addr : d[0].Addr+uint64(d[0].Len)])
+				if !ok || got != seq {
+					t.Fatalf("frame %d: got %d, %v", seq, got, ok)
+				}
+				at := int64(binary.NativeEndian.Uint64(u.Mem()[d[0].Addr-steer.StampLen:]))
+				if now := monotonic(t); at < last || at > now {
+					t.Fatalf("frame %d arrived at %d, want %d to %d", seq, at, last, now)
+				}
+				last = at
+			}
+		})
+	}
+}
+
+func monotonic(t *testing.T) int64 {
+	t.Helper()
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		t.Fatal(err)
+	}
+	return ts.Nano()
 }
