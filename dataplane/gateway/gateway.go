@@ -8,8 +8,11 @@ package gateway
 
 import "fmt"
 
-// MaxMembers is the largest number of members of a group.
-const MaxMembers = 16
+// Limits of a group.
+const (
+	MaxMembers = 16 // members
+	MaxFlaps   = 16 // Policy.FlapCount
+)
 
 // None is the slot of no member.
 const None = ^uint32(0)
@@ -45,26 +48,27 @@ type Why uint32
 // The reasons.
 const (
 	WhyNone     Why = iota
-	WhyStart        // the box has started; the group goes on with the member that was active before
+	WhyStart        // the box has started: the group goes on with the member that was active before, and verifies it
 	WhyAdded        // the configuration has it since now
 	WhyRemoved      // the configuration has it no more
 	WhyAnswers      // its gateway answers
+	WhyData         // its gateway does not answer but sends
 	WhyMiss         // a probe was not answered
 	WhySilent       // as many probes in a row were not answered as it takes to fail
 	WhyCarrier      // its port lost carrier, was set down or is gone
 	WhyTransmit     // the kernel refuses to send by its port
 	WhyLink         // its port is back; its gateway has to prove itself
 	WhyHold         // it failed too often lately: it stays down for a while although its gateway answers
-	WhyOnly         // no other member is left, so it is used although it has not proved itself
-	WhyFailed       // the member that was active has failed
-	WhyPreempt      // a member that stands before the active one in the list is back for long enough
+	WhyOnly         // no other member is fit, so it is used although it has not proved itself
+	WhyPreempt      // a member that stands before the active one in the list has been back for long enough
 	WhyOperator     // an operator asked for it
-	WhyDisabled     // an operator has taken the active member out of service
-	WhyAllDown      // no member is fit
+	WhyDisabled     // an operator has taken it out of service
+	WhyEnabled      // an operator has put it back into service
+	whys
 )
 
-var whyNames = [...]string{"none", "start", "added", "removed", "answers", "miss", "silent", "carrier", "transmit", "link", "hold", "only",
-	"failed", "preempt", "operator", "disabled", "all-down"}
+var whyNames = [whys]string{"none", "start", "added", "removed", "answers", "data", "miss", "silent", "carrier", "transmit", "link", "hold",
+	"only", "preempt", "operator", "disabled", "enabled"}
 
 // String returns the reason's name, as in API, metrics and events.
 func (w Why) String() string {
@@ -87,7 +91,7 @@ type Policy struct {
 	Preempt      bool  // go back to the member that stands first in the list when it is back
 	PreemptDelay int64 // … after it has been up for so long without a break
 
-	FlapCount  uint32 // a member that fails so often (K) …
+	FlapCount  uint32 // a member that fails so often (K), at most MaxFlaps, …
 	FlapWindow int64  // … within this time is held down when it comes back; 0 = never
 	HoldMin    int64  // for so long the first time, twice as long each further time,
 	HoldMax    int64  // and never longer than this

@@ -1,0 +1,382 @@
+package gateway
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// history is what has happened to one member, told apart from the machine: a letter per verdict (a answer, d data, m
+// miss), emptied when its port goes down, so that the machine's counters can be checked against it.
+type history struct {
+	verdicts string
+	there    bool
+	portUp   bool
+	disabled bool
+	fresh    bool  // no verdict yet, and its port was never down
+	upAt     int64 // when it last came up from init or down
+	held     int64
+}
+
+func (h *history) add(v byte) {
+	h.verdicts += string(v)
+	if len(h.verdicts) > 64 {
+		h.verdicts = h.verdicts[len(h.verdicts)-32:]
+	}
+}
+
+// tail is how many of the last verdicts are v in a row. Data breaks a row of misses; in a row of answers it does not
+// count.
+func (h *history) tail(v string) int {
+	verdicts := h.verdicts
+	if v == "a" {
+		verdicts = strings.ReplaceAll(verdicts, "d", "")
+	}
+	return len(verdicts) - len(strings.TrimRight(verdicts, v))
+}
+
+// world drives a machine with random events on a virtual clock and holds it to the rules.
+type world struct {
+	t      *testing.T
+	rng    *rand.Rand
+	m      *Machine
+	p      Policy
+	now    int64
+	mem    [MaxMembers]history
+	order  []uint8
+	events []Event
+	chosen bool
+	log    []string
+}
+
+func (w *world) failf(format string, args ...any) {
+	w.t.Helper()
+	w.t.Fatalf("%s\nlast events:\n%s", fmt.Sprintf(format, args...), strings.Join(w.log[max(0, len(w.log)-40):], "\n"))
+}
+
+// fit is the rule of spec/gateways.md in one line: healthy, and not taken out of service.
+func (w *world) fit(s uint32) bool {
+	h := w.m.Health(s)
+	return w.mem[s].there && !w.mem[s].disabled && (h == Up || h == Suspect)
+}
+
+func (w *world) anyFit(except uint32) bool {
+	return slices.ContainsFunc(w.order, func(s uint8) bool { return uint32(s) != except && w.fit(uint32(s)) })
+}
+
+func (w *world) rank(s uint32) int {
+	if s == None {
+		return len(w.order)
+	}
+	return slices.Index(w.order, uint8(s))
+}
+
+func (w *world) setOrder() {
+	w.rng.Shuffle(len(w.order), func(i, j int) { w.order[i], w.order[j] = w.order[j], w.order[i] })
+	w.m.SetOrder(w.order)
+}
+
+// step lets one random thing happen and checks what follows.
+func (w *world) step() {
+	w.now += w.rng.Int64N(w.p.Interval)
+	s := uint32(w.rng.IntN(4))
+	h := &w.mem[s]
+	if w.now >= w.m.Next() { // whoever drives a machine does this first
+		before := w.snapshot()
+		w.events = w.events[:0]
+		w.m.Tick(w.now)
+		w.check("due", None, nil, before, false)
+	}
+	before := w.snapshot()
+	w.events = w.events[:0]
+	op, err, asked := "", error(nil), false
+	switch k := w.rng.IntN(1000); {
+	case k < 430:
+		op = "answer"
+		if h.there && h.portUp {
+			h.add('a')
+			h.fresh = false
+		}
+		w.m.Answer(w.now, s)
+	case k < 780:
+		op = "miss"
+		if h.there {
+			h.add('m')
+			h.fresh = false
+		}
+		w.m.Miss(w.now, s)
+	case k < 830:
+		op = "data"
+		if h.there && h.portUp {
+			h.add('d')
+		}
+		w.m.Data(w.now, s)
+	case k < 860:
+		op = "port-down"
+		if h.there {
+			h.portUp, h.fresh, h.verdicts = false, false, ""
+		}
+		w.m.Port(w.now, s, false, WhyCarrier)
+	case k < 900:
+		op = "port-up"
+		h.portUp = h.portUp || h.there
+		w.m.Port(w.now, s, true, WhyNone)
+	case k < 930:
+		op = "time"
+		if next := w.m.Next(); next != math.MaxInt64 && w.rng.IntN(2) == 0 {
+			w.now = max(w.now, next)
+		} else {
+			w.now += w.rng.Int64N(w.p.HoldMax)
+		}
+		w.m.Tick(w.now)
+	case k < 950:
+		op, asked = "switch", true
+		if w.rng.IntN(2) == 0 {
+			s = None
+		}
+		if err = w.m.Switch(w.now, s); err == nil {
+			w.chosen = true
+		}
+	case k < 965:
+		op = "disable"
+		asked = true
+		if err = w.m.Disable(w.now, s, w.rng.IntN(4) == 0); err == nil {
+			h.disabled = h.there
+		}
+	case k < 985:
+		op = "enable"
+		if err = w.m.Enable(w.now, s); err == nil {
+			h.disabled = false
+		}
+	case k < 990:
+		op = "order"
+		w.setOrder()
+	case k < 995 && h.there && len(w.order) > 1:
+		op, asked = "remove", true
+		*h = history{}
+		w.order = slices.DeleteFunc(w.order, func(x uint8) bool { return uint32(x) == s })
+		w.m.Remove(w.now, s)
+	case !h.there:
+		op = "add"
+		*h = history{there: true, portUp: w.rng.IntN(3) > 0}
+		h.fresh = h.portUp
+		w.order = append(w.order, uint8(s))
+		w.m.SetOrder(w.order)
+		w.m.Add(w.now, s, h.portUp, false)
+	default:
+		w.p.Preempt = !w.p.Preempt
+		w.m.SetPolicy(w.p)
+		op = "preempt"
+	}
+	w.check(op, s, err, before, asked)
+}
+
+func (w *world) check(op string, s uint32, err error, before snap, asked bool) {
+	w.log = append(w.log, fmt.Sprintf("%d %s %d (%v): active %d, %v", w.now, op, int32(s), err, int32(w.m.active), w.events))
+	if len(w.log) > 1000 {
+		w.log = w.log[500:]
+	}
+	w.checkEvents(before, asked)
+	w.checkMembers(s)
+	w.checkGroup()
+}
+
+// snap is the group before an event.
+type snap struct {
+	active uint32
+	health [MaxMembers]State
+	fit    [MaxMembers]bool
+}
+
+func (w *world) snapshot() (s snap) {
+	s.active = w.m.active
+	for i := range uint32(MaxMembers) {
+		s.health[i], s.fit[i] = w.m.Health(i), w.fit(i)
+	}
+	return s
+}
+
+// checkEvents: what is told is what happened, and each change has its reason.
+func (w *world) checkEvents(b snap, asked bool) {
+	active := b.active
+	for _, e := range w.events {
+		switch e.Kind {
+		case ActiveChanged:
+			if e.Old != active || e.Member == active {
+				w.failf("told of %d → %d, but %d was active", int32(e.Old), int32(e.Member), int32(active))
+			}
+			w.checkSwitch(b, e, asked)
+			active = e.Member
+			w.chosen = w.chosen && e.Why == WhyOperator
+		case MemberChanged:
+			if e.From != Disabled && e.To != Disabled && !w.mem[e.Member].disabled && e.Why != WhyAdded {
+				w.checkChange(b, e)
+			}
+		}
+	}
+	if active != w.m.active {
+		w.failf("%d is active, told was of %d", int32(w.m.active), int32(active))
+	}
+}
+
+func (w *world) checkSwitch(b snap, e Event, asked bool) {
+	if e.Old != None && b.fit[e.Old] && w.fit(e.Old) {
+		switch e.Why {
+		case WhyOperator:
+			if !asked {
+				w.failf("switched for an operator who has not asked")
+			}
+		case WhyPreempt:
+			if !w.p.Preempt || w.rank(e.Member) > w.rank(e.Old) || w.now-w.mem[e.Member].upAt < w.p.PreemptDelay {
+				w.failf("preempted unasked: %+v", e)
+			}
+		default:
+			w.failf("left a member that was fit: %+v", e)
+		}
+	}
+	if e.Why == WhyPreempt && w.chosen {
+		w.failf("preempted an operator's choice")
+	}
+	if e.Member == None && w.anyFit(None) {
+		w.failf("no active member, though one is fit")
+	}
+	if e.Member != None && e.Why != WhyOperator {
+		for _, s := range w.order {
+			c := uint32(s)
+			better := w.fit(c) && w.m.Health(c) == Up
+			if better && w.m.Health(e.Member) != Up {
+				w.failf("%d took over, though %d is up", e.Member, c)
+			}
+			if better && w.rank(c) < w.rank(e.Member) && c != e.Old {
+				w.failf("%d took over, though %d is up and stands before it", e.Member, c)
+			}
+		}
+	}
+}
+
+// checkChange: the history says that the member had to change.
+func (w *world) checkChange(b snap, e Event) {
+	h := &w.mem[e.Member]
+	n, m := int(w.p.Misses), int(w.p.Recover)
+	ok := false
+	switch e.To {
+	case Up:
+		ok = h.portUp && h.tail("a") > 0
+		if e.Why == WhyData {
+			ok = h.portUp && h.tail("d") > 0 && e.From == Suspect
+		}
+		if e.From == Down {
+			proven := h.tail("a") >= m && w.now >= h.held
+			ok = ok && (proven || !w.anyFitBefore(b, e.Member))
+		}
+		if e.From != Suspect {
+			h.upAt, h.held = w.now, 0
+		}
+	case Suspect:
+		ok = e.From == Up && h.portUp && h.tail("m") > 0 && h.tail("m") < n
+	case Down:
+		ok = !h.portUp || h.tail("m") >= n
+		if e.From == Down {
+			ok = e.Why == WhyHold && h.tail("a") >= m && w.now < h.held
+		} else {
+			_, _, h.held, _ = w.m.Detail(e.Member)
+			if h.held > w.now+w.p.HoldMax {
+				w.failf("held for %d, more than %d", h.held-w.now, w.p.HoldMax)
+			}
+		}
+	}
+	if !ok {
+		w.failf("no reason for %+v: history %q, port up %v, held until %d", e, h.verdicts, h.portUp, h.held)
+	}
+}
+
+// anyFitBefore: another member was fit before the event and still is. (The event itself may have been its failure.)
+func (w *world) anyFitBefore(b snap, except uint32) bool {
+	for s := range uint32(MaxMembers) {
+		if s != except && b.fit[s] && w.fit(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkMembers: no member is in a state that its history contradicts.
+func (w *world) checkMembers(slot uint32) {
+	if slot == None || !w.mem[slot].there {
+		return
+	}
+	h, state := &w.mem[slot], w.m.Health(slot)
+	_, _, held, _ := w.m.Detail(slot)
+	switch {
+	case !h.portUp && state != Down:
+		w.failf("%d is %v without a port", slot, state)
+	case h.tail("m") >= int(w.p.Misses) && state != Down:
+		w.failf("%d is %v after %q", slot, state, h.verdicts)
+	case h.tail("a") > 0 && (state == Init || state == Suspect):
+		w.failf("%d is %v after an answer", slot, state)
+	case h.tail("a") >= int(w.p.Recover) && state != Up && w.now >= held:
+		w.failf("%d is %v after %q, held until %d", slot, state, h.verdicts, held)
+	case h.fresh && h.verdicts == "" && state != Init:
+		w.failf("%d is %v although nothing has happened", slot, state)
+	}
+}
+
+// checkGroup: never none when a healthy one exists, never one that is not healthy.
+func (w *world) checkGroup() {
+	active, _, _ := w.m.Active()
+	switch {
+	case active == None:
+		for _, s := range w.order {
+			h := &w.mem[s]
+			if w.fit(uint32(s)) || !h.disabled && h.portUp && h.tail("a") > 0 {
+				w.failf("no active member, though %d answers", s)
+			}
+		}
+	case !w.fit(active) && !(w.m.starts && w.mem[active].there && !w.mem[active].disabled && w.m.Health(active) == Init):
+		w.failf("%d is active and %v", active, w.m.State(active))
+	}
+}
+
+// TestRandom: a million random events. Never two active members, never none when a healthy one exists, never a change
+// that nobody asked for, and no member in a state that its history contradicts.
+func TestRandom(t *testing.T) {
+	const runs, events = 100, 10_000
+	switches := uint64(0)
+	for run := range runs {
+		w := &world{t: t, rng: rand.New(rand.NewPCG(uint64(run), 7))}
+		w.p = Policy{
+			Interval: 100, Misses: 1 + uint32(w.rng.IntN(4)), Recover: 1 + uint32(w.rng.IntN(6)), DataLiveness: true,
+			Preempt: run%2 == 0, PreemptDelay: w.rng.Int64N(1000),
+			FlapCount: uint32(w.rng.IntN(4)), FlapWindow: 1 + w.rng.Int64N(5000), HoldMin: 1 + w.rng.Int64N(500), HoldMax: 500 + w.rng.Int64N(3000),
+		}
+		w.m = New(w.p, func(e Event) {
+			w.events = append(w.events, e)
+			if e.Kind == ActiveChanged {
+				switches++
+			}
+		})
+		for s := range 2 + w.rng.IntN(3) {
+			w.order = append(w.order, uint8(s))
+			w.mem[s] = history{there: true, portUp: w.rng.IntN(5) > 0}
+			w.mem[s].fresh = w.mem[s].portUp
+		}
+		w.setOrder()
+		for s := range w.mem {
+			if w.mem[s].there {
+				w.m.Add(0, uint32(s), w.mem[s].portUp, false)
+			}
+		}
+		if w.rng.IntN(2) == 0 {
+			w.m.Start(0, uint32(w.order[w.rng.IntN(len(w.order))]))
+		}
+		for range events {
+			w.step()
+		}
+	}
+	if switches < 10_000 {
+		t.Errorf("%d changes of the active member in %d events: the test shows little", switches, runs*events)
+	}
+}
