@@ -31,7 +31,7 @@ RACE = ./appliance ./conf/... ./ctrl/... ./dataplane/table/... ./dataplane/frame
 HEAVY = penstock/(integration|perf)(/.*)?
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint fuzz bench bench-e2e generate install clean
+.PHONY: help deps build demo test lint fuzz bench bench-deps bench-e2e generate install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -77,11 +77,14 @@ bench: ## run the benchmarks into perf/results, and compare with the run before;
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 ./perf/... | tee perf/results/new.txt
 	@if [ -f perf/results/old.txt ]; then go tool benchstat perf/results/old.txt perf/results/new.txt; fi
 
-bench-e2e: build ## measure box, asavie/xdp and testpmd end to end on veth, in turns (root); ROUNDS=5 SECONDS=3 E2E_ARGS="…"
+bench-deps: ## install the peers that bench-e2e measures beside the box (root)
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends dpdk dpdk-dev librte-net-af-xdp23 openvswitch-switch-dpdk
+
+bench-e2e: build ## measure the box and every peer found end to end on veth, in turns (root); ROUNDS=5 SECONDS=2 E2E_ARGS="…"
 	go build -trimpath -buildvcs=false -o bin/baseline-forwarder ./perf/baseline/cmd/baseline-forwarder
 	go build -trimpath -buildvcs=false -o bin/e2e ./perf/e2e/cmd/e2e
 	@mkdir -p perf/results
-	bin/e2e -penstock $(BIN) -asavie bin/baseline-forwarder -rounds $(or $(ROUNDS),5) -measure $(or $(SECONDS),3)s -results perf/results/e2e.csv \
+	bin/e2e -penstock $(BIN) -asavie bin/baseline-forwarder -rounds $(or $(ROUNDS),5) -measure $(or $(SECONDS),2)s -results perf/results/e2e.csv \
 		-commit $(COMMIT)$$($(GIT) diff --quiet HEAD -- . ':!perf/results' || echo -dirty) $(E2E_ARGS)
 
 generate: ## regenerate what go:generate makes

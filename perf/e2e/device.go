@@ -18,12 +18,19 @@ type Device struct {
 	Name   string
 	Flows  int   // that the source sends it
 	Absent error // why it cannot be measured here; nil if it can
+	// Required: if it does not work, the run ends with an error. Else the report says why it has no figures.
+	Required bool
 	// Patience is how long it may take from the first frame sent to the first that comes out; 0 = 15 s.
 	Patience time.Duration
 
-	// Command returns the program and its arguments.
+	// Frames makes the source's template; nil: UDP to Flows destination MACs.
+	Frames func(size, flows int) (load.Template, error)
+	// Before is called for each trial when the interfaces are there and the program does not run yet; nil if there is
+	// nothing to do.
+	Before func(context.Context, *Bed) error
+	// Command returns the program and its arguments; nil if the device is the kernel, set up by Before.
 	Command func(*Bed) ([]string, error)
-	// Prepare is called once the program runs, and again for each trial; nil if there is nothing to do.
+	// Prepare is called for each trial once the program runs; nil if there is nothing to do.
 	Prepare func(context.Context, *Bed) error
 	// Expect says what the frames of a template are when they come out.
 	Expect func(load.Template) (load.Expect, error)
@@ -32,10 +39,15 @@ type Device struct {
 // Bed is what a device is put into.
 type Bed struct {
 	Lab     *lab.Lab
-	Process *lab.Process
-	Dir     string // of the device, kept from trial to trial
-	CPU     int    // that the device has to itself
+	Process *lab.Process // nil if the device is the kernel
+	Dir     string       // of the device, kept from trial to trial
+	CPU     int          // that the device has to itself
+
+	clean []func() error // in reverse order
 }
+
+// Cleanup has f called at the end of the trial, before what was asked for earlier.
+func (b *Bed) Cleanup(f func() error) { b.clean = append(b.clean, f) }
 
 // The namespaces and interfaces of a bed.
 const (
@@ -54,6 +66,7 @@ const (
 	segment          = 7
 	firstRemote      = model.MAC(0x020100000000) // flow k goes to firstRemote + k
 	sender           = model.MAC(0x02000000cc01)
+	macA, macB       = model.MAC(0x02000000aa0a), model.MAC(0x02000000aa0b) // of PortA and PortB
 	srcPort, dstPort = 1024, 9
 )
 
@@ -117,3 +130,7 @@ func Testpmd() Device {
 }
 
 func be16(v uint16) []byte { return binary.BigEndian.AppendUint16(nil, v) }
+
+func macOctets(m model.MAC) []byte {
+	return append(be16(uint16(m>>32)), append(be16(uint16(m>>16)), be16(uint16(m))...)...)
+}

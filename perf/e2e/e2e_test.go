@@ -46,7 +46,7 @@ func options(t *testing.T, devices ...e2e.Device) e2e.Options {
 		t.Skipf("needs two CPUs, has %d", n)
 	}
 	return e2e.Options{
-		Devices: devices, Sizes: []int{60}, Quotas: []e2e.Quota{e2e.Half}, Rounds: 1,
+		Devices: devices, Sizes: []int{60}, Places: []e2e.Placement{e2e.Half}, Rounds: 1,
 		Warmup: 20 * time.Millisecond, Measure: 300 * time.Millisecond,
 		DeviceCPU: 0, LoadCPU: 1, Self: self(t), Progress: t.Output(),
 		Round: func([]e2e.Trial) error { return nil },
@@ -91,7 +91,7 @@ func TestRun(t *testing.T) {
 	a, b := e2e.Asavie(o.Self), e2e.Asavie(o.Self)
 	b.Name = "second"
 	o.Devices = []e2e.Device{a, {Name: "testpmd", Absent: errors.New("is far away")}, b}
-	o.Sizes, o.Quotas, o.Rounds = []int{60, 1400}, []e2e.Quota{e2e.Half, e2e.Unlimited}, 2
+	o.Sizes, o.Places, o.Rounds = []int{60, 1400}, []e2e.Placement{e2e.Half, e2e.Unlimited}, 2
 	var trials []e2e.Trial
 	file := filepath.Join(t.TempDir(), "e2e.csv")
 	m, err := e2e.ThisMachine()
@@ -100,7 +100,11 @@ func TestRun(t *testing.T) {
 	}
 	o.Round = func(r []e2e.Trial) error {
 		trials = append(trials, r...)
-		return e2e.Append(file, time.Unix(0, 0), "c0ffee", m, r)
+		rows := make([]e2e.Row, len(r))
+		for i := range r {
+			rows[i] = e2e.Row{Date: time.Unix(0, 0), Commit: "c0ffee", Machine: m, Trial: r[i]}
+		}
+		return e2e.Append(file, rows)
 	}
 	if err := run(t, t.Context(), o); err != nil {
 		t.Fatal(err)
@@ -110,7 +114,8 @@ func TestRun(t *testing.T) {
 	}
 	used := 0.0
 	for i, r := range trials {
-		if want := []string{"asavie", "second"}[i%2]; r.Device != want || r.Round != 1+i/8 || r.Mode != "native, copy" {
+		// Each round begins with another device.
+		if want := []string{"asavie", "second"}[(i+i/8)%2]; r.Device != want || r.Round != 1+i/8 || r.Mode != "native, copy" {
 			t.Errorf("trial %d: %+v: want %s in turn", i, r, want)
 		}
 		// Sent and Received cover the whole load; a busy machine may leave the device nothing within the interval.
@@ -119,18 +124,18 @@ func TestRun(t *testing.T) {
 		}
 		used += r.CPU
 		// A period's quota may be used at both ends of the interval, and times are in steps of 10 ms.
-		if limit := 0.62; r.Quota == e2e.Half && r.CPU > limit || r.CPU < 0 || r.CPU > 1.1 {
-			t.Errorf("trial %d, %s: the device used %.2f of a core", i, r.Quota.Name, r.CPU)
+		if limit := 0.62; r.Place == e2e.Half && r.CPU > limit || r.CPU < 0 || r.CPU > 1.1 {
+			t.Errorf("trial %d, %s: the device used %.2f of a core", i, r.Place.Name, r.CPU)
 		}
 	}
 	if used == 0 {
 		t.Error("no device used any time of a CPU")
 	}
 	var out bytes.Buffer
-	if err := e2e.Report(&out, o.Devices, trials); err != nil {
+	if err := e2e.Report(&out, o.Devices, trials, nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"60 octets, the device held to 0.5 of a core", "1400 octets, the device unlimited", "not installed", "testpmd was not measured: is far away"} {
+	for _, want := range []string{"60 octets; the device's process held to 0.5 of a core", "1400 octets; the device's process has a core", "not installed", "testpmd was not measured: is far away"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the report:\n%s", want, out.String())
 		}
@@ -141,6 +146,69 @@ func TestRun(t *testing.T) {
 	}
 	if n := bytes.Count(rows, []byte("\n")); n != 17 || bytes.Count(rows, []byte(",c0ffee,")) != 16 {
 		t.Errorf("%d lines in the results, want a header and 16 rows:\n%s", n, rows)
+	}
+}
+
+// TestPeers: every peer that is there forwards as the sink expects it, with threads for the NAPIs of both ends.
+func TestPeers(t *testing.T) {
+	o := options(t,
+		e2e.Asavie(self(t)), e2e.KernelRoute(), e2e.KernelBridge(), e2e.XDPRedirect(),
+		e2e.Testpmd(), e2e.OVS("ovs", false), e2e.OVS("ovs-vxlan", true))
+	o.Places, o.Sinks = []e2e.Placement{e2e.OneCore}, []e2e.SinkNAPI{e2e.SinkThreaded}
+	o.Measure = 50 * time.Millisecond
+	o.Failed = func(f e2e.Failure) { t.Errorf("%+v", f) }
+	var trials []e2e.Trial
+	o.Round = func(r []e2e.Trial) error { trials = append(trials, r...); return nil }
+	if err := run(t, t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range trials {
+		own := uint64(0)
+		if r.Device == "kernel-bridge" {
+			own = 2 // it joins 224.0.0.106 with up to two IGMP reports
+		}
+		if r.Other > own || r.Received == 0 || r.Received+r.DoorDrops+r.SinkDrops > r.Sent {
+			t.Errorf("%+v", r)
+		}
+	}
+	want := 0
+	for _, d := range o.Devices {
+		if d.Absent != nil {
+			t.Logf("%s: %v", d.Name, d.Absent)
+			continue
+		}
+		want++
+	}
+	if len(trials) != want {
+		t.Errorf("%d trials, want %d", len(trials), want)
+	}
+}
+
+// TestFailed: a peer that does not work costs the others nothing, and is not tried again.
+func TestFailed(t *testing.T) {
+	dies := e2e.Asavie(self(t))
+	dies.Name = "dies"
+	dies.Command = func(*e2e.Bed) ([]string, error) { return []string{"sh", "-c", "echo I am no device"}, nil }
+	o := options(t, dies, e2e.Asavie(self(t)))
+	o.Measure, o.Rounds = 50*time.Millisecond, 2
+	var failures []e2e.Failure
+	o.Failed = func(f e2e.Failure) { failures = append(failures, f) }
+	var trials []e2e.Trial
+	o.Round = func(r []e2e.Trial) error { trials = append(trials, r...); return nil }
+	if err := run(t, t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if len(failures) != 1 || len(trials) != 2 || trials[0].Device != "asavie" {
+		t.Fatalf("failures %+v, trials %+v", failures, trials)
+	}
+	var out bytes.Buffer
+	if err := e2e.Report(&out, o.Devices, trials, failures); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"dies   failed", "dies failed: dies, 60 octets, half: it has ended", "I am no device"} {
+		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), strings.Join(strings.Fields(want), " ")) {
+			t.Errorf("no %q in the report:\n%s", want, out.String())
+		}
 	}
 }
 
@@ -190,7 +258,7 @@ func TestInterrupt(t *testing.T) {
 func TestWrongDevice(t *testing.T) {
 	forwarder := func(name string) e2e.Device {
 		d := e2e.Asavie(self(t))
-		d.Name = name
+		d.Name, d.Required = name, true
 		return d
 	}
 	dies := forwarder("dies")
@@ -227,6 +295,7 @@ func TestOptions(t *testing.T) {
 	for want, change := range map[string]func(*e2e.Options){
 		"no device":        func(o *e2e.Options) { o.Devices = nil },
 		"no size":          func(o *e2e.Options) { o.Sizes = nil },
+		"no placement":     func(o *e2e.Options) { o.Places = nil },
 		"0 rounds":         func(o *e2e.Options) { o.Rounds = 0 },
 		"warm-up":          func(o *e2e.Options) { o.Measure = 0 },
 		"both on CPU":      func(o *e2e.Options) { o.DeviceCPU = o.LoadCPU },

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"penstock/perf/load"
 )
 
 func TestSpread(t *testing.T) {
@@ -41,53 +44,129 @@ func TestRatio(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	trial := func(device string, rate, cpu float64, received uint64) Trial {
-		return Trial{Round: 1, Device: device, Size: 60, Quota: Half, Mode: "native, copy", Rate: rate, SentRate: 2e6, CPU: cpu, Sent: 1000, Received: received, Other: 3}
+		return Trial{Round: 1, Device: device, Size: 60, Place: Half, Sink: SinkInline, Mode: "native, copy", Rate: rate, SentRate: 2e6, CPU: cpu, Sent: 1000, Received: received, Other: 3}
 	}
 	trials := []Trial{trial("penstock", 0.5e6, 0.5, 250), trial("asavie", 0.4e6, 0.3, 200), trial("testpmd", 0.25e6, 0.5, 999)}
+	trials[1].SinkDrops = 51 // of 254 that it sent
 	var out bytes.Buffer
-	if err := Report(&out, []Device{{Name: "penstock"}, {Name: "asavie"}, {Name: "testpmd"}, {Name: "unmeasured"}}, trials); err != nil {
+	program := func(*Bed) ([]string, error) { return nil, nil }
+	devices := []Device{{Name: "penstock", Command: program}, {Name: "asavie", Command: program}, {Name: "testpmd", Command: program}, {Name: "none", Command: program}, {Name: "route"}}
+	if err := Report(&out, devices, trials, nil); err != nil {
 		t.Fatal(err)
 	}
 	text := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"penstock native, copy 1 0.500 0.500 0.500 2.000 75.00 3 0.50 1.000 2.00 (2.00 … 2.00) 1.25 (1.25 … 1.25)",
-		"asavie native, copy 1 0.400 0.400 0.400 2.000 80.00 3 0.30 1.333 1.60 (1.60 … 1.60) 1",
-		"- asavie, 60 octets, half: used only 0.30 of its 0.5 of a core",
-		"- testpmd, 60 octets, half: no more than 0.5 % loss",
+		"penstock native, copy 1 0.500 0.500 0.500 2.000 75.00 3 0.50 1.000 2.00 (2.00 … 2.00) – 1.25 (1.25 … 1.25)",
+		"asavie native, copy 1 0.400 0.400 0.400 2.000 80.00 3 0.30 1.333 1.60 (1.60 … 1.60) – 1",
+		"none not measured", "route not comparable",
+		"- asavie, 60 octets, half, sink inline: used only 0.30 of its 0.5 of a core",
+		"- asavie, 60 octets, half, sink inline: up to 20.1 % of what it sent was lost at the sink's door",
+		"- testpmd, 60 octets, half, sink inline: no more than 0.5 % loss",
+		"- route is measured under one-core only: it works within the kernel's reception",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
 	}
-	if strings.Contains(text, "- penstock") || strings.Contains(text, "unmeasured") {
+	if strings.Contains(text, "- penstock") {
 		t.Errorf("too much:\n%s", out.String())
 	}
 }
 
+func row() Row {
+	return Row{
+		Date: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Commit: "abc", Machine: Machine{CPU: "Some, CPU", Cores: 2, Kernel: "6.1"},
+		Trial: Trial{
+			Round: 1, Device: "d", Size: 60, Place: Half, Sink: SinkThreaded, Mode: "native, copy", Seconds: 3, SentRate: 2, Rate: 1, CPU: 0.5, Load1: 0.25,
+			Sent: 8, Received: 6, Other: 1, DoorDrops: 3, SinkDrops: 4,
+		},
+	}
+}
+
+const (
+	oldHeader = "date,commit,machine,cores,kernel,driver,mode,dut,size,quota,round,seconds,rx_pps,sent_pps,loss,sent,received,other,cpu,load1"
+	oldRow    = `2030-01-02T03:04:05Z,abc,"Some, CPU",2,6.1,veth,"native, copy",d,60,half,1,3.000,1,2,0.250000,8,6,1,0.500,0.25`
+	newHeader = oldHeader + ",sink_napi,door_drops,sink_drops"
+	newRow    = oldRow + ",threaded,3,4"
+)
+
 func TestAppend(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "r.csv")
-	m := Machine{CPU: "Some, CPU", Cores: 2, Kernel: "6.1"}
-	at := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
-	tr := Trial{Round: 1, Device: "d", Size: 60, Quota: Half, Mode: "native, copy", Seconds: 3, SentRate: 2, Rate: 1, CPU: 0.5, Load1: 0.25, Sent: 8, Received: 6, Other: 1}
+	hold := func(want ...string) {
+		t.Helper()
+		got, err := os.ReadFile(file)
+		if want := strings.Join(want, "\n") + "\n"; err != nil || string(got) != want {
+			t.Errorf("got\n%s%v\nwant\n%s", got, err, want)
+		}
+	}
 	for range 2 {
-		if err := Append(file, at, "abc", m, []Trial{tr}); err != nil {
+		if err := Append(file, []Row{row()}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, err := os.ReadFile(file)
+	hold(newHeader, newRow, newRow)
+	// A file from before the last columns gets them, and keeps what it has.
+	if err := os.WriteFile(file, []byte(oldHeader+"\n"+oldRow+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := Append(file, []Row{row()}); err != nil {
+		t.Fatal(err)
+	}
+	hold(newHeader, oldRow+",,,", newRow)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := `2030-01-02T03:04:05Z,abc,"Some, CPU",2,6.1,veth,"native, copy",d,60,half,1,3.000,1,2,0.250000,8,6,1,0.500,0.25` + "\n"
-	if want := strings.Join(columns, ",") + "\n" + row + row; string(got) != want {
-		t.Errorf("got\n%swant\n%s", got, want)
+	rows, err := ReadResults(bytes.NewReader(text))
+	old := row()
+	old.Sink, old.DoorDrops, old.SinkDrops = SinkInline, 0, 0
+	if want := []Row{old, row()}; err != nil || !slices.Equal(rows, want) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, rows, want)
 	}
-	if err := os.WriteFile(file, []byte("a,b\n1,2\n"), 0o644); err != nil {
+	for _, other := range []string{"a,b\n1,2\n", newHeader + ",more\n", oldHeader + "\n1,2\n"} {
+		if err := os.WriteFile(file, []byte(other), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := Append(file, []Row{row()}); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%q: %v", other, err)
+		}
+		hold(strings.TrimSuffix(other, "\n"))
+	}
+}
+
+// TestResults: every row that was ever kept can be read.
+func TestResults(t *testing.T) {
+	text, err := os.ReadFile("../results/e2e.csv")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Append(file, at, "abc", m, []Trial{tr}); err == nil || !strings.Contains(err.Error(), "other columns") {
-		t.Errorf("another table: %v", err)
+	rows, err := ReadResults(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
 	}
+	if n := bytes.Count(text, []byte("\n")) - 1; n != len(rows) || n < 75 {
+		t.Errorf("%d rows of %d lines", len(rows), n)
+	}
+	for i, r := range rows {
+		if r.Date.IsZero() || r.Commit == "" || r.Device == "" || r.Round < 1 || r.Rate <= 0 || r.Sent < r.Received || r.Place.Name == "" {
+			t.Errorf("row %d: %+v", i+1, r)
+		}
+	}
+}
+
+func FuzzResults(f *testing.F) {
+	f.Add([]byte(oldHeader + "\n" + oldRow + "\n"))
+	f.Add([]byte(newHeader + "\n" + newRow + "\n" + oldRow + ",,,\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		rows, err := ReadResults(bytes.NewReader(text))
+		if err != nil || len(rows) == 0 {
+			return
+		}
+		file := filepath.Join(t.TempDir(), "r.csv")
+		if err := Append(file, rows); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 func TestParseStat(t *testing.T) {
@@ -135,12 +214,12 @@ func TestCPUController(t *testing.T) {
 // TestGroupV2 writes what a group of version 2 is told into a directory that stands for it.
 func TestGroupV2(t *testing.T) {
 	g := &group{dir: t.TempDir(), v2: true}
-	for q, want := range map[Quota]string{Half: "1000 2000", Unlimited: "max 2000", {"most", 0.9}: "1800 2000"} {
-		if err := g.limit(q); err != nil {
+	for share, want := range map[float64]string{0.5: "1000 2000", 0: "max 2000", 0.9: "1800 2000"} {
+		if err := g.limit(share); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(filepath.Join(g.dir, "cpu.max")); err != nil || string(got) != want {
-			t.Errorf("%s: %q, %v, want %q", q.Name, got, err, want)
+			t.Errorf("%g: %q, %v, want %q", share, got, err, want)
 		}
 	}
 }
@@ -177,6 +256,48 @@ func TestExpect(t *testing.T) {
 			t.Errorf("octet %d is wrong and passes", at)
 		}
 	}
+}
+
+// TestExpectPeers: what the peers owe, written out by hand from RFC 1812 and RFC 7348.
+func TestExpectPeers(t *testing.T) {
+	hold := func(name string, e load.Expect, err error, good []byte, fixed ...int) {
+		t.Helper()
+		if err != nil || !e.Match(good) {
+			t.Fatalf("%s: %v; a right frame does not pass", name, err)
+		}
+		for _, at := range fixed {
+			bad := bytes.Clone(good)
+			bad[at] ^= 1
+			if e.Match(bad) {
+				t.Errorf("%s: octet %d is wrong and passes", name, at)
+			}
+		}
+	}
+	tmpl, err := KernelRoute().Frames(60, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := bytes.Clone(tmpl.Frame)
+	copy(good, []byte{2, 0, 0, 0, 0xee, 2, 2, 0, 0, 0, 0xaa, 0x0b})
+	good[22] = 63
+	// Of RFC 1624: one less in the upper octet of a word is one more in the upper octet of the sum, with carry.
+	sum := uint32(good[24])<<8 | uint32(good[25])
+	sum += 0x100
+	sum = sum&0xffff + sum>>16
+	good[24], good[25] = byte(sum>>8), byte(sum)
+	e, err := routed(tmpl)
+	hold("routed", e, err, good, 0, 11, 12, 22, 25, 33, 36, 41)
+	if tmpl, err = template(60, 1000); err != nil {
+		t.Fatal(err)
+	}
+	good = append([]byte{
+		2, 0, 0, 0, 0xee, 3, 2, 9, 9, 9, 9, 9, 8, 0,
+		0x45, 0, 0, 96, 0, 0, 0x40, 0, 64, 17, 1, 2, 172, 16, 0, 1, 172, 16, 0, 2,
+		0xc1, 0x23, 0x12, 0xb5, 0, 76, 0, 0,
+		8, 0, 0, 0, 0, 0, 100, 0,
+	}, tmpl.Frame...)
+	e, err = tunnelled(tmpl)
+	hold("tunnelled", e, err, good, 0, 12, 14, 23, 33, 37, 42, 48, 50, 56, 62, 91)
 }
 
 func TestTail(t *testing.T) {

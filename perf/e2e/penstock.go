@@ -34,7 +34,7 @@ var pathVLANs = []uint16{101, 102, 103, 104}
 // in IP). binary is the command. Settings that are not about the topology are the defaults.
 func Penstock(name, binary string, bindings int) Device {
 	p := &box{binary: binary, bindings: bindings}
-	return Device{Name: name, Flows: bindings, Command: p.command, Prepare: p.prepare, Expect: encapsulated}
+	return Device{Name: name, Required: true, Flows: bindings, Command: p.command, Prepare: p.prepare, Expect: encapsulated}
 }
 
 type box struct {
@@ -182,11 +182,8 @@ func encapsulated(t load.Template) (load.Expect, error) {
 	if err != nil {
 		return e, err
 	}
-	mac := func(m model.MAC) []byte {
-		return append(be16(uint16(m>>32)), append(be16(uint16(m>>16)), be16(uint16(m))...)...)
-	}
 	e.Values = append(e.Values,
-		load.Value{Offset: 0, Octets: append(mac(farSwitch), mac(nearSwitch)...)},
+		load.Value{Offset: 0, Octets: append(macOctets(farSwitch), macOctets(nearSwitch)...)},
 		load.Value{Offset: outerVLAN, Octets: be16(vlanType)},
 		load.Value{Offset: outerIPv4, Octets: append(be16(ipv4EtherType), versionAndWords)},
 		load.Value{Offset: outerLength, Octets: be16(uint16(e.Size - 18))},
@@ -194,7 +191,7 @@ func encapsulated(t load.Template) (load.Expect, error) {
 		load.Value{Offset: outerSource, Octets: append([]byte{schemePrefix, nearPort}, be16(segment)...)},
 		load.Value{Offset: outerTenant, Octets: be16(tenant)},
 		load.Value{Offset: outer, Octets: be16(uint16(firstRemote >> 32))},
-		load.Value{Offset: outer + 6, Octets: mac(sender)},
+		load.Value{Offset: outer + 6, Octets: macOctets(sender)},
 	)
 	return e, nil
 }

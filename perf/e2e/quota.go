@@ -13,18 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Quota is the share of its CPU that a device may use.
-type Quota struct {
-	Name  string
-	Share float64 // of one CPU; 0 = unlimited
-}
-
-// The quotas that are measured.
-var (
-	Half      = Quota{"half", 0.5}
-	Unlimited = Quota{"unlimited", 0}
-)
-
 // period is the period of the CFS bandwidth control. A short one makes the device's pauses short: in 1 ms a source
 // fills no ring of 2,048 slots at 1 Mpps.
 const period = 2 * time.Millisecond
@@ -103,11 +91,11 @@ func removeStaleGroups(root string) {
 	}
 }
 
-// limit gives the group its share of a CPU.
-func (g *group) limit(q Quota) error {
+// limit gives the group its share of a CPU, 0 for all of it.
+func (g *group) limit(share float64) error {
 	us := int64(-1)
-	if q.Share > 0 {
-		us = int64(q.Share * float64(period.Microseconds()))
+	if share > 0 {
+		us = int64(share * float64(period.Microseconds()))
 	}
 	files := [][2]string{{"cpu.cfs_period_us", fmt.Sprint(period.Microseconds())}, {"cpu.cfs_quota_us", fmt.Sprint(us)}}
 	if g.v2 {
@@ -119,7 +107,7 @@ func (g *group) limit(q Quota) error {
 	}
 	for _, f := range files {
 		if err := os.WriteFile(filepath.Join(g.dir, f[0]), []byte(f[1]), 0o644); err != nil {
-			return fmt.Errorf("e2e: hold the control group to %s: %w", q.Name, err)
+			return fmt.Errorf("e2e: hold the control group to a share of %g: %w", share, err)
 		}
 	}
 	return nil

@@ -18,7 +18,8 @@ import (
 type Options struct {
 	Devices []Device // in the order in which they take turns
 	Sizes   []int    // octets of the frames, without FCS: up to 1,514
-	Quotas  []Quota
+	Places  []Placement
+	Sinks   []SinkNAPI // none: SinkInline
 	Rounds  int
 	Warmup  time.Duration // load before each measurement
 	Measure time.Duration
@@ -28,12 +29,31 @@ type Options struct {
 	Progress           io.Writer // a line for each trial
 	// Round is called with the trials of every whole round.
 	Round func([]Trial) error
+	// Failed is called when a device that is not required does not work; it is not tried there again.
+	Failed func(Failure)
+}
+
+// Failure is a device that did not work.
+type Failure struct {
+	Device string
+	Size   int
+	Place  Placement
+	Sink   SinkNAPI
+	Err    error
+}
+
+// setup is what a trial measures.
+type setup struct {
+	dev   *Device
+	size  int
+	place Placement
+	sink  SinkNAPI
 }
 
 func (o *Options) check() error {
 	switch {
-	case len(o.Devices) == 0 || len(o.Sizes) == 0 || len(o.Quotas) == 0:
-		return errors.New("e2e: no device, no size or no quota to measure")
+	case len(o.Devices) == 0 || len(o.Sizes) == 0 || len(o.Places) == 0:
+		return errors.New("e2e: no device, no size or no placement to measure")
 	case o.Rounds < 1:
 		return fmt.Errorf("e2e: %d rounds: must be 1 or more", o.Rounds)
 	case o.Warmup < 0 || o.Measure <= 0:
@@ -77,14 +97,16 @@ func left(err error) error {
 }
 
 type runner struct {
-	o     *Options
-	lab   *lab.Lab
-	group *group
+	o      *Options
+	lab    *lab.Lab
+	group  *group
+	failed map[setup]bool
 }
 
-// Run measures all devices that are not absent at all sizes under all quotas, so many rounds. The devices take turns
-// at every step, so that what changes about the machine meets all of them. It needs root, and binds the calling
-// process to LoadCPU for good. Everything it made is gone when it returns, also if ctx ended.
+// Run measures all devices that are not absent at all sizes under all placements that fit them, so many rounds. The
+// devices take turns at every step, each round beginning with another one, so that what changes about the machine
+// meets all of them. It needs root, and binds the calling process to LoadCPU for good. Everything it made is gone when
+// it returns, also if ctx ended.
 func Run(ctx context.Context, o Options) (err error) {
 	if err := o.check(); err != nil {
 		return err
@@ -102,7 +124,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := pinProcess(o.LoadCPU); err != nil {
 		return fmt.Errorf("e2e: %w", err)
 	}
-	r := &runner{o: &o}
+	if len(o.Sinks) == 0 {
+		o.Sinks = []SinkNAPI{SinkInline}
+	}
+	r := &runner{o: &o, failed: map[setup]bool{}}
 	if r.lab, err = lab.New("e2e"); err != nil {
 		return err
 	}
@@ -140,19 +165,45 @@ func (r *runner) namespace(name string) error {
 
 func (r *runner) round(ctx context.Context, round int, devices []*Device) error {
 	var trials []Trial
-	for _, q := range r.o.Quotas {
-		for _, size := range r.o.Sizes {
-			for _, d := range devices {
-				t, err := r.trial(ctx, d, size, q)
-				if err != nil {
-					return fmt.Errorf("e2e: round %d: %w", round, err)
+	for _, place := range r.o.Places {
+		for _, sink := range r.o.Sinks {
+			for _, size := range r.o.Sizes {
+				for i := range devices {
+					s := setup{devices[(i+round-1)%len(devices)], size, place, sink}
+					t, err := r.turn(ctx, s)
+					if err != nil {
+						return fmt.Errorf("e2e: round %d: %w", round, err)
+					}
+					if t == nil {
+						continue
+					}
+					t.Round = round
+					fmt.Fprintf(r.o.Progress, "round %d of %d  %4d octets  %-9s  %-8s  %-12s  %s Mpps of %s sent, CPU %.2f\n",
+						round, r.o.Rounds, size, place.Name, sink, s.dev.Name, mpps(t.Rate), mpps(t.SentRate), t.CPU)
+					trials = append(trials, *t)
 				}
-				t.Round = round
-				fmt.Fprintf(r.o.Progress, "round %d of %d  %4d octets  %-9s  %-11s  %s Mpps of %s sent, CPU %.2f\n",
-					round, r.o.Rounds, size, q.Name, d.Name, mpps(t.Rate), mpps(t.SentRate), t.CPU)
-				trials = append(trials, t)
 			}
 		}
 	}
 	return r.o.Round(trials)
+}
+
+// turn measures a device once; nil if it does not fit there or does not work.
+func (r *runner) turn(ctx context.Context, s setup) (*Trial, error) {
+	if s.place.fits(s.dev) != nil || r.failed[s] {
+		return nil, nil
+	}
+	t, err := r.trial(ctx, s)
+	switch {
+	case err == nil:
+		return &t, nil
+	case s.dev.Required || ctx.Err() != nil || errors.Is(err, ErrLeft):
+		return nil, err
+	}
+	r.failed[s] = true
+	fmt.Fprintf(r.o.Progress, "%v\n", err)
+	if r.o.Failed != nil {
+		r.o.Failed(Failure{s.dev.Name, s.size, s.place, s.sink, err})
+	}
+	return nil, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 
+	"penstock/ctrl/model"
 	"penstock/integration/lab"
 	"penstock/perf/load"
 )
@@ -37,17 +38,21 @@ type Trial struct {
 	Round  int // from 1
 	Device string
 	Size   int // octets of the frames sent, without FCS
-	Quota  Quota
-	Mode   string // how the device's XDP program is attached, and how frames get to its sockets
+	Place  Placement
+	Sink   SinkNAPI
+	Mode   string // how the device's XDP program is attached, and how frames get to its sockets; or that it is the kernel
 
 	Seconds  float64 // over which the rates were taken
 	SentRate float64 // frames per second that the source sent
 	Rate     float64 // frames per second that arrived at the sink as expected
-	CPU      float64 // share of one CPU that the device used
+	CPU      float64 // share of one CPU that the device used, with the kernel's reception if Place.Whole
 	Load1    float64 // load average of the machine over the last minute, this measurement included
 
 	// From the first frame under this load to the last, exactly; frames on their way have arrived.
 	Sent, Received, Other uint64
+	// Of those lost, what the kernel dropped because PortA's queue was full, and because the sink's was: the latter is
+	// no fault of the device.
+	DoorDrops, SinkDrops uint64
 }
 
 // Loss is the share of the frames sent that did not arrive as expected, 0 to 1.
@@ -66,30 +71,43 @@ func (t *Trial) perCore() float64 {
 	return t.Rate / t.CPU
 }
 
+// sinkLoss is the share of what the device sent that was lost at the sink's door.
+func (t *Trial) sinkLoss() float64 {
+	if t.SinkDrops == 0 {
+		return 0
+	}
+	return float64(t.SinkDrops) / float64(t.SinkDrops+t.Received+t.Other)
+}
+
 // trial is a trial under way.
 type trial struct {
 	*runner
-	dev   *Device
-	bed   *Bed
-	src   *load.Source
-	sink  *load.Sink
-	clean []func() error // in reverse order
+	setup
+	bed    *Bed
+	src    *load.Source
+	counts *load.Sink
+	napi   int // thread of PortA's NAPI, 0 if it has none
 }
 
-func (r *runner) trial(ctx context.Context, d *Device, size int, q Quota) (res Trial, err error) {
-	t := &trial{runner: r, dev: d, bed: &Bed{Lab: r.lab, Dir: filepath.Join(r.lab.Dir(), d.Name), CPU: r.o.DeviceCPU}}
+func (r *runner) trial(ctx context.Context, s setup) (res Trial, err error) {
+	d := s.dev
+	t := &trial{runner: r, setup: s, bed: &Bed{Lab: r.lab, Dir: filepath.Join(r.lab.Dir(), d.Name), CPU: r.o.DeviceCPU}}
 	defer func() {
 		if err != nil && t.bed.Process != nil {
 			err = fmt.Errorf("%w\nits output:\n%s", err, tail(t.bed.Process.Log(), 4000))
 		}
-		for i := len(t.clean) - 1; i >= 0; i-- {
-			err = errors.Join(err, left(t.clean[i]()))
+		for i := len(t.bed.clean) - 1; i >= 0; i-- {
+			err = errors.Join(err, left(t.bed.clean[i]()))
 		}
 		if err != nil {
-			err = fmt.Errorf("%s, %d octets, %s: %w", d.Name, size, q.Name, err)
+			err = fmt.Errorf("%s, %d octets, %s: %w", d.Name, s.size, s.place.Name, err)
 		}
 	}()
-	tmpl, err := template(size, d.Flows)
+	frames := d.Frames
+	if frames == nil {
+		frames = template
+	}
+	tmpl, err := frames(s.size, d.Flows)
 	if err != nil {
 		return res, err
 	}
@@ -102,29 +120,33 @@ func (r *runner) trial(ctx context.Context, d *Device, size int, q Quota) (res T
 	if res.Mode, err = t.mode(); err != nil {
 		return res, err
 	}
-	// Only now: starting up is not what is held back.
-	if err := r.group.limit(q); err != nil {
+	if err := t.threads(); err != nil {
 		return res, err
 	}
-	t.clean = append(t.clean, func() error { return r.group.limit(Unlimited) })
+	// Only now: starting up is not what is held back.
+	if err := r.group.limit(s.place.Share); err != nil {
+		return res, err
+	}
+	t.bed.Cleanup(func() error { return r.group.limit(0) })
 	if err := t.load(ctx, r.o.Warmup, nil); err != nil {
 		return res, err
 	}
-	res.Device, res.Size, res.Quota = d.Name, size, q
+	res.Device, res.Size, res.Place, res.Sink = d.Name, s.size, s.place, s.sink
 	return res, t.load(ctx, r.o.Measure, &res)
 }
 
 // wire makes the veth pairs, and opens source and sink at their ends.
 func (t *trial) wire(tmpl load.Template) error {
-	on := lab.EndOptions{GRO: true, NoTSO: true}
+	end := func(m model.MAC) lab.EndOptions { return lab.EndOptions{MAC: m, GRO: true, NoTSO: true} }
 	for _, v := range [...]struct {
 		nsA, ifA, nsB, ifB string
 		mtu                int
-	}{{gen, SourceIf, dut, PortA, accessMTU}, {dut, PortB, sink, SinkIf, fabricMTU}} {
-		if err := t.lab.Veth(v.nsA, v.ifA, v.nsB, v.ifB, lab.VethOptions{MTU: v.mtu, Queues: 1, A: on, B: on}); err != nil {
+		macA, macB         model.MAC
+	}{{gen, SourceIf, dut, PortA, accessMTU, 0, macA}, {dut, PortB, sink, SinkIf, fabricMTU, macB, 0}} {
+		if err := t.lab.Veth(v.nsA, v.ifA, v.nsB, v.ifB, lab.VethOptions{MTU: v.mtu, Queues: 1, A: end(v.macA), B: end(v.macB)}); err != nil {
 			return err
 		}
-		t.clean = append(t.clean, func() error { return t.lab.Delete(v.nsA, v.ifA) })
+		t.bed.Cleanup(func() error { return t.lab.Delete(v.nsA, v.ifA) })
 	}
 	want, err := t.dev.Expect(tmpl)
 	if err != nil {
@@ -135,13 +157,13 @@ func (t *trial) wire(tmpl load.Template) error {
 		if err != nil {
 			return err
 		}
-		t.sink, err = load.OpenSink(i.Index, want)
+		t.counts, err = load.OpenSink(i.Index, want)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	t.clean = append(t.clean, t.sink.Close)
+	t.bed.Cleanup(t.counts.Close)
 	err = t.lab.Do(gen, func() error {
 		i, err := net.InterfaceByName(SourceIf)
 		if err != nil {
@@ -153,7 +175,7 @@ func (t *trial) wire(tmpl load.Template) error {
 	if err != nil {
 		return err
 	}
-	t.clean = append(t.clean, t.src.Close)
+	t.bed.Cleanup(t.src.Close)
 	return nil
 }
 
@@ -161,6 +183,14 @@ func (t *trial) wire(tmpl load.Template) error {
 func (t *trial) start(ctx context.Context) error {
 	if err := os.MkdirAll(t.bed.Dir, 0o755); err != nil {
 		return err
+	}
+	if t.dev.Before != nil {
+		if err := t.dev.Before(ctx, t.bed); err != nil {
+			return err
+		}
+	}
+	if t.dev.Command == nil {
+		return t.probe(ctx)
 	}
 	argv, err := t.dev.Command(t.bed)
 	if err != nil {
@@ -170,7 +200,8 @@ func (t *trial) start(ctx context.Context) error {
 	if t.bed.Process, err = t.lab.Start(dut, t.dev.Name, append(held, argv...)...); err != nil {
 		return err
 	}
-	t.clean = append(t.clean, t.end)
+	// How it ends is not what is measured.
+	t.bed.Cleanup(func() error { _ = t.bed.Process.Stop(stopLimit); return nil })
 	if t.dev.Prepare != nil {
 		if err := t.dev.Prepare(ctx, t.bed); err != nil {
 			return err
@@ -179,11 +210,25 @@ func (t *trial) start(ctx context.Context) error {
 	return t.probe(ctx)
 }
 
-// end ends the device. How it ends is not what is measured.
-func (t *trial) end() error {
-	_ = t.bed.Process.Stop(stopLimit)
-	return nil
+// The sink's thread comes before the source's on the CPU that they share: what it leaves waiting is lost at its door.
+const sinkNice = -20
+
+// threads gives the NAPIs of both ends the threads that the placement asks for. It is called when the device forwards:
+// what it does to its interfaces may make their NAPIs anew.
+func (t *trial) threads() (err error) {
+	if t.place.Whole {
+		if t.napi, err = threadNAPI(t.lab, dut, PortA, t.o.DeviceCPU, 0); err != nil {
+			return err
+		}
+	}
+	if t.setup.sink == SinkThreaded {
+		_, err = threadNAPI(t.lab, sink, SinkIf, t.o.LoadCPU, sinkNice)
+	}
+	return err
 }
+
+// running reports whether the device has not ended by itself.
+func (t *trial) running() bool { return t.bed.Process == nil || t.bed.Process.Running() }
 
 // probe sends slowly until frames come out as they should.
 func (t *trial) probe(ctx context.Context) (err error) {
@@ -196,13 +241,13 @@ func (t *trial) probe(ctx context.Context) (err error) {
 		limit = patience
 	}
 	for deadline := time.Now().Add(limit); ; {
-		c, err := t.sink.Counts()
+		c, err := t.counts.Counts()
 		switch {
 		case err != nil:
 			return err
 		case c.Expected > 0:
 			return nil
-		case !t.bed.Process.Running():
+		case !t.running():
 			return errors.New("it has ended")
 		case time.Now().After(deadline):
 			return fmt.Errorf("of %d frames sent none came out as expected within %v (%d others did)", t.src.Sent(), limit, c.Other)
@@ -220,6 +265,10 @@ func (t *trial) load(ctx context.Context, d time.Duration, res *Trial) error {
 		return err
 	}
 	sent := t.src.Sent()
+	door, atSink, err := t.drops()
+	if err != nil {
+		return err
+	}
 	if err := t.src.Start(0); err != nil {
 		return err
 	}
@@ -253,6 +302,10 @@ func (t *trial) load(ctx context.Context, d time.Duration, res *Trial) error {
 		return err
 	}
 	res.Sent, res.Received, res.Other = t.src.Sent()-sent, after.Expected-before.Expected, after.Other-before.Other
+	if res.DoorDrops, res.SinkDrops, err = t.drops(); err != nil {
+		return err
+	}
+	res.DoorDrops, res.SinkDrops = res.DoorDrops-door, res.SinkDrops-atSink
 	if res.Received > res.Sent {
 		return fmt.Errorf("%d frames came out of %d sent: the device multiplies them", res.Received, res.Sent)
 	}
@@ -271,27 +324,66 @@ type sight struct {
 }
 
 func (t *trial) look() (s sight, err error) {
-	if !t.bed.Process.Running() {
+	if !t.running() {
 		return s, errors.New("it has ended")
 	}
-	c, err := t.sink.Counts()
+	c, err := t.counts.Counts()
 	if err != nil {
 		return s, err
 	}
 	s = sight{at: time.Now(), sent: t.src.Sent(), received: c.Expected}
-	s.cpu, err = cpuTime(t.bed.Process.PID())
+	s.cpu, err = t.used()
 	return s, err
+}
+
+// used is the CPU time of the device so far.
+func (t *trial) used() (sum time.Duration, err error) {
+	var pids []int
+	if t.bed.Process != nil {
+		pids = append(pids, t.bed.Process.PID())
+	}
+	if t.napi != 0 {
+		pids = append(pids, t.napi)
+	}
+	for _, pid := range pids {
+		d, err := cpuTime(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
+}
+
+// drops are the frames that the kernel has dropped on their way into PortA and into the sink, for want of room.
+func (t *trial) drops() (door, atSink uint64, err error) {
+	for _, x := range [...]struct {
+		namespace, name string
+		n               *uint64
+	}{{gen, SourceIf, &door}, {dut, PortB, &atSink}} {
+		err := t.lab.Do(x.namespace, func() error {
+			l, err := netlink.LinkByName(x.name)
+			if err == nil && l.Attrs().Statistics != nil {
+				*x.n = l.Attrs().Statistics.TxDropped
+			}
+			return err
+		})
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+	return door, atSink, nil
 }
 
 // settled waits until nothing arrives any more.
 func (t *trial) settled(ctx context.Context) (load.Counts, error) {
-	last, err := t.sink.Counts()
+	last, err := t.counts.Counts()
 	for deadline := time.Now().Add(stillLimit); err == nil && time.Now().Before(deadline); {
 		if err := sleep(ctx, still); err != nil {
 			return last, err
 		}
 		var now load.Counts
-		if now, err = t.sink.Counts(); now == last {
+		if now, err = t.counts.Counts(); now == last {
 			return now, err
 		}
 		last = now
@@ -301,6 +393,9 @@ func (t *trial) settled(ctx context.Context) (load.Counts, error) {
 
 // mode says how the device has attached itself to PortA. Veth has no zero-copy mode.
 func (t *trial) mode() (mode string, err error) {
+	if t.dev.Command == nil {
+		return "kernel", nil
+	}
 	err = t.lab.Do(dut, func() error {
 		l, err := netlink.LinkByName(PortA)
 		if err != nil {

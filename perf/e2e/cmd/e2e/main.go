@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ func main() {
 
 type settings struct {
 	penstock, asavie, commit, results *string
-	duts, sizes, quotas               *string
+	duts, sizes, places, sinks        *string
 }
 
 func run(ctx context.Context, args []string) error {
@@ -55,9 +56,10 @@ func run(ctx context.Context, args []string) error {
 		asavie:   f.String("asavie", "bin/baseline-forwarder", "the baseline forwarder's `program`"),
 		commit:   f.String("commit", "unknown", "`commit` that is measured, for the results"),
 		results:  f.String("results", "", "`file` to append the results to, as CSV; empty: none"),
-		duts:     f.String("duts", "penstock,asavie,testpmd", "devices, in the order in which they take turns: penstock (1,000 bindings), penstock-1M (1,000,000), asavie, testpmd"),
-		sizes:    f.String("sizes", "60,1400", "`octets` of the frames, without FCS"),
-		quotas:   f.String("quotas", "half,unlimited", "shares of a core that the device is held to: half, unlimited, or a number from 0.5 to 1"),
+		duts:     f.String("duts", "all", "devices, in the order in which they take turns, or all of: "+strings.Join(names(), ", ")),
+		sizes:    f.String("sizes", "60", "`octets` of the frames, without FCS"),
+		places:   f.String("placements", "half,unlimited,one-core", "what a device gets of its core and has to do there: half, unlimited, one-core, or a share from 0.5 to 1"),
+		sinks:    f.String("sink-napi", "inline", "who pays for the reception at the sink: inline (the device), threaded (the source's core), or both"),
 	}
 	o := e2e.Options{Progress: os.Stderr}
 	f.IntVar(&o.Rounds, "rounds", 5, "rounds in which every device is measured once in every way")
@@ -87,19 +89,48 @@ func run(ctx context.Context, args []string) error {
 func measure(ctx context.Context, o e2e.Options, s *settings, m e2e.Machine) error {
 	date := time.Now()
 	var all []e2e.Trial
+	var failures []e2e.Failure
 	o.Round = func(trials []e2e.Trial) error {
 		all = append(all, trials...)
 		if *s.results == "" {
 			return nil
 		}
-		return e2e.Append(*s.results, date, *s.commit, m, trials)
+		rows := make([]e2e.Row, len(trials))
+		for i, t := range trials {
+			rows[i] = e2e.Row{Date: date, Commit: *s.commit, Machine: m, Trial: t}
+		}
+		return e2e.Append(*s.results, rows)
 	}
+	o.Failed = func(f e2e.Failure) { failures = append(failures, f) }
 	err := e2e.Run(ctx, o)
 	if len(all) > 0 {
 		fmt.Printf("\n%s, %d cores, kernel %s, commit %s\n", m.CPU, m.Cores, m.Kernel, *s.commit)
-		err = errors.Join(err, e2e.Report(os.Stdout, o.Devices, all))
+		err = errors.Join(err, e2e.Report(os.Stdout, o.Devices, all, failures))
 	}
 	return err
+}
+
+// devices are all there are, in the order of the tables.
+var devices = []struct {
+	name string
+	make func(name, box, asavie string) e2e.Device
+}{
+	{"penstock", func(name, box, _ string) e2e.Device { return e2e.Penstock(name, box, 1000) }},
+	{"penstock-1M", func(name, box, _ string) e2e.Device { return e2e.Penstock(name, box, 1_000_000) }},
+	{"asavie", func(_, _, asavie string) e2e.Device { return e2e.Asavie(asavie) }},
+	{"testpmd", func(string, string, string) e2e.Device { return e2e.Testpmd() }},
+	{"ovs", func(name, _, _ string) e2e.Device { return e2e.OVS(name, false) }},
+	{"ovs-vxlan", func(name, _, _ string) e2e.Device { return e2e.OVS(name, true) }},
+	{"kernel-route", func(string, string, string) e2e.Device { return e2e.KernelRoute() }},
+	{"kernel-bridge", func(string, string, string) e2e.Device { return e2e.KernelBridge() }},
+	{"xdp-redirect", func(string, string, string) e2e.Device { return e2e.XDPRedirect() }},
+}
+
+func names() (all []string) {
+	for _, d := range devices {
+		all = append(all, d.name)
+	}
+	return all
 }
 
 // options turns the settings into options.
@@ -116,19 +147,16 @@ func (s *settings) options(o *e2e.Options) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, name := range strings.Split(*s.duts, ",") {
-		switch name {
-		case "penstock":
-			o.Devices = append(o.Devices, e2e.Penstock(name, box, 1000))
-		case "penstock-1M":
-			o.Devices = append(o.Devices, e2e.Penstock(name, box, 1_000_000))
-		case "asavie":
-			o.Devices = append(o.Devices, e2e.Asavie(asavie))
-		case "testpmd":
-			o.Devices = append(o.Devices, e2e.Testpmd())
-		default:
-			return fmt.Errorf("-duts: no device %q: there are penstock, penstock-1M, asavie, testpmd", name)
+	wanted := strings.Split(*s.duts, ",")
+	if *s.duts == "all" {
+		wanted = names()
+	}
+	for _, name := range wanted {
+		i := slices.Index(names(), name)
+		if i < 0 {
+			return fmt.Errorf("-duts: no device %q: there are %s", name, strings.Join(names(), ", "))
 		}
+		o.Devices = append(o.Devices, devices[i].make(name, box, asavie))
 	}
 	for _, size := range strings.Split(*s.sizes, ",") {
 		n, err := strconv.Atoi(size)
@@ -137,17 +165,19 @@ func (s *settings) options(o *e2e.Options) (err error) {
 		}
 		o.Sizes = append(o.Sizes, n)
 	}
-	for _, name := range strings.Split(*s.quotas, ",") {
-		switch share, err := strconv.ParseFloat(name, 64); {
-		case name == e2e.Half.Name:
-			o.Quotas = append(o.Quotas, e2e.Half)
-		case name == e2e.Unlimited.Name:
-			o.Quotas = append(o.Quotas, e2e.Unlimited)
-		case err == nil && share >= 0.5 && share <= 1: // the kernel's least quota is 1 ms
-			o.Quotas = append(o.Quotas, e2e.Quota{Name: name, Share: share})
-		default:
-			return fmt.Errorf("-quotas: %q: half, unlimited, or a number from 0.5 to 1", name)
+	for _, name := range strings.Split(*s.places, ",") {
+		p, err := e2e.ParsePlacement(name)
+		if err != nil {
+			return fmt.Errorf("-placements: %w", err)
 		}
+		o.Places = append(o.Places, p)
+	}
+	for _, name := range strings.Split(*s.sinks, ",") {
+		n, err := e2e.ParseSinkNAPI(name)
+		if err != nil {
+			return fmt.Errorf("-sink-napi: %w", err)
+		}
+		o.Sinks = append(o.Sinks, n)
 	}
 	return nil
 }
