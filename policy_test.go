@@ -121,7 +121,7 @@ func mayImport(dir, p string) string {
 		"github.com/google/gopacket":            {"perf", "integration"},
 		"github.com/asavie/xdp":                 {"perf", "integration"},
 		"github.com/BurntSushi/toml":            {"conf", "ctrl/client"}, // the configuration; apply -f
-		"go.etcd.io/bbolt":                      {"ctrl/store"},
+		"go.etcd.io/bbolt":                      {"ctrl/store", "ctrl/alarm/spool"},
 		"github.com/spf13/cobra":                {"appliance"},
 		"github.com/prometheus/client_golang":   {"ctrl/metrics"},
 		"github.com/prometheus/client_model/go": {"ctrl/metrics"},

@@ -19,6 +19,7 @@ const (
 	TypePort   = "port"   // Data: Port
 	TypeReload = "reload" // Data: Reload
 	TypeGap    = "gap"    // Data: Gap
+	TypeAlarm  = "alarm"  // Data: alarm.Event
 )
 
 // Event is one thing that changed or happened.

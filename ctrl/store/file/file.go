@@ -19,6 +19,7 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -150,8 +151,10 @@ func (f *File) check(check func(f *File, tx *bbolt.Tx) error) error {
 
 // Close releases the file.
 func (f *File) Close() error {
-	if f.corrupt.Load() != nil {
-		return f.file.Close() // bbolt's own locks may be held for ever
+	if f.corrupt.Load() != nil { // bbolt's own locks may be held for ever
+		// What bbolt has mapped keeps the file open, and with it the lock.
+		_ = unix.Flock(int(f.file.Fd()), unix.LOCK_UN)
+		return f.file.Close()
 	}
 	return f.db.Close()
 }

@@ -1,0 +1,397 @@
+package alarm
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/bits"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"penstock/ctrl/alarm/spool"
+	"penstock/ctrl/event"
+	"penstock/ctrl/store/file"
+)
+
+// Config of a Board.
+type Config struct {
+	Path    string     // of the spool's file
+	Box     string     // in notices
+	Agent   string     // User-Agent of requests
+	Spool   int        // notices kept for receivers that are away; default 10,000
+	History int        // cleared alarms kept; default 1,000
+	Events  *event.Log // nil = no events
+	Log     *slog.Logger
+	Now     func() time.Time // nil = time.Now
+	NoSync  bool             // tests only: do not fsync
+
+	FlushRetry time.Duration // between attempts to write to a disk that refuses; default 1 s
+}
+
+// Errors of Acknowledge and Get.
+var (
+	ErrNotFound = errors.New("there is no such alarm")
+	ErrCleared  = errors.New("the alarm is cleared already")
+)
+
+type key struct {
+	kind   Kind
+	object string
+}
+
+// Totals counts since the start of the process.
+type Totals struct {
+	Raised  map[Severity]uint64
+	Refused uint64 // raised while as many alarms as there may be were active
+}
+
+// Board is the list of alarms.
+type Board struct {
+	cfg   Config
+	spool *spool.Spool
+
+	mu      sync.Mutex
+	active  map[key]*Alarm
+	cleared []Alarm // oldest first
+	events  []Event // to be published once they are durable
+	raised  map[Severity]uint64
+	refused uint64
+	senders map[string]*sender
+
+	flushes sync.Mutex    // one Flush at a time
+	wake    chan struct{} // something is to be written
+	stop    context.CancelFunc
+	ctx     context.Context // of senders
+	tasks   sync.WaitGroup
+}
+
+// Open reads what was on the board. A damaged file is put aside and said so: the box needs it less than its alarms.
+func Open(c Config) (*Board, error) {
+	if c.History <= 0 {
+		c.History = 1000
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.FlushRetry <= 0 {
+		c.FlushRetry = time.Second
+	}
+	b := &Board{cfg: c, active: map[key]*Alarm{}, raised: map[Severity]uint64{}, senders: map[string]*sender{}, wake: make(chan struct{}, 1)}
+	o := spool.Options{Limit: c.Spool, NoSync: c.NoSync}
+	s, alarms, err := spool.Open(c.Path, o)
+	if _, damaged := errors.AsType[*file.CorruptError](err); damaged {
+		c.Log.Error("alarms so far and notices that waited are lost; the file is put aside", "err", err, "as", c.Path+".damaged")
+		if err := os.Rename(c.Path, c.Path+".damaged"); err != nil {
+			return nil, fmt.Errorf("the spool of alarms is damaged, and cannot be put aside: %w", err)
+		}
+		s, alarms, err = spool.Open(c.Path, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.spool = s
+	for id, text := range alarms {
+		var a Alarm
+		if err := json.Unmarshal(text, &a); err != nil || a.ID != id || a.Severity.Rank() < 0 {
+			c.Log.Warn("an alarm of the spool is not understood and left out", "id", id, "err", err)
+			s.Put(id, nil)
+			continue
+		}
+		if a.Cleared != nil {
+			b.cleared = append(b.cleared, a)
+		} else {
+			b.active[key{a.Kind, a.Object}] = &a
+		}
+	}
+	slices.SortFunc(b.cleared, func(x, y Alarm) int { return cmp.Or(x.Cleared.Compare(*y.Cleared), cmp.Compare(x.ID, y.ID)) })
+	b.trimHistory()
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	b.tasks.Go(b.write)
+	return b, nil
+}
+
+// Close ends the senders, writes what is to be written and releases the file. Nothing may be raised afterwards.
+func (b *Board) Close() error {
+	b.stop()
+	b.tasks.Wait()
+	return errors.Join(b.Flush(), b.spool.Close())
+}
+
+// Raise says that something is wrong. If it was so already the alarm counts one more, with the new text.
+func (b *Board) Raise(r Report) {
+	info := r.Kind.Info()
+	if r.Severity.Rank() < 0 {
+		r.Severity = info.Severity
+	}
+	r.Object, r.Text = clip(r.Object, maxObject), clip(r.Text, maxText)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.cfg.Now().UTC().Round(0)
+	k := key{r.Kind, r.Object}
+	a := b.active[k]
+	if a == nil {
+		if len(b.active) >= maxActive {
+			b.refused++
+			if b.refused&(b.refused-1) == 0 {
+				b.cfg.Log.Error("an alarm is not raised: too many are active", "kind", r.Kind, "object", r.Object, "text", r.Text, "active", len(b.active), "refused", b.refused)
+			}
+			return
+		}
+		a = &Alarm{ID: b.spool.NextID(), Kind: r.Kind, Severity: r.Severity, Object: r.Object, Text: r.Text, Count: 1, Raised: now, Last: now}
+		b.active[k] = a
+		b.raised[r.Severity]++
+		b.tell(ActionRaise, a)
+		return
+	}
+	a.Count++
+	a.Last, a.Text = now, r.Text
+	switch {
+	case a.Severity != r.Severity:
+		a.Severity = r.Severity
+		b.tell(ActionSeverity, a)
+	case bits.OnesCount64(a.Count) == 1:
+		b.tell(ActionRepeat, a)
+	default:
+		b.keep(a)
+	}
+}
+
+// Clear says that what was wrong is over. It is no error if it was not wrong.
+func (b *Board) Clear(kind Kind, object string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.clear(key{kind, clip(object, maxObject)})
+}
+
+func (b *Board) clear(k key) {
+	a := b.active[k]
+	if a == nil {
+		return
+	}
+	now := b.cfg.Now().UTC().Round(0)
+	a.Cleared = &now
+	delete(b.active, k)
+	b.cleared = append(b.cleared, *a)
+	b.tell(ActionClear, a)
+	b.trimHistory()
+}
+
+// Retain clears the active alarms of some kinds whose object keep does not want: those of objects that went away with a
+// reload, or while the box was down.
+func (b *Board) Retain(keep func(object string) bool, kinds ...Kind) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.sorted() {
+		if slices.Contains(kinds, a.Kind) && !keep(a.Object) {
+			b.clear(key{a.Kind, a.Object})
+		}
+	}
+}
+
+// Acknowledge notes who has taken an alarm on, and returns when that is durable. The first who does stays; an alarm that
+// nothing else ends is cleared by it.
+func (b *Board) Acknowledge(id uint64, by, comment string) (Alarm, error) {
+	a, err := b.acknowledge(id, Acknowledgement{By: clip(by, maxObject), Comment: clip(comment, maxText)})
+	if err != nil {
+		return a, err
+	}
+	return a, b.Flush()
+}
+
+func (b *Board) acknowledge(id uint64, ack Acknowledgement) (Alarm, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.active {
+		if a.ID != id {
+			continue
+		}
+		if a.Acknowledged == nil {
+			ack.Time = b.cfg.Now().UTC().Round(0)
+			a.Acknowledged = &ack
+			b.tell(ActionAcknowledge, a)
+		}
+		if a.Kind.Info().Manual {
+			b.clear(key{a.Kind, a.Object})
+		}
+		return *a, nil
+	}
+	a, err := b.get(id)
+	if err == nil {
+		err = ErrCleared
+	}
+	return a, err
+}
+
+// Get returns an alarm, active or not.
+func (b *Board) Get(id uint64) (Alarm, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.get(id)
+}
+
+func (b *Board) get(id uint64) (Alarm, error) {
+	for _, a := range b.active {
+		if a.ID == id {
+			return *a, nil
+		}
+	}
+	for i := range b.cleared {
+		if b.cleared[i].ID == id {
+			return b.cleared[i], nil
+		}
+	}
+	return Alarm{}, ErrNotFound
+}
+
+// Active returns the active alarms, the most urgent first, of those the newest first.
+func (b *Board) Active() []Alarm {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sorted()
+}
+
+func (b *Board) sorted() []Alarm {
+	out := make([]Alarm, 0, len(b.active))
+	for _, a := range b.active {
+		out = append(out, *a)
+	}
+	slices.SortFunc(out, func(x, y Alarm) int {
+		return cmp.Or(cmp.Compare(y.Severity.Rank(), x.Severity.Rank()), cmp.Compare(y.ID, x.ID))
+	})
+	return out
+}
+
+// Cleared returns the alarms that were cleared last, the newest first, at most limit.
+func (b *Board) Cleared(limit int) []Alarm {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := slices.Clone(b.cleared[max(0, len(b.cleared)-limit):])
+	slices.Reverse(out)
+	return out
+}
+
+// Totals returns the counters.
+func (b *Board) Totals() Totals {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := Totals{Raised: map[Severity]uint64{}, Refused: b.refused}
+	for _, s := range Severities {
+		t.Raised[s] = b.raised[s]
+	}
+	return t
+}
+
+// tell logs what happened to an alarm, and has it written, published and sent.
+func (b *Board) tell(action Action, a *Alarm) {
+	level := slog.LevelInfo
+	if action == ActionRaise || action == ActionSeverity {
+		level = slog.LevelWarn
+		if a.Severity.Rank() >= Major.Rank() {
+			level = slog.LevelError
+		}
+	}
+	b.cfg.Log.Log(context.Background(), level, "alarm", "action", action, "id", a.ID, "kind", a.Kind, "severity", a.Severity, "object", a.Object, "text", a.Text, "count", a.Count)
+	ev := Event{action, *a}
+	b.events = append(b.events, ev)
+	if action != ActionRepeat {
+		b.notice(ev)
+	}
+	b.keep(a)
+}
+
+// notice puts an event into the spool for the receivers. A receiver that loses another for it gets an alarm of its own;
+// only one, however much it loses, since that takes room too.
+func (b *Board) notice(ev Event) {
+	at := b.cfg.Now()
+	lost := b.spool.Append(at, uint8(ev.Alarm.Severity.Rank()), func(seq uint64) []byte {
+		return encode(Notice{Box: b.cfg.Box, ID: rand.Text(), Sequence: seq, Time: at.UTC().Round(0), Action: ev.Action, Alarm: ev.Alarm})
+	})
+	for _, name := range lost {
+		object := receiverObject(name)
+		if b.active[key{WebhookLost, object}] != nil || len(b.active) >= maxActive {
+			continue
+		}
+		a := &Alarm{ID: b.spool.NextID(), Kind: WebhookLost, Severity: WebhookLost.Info().Severity, Object: object, Count: 1, Raised: at.UTC().Round(0), Last: at.UTC().Round(0),
+			Text: fmt.Sprintf("The spool is full (alarm.spool): the oldest notices for webhook %s give way to newer ones and will never be delivered. Bring the receiver back; penstock show webhooks counts what is lost.", name)}
+		b.active[key{WebhookLost, object}] = a
+		b.raised[a.Severity]++
+		b.tell(ActionRaise, a)
+	}
+}
+
+// keep has an alarm stored.
+func (b *Board) keep(a *Alarm) {
+	b.spool.Put(a.ID, encode(a))
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+func encode(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil { // strings, numbers and times of this century only
+		panic(err)
+	}
+	return text
+}
+
+func (b *Board) trimHistory() {
+	n := max(0, len(b.cleared)-b.cfg.History)
+	for i := range n {
+		b.spool.Put(b.cleared[i].ID, nil)
+	}
+	b.cleared = slices.Delete(b.cleared, 0, n)
+}
+
+// Flush makes everything durable that was raised, cleared and acknowledged before, and publishes it. While the disk
+// refuses, it is published all the same.
+func (b *Board) Flush() error {
+	b.flushes.Lock()
+	defer b.flushes.Unlock()
+	b.mu.Lock()
+	events := b.events
+	b.events = nil
+	b.mu.Unlock()
+	before := b.spool.Failing()
+	err := b.spool.Flush()
+	if b.cfg.Events != nil {
+		for _, ev := range events {
+			b.cfg.Events.Publish(event.TypeAlarm, ev)
+		}
+	}
+	switch {
+	case err != nil && before == nil:
+		b.Raise(Report{Kind: SpoolFailing, Object: "spool", Text: fmt.Sprintf("Alarms cannot be written to %s: %v. Check that the disk is there, writable and not full. Until then a restart forgets what is raised now.", b.cfg.Path, err)})
+	case err == nil:
+		b.Clear(SpoolFailing, "spool")
+	}
+	b.wakeSenders()
+	return err
+}
+
+// write is the one writer.
+func (b *Board) write() {
+	retry := time.NewTimer(time.Hour)
+	defer retry.Stop()
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-b.wake:
+		case <-retry.C:
+		}
+		if err := b.Flush(); err != nil {
+			retry.Reset(b.cfg.FlushRetry)
+		}
+	}
+}

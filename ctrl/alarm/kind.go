@@ -1,0 +1,74 @@
+package alarm
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Severity says how urgent an alarm is (ITU-T X.733, 8.1.2.3, without its "indeterminate").
+type Severity string
+
+// The severities.
+const (
+	Critical Severity = "critical" // tenants have no service: act now
+	Major    Severity = "major"    // something failed and what replaces it carries on, or will not the next time
+	Minor    Severity = "minor"    // it works, and is not as it should be
+	Warning  Severity = "warning"  // look at it when there is time
+)
+
+// Severities, the least urgent first.
+var Severities = []Severity{Warning, Minor, Major, Critical}
+
+// Rank orders severities: 0 is the least urgent. −1 is no severity.
+func (s Severity) Rank() int { return slices.Index(Severities, s) }
+
+// Kind is what an alarm is about. The list is closed: documentation, metrics and receivers can rely on it.
+type Kind string
+
+// The kinds.
+const (
+	PortDown           Kind = "port_down"
+	GatewayDown        Kind = "gateway_down"
+	GatewayStandbyDown Kind = "gateway_standby_down"
+	GatewayAllDown     Kind = "gateway_all_down"
+	GatewayFlapping    Kind = "gateway_flapping"
+	GatewayMAC         Kind = "gateway_mac_changed"
+	WebhookFailing     Kind = "webhook_failing"
+	WebhookLost        Kind = "webhook_lost"
+	SpoolFailing       Kind = "spool_failing"
+)
+
+// KindInfo describes a kind.
+type KindInfo struct {
+	Kind     Kind
+	Severity Severity // unless the report says otherwise
+	Manual   bool     // nothing that can be observed ends it: acknowledging it clears it
+	Object   string   // the form of its object
+	Doc      string   // when it is raised
+	Clears   string   // when it is cleared
+}
+
+// Kinds describes every kind, in the order of the documentation.
+func Kinds() []KindInfo {
+	return []KindInfo{
+		{PortDown, Major, false, "port NAME", "A port has no carrier, was set down, went away, or its sockets cannot be opened.", "It is up again."},
+		{GatewayDown, Major, false, "gateway GROUP/MEMBER", "The active gateway failed, and another one took over.", "The gateway is healthy again."},
+		{GatewayStandbyDown, Major, false, "gateway GROUP/MEMBER", "A gateway that is not in use failed: there is one less to switch to.", "The gateway is healthy again."},
+		{GatewayAllDown, Critical, false, "gateway_group GROUP", "No gateway of the group is healthy; what leaves through the group is dropped.", "One is healthy again."},
+		{GatewayFlapping, Minor, false, "gateway GROUP/MEMBER", "A gateway failed again and again; it is held down for a growing time.", "Its hold time is over and it is healthy."},
+		{GatewayMAC, Warning, true, "gateway GROUP/MEMBER", "A gateway answers from another MAC than before, which was taken over.", "It is acknowledged."},
+		{WebhookFailing, Warning, false, "webhook NAME", "A receiver of alarms has taken nothing for `alarm.webhook.failing_after`; notices wait on disk.", "It takes notices again."},
+		{WebhookLost, Major, true, "webhook NAME", "Notices for a receiver gave way to newer ones, because the spool is full; it will never get them.", "It is acknowledged."},
+		{SpoolFailing, Major, false, "spool", "Alarms cannot be written to disk. They are delivered all the same, but a restart forgets them.", "Writing works again."},
+	}
+}
+
+// Info describes a kind; it panics for one that is not in the list.
+func (k Kind) Info() KindInfo {
+	for _, i := range Kinds() {
+		if i.Kind == k {
+			return i
+		}
+	}
+	panic(fmt.Sprintf("alarm: no kind %q", k))
+}
