@@ -30,11 +30,14 @@ RACE = ./appliance ./conf/... ./ctrl/... ./dataplane/table/... ./dataplane/frame
 # Packages that load the machine: they are tested one at a time, after all others.
 HEAVY = penstock/(integration|perf)(/.*)?
 
+# Packages with benchmarks.
+BENCHED = $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirname | sort -u)
+
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint fuzz bench bench-deps bench-e2e generate install clean
+.PHONY: help deps build demo test lint fuzz bench bench-compare bench-deps bench-e2e generate install clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 deps: ## install the programs that demo and tests call, if any is missing (root)
 ifneq ($(MISSING),)
@@ -55,7 +58,8 @@ test: deps ## run all tests, some minutes (root; else those that need it are ski
 		light=$$(echo "$$all" | grep -Evx '$(HEAVY)'); heavy=$$(echo "$$all" | grep -Ex '$(HEAVY)'); \
 		echo "test: units"; go test $$light; \
 		echo "test: units under the race detector"; CGO_ENABLED=1 go test -race -short $(RACE); \
-		echo "test: end to end, one package at a time"; go test -p 1 -timeout 15m $$heavy
+		echo "test: end to end, one package at a time"; go test -p 1 -timeout 15m $$heavy; \
+		echo "test: every benchmark once"; out=$$(go test -p 1 -run '^$$' -bench . -benchtime 1x $(BENCHED) 2>&1) || { echo "$$out"; exit 1; }
 	@echo "test: all packages passed; those with concurrency also under the race detector"
 
 lint: ## gofmt, go vet, staticcheck
@@ -76,6 +80,9 @@ bench: ## run the benchmarks into perf/results, and compare with the run before;
 	@if [ -f perf/results/new.txt ]; then mv perf/results/new.txt perf/results/old.txt; fi
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 ./perf/... | tee perf/results/new.txt
 	@if [ -f perf/results/old.txt ]; then go tool benchstat perf/results/old.txt perf/results/new.txt; fi
+
+bench-compare: ## run the benchmarks of REV and of the work tree in turns, about 8 minutes; REV=HEAD~1 BENCH="regexp" ROUNDS=10
+	go run ./perf/compare/cmd/compare -rev '$(REV)' -bench '$(BENCH)' -rounds $(or $(ROUNDS),10) $(COMPARE_ARGS)
 
 bench-deps: ## install the peers that bench-e2e measures beside the box (root)
 	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends dpdk dpdk-dev librte-net-af-xdp23 openvswitch-switch-dpdk
