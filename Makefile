@@ -5,6 +5,7 @@ DESTDIR    ?=
 SYSCONFDIR ?= /etc
 FUZZTIME   ?= 5m
 BENCH      ?= .
+VM         ?= .
 DEMO_ARGS  ?=
 BIN        ?= bin/penstock
 
@@ -25,6 +26,12 @@ FILES   = /usr/include/stdlib.h:libc6-dev
 MISSING = $(strip $(foreach t,$(TOOLS),$(if $(shell PATH='$(PATH)'; command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))) \
 	$(foreach f,$(FILES),$(if $(wildcard $(firstword $(subst :, ,$f))),,$(lastword $(subst :, ,$f)))))
 
+# What make test-vm needs beside.
+VM_TOOLS   = qemu-system-x86_64:qemu-system-x86 xz:xz-utils
+VM_FILES   = /usr/share/doc/busybox-static:busybox-static /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+VM_MISSING = $(strip $(foreach t,$(VM_TOOLS),$(if $(shell PATH='$(PATH)'; command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))) \
+	$(foreach f,$(VM_FILES),$(if $(wildcard $(firstword $(subst :, ,$f))),,$(lastword $(subst :, ,$f)))))
+
 # Packages whose tests run goroutines against each other; the rest is tested without the race detector.
 RACE = ./appliance ./conf/... ./ctrl/... ./dataplane/table/... ./dataplane/frame/... ./dataplane/stats/...
 # Packages that load the machine: they are tested one at a time, after all others.
@@ -34,7 +41,7 @@ HEAVY = penstock/(integration|perf)(/.*)?
 BENCHED = $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint fuzz bench bench-compare bench-deps bench-e2e generate install clean
+.PHONY: help deps build demo test test-vm lint fuzz bench bench-compare bench-deps bench-e2e generate install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +68,12 @@ test: deps ## run all tests, some minutes (root; else those that need it are ski
 		echo "test: end to end, one package at a time"; go test -p 1 -timeout 15m $$heavy; \
 		echo "test: every benchmark once"; out=$$(go test -p 1 -run '^$$' -bench . -benchtime 1x $(BENCHED) 2>&1) || { echo "$$out"; exit 1; }
 	@echo "test: all packages passed; those with concurrency also under the race detector"
+
+test-vm: ## test zero-copy in QEMU guests, some minutes (root); not part of make test: for changes of the ring layer
+ifneq ($(VM_MISSING),)
+	@echo "installing: $(VM_MISSING)"; apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(VM_MISSING)
+endif
+	PENSTOCK_VM=1 go test -count=1 -timeout 20m -v -run '$(VM)' ./integration/vm
 
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt -w is due for:"; echo "$$out"; exit 1; fi
