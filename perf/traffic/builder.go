@@ -11,16 +11,20 @@ import (
 type builder struct {
 	b      []byte
 	vars   []variable
+	values int // of the variables
 	writes []write
 	areas  []area
-	length int // index of the variable that is the frame's length, −1 = fixed
-	tuple  *flows
+	length int // index of the value that is the frame's length, −1 = fixed
+
+	inner, l3, l4 int // where the innermost headers begin
+	flow          int // index of the flows' address; the port is behind it
+	end           int // where the innermost packet ends, and padding begins
 }
 
 // area is what a checksum covers.
 type area struct {
 	sum        int // offset of the checksum field
-	start, end int // end −1: to the end of the frame
+	start, end int // end −1: to the end of the packet
 	// pseudo-header
 	from, to int // addresses
 	proto    uint8
@@ -54,8 +58,18 @@ func (b *builder) field(name string, off, width int, n number, add uint32) {
 	narrow := min(width, 4)
 	off += width - narrow
 	clear(b.b[off : off+narrow])
-	b.vars = append(b.vars, n.variable(name, uint8(narrow)))
-	b.write(len(b.vars)-1, off, narrow, add)
+	b.write(b.variable(n.variable(name, uint8(narrow))), off, narrow, add)
+}
+
+// variable adds v and returns the index of its value.
+func (b *builder) variable(v variable) int {
+	v.out = uint8(b.values)
+	b.values++
+	if v.op == opTuple {
+		b.values++
+	}
+	b.vars = append(b.vars, v)
+	return int(v.out)
 }
 
 func (b *builder) write(from, off, width int, add uint32) {
@@ -84,18 +98,27 @@ func (b *builder) lengths(at, off int) {
 
 // spec puts the whole frame of n octets together; n is the largest length if lengths vary.
 func (b *builder) spec(s *spec, n int) {
+	if s.outer != nil {
+		b.outer(s, n)
+	}
+	b.inner = len(b.b)
 	b.ethernet(&s.eth)
 	for i := range s.vlans {
 		b.tag(i, &s.vlans[i])
 	}
+	b.end = n
+	if s.bare {
+		b.end = s.headerLen()
+	}
 	at := b.grow(2)
+	b.l3 = len(b.b)
 	switch {
 	case s.ip4 != nil:
 		b.put16(at, 0x0800)
-		b.ipv4(s, n)
+		b.ipv4(s)
 	case s.ip6 != nil:
 		b.put16(at, 0x86dd)
-		b.ipv6(s, n)
+		b.ipv6(s)
 	case s.arp != nil:
 		b.put16(at, 0x0806)
 		b.arp(s.arp)
@@ -105,7 +128,7 @@ func (b *builder) spec(s *spec, n int) {
 		b.put16(at, 0x88b6) // local experimental 2 (IEEE 802)
 	}
 	at = b.grow(n - len(b.b))
-	if s.arp == nil {
+	if s.arp == nil && !s.bare {
 		for i := at; i < n; i++ {
 			b.b[i] = s.fill
 		}
@@ -115,11 +138,49 @@ func (b *builder) spec(s *spec, n int) {
 	}
 }
 
-func (b *builder) ipv4(s *spec, n int) {
+// outer writes the outer header of form "ip".
+func (b *builder) outer(s *spec, n int) {
+	o := s.outer
+	b.ethernet(&ethernet{src: o.src, dst: o.dst})
+	if o.vid != 0 {
+		at := b.grow(4)
+		b.put16(at, 0x8100)
+		b.put16(at+2, uint16(o.pcp)<<13|o.vid)
+	}
+	b.put16(b.grow(2), 0x0800)
+	at := b.grow(20)
+	b.b[at] = 0x45
+	switch {
+	case s.ip4 != nil:
+		b.b[at+1] = s.ip4.dscp << 2
+	case s.ip6 != nil:
+		b.b[at+1] = s.ip6.class &^ 3
+	}
+	b.put16(at+2, uint16(n-at))
+	b.lengths(at+2, at)
+	b.put16(at+4, o.path)
+	b.b[at+6] = 0x40
+	b.b[at+8], b.b[at+9] = o.ttl, 143
+	b.areas = append(b.areas, area{sum: at + 10, start: at, end: at + 20})
+	b.special("overlay_segment", at+12, o.wide, o.srcPort, o.segment)
+	b.special("overlay_tenant", at+16, o.wide, o.dstPort, o.tenant)
+}
+
+// special writes a special address of the fabric: the prefix of a port, and an ID.
+func (b *builder) special(name string, at int, wide bool, port uint8, id number) {
+	if wide {
+		b.field(name, at, 4, id, uint32(port)<<24)
+		return
+	}
+	b.b[at], b.b[at+1] = 10, port
+	b.field(name, at+2, 2, id, 0)
+}
+
+func (b *builder) ipv4(s *spec) {
 	h, at := s.ip4, b.grow(20)
 	b.b[at] = 0x45
 	b.b[at+1] = h.dscp << 2
-	b.put16(at+2, uint16(n-at))
+	b.put16(at+2, uint16(b.end-at))
 	b.lengths(at+2, at)
 	b.field("ipv4_id", at+4, 2, h.id, 0)
 	if h.df {
@@ -129,69 +190,76 @@ func (b *builder) ipv4(s *spec, n int) {
 	b.field("ipv4_protocol", at+9, 1, h.proto, 0)
 	b.areas = append(b.areas, area{sum: at + 10, start: at, end: at + 20})
 	b.addresses("ipv4", at+12, 4, h.src, h.dst, s.flows)
-	b.transport(s, n, at+12, at+20, uint8(h.proto.from))
+	b.transport(s, at+12, at+20, uint8(h.proto.from))
 }
 
-func (b *builder) ipv6(s *spec, n int) {
+func (b *builder) ipv6(s *spec) {
 	h, at := s.ip6, b.grow(40)
 	b.field("ipv6_flow_label", at, 4, h.label, 6<<28|uint32(h.class)<<20)
-	b.put16(at+4, uint16(n-at-40))
+	b.put16(at+4, uint16(b.end-at-40))
 	b.lengths(at+4, at+40)
 	b.field("ipv6_next_header", at+6, 1, h.next, 0)
 	b.field("ipv6_hop_limit", at+7, 1, h.hop, 0)
 	b.addresses("ipv6", at+8, 16, h.src, h.dst, s.flows)
-	b.transport(s, n, at+8, at+40, uint8(h.next.from))
+	b.transport(s, at+8, at+40, uint8(h.next.from))
 }
 
 // addresses writes source and destination, of width octets each; flows replace one of them.
 func (b *builder) addresses(name string, at, width int, src, dst number, f *flows) {
-	if f != nil {
-		end, off := &src, at
-		if f.dst {
-			end, off = &dst, at+width
-		}
-		*end = f.address
-		end.varies = false
-		defer func() {
-			off += width - 4
-			clear(b.b[off : off+4])
-			v := f.address.variable("flow_address", 4)
-			v.op, v.limit = opAddr, newDivisor(uint64(f.count))
-			b.vars = append(b.vars, v)
-			b.write(len(b.vars)-1, off, 4, 0)
-		}()
+	if f == nil {
+		b.field(name+"_src", at, width, src, 0)
+		b.field(name+"_dst", at+width, width, dst, 0)
+		return
 	}
+	end, off := &src, at
+	if f.dst {
+		end, off = &dst, at+width
+	}
+	*end = number{hi: f.address.hi, from: f.address.from}
 	b.field(name+"_src", at, width, src, 0)
 	b.field(name+"_dst", at+width, width, dst, 0)
+	off += width - 4
+	clear(b.b[off : off+4])
+	v := f.address.variable("flow", 4)
+	v.flows, v.port = f, uint32(f.port.from)
+	if n := uint64(f.count); n > v.count.d {
+		v.op, v.limit = opTuple, newDivisor(n)
+	} else { // every flow has an address of its own
+		v.count = newDivisor(n)
+	}
+	b.flow = b.variable(v)
+	b.write(b.flow, off, 4, 0)
 }
 
 // ports writes source and destination port.
 func (b *builder) ports(name string, at int, src, dst number, f *flows) {
-	if f != nil {
-		end, off := &src, at
-		if f.dst {
-			end, off = &dst, at+2
-		}
-		*end = number{}
-		defer func() {
-			v := f.port.variable("flow_port", 2)
-			v.op, v.limit, v.count = opPort, newDivisor(uint64(f.count)), newDivisor(f.address.count())
-			b.vars = append(b.vars, v)
-			b.write(len(b.vars)-1, off, 2, 0)
-		}()
+	if f == nil {
+		b.field(name+"_src_port", at, 2, src, 0)
+		b.field(name+"_dst_port", at+2, 2, dst, 0)
+		return
 	}
+	end, off := &src, at
+	if f.dst {
+		end, off = &dst, at+2
+	}
+	*end = constant(f.port.from)
 	b.field(name+"_src_port", at, 2, src, 0)
 	b.field(name+"_dst_port", at+2, 2, dst, 0)
+	if uint64(f.count) > f.address.count() {
+		clear(b.b[off : off+2])
+		b.write(b.flow+1, off, 2, 0)
+	}
 }
 
-func (b *builder) transport(s *spec, n, from, to int, proto uint8) {
+func (b *builder) transport(s *spec, from, to int, proto uint8) {
 	at := len(b.b)
+	b.l4 = at
 	a := area{start: at, end: -1, from: from, to: to, proto: proto, ip: true}
 	switch {
 	case s.udp != nil:
 		b.grow(8)
 		b.ports("udp", at, s.udp.src, s.udp.dst, s.flows)
-		b.put16(at+4, uint16(n-at))
+		b.put16(at+4, uint16(b.end-at))
 		b.lengths(at+4, at)
 		if !s.udp.sum {
 			return
@@ -219,8 +287,8 @@ func (b *builder) transport(s *spec, n, from, to int, proto uint8) {
 func (b *builder) tcp(t *tcp, at int, f *flows) {
 	b.grow(t.len())
 	b.ports("tcp", at, t.src, t.dst, f)
-	b.field("tcp_seq", at+4, 4, t.seq, 0)
-	b.field("tcp_ack", at+8, 4, t.ack, 0)
+	b.field("tcp_seq", at+4, 4, t.seq, t.seqAdd)
+	b.field("tcp_ack", at+8, 4, t.ack, t.ackAdd)
 	b.b[at+12] = byte(t.len() / 4 << 4)
 	b.b[at+13] = t.flags
 	b.field("tcp_window", at+14, 2, t.window, 0)
@@ -267,16 +335,20 @@ func (b *builder) lane(sign bool) lane {
 	renumber := make([]int, len(b.areas))
 	for k := range b.areas {
 		a := &b.areas[k]
-		base := a.base(b.b, b.length >= 0)
+		base := a.base(b.b, b.end, b.length >= 0)
 		renumber[k] = -1
+		zero := uint16(0)
+		if a.udp {
+			zero = 0xffff
+		}
 		if used[k] > 0 {
 			renumber[k] = len(l.sums)
-			l.sums = append(l.sums, sum{uint16(a.sum), base, a.udp})
+			l.sums = append(l.sums, sum{uint16(a.sum), base, zero})
 			continue
 		}
 		c := ^checksum.Fold(base)
-		if a.udp {
-			c = checksum.NonZero(c)
+		if c == 0 {
+			c = zero
 		}
 		b.put16(a.sum, c)
 	}
@@ -289,15 +361,20 @@ func (b *builder) lane(sign bool) lane {
 			}
 		}
 		w.sums = sums
+		for k := range w.cover {
+			if sums>>k&1 != 0 {
+				w.cover[k] = ^uint32(0)
+			}
+		}
 	}
 	return l
 }
 
-// base sums what does not change of the area in frame f. The pseudo-header's length is left out if it varies.
-func (a *area) base(f []byte, varies bool) uint32 {
+// base sums what does not change of the area in frame f, whose packet ends at packet. The pseudo-header's length is left out if it varies.
+func (a *area) base(f []byte, packet int, varies bool) uint32 {
 	end := a.end
 	if end < 0 {
-		end = len(f)
+		end = packet
 	}
 	s := checksum.Sum(f[a.start:end], 0)
 	if a.ip {

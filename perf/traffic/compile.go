@@ -3,6 +3,7 @@ package traffic
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 )
 
 // Options say what of a profile is wanted, and how.
@@ -23,9 +24,9 @@ func (p *Profile) Program(o Options) (*Program, error) {
 			return nil, err
 		}
 	}
-	c := &compiler{o: o, g: &Program{}}
+	c := &compiler{o: o, g: &Program{}, dir: filepath.Dir(p.file)}
 	for i := range q.specs {
-		if s := &q.specs[i]; o.Side == Both || s.side == o.Side {
+		if s := &q.specs[i]; o.Side == Both || s.side == o.Side || s.churn != nil {
 			c.spec(s)
 		}
 	}
@@ -47,6 +48,7 @@ type compiler struct {
 	g     *Program
 	users []user
 	errs  []error
+	dir   string // of the profile
 }
 
 // user is what has a place of its own in the turn: a stream, or a round of them.
@@ -60,33 +62,61 @@ func (c *compiler) failf(s *spec, format string, args ...any) {
 
 func (c *compiler) spec(s *spec) {
 	t := *s
-	override(&t.eth.src, c.o.SrcMAC)
-	override(&t.eth.dst, c.o.DstMAC)
+	c.override(&t)
 	_, largest := t.extent()
-	if most := c.o.MTU + 14 + 4*len(t.vlans) + fcsLen; c.o.MTU > 0 && largest > most {
+	if most := c.o.MTU + t.linkLen(); c.o.MTU > 0 && largest > most && t.pcap == "" {
 		c.failf(s, "frames of %d octets need an MTU of %d, and the port has %d: raise it, or make the frames smaller (size=%d)",
-			largest, largest-14-4*len(t.vlans)-fcsLen, c.o.MTU, most)
+			largest, largest-t.linkLen(), c.o.MTU, most)
 		return
 	}
-	if t.spread != nil {
+	switch {
+	case t.pcap != "":
+		c.capture(&t)
+	case len(t.broken) > 0:
+		c.malformed(&t)
+	case t.churn != nil:
+		c.churn(&t)
+	default:
+		c.sized(&t, t.name, func(s *spec, name string, weight int, b *builder) {
+			lane := c.add(s, name, weight, b)
+			c.users = append(c.users, user{lane: lane, round: -1, weight: weight})
+		})
+	}
+}
+
+// sized builds a frame for each size of s.
+func (c *compiler) sized(s *spec, name string, each func(s *spec, name string, weight int, b *builder)) {
+	if s.spread != nil {
 		b := &builder{length: 0}
-		n := *t.spread
+		n := *s.spread
 		n.from -= fcsLen
 		n.to -= fcsLen
-		b.vars = append(b.vars, n.variable("length", 2))
-		b.spec(&t, largest-fcsLen)
-		c.add(&t, t.name, t.weight, b)
+		b.variable(n.variable("length", 2))
+		b.spec(s, int(n.to))
+		each(s, name, s.weight, b)
 		return
 	}
-	for _, z := range t.sizes {
-		name := t.name
-		if len(t.sizes) > 1 {
-			name = fmt.Sprintf("%s/%d", t.name, z.octets)
+	for _, z := range s.sizes {
+		full := name
+		if len(s.sizes) > 1 {
+			full = fmt.Sprintf("%s/%d", name, z.octets)
 		}
 		b := &builder{length: -1}
-		b.spec(&t, z.octets-fcsLen)
-		c.add(&t, name, t.weight*z.weight, b)
+		b.spec(s, z.octets-fcsLen)
+		each(s, full, s.weight*z.weight, b)
 	}
+}
+
+// override puts the options' MACs into the outermost Ethernet header.
+func (c *compiler) override(s *spec) {
+	src, dst := &s.eth.src, &s.eth.dst
+	if s.outer != nil {
+		o := *s.outer
+		s.outer = &o
+		src, dst = &o.src, &o.dst
+	}
+	override(src, c.o.SrcMAC)
+	override(dst, c.o.DstMAC)
 }
 
 func override(n *number, m *MAC) {
@@ -95,20 +125,19 @@ func override(n *number, m *MAC) {
 	}
 }
 
-// add makes a stream of what is built.
-func (c *compiler) add(s *spec, name string, weight int, b *builder) {
-	if len(b.vars) > maxVariables || len(b.writes) > maxWrites || len(b.areas) > maxSums {
-		c.failf(s, "%d fields vary: want at most %d", len(b.vars), maxVariables)
-		return
+// add makes a stream of what is built, and returns its index.
+func (c *compiler) add(s *spec, name string, weight int, b *builder) int {
+	if b.values > maxValues || len(b.writes) > maxWrites || len(b.areas) > maxSums {
+		c.failf(s, "%d fields vary: want at most %d", b.values, maxValues)
+		return 0
 	}
-	l := b.lane(s.sign)
-	c.users = append(c.users, user{lane: c.lane(s, name, weight, l), round: -1, weight: weight})
+	return c.lane(s, name, weight, b.lane(s.sign))
 }
 
 func (c *compiler) lane(s *spec, name string, weight int, l lane) int {
 	st := Stream{Name: name, Side: s.side, Weight: weight, Signed: l.sign, Len: float64(len(l.frame)), MaxLen: len(l.frame)}
 	if l.length >= 0 {
-		v := &l.vars[l.length]
+		v := &l.vars[0]
 		st.Len = float64(v.from) + float64(v.count.d-1)/2
 		if v.op == opShort {
 			st.Len = meanShort(v)
@@ -116,6 +145,7 @@ func (c *compiler) lane(s *spec, name string, weight int, l lane) int {
 	}
 	c.g.lanes = append(c.g.lanes, l)
 	c.g.streams = append(c.g.streams, st)
+	c.g.origins = append(c.g.origins, origin{spec: *s})
 	return len(c.g.lanes) - 1
 }
 
@@ -160,11 +190,16 @@ func (c *compiler) schedule() error {
 		rank[best]++
 	}
 	g.turn = newDivisor(uint64(total))
+	common, total = 0, 0
+	for _, s := range g.streams {
+		common = gcd(s.Weight, common)
+		total += s.Weight
+	}
 	for i := range g.streams {
 		s := &g.streams[i]
-		s.Weight /= common
 		g.maxLen = max(g.maxLen, s.MaxLen)
 		g.meanLen += s.Len * float64(s.Weight) / float64(total)
+		s.Weight /= common
 	}
 	return nil
 }

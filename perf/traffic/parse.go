@@ -15,6 +15,7 @@ func (p *Profile) parse(set map[string]string, seed uint64) error {
 		r.keys[k.Table] = append(r.keys[k.Table], k.Name)
 	}
 	if doc.Tree != nil || len(errs) == 0 {
+		r.apply(set)
 		r.profile(p)
 	}
 	if len(r.errs) > 0 {
@@ -29,13 +30,17 @@ func (r *reader) profile(p *Profile) {
 		p.Title = top.text("title")
 	}
 	p.Description = strings.TrimSpace(top.text("description"))
-	tables := top.tables("stream")
-	if len(tables) == 0 && !top.has("stream") {
+	streams := top.tables("stream")
+	if len(streams) == 0 && !top.has("stream") {
 		r.failf("", "no [[stream]]: a profile has at least one")
+	}
+	if len(streams) > maxStreams {
+		r.failf("stream", "%d streams: want at most %d", len(streams), maxStreams)
+		return
 	}
 	names := map[string]bool{}
 	p.specs = nil
-	for i, m := range tables {
+	for i, m := range streams {
 		s := r.stream(fmt.Sprintf("stream[%d]", i), m)
 		if s.name != "" && names[s.name] {
 			r.failf(s.path+".name", "%q is the name of two streams: change one of the two", s.name)
@@ -45,10 +50,10 @@ func (r *reader) profile(p *Profile) {
 	}
 }
 
-var layers = []string{"ethernet", "vlan", "ipv4", "ipv6", "udp", "tcp", "icmp", "arp", "flows"}
+var tables = []string{"ethernet", "vlan", "ipv4", "ipv6", "udp", "tcp", "icmp", "arp", "flows", "overlay", "churn", "pcap"}
 
 func (r *reader) stream(path string, m map[string]any) spec {
-	s := r.open(path, "stream", m, layers...)
+	s := r.open(path, "stream", m, tables...)
 	out := spec{path: path, side: A, weight: int(s.integer("weight", integer(1, maxTurn), 1))}
 	if s.need("name", "a name of letters, digits, - and _") {
 		out.name = s.text("name")
@@ -65,6 +70,7 @@ func (r *reader) stream(path string, m map[string]any) spec {
 		s.failf(s.at("fill"), "a range of sizes needs a payload of zeros: remove fill")
 	}
 	out.sign = s.boolean("signature", true)
+	out.bare = !s.boolean("payload", true)
 	before := len(r.errs)
 	s.stack(&out)
 	if len(r.errs) == before {
@@ -99,13 +105,12 @@ func (s *section) exclusive(names ...string) {
 
 // stack reads the headers.
 func (s *section) stack(out *spec) {
+	if t := s.sub("pcap"); t != nil {
+		s.capture(t, out)
+		return
+	}
 	if e := s.sub("ethernet"); e != nil {
-		if e.need("src", wantMAC) {
-			out.eth.src = e.number("src", macKind, number{})
-		}
-		if e.need("dst", wantMAC) {
-			out.eth.dst = e.number("dst", macKind, number{})
-		}
+		out.eth.src, out.eth.dst = e.required("src", macKind), e.required("dst", macKind)
 		out.eth.typ = uint16(e.integer("type", etherType, 0))
 	} else if !s.has("ethernet") {
 		s.failf(s.path, "no [stream.ethernet]: write it, with src and dst")
@@ -118,6 +123,13 @@ func (s *section) stack(out *spec) {
 	if f := s.sub("flows"); f != nil {
 		s.tuple(f, out)
 	}
+	if o := s.sub("overlay"); o != nil {
+		o.overlay(out)
+	}
+	if c := s.sub("churn"); c != nil {
+		s.connections(c, out)
+	}
+	s.malformed(out)
 	if out.eth.typ != 0 && (s.has("ipv4") || s.has("ipv6") || s.has("arp")) {
 		s.failf(s.path+".ethernet.type", "follows from the headers behind it: remove it, or them")
 	}

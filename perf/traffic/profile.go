@@ -71,8 +71,9 @@ func Builtin(name string) (*Profile, error) {
 // Sides reports which ports the profile's streams are sent from.
 func (p *Profile) Sides() (a, b bool) {
 	for i := range p.specs {
-		a = a || p.specs[i].side == A
-		b = b || p.specs[i].side == B
+		s := &p.specs[i]
+		a = a || s.side == A || s.churn != nil
+		b = b || s.side == B || s.churn != nil
 	}
 	return a, b
 }
@@ -87,19 +88,35 @@ type spec struct {
 	spread *number // a range of sizes, with FCS; nil = sizes
 	fill   byte
 	sign   bool
+	bare   bool // no payload, only padding
 
-	eth   ethernet
-	vlans []vlan
-	ip4   *ipv4
-	ip6   *ipv6
-	udp   *udp
-	tcp   *tcp
-	icmp  *icmp
-	arp   *arp
-	flows *flows
+	outer   *overlay
+	eth     ethernet
+	vlans   []vlan
+	ip4     *ipv4
+	ip6     *ipv6
+	udp     *udp
+	tcp     *tcp
+	icmp    *icmp
+	arp     *arp
+	flows   *flows
+	churn   *churn
+	broken  []string // kinds of malformed frames
+	isnSeed uint32   // churn: of the initial sequence numbers
+	pcap    string   // path of a file; MACs replaced where eth has them
 }
 
 type size struct{ octets, weight int }
+
+// overlay is the outer header (spec/overlay.md, "Encapsulation").
+type overlay struct {
+	wide             bool // scheme p.t: 24 bits
+	src, dst         number
+	vid, path        uint16
+	pcp, ttl         uint8
+	srcPort, dstPort uint8
+	tenant, segment  number
+}
 
 type ethernet struct {
 	src, dst number
@@ -130,6 +147,7 @@ type udp struct {
 
 type tcp struct {
 	src, dst, seq, ack, window number
+	seqAdd, ackAdd             uint32 // added to seq and ack
 	flags                      uint8
 	mss                        uint16
 }
@@ -142,6 +160,13 @@ type icmp struct {
 type arp struct {
 	op                                       uint16
 	senderMAC, senderIP, targetMAC, targetIP number
+}
+
+// churn makes connections of the stream.
+type churn struct {
+	concurrent uint32
+	requests   int
+	close      string
 }
 
 // flows is a tuple of address and port: the ports go on when the addresses have gone round.

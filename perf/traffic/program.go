@@ -8,11 +8,11 @@ import (
 
 // Sizes of what one stream may have.
 const (
-	maxVariables = 16
-	maxWrites    = 24
-	maxSums      = 4
-	maxStreams   = 256
-	maxTurn      = 4096
+	maxValues  = 16 // variables; a tuple counts twice
+	maxWrites  = 24
+	maxSums    = 3 // outer IPv4, inner IPv4, transport
+	maxStreams = 256
+	maxTurn    = 4096
 )
 
 // op is how a variable goes from packet to packet.
@@ -23,70 +23,74 @@ const (
 	opDec       // from the end down
 	opRandom    // draw30
 	opShort     // draw15: sizes, since TRex takes only such variables for them
-	opAddr      // address of a tuple: changes with every packet
-	opPort      // port of a tuple: changes when the address has gone round
+	opTuple     // two values: an address, and a port that goes on when the addresses have gone round
 )
 
 // variable is a value that differs from packet to packet of a stream.
 type variable struct {
-	op     op
-	from   uint32   // lowest value
-	step   uint32   //
-	start  uint64   // index of packet 0
-	count  divisor  // how many values
-	limit  divisor  // opAddr, opPort: packets until the tuple begins anew
-	list   []uint32 // values by index, in place of from + index·step
-	seed   uint32   // opRandom, opShort
-	octets uint8    // for exports: the size it needs
-	name   string   // for exports
+	op    op
+	out   uint8    // index of the value; of a tuple's port one more
+	from  uint32   // lowest value
+	step  uint32   //
+	count divisor  // how many values
+	limit divisor  // opTuple: flows
+	port  uint32   // opTuple: lowest port
+	seed  uint32   // opRandom, opShort
+	list  []uint32 // values by index, in place of from + index·step
+
+	// for exports
+	octets uint8 // size
+	name   string
+	flows  *flows // it goes through flows
 }
 
-// at returns the value in packet k.
-func (v *variable) at(k uint64) uint32 {
+// at returns the value in packet k; of a tuple also the port.
+func (v *variable) at(k uint64) (value, port uint32) {
 	var i uint64
 	switch v.op {
 	case opInc:
-		i = v.count.mod(k + v.start)
+		i = v.count.mod(k)
 	case opDec:
-		i = v.count.d - 1 - v.count.mod(k+v.start)
+		i = v.count.d - 1 - v.count.mod(k)
 	case opRandom:
 		i = v.count.mod(uint64(draw30(v.seed, uint32(k))))
 	case opShort:
 		i = v.count.mod(uint64(draw15(v.seed, uint32(k))))
-	case opAddr:
-		i = v.count.mod(v.limit.mod(k))
-	case opPort:
-		i, _ = v.count.divMod(v.limit.mod(k)) // how often the address has gone round
+	case opTuple:
+		round, i := v.count.divMod(v.limit.mod(k))
+		return v.from + uint32(i), v.port + uint32(round)
 	}
 	if v.list != nil {
-		return v.list[i]
+		return v.list[i], 0
 	}
-	return v.from + uint32(i)*v.step
+	return v.from + uint32(i)*v.step, 0
 }
 
-// write puts a variable into a frame.
+// write puts a value into a frame.
 type write struct {
-	off   uint16 // of the frame
-	from  uint8  // index of the variable
-	width uint8  // octets: 1, 2, 4; 0 counts for the checksums only (lengths in pseudo-headers), as a word of 16 bits
-	add   uint32 // added before writing
-	sums  uint8  // bit i: sum i covers it
-	odd   bool   // at an odd offset
+	off   uint16          // of the frame
+	from  uint8           // index of the value
+	width uint8           // octets: 1, 2, 4; 0 counts for the checksums only (lengths in pseudo-headers), as a word of 16 bits
+	add   uint32          // added before writing
+	mask  uint32          // for exports: the bits of the field that are the value's; 0 = all
+	odd   bool            // at an odd offset
+	sums  uint8           // bit i: sum i covers it
+	cover [maxSums]uint32 // the same as masks
 }
 
 // sum is a checksum that writes change.
 type sum struct {
 	off  uint16 // of the checksum field
 	base uint32 // over all that stays the same
-	udp  bool   // 0 is sent as 0xffff (RFC 768)
+	zero uint16 // sent in place of 0: for UDP 0xffff (RFC 768)
 }
 
 // lane is a stream as Make needs it.
 type lane struct {
-	frame  []byte     // template, with zeros where there are writes
-	sign   bool       //
-	length int8       // index of the variable that is the frame's length, −1 = len(frame)
-	vars   []variable //
+	frame  []byte // template, with zeros where there are writes
+	sign   bool   //
+	length int8   // index of the value that is the frame's length, −1 = len(frame)
+	vars   []variable
 	writes []write
 	sums   []sum
 	replay [][]byte // frames in turn, in place of all this
@@ -98,20 +102,25 @@ func (l *lane) make(k, seq uint64, stamp int64, buf []byte) int {
 	if l.replay != nil {
 		return copy(buf, l.replay[l.rounds.mod(k)])
 	}
-	var vals [maxVariables]uint32
+	var vals [maxValues]uint32
 	for i := range l.vars {
-		vals[i&(maxVariables-1)] = l.vars[i].at(k)
+		v := &l.vars[i]
+		a, p := v.at(k)
+		vals[v.out&(maxValues-1)] = a
+		if v.op == opTuple {
+			vals[(v.out+1)&(maxValues-1)] = p
+		}
 	}
 	n := len(l.frame)
 	if l.length >= 0 {
-		n = int(vals[l.length&(maxVariables-1)])
+		n = int(vals[l.length&(maxValues-1)])
 	}
 	b := buf[:n]
 	copy(b, l.frame)
 	var sums [maxSums]uint32
 	for i := range l.writes {
 		w := &l.writes[i]
-		v := vals[w.from&(maxVariables-1)] + w.add
+		v := vals[w.from&(maxValues-1)] + w.add
 		switch w.width {
 		case 1:
 			b[w.off] = byte(v)
@@ -124,25 +133,20 @@ func (l *lane) make(k, seq uint64, stamp int64, buf []byte) int {
 		default:
 			v &= 0xffff
 		}
-		if w.sums == 0 {
-			continue
-		}
 		v = v>>16 + v&0xffff
 		if w.odd {
 			v = v>>16 + v&0xffff
 			v = v>>8 | v&0xff<<8
 		}
-		for s := range l.sums {
-			if w.sums>>s&1 != 0 {
-				sums[s&(maxSums-1)] += v
-			}
-		}
+		sums[0] += v & w.cover[0]
+		sums[1] += v & w.cover[1]
+		sums[2] += v & w.cover[2]
 	}
 	for i := range l.sums {
 		s := &l.sums[i]
-		c := ^checksum.Fold(s.base + sums[i&(maxSums-1)])
-		if c == 0 && s.udp {
-			c = 0xffff
+		c := ^checksum.Fold(s.base + sums[min(i, maxSums-1)])
+		if c == 0 {
+			c = s.zero
 		}
 		binary.BigEndian.PutUint16(b[s.off:], c)
 	}
@@ -172,6 +176,7 @@ type round struct {
 type Program struct {
 	lanes   []lane
 	streams []Stream
+	origins []origin // of the streams, for exports
 	slots   []slot
 	turn    divisor
 	rounds  []round
@@ -179,12 +184,18 @@ type Program struct {
 	meanLen float64
 }
 
+// origin is what a stream was made of.
+type origin struct {
+	spec spec
+	raw  bool // the frame is not what spec describes
+}
+
 // Stream describes one of a program's streams: of a profile's stream each size in its list, each kind of malformed frame
 // and each step of a connection is one of its own.
 type Stream struct {
 	Name   string // "udp", "udp/570", "churn/syn"
 	Side   Side
-	Weight int     // frames in a turn
+	Weight int     // its share of the frames, relative to the other streams
 	Len    float64 // mean length in octets, without FCS
 	MaxLen int     // largest length
 	Signed bool    // its frames carry a signature

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"penstock/conf"
 )
@@ -14,10 +15,23 @@ type reader struct {
 	errs conf.Errors
 	keys map[string][]string // by table: the names of its keys
 	seed uint64              // of the options
+	set  map[string]string   // what the options set, by path: "size=70"
 }
 
 func (r *reader) failf(path, format string, args ...any) {
-	r.errs = append(r.errs, r.doc.Error(path, fmt.Sprintf(format, args...)))
+	message := fmt.Sprintf(format, args...)
+	for at := path; at != ""; {
+		if text, ok := r.set[at]; ok {
+			r.errs = append(r.errs, conf.Error{File: text, Key: path, Message: message})
+			return
+		}
+		cut := strings.LastIndexAny(at, ".[")
+		if cut < 0 {
+			break
+		}
+		at = at[:cut]
+	}
+	r.errs = append(r.errs, r.doc.Error(path, message))
 }
 
 // section is one table of the tree.

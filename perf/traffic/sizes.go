@@ -11,6 +11,7 @@ const (
 	fcsLen   = 4
 	minFrame = 64    // with FCS (IEEE 802.3, 3.2.8)
 	maxFrame = 16384 // with FCS
+	maxSizes = 64    // in a list
 )
 
 // imix is the simple IMIX, in sizes with FCS: 7 : 4 : 1.
@@ -52,6 +53,10 @@ func (s *section) sizes(out *spec) {
 					out.spread.op = opShort
 				}
 			}
+			return
+		}
+		if n := strings.Count(v, ",") + 1; n > maxSizes {
+			s.failf(s.at("size"), "%d sizes: want at most %d", n, maxSizes)
 			return
 		}
 		var list []size
@@ -105,15 +110,23 @@ func (s *spec) extent() (smallest, largest int) {
 
 // fits checks that the headers, and the signature if there is to be one, have room in the smallest frame.
 func (s *section) fits(out *spec) {
+	if out.pcap != "" {
+		return
+	}
 	small, _ := out.extent()
-	headers, padded := out.headerLen()
-	need := headers + fcsLen
-	switch {
-	case small < need:
+	need := out.headerLen() + fcsLen
+	if small < need {
 		s.failf(s.at("size"), "%d octets, but the headers and the FCS take %d: want a size of at least %d", small, need, need)
-	case out.sign && padded && s.has("signature"):
-		s.failf(s.at("signature"), "a frame of this sort has no payload that could carry one: remove it")
-	case padded:
+		return
+	}
+	switch wanted := out.sign && s.has("signature"); {
+	case out.bare && out.spread != nil:
+		s.failf(s.at("size"), "a range needs a payload: give one size, or a list of them")
+	case len(out.broken) > 0 && wanted:
+		s.failf(s.at("signature"), "malformed frames carry none: remove it")
+	case (out.bare || out.arp != nil) && wanted:
+		s.failf(s.at("signature"), "a frame without payload carries none: remove it")
+	case out.bare, out.arp != nil, len(out.broken) > 0:
 		out.sign = false
 	case out.sign && small < need+SignatureLen:
 		s.failf(s.at("size"), "%d octets leave %d for the payload, and the signature takes %d: want a size of at least %d, or signature = false",
@@ -121,12 +134,15 @@ func (s *section) fits(out *spec) {
 	}
 }
 
-// headerLen returns the octets of all headers, and whether what follows is padding and not payload.
-func (s *spec) headerLen() (n int, padded bool) {
-	n = 14 + 4*len(s.vlans)
+// headerLen returns the octets of all headers.
+func (s *spec) headerLen() int {
+	n := 14 + 4*len(s.vlans)
+	if s.outer != nil {
+		n += s.outer.len()
+	}
 	switch {
 	case s.arp != nil:
-		return n + 28, true
+		return n + 28
 	case s.ip4 != nil:
 		n += 20
 	case s.ip6 != nil:
@@ -138,7 +154,7 @@ func (s *spec) headerLen() (n int, padded bool) {
 	case s.tcp != nil:
 		n += s.tcp.len()
 	}
-	return n, false
+	return n
 }
 
 func (t *tcp) len() int {
@@ -146,4 +162,20 @@ func (t *tcp) len() int {
 		return 24
 	}
 	return 20
+}
+
+// len is what encapsulation adds, in octets.
+func (o *overlay) len() int {
+	if o.vid != 0 {
+		return 38
+	}
+	return 34
+}
+
+// linkLen is what of a frame the MTU does not count: Ethernet header and tags of the outermost header, and the FCS.
+func (s *spec) linkLen() int {
+	if s.outer != nil {
+		return s.outer.len() - 20 + fcsLen
+	}
+	return 14 + 4*len(s.vlans) + fcsLen
 }
