@@ -41,6 +41,12 @@ func remote(n int) (model.MAC, uint32) {
 
 func bench(b *testing.B, segment string, bindings int) *rig.Rig {
 	b.Helper()
+	return benchFrames(b, segment, bindings, frames)
+}
+
+// benchFrames is bench with so many frames in the pool.
+func benchFrames(b *testing.B, segment string, bindings, frames int) *rig.Rig {
+	b.Helper()
 	state := &model.State{
 		Tenants:  map[string]model.Tenant{"red": {Name: "red", ID: 100}},
 		Segments: map[string]model.Segment{"red/web": {Tenant: "red", Name: "web", ID: 7}, "red/db": {Tenant: "red", Name: "db", ID: 8}},

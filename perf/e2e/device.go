@@ -20,6 +20,10 @@ type Device struct {
 	Absent error // why it cannot be measured here; nil if it can
 	// Required: if it does not work, the run ends with an error. Else the report says why it has no figures.
 	Required bool
+	// Workers is how many CPUs the device has, the source's among them, and how many queues its interfaces have; 0 = 1.
+	Workers int
+	// Sources is how many of the queues the source feeds, in equal parts; 0 = 1.
+	Sources int
 	// Patience is how long it may take from the first frame sent to the first that comes out; 0 = 15 s.
 	Patience time.Duration
 
@@ -41,7 +45,7 @@ type Bed struct {
 	Lab     *lab.Lab
 	Process *lab.Process // nil if the device is the kernel
 	Dir     string       // of the device, kept from trial to trial
-	CPU     int          // that the device has to itself
+	CPUs    []int        // of the device; the first it has to itself
 
 	clean []func() error // in reverse order
 }
@@ -118,7 +122,7 @@ func Testpmd() Device {
 	}
 	d.Command = func(b *Bed) ([]string, error) {
 		// Two threads as it demands, both on the device's CPU; the main one sleeps.
-		cpu := strconv.Itoa(b.CPU)
+		cpu := strconv.Itoa(b.CPUs[0])
 		return []string{
 			"env", "RUNTIME_DIRECTORY=" + b.Dir, path, "--no-shconf", "--no-telemetry", "--no-huge", "-m", "1024", "--no-pci",
 			"--lcores", "0@" + cpu + ",1@" + cpu, "--main-lcore", "1",

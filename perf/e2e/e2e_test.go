@@ -222,12 +222,20 @@ func TestPenstock(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", binary, "penstock/appliance").CombinedOutput(); err != nil {
 		t.Fatalf("build the binary: %v\n%s", err, out)
 	}
-	o.Devices = []e2e.Device{e2e.Penstock("penstock", binary, 1000)}
-	o.Sizes, o.Rounds = []int{60, 1400}, 2 // the second start finds the tables in the store
 	var trials []e2e.Trial
 	o.Round = func(r []e2e.Trial) error { trials = append(trials, r...); return nil }
+	o.Devices = []e2e.Device{e2e.Penstock("penstock", binary, 1000)}
+	o.Sizes, o.Rounds = []int{60, 1400}, 2 // the second start finds the tables in the store
 	if err := run(t, t.Context(), o); err != nil {
 		t.Fatal(err)
+	}
+	o.Devices = []e2e.Device{e2e.TwoWorkers("two-queues", binary, false), e2e.TwoWorkers("handoff", binary, true)}
+	o.Places, o.Sizes, o.Rounds = []e2e.Placement{e2e.Half, e2e.Unlimited}, []int{60}, 1
+	if err := run(t, t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if len(trials) != 6 {
+		t.Errorf("%d trials, want 6", len(trials))
 	}
 	for _, r := range trials {
 		if r.Other != 0 || r.Received == 0 {
@@ -315,10 +323,11 @@ func TestOptions(t *testing.T) {
 func TestHoldErrors(t *testing.T) {
 	xsktest.RequireRoot(t)
 	for want, args := range map[string][]string{
-		"no program":     {"-cpu", "0"},
+		"no program":     {"-cpus", "0,1"},
 		"nothere":        {"--", "nothere"},
 		"cgroup.procs":   {"-group", t.TempDir() + "/none", "--", "true"},
 		"not defined":    {"-nonsense"},
+		`CPU "x"`:        {"-group", t.TempDir(), "-cpus", "0,x", "--", "true"},
 		"parent is gone": {"-group", t.TempDir(), "-parent", "1", "--", "true"},
 	} {
 		cmd := exec.Command(self(t), append([]string{e2e.HoldCommand}, args...)...)

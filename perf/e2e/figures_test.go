@@ -62,7 +62,7 @@ func TestReport(t *testing.T) {
 		"- asavie, 60 octets, half, sink inline: used only 0.30 of its 0.5 of a core",
 		"- asavie, 60 octets, half, sink inline: up to 20.1 % of what it sent was lost at the sink's door",
 		"- testpmd, 60 octets, half, sink inline: no more than 0.5 % loss",
-		"- route is measured under one-core only: it works within the kernel's reception",
+		"- route is not measured under half: it works within the kernel's reception",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, out.String())

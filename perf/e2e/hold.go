@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,13 +18,13 @@ import (
 // HoldCommand is the first argument with which a program that uses Run must call Hold: the program is its own helper.
 const HoldCommand = "hold"
 
-// Hold becomes the program that follows "--" in args, on one CPU and in a control group from its first instruction, so
+// Hold becomes the program that follows "--" in args, on its CPUs and in a control group from its first instruction, so
 // that all its threads are. It returns only on failure.
 //
-//	hold -cpu N -group DIR -parent PID -- PROGRAM [ARGUMENT…]
+//	hold -cpus N[,N…] -group DIR -parent PID -- PROGRAM [ARGUMENT…]
 func Hold(args []string) error {
 	f := flag.NewFlagSet(HoldCommand, flag.ContinueOnError)
-	cpu := f.Int("cpu", 0, "CPU to run on")
+	list := f.String("cpus", "0", "CPUs to run on, separated by commas")
 	group := f.String("group", "", "directory of the control group to join")
 	parent := f.Int("parent", 0, "process to die with")
 	if err := f.Parse(args); err != nil {
@@ -41,7 +42,15 @@ func Hold(args []string) error {
 	if err := os.WriteFile(filepath.Join(*group, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
 		return fmt.Errorf("hold: join the control group: %w", err)
 	}
-	if err := pin(0, *cpu); err != nil {
+	var cpus []int
+	for _, c := range strings.Split(*list, ",") {
+		n, err := strconv.Atoi(c)
+		if err != nil {
+			return fmt.Errorf("hold: CPU %q: %w", c, err)
+		}
+		cpus = append(cpus, n)
+	}
+	if err := pin(0, cpus...); err != nil {
 		return fmt.Errorf("hold: %w", err)
 	}
 	// A program that waits for its standard input to end shall wait for ever: both ends of a pipe stay with it.
@@ -62,12 +71,14 @@ func Hold(args []string) error {
 	return fmt.Errorf("hold: %s: %w", path, syscall.Exec(path, argv, os.Environ()))
 }
 
-// pin binds a thread, or the calling one if tid is 0, to a CPU.
-func pin(tid, cpu int) error {
+// pin binds a thread, or the calling one if tid is 0, to CPUs.
+func pin(tid int, cpus ...int) error {
 	var set unix.CPUSet
-	set.Set(cpu)
+	for _, c := range cpus {
+		set.Set(c)
+	}
 	if err := unix.SchedSetaffinity(tid, &set); err != nil {
-		return fmt.Errorf("pin thread %d to CPU %d: %w", tid, cpu, err)
+		return fmt.Errorf("pin thread %d to CPUs %d: %w", tid, cpus, err)
 	}
 	return nil
 }

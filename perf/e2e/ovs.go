@@ -118,7 +118,7 @@ func (o *ovs) before(ctx context.Context, b *Bed) error {
 			return err
 		}
 	}
-	return o.vsctl(b, false, "init", "--", "set", "Open_vSwitch", ".", fmt.Sprintf("other_config:pmd-cpu-mask=%#x", 1<<b.CPU))
+	return o.vsctl(b, false, "init", "--", "set", "Open_vSwitch", ".", fmt.Sprintf("other_config:pmd-cpu-mask=%#x", 1<<b.CPUs[0]))
 }
 
 func (o *ovs) command(b *Bed) ([]string, error) {
@@ -129,7 +129,7 @@ func (o *ovs) prepare(_ context.Context, b *Bed) error {
 	port := func(bridge, name string) []string {
 		return []string{
 			"--", "add-port", bridge, name, "--", "set", "interface", name, "type=afxdp", "options:n_rxq=1", "options:xdp-mode=native",
-			"other_config:pmd-rxq-affinity=0:" + strconv.Itoa(b.CPU),
+			"other_config:pmd-rxq-affinity=0:" + strconv.Itoa(b.CPUs[0]),
 		}
 	}
 	bridge := func(name string) []string {

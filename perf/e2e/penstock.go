@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"penstock/ctrl/client"
@@ -37,9 +38,22 @@ func Penstock(name, binary string, bindings int) Device {
 	return Device{Name: name, Required: true, Flows: bindings, Command: p.command, Prepare: p.prepare, Expect: encapsulated}
 }
 
+// TwoWorkers is the box with 1,000 bindings and two workers. With handoff everything arrives on one queue and is spread by
+// inner flow; else the source feeds two queues, as a network card with RSS would.
+func TwoWorkers(name, binary string, handoff bool) Device {
+	p := &box{binary: binary, bindings: 1000, workers: 2, handoff: handoff}
+	d := Device{Name: name, Required: true, Workers: 2, Sources: 2, Flows: 1000, Command: p.command, Prepare: p.prepare, Expect: encapsulated}
+	if handoff {
+		d.Sources = 1
+	}
+	return d
+}
+
 type box struct {
 	binary   string
 	bindings int
+	workers  int // 0 = 1
+	handoff  bool
 }
 
 func socket(b *Bed) string { return filepath.Join(b.Dir, "control.sock") }
@@ -49,7 +63,9 @@ func (p *box) command(b *Bed) ([]string, error) {
 name = "dut"
 state_dir = %q
 [dataplane]
-cpus = [%d]
+workers = %d
+cpus = %s
+handoff = %t
 bindings = %d
 [[port]]
 name = "acc"
@@ -66,7 +82,7 @@ socket = %q
 max_body = "1GiB"
 [metrics]
 listen = ""
-`, filepath.Join(b.Dir, "state"), b.CPU, max(defaultCapacity, p.bindings+1), PortA, PortB, nearSwitch, nearPort, socket(b))
+`, filepath.Join(b.Dir, "state"), max(1, p.workers), strings.ReplaceAll(fmt.Sprint(b.CPUs), " ", ", "), p.handoff, max(defaultCapacity, p.bindings+1), PortA, PortB, nearSwitch, nearPort, socket(b))
 	file := filepath.Join(b.Dir, "penstock.toml")
 	return []string{p.binary, "run", "--config", file}, os.WriteFile(file, []byte(text), 0o644)
 }

@@ -46,13 +46,19 @@ func (p Placement) String() string {
 	return "the device's process has a core, the kernel's reception is on the source's"
 }
 
-// errPlacement is why a kernel device is not measured under most placements.
-var errPlacement = errors.New("works within the kernel's reception, which this placement puts on the source's core")
+// Why devices are not measured under some placements.
+var (
+	errPlacement = errors.New("works within the kernel's reception, which this placement puts on the source's core")
+	errWorkers   = errors.New("has two cores, which only unlimited gives")
+)
 
 // fits reports why d cannot be measured under p; nil if it can.
 func (p Placement) fits(d *Device) error {
-	if d.Command == nil && !p.Whole {
+	switch {
+	case d.Command == nil && !p.Whole:
 		return errPlacement
+	case d.Workers > 1 && p != Unlimited:
+		return errWorkers
 	}
 	return nil
 }

@@ -114,8 +114,12 @@ func Report(w io.Writer, devices []Device, trials []Trial, failures []Failure) e
 	for _, d := range devices {
 		if d.Absent != nil {
 			notes = append(notes, fmt.Sprintf("%s was not measured: %v", d.Name, d.Absent))
-		} else if d.Command == nil && slices.ContainsFunc(trials, func(t Trial) bool { return !t.Place.Whole }) {
-			notes = append(notes, fmt.Sprintf("%s is measured under one-core only: it %v", d.Name, errPlacement))
+			continue
+		}
+		for _, g := range Groups(trials) {
+			if err := g.Place.fits(&d); err != nil {
+				notes = append(notes, fmt.Sprintf("%s is not measured under %s: it %v", d.Name, g.Place.Name, err))
+			}
 		}
 	}
 	for _, f := range failures {

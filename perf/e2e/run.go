@@ -178,7 +178,7 @@ func (r *runner) round(ctx context.Context, round int, devices []*Device) error 
 						continue
 					}
 					t.Round = round
-					fmt.Fprintf(r.o.Progress, "round %d of %d  %4d octets  %-9s  %-8s  %-12s  %s Mpps of %s sent, CPU %.2f\n",
+					fmt.Fprintf(r.o.Progress, "round %d of %d  %4d octets  %-9s  %-8s  %-16s  %s Mpps of %s sent, CPU %.2f\n",
 						round, r.o.Rounds, size, place.Name, sink, s.dev.Name, mpps(t.Rate), mpps(t.SentRate), t.CPU)
 					trials = append(trials, *t)
 				}

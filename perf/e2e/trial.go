@@ -84,14 +84,17 @@ type trial struct {
 	*runner
 	setup
 	bed    *Bed
-	src    *load.Source
+	src    sources
 	counts *load.Sink
 	napi   int // thread of PortA's NAPI, 0 if it has none
 }
 
 func (r *runner) trial(ctx context.Context, s setup) (res Trial, err error) {
 	d := s.dev
-	t := &trial{runner: r, setup: s, bed: &Bed{Lab: r.lab, Dir: filepath.Join(r.lab.Dir(), d.Name), CPU: r.o.DeviceCPU}}
+	t := &trial{runner: r, setup: s, bed: &Bed{Lab: r.lab, Dir: filepath.Join(r.lab.Dir(), d.Name), CPUs: []int{r.o.DeviceCPU}}}
+	if d.Workers > 1 {
+		t.bed.CPUs = append(t.bed.CPUs, r.o.LoadCPU)
+	}
 	defer func() {
 		if err != nil && t.bed.Process != nil {
 			err = fmt.Errorf("%w\nits output:\n%s", err, tail(t.bed.Process.Log(), 4000))
@@ -143,7 +146,7 @@ func (t *trial) wire(tmpl load.Template) error {
 		mtu                int
 		macA, macB         model.MAC
 	}{{gen, SourceIf, dut, PortA, accessMTU, 0, macA}, {dut, PortB, sink, SinkIf, fabricMTU, macB, 0}} {
-		if err := t.lab.Veth(v.nsA, v.ifA, v.nsB, v.ifB, lab.VethOptions{MTU: v.mtu, Queues: 1, A: end(v.macA), B: end(v.macB)}); err != nil {
+		if err := t.lab.Veth(v.nsA, v.ifA, v.nsB, v.ifB, lab.VethOptions{MTU: v.mtu, Queues: max(1, t.dev.Workers), A: end(v.macA), B: end(v.macB)}); err != nil {
 			return err
 		}
 		t.bed.Cleanup(func() error { return t.lab.Delete(v.nsA, v.ifA) })
@@ -169,13 +172,19 @@ func (t *trial) wire(tmpl load.Template) error {
 		if err != nil {
 			return err
 		}
-		t.src, err = load.OpenSource(load.SourceConfig{Ifindex: i.Index, Template: tmpl, CPU: t.o.LoadCPU})
-		return err
+		for q := range max(1, t.dev.Sources) {
+			s, err := load.OpenSource(load.SourceConfig{Ifindex: i.Index, Queue: q, Template: tmpl, CPU: t.o.LoadCPU})
+			if err != nil {
+				return err
+			}
+			t.src = append(t.src, s)
+			t.bed.Cleanup(s.Close)
+		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	t.bed.Cleanup(t.src.Close)
 	return nil
 }
 
@@ -196,7 +205,7 @@ func (t *trial) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	held := []string{t.o.Self, HoldCommand, "-cpu", strconv.Itoa(t.o.DeviceCPU), "-group", t.group.dir, "-parent", strconv.Itoa(os.Getpid()), "--"}
+	held := []string{t.o.Self, HoldCommand, "-cpus", cpuList(t.bed.CPUs), "-group", t.group.dir, "-parent", strconv.Itoa(os.Getpid()), "--"}
 	if t.bed.Process, err = t.lab.Start(dut, t.dev.Name, append(held, argv...)...); err != nil {
 		return err
 	}
@@ -411,6 +420,41 @@ func (t *trial) mode() (mode string, err error) {
 		return nil
 	})
 	return mode + ", copy", err
+}
+
+// sources are the sources of a trial, one for each queue that is fed.
+type sources []*load.Source
+
+// Start sends at rate frames per second in all, or as fast as the kernel takes them if rate is 0.
+func (s sources) Start(rate float64) error {
+	for _, x := range s {
+		if err := x.Start(rate / float64(len(s))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s sources) Stop() (err error) {
+	for _, x := range s {
+		err = errors.Join(err, x.Stop())
+	}
+	return err
+}
+
+func (s sources) Sent() (n uint64) {
+	for _, x := range s {
+		n += x.Sent()
+	}
+	return n
+}
+
+func cpuList(cpus []int) string {
+	names := make([]string, len(cpus))
+	for i, c := range cpus {
+		names[i] = strconv.Itoa(c)
+	}
+	return strings.Join(names, ",")
 }
 
 // sleep sleeps, and returns early with the context's error if that ends.

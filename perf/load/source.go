@@ -26,6 +26,7 @@ const (
 // SourceConfig describes a source.
 type SourceConfig struct {
 	Ifindex  int // interface to send from, in the network namespace of the calling thread
+	Queue    int // to send on; on veth also the one that the frames arrive on
 	Template Template
 	CPU      int // the CPU of the sending thread; negative: the scheduler chooses
 }
@@ -44,7 +45,7 @@ type Source struct {
 	done chan error // nil while the source is not running
 }
 
-// OpenSource makes a source on queue 0 of an interface. Nothing is sent before Start.
+// OpenSource makes a source on a queue of an interface. Nothing is sent before Start.
 func OpenSource(c SourceConfig) (*Source, error) {
 	if err := c.Template.check(); err != nil {
 		return nil, err
@@ -55,7 +56,7 @@ func OpenSource(c SourceConfig) (*Source, error) {
 	}
 	s := &Source{cfg: c, umem: u, vary: c.Template.varying(), rng: 1}
 	s.sock, err = u.Open(xsk.SocketConfig{
-		Ifindex: c.Ifindex, RxSize: 1, TxSize: ring, FillSize: 1, CompSize: ring, Mode: xsk.ModeAuto, NeedWakeup: true,
+		Ifindex: c.Ifindex, Queue: c.Queue, RxSize: 1, TxSize: ring, FillSize: 1, CompSize: ring, Mode: xsk.ModeAuto, NeedWakeup: true,
 	})
 	if err != nil {
 		return nil, errors.Join(err, u.Close())

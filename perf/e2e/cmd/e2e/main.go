@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string) error {
 		asavie:   f.String("asavie", "bin/baseline-forwarder", "the baseline forwarder's `program`"),
 		commit:   f.String("commit", "unknown", "`commit` that is measured, for the results"),
 		results:  f.String("results", "", "`file` to append the results to, as CSV; empty: none"),
-		duts:     f.String("duts", "all", "devices, in the order in which they take turns, or all of: "+strings.Join(names(), ", ")),
+		duts:     f.String("duts", "all", "devices, in the order in which they take turns: "+strings.Join(names(), ", ")+"; all: those with one core"),
 		sizes:    f.String("sizes", "60", "`octets` of the frames, without FCS"),
 		places:   f.String("placements", "half,unlimited,one-core", "what a device gets of its core and has to do there: half, unlimited, one-core, or a share from 0.5 to 1"),
 		sinks:    f.String("sink-napi", "inline", "who pays for the reception at the sink: inline (the device), threaded (the source's core), or both"),
@@ -124,7 +124,12 @@ var devices = []struct {
 	{"kernel-route", func(string, string, string) e2e.Device { return e2e.KernelRoute() }},
 	{"kernel-bridge", func(string, string, string) e2e.Device { return e2e.KernelBridge() }},
 	{"xdp-redirect", func(string, string, string) e2e.Device { return e2e.XDPRedirect() }},
+	{"penstock-2q", func(name, box, _ string) e2e.Device { return e2e.TwoWorkers(name, box, false) }},
+	{"penstock-handoff", func(name, box, _ string) e2e.Device { return e2e.TwoWorkers(name, box, true) }},
 }
+
+// single is how many of the devices have one core; "all" are these.
+const single = 9
 
 func names() (all []string) {
 	for _, d := range devices {
@@ -149,7 +154,7 @@ func (s *settings) options(o *e2e.Options) (err error) {
 	}
 	wanted := strings.Split(*s.duts, ",")
 	if *s.duts == "all" {
-		wanted = names()
+		wanted = names()[:single]
 	}
 	for _, name := range wanted {
 		i := slices.Index(names(), name)
