@@ -97,7 +97,7 @@ func (b *box) portStats() []status.Port {
 func (b *box) workerStats() []status.Worker {
 	var workers []status.Worker
 	for i, r := range b.engine.Workers() {
-		w := status.Worker{ID: i, Turns: r.Turns, BusyTurns: r.Busy, Frames: r.Frames, Sleeps: r.Sleeps, BusyNs: r.BusyNs, MaxGapNs: r.MaxGapNs, Gaps: r.Gaps[:], BusyGaps: r.BusyGaps[:]}
+		w := status.Worker{ID: i, Turns: r.Turns, BusyTurns: r.Busy, Frames: r.Frames, Sleeps: r.Sleeps, BusyNs: r.BusyNs, MaxGapNs: r.MaxGapNs, Gaps: r.Gaps[:], BusyGaps: r.BusyGaps[:], PreemptedGaps: r.PreemptedGaps[:], StoppedGaps: r.StoppedGaps[:]}
 		if r.Frames > 0 {
 			w.NsPerFrame = float64(r.BusyNs) / float64(r.Frames)
 			w.PerTurn = float64(r.Frames) / float64(r.Busy)

@@ -21,8 +21,10 @@ type PortReport struct {
 // WorkerReport is what a worker has done so far.
 type WorkerReport struct {
 	Turns, Busy, Frames, Sleeps, BusyNs, MaxGapNs uint64
-	Gaps, BusyGaps                                [stats.GapBuckets]uint64 // lengths of all turns, of those that moved a frame; see stats.GapBucket
-	CacheFrames                                   int
+	// How many turns were how long, see stats.GapBucket: all of them; those that moved a frame; of those longer than 100 µs
+	// the ones in which another thread had the worker's CPU, and in which the worker waited (for the Go runtime, mostly).
+	Gaps, BusyGaps, PreemptedGaps, StoppedGaps [stats.GapBuckets]uint64
+	CacheFrames                                int
 }
 
 // Totals are the sums that must agree when nothing is on its way: Rx+Injected+Copies = Tx+Punted+Drops.
@@ -100,6 +102,7 @@ func (e *Engine) Workers() []WorkerReport {
 		r.Sleeps, r.BusyNs, r.MaxGapNs = w.loop.Load(loopSleeps), w.loop.Load(loopBusyNs), w.loop.Load(loopMaxGap)
 		for b := range r.Gaps {
 			r.Gaps[b], r.BusyGaps[b] = w.loop.Load(loopGaps+b), w.loop.Load(loopBusyGaps+b)
+			r.PreemptedGaps[b], r.StoppedGaps[b] = w.loop.Load(loopPreemptedGaps+b), w.loop.Load(loopStoppedGaps+b)
 		}
 	}
 	return reports

@@ -22,15 +22,17 @@ const idle = ^uint64(0)
 
 // Counters of a worker, by offset into worker.loop.
 const (
-	loopTurns    = iota                        // turns of the loop
-	loopBusy                                   // turns that moved at least one frame
-	loopFrames                                 // frames received, handed over or injected
-	loopSleeps                                 // times it slept in poll
-	loopBusyNs                                 // nanoseconds spent in busy turns
-	loopMaxGap                                 // the longest turn, nanoseconds
-	loopGaps                                   // histogram of the lengths of all turns, see stats.GapBucket
-	loopBusyGaps = loopGaps + stats.GapBuckets // the same of the busy ones
-	loopLen      = loopBusyGaps + stats.GapBuckets
+	loopTurns         = iota                                 // turns of the loop
+	loopBusy                                                 // turns that moved at least one frame
+	loopFrames                                               // frames received, handed over or injected
+	loopSleeps                                               // times it slept in poll
+	loopBusyNs                                               // nanoseconds spent in busy turns
+	loopMaxGap                                               // the longest turn, nanoseconds
+	loopGaps                                                 // histogram of the lengths of all turns, see stats.GapBucket
+	loopBusyGaps      = loopGaps + stats.GapBuckets          // the same of the busy ones
+	loopPreemptedGaps = loopBusyGaps + stats.GapBuckets      // of those longer than longGap: another thread had the CPU
+	loopStoppedGaps   = loopPreemptedGaps + stats.GapBuckets // of those: the thread waited, mostly for the Go runtime
+	loopLen           = loopStoppedGaps + stats.GapBuckets
 )
 
 // worker is one thread of the packet path. It owns one queue of every port (more, where a port has more queues than
@@ -58,6 +60,8 @@ type worker struct {
 	addrs  [frame.BatchSize]uint64
 	handed [frame.BatchSize]frame.Handed
 	polls  []unix.PollFd
+
+	switched switches
 }
 
 // rxQueue is a queue to receive from.
@@ -109,6 +113,7 @@ func (w *worker) run() {
 		if now-published > time.Millisecond {
 			published = now
 			w.publish()
+			w.switched.stale = true
 		}
 	}
 	w.gen.Store(idle)
@@ -302,6 +307,7 @@ func (w *worker) complete(sock *xsk.Socket, port uint16) {
 // sleep waits in poll(2) for frames, hand-offs, injected frames or commands. The kernel's need-wakeup flags are honoured
 // by poll itself.
 func (w *worker) sleep() {
+	w.switched.slept = true
 	w.nap.Store(true)
 	w.gen.Store(idle)
 	if w.cmd.Load() == nil && !w.pending() && !w.eng.stopping.Load() {
@@ -362,17 +368,6 @@ func (w *worker) do(fn func(w *worker)) {
 	}
 	w.wakeUp()
 	<-c.done
-}
-
-// note counts a turn and its length in nanoseconds.
-func (w *worker) note(gap int64, busy bool) {
-	i := stats.GapBucket(gap)
-	w.loop.Add(loopTurns, 1)
-	w.loop.Add(loopGaps+i, 1)
-	if busy {
-		w.loop.Add(loopBusyGaps+i, 1)
-	}
-	w.loop.Max(loopMaxGap, uint64(gap))
 }
 
 func (w *worker) publish() {

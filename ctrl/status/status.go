@@ -99,6 +99,9 @@ type Worker struct {
 	// How many turns of the loop were how long: four buckets for each power of two of nanoseconds (stats.GapBucket).
 	Gaps     []uint64 `json:"gaps"`      // of all turns
 	BusyGaps []uint64 `json:"busy_gaps"` // of those that moved a frame
+	// Of the turns longer than 100 µs those in which another thread had the CPU, and those in which the worker waited.
+	PreemptedGaps []uint64 `json:"preempted_gaps"`
+	StoppedGaps   []uint64 `json:"stopped_gaps"`
 }
 
 // Drops are the discarded frames by reason.
