@@ -115,7 +115,7 @@ func (pl *Pipeline) fabric(port uint16, b *frame.Batch, s *fib.Snapshot) {
 		for i := range b.N {
 			if p := &b.Pkt[i]; p.Next == frame.NextNeigh {
 				neigh.Box(pl.Mem, p, &s.Ports[port])
-				todo |= 1 << p.Next
+				todo |= p.Next.Bit()
 			}
 		}
 	}
@@ -126,7 +126,6 @@ func (pl *Pipeline) fabric(port uint16, b *frame.Batch, s *fib.Snapshot) {
 // stages have something to do; where nearly all frames take the same way, most have not.
 func (pl *Pipeline) deliver(b *frame.Batch, s *fib.Snapshot, todo uint32) {
 	if todo&(1<<frame.NextLookup) != 0 {
-		overlay.Touch(b, s, pl.Overlay)
 		todo |= overlay.Resolve(b, s, pl.Overlay)
 	}
 	if todo&(1<<frame.NextDeliver) != 0 {

@@ -41,15 +41,10 @@ func BenchmarkStages(b *testing.B) {
 			overlay.Access(r.Mem, &batch, 0, s, r.Overlay)
 		}
 	})
-	saved = batch
-	b.Run("touch", func(b *testing.B) {
+	b.Run("reset+access+resolve", func(b *testing.B) {
 		for i := 0; i < b.N; i += frame.BatchSize {
-			overlay.Touch(&batch, s, r.Overlay)
-		}
-	})
-	b.Run("copy+resolve", func(b *testing.B) {
-		for i := 0; i < b.N; i += frame.BatchSize {
-			batch = saved
+			reset()
+			overlay.Access(r.Mem, &batch, 0, s, r.Overlay)
 			overlay.Resolve(&batch, s, r.Overlay)
 		}
 	})

@@ -20,6 +20,9 @@ const (
 // packets whose Next is theirs; the final ones (Drop, Tx, Punt) are carried out by the worker.
 type Next uint8
 
+// Bit is how sets of Next are written.
+func (n Next) Bit() uint32 { return 1 << (n & 31) }
+
 // The values of Next.
 const (
 	// NextParsed: the parser is done, the first stage of the port's role takes the packet.

@@ -23,18 +23,24 @@ func Access(mem []byte, b *frame.Batch, port uint16, s *fib.Snapshot, st *State)
 		return 0
 	}
 	st.follow(s)
+	st.pending = 0
 	from := &s.Ports[port]
-	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+	for i := 0; ; i++ {
+		var done uint32
+		i, done = quickAccess(mem, b, i, from, s, st)
+		todo |= done
+		if i >= b.N {
+			return todo
+		}
 		p := &b.Pkt[i]
-		if !quickAccess(mem, p, i, from, s, st) && parse.Access(mem, p) && !st.Spread.elsewhere(p) {
+		if parse.Access(mem, p) && !st.Spread.elsewhere(p) {
 			ingress(mem, p, from, s, st)
 			if p.Next == frame.NextLookup {
-				st.hash[i] = s.Bindings.HashMAC(p.Seg, p.DstMAC)
+				st.lookUp(i, p.Seg, p.DstMAC, s)
 			}
 		}
-		todo |= 1 << p.Next
+		todo |= p.Next.Bit()
 	}
-	return todo
 }
 
 // ingress is the way of any parsed frame.

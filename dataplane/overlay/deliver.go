@@ -25,7 +25,7 @@ func Deliver(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo uint3
 		if p.Next != frame.NextDrop && p.Flags&frame.FlagGenerated == 0 {
 			st.VIFs.AddPacket(int(vif)*stats.VIFStride+stats.VIFTxPackets, n)
 		}
-		todo |= 1 << p.Next
+		todo |= p.Next.Bit()
 	}
 	return todo
 }
@@ -55,9 +55,12 @@ func toAttachment(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, at ui
 	st.send(p, a.Port)
 }
 
-// send puts the frame into the port's out queue; when that is full, the pipeline does it.
-func (st *State) send(p *frame.Packet, port uint16) {
-	if p.SendTo(port); st.Out[port].Put(p.Off, p.Len) {
-		p.Next = frame.NextSent
+// send puts the frame into the port's out queue; when that is full, it says false, and the pipeline does it.
+func (st *State) send(p *frame.Packet, port uint16) bool {
+	if !st.Out[port].Put(p.Off, p.Len) {
+		p.SendTo(port)
+		return false
 	}
+	p.Next = frame.NextSent
+	return true
 }

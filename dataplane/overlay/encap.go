@@ -26,15 +26,31 @@ func Encapsulate(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo u
 			continue
 		}
 		sw := p.Loc >> 8
-		if uint(sw) >= uint(len(s.Switches)) || len(s.Switches[sw].Paths) == 0 {
+		if uint(sw) >= uint(len(s.Switches)) {
 			p.DropFor(drop.NoPath)
 			todo |= 1 << frame.NextDrop
 			continue
 		}
-		path := choosePath(&s.Switches[sw], p.Hash)
-		if uint32(p.Len)+ipLen > uint32(path.MTU) {
+		// Rendezvous hashing: the flow goes by the path with the highest score, so that a path that comes or goes moves only
+		// the flows it must. Score and index are compared as one number, without a branch: which path wins is exactly
+		// what no branch predictor knows.
+		to, best := &s.Switches[sw], uint64(0)
+		for k, seed := range to.Seeds {
+			best = max(best, table.Mix(p.Hash, seed)&^0xffff|uint64(uint16(k)))
+		}
+		if to.Weighted {
+			best = chooseWeighted(to, p.Hash)
+		}
+		if uint(uint16(best)) >= uint(len(to.Paths)) {
+			p.DropFor(drop.NoPath)
+			todo |= 1 << frame.NextDrop
+			continue
+		}
+		path := &to.Paths[uint16(best)]
+		total := uint32(p.Len) + ipLen
+		if total > uint32(path.MTU) {
 			tooBig(mem, p, s, st, path)
-			todo |= 1 << p.Next
+			todo |= p.Next.Bit()
 			continue
 		}
 		if p.Proto == protoTCP && p.Flags&frame.FlagL4 != 0 && s.Ports[p.Port].ClampMSS {
@@ -42,49 +58,34 @@ func Encapsulate(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo u
 		}
 		seg := &s.Segments[p.Seg]
 		src := path.SrcPrefix | seg.ID&path.HostMask
-		dst := path.DstBase | (p.Loc&0xff)<<path.DstShift | seg.Tenant&path.HostMask
-		total := uint32(p.Len) + ipLen
+		dst := path.DstBase | (p.Loc&0xff)<<(path.DstShift&31) | seg.Tenant&path.HostMask
 		sum := path.Head.Sum + uint32(p.DSCP)<<2 + total + src>>16 + src&0xffff + dst>>16 + dst&0xffff
 		sum = sum>>16 + sum&0xffff
 		sum = ^(sum>>16 + sum)
 
-		p.Off -= outerLen
-		p.Len += outerLen
-		h := (*[outerLen]byte)(mem[p.Off:])
+		off, n := p.Off-outerLen, p.Len+outerLen
+		h := (*[outerLen]byte)(mem[off:])
 		binary.LittleEndian.PutUint64(h[0:8], path.Head.W0)
 		binary.LittleEndian.PutUint64(h[8:16], path.Head.W1|uint64(p.PCP)<<53)
 		binary.LittleEndian.PutUint64(h[16:24], path.Head.W2|uint64(p.DSCP)<<26|uint64(bits.ReverseBytes16(uint16(total)))<<32)
 		binary.LittleEndian.PutUint64(h[24:32], 0x8f400040|uint64(bits.ReverseBytes16(uint16(sum)))<<32)
 		binary.BigEndian.PutUint64(h[30:38], uint64(src)<<32|uint64(dst))
 
-		st.Paths.AddPacket(int(path.Stat)*stats.PathStride+stats.PathPackets, p.Len)
-		st.send(p, path.Port)
-		todo |= 1 << p.Next
+		st.Paths.AddPacket(int(path.Stat)*stats.PathStride+stats.PathPackets, n)
+		if p.Off, p.Len = off, n; !st.send(p, path.Port) {
+			todo |= 1 << frame.NextTx
+		}
 	}
 	return todo
 }
 
-// choosePath is rendezvous hashing: the flow goes by the path with the highest score, so that a path that comes or goes
-// moves only the flows it must.
-//
-// Score and index are compared as one number, without a branch: which path wins is exactly what no branch predictor knows.
-func choosePath(sw *fib.Switch, hash uint32) *fib.Path {
-	if sw.Weighted {
-		return chooseWeighted(sw, hash)
-	}
-	var best uint64
+// chooseWeighted returns the index of the flow's path where weights differ.
+func chooseWeighted(sw *fib.Switch, hash uint32) (best uint64) {
+	var most uint64
 	for i, seed := range sw.Seeds {
-		best = max(best, table.Mix(hash, seed)&^0xffff|uint64(uint16(i)))
-	}
-	return &sw.Paths[uint16(best)]
-}
-
-func chooseWeighted(sw *fib.Switch, hash uint32) *fib.Path {
-	best, score := 0, uint64(0)
-	for i, seed := range sw.Seeds {
-		if m := table.WeightedScore(uint32(table.Mix(hash, seed)>>32), sw.Paths[i].Weight); i == 0 || m > score {
-			best, score = i, m
+		if m := table.WeightedScore(uint32(table.Mix(hash, seed)>>32), sw.Paths[i].Weight); i == 0 || m > most {
+			best, most = uint64(i), m
 		}
 	}
-	return &sw.Paths[best]
+	return best
 }

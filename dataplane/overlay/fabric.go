@@ -21,18 +21,24 @@ func Fabric(mem []byte, b *frame.Batch, port uint16, s *fib.Snapshot, st *State)
 		return 0
 	}
 	st.follow(s)
+	st.pending = 0
 	f := &s.Ports[port].Fabric
-	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+	for i := 0; ; i++ {
+		var done uint32
+		i, done = quickFabric(mem, b, i, f, s, st)
+		todo |= done
+		if i >= b.N {
+			return todo
+		}
 		p := &b.Pkt[i]
-		if !quickFabric(mem, p, i, f, s, st) && parse.Fabric(mem, p) && !st.Spread.outerElsewhere(mem, p) {
+		if parse.Fabric(mem, p) && !st.Spread.outerElsewhere(mem, p) {
 			decap(mem, p, f, s, st)
 			if p.Next == frame.NextLookup {
-				st.hash[i] = s.Bindings.HashMAC(p.Seg, p.DstMAC)
+				st.lookUp(i, p.Seg, p.DstMAC, s)
 			}
 		}
-		todo |= 1 << p.Next
+		todo |= p.Next.Bit()
 	}
-	return todo
 }
 
 // remembered is how many segments a worker remembers by the outer addresses of their frames.

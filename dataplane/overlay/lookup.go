@@ -7,27 +7,22 @@ import (
 	"penstock/dataplane/table"
 )
 
-// Touch loads the buckets of all destinations that are to be looked up, and nothing else: only in so short a loop do the
-// cache misses of a batch overlap, which with a million bindings is most of the speed. Resolve reads the buckets.
-func Touch(b *frame.Batch, s *fib.Snapshot, st *State) {
-	t := s.Bindings
-	var touched uint64
-	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
-		if b.Pkt[i].Next == frame.NextLookup {
-			touched += t.TouchHash(st.hash[i])
-		}
-	}
-	st.touched += touched
+// lookUp enters the destination of packet i into the lookups of the batch.
+func (st *State) lookUp(i int, seg uint32, mac uint64, s *fib.Snapshot) {
+	st.lookups[st.pending&(frame.BatchSize-1)] = table.Lookup{Hash: s.Bindings.HashMAC(seg, mac), MAC: mac, Seg: seg, Pkt: uint8(i)}
+	st.pending++
 }
 
-// Resolve turns each lookup into a delivery, an encapsulation, a flood or a drop. The returned bits are as with Access.
+// Resolve looks all destinations up and turns each into a delivery, an encapsulation, a flood or a drop. The returned
+// bits are as with Access.
 func Resolve(b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
-	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
-		p := &b.Pkt[i]
-		if p.Next != frame.NextLookup {
-			continue
-		}
-		loc, ok := table.FindMACHash(s.Bindings, s.Delta, st.hash[i], p.Seg, p.DstMAC)
+	l := st.lookups[:min(st.pending, frame.BatchSize)]
+	st.pending = 0
+	st.touched += s.Bindings.TouchMACs(l)
+	table.FindMACs(s.Bindings, s.Delta, l)
+	for k := range l {
+		q := &l[k]
+		p, loc, ok := &b.Pkt[q.Pkt&(frame.BatchSize-1)], q.Loc, q.OK
 		switch {
 		case p.Has(frame.FlagFromFabric):
 			fromFabric(p, s, loc, ok)
@@ -42,7 +37,7 @@ func Resolve(b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
 		default:
 			p.DropFor(drop.Unresolved)
 		}
-		todo |= 1 << p.Next
+		todo |= p.Next.Bit()
 	}
 	return todo
 }

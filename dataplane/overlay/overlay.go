@@ -14,6 +14,7 @@ import (
 	"penstock/dataplane/frame"
 	"penstock/dataplane/icmp"
 	"penstock/dataplane/stats"
+	"penstock/dataplane/table"
 	"penstock/dataplane/xsk"
 )
 
@@ -47,8 +48,9 @@ type State struct {
 	senders  [senders]sender
 	segments [remembered]segment
 
-	hash    [frame.BatchSize]uint64 // of the batch's lookups, by packet
-	touched uint64                  // keeps the touching loads alive
+	lookups [frame.BatchSize]table.Lookup // of the batch
+	pending uint                          // how many there are
+	touched uint64                        // keeps the touching loads alive
 
 	buckets   []bucket // flood limits by local VIF index
 	strangers []bucket // by attachment index, of senders that are no VIF

@@ -7,15 +7,32 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/stats"
+	"penstock/dataplane/wire"
 	"penstock/dataplane/wire/checksum"
+	"penstock/dataplane/xsk"
 )
 
 func paths(n int) []fib.Path {
 	p := make([]fib.Path, n)
 	for i := range p {
-		p[i] = fib.Path{VID: uint16(101 + i), Weight: 1, Seed: uint32(i+1) * 2654435761}
+		p[i] = fib.Path{VID: uint16(101 + i), Weight: 1, MTU: 1600, Seed: uint32(i+1) * 2654435761}
 	}
 	return p
+}
+
+// chooser encapsulates a frame and returns the VLAN ID of the path it took.
+func chooser(sw fib.Switch) func(hash uint32) uint16 {
+	mem := make([]byte, 2048)
+	s := &fib.Snapshot{Switches: []fib.Switch{sw}, Segments: []fib.Segment{{Tenant: 2, ID: 1}}, Ports: []fib.Port{{}}}
+	st := NewState(1)
+	st.Paths, st.Out = stats.NewBlock(2*stats.PathStride), make([]xsk.Queue, 1)
+	b := &frame.Batch{N: 1}
+	return func(hash uint32) uint16 {
+		b.Pkt[0] = frame.Packet{Off: frame.Headroom, Len: 60, Hash: hash, Next: frame.NextEncap}
+		Encapsulate(mem, b, s, st)
+		return wire.Ethernet(mem[st.Out[0].Take()[0].Addr:]).Tag().VID()
+	}
 }
 
 // Each path gets its share of the flows, and losing one moves the flows of that path only.
@@ -25,12 +42,12 @@ func TestPathChoice(t *testing.T) {
 	var whole, without fib.Switch
 	whole.SetPaths(all)
 	without.SetPaths(append(append([]fib.Path{}, all[:2]...), all[3:]...))
+	inWhole, inWithout := chooser(whole), chooser(without)
 	rng := rand.New(rand.NewPCG(1, 2))
 	share := map[uint16]int{}
 	for range flows {
 		h := rng.Uint32()
-		before := choosePath(&whole, h).VID
-		after := choosePath(&without, h).VID
+		before, after := inWhole(h), inWithout(h)
 		share[before]++
 		if before != all[2].VID && after != before {
 			t.Fatalf("flow %#x moved from path %d to %d although its path is still there", h, before, after)
@@ -53,10 +70,10 @@ func TestWeightedPathChoice(t *testing.T) {
 	p[2].Weight = 2
 	var sw fib.Switch
 	sw.SetPaths(p)
-	share := map[uint16]int{}
+	in, share := chooser(sw), map[uint16]int{}
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range flows {
-		share[choosePath(&sw, rng.Uint32()).VID]++
+		share[in(rng.Uint32())]++
 	}
 	for i, want := range []int{flows / 4, flows / 4, flows / 2} {
 		if n := share[p[i].VID]; n < want*95/100 || n > want*105/100 {

@@ -15,112 +15,124 @@ import (
 const quickLen = ethLen + tagLen + ipLen + wire.TCPLen
 
 // quickAccess is parser and ingress in one pass, without calls, for what nearly all frames are: well-formed TCP or UDP
-// over unfragmented IPv4 without options, from a sender that is remembered, to a unicast MAC. Of any other frame it says
-// false and has touched nothing. What it takes leaves it exactly as it would leave parse.Access and ingress
-// (TestQuickAccess and FuzzQuickAccess hold them against each other).
-func quickAccess(mem []byte, p *frame.Packet, i int, port *fib.Port, s *fib.Snapshot, st *State) bool {
-	off, n := uint64(p.Off), uint64(p.Len)
-	if n < quickLen || off+n > uint64(len(mem)) {
-		return false
-	}
-	f := (*[quickLen]byte)(mem[off:])
-	dst, link := binary.BigEndian.Uint64(f[0:8])>>16, binary.BigEndian.Uint64(f[6:14])
-	d := &st.senders[place(link>>16)]
-	if link != d.quick || link == 0 || p.Port != d.port || dst>>40&1 != 0 {
-		return false
-	}
-	h := (*[ipLen + wire.TCPLen]byte)(f[ethLen:])
-	tci := uint16(0)
-	if d.tagged {
-		t := binary.BigEndian.Uint32(f[14:18])
-		if t&0x0fffffff != uint32(d.vid)<<16|wire.EtherTypeIPv4 {
-			return false
+// over unfragmented IPv4 without options, from a sender that is remembered, to a unicast MAC. It goes on from packet i to
+// the first that is anything else, does not touch that one, and returns its index. What it takes leaves it exactly as it
+// would leave parse.Access and ingress (TestQuick and FuzzQuick hold them against each other).
+func quickAccess(mem []byte, b *frame.Batch, i int, port *fib.Port, s *fib.Snapshot, st *State) (next int, todo uint32) {
+	for ; uint(i) < uint(min(b.N, frame.BatchSize)); i++ {
+		p := &b.Pkt[i]
+		off, n := uint64(p.Off), uint64(p.Len)
+		if n < quickLen || off+n > uint64(len(mem)) {
+			return i, todo
 		}
-		tci = uint16(t >> 16)
-		h = (*[ipLen + wire.TCPLen]byte)(f[ethLen+tagLen:])
-		n -= tagLen
-	}
-	w0, w1, w2 := binary.BigEndian.Uint64(h[0:8]), binary.BigEndian.Uint64(h[8:16]), binary.BigEndian.Uint32(h[16:20])
-	total := w0 >> 32 & 0xffff
-	if w0>>56 != 0x45 || w0&(wire.IPv4MF|wire.IPv4OffsetMask) != 0 || ethLen+total > n || !parse.SumOK(w0, w1, w2) ||
-		(uint32(w1)^d.source)&d.mask != 0 {
-		return false
-	}
-	proto := uint8(w1 >> 48)
-	if proto == wire.ProtoTCP {
-		if hl := uint64(h[32]>>4) * 4; hl < wire.TCPLen || ipLen+hl > total {
-			return false
+		f := (*[quickLen]byte)(mem[off:])
+		dst, link := binary.BigEndian.Uint64(f[0:8])>>16, binary.BigEndian.Uint64(f[6:14])
+		d := &st.senders[place(link>>16)]
+		if link != d.quick || link == 0 || p.Port != d.port || dst>>40&1 != 0 {
+			return i, todo
 		}
-	} else if proto != wire.ProtoUDP || total < ipLen+wire.UDPLen {
-		return false
-	}
-	hash := parse.FlowHash(w1<<32|uint64(w2), binary.BigEndian.Uint32(h[20:24]), proto)
-	if st.Spread.Workers > 1 {
-		if t := st.Spread.Target(hash); t != st.Spread.Self {
-			p.Next, p.Out = frame.NextHandoff, uint16(t)
-			return true
+		h := (*[ipLen + wire.TCPLen]byte)(f[ethLen:])
+		tci := uint16(0)
+		if d.tagged {
+			t := binary.BigEndian.Uint32(f[14:18])
+			if t&0x0fffffff != uint32(d.vid)<<16|wire.EtherTypeIPv4 {
+				return i, todo
+			}
+			tci = uint16(t >> 16)
+			h = (*[ipLen + wire.TCPLen]byte)(f[ethLen+tagLen:])
+			n -= tagLen
+		}
+		w0, w1, w2 := binary.BigEndian.Uint64(h[0:8]), binary.BigEndian.Uint64(h[8:16]), binary.BigEndian.Uint32(h[16:20])
+		total := w0 >> 32 & 0xffff
+		if w0>>56 != 0x45 || w0&(wire.IPv4MF|wire.IPv4OffsetMask) != 0 || ethLen+total > n || !parse.SumOK(w0, w1, w2) ||
+			(uint32(w1)^d.source)&d.mask != 0 {
+			return i, todo
+		}
+		proto := uint8(w1 >> 48)
+		if proto == wire.ProtoTCP {
+			if hl := uint64(h[32]>>4) * 4; hl < wire.TCPLen || ipLen+hl > total {
+				return i, todo
+			}
+		} else if proto != wire.ProtoUDP || total < ipLen+wire.UDPLen {
+			return i, todo
+		}
+		hash := parse.FlowHash(w1<<32|uint64(w2), binary.BigEndian.Uint32(h[20:24]), proto)
+		if st.Spread.Workers > 1 {
+			if t := st.Spread.Target(hash); t != st.Spread.Self {
+				p.Next, p.Out = frame.NextHandoff, uint16(t)
+				todo |= 1 << frame.NextHandoff
+				continue
+			}
+		}
+		st.VIFs.AddPacket(int(d.vif)*stats.VIFStride+stats.VIFRxPackets, p.Len)
+		if d.tagged {
+			high, low := binary.LittleEndian.Uint64(f[0:8]), binary.LittleEndian.Uint32(f[8:12])
+			binary.LittleEndian.PutUint64(f[4:12], high)
+			binary.LittleEndian.PutUint32(f[12:16], low)
+			p.Off += tagLen
+			p.Len -= tagLen
+		}
+		p.Out, p.L3, p.L4, p.EtherType = 0, ethLen, ethLen+ipLen, wire.EtherTypeIPv4
+		p.Flags, p.VID, p.PCP, p.Proto = frame.FlagIPv4|frame.FlagL4, tci&0x0fff, uint8(tci>>13), proto
+		p.DSCP, p.Next, p.Drop, p.Kind = uint8(w0>>48)>>2, frame.NextLookup, drop.None, 0
+		p.Hash, p.Seg, p.VIF, p.Attach, p.Loc = hash, d.seg, d.vif, d.at, 0
+		p.DstMAC, p.SrcMAC = dst, link>>16
+		if dst == d.router && dst != 0 {
+			p.Next = frame.NextRoute
+			todo |= 1 << frame.NextRoute
+		} else {
+			st.lookUp(i, d.seg, dst, s)
+			todo |= 1 << frame.NextLookup
+		}
+		if port.CompleteChecksums {
+			completeChecksum(mem, p, st)
 		}
 	}
-	st.VIFs.AddPacket(int(d.vif)*stats.VIFStride+stats.VIFRxPackets, p.Len)
-	if d.tagged {
-		high, low := binary.LittleEndian.Uint64(f[0:8]), binary.LittleEndian.Uint32(f[8:12])
-		binary.LittleEndian.PutUint64(f[4:12], high)
-		binary.LittleEndian.PutUint32(f[12:16], low)
-		p.Off += tagLen
-		p.Len -= tagLen
-	}
-	p.Out, p.L3, p.L4, p.EtherType = 0, ethLen, ethLen+ipLen, wire.EtherTypeIPv4
-	p.Flags, p.VID, p.PCP, p.Proto = frame.FlagIPv4|frame.FlagL4, tci&0x0fff, uint8(tci>>13), proto
-	p.DSCP, p.Next, p.Drop, p.Kind = uint8(w0>>48)>>2, frame.NextLookup, drop.None, 0
-	p.Hash, p.Seg, p.VIF, p.Attach, p.Loc = hash, d.seg, d.vif, d.at, 0
-	p.DstMAC, p.SrcMAC = dst, link>>16
-	st.hash[i&(frame.BatchSize-1)] = s.Bindings.HashMAC(d.seg, dst)
-	if dst == d.router && dst != 0 {
-		p.Next = frame.NextRoute
-	}
-	if port.CompleteChecksums {
-		completeChecksum(mem, p, st)
-	}
-	return true
+	return i, todo
 }
 
 // quickFabric is parser and decapsulation in one pass, for frames as the edge switch and other boxes make them: from the
 // switch to this box, encapsulated without options, for a segment that is remembered, with a unicast IP packet inside.
-// Of any other frame it says false and has touched nothing. What it takes leaves it as it would leave parse.Fabric and
-// decap (TestQuickFabric and FuzzQuickFabric).
-func quickFabric(mem []byte, p *frame.Packet, i int, f *fib.Fabric, s *fib.Snapshot, st *State) bool {
-	off, n := uint64(p.Off), uint64(p.Len)
-	if n < ethLen+ipLen+ethLen || off+n > uint64(len(mem)) {
-		return false
+// Like quickAccess it goes on from packet i to the first that is anything else. What it takes leaves it as it would leave
+// parse.Fabric and decap.
+func quickFabric(mem []byte, b *frame.Batch, i int, f *fib.Fabric, s *fib.Snapshot, st *State) (next int, todo uint32) {
+	for ; uint(i) < uint(min(b.N, frame.BatchSize)); i++ {
+		p := &b.Pkt[i]
+		off, n := uint64(p.Off), uint64(p.Len)
+		if n < ethLen+ipLen+ethLen || off+n > uint64(len(mem)) {
+			return i, todo
+		}
+		h := (*[ethLen + ipLen + ethLen]byte)(mem[off:])
+		if binary.BigEndian.Uint64(h[0:8])>>16 != f.OwnMAC || binary.BigEndian.Uint64(h[6:14]) != f.SwitchMAC<<16|wire.EtherTypeIPv4 || f.SwitchMAC == 0 {
+			return i, todo
+		}
+		w0, w1, w2 := binary.BigEndian.Uint64(h[14:22]), binary.BigEndian.Uint64(h[22:30]), binary.BigEndian.Uint32(h[30:34])
+		total := w0 >> 32 & 0xffff
+		if w0>>56 != 0x45 || w0&(wire.IPv4MF|wire.IPv4OffsetMask) != 0 || uint8(w1>>48) != protoEthernet ||
+			ethLen+total > n || total < ipLen+ethLen || !parse.SumOK(w0, w1, w2) {
+			return i, todo
+		}
+		addrs := w1<<32 | uint64(w2)
+		d := &st.segments[place(addrs)]
+		dst, link := binary.BigEndian.Uint64(h[34:42])>>16, binary.BigEndian.Uint64(h[40:48])
+		inner := uint16(link)
+		if d.addrs != addrs || addrs == 0 || d.port != p.Port || dst>>40&1 != 0 || link>>16 == 0 || link>>56&1 != 0 ||
+			inner != wire.EtherTypeIPv4 && inner != wire.EtherTypeIPv6 {
+			return i, todo
+		}
+		if st.Spread.Workers > 1 && st.Spread.innerElsewhere(mem, p, ethLen+ipLen, uint16(total-ipLen)) {
+			todo |= 1 << frame.NextHandoff
+			continue
+		}
+		p.Off += ethLen + ipLen
+		p.Len = uint16(total - ipLen)
+		p.Out, p.L3, p.L4, p.EtherType = 0, ethLen, 0, inner
+		p.Flags, p.VID, p.PCP, p.Proto = frame.FlagFromFabric, 0, 0, protoEthernet
+		p.DSCP, p.Next, p.Drop, p.Kind = uint8(w0>>48)>>2, frame.NextLookup, drop.None, 0
+		p.Hash, p.Seg, p.VIF, p.Attach, p.Loc = 0, d.seg, frame.NoIndex, frame.NoIndex, 0
+		p.DstMAC, p.SrcMAC = dst, link>>16
+		st.lookUp(i, d.seg, dst, s)
+		todo |= 1 << frame.NextLookup
 	}
-	h := (*[ethLen + ipLen + ethLen]byte)(mem[off:])
-	if binary.BigEndian.Uint64(h[0:8])>>16 != f.OwnMAC || binary.BigEndian.Uint64(h[6:14]) != f.SwitchMAC<<16|wire.EtherTypeIPv4 || f.SwitchMAC == 0 {
-		return false
-	}
-	w0, w1, w2 := binary.BigEndian.Uint64(h[14:22]), binary.BigEndian.Uint64(h[22:30]), binary.BigEndian.Uint32(h[30:34])
-	total := w0 >> 32 & 0xffff
-	if w0>>56 != 0x45 || w0&(wire.IPv4MF|wire.IPv4OffsetMask) != 0 || uint8(w1>>48) != protoEthernet ||
-		ethLen+total > n || total < ipLen+ethLen || !parse.SumOK(w0, w1, w2) {
-		return false
-	}
-	addrs := w1<<32 | uint64(w2)
-	d := &st.segments[place(addrs)]
-	dst, link := binary.BigEndian.Uint64(h[34:42])>>16, binary.BigEndian.Uint64(h[40:48])
-	inner := uint16(link)
-	if d.addrs != addrs || addrs == 0 || d.port != p.Port || dst>>40&1 != 0 || link>>16 == 0 || link>>56&1 != 0 ||
-		inner != wire.EtherTypeIPv4 && inner != wire.EtherTypeIPv6 {
-		return false
-	}
-	if st.Spread.Workers > 1 && st.Spread.innerElsewhere(mem, p, ethLen+ipLen, uint16(total-ipLen)) {
-		return true
-	}
-	p.Off += ethLen + ipLen
-	p.Len = uint16(total - ipLen)
-	p.Out, p.L3, p.L4, p.EtherType = 0, ethLen, 0, inner
-	p.Flags, p.VID, p.PCP, p.Proto = frame.FlagFromFabric, 0, 0, protoEthernet
-	p.DSCP, p.Next, p.Drop, p.Kind = uint8(w0>>48)>>2, frame.NextLookup, drop.None, 0
-	p.Hash, p.Seg, p.VIF, p.Attach, p.Loc = 0, d.seg, frame.NoIndex, frame.NoIndex, 0
-	p.DstMAC, p.SrcMAC = dst, link>>16
-	st.hash[i&(frame.BatchSize-1)] = s.Bindings.HashMAC(d.seg, dst)
-	return true
+	return i, todo
 }

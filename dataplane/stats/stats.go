@@ -3,7 +3,6 @@
 package stats
 
 import (
-	"math/bits"
 	"sync/atomic"
 
 	"penstock/dataplane/drop"
@@ -13,32 +12,29 @@ import (
 // published.
 type Block struct {
 	live  []uint64
-	dirty []uint64 // a bit per 64 counters: changed since the last Publish
+	dirty []bool // for each 64 counters: changed since the last Publish
 	pub   []atomic.Uint64
 }
 
 // NewBlock returns n counters at zero.
 func NewBlock(n int) *Block {
-	return &Block{live: make([]uint64, n), dirty: make([]uint64, n/4096+1), pub: make([]atomic.Uint64, n)}
+	return &Block{live: make([]uint64, n), dirty: make([]bool, n/64+1), pub: make([]atomic.Uint64, n)}
 }
 
 // Add adds d to counter i; an i outside is ignored.
 func (b *Block) Add(i int, d uint64) {
 	if uint(i) < uint(len(b.live)) {
 		b.live[i] += d
-		b.dirty[i>>12] |= 1 << (i >> 6 & 63)
+		b.dirty[uint(i)>>6] = true
 	}
 }
 
 // AddPacket counts a packet of n octets in counters i and i+1.
-func (b *Block) AddPacket(i int, n uint16) { b.AddPackets(i, 1, uint64(n)) }
-
-// AddPackets counts n packets with that many octets in all in counters i and i+1.
-func (b *Block) AddPackets(i int, n, octets uint64) {
-	if uint(i)+1 < uint(len(b.live)) {
-		b.live[i] += n
-		b.live[i+1] += octets
-		b.dirty[uint(i)>>12] |= 1 << (i >> 6 & 63)
+func (b *Block) AddPacket(i int, n uint16) {
+	if at := uint(i); at+1 < uint(len(b.live)) && at < uint(len(b.live)) {
+		b.live[at]++
+		b.live[at+1] += uint64(n)
+		b.dirty[at>>6] = true
 	}
 }
 
@@ -46,23 +42,20 @@ func (b *Block) AddPackets(i int, n, octets uint64) {
 func (b *Block) Max(i int, v uint64) {
 	if uint(i) < uint(len(b.live)) && v > b.live[i] {
 		b.live[i] = v
-		b.dirty[i>>12] |= 1 << (i >> 6 & 63)
+		b.dirty[uint(i)>>6] = true
 	}
 }
 
 // Publish makes the present values visible to readers.
 func (b *Block) Publish() {
 	for w, set := range b.dirty {
-		if set == 0 {
+		if !set {
 			continue
 		}
-		b.dirty[w] = 0
-		for ; set != 0; set &= set - 1 {
-			from := w<<12 | bits.TrailingZeros64(set)<<6
-			for i := from; i < min(from+64, len(b.live)); i++ {
-				if v := b.live[i]; b.pub[i].Load() != v {
-					b.pub[i].Store(v)
-				}
+		b.dirty[w] = false
+		for i := w << 6; i < min(w<<6+64, len(b.live)); i++ {
+			if v := b.live[i]; b.pub[i].Load() != v {
+				b.pub[i].Store(v)
 			}
 		}
 	}

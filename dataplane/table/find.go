@@ -81,30 +81,66 @@ func FindMACHash(t *Bindings, d *Delta, h uint64, seg uint32, mac uint64) (loc u
 	return t.findMAC(d, h, seg, mac)
 }
 
+// Lookup is one of a batch of lookups by MAC.
+type Lookup struct {
+	Hash uint64 // HashMAC(Seg, MAC)
+	MAC  uint64
+	Seg  uint32
+	Loc  uint32 // the answer
+	OK   bool   // whether there is one
+	Pkt  uint8  // the caller's: which packet of a batch it is for
+}
+
+// TouchMACs loads the buckets of a batch of lookups and nothing else: only in so short a loop do the cache misses of the
+// batch overlap, which with a million bindings is most of the speed. The result is to be kept alive, so that the loads
+// are not optimised away.
+func (t *Bindings) TouchMACs(l []Lookup) (touched uint64) {
+	rows := t.cur.Load().rows
+	for i := range l {
+		first, second := pair(l[i].Hash, len(rows))
+		touched += rows[first].head() + rows[second].head()
+	}
+	return touched
+}
+
+// FindMACs is FindMAC for a batch of lookups. d may be nil.
+//
+// It finds a row if it is what the first mark that fits belongs to, as it nearly always is, and if nobody changed its
+// bucket meanwhile; searchMAC does the rest.
+func FindMACs(t *Bindings, d *Delta, l []Lookup) {
+	a := t.cur.Load()
+	rows := a.rows
+	for k := range l {
+		q := &l[k]
+		if d != nil {
+			if e := d.row(q.Hash, q.Seg, q.MAC); e != nil {
+				q.Loc, q.OK = e.loc, e.there()
+				continue
+			}
+		}
+		first, second := pair(q.Hash, len(rows))
+		h1, h2 := rows[first].head(), rows[second].head()
+		// The marks of both buckets side by side: bytes 0–3 and 4–7. Nearly always there is one candidate: the row.
+		m := zeroBytes((h1&^noMarks | h2<<32) ^ mark(q.Hash)*eachByte)
+		i := trailing(m) >> 3
+		other := -uint64(i >> 2 & 1)
+		b := &rows[first^(first^second)&other]
+		q.Loc, q.OK = b.loc(i), true
+		if b.word(i) != rowWord(q.Seg, q.MAC) || b.segHigh(i) != q.Seg>>16 || b.head() != h1^(h1^h2)&other || m == 0 {
+			q.Loc, q.OK = a.searchMAC(q.Hash, q.Seg, q.MAC)
+		}
+	}
+}
+
 // FindMACHash is FindMAC for who has the hash at hand.
 func (t *Bindings) FindMACHash(h uint64, seg uint32, mac uint64) (loc uint32, ok bool) {
 	return t.findMAC(nil, h, seg, mac)
 }
 
 func (t *Bindings) findMAC(d *Delta, h uint64, seg uint32, mac uint64) (loc uint32, ok bool) {
-	if d != nil {
-		if e := d.row(h, seg, mac); e != nil {
-			return e.loc, e.there()
-		}
-	}
-	a := t.cur.Load()
-	first, second := pair(h, len(a.rows))
-	h1, h2 := a.rows[first].head(), a.rows[second].head()
-	// The marks of both buckets side by side: bytes 0–3 and 4–7. Nearly always there is one candidate: the row.
-	m := zeroBytes((h1&^noMarks | h2<<32) ^ mark(h)*eachByte)
-	i := trailing(m) >> 3
-	other := -uint64(i >> 2 & 1)
-	b := &a.rows[first^(first^second)&other]
-	loc = b.loc(i)
-	if b.word(i) == rowWord(seg, mac) && b.segHigh(i) == seg>>16 && b.head() == h1^(h1^h2)&other && m != 0 {
-		return loc, true
-	}
-	return a.searchMAC(h, seg, mac)
+	l := [1]Lookup{{Hash: h, MAC: mac, Seg: seg}}
+	FindMACs(t, d, l[:])
+	return l[0].Loc, l[0].OK
 }
 
 // searchMAC leaves nothing out: all slots of the mark, changes meanwhile.

@@ -14,7 +14,8 @@ func (q *Queue) Put(off uint32, n uint16) bool {
 	if q.n >= QueueSize {
 		return false
 	}
-	q.desc[q.n&(QueueSize-1)] = Desc{Addr: uint64(off), Len: uint32(n)}
+	d := &q.desc[q.n&(QueueSize-1)]
+	d.Addr, d.Len = uint64(off), uint32(n) // Options is never set
 	q.n++
 	return true
 }
