@@ -120,6 +120,7 @@ func mayImport(dir, p string) string {
 		"github.com/vishvananda/netns":          {"integration", "perf", "appliance"},
 		"github.com/google/gopacket":            {"perf", "integration"},
 		"github.com/asavie/xdp":                 {"perf", "integration"},
+		"github.com/HdrHistogram":               {"perf"},
 		"github.com/BurntSushi/toml":            {"conf", "ctrl/client"}, // the configuration; apply -f
 		"go.etcd.io/bbolt":                      {"ctrl/store", "ctrl/alarm/spool"},
 		"github.com/spf13/cobra":                {"appliance"},
@@ -178,7 +179,9 @@ func TestMayImport(t *testing.T) {
 		{"conf", "penstock/dataplane/fib", false},
 		{"appliance", "penstock/conf", true},
 		{"appliance", "penstock/integration/lab", true},
+		{"appliance", "penstock/perf/gen", true},
 		{"ctrl/api", "penstock/integration/lab", false},
+		{"ctrl/metrics", "github.com/HdrHistogram/hdrhistogram-go", false},
 		{"perf/baseline", "github.com/asavie/xdp", true},
 	} {
 		if why := mayImport(tc.dir, tc.imports); (why == "") != tc.ok {
