@@ -95,7 +95,9 @@ func TestKill(t *testing.T) {
 	for _, in := range inboxes {
 		args += " " + in.URL
 	}
-	say := func(a Event) string { return fmt.Sprintf("%d %s %s %d", a.Alarm.ID, a.Action, a.Alarm.Object, a.Alarm.Count) }
+	say := func(a Event) string {
+		return fmt.Sprintf("%d %s %s %d", a.Alarm.ID, a.Action, a.Alarm.Object, a.Alarm.Count)
+	}
 	var promised []string
 	const kills = 8
 	for range kills {
