@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"penstock/conf"
+	"penstock/ctrl/alarm"
 	"penstock/ctrl/api"
 	"penstock/ctrl/compile"
 	"penstock/ctrl/core"
@@ -39,11 +40,13 @@ type box struct {
 	compiler *compile.Compiler
 	store    *store.Store
 	events   *event.Log
+	alarms   *alarm.Board
 	core     *core.Core
 	api      *api.Server
 	metrics  *metrics.Server
 	undo     []func() error // by port: puts the interface back as it was
 	slow     *slowPath
+	faults   map[int]string // by port, what its alarm says; for start, then followLinks
 
 	mu     sync.Mutex // one reload at a time
 	cfg    atomic.Pointer[conf.Config]
@@ -81,6 +84,9 @@ func newBox(cfg *conf.Config, path string) (_ *box, err error) {
 		return nil, err
 	}
 	b.events = event.New(event.Config{Start: mark, Reserve: b.store.SetEventMark})
+	if err = b.openAlarms(); err != nil {
+		return nil, err
+	}
 	return b, nil
 }
 
@@ -105,6 +111,11 @@ func (b *box) start(ctx context.Context) (err error) {
 			return fmt.Errorf("port %s: %w", p.Name, err)
 		}
 		b.compiler.SetLink(i, ev.Up, uint16(min(ev.MTU, 65535)), uint64(ev.MAC))
+		if ev.Up {
+			b.portAlarm(i, "")
+		} else {
+			b.portAlarm(i, faultLink)
+		}
 	}
 	ctx, b.cancel = context.WithCancel(ctx)
 	links, err := link.Watch(ctx, b.interfaces())
@@ -144,7 +155,7 @@ func (b *box) serve() (err error) {
 		b.task(func() { b.fail(b.metrics.Serve()) })
 	}
 	if b.api, err = api.New(api.Config{
-		Path: c.Socket, Mode: c.Mode, Owner: uid, Group: gid, ReadOnly: c.ReadersAny, Core: b.core, Events: b.events, Info: b, Log: b.log,
+		Path: c.Socket, Mode: c.Mode, Owner: uid, Group: gid, ReadOnly: c.ReadersAny, Core: b.core, Events: b.events, Alarms: b.alarms, Info: b, Log: b.log,
 		MaxBody: c.MaxBody, MaxConns: c.MaxConnections, Observe: b.observe,
 	}); err != nil {
 		return err
@@ -197,6 +208,9 @@ func (b *box) close() {
 	}
 	for _, undo := range b.undo {
 		errs = append(errs, undo())
+	}
+	if b.alarms != nil {
+		errs = append(errs, b.alarms.Close())
 	}
 	if b.store != nil {
 		errs = append(errs, b.store.Close())

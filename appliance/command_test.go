@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"penstock/ctrl/alarm"
 	"penstock/ctrl/client"
 )
 
@@ -23,7 +24,7 @@ func TestUsage(t *testing.T) {
 		"chek":                                  "unknown command \"chek\"",
 		"--foo":                                 "unknown flag: --foo (see penstock --help)",
 		"show ports --foo":                      "unknown flag: --foo (see penstock show ports --help)",
-		"show foo":                              "there are box, ports, workers, drops, paths, tenants, segments, subnets, vifs, bindings",
+		"show foo":                              "there are box, ports, workers, drops, paths, alarms, webhooks, tenants, segments, subnets, vifs, bindings",
 		"show ports a b":                        "accepts at most 1 arg(s)",
 		"show box a":                            "unknown command \"a\"",
 		"show ports -o yaml":                    "want table or json",
@@ -31,6 +32,11 @@ func TestUsage(t *testing.T) {
 		"show ports --rate soon":                "invalid argument \"soon\"",
 		"show ports --rate -1s":                 "want a time above 0",
 		"show tenants --rate 1s":                "unknown flag: --rate",
+		"alarm":                                 "say what: penstock alarm acknowledge ID",
+		"alarm clear":                           "there is acknowledge",
+		"alarm acknowledge":                     "accepts 1 arg(s)",
+		"alarm acknowledge up0":                 "\"up0\" is not the ID of an alarm",
+		"alarm acknowledge 1 -o xml":            "want text or json",
 		"apply":                                 "penstock apply -f FILE",
 		"apply -f x -o yaml":                    "want text or json",
 		"apply -f x --bulk vifs":                "want bindings or paths",
@@ -60,7 +66,7 @@ func TestNoBox(t *testing.T) {
 	if err := os.WriteFile(tables, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range []string{"show", "show ports", "show vifs -o json", "reload", "watch", "apply -f " + tables, "apply --prune -f " + tables, "apply --bulk paths -f " + tables} {
+	for _, args := range []string{"show", "show ports", "show vifs -o json", "reload", "watch", "show alarms", "alarm acknowledge 1", "apply -f " + tables, "apply --prune -f " + tables, "apply --bulk paths -f " + tables} {
 		start := time.Now()
 		a := command(t, "", append(strings.Fields(args), "-s", "/nowhere/c.sock")...)
 		if a.code != exitFailure || a.out != "" || a.err != "penstock: control socket /nowhere/c.sock: no box answers on it: is penstock running?\n" {
@@ -256,6 +262,7 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 	w := newWorld(t, nil).example()
+	w.alarms.Raise(alarm.Report{Kind: alarm.PortDown, Object: "port acc0", Text: "x"})
 	for _, tc := range []struct {
 		args []string
 		want []string
@@ -269,6 +276,9 @@ func TestCompletion(t *testing.T) {
 		{[]string{"show", "workers", "-s", w.socket, ""}, []string{"0", "1"}},
 		{[]string{"show", "ports", "-s", "/nowhere/c.sock", ""}, nil},
 		{[]string{"show", "ports", "-s", w.socket, "acc0", ""}, nil},
+		{[]string{"show", "alarms", "a"}, []string{"active", "all"}},
+		{[]string{"show", "webhooks", "-s", w.socket, "s"}, []string{"sms"}},
+		{[]string{"alarm", "acknowledge", "-s", w.socket, ""}, []string{"1"}},
 		{[]string{"show", "-o", ""}, []string{"table", "json"}},
 		{[]string{"apply", "--bulk", ""}, []string{"bindings", "paths"}},
 	} {

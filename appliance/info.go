@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"penstock/ctrl/alarm"
 	"penstock/ctrl/api"
 	"penstock/ctrl/model"
 	"penstock/ctrl/status"
@@ -61,10 +62,12 @@ func (b *box) Stats(kind string) (any, error) {
 		return b.dropStats(), nil
 	case "paths":
 		return status.Items[status.Path]{Items: b.pathStats()}, nil
+	case "webhooks":
+		return status.Items[alarm.ReceiverStatus]{Items: b.alarms.Receivers()}, nil
 	case "vifs":
 		return status.Items[status.VIF]{Items: b.vifStats()}, nil
 	}
-	return nil, fmt.Errorf("no statistics %q: want box, ports, workers, drops, paths or vifs", kind)
+	return nil, fmt.Errorf("no statistics %q: want box, ports, workers, drops, paths, vifs or webhooks", kind)
 }
 
 func (b *box) portStats() []status.Port {

@@ -46,6 +46,7 @@ func (b *box) linkChanged(port int, ev link.Event, last *link.Event) {
 		b.engine.ClosePort(port)
 		b.slow.linkChanged(port, false)
 		b.portEvent(port, "gone")
+		b.portAlarm(port, faultGone)
 		if err := b.undo[port](); err != nil {
 			b.log.Warn("interface gone", "port", name, "err", err)
 		}
@@ -68,19 +69,27 @@ func (b *box) linkChanged(port int, ev link.Event, last *link.Event) {
 	if err != nil {
 		b.log.Warn("port cannot be opened, will try again", "port", name, "err", err)
 	}
-	b.setLink(port, ev, err == nil)
+	b.setLink(port, ev, err)
 }
 
 // setLink tells everybody the state of a port. Without sockets it is as good as down: other ports, where there are
 // some, must carry what could leave by it.
-func (b *box) setLink(port int, ev link.Event, open bool) {
-	up := ev.Up && open
+func (b *box) setLink(port int, ev link.Event, open error) {
+	up := ev.Up && open == nil
 	b.compiler.SetLink(port, up, uint16(min(ev.MTU, 65535)), uint64(ev.MAC))
 	state := "down"
 	if up {
 		state = "up"
 	}
 	b.portEvent(port, state)
+	switch {
+	case !ev.Up:
+		b.portAlarm(port, faultLink)
+	case open != nil:
+		b.portAlarm(port, faultSockets(open))
+	default:
+		b.portAlarm(port, "")
+	}
 	b.slow.linkChanged(port, up)
 }
 
@@ -100,6 +109,6 @@ func (b *box) reopen(last []link.Event) {
 			b.log.Warn("port cannot be opened, will try again", "port", b.cfg.Load().Ports[i].Name, "err", err)
 			continue
 		}
-		b.setLink(i, last[i], true)
+		b.setLink(i, last[i], nil)
 	}
 }

@@ -66,6 +66,7 @@ func (b *box) Reload(context.Context) error {
 		}
 		setLevel(b.level, next.Log.Level)
 		b.cfg.Store(next)
+		b.alarms.SetReceivers(receivers(next))
 	}
 	b.log.Info("reloaded", "changes", len(changes))
 	b.events.Publish("reload", map[string]any{"ok": true, "changes": len(changes)})

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"penstock/conf"
+	"penstock/ctrl/alarm"
 	"penstock/ctrl/core"
 	"penstock/ctrl/model"
 	"penstock/ctrl/status"
@@ -71,6 +72,10 @@ func TestShowTables(t *testing.T) {
 		{"paths 02:00:00:00:00:0a", `
 			EDGE SWITCH        PORT  VLAN  STATE  PACKETS  BYTES
 			02:00:00:00:00:0a  fab0   100  down         0      0`},
+		{"webhooks", `
+			WEBHOOK  PLACE        SEVERITY  STATE     WAITING  DELIVERED  DROPPED  FAILURES  FAILING SINCE        LAST ERROR
+			noc      https://noc  warning   idle            0          9        0         0  -                    -
+			sms      http://sms   critical  retrying        3          0        1         7  2024-05-01 12:00:00  it answers 500`},
 		{"tenants", `
 			NAME   ID  ROUTER MAC         STATE
 			blue  200  02:50:53:00:00:01  live
@@ -128,6 +133,8 @@ func TestShowCounters(t *testing.T) {
 
 func TestShowJSON(t *testing.T) {
 	w := newWorld(t, nil).example()
+	w.alarms.Raise(alarm.Report{Kind: alarm.PortDown, Object: "port acc0", Text: "x"})
+	w.alarms.Raise(alarm.Report{Kind: alarm.PortDown, Object: "port fab0", Text: "x"})
 	for _, sh := range shows() {
 		v := decode[map[string]any](t, w.ok("show", sh.name, "-o", "json"))
 		if items, ok := v["items"].([]any); ok && len(items) < 2 || len(v) == 0 {
@@ -184,6 +191,7 @@ func TestShowMissing(t *testing.T) {
 		"workers 7":                          "there is no worker 7; there are 0, 1",
 		"drops x":                            "there is no port x; there are acc0, fab0",
 		"paths 02:00:00:00:00:0c":            "there is no edge switch 02:00:00:00:00:0c; there are 02:00:00:00:00:0a, 02:00:00:00:00:0b",
+		"webhooks pager":                     "there is no webhook pager; there are noc, sms",
 		"tenants green":                      "there is no tenant green; there are blue, red",
 		"segments green":                     "there is no tenant green; there are blue, red",
 		"segments red/app":                   "there is no segment red/app; there are red/db, red/web",

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"penstock/ctrl/alarm"
 	"penstock/ctrl/client"
 	"penstock/ctrl/event"
 )
@@ -78,6 +79,11 @@ func describe(e client.Event) string {
 		if json.Unmarshal(e.Data, &ch) == nil {
 			return describeChange(ch)
 		}
+	case event.TypeAlarm:
+		var a alarm.Event
+		if json.Unmarshal(e.Data, &a) == nil {
+			return describeAlarm(a)
+		}
 	case event.TypeGap:
 		var g event.Gap
 		if json.Unmarshal(e.Data, &g) == nil {
@@ -85,6 +91,20 @@ func describe(e client.Event) string {
 		}
 	}
 	return describeMembers(e.Data)
+}
+
+func describeAlarm(e alarm.Event) string {
+	a := &e.Alarm
+	s := fmt.Sprintf("%s: %s %d, %s, %s", e.Action, a.Severity, a.ID, a.Kind, a.Object)
+	switch {
+	case e.Action == alarm.ActionAcknowledge:
+		return s + ", by " + acknowledged(a)
+	case e.Action == alarm.ActionClear:
+		return fmt.Sprintf("%s, after %v", s, a.Cleared.Sub(a.Raised).Round(time.Millisecond))
+	case a.Count > 1:
+		s += fmt.Sprintf(", %d times", a.Count)
+	}
+	return s + ": " + a.Text
 }
 
 func describeChange(ch event.Change) string {

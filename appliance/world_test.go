@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"penstock/conf"
+	"penstock/ctrl/alarm"
 	"penstock/ctrl/api"
 	"penstock/ctrl/client"
 	"penstock/ctrl/compile"
@@ -33,6 +34,7 @@ type world struct {
 	client   *client.Client
 	compiler *compile.Compiler
 	info     *fakeInfo
+	alarms   *alarm.Board
 }
 
 // fakeInfo answers what the dataplane would count.
@@ -84,6 +86,10 @@ func (i *fakeInfo) Stats(kind string) (any, error) {
 		return status.Items[status.Path]{Items: []status.Path{
 			{Switch: "02:00:00:00:00:0a", Port: "fab0", VID: 100}, {Switch: "02:00:00:00:00:0b", Port: "fab0", VID: 101, Live: true, Packets: 500 * n, Bytes: 62_500 * n},
 		}}, nil
+	case "webhooks":
+		since := time.Date(2024, 5, 1, 12, 0, 0, 0, time.Local)
+		return status.Items[alarm.ReceiverStatus]{Items: []alarm.ReceiverStatus{{Name: "noc", Place: "https://noc", Severity: "warning", State: "idle", Delivered: 9},
+			{Name: "sms", Place: "http://sms", Severity: "critical", State: "retrying", Waiting: 3, Dropped: 1, Failures: 7, LastError: "it answers 500", Since: &since}}}, nil
 	case "vifs":
 		return status.Items[status.VIF]{Items: []status.VIF{{Key: "red/web1", RxPackets: 100 * n, TxPackets: 50}, {Key: "red/db1"}, {Key: "blue/web1"}}}, nil
 	}
@@ -124,11 +130,14 @@ func newWorld(t *testing.T, change func(*conf.Config)) *world {
 	must(err)
 	t.Cleanup(func() { st.Close() })
 	b := &box{}
-	b.cfg.Store(cfg)
 	events := event.New(event.Config{})
+	w.alarms, err = alarm.Open(alarm.Config{Path: filepath.Join(t.TempDir(), "alarms.db"), Box: "box1", Events: events, NoSync: true})
+	must(err)
+	t.Cleanup(func() { w.alarms.Close() })
+	b.cfg.Store(cfg)
 	c, err := core.New(core.Config{Store: st, Live: w.compiler, Events: events, Options: b.modelOptions()})
 	must(err)
-	server, err := api.New(api.Config{Path: w.socket, Owner: os.Getuid(), Group: -1, Core: c, Events: events, Info: w.info})
+	server, err := api.New(api.Config{Path: w.socket, Owner: os.Getuid(), Group: -1, Core: c, Events: events, Alarms: w.alarms, Info: w.info})
 	must(err)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()

@@ -55,6 +55,7 @@ func (r *reader) build(c *Config, tree map[string]any) {
 	c.Control = r.control(r.table(tree, "control"))
 	s = r.table(tree, "metrics")
 	c.Metrics = Metrics{Listen: s.text("listen", checkListen)}
+	c.Alarm = r.alarm(r.table(tree, "alarm"))
 	s = r.table(tree, "log")
 	c.Log = Log{Level: s.enum("level"), Format: s.enum("format")}
 
@@ -93,38 +94,50 @@ func (r *reader) dataplane(s *section) Dataplane {
 }
 
 func (r *reader) ports(tree map[string]any) []Port {
-	var tables []map[string]any
-	v := tree["port"]
-	switch v := v.(type) {
+	sections := r.tables(tree, "port", "port")
+	if _, there := tree["port"]; len(sections) == 0 && !there && !r.partial {
+		r.failf("", "no [[port]]: a box has at least one, with name, interface and role")
+	}
+	ports := make([]Port, len(sections))
+	for i, s := range sections {
+		if s != nil {
+			ports[i] = port(s)
+		}
+	}
+	return ports
+}
+
+// tables returns the elements of an array of tables, nil for one that is no table. path is where the array stands in
+// the tree m, the last part of it its name there.
+func (r *reader) tables(m map[string]any, path, table string) []*section {
+	head := header(table)
+	var elements []map[string]any
+	switch v := m[path[strings.LastIndexByte(path, '.')+1:]].(type) {
 	case nil:
 	case []map[string]any:
-		tables = v
+		elements = v
 	case []any:
 		for i, e := range v {
 			m, ok := e.(map[string]any)
 			if !ok {
-				r.failf(fmt.Sprintf("port[%d]", i), "found %s, want a table: write [[port]] and its keys below", describe(e))
+				r.failf(fmt.Sprintf("%s[%d]", path, i), "found %s, want a table: write %s and its keys below", describe(e), head)
 			}
-			tables = append(tables, m)
+			elements = append(elements, m)
 		}
 	case map[string]any:
-		r.failf("port", "found one table, want an array of tables: write [[port]] with double brackets for every port")
+		r.failf(path, "found one table, want an array of tables: write %s with double brackets for every %s", head, table[strings.LastIndexByte(table, '.')+1:])
 	default:
-		r.failf("port", "found %s, want an array of tables: write [[port]] and its keys below, for every port", describe(v))
+		r.failf(path, "found %s, want an array of tables: write %s and its keys below, for every %s", describe(v), head, table[strings.LastIndexByte(table, '.')+1:])
 	}
-	if len(tables) == 0 && v == nil && !r.partial {
-		r.failf("", "no [[port]]: a box has at least one, with name, interface and role")
-	}
-	ports := make([]Port, len(tables))
-	for i, m := range tables {
+	out := make([]*section, len(elements))
+	for i, m := range elements {
 		if m == nil {
 			continue
 		}
-		s := &section{reader: r, path: fmt.Sprintf("port[%d]", i), table: "port", m: m}
-		r.unknownKeys(s)
-		ports[i] = port(s)
+		out[i] = &section{reader: r, path: fmt.Sprintf("%s[%d]", path, i), table: table, m: m}
+		r.unknownKeys(out[i])
 	}
-	return ports
+	return out
 }
 
 func port(s *section) Port {
@@ -182,7 +195,7 @@ func (r *reader) table(tree map[string]any, name string) *section {
 }
 
 func (r *reader) unknownTables(tree map[string]any) {
-	known := []string{"box", "dataplane", "port", "edge", "control", "metrics", "log"}
+	known := []string{"box", "dataplane", "port", "edge", "control", "metrics", "alarm", "log"}
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		if slices.Contains(known, name) {
 			continue
@@ -206,7 +219,7 @@ func (r *reader) unknownKeys(s *section) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.m)) {
-		if slices.Contains(known, name) {
+		if slices.Contains(known, name) || slices.Contains(arrays, s.table+"."+name) {
 			continue
 		}
 		if hint := r.elsewhere(name); hint != "" {
@@ -222,10 +235,7 @@ func (r *reader) elsewhere(name string) string {
 	var in []string
 	for _, k := range Keys() {
 		if table, n := k.table(); n == name {
-			if table == "port" {
-				table = "[port]"
-			}
-			in = append(in, "["+table+"]")
+			in = append(in, header(table))
 		}
 	}
 	if in == nil {

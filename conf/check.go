@@ -24,6 +24,8 @@ type SystemProbe interface {
 	HugePages() (int, error)
 	// Account reports whether an account (group: a group) of that name or number exists.
 	Account(name string, group bool) bool
+	// Readable is nil if this process can read the file.
+	Readable(path string) error
 	// Running reports whether a box answers on the control socket.
 	Running(socket string) bool
 }
@@ -61,6 +63,7 @@ func Check(c *Config, probe SystemProbe) (errs, warnings Errors) {
 	k.cpus()
 	k.hugePages()
 	k.accounts()
+	k.files()
 	k.ports()
 	k.errs.sort()
 	k.warnings.sort()

@@ -16,6 +16,7 @@ type machine struct {
 	privileges Privileges
 	huge       int
 	accounts   []string
+	unreadable map[string]bool
 	running    bool
 	err        error // of everything but interfaces
 }
@@ -36,6 +37,13 @@ func (m *machine) HugePages() (int, error)         { return m.huge, m.err }
 func (m *machine) Account(name string, group bool) bool {
 	return slices.Contains(m.accounts, name) && group == strings.HasPrefix(name, "g")
 }
+func (m *machine) Readable(path string) error {
+	if m.unreadable[path] {
+		return errors.New("permission denied")
+	}
+	return nil
+}
+
 func (m *machine) Running(string) bool { return m.running }
 
 // good is a machine on which minimal and edgeSwitch run without complaint.
@@ -115,6 +123,9 @@ func TestCheck(t *testing.T) {
 		{name: "enough huge pages", text: minimal + "[dataplane]\nhuge_pages = true\n", machine: func(m *machine) { m.huge = 16 }},
 		{name: "accounts", text: minimal + "[control]\nowner = \"bob\"\ngroup = \"gone\"\n", errs: []string{`p.toml:12: control.owner: there is no user "bob"`, `p.toml:13: control.group: there is no group "gone"`}},
 		{name: "good accounts", text: minimal + "[control]\nowner = \"alice\"\ngroup = \"guests\"\n"},
+		{name: "files of webhooks", text: minimal + hooks("https://a") + "token_file = \"/t\"\nsecret_file = \"/s\"\nca_file = \"/c\"\n", machine: func(m *machine) { m.unreadable = map[string]bool{"/t": true, "/c": true} },
+			warnings: []string{"p.toml:14: alarm.webhook[0].token_file: the file cannot be read, and until it can, webhook h gets nothing: permission denied", "p.toml:16: alarm.webhook[0].ca_file: the file cannot be read"}},
+		{name: "token in clear text", text: minimal + hooks("http://a") + "token_file = \"/t\"\n", warnings: []string{"p.toml:13: alarm.webhook[0].url: the token travels in clear text"}},
 		{name: "blind", text: minimal + "[dataplane]\nhuge_pages = true\n", machine: func(m *machine) { m.err = errors.New("no /proc") },
 			warnings: []string{"dataplane.cpus: the CPUs of this machine are not known: no /proc", "dataplane.huge_pages: free huge pages are not known: no /proc", "the kernel's release is not known", "privileges are not known"}},
 	} {

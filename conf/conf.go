@@ -56,6 +56,7 @@ type Config struct {
 	Edge      *Edge     `toml:"edge"` // not nil exactly when a downlink or trunk port exists
 	Control   Control   `toml:"control"`
 	Metrics   Metrics   `toml:"metrics"`
+	Alarm     Alarm     `toml:"alarm"`
 	Log       Log       `toml:"log"`
 
 	file  string

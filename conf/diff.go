@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Change is one difference between two configurations.
@@ -32,8 +33,8 @@ func orNone(s string) string {
 	return s
 }
 
-// Diff returns what is different in next, in the order of the documentation. Ports are told apart by name, so their
-// order does not matter. A reload applies the changes if all of them are Live, and otherwise none.
+// Diff returns what is different in next, in the order of the documentation. Ports and receivers are told apart by
+// name, so their order does not matter. A reload applies the changes if all of them are Live, and otherwise none.
 func (c *Config) Diff(next *Config) []Change {
 	keys := Keys()
 	a, b := c.values(), next.values()
@@ -73,9 +74,24 @@ func (c *Config) Diff(next *Config) []Change {
 			out = append(out, Change{Key: "port." + next.Ports[i].Name, New: portText(&next.Ports[i]), Why: whySockets})
 		}
 	}
-	for _, table := range []string{"edge", "control", "metrics", "log"} {
+	for _, table := range []string{"edge", "control", "metrics", "alarm"} {
 		add(table, table)
 	}
+	for i := range c.Alarm.Webhooks {
+		w := &c.Alarm.Webhooks[i]
+		instance := "alarm.webhook." + w.Name
+		if next.webhook(w.Name) == nil {
+			out = append(out, Change{Key: instance, Old: strconv.Quote(w.URL), Live: true})
+			continue
+		}
+		add("alarm.webhook", instance)
+	}
+	for i := range next.Alarm.Webhooks {
+		if w := &next.Alarm.Webhooks[i]; c.webhook(w.Name) == nil {
+			out = append(out, Change{Key: "alarm.webhook." + w.Name, New: strconv.Quote(w.URL), Live: true})
+		}
+	}
+	add("log", "log")
 	return out
 }
 
@@ -99,11 +115,23 @@ func (c *Config) port(name string) *Port {
 	return nil
 }
 
+func (c *Config) webhook(name string) *Webhook {
+	for i := range c.Alarm.Webhooks {
+		if c.Alarm.Webhooks[i].Name == name {
+			return &c.Alarm.Webhooks[i]
+		}
+	}
+	return nil
+}
+
 // values flattens the configuration by the toml tags: "dataplane.workers" → "1", "port.acc0.mtu" → "1500".
 func (c *Config) values() map[string]string {
 	out := map[string]string{}
 	flatten := func(prefix string, v reflect.Value) {
 		for i := range v.NumField() {
+			if f := v.Field(i).Type(); f.Kind() == reflect.Slice && f.Elem().Kind() == reflect.Struct {
+				continue // an array of tables
+			}
 			out[prefix+"."+v.Type().Field(i).Tag.Get("toml")] = valueText(v.Field(i).Interface())
 		}
 	}
@@ -117,6 +145,10 @@ func (c *Config) values() map[string]string {
 	}
 	flatten("control", reflect.ValueOf(c.Control))
 	flatten("metrics", reflect.ValueOf(c.Metrics))
+	flatten("alarm", reflect.ValueOf(c.Alarm))
+	for i := range c.Alarm.Webhooks {
+		flatten("alarm.webhook."+c.Alarm.Webhooks[i].Name, reflect.ValueOf(c.Alarm.Webhooks[i]))
+	}
 	flatten("log", reflect.ValueOf(c.Log))
 	return out
 }
@@ -130,6 +162,8 @@ func valueText(v any) string {
 		return vlanText(v)
 	case []int:
 		return strings.ReplaceAll(fmt.Sprint(v), " ", ", ")
+	case time.Duration:
+		return strconv.Quote(timeText(v))
 	case fmt.Stringer:
 		return strconv.Quote(v.String())
 	}

@@ -31,6 +31,11 @@ func TestDiff(t *testing.T) {
 		{name: "role", old: minimal, new: edgeSwitch,
 			want: []string{"port.acc0: access on eth1 → none (needs a restart: it changes the AF_XDP sockets)", "port.fab0: fabric on eth2 → none", "port.d1: none → downlink on eth1", "port.t1: none → trunk on eth2",
 				`edge.mac: none → "02:00:00:00:00:0a" (needs`, "edge.control_vlan: none → 100 (needs"}},
+		{name: "webhooks", old: minimal + hooks("http://a"), live: true,
+			new:  minimal + strings.ReplaceAll(hooks("http://b"), "\"h\"", "\"i\"") + hooks("http://c") + "timeout = \"60s\"",
+			want: []string{`alarm.webhook.h.url: "http://a" → "http://c"`, `alarm.webhook.h.timeout: "5s" → "1m"`, `alarm.webhook.i: none → "http://b"`}},
+		{name: "webhook gone", old: minimal + hooks("http://a"), new: minimal, live: true, want: []string{`alarm.webhook.h: "http://a" → none`}},
+		{name: "spool", old: minimal, new: minimal + "[alarm]\nspool = 99", want: []string{"alarm.spool: 10000 → 99 (needs a restart: the spool is open)"}},
 		{name: "metrics off", old: minimal, new: minimal + "[metrics]\nlisten = \"\"", want: []string{`metrics.listen: "127.0.0.1:9469" → "" (needs a restart: listeners are opened once)`}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

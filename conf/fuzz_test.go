@@ -74,6 +74,13 @@ func checkPromises(t *testing.T, c *Config) {
 	if edge != (c.Edge != nil) {
 		t.Fatalf("edge ports %v, Edge %v", edge, c.Edge)
 	}
+	hooks := map[string]bool{}
+	for _, w := range c.Alarm.Webhooks {
+		if hooks[w.Name] || w.Name == "" || w.URL == "" || w.Timeout <= 0 || w.RetryMax <= 0 || w.FailingAfter <= 0 || w.Severity == "" {
+			t.Fatalf("inconsistent webhook: %+v", w)
+		}
+		hooks[w.Name] = true
+	}
 	if ch := c.Diff(c); len(ch) != 0 {
 		t.Fatalf("differs from itself: %v", ch)
 	}

@@ -57,6 +57,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Control: Control{Socket: "/run/penstock/control.sock", Mode: 0o660, MaxBody: 64 << 20, MaxConnections: 64},
 		Metrics: Metrics{Listen: "127.0.0.1:9469"},
+		Alarm:   Alarm{Spool: 10_000, History: 1000, Webhooks: []Webhook{}},
 		Log:     Log{Level: "info", Format: "text"},
 		file:    "p.toml",
 	}
@@ -130,6 +131,22 @@ max_body = "1GiB"
 max_connections = 3
 [metrics]
 listen = ""
+[alarm]
+spool = 20
+history = 1
+[[alarm.webhook]]
+name = "noc"
+url = "https://a.example:8443/x?y=z"
+severity = "critical"
+timeout = "100ms"
+retry_max = "1h"
+failing_after = "1m30s"
+token_file = "/t"
+secret_file = "/s"
+ca_file = "/c"
+[[alarm.webhook]]
+name = "b"
+url = "http://[::1]/"
 [log]
 level = "debug"
 format = "json"
@@ -146,8 +163,13 @@ format = "json"
 		},
 		Edge:    &Edge{MAC: 0x02000000000b, ControlVLAN: 4094},
 		Control: Control{Socket: "/run/p.sock", Owner: "root", Group: "_net", Mode: 0o640, ReadersAny: true, MaxBody: 1 << 30, MaxConnections: 3},
-		Log:     Log{Level: "debug", Format: "json"},
-		file:    "p.toml",
+		Alarm: Alarm{Spool: 20, History: 1, Webhooks: []Webhook{
+			{Name: "noc", URL: "https://a.example:8443/x?y=z", Severity: "critical", Timeout: 100 * time.Millisecond, RetryMax: time.Hour, FailingAfter: 90 * time.Second,
+				TokenFile: "/t", SecretFile: "/s", CAFile: "/c"},
+			{Name: "b", URL: "http://[::1]/", Severity: "warning", Timeout: 5 * time.Second, RetryMax: time.Minute, FailingAfter: 30 * time.Second},
+		}},
+		Log:  Log{Level: "debug", Format: "json"},
+		file: "p.toml",
 	}
 	want.lines, want.named = c.lines, true
 	if !reflect.DeepEqual(*c, want) {

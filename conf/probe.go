@@ -140,6 +140,18 @@ func (Machine) Account(name string, group bool) bool {
 	return err == nil
 }
 
+// Readable implements SystemProbe.
+func (Machine) Readable(path string) error {
+	st, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case !st.Mode().IsRegular():
+		return fmt.Errorf("%s is not a plain file", path)
+	}
+	return unix.Access(path, unix.R_OK)
+}
+
 // Running implements SystemProbe.
 func (Machine) Running(socket string) bool {
 	if !filepath.IsAbs(socket) {

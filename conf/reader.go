@@ -283,6 +283,34 @@ func (s *section) size(name string) int64 {
 	return n
 }
 
+// duration reads a time: a number with its unit.
+func (s *section) duration(name string) time.Duration {
+	k, v, use := s.lookup(name)
+	if use {
+		t, ok := v.(string)
+		d, err := time.ParseDuration(t)
+		if ok && err == nil && d >= time.Duration(k.Min) && d <= time.Duration(k.Max) {
+			return d
+		}
+		s.wrong(name, k, v)
+	}
+	t, _ := k.Default.(string)
+	d, _ := time.ParseDuration(t) // of the schema; "" is 0
+	return d
+}
+
+// timeText is the shortest form of a time that is read back as the same: "1m", not "1m0s".
+func timeText(d time.Duration) string {
+	t := d.String()
+	if strings.HasSuffix(t, "m0s") {
+		t = t[:len(t)-2]
+	}
+	if strings.HasSuffix(t, "h0m") {
+		t = t[:len(t)-2]
+	}
+	return t
+}
+
 var sizeUnits = []struct {
 	name string
 	unit int64

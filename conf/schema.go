@@ -2,7 +2,9 @@ package conf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Kind is the form of a key's value in TOML.
@@ -19,6 +21,7 @@ const (
 	KindMode                 // octal string, "0660"
 	KindIntegers             // an array of integers, Min … Max, each once
 	KindVLANs                // an array of VLAN IDs and ranges "101-104"
+	KindDuration             // "100ms", "5s", "10m"; Min … Max in nanoseconds
 )
 
 // Key describes one key of the configuration. The reader, the README and Diff all work from it.
@@ -28,7 +31,7 @@ type Key struct {
 	Default any      // int, string or bool; nil = no fixed default, see Note and Need
 	Note    string   // what the default is when it is not a fixed value
 	Need    bool     // must be there (in a table that is there; for the Roles, if there are any)
-	Min     int      // KindInteger, KindIntegers, KindSize
+	Min     int      // KindInteger, KindIntegers, KindSize, KindDuration
 	Max     int      //
 	Allowed []string // KindEnum
 	Later   []string // values that will exist, but not in this release
@@ -56,6 +59,9 @@ const (
 	whyThreads  = "it changes the workers"
 	whyIdentity = "addresses of the fabric follow from it"
 	whyListener = "listeners are opened once"
+
+	ms     = int(time.Millisecond)
+	second = int(time.Second)
 )
 
 // Keys returns the description of every key, in the order of the documentation.
@@ -148,6 +154,29 @@ func Keys() []Key {
 		{Path: "metrics.listen", Kind: KindString, Default: "127.0.0.1:9469", Why: whyListener,
 			Doc: "ADDRESS:PORT of the Prometheus listener; `\"\"` turns it off."},
 
+		{Path: "alarm.spool", Kind: KindInteger, Default: 10_000, Min: 10, Max: 1_000_000, Why: "the spool is open",
+			Doc: "Notices kept on disk for receivers that are away. When it is full, the oldest give way: they are counted, and an alarm says so."},
+		{Path: "alarm.history", Kind: KindInteger, Default: 1000, Min: 1, Max: 100_000, Why: "the spool is open",
+			Doc: "Cleared alarms that are kept."},
+		{Path: "alarm.webhook.name", Kind: KindString, Need: true, Live: true,
+			Doc: "The receiver's name in alarms and metrics. What it has got belongs to the name: its URL may change."},
+		{Path: "alarm.webhook.url", Kind: KindString, Need: true, Live: true,
+			Doc: "Where notices are POSTed, as JSON: `https://…` or `http://…`. Any answer of 2xx counts, redirects are not followed."},
+		{Path: "alarm.webhook.severity", Kind: KindEnum, Default: "warning", Allowed: []string{"warning", "minor", "major", "critical"}, Live: true,
+			Doc: "The least severity that it is told."},
+		{Path: "alarm.webhook.timeout", Kind: KindDuration, Default: "5s", Min: 100 * ms, Max: 60 * second, Live: true,
+			Doc: "How long one request may take, from the name's resolution to the answer's end."},
+		{Path: "alarm.webhook.retry_max", Kind: KindDuration, Default: "1m", Min: second, Max: 3600 * second, Live: true,
+			Doc: "Longest time between two attempts; it begins with half a second and doubles."},
+		{Path: "alarm.webhook.failing_after", Kind: KindDuration, Default: "30s", Min: second, Max: 86400 * second, Live: true,
+			Doc: "How long it may take nothing before an alarm (`webhook_failing`) says so."},
+		{Path: "alarm.webhook.token_file", Kind: KindString, Default: "", Note: "none", Live: true,
+			Doc: "File with a token, sent as `Authorization: Bearer …`. Read for every request."},
+		{Path: "alarm.webhook.secret_file", Kind: KindString, Default: "", Note: "none", Live: true,
+			Doc: "File with a key; requests then carry `Penstock-Signature`, see below. Read for every request."},
+		{Path: "alarm.webhook.ca_file", Kind: KindString, Default: "", Note: "those of the system", Live: true,
+			Doc: "File with the certificates, in PEM, that an https receiver's must come from."},
+
 		{Path: "log.level", Kind: KindEnum, Default: "info", Allowed: []string{"debug", "info", "warn", "error"}, Live: true,
 			Doc: "What is logged."},
 		{Path: "log.format", Kind: KindEnum, Default: FormatText, Allowed: []string{FormatText, FormatJSON}, Why: "the log is open",
@@ -175,6 +204,8 @@ func (k *Key) want() string {
 		return `an octal string such as "0660"`
 	case KindIntegers:
 		return fmt.Sprintf("an array of integers from %d to %d", k.Min, k.Max)
+	case KindDuration:
+		return fmt.Sprintf(`a time from %s to %s, such as "%s"`, timeText(time.Duration(k.Min)), timeText(time.Duration(k.Max)), k.Default)
 	case KindVLANs:
 		return `an array of VLAN IDs from 1 to 4094 and ranges, such as [101, "110-119"]`
 	default:
@@ -196,6 +227,17 @@ func oneOf(values []string, quote string) string {
 
 // table returns the name of the table that the key is in, and its name there.
 func (k *Key) table() (table, name string) {
-	table, name, _ = strings.Cut(k.Path, ".")
-	return table, name
+	i := strings.LastIndexByte(k.Path, '.')
+	return k.Path[:i], k.Path[i+1:]
+}
+
+// arrays are the tables that there may be many of: [[port]].
+var arrays = []string{"port", "alarm.webhook"}
+
+// header is how a table is written.
+func header(table string) string {
+	if slices.Contains(arrays, table) {
+		return "[[" + table + "]]"
+	}
+	return "[" + table + "]"
 }

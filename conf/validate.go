@@ -12,6 +12,7 @@ func (r *reader) validate(c *Config) {
 	r.validateDataplane(c)
 	r.validatePorts(c)
 	r.validateEdge(c)
+	r.validateAlarm(c)
 }
 
 func (r *reader) validateDataplane(c *Config) {

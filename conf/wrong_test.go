@@ -6,6 +6,14 @@ import (
 	"testing"
 )
 
+// hooks are webhooks of one name, three lines each.
+func hooks(urls ...string) (text string) {
+	for _, u := range urls {
+		text += "[[alarm.webhook]]\nname = \"h\"\nurl = \"" + u + "\"\n"
+	}
+	return text
+}
+
 // TestWrong feeds one mistake at a time. The text is minimal (ports on lines 1 to 10) or, with edge, edgeSwitch (13
 // lines), changed by replace (old, new) and followed by add. There must be exactly one error, on that line and key.
 func TestWrong(t *testing.T) {
@@ -151,6 +159,33 @@ func TestWrong(t *testing.T) {
 		{name: "bare IPv6", add: "[metrics]\nlisten = \"::1:9469\"", line: 12, key: "metrics.listen", message: "want ADDRESS:PORT"},
 		{name: "level", add: "[log]\nlevel = \"trace\"", line: 12, key: "log.level", message: `want "debug", "info", "warn" or "error"`},
 		{name: "format", add: "[log]\nformat = \"xml\"", line: 12, key: "log.format", message: `want "text" or "json"`},
+
+		// Alarms.
+		{name: "webhook without URL", add: "[[alarm.webhook]]\nname = \"a\"", line: 11, key: "alarm.webhook[0].url", message: "missing, and required here"},
+		{name: "webhook without name", add: "[[alarm.webhook]]\nurl = \"http://a\"", line: 11, key: "alarm.webhook[0].name", message: "missing, and required here"},
+		{name: "webhook twice", add: hooks("http://a", "http://b"), line: 15, key: "alarm.webhook[1].name", message: `"h" is the name of the webhook on line 12 already`},
+		{name: "one webhook table", add: "[alarm.webhook]\nname = \"a\"", line: 11, key: "alarm.webhook", message: "found one table, want an array of tables: write [[alarm.webhook]] with double brackets for every webhook"},
+		{name: "webhooks as strings", add: "[alarm]\nwebhook = [\"http://a\"]", line: 12, key: "alarm.webhook[0]", message: `found the string "http://a", want a table: write [[alarm.webhook]]`},
+		{name: "webhook as string", add: "[alarm]\nwebhook = \"http://a\"", line: 12, key: "alarm.webhook", message: `write [[alarm.webhook]] and its keys below, for every webhook`},
+		{name: "webhook in the wrong place", add: "[[webhook]]\nname = \"a\"", line: 11, key: "webhook", message: "unknown table"},
+		{name: "webhook key in alarm", add: "[alarm]\ntimeout = \"5s\"", line: 12, key: "alarm.timeout", message: "timeout belongs in [[alarm.webhook]]"},
+		{name: "webhook key unknown", add: hooks("http://a") + "urls = 1", line: 14, key: "alarm.webhook[0].urls", message: "unknown key; did you mean url?"},
+		{name: "FTP", add: hooks("ftp://a/b"), line: 13, key: "alarm.webhook[0].url", message: `found the string "ftp://a/b", want http:// or https://`},
+		{name: "URL without scheme", add: hooks("alarms.example:8080"), line: 13, key: "alarm.webhook[0].url", message: "want http:// or https://"},
+		{name: "URL without host", add: hooks("https:///x"), line: 13, key: "alarm.webhook[0].url", message: `want a URL such as "https://alarms.example/penstock"`},
+		{name: "URL with space", add: hooks("https://a/ b"), line: 13, key: "alarm.webhook[0].url", message: "want a URL such as"},
+		{name: "URL with password", add: hooks("https://me:secret@a/"), line: 13, key: "alarm.webhook[0].url", message: "credentials do not belong in a URL: want token_file"},
+		{name: "URL with fragment", add: hooks("https://a/#x"), line: 13, key: "alarm.webhook[0].url", message: "a fragment (#…) is never sent"},
+		{name: "CA for http", add: hooks("http://a/") + "ca_file = \"/x\"", line: 14, key: "alarm.webhook[0].ca_file", message: "want https, or no ca_file"},
+		{name: "relative file", add: hooks("https://a/") + "token_file = \"token\"", line: 14, key: "alarm.webhook[0].token_file", message: "want an absolute path"},
+		{name: "file is a directory", add: hooks("https://a/") + "secret_file = \"/etc/\"", line: 14, key: "alarm.webhook[0].secret_file", message: "not of a directory"},
+		{name: "timeout as integer", add: hooks("https://a/") + "timeout = 5", line: 14, key: "alarm.webhook[0].timeout", message: `found 5, want a time from 100ms to 1m, such as "5s"`},
+		{name: "timeout without unit", add: hooks("https://a/") + "timeout = \"5\"", line: 14, key: "alarm.webhook[0].timeout", message: `found the string "5", want a time`},
+		{name: "timeout short", add: hooks("https://a/") + "timeout = \"1ms\"", line: 14, key: "alarm.webhook[0].timeout", message: `found the string "1ms", want a time from 100ms`},
+		{name: "retry long", add: hooks("https://a/") + "retry_max = \"61m\"", line: 14, key: "alarm.webhook[0].retry_max", message: "want a time from 1s to 1h"},
+		{name: "failing negative", add: hooks("https://a/") + "failing_after = \"-1s\"", line: 14, key: "alarm.webhook[0].failing_after", message: "want a time from 1s to 24h"},
+		{name: "severity", add: hooks("https://a/") + "severity = \"fatal\"", line: 14, key: "alarm.webhook[0].severity", message: `want "warning", "minor", "major" or "critical"`},
+		{name: "spool small", add: "[alarm]\nspool = 1", line: 12, key: "alarm.spool", message: "found 1, want an integer from 10 to 1000000"},
 
 		// Duplicates and syntax.
 		{name: "key twice", add: "switch_port = 8", line: 11, key: "port[1].switch_port", message: "already set on line 10: remove one of the two"},

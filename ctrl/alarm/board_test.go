@@ -2,6 +2,8 @@ package alarm
 
 import (
 	"errors"
+	"flag"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -204,5 +206,34 @@ func TestKinds(t *testing.T) {
 	}
 	if Severity("fatal").Rank() != -1 || Critical.Rank() <= Warning.Rank() {
 		t.Error("ranks")
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite the table of kinds in README.md")
+
+// TestReadme holds the documentation to the code. `go test ./ctrl/alarm -run Readme -update` rewrites it.
+func TestReadme(t *testing.T) {
+	const begin, end = "<!-- kinds: begin -->\n", "<!-- kinds: end -->\n"
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(text), begin)
+	table, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatal("README.md has no table of kinds")
+	}
+	want := "| kind | severity | object | raised when | cleared when |\n|---|---|---|---|---|\n"
+	for _, k := range Kinds() {
+		want += fmt.Sprintf("| `%s` | %s | %s | %s | %s |\n", k.Kind, k.Severity, k.Object, k.Doc, k.Clears)
+	}
+	if table == want {
+		return
+	}
+	if !*update {
+		t.Fatal("the table of kinds in README.md is not that of the code: go test ./ctrl/alarm -run Readme -update")
+	}
+	if err := os.WriteFile("README.md", []byte(head+begin+want+end+tail), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -38,6 +38,7 @@ const (
 	codeNotReady    = "not_ready"
 	codeRefused     = "refused"
 	codeUnsupported = "unsupported"
+	codeCleared     = "cleared"
 )
 
 // statusOf is the HTTP status of a code; what is not named is a value that can be read but not accepted: 422.
@@ -155,6 +156,10 @@ func parseBody(r *http.Request) (*strict.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseJSON(data)
+}
+
+func parseJSON(data []byte) (*strict.Node, error) {
 	n, err := strict.Parse(data)
 	var se *strict.SyntaxError
 	if errors.As(err, &se) {
@@ -165,6 +170,20 @@ func parseBody(r *http.Request) (*strict.Node, error) {
 		return nil, problem(http.StatusBadRequest, se.Code, "", hint, se.Error())
 	}
 	return n, err
+}
+
+// bindProblems makes an error of what does not fit a body; nil if all does.
+func bindProblems(ps []strict.Problem) error {
+	if len(ps) == 0 {
+		return nil
+	}
+	e := problem(http.StatusUnprocessableEntity, ps[0].Code, ps[0].Field, ps[0].Hint, ps[0].Message)
+	if len(ps) > 1 {
+		for _, p := range ps[:min(len(ps), core.MaxProblems)] {
+			e.Problems = append(e.Problems, core.Detail{Code: p.Code, Message: p.Message, Field: p.Field, Hint: p.Hint})
+		}
+	}
+	return e
 }
 
 // query reads the query parameters, which must be among those named, each once.

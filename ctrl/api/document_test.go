@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"penstock/ctrl/alarm"
 )
 
 // schema checks values against the part of JSON Schema that the document uses; a keyword it does not know is an error,
@@ -132,6 +134,7 @@ func TestDocument(t *testing.T) {
 	doc := decode(t, w.must("GET", "/v1/openapi.json", "")).(map[string]any)
 	s := &schema{t, dig(doc, "components", "schemas").(map[string]any)}
 	w.must("POST", "/v1/transactions", base)
+	w.alarms.Raise(alarm.Report{Kind: alarm.PortDown, Object: "port fab0", Text: "x"})
 	paths := doc["paths"].(map[string]any)
 	var urls []string
 	for p := range paths {

@@ -316,14 +316,8 @@ func readOperations(n *strict.Node) ([]core.Op, error) {
 	if len(ps) == 0 && n.Get("operations") == nil {
 		ps = append(ps, strict.Problem{Field: "operations", Code: model.CodeRequired, Message: "the operations are missing", Hint: `send {"operations":[{"op":"put","kind":"tenants","key":"RED","value":{"id":7}}]}`})
 	}
-	if len(ps) > 0 {
-		e := problem(http.StatusUnprocessableEntity, ps[0].Code, ps[0].Field, ps[0].Hint, ps[0].Message)
-		if len(ps) > 1 {
-			for _, p := range ps[:min(len(ps), core.MaxProblems)] {
-				e.Problems = append(e.Problems, core.Detail{Code: p.Code, Message: p.Message, Field: p.Field, Hint: p.Hint})
-			}
-		}
-		return nil, e
+	if err := bindProblems(ps); err != nil {
+		return nil, err
 	}
 	ops := make([]core.Op, len(body.Operations))
 	for i, o := range body.Operations {

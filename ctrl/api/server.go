@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"penstock/ctrl/alarm"
 	"penstock/ctrl/core"
 	"penstock/ctrl/event"
 	"penstock/ctrl/model"
@@ -40,7 +41,7 @@ type Info interface {
 }
 
 // StatsKinds are the kinds of counters, as in /v1/stats/KIND.
-var StatsKinds = [...]string{"box", "ports", "workers", "drops", "paths", "vifs"}
+var StatsKinds = [...]string{"box", "ports", "workers", "drops", "paths", "vifs", "webhooks"}
 
 // PortStatus is one port of the configuration and what the dataplane does with it.
 type PortStatus struct {
@@ -60,6 +61,7 @@ type Config struct {
 
 	Core   *core.Core
 	Events *event.Log
+	Alarms *alarm.Board
 	Info   Info
 	Log    *slog.Logger
 	// Observe is told how long each write took until it was acknowledged, by the pattern of its path; nil = nobody.
@@ -136,8 +138,8 @@ type socket struct {
 // New checks the configuration and opens the sockets; Serve answers on them.
 func New(c Config) (*Server, error) {
 	c.defaults()
-	if c.Core == nil || c.Events == nil || c.Info == nil {
-		return nil, errors.New("api: Core, Events and Info are needed")
+	if c.Core == nil || c.Events == nil || c.Alarms == nil || c.Info == nil {
+		return nil, errors.New("api: Core, Events, Alarms and Info are needed")
 	}
 	if c.Mode&0o002 != 0 {
 		return nil, fmt.Errorf("the control socket must not be writable for everybody (mode %04o)", c.Mode)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"penstock/ctrl/alarm"
 	"penstock/ctrl/api"
 	"penstock/ctrl/client"
 	"penstock/ctrl/core"
@@ -62,6 +63,7 @@ type world struct {
 	dir    string
 	path   string
 	core   *core.Core
+	alarms *alarm.Board
 	events *event.Log
 	info   *info
 	server *api.Server
@@ -78,8 +80,11 @@ func newWorld(t testing.TB, change func(*api.Config, *core.Config)) *world {
 		t.Fatal(err)
 	}
 	w.events = event.New(event.Config{})
+	if w.alarms, err = alarm.Open(alarm.Config{Path: filepath.Join(w.dir, "alarms.db"), Box: "box1", Events: w.events, NoSync: true}); err != nil {
+		t.Fatal(err)
+	}
 	cc := core.Config{Store: s, Live: sink{}, Events: w.events, Options: model.Options{Ports: []model.PortRef{{Name: "acc0", Role: "access"}, {Name: "acc1", Role: "access"}, {Name: "fab0", Role: "fabric"}}}}
-	ac := api.Config{Path: w.path, Group: -1, Events: w.events, Info: w.info}
+	ac := api.Config{Path: w.path, Group: -1, Events: w.events, Alarms: w.alarms, Info: w.info}
 	if change != nil {
 		change(&ac, &cc)
 	}
@@ -103,6 +108,7 @@ func newWorld(t testing.TB, change func(*api.Config, *core.Config)) *world {
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
+		w.alarms.Close()
 		s.Close()
 	})
 	return w

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 
+	"penstock/ctrl/alarm"
 	"penstock/ctrl/api"
 	"penstock/ctrl/core"
 	"penstock/ctrl/model"
@@ -254,6 +255,16 @@ func (c *Client) Transaction(ctx context.Context, ops []core.Op, o WriteOptions)
 // Revision returns the revision of the tables and the number of the newest event.
 func (c *Client) Revision(ctx context.Context) (r api.Revision, err error) {
 	return r, c.Get(ctx, "/v1/revision", &r)
+}
+
+// Acknowledge says that the caller has taken an alarm on, and returns the alarm.
+func (c *Client) Acknowledge(ctx context.Context, id uint64, comment string) (a alarm.Alarm, err error) {
+	body := map[string]string{}
+	if comment != "" {
+		body["comment"] = comment
+	}
+	err = c.call(ctx, http.MethodPost, fmt.Sprintf("/v1/alarms/%d/acknowledge", id), nil, WriteOptions{}, body, &a)
+	return a, err
 }
 
 // Reload makes the box read its configuration file again.

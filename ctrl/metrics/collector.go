@@ -30,6 +30,7 @@ type collector struct {
 	workerGaps, workerMaxGap                         *prometheus.Desc
 	pathUp                                           *prometheus.Desc
 	pathCounters                                     []counter[status.Path]
+	alarms                                           alarmDescs
 }
 
 // counter is one field that becomes one counter.
@@ -91,6 +92,8 @@ func newCollector(src Source) *collector {
 			{desc("path_packets_total", "Encapsulated frames sent by the path.", path...), func(p *status.Path) float64 { return float64(p.Packets) }},
 			{desc("path_bytes_total", "Octets sent by the path, with the outer headers.", path...), func(p *status.Path) float64 { return float64(p.Bytes) }},
 		},
+
+		alarms: newAlarmDescs(),
 	}
 }
 
@@ -106,6 +109,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	describe(ch, c.portCounters)
 	describe(ch, c.workerCounters)
 	describe(ch, c.pathCounters)
+	c.alarms.describe(ch)
 }
 
 func describe[T any](ch chan<- *prometheus.Desc, list []counter[T]) {
@@ -150,6 +154,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			o.counter(x.desc, x.value(p), labels...)
 		}
 	}
+	c.alarms.collect(o, &s.Alarms)
 }
 
 func (c *collector) collectBox(o out, s *Stats) {

@@ -3,7 +3,7 @@
 //
 // Nothing is counted here but the latency of pushes: every scrape asks the Source, which sums what the workers have
 // published. The number of series is bounded by the configuration: per port and worker a fixed number, per drop reason
-// one per port once it counted, per path two. README.md documents every metric; a test holds it to the code, and the
+// one per port once it counted, per path two, per active alarm one. README.md documents every metric; a test holds it to the code, and the
 // dashboard and the alert rules to the metrics.
 package metrics
 
@@ -28,6 +28,7 @@ type Stats struct {
 	Ports      []status.Port
 	Workers    []status.Worker
 	Paths      []status.Path
+	Alarms     Alarms
 	Objects    map[string]int // pushed objects by kind, as in URLs: "tenants", "vifs" …
 	Generation uint64         // of the snapshot that the workers use
 	Events     uint64         // sequence number of the last event

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 
+	"penstock/ctrl/alarm"
 	"penstock/ctrl/status"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/stats"
@@ -50,8 +51,13 @@ func sample() *fake {
 				Kernel:  status.Kernel{RxDropped: 10, RxRingFull: 11, FillRingEmpty: 12, RxInvalidDescs: 13, TxInvalidDescs: 14}},
 			{Name: "fab0", Interface: "eth1", Role: "fabric", Up: true},
 		},
-		Workers:    []status.Worker{{ID: 0, Turns: 100, BusyTurns: 60, Frames: 500, Sleeps: 4, BusyNs: 1500000000, MaxGapNs: 2000000, Gaps: gaps}},
-		Paths:      []status.Path{{Switch: "02:00:00:00:00:01", Port: "fab0", VID: 101, Live: true, Packets: 15, Bytes: 16}},
+		Workers: []status.Worker{{ID: 0, Turns: 100, BusyTurns: 60, Frames: 500, Sleeps: 4, BusyNs: 1500000000, MaxGapNs: 2000000, Gaps: gaps}},
+		Paths:   []status.Path{{Switch: "02:00:00:00:00:01", Port: "fab0", VID: 101, Live: true, Packets: 15, Bytes: 16}},
+		Alarms: Alarms{
+			Active:   []alarm.Alarm{{ID: 1, Kind: alarm.PortDown, Severity: alarm.Major, Object: "port fab0", Acknowledged: &alarm.Acknowledgement{By: "alice"}}, {ID: 2, Kind: alarm.GatewayAllDown, Severity: alarm.Critical, Object: "gateway_group out"}},
+			Totals:   alarm.Totals{Raised: map[alarm.Severity]uint64{alarm.Major: 3, alarm.Critical: 1}, Refused: 2},
+			Webhooks: []alarm.ReceiverStatus{{Name: "noc", Delivered: 21, Attempts: 21}, {Name: "sms", Waiting: 3, Dropped: 4, Attempts: 9, Failures: 5, Since: new(time.Time), Oldest: new(time.Time)}},
+		},
 		Objects:    map[string]int{"tenants": 2, "vifs": 3},
 		Generation: 77,
 		Events:     88,
@@ -86,6 +92,24 @@ func labelNames(m *dto.MetricFamily) []string {
 func TestValues(t *testing.T) {
 	f := sample()
 	want := `
+# HELP penstock_alarm_active 1 for every active alarm.
+# TYPE penstock_alarm_active gauge
+penstock_alarm_active{kind="gateway_all_down",object="gateway_group out",severity="critical"} 1
+penstock_alarm_active{kind="port_down",object="port fab0",severity="major"} 1
+# HELP penstock_alarms_unacknowledged Active alarms that nobody has acknowledged.
+# TYPE penstock_alarms_unacknowledged gauge
+penstock_alarms_unacknowledged{severity="critical"} 1
+penstock_alarms_unacknowledged{severity="major"} 0
+penstock_alarms_unacknowledged{severity="minor"} 0
+penstock_alarms_unacknowledged{severity="warning"} 0
+# HELP penstock_webhook_dropped_total Notices that the receiver will never get, since it was configured: they gave way to newer ones.
+# TYPE penstock_webhook_dropped_total counter
+penstock_webhook_dropped_total{webhook="noc"} 0
+penstock_webhook_dropped_total{webhook="sms"} 4
+# HELP penstock_webhook_up 1 as long as the receiver of alarms takes what it is sent.
+# TYPE penstock_webhook_up gauge
+penstock_webhook_up{webhook="noc"} 1
+penstock_webhook_up{webhook="sms"} 0
 # HELP penstock_bindings Rows in the bindings table: pushed ones and local VIFs.
 # TYPE penstock_bindings gauge
 penstock_bindings 7
