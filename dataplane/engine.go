@@ -16,6 +16,7 @@ import (
 	"penstock/dataplane/frame"
 	"penstock/dataplane/overlay"
 	"penstock/dataplane/stats"
+	"penstock/dataplane/uplink"
 	"penstock/dataplane/xsk"
 )
 
@@ -38,6 +39,10 @@ type Engine struct {
 	portOpen  []atomic.Bool
 	ctl       *frame.Cache // control's own frames, for filling and draining rings
 	stopped   bool         // no port is opened any more
+
+	keeper  *uplink.Keeper // of the gateway groups
+	runMu   sync.RWMutex   // running
+	running bool           // the workers take commands for the keeper
 
 	progressMu sync.Mutex // progress, turnsSeen
 	progress   uint64
@@ -87,7 +92,7 @@ func (e *Engine) makeWorkers() error {
 			Pipeline: NewPipeline(e.umem.Mem(), e.pool, e.verify, ports, e.cfg.MaxVIFs, e.cfg.MaxPaths),
 			eng:      e, id: i, wake: wake,
 			injects: frame.NewSlots(256), from: make([]*frame.Handoff, n), to: make([]*frame.Handoff, n),
-			loop: stats.NewBlock(loopLen), tx: make([]*xsk.Socket, ports), sent: make([]int, ports),
+			loop: stats.NewBlock(loopLen), tx: make([]*xsk.Socket, ports), sent: make([]int, ports), refused: make([]bool, ports),
 		}
 		w.FDB = fdb
 		w.Flush = w.flush
@@ -107,6 +112,7 @@ func (e *Engine) makeWorkers() error {
 			w.Overlay.Spread = overlay.Spread{Self: uint32(i), Workers: uint32(n)}
 		}
 	}
+	e.newKeeper()
 	return nil
 }
 
@@ -119,6 +125,9 @@ func (e *Engine) Start() error {
 	for _, w := range e.workers {
 		e.threads.Go(w.run)
 	}
+	e.runMu.Lock()
+	e.running = true
+	e.runMu.Unlock()
 	for i := range e.cfg.Ports {
 		if err := e.OpenPort(i); err != nil {
 			return errors.Join(err, e.Stop())
@@ -136,6 +145,9 @@ func (e *Engine) Stop() error {
 		return nil
 	}
 	e.stopped = true
+	e.runMu.Lock()
+	e.running = false
+	e.runMu.Unlock()
 	for i := range e.ports {
 		e.closePort(i)
 	}

@@ -10,6 +10,7 @@ import (
 	"penstock/dataplane/parse"
 	"penstock/dataplane/route"
 	"penstock/dataplane/stats"
+	"penstock/dataplane/uplink"
 	"penstock/dataplane/xsk"
 )
 
@@ -22,8 +23,10 @@ type Pipeline struct {
 	Ports   stats.Ports
 	Paths   *stats.Block
 	VIFs    *stats.Block
+	Members *stats.Block
 	Overlay *overlay.State
 	Route   *route.State
+	Uplink  *uplink.State
 	Edge    *edge.State
 	FDB     *edge.FDB
 	Punts   *frame.Slots
@@ -45,8 +48,11 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 		Mem: mem, Pool: pool, Cache: pool.NewCache(), Verify: verify,
 		Ports: stats.NewPorts(ports), Paths: stats.NewBlock(paths * stats.PathStride), VIFs: stats.NewBlock(vifs * stats.VIFStride),
 		Overlay: overlay.NewState(vifs), Route: &route.State{}, Edge: edge.NewState(), Punts: frame.NewSlots(256),
+		Members: stats.NewBlock(stats.Members * stats.MemberStride), Uplink: &uplink.State{Shared: uplink.NewShared(ports)},
 		out: make([]xsk.Queue, ports),
 	}
+	pl.Uplink.Members, pl.Uplink.Out = pl.Members, pl.out
+	pl.Uplink.Elsewhere = pl.Overlay.Spread.Elsewhere
 	pl.Overlay.Cache, pl.Overlay.Verify = pl.Cache, verify
 	pl.Overlay.Ports, pl.Overlay.Paths, pl.Overlay.VIFs, pl.Overlay.Out = pl.Ports, pl.Paths, pl.VIFs, pl.out
 	return pl
@@ -57,6 +63,7 @@ func (pl *Pipeline) SetTime(now int64) {
 	pl.now = now
 	pl.Overlay.Now = now
 	pl.Route.Now = now
+	pl.Uplink.Now = now
 	pl.Edge.Now = now
 }
 
@@ -86,6 +93,8 @@ func (pl *Pipeline) run(port uint16, b *frame.Batch, s *fib.Snapshot) {
 		pl.access(port, b, s)
 	case fib.RoleFabric:
 		pl.fabric(port, b, s)
+	case fib.RoleUplink:
+		pl.deliver(b, s, uplink.Ingress(pl.Mem, b, port, s, pl.Uplink))
 	case fib.RoleDownlink, fib.RoleTrunk:
 		pl.edge(b, s)
 	default:
@@ -104,6 +113,9 @@ func (pl *Pipeline) access(port uint16, b *frame.Batch, s *fib.Snapshot) {
 	if todo&(1<<frame.NextRoute) != 0 {
 		route.Route(pl.Mem, b, s, pl.Route)
 		todo |= 1<<frame.NextDeliver | 1<<frame.NextEncap | 1<<frame.NextDrop
+		if len(s.Groups) > 0 {
+			todo |= 1 << frame.NextUplink
+		}
 	}
 	pl.deliver(b, s, todo)
 }
@@ -128,6 +140,9 @@ func (pl *Pipeline) deliver(b *frame.Batch, s *fib.Snapshot, todo uint32) {
 	if todo&(1<<frame.NextLookup) != 0 {
 		todo |= overlay.Resolve(b, s, pl.Overlay)
 	}
+	if todo&(1<<frame.NextUplink) != 0 {
+		todo |= uplink.Egress(pl.Mem, b, s, pl.Uplink)
+	}
 	if todo&(1<<frame.NextDeliver) != 0 {
 		todo |= overlay.Deliver(pl.Mem, b, s, pl.Overlay)
 	}
@@ -138,13 +153,17 @@ func (pl *Pipeline) deliver(b *frame.Batch, s *fib.Snapshot, todo uint32) {
 	if todo&(1<<frame.NextEncap) != 0 {
 		todo |= overlay.Encapsulate(pl.Mem, b, s, pl.Overlay)
 	}
+	if todo&(1<<frame.NextRefuse) != 0 {
+		todo |= uplink.Refuse(pl.Mem, b, s, pl.Uplink)
+	}
 	if todo&^passed != 0 {
 		pl.finish(b)
 	}
 }
 
 // passed is the stages that leave no frame behind: a batch that knew no others has been sent whole.
-const passed = 1<<frame.NextRoute | 1<<frame.NextLookup | 1<<frame.NextDeliver | 1<<frame.NextEncap | 1<<frame.NextSent
+const passed = 1<<frame.NextRoute | 1<<frame.NextLookup | 1<<frame.NextDeliver | 1<<frame.NextEncap | 1<<frame.NextUplink |
+	1<<frame.NextRefuse | 1<<frame.NextSent
 
 // edge is the way of a frame through the box as edge switch.
 func (pl *Pipeline) edge(b *frame.Batch, s *fib.Snapshot) {
@@ -210,6 +229,9 @@ func (pl *Pipeline) finish(b *frame.Batch) {
 			pl.send(p.Out, p.Off, p.Len)
 		case frame.NextPunt:
 			pl.punt(p)
+		case frame.NextTaken:
+			pl.Ports.Count(p.Port, stats.Punted, 1)
+			pl.free(p.Off)
 		case frame.NextHandoff:
 			pl.handoff.pass(pl, p)
 		case frame.NextDrop:

@@ -116,6 +116,9 @@ func (w *worker) adopt(port int, sockets []*xsk.Socket, workers int) {
 func (w *worker) abandon(port int) {
 	w.rx = slices.DeleteFunc(w.rx, func(q rxQueue) bool { return int(q.port) == port })
 	w.tx[port], w.sent[port] = nil, 0
+	if w.refused[port] {
+		w.setRefused(uint16(port), false)
+	}
 	w.rebuildPolls()
 }
 

@@ -41,8 +41,8 @@ func (pl *Pipeline) punt(p *frame.Packet) {
 	pl.free(p.Off)
 }
 
-// inject sends a frame that control made out of port.
-func (pl *Pipeline) inject(port uint16, data []byte) {
+// Inject sends a frame that the box made out of port. It waits there for the port's next flush.
+func (pl *Pipeline) Inject(port uint16, data []byte) {
 	if int(port) >= len(pl.out) {
 		return
 	}

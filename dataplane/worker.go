@@ -11,11 +11,15 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/stats"
+	"penstock/dataplane/uplink"
 	"penstock/dataplane/xsk"
 )
 
-// maxNap is how long a worker sleeps at most, in milliseconds: counters are at most that old.
-const maxNap = 10
+// How long a worker sleeps at most, in nanoseconds: counters are at most that old; and while a ring is to be watched.
+const (
+	maxNap   = 10_000_000
+	shortNap = 1_000_000
+)
 
 // idle is the generation a worker shows while it sleeps: it uses no snapshot then.
 const idle = ^uint64(0)
@@ -47,19 +51,24 @@ type worker struct {
 	wake int                     // eventfd that ends a nap
 
 	injects *frame.Slots
+	drained atomic.Int64     // all frames that had arrived by then have been looked at; kept where there are gateway groups
 	from    []*frame.Handoff // from each other worker, nil from itself
 	loop    *stats.Block
 
 	// -- the worker's own --
-	rx     []rxQueue
-	tx     []*xsk.Socket    // by port: where to send; nil = another worker sends for us, or the port is gone
-	sent   []int            // by port: frames in the transmit ring or not yet taken back from the completion ring
-	to     []*frame.Handoff // the same rings as split.rings, also without inner-flow hand-off
-	batch  frame.Batch
-	desc   [frame.BatchSize]xsk.Desc
-	addrs  [frame.BatchSize]uint64
-	handed [frame.BatchSize]frame.Handed
-	polls  []unix.PollFd
+	keeper  *uplink.Keeper // of the first worker, nil of others
+	clean   checkpoint
+	refused []bool // by port: the kernel refuses to send
+	rx      []rxQueue
+	tx      []*xsk.Socket    // by port: where to send; nil = another worker sends for us, or the port is gone
+	sent    []int            // by port: frames in the transmit ring or not yet taken back from the completion ring
+	to      []*frame.Handoff // the same rings as split.rings, also without inner-flow hand-off
+	batch   frame.Batch
+	desc    [frame.BatchSize]xsk.Desc
+	addrs   [frame.BatchSize]uint64
+	handed  [frame.BatchSize]frame.Handed
+	polls   []unix.PollFd
+	nanos   unix.Timespec
 
 	switched switches
 }
@@ -100,7 +109,7 @@ func (w *worker) run() {
 		w.gen.Store(s.Generation)
 		w.SetTime(int64(now))
 
-		if n := w.turn(s); n > 0 {
+		if n := w.turn(int64(now), s); n > 0 {
 			w.loop.Add(loopFrames, uint64(n))
 			w.loop.Add(loopBusy, 1)
 			w.loop.Add(loopBusyNs, uint64(time.Since(start)-now))
@@ -121,9 +130,18 @@ func (w *worker) run() {
 }
 
 // turn moves what has arrived, once through all sources, and returns how many frames that were.
-func (w *worker) turn(s *fib.Snapshot) (n int) {
+func (w *worker) turn(now int64, s *fib.Snapshot) (n int) {
+	if w.keeper != nil {
+		w.keeper.Turn(now, s)
+	}
+	empty := true
 	for i := range w.rx {
-		n += w.receive(&w.rx[i], s)
+		got := w.receive(&w.rx[i], s)
+		empty = empty && got < len(w.desc)
+		n += got
+	}
+	if len(s.Groups) > 0 {
+		w.noteDrained(now, empty)
 	}
 	for _, r := range w.from {
 		if r != nil {
@@ -135,7 +153,7 @@ func (w *worker) turn(s *fib.Snapshot) (n int) {
 		if slot == nil {
 			break
 		}
-		w.inject(slot.Port, slot.Data[:slot.Len])
+		w.Inject(slot.Port, slot.Data[:slot.Len])
 		w.injects.Drop()
 		n++
 	}
@@ -288,8 +306,12 @@ func (w *worker) complete(sock *xsk.Socket, port uint16) {
 	if w.sent[port] == 0 {
 		return
 	}
-	if err := sock.KickTx(); err != nil {
+	err := sock.KickTx()
+	if err != nil {
 		w.Ports.Count(port, stats.TxErrors, 1)
+	}
+	if bad := err == xsk.ErrLinkDown || err == xsk.ErrGone; bad != w.refused[port] {
+		w.setRefused(port, bad)
 	}
 	for {
 		n := sock.Reclaim(w.addrs[:])
@@ -317,7 +339,7 @@ func (w *worker) sleep() {
 			w.polls[i].Revents = 0
 		}
 		// Errors (EINTR) and time-outs lead to one more turn, no more.
-		_, _ = unix.Poll(w.polls, w.napTime())
+		_, _ = unix.Ppoll(w.polls, w.napTime(), nil)
 		if w.polls[0].Revents != 0 {
 			var b [8]byte
 			_, _ = unix.Read(w.wake, b[:])
@@ -327,19 +349,25 @@ func (w *worker) sleep() {
 	w.gen.Store(0) // in use, of unknown age, until the next turn has loaded the snapshot
 }
 
-// napTime is short while frames wait to be sent or a fill ring waits for frames: nothing else tells when that changes.
-func (w *worker) napTime() int {
+// napTime is short while frames wait to be sent or a fill ring waits for frames: nothing else tells when that changes;
+// and it ends with the Keeper's next timer.
+func (w *worker) napTime() *unix.Timespec {
+	nap := int64(maxNap)
 	for _, n := range w.sent {
 		if n > 0 {
-			return 1
+			nap = shortNap
 		}
 	}
 	for i := range w.rx {
 		if w.rx[i].hungry {
-			return 1
+			nap = shortNap
 		}
 	}
-	return maxNap
+	if w.keeper != nil {
+		nap = max(0, min(nap, w.keeper.Next()-int64(time.Since(w.eng.start))))
+	}
+	w.nanos = unix.NsecToTimespec(nap)
+	return &w.nanos
 }
 
 // pending reports whether another thread has left something for this worker.
@@ -374,6 +402,7 @@ func (w *worker) publish() {
 	w.Ports.Publish()
 	w.Paths.Publish()
 	w.VIFs.Publish()
+	w.Members.Publish()
 	w.loop.Publish()
 }
 

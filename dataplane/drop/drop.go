@@ -8,7 +8,7 @@ package drop
 // Reason says why a frame was discarded. The zero value means "not discarded".
 type Reason uint8
 
-// The reasons, in the order of the packet path: parse, access, lookup, router, path, fabric, edge switch, engine.
+// The reasons, in the order of the packet path: parse, access, lookup, router, path, fabric, uplink, edge switch, engine.
 const (
 	None Reason = iota
 
@@ -70,6 +70,20 @@ const (
 	FabricInner
 	FabricNotHere
 	FabricRelay
+
+	UplinkVLAN
+	UplinkMAC
+	UplinkLoop
+	UplinkSource
+	UplinkDown
+	UplinkNotIP
+	UplinkNoTenant
+	UplinkNoActive
+	UplinkUnresolved
+	UplinkMTU
+	UplinkARPForeign
+	UplinkARPUnasked
+	UplinkARPForged
 
 	EdgeVLAN
 	EdgeUntagged
@@ -160,6 +174,20 @@ var table = [Count]Info{
 	FabricInner:     {"fabric_inner", "The encapsulated frame is malformed.", "the sending box"},
 	FabricNotHere:   {"fabric_not_here", "The destination VIF is not on this box.", "a stale binding on the sending box"},
 	FabricRelay:     {"fabric_relay", "The encapsulated frame is addressed to a VIF on another box.", "a stale binding on the sending box"},
+
+	UplinkVLAN:       {"uplink_vlan", "No gateway is behind this uplink port with this VLAN.", "port and vlan of the group's members"},
+	UplinkMAC:        {"uplink_mac", "From the uplink, and not addressed to the virtual MAC of a group behind this port.", "nothing; normal for broadcast and multicast of the gateways' network"},
+	UplinkLoop:       {"uplink_loop", "The box's own MAC as the source of a frame from the uplink.", "a loop behind the uplink, or a MAC given twice"},
+	UplinkSource:     {"uplink_source", "Addressed to a group, but not sent by one of its gateways.", "a foreign station in the gateways' network; the members' ip and mac"},
+	UplinkDown:       {"uplink_down", "Sent by a gateway that is down.", "`penstock show gateways`"},
+	UplinkNotIP:      {"uplink_not_ip", "Neither IPv4, IPv6 nor ARP between a group and its gateways.", "the sender"},
+	UplinkNoTenant:   {"uplink_no_tenant", "From outside, to an address of no tenant behind the group.", "the gateway's routes; `penstock show subnets`"},
+	UplinkNoActive:   {"uplink_no_active", "The group has no active member.", "`penstock show gateways`"},
+	UplinkUnresolved: {"uplink_unresolved", "The active member's gateway has not been resolved yet.", "`penstock show gateways`"},
+	UplinkMTU:        {"uplink_mtu", "Too large for the uplink and not a packet that ICMP can answer.", "the uplink port's MTU"},
+	UplinkARPForeign: {"uplink_arp_foreign", "ARP or neighbour discovery from the uplink that concerns no address of the box or its tenants.", "nothing; normal in a shared network"},
+	UplinkARPUnasked: {"uplink_arp_unasked", "An ARP answer from the uplink to no question of the box, or an announcement.", "nothing, if few; a flood of them is an attack or a fault"},
+	UplinkARPForged:  {"uplink_arp_forged", "ARP from the uplink that cannot be right: sender and source differ, or another station has an address of the box or of a gateway.", "the gateways' network for an address given twice, or an attacker"},
 
 	EdgeVLAN:      {"edge_vlan", "The VLAN is not allowed on this port.", "the trunk's vlans"},
 	EdgeUntagged:  {"edge_untagged", "An untagged frame where a path's VLAN is needed.", "the box or switch at the other end"},

@@ -45,8 +45,19 @@ func (r Role) String() string {
 // Remote: bits 0–7 the switch port number, bits 8–23 the index into Snapshot.Switches.
 type Loc = uint32
 
-// LocLocal is the bit that tells a local location from a remote one.
-const LocLocal Loc = 1 << 31
+// LocLocal is the bit that tells a local location from a remote one. LocGateway, besides it, says that the rest is not
+// a VIF but a gateway group, the index into Snapshot.Groups: the group is a station in the segment, with its virtual
+// MAC and its IP.
+const (
+	LocLocal   Loc = 1 << 31
+	LocGateway Loc = 1 << 30
+)
+
+// GatewayLoc returns the location of a gateway group.
+func GatewayLoc(group uint32) Loc { return LocLocal | LocGateway | group }
+
+// LocGroup returns the group of a location that has LocGateway set.
+func LocGroup(l Loc) uint32 { return l &^ (LocLocal | LocGateway) }
 
 // RemoteLoc packs a switch index and a switch port number.
 func RemoteLoc(sw uint32, port uint8) Loc { return sw<<8 | uint32(port) }
@@ -149,7 +160,7 @@ type Segment struct {
 	Subnets6       []Subnet6
 	Local          []uint32 // attachments that hold a VIF of the segment, each once
 	Remote         []Loc    // one location of each other box that holds a VIF of the segment
-	Gateway        uint32   // index of the gateway group that has its IP and virtual MAC in this segment, 0 = none
+	Gateway        uint32   // the gateway group that is a station of this segment and carries it to the outside, 0 = none
 }
 
 // Router is the virtual router of a tenant. Subnets are sorted by Start and do not overlap.

@@ -64,7 +64,7 @@ func NewGroupLive() *GroupLive {
 // MemberLive is what changes of a member without a new snapshot. Anybody may read it at any time. Times are nanoseconds
 // on the engine's clock, 0 = never.
 type MemberLive struct {
-	word atomic.Uint64 // the gateway's MAC << 16 | bit 0: frames from it are accepted
+	word atomic.Uint64 // the gateway's MAC << 16 | bit 0: frames from it are accepted | bit 1: see Eager
 
 	// Written by the first worker.
 	State   atomic.Uint32 // gateway.State
@@ -87,8 +87,11 @@ type MemberLive struct {
 	Hint     atomic.Int64  // last gratuitous ARP for the gateway's IP from another MAC
 }
 
-// acceptBit of MemberLive.word.
-const acceptBit = 1
+// Bits of MemberLive.word.
+const (
+	acceptBit = 1 << iota
+	eagerBit
+)
 
 // Gateway returns the gateway's MAC, 0 = not resolved, and whether frames from it are accepted.
 func (m *MemberLive) Gateway() (mac uint64, accept bool) {
@@ -96,13 +99,22 @@ func (m *MemberLive) Gateway() (mac uint64, accept bool) {
 	return w >> 16, w&acceptBit != 0
 }
 
+// Eager reports whether the first worker wants to hear of an answer at once, and not at the next probe: nothing else
+// carries the group's traffic.
+func (m *MemberLive) Eager() bool { return m.word.Load()&eagerBit != 0 }
+
 // SetGateway is for the first worker (and for tests without one).
-func (m *MemberLive) SetGateway(mac uint64, accept bool) {
+func (m *MemberLive) SetGateway(mac uint64, accept, eager bool) {
 	w := mac << 16
 	if accept {
 		w |= acceptBit
 	}
-	m.word.Store(w)
+	if eager {
+		w |= eagerBit
+	}
+	if m.word.Load() != w {
+		m.word.Store(w)
+	}
 }
 
 // UplinkMember is a member of a group as its port sees it.

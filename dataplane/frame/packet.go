@@ -39,6 +39,10 @@ const (
 	NextDeliver
 	// NextEncap: Loc is a remote location: encapsulate.
 	NextEncap
+	// NextUplink: Loc is a gateway group: send it to the outside.
+	NextUplink
+	// NextRefuse: from outside, and too big for the fabric, whose MTU is in Loc: answer by the uplink.
+	NextRefuse
 	// NextTx: send out of port Out. Final.
 	NextTx
 	// NextDrop: discard for the reason in Drop. Final.
@@ -47,6 +51,8 @@ const (
 	NextPunt
 	// NextHandoff: let worker Out carry on with it. Final for this worker.
 	NextHandoff
+	// NextTaken: read by the box itself (a gateway's answer); counts as punted. Final.
+	NextTaken
 	// NextSent: in the out queue of port Out already. Final, nothing is left to do.
 	NextSent
 )
@@ -63,6 +69,7 @@ const (
 	FlagGroup                         // the destination MAC is a broadcast or multicast address
 	FlagFromFabric                    // decapsulated here: never encapsulated again
 	FlagGenerated                     // made by the box in place of the received frame (ICMP, ARP and ND answers)
+	FlagFromUplink                    // from outside, by a gateway
 )
 
 // NoIndex is the "none" value of dense indices.

@@ -122,10 +122,6 @@ func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 		p.DropFor(drop.ARPForeign)
 		return
 	}
-	if uint64(p.Off)+uint64(p.L3)+wire.IPv6Len+naLen > uint64(len(mem)) {
-		p.DropFor(drop.FrameLong)
-		return
-	}
 	asker := wire.IPv6(f[p.L3:]).Src()
 	target := wire.NeighborSolicit(f[p.L4:]).Target()
 
@@ -149,6 +145,19 @@ func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 		p.DropFor(drop.ARPForeign)
 		return
 	}
+	Advertise(mem, p, mac, router)
+}
+
+// Advertise turns the neighbour solicitation p into its answer: the target is at mac, and a router or not. It goes to
+// NextDeliver, untagged, with FlagGenerated.
+func Advertise(mem []byte, p *frame.Packet, mac uint64, router bool) {
+	if uint64(p.Off)+uint64(p.L3)+wire.IPv6Len+naLen > uint64(len(mem)) {
+		p.DropFor(drop.FrameLong)
+		return
+	}
+	f := mem[p.Off : p.Off+uint32(p.Len)]
+	asker := wire.IPv6(f[p.L3:]).Src()
+	target := wire.NeighborSolicit(f[p.L4:]).Target()
 	flags, dst, dstMAC := answered, asker, p.SrcMAC
 	if wire.Unspecified6(asker) {
 		// Duplicate address detection for an address of somebody else: defend it (RFC 4861, 7.2.4).

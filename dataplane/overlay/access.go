@@ -33,7 +33,7 @@ func Access(mem []byte, b *frame.Batch, port uint16, s *fib.Snapshot, st *State)
 			return todo
 		}
 		p := &b.Pkt[i]
-		if parse.Access(mem, p) && !st.Spread.elsewhere(p) {
+		if parse.Access(mem, p) && !st.Spread.Elsewhere(p) {
 			ingress(mem, p, from, s, st)
 			if p.Next == frame.NextLookup {
 				st.lookUp(i, p.Seg, p.DstMAC, s)

@@ -13,8 +13,8 @@ func (st *State) lookUp(i int, seg uint32, mac uint64, s *fib.Snapshot) {
 	st.pending++
 }
 
-// Resolve looks all destinations up and turns each into a delivery, an encapsulation, a flood or a drop. The returned
-// bits are as with Access.
+// Resolve looks all destinations up and turns each into a delivery, an encapsulation, a way to the outside, a flood or a
+// drop. The returned bits are as with Access.
 func Resolve(b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
 	l := st.lookups[:min(st.pending, frame.BatchSize)]
 	st.pending = 0
@@ -28,6 +28,8 @@ func Resolve(b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
 			fromFabric(p, s, loc, ok)
 		case ok && loc&fib.LocLocal == 0:
 			p.Loc, p.Next = loc, frame.NextEncap
+		case ok && loc&fib.LocGateway != 0:
+			p.Loc, p.Next = loc, frame.NextUplink
 		case ok && s.VIFs[loc&^fib.LocLocal].Attach == p.Attach:
 			p.DropFor(drop.Hairpin)
 		case ok:
@@ -52,6 +54,8 @@ func fromFabric(p *frame.Packet, s *fib.Snapshot, loc fib.Loc, ok bool) {
 		p.DropFor(drop.FabricNotHere)
 	case loc&fib.LocLocal == 0:
 		p.DropFor(drop.FabricRelay)
+	case loc&fib.LocGateway != 0:
+		p.Loc, p.Next = loc, frame.NextUplink
 	default:
 		p.Loc, p.Next = loc, frame.NextDeliver
 	}

@@ -19,8 +19,8 @@ func (d *Spread) Target(hash uint32) uint32 {
 	return uint32(uint64(hash*0x9e3779b1) * uint64(d.Workers) >> 32)
 }
 
-// elsewhere marks a parsed frame of a tenant that belongs to another worker.
-func (d *Spread) elsewhere(p *frame.Packet) bool {
+// Elsewhere marks a parsed frame from a tenant, or from outside, that belongs to another worker.
+func (d *Spread) Elsewhere(p *frame.Packet) bool {
 	return d.Workers > 1 && !p.Has(frame.FlagARP) && d.to(p, p.Hash)
 }
 

@@ -13,6 +13,10 @@ import (
 // tooBig answers a packet that does not fit the fabric with ICMP, where ICMP can (RFC 1191, RFC 8201), on behalf of the
 // segment's router, or of the destination where the segment has none.
 func tooBig(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, path *fib.Path) {
+	if p.Has(frame.FlagFromUplink) {
+		p.Loc, p.Next = uint32(path.MTU-Overhead), frame.NextRefuse
+		return
+	}
 	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
 	v4 := p.Has(frame.FlagIPv4)
 	if v4 && l3[6]&0x40 == 0 || !v4 && !p.Has(frame.FlagIPv6) || p.Attach == frame.NoIndex {

@@ -98,7 +98,7 @@ func from6(subnets []fib.Subnet6, src [2]uint64) (ip [2]uint64) {
 		if wire.Unspecified6(n.RouterIP) {
 			continue
 		}
-		if !less6(src, n.Start) && !less6(n.End, src) {
+		if n.Holds(src) {
 			return n.RouterIP
 		}
 		if wire.Unspecified6(ip) {

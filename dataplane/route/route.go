@@ -1,7 +1,7 @@
 // Package route is the virtual router: it joins the subnets of one tenant (spec/overlay.md, "Virtual router").
 //
-// Files in the order of a packet's way: route.go (which subnet, then which binding, then the rewrite), subnet.go
-// (finding the subnet), local.go (what is for the router itself, and the ICMP errors it sends).
+// Files in the order of a packet's way: route.go (which subnet, then which binding, then the rewrite), away.go (the
+// default route), local.go (what is for the router itself, and the ICMP errors it sends).
 //
 // The batch is worked through several times: every packet gets its subnet; then the index of its destination is
 // touched, sought, and the binding touched, each in a loop of its own (resolve); then it is looked up and sent on. So
@@ -42,9 +42,10 @@ type hop struct {
 	hash uint64 // of (seg, destination) and where the address index has it; IPv4 only
 	at   uint64
 	seg  uint32 // segment of the destination
-	dst4 uint32 // destination
+	dst4 uint32 // destination, or the next hop
 	pkt  uint32 // index in the batch
 	v4   bool
+	via  bool // IPv6: the next hop is the router's Via6
 }
 
 // Route takes the packets at NextRoute, addressed to the router's MAC, to NextDeliver: with Seg, Loc and MACs of the
@@ -136,7 +137,7 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 		p.DropFor(drop.NoRoute) // no unicast address, hence no error either (RFC 1812, 5.3.7)
 		return false
 	}
-	n := find4(r.Subnets4, dst)
+	n := fib.FindSubnet4(r.Subnets4, dst)
 	if n != nil && n.RouterIP == dst {
 		local(mem, p, s, st, r)
 		return false
@@ -150,8 +151,7 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 		return false
 	}
 	if n == nil {
-		refuse(mem, p, s, st, icmp.NetUnreachable, drop.NoRoute)
-		return false
+		return away4(mem, p, s, st, r, to)
 	}
 	to.seg, to.dst4, to.v4 = n.Seg, dst, true
 	return true
@@ -168,7 +168,7 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 		p.DropFor(drop.NoRoute)
 		return false
 	}
-	n := find6(r.Subnets6, dst)
+	n := fib.FindSubnet6(r.Subnets6, dst)
 	if n != nil && n.RouterIP == dst || dst == wire.EUI64LinkLocal(r.MAC) {
 		local(mem, p, s, st, r)
 		return false
@@ -186,10 +186,9 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 		return false
 	}
 	if n == nil {
-		refuse(mem, p, s, st, icmp.NetUnreachable, drop.NoRoute)
-		return false
+		return away6(mem, p, s, st, r, to)
 	}
-	to.seg = n.Seg
+	to.seg, to.v4 = n.Seg, false
 	st.touched += s.Bindings.TouchIP6(n.Seg, dst[0], dst[1])
 	return true
 }
@@ -207,16 +206,23 @@ func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *hop) 
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
 		return
 	}
-	// One less of TTL, the high half of its word, adds 0x100 to the checksum (RFC 1624, equation 3).
+	lessTTL(h)
+	rewrite(mem, p, s, st, to.seg, mac, loc)
+}
+
+// lessTTL takes one off the TTL, the high half of its word, which adds 0x100 to the checksum (RFC 1624, equation 3).
+func lessTTL(h wire.IPv4) {
 	h.SetChecksum(checksum.Update16(h.Checksum(), 0x0100, 0))
 	h.SetTTL(h.TTL() - 1)
-	rewrite(mem, p, s, st, to.seg, mac, loc)
 }
 
 // forward6 is forward4 for IPv6.
 func forward6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *hop) {
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
 	dst := h.Dst()
+	if to.via {
+		dst = s.Routers[s.Segments[p.Seg].Router].Via6
+	}
 	mac, loc, ok := table.FindIP6(s.Bindings, s.Delta, to.seg, dst[0], dst[1])
 	if !ok {
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
@@ -236,6 +242,9 @@ func rewrite(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, seg uint32
 	p.Next = frame.NextEncap
 	if loc&fib.LocLocal != 0 {
 		p.Next = frame.NextDeliver
+		if loc&fib.LocGateway != 0 {
+			p.Next = frame.NextUplink
+		}
 	}
 	e := (*[2 * wire.MACLen]byte)(mem[p.Off:])
 	binary.BigEndian.PutUint64(e[:8], mac<<16|router>>32)

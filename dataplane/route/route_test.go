@@ -386,7 +386,7 @@ func TestFind(t *testing.T) {
 		}
 		for _, ip := range probes {
 			want := slices.IndexFunc(n4, func(n fib.Subnet4) bool { return n.Start <= ip && ip <= n.End })
-			got4, got6 := find4(n4, ip), find6(n6, wide(ip))
+			got4, got6 := fib.FindSubnet4(n4, ip), fib.FindSubnet6(n6, wide(ip))
 			if want < 0 {
 				if got4 != nil || got6 != nil {
 					t.Fatalf("%d of %d subnets: found %v, %v", ip, n, got4, got6)

@@ -118,3 +118,14 @@ const (
 	VIFTxBytes
 	VIFStride
 )
+
+// The counters of a member of a gateway group: received from its gateway and accepted, sent to it.
+const (
+	MemberRxPackets = iota
+	MemberRxBytes
+	MemberTxPackets
+	MemberTxBytes
+	MemberStride
+
+	Members = 1024 // members of all groups that have counters
+)

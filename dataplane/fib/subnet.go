@@ -1,12 +1,10 @@
-package route
-
-import "penstock/dataplane/fib"
+package fib
 
 // linear is up to how many subnets a scan is faster than a binary search.
 const linear = 8
 
-// find4 returns the subnet that holds ip, or nil. Subnets are sorted by Start and do not overlap.
-func find4(subnets []fib.Subnet4, ip uint32) *fib.Subnet4 {
+// FindSubnet4 returns the subnet that holds ip, or nil. Subnets are sorted by Start and do not overlap.
+func FindSubnet4(subnets []Subnet4, ip uint32) *Subnet4 {
 	if len(subnets) <= linear {
 		for i := range subnets {
 			if n := &subnets[i]; ip-n.Start <= n.End-n.Start {
@@ -29,8 +27,8 @@ func find4(subnets []fib.Subnet4, ip uint32) *fib.Subnet4 {
 	return nil
 }
 
-// find6 is find4 for IPv6.
-func find6(subnets []fib.Subnet6, ip [2]uint64) *fib.Subnet6 {
+// FindSubnet6 is FindSubnet4 for IPv6.
+func FindSubnet6(subnets []Subnet6, ip [2]uint64) *Subnet6 {
 	lo, hi := 0, len(subnets)
 	for hi-lo > 1 {
 		if mid := int(uint(lo+hi) / 2); !less6(ip, subnets[mid].Start) {
@@ -42,10 +40,13 @@ func find6(subnets []fib.Subnet6, ip [2]uint64) *fib.Subnet6 {
 	if lo == hi {
 		return nil
 	}
-	if n := &subnets[lo]; !less6(ip, n.Start) && !less6(n.End, ip) {
+	if n := &subnets[lo]; n.Holds(ip) {
 		return n
 	}
 	return nil
 }
+
+// Holds reports whether ip is in the subnet.
+func (n *Subnet6) Holds(ip [2]uint64) bool { return !less6(ip, n.Start) && !less6(n.End, ip) }
 
 func less6(a, b [2]uint64) bool { return a[0] < b[0] || a[0] == b[0] && a[1] < b[1] }

@@ -1,0 +1,46 @@
+package route
+
+import (
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/icmp"
+	"penstock/dataplane/wire"
+)
+
+// away4 takes a packet to none of the tenant's subnets by the default route: to a gateway group of this box, or to the
+// address at which another box has one, or else back to its sender as unreachable.
+func away4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *hop) bool {
+	switch {
+	case r.Gateway != 0:
+		lessTTL(header4(mem, p))
+		toGroup(p, r, st)
+		return false
+	case r.Via4 != 0:
+		to.seg, to.dst4, to.v4 = r.ViaSeg, r.Via4, true
+		return true
+	}
+	refuse(mem, p, s, st, icmp.NetUnreachable, drop.NoRoute)
+	return false
+}
+
+// away6 is away4 for IPv6.
+func away6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *hop) bool {
+	switch {
+	case r.Gateway != 0:
+		h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
+		h.SetHopLimit(h.HopLimit() - 1)
+		toGroup(p, r, st)
+		return false
+	case !wire.Unspecified6(r.Via6):
+		to.seg, to.via = r.ViaSeg, true
+		return true
+	}
+	refuse(mem, p, s, st, icmp.NetUnreachable, drop.NoRoute)
+	return false
+}
+
+func toGroup(p *frame.Packet, r *fib.Router, st *State) {
+	p.Loc, p.Next = fib.GatewayLoc(r.Gateway), frame.NextUplink
+	st.Counters.Routed++
+}

@@ -1,0 +1,161 @@
+package uplink
+
+import (
+	"penstock/dataplane/fib"
+	"penstock/dataplane/gateway"
+	"penstock/dataplane/table"
+	"penstock/dataplane/wire"
+)
+
+// Bounds of one step of the announcements: frames sent, and addresses looked up.
+const (
+	stepFrames  = 8
+	stepLookups = 128
+)
+
+// again is when the rounds after a switch follow one another, in nanoseconds; then Policy.AnnounceInterval applies.
+var again = [...]int64{1_000_000_000, 2_000_000_000}
+
+// announcer goes round the addresses that live behind a group and tells the network of the active member that they are at
+// the virtual MAC, behind this port, now:
+//
+//	RARP for the virtual MAC: for the switches, which need no more
+//	gratuitous ARP for the box's addresses: the group's, and the source of the probes
+//	gratuitous ARP, in segments of which the group is a station, for every address that has a binding; unsolicited
+//	neighbour advertisements for IPv6 addresses of VIFs of this box (those of others cannot be found by going through a /64)
+type announcer struct {
+	next   int64 // when the next step is due
+	round  int   // of the burst
+	count  uint64
+	stage  int // what is announced now
+	subnet int
+	addr   uint32
+	vif    int
+}
+
+// The stages of a round.
+const (
+	stageOwn = iota
+	stageSubnets
+	stageVIFs
+	stageEnd
+)
+
+// start begins a burst, after a switch to a member.
+func (a *announcer) start(now int64, active uint32) {
+	*a = announcer{next: now}
+	if active == gateway.None {
+		a.next = never
+	}
+}
+
+// announce takes one step of the present round.
+func (k *Keeper) announce(now int64, g *group) {
+	a := &g.round
+	active, _, _ := g.machine.Active()
+	if active == gateway.None {
+		a.next = never
+		return
+	}
+	m := &g.table.Members[active]
+	if !k.Room(m.Port) {
+		a.next = now + jammedRetry
+		return
+	}
+	sent := 0
+	switch a.stage {
+	case stageOwn:
+		sent = k.announceOwn(g, m)
+		a.stage, a.subnet, a.addr = stageSubnets, 0, 0
+	case stageSubnets:
+		sent = k.announceSubnets(g, m)
+	case stageVIFs:
+		sent = k.announceVIFs(g, m)
+	}
+	a.count += uint64(sent)
+	g.live.Announced.Add(uint64(sent))
+	if a.stage < stageEnd {
+		rate := max(int64(g.table.Policy.AnnounceRate), 1)
+		a.next = now + max(int64(sent)*1_000_000_000/rate, jammedRetry)
+		return
+	}
+	if a.round == 0 {
+		k.tell(now, g, gateway.Event{Kind: gateway.AnnounceFinish, Member: active, Count: a.count})
+	}
+	pause := g.table.Policy.AnnounceInterval
+	if a.round < len(again) {
+		pause = again[a.round]
+	}
+	a.round, a.stage, a.count, a.vif = a.round+1, stageOwn, 0, 0
+	a.next = never
+	if pause > 0 {
+		a.next = now + pause
+	}
+}
+
+func (k *Keeper) announceOwn(g *group, m *fib.Member) (sent int) {
+	t := g.table
+	k.Send(m.Port, k.msg.rarp(t.MAC, m.VID))
+	sent++
+	if m.Source != 0 {
+		k.Send(m.Port, k.msg.announce(t.MAC, m.VID, m.Source))
+		sent++
+	}
+	if t.IP4 != 0 && t.IP4 != m.Source {
+		k.Send(m.Port, k.msg.announce(t.MAC, m.VID, t.IP4))
+		sent++
+	}
+	for _, ip := range [...][2]uint64{m.Source6, t.IP6} {
+		if !wire.Unspecified6(ip) {
+			k.Send(m.Port, k.msg.advertise(t.MAC, m.VID, ip))
+			sent++
+		}
+	}
+	return sent
+}
+
+// announceSubnets goes on through the IPv4 subnets of segments of which the group is a station.
+func (k *Keeper) announceSubnets(g *group, m *fib.Member) (sent int) {
+	a, t, s := &g.round, g.table, k.snap
+	for looked := 0; looked < stepLookups && sent < stepFrames; looked++ {
+		if a.subnet >= len(t.Subnets4) {
+			a.stage = stageVIFs
+			break
+		}
+		n := &t.Subnets4[a.subnet]
+		ip := max(a.addr, n.Start)
+		if ip > n.End || s.Segments[n.Seg].Gateway != g.index {
+			a.subnet++
+			continue
+		}
+		if a.addr = ip + 1; ip == n.End {
+			a.subnet++
+		}
+		if _, loc, ok := table.FindIP4(s.Bindings, s.Delta, n.Seg, ip); ok && loc < fib.GatewayLoc(0) {
+			k.Send(m.Port, k.msg.announce(t.MAC, m.VID, ip))
+			sent++
+		}
+	}
+	return sent
+}
+
+// announceVIFs goes on through the IPv6 addresses of this box's VIFs in segments of which the group is a station.
+func (k *Keeper) announceVIFs(g *group, m *fib.Member) (sent int) {
+	a, s := &g.round, k.snap
+	for looked := 0; looked < stepLookups && sent < stepFrames; looked++ {
+		if a.vif >= len(s.VIFs) {
+			a.stage = stageEnd
+			break
+		}
+		v := &s.VIFs[a.vif]
+		a.vif++
+		if uint64(v.Seg) >= uint64(len(s.Segments)) || s.Segments[v.Seg].Gateway != g.index {
+			continue
+		}
+		for _, ip := range v.IP6 {
+			k.Send(m.Port, k.msg.advertise(g.table.MAC, m.VID, ip))
+			sent++
+		}
+	}
+	return sent
+}

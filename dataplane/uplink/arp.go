@@ -1,0 +1,130 @@
+package uplink
+
+import (
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/table"
+	"penstock/dataplane/wire"
+)
+
+// answerTime is how long after the last probe an answer is still taken for one, in nanoseconds, whatever the interval.
+const answerTime = 2_000_000_000
+
+// arp takes an ARP packet of an uplink port. A gateway's answer is noted for the Keeper; who asks for an address of the
+// box or of a tenant behind a group of that network gets an answer; everything else is dropped.
+//
+// An answer counts only if it is one: to a question of the last moment, addressed to us at both layers, and with the
+// sender's MAC the same at both. Then it is noted in the member's words: of the MAC that is in use the time, of any other
+// MAC the MAC, once. What becomes of another MAC the Keeper decides, after the one in use has had its time to answer.
+func arp(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port) {
+	a := wire.ARP(mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)])
+	sender, senderIP, op := a.SenderMAC(), a.SenderIP(), a.Op()
+	if sender != p.SrcMAC {
+		p.DropFor(drop.UplinkARPForged)
+		return
+	}
+	for i := range port.Uplink {
+		u := &port.Uplink[i]
+		if u.VID != p.VID || uint64(u.Group) >= uint64(len(s.Groups)) {
+			continue
+		}
+		g := &s.Groups[u.Group]
+		if uint64(u.Slot) >= uint64(len(g.Members)) || g.Members[u.Slot].Live == nil {
+			continue
+		}
+		m := &g.Members[u.Slot]
+		switch {
+		case senderIP != 0 && (senderIP == m.Source || senderIP == g.IP4):
+			p.DropFor(drop.UplinkARPForged) // another station has our address
+			return
+		case senderIP != m.IP || senderIP == 0:
+			continue
+		case op == wire.ARPReply && asked(p, a, g, m, port, st.Now):
+			answer(p, m, sender, st)
+			return
+		}
+		hint(m, sender, st)
+		if op != wire.ARPRequest || a.TargetIP() == senderIP {
+			p.DropFor(drop.UplinkARPUnasked)
+			return
+		}
+	}
+	if op != wire.ARPRequest || a.TargetIP() == senderIP {
+		p.DropFor(drop.UplinkARPUnasked)
+		return
+	}
+	question(mem, p, a, s, port)
+}
+
+// asked reports whether an ARP reply answers a probe.
+func asked(p *frame.Packet, a wire.ARP, g *fib.Group, m *fib.Member, port *fib.Port, now int64) bool {
+	at := m.Live.Asked.Load()
+	to := a.TargetMAC()
+	return at != 0 && now-at <= max(answerTime, g.Policy.Interval) && to == p.DstMAC && (to == g.MAC || to == port.MAC) && a.TargetIP() == m.Source
+}
+
+// answer notes a valid answer.
+func answer(p *frame.Packet, m *fib.Member, from uint64, st *State) {
+	l := m.Live
+	inUse, _ := l.Gateway()
+	switch {
+	case inUse == from:
+		l.Answered.Store(st.Now)
+		if l.Eager() {
+			st.Shared.Tell()
+		}
+	case m.Static != 0 || !l.Other.CompareAndSwap(0, from):
+		p.DropFor(drop.UplinkARPForged)
+		return
+	case inUse == 0:
+		st.Shared.Tell()
+	}
+	p.Next = frame.NextTaken
+}
+
+// hint notes that somebody says, unasked, that a gateway has another MAC: worth a question, no more.
+func hint(m *fib.Member, from uint64, st *State) {
+	if inUse, _ := m.Live.Gateway(); inUse != from && m.Static == 0 {
+		m.Live.Hint.Store(st.Now)
+	}
+}
+
+// question answers, in place, who asks for an address that is behind the uplink's groups in this VLAN.
+func question(mem []byte, p *frame.Packet, a wire.ARP, s *fib.Snapshot, port *fib.Port) {
+	target := a.TargetIP()
+	for i := range port.Uplink {
+		u := &port.Uplink[i]
+		if u.VID != p.VID || uint64(u.Group) >= uint64(len(s.Groups)) {
+			continue
+		}
+		g := &s.Groups[u.Group]
+		if !has4(g, u, target) && !hosts4(g, s, target) {
+			continue
+		}
+		ours := mac(s, g, p.Port)
+		asker := a.SenderMAC()
+		a.Set(wire.ARPReply, ours, target, asker, a.SenderIP())
+		e := wire.Ethernet(p.Bytes(mem)) // the tag, if there is one, stays
+		e.SetDst(asker)
+		e.SetSrc(ours)
+		p.SendTo(p.Port)
+		return
+	}
+	p.DropFor(drop.UplinkARPForeign)
+}
+
+// has4 reports whether ip is an address of the group itself.
+func has4(g *fib.Group, u *fib.UplinkMember, ip uint32) bool {
+	return ip != 0 && (ip == g.IP4 || uint64(u.Slot) < uint64(len(g.Members)) && ip == g.Members[u.Slot].Source)
+}
+
+// hosts4 reports whether ip is the address of a tenant's VIF, or router, behind the group.
+func hosts4(g *fib.Group, s *fib.Snapshot, ip uint32) bool {
+	n := fib.FindSubnet4(g.Subnets4, ip)
+	if n == nil {
+		return false
+	}
+	_, loc, ok := table.FindIP4(s.Bindings, s.Delta, n.Seg, ip)
+	return ok && loc < fib.GatewayLoc(0) || n.RouterIP == ip && ip != 0
+}

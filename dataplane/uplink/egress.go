@@ -1,0 +1,119 @@
+package uplink
+
+import (
+	"encoding/binary"
+
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/parse"
+	"penstock/dataplane/stats"
+	"penstock/dataplane/wire"
+)
+
+// way is where the frames of a group go at present: read from the tables and from the group's words once a batch.
+type way struct {
+	loc  fib.Loc     // of the group, 0 = none
+	why  drop.Reason // for which frames are dropped, None = they are sent
+	g    *fib.Group
+	dst  uint64 // MACs
+	src  uint64
+	most uint32 // octets of the longest frame, without tag
+	stat int
+	mtu  uint16
+	port uint16
+	vid  uint16
+}
+
+// Egress sends the packets at NextUplink to the active gateway of their group (Loc): out of its port, to its MAC, from
+// the virtual MAC, in its VLAN. What is for the group's own address is answered, what is too big likewise. The returned
+// bits (Next.Bit) say which stages have something to do.
+func Egress(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
+	var to way
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+		p := &b.Pkt[i]
+		if p.Next != frame.NextUplink {
+			continue
+		}
+		if p.Loc != to.loc || to.loc == 0 {
+			to = wayOf(p.Loc, s)
+		}
+		egress(mem, p, s, st, &to)
+		todo |= p.Next.Bit()
+	}
+	return todo
+}
+
+// wayOf reads which member is active, and where it is.
+func wayOf(loc fib.Loc, s *fib.Snapshot) way {
+	to := way{loc: loc, why: drop.UplinkNoActive}
+	i := fib.LocGroup(loc)
+	if uint64(i) >= uint64(len(s.Groups)) || s.Groups[i].Live == nil {
+		return to
+	}
+	to.g = &s.Groups[i]
+	a := to.g.Live.Active.Load()
+	if uint64(a) >= uint64(len(to.g.Members)) || to.g.Members[a].Live == nil || int(to.g.Members[a].Port) >= len(s.Ports) {
+		return to
+	}
+	m := &to.g.Members[a]
+	to.src, to.port, to.vid, to.mtu = to.g.MAC, m.Port, m.VID, s.Ports[m.Port].MTU
+	to.most = uint32(to.mtu) + wire.EthernetLen
+	to.stat = int(m.Stat)*stats.MemberStride + stats.MemberTxPackets
+	if to.dst, _ = m.Live.Gateway(); to.dst == 0 {
+		to.why = drop.UplinkUnresolved
+		return to
+	}
+	to.why = drop.None
+	return to
+}
+
+func egress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
+	if p.Flags&(frame.FlagIPv4|frame.FlagIPv6) == 0 && !fromFabric(mem, p) {
+		return
+	}
+	if to.g != nil && own(mem, p, to.g) {
+		echo(mem, p, s)
+		return
+	}
+	if to.why != drop.None {
+		p.DropFor(to.why)
+		return
+	}
+	if uint32(p.Len) > to.most {
+		tooBig(mem, p, s, st, to)
+		return
+	}
+	address(mem, p, to.dst, to.src, to.vid)
+	st.Members.AddPacket(to.stat, p.Len)
+	st.send(p, to.port)
+}
+
+// own reports whether the packet is for the group's own address.
+func own(mem []byte, p *frame.Packet, g *fib.Group) bool {
+	l3 := p.Off + uint32(p.L3)
+	if p.Flags&frame.FlagIPv4 != 0 {
+		return binary.BigEndian.Uint32((*[wire.IPv4Len]byte)(mem[l3:])[16:20]) == g.IP4 && g.IP4 != 0
+	}
+	return wire.IPv6((*[wire.IPv6Len]byte)(mem[l3:])[:]).Dst() == g.IP6 && g.IP6 != [2]uint64{}
+}
+
+// fromFabric parses what has come out of an encapsulation, where nobody has looked at what is inside. It reports whether
+// that is a whole IP packet; anything else is dropped.
+func fromFabric(mem []byte, p *frame.Packet) bool {
+	if !p.Has(frame.FlagFromFabric) {
+		p.DropFor(drop.UplinkNotIP)
+		return false
+	}
+	seg, loc := p.Seg, p.Loc
+	if !parse.Access(mem, p) {
+		return false
+	}
+	if p.Flags&(frame.FlagIPv4|frame.FlagIPv6) == 0 || p.Flags&(frame.FlagTagged|frame.FlagND) != 0 {
+		p.DropFor(drop.UplinkNotIP)
+		return false
+	}
+	p.Seg, p.Loc = seg, loc
+	p.Flags |= frame.FlagFromFabric
+	return true
+}

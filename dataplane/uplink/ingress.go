@@ -1,0 +1,403 @@
+package uplink
+
+import (
+	"encoding/binary"
+
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/icmp"
+	"penstock/dataplane/parse"
+	"penstock/dataplane/stats"
+	"penstock/dataplane/table"
+	"penstock/dataplane/wire"
+	"penstock/dataplane/wire/checksum"
+)
+
+// fresh is how old the word of a member's last data may be before it is written again, in nanoseconds.
+const fresh = 1_000_000
+
+// sender is who sent a frame, and to whom: looked up once for a run of frames that have it in common.
+type sender struct {
+	src, dst uint64
+	vid      uint16
+	known    bool
+	why      drop.Reason // for which its frames are dropped, None = they are accepted
+	g        *fib.Group
+	group    uint32
+	m        *fib.Member
+}
+
+// hop is a packet between the passes.
+type hop struct {
+	hash uint64 // of (seg, destination) and where the address index has it; IPv4 only
+	at   uint64
+	seg  uint32 // segment of the destination
+	dst4 uint32
+	pkt  uint32 // index in the batch
+	g    *fib.Group
+	v4   bool
+}
+
+// Ingress takes the frames of an uplink port to the tenants behind its groups: from a gateway that is healthy, to the
+// group's virtual MAC, by the destination's address among the subnets that the group carries. The returned bits are as
+// with Egress.
+//
+// The tables are looked up as in package route: all subnets first, then the index of all addresses, then all bindings,
+// each in a loop of its own, so that the cache misses of a batch overlap.
+func Ingress(mem []byte, b *frame.Batch, port uint16, s *fib.Snapshot, st *State) (todo uint32) {
+	if int(port) >= len(s.Ports) {
+		return 0
+	}
+	var hops [frame.BatchSize]hop
+	var from sender
+	k := uint(0)
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+		p := &b.Pkt[i]
+		if parse.Access(mem, p) && (st.Elsewhere == nil || !st.Elsewhere(p)) {
+			h := &hops[k%frame.BatchSize]
+			if ingress(mem, p, s, st, &s.Ports[port], &from, h) {
+				h.pkt = uint32(i)
+				k++
+				continue
+			}
+		}
+		todo |= p.Next.Bit()
+	}
+	list := hops[:min(k, frame.BatchSize)]
+	resolve(list, s, st)
+	for i := range list {
+		h := &list[i]
+		p := &b.Pkt[h.pkt%frame.BatchSize]
+		if h.v4 {
+			inward4(mem, p, s, h)
+		} else {
+			inward6(mem, p, s, h)
+		}
+		todo |= p.Next.Bit()
+	}
+	return todo
+}
+
+// ingress finds out whose p is, and the segment it goes to; otherwise it has dropped or answered it.
+func ingress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *sender, to *hop) bool {
+	if !from.known || from.src != p.SrcMAC || from.dst != p.DstMAC || from.vid != p.VID {
+		*from = identify(p, s, st, port)
+	}
+	if p.Flags&(frame.FlagARP|frame.FlagND) != 0 && from.why != drop.UplinkVLAN && from.why != drop.UplinkLoop {
+		if p.Has(frame.FlagARP) {
+			arp(mem, p, s, st, port)
+		} else {
+			solicited(mem, p, s, port)
+		}
+		return false
+	}
+	if from.why != drop.None {
+		p.DropFor(from.why)
+		return false
+	}
+	st.Members.AddPacket(int(from.m.Stat)*stats.MemberStride+stats.MemberRxPackets, p.Len)
+	switch {
+	case p.Has(frame.FlagIPv4):
+		return toSubnet4(mem, p, s, st, port, from, to)
+	case p.Has(frame.FlagIPv6):
+		return toSubnet6(mem, p, s, st, port, from, to)
+	}
+	p.DropFor(drop.UplinkNotIP)
+	return false
+}
+
+// identify finds the group that p is for and the member that sent it, and notes that the member is alive.
+func identify(p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port) sender {
+	d := sender{src: p.SrcMAC, dst: p.DstMAC, vid: p.VID, known: true, why: drop.UplinkVLAN}
+	for i := range port.Uplink {
+		u := &port.Uplink[i]
+		if u.VID != p.VID || uint64(u.Group) >= uint64(len(s.Groups)) {
+			continue
+		}
+		g := &s.Groups[u.Group]
+		switch {
+		case g.MAC == p.SrcMAC || port.MAC == p.SrcMAC:
+			d.why = drop.UplinkLoop
+			return d
+		case d.why == drop.UplinkVLAN:
+			d.why = drop.UplinkMAC
+		}
+		m, accept := memberOf(g, p.SrcMAC)
+		if m != nil && m.Port == p.Port && m.VID == p.VID && st.Now-m.Live.Data.Load() > fresh {
+			m.Live.Data.Store(st.Now)
+		}
+		if p.DstMAC != g.MAC && p.DstMAC != port.MAC {
+			continue
+		}
+		switch {
+		case m == nil && d.why == drop.UplinkMAC:
+			d.why = drop.UplinkSource
+		case m != nil && !accept:
+			d.why = drop.UplinkDown
+		case m != nil:
+			d.why, d.g, d.group, d.m = drop.None, g, u.Group, m
+			return d
+		}
+	}
+	return d
+}
+
+// memberOf returns the member of g whose gateway has the MAC, and whether its frames are accepted. Its port does not
+// matter: where two ports are in one Ethernet, a gateway's frames come by the one that the switches choose.
+func memberOf(g *fib.Group, mac uint64) (m *fib.Member, accept bool) {
+	for i := range g.Members {
+		c := &g.Members[i]
+		if c.Live == nil {
+			continue
+		}
+		if of, ok := c.Live.Gateway(); of == mac && (m == nil || ok) {
+			m, accept = c, ok
+		}
+	}
+	return m, accept
+}
+
+// another turns to another group that has p's sender as a healthy member behind this port, and that fits: the port's own
+// MAC, unlike the virtual one, does not say which group a frame is for.
+func another(p *frame.Packet, s *fib.Snapshot, port *fib.Port, from *sender, fits func(*fib.Group) bool) bool {
+	for i := range port.Uplink {
+		u := &port.Uplink[i]
+		if u.VID != p.VID || u.Group == from.group || uint64(u.Group) >= uint64(len(s.Groups)) {
+			continue
+		}
+		g := &s.Groups[u.Group]
+		if m, accept := memberOf(g, p.SrcMAC); accept && fits(g) {
+			from.g, from.group, from.m = g, u.Group, m
+			return true
+		}
+	}
+	return false
+}
+
+func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *sender, to *hop) bool {
+	h := (*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])
+	w := binary.BigEndian.Uint64(h[8:16])
+	src, dst := uint32(w), binary.BigEndian.Uint32(h[16:20])
+	if !icmp.Host4(src) {
+		p.DropFor(drop.RouterSource)
+		return false
+	}
+	if dst == from.g.IP4 || dst == from.m.Source {
+		ping(mem, p, s, from, dst != 0)
+		return false
+	}
+	n := fib.FindSubnet4(from.g.Subnets4, dst)
+	if n == nil && p.DstMAC != from.g.MAC && another(p, s, port, from, func(g *fib.Group) bool { return g.IP4 == dst || fib.FindSubnet4(g.Subnets4, dst) != nil }) {
+		return toSubnet4(mem, p, s, st, port, from, to)
+	}
+	if n == nil || n.End-n.Start >= 3 && (dst == n.Start || dst == n.End) {
+		p.DropFor(drop.UplinkNoTenant)
+		return false
+	}
+	if s.Segments[n.Seg].Gateway != from.group { // by way of the tenant's virtual router
+		if n.RouterIP == dst {
+			ping(mem, p, s, from, true)
+			return false
+		}
+		if w>>56 <= 1 {
+			outside(mem, p, s, st, from, icmp.TimeExceeded, 0)
+			return false
+		}
+	}
+	to.seg, to.dst4, to.g, to.v4 = n.Seg, dst, from.g, true
+	return true
+}
+
+func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *sender, to *hop) bool {
+	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
+	src, dst := h.Src(), h.Dst()
+	if wire.Multicast6(src) || wire.Unspecified6(src) || wire.Loopback6(src) {
+		p.DropFor(drop.RouterSource)
+		return false
+	}
+	if dst == from.g.IP6 || dst == from.m.Source6 || wire.LinkLocal6(dst) {
+		ping(mem, p, s, from, !wire.Unspecified6(dst) && (!wire.LinkLocal6(dst) || dst == wire.EUI64LinkLocal(p.DstMAC)))
+		return false
+	}
+	if wire.LinkLocal6(src) { // never leaves its link (RFC 4291, 2.5.6)
+		p.DropFor(drop.RouterSource)
+		return false
+	}
+	n := fib.FindSubnet6(from.g.Subnets6, dst)
+	if n == nil && p.DstMAC != from.g.MAC && another(p, s, port, from, func(g *fib.Group) bool { return g.IP6 == dst || fib.FindSubnet6(g.Subnets6, dst) != nil }) {
+		return toSubnet6(mem, p, s, st, port, from, to)
+	}
+	if n == nil {
+		p.DropFor(drop.UplinkNoTenant)
+		return false
+	}
+	if s.Segments[n.Seg].Gateway != from.group {
+		if n.RouterIP == dst {
+			ping(mem, p, s, from, true)
+			return false
+		}
+		if h.HopLimit() <= 1 {
+			outside(mem, p, s, st, from, icmp.TimeExceeded, 0)
+			return false
+		}
+	}
+	to.seg, to.g, to.v4 = n.Seg, from.g, false
+	st.touched += s.Bindings.TouchIP6(n.Seg, dst[0], dst[1])
+	return true
+}
+
+// resolve brings what the lookups will read into the cache.
+func resolve(list []hop, s *fib.Snapshot, st *State) {
+	t := s.Bindings
+	var touched uint64
+	for i := range list {
+		if h := &list[i]; h.v4 {
+			h.hash = t.HashIP4(h.seg, h.dst4)
+			touched += t.TouchIP4Hash(h.hash)
+		}
+	}
+	for i := range list {
+		if h := &list[i]; h.v4 {
+			h.at = t.SeekIP4(h.hash, h.seg, h.dst4)
+		}
+	}
+	for i := range list {
+		if h := &list[i]; h.v4 {
+			touched += t.TouchRow(h.at)
+		}
+	}
+	st.touched += touched
+}
+
+// inward4 sends p on to the VIF that has its destination address.
+func inward4(mem []byte, p *frame.Packet, s *fib.Snapshot, to *hop) {
+	dst, loc, ok := table.FindIP4At(s.Bindings, s.Delta, to.at, to.hash, to.seg, to.dst4)
+	if !ok || loc >= fib.GatewayLoc(0) {
+		p.DropFor(drop.RouteUnresolved)
+		return
+	}
+	src := to.g.MAC
+	if seg := &s.Segments[to.seg]; !bridged(s, seg, to.g) {
+		src = s.Routers[seg.Router].MAC
+		h := wire.IPv4((*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[:])
+		h.SetChecksum(checksum.Update16(h.Checksum(), 0x0100, 0)) // one less of TTL, the high half of its word
+		h.SetTTL(h.TTL() - 1)
+	}
+	inward(mem, p, to.seg, dst, src, loc)
+}
+
+// inward6 is inward4 for IPv6.
+func inward6(mem []byte, p *frame.Packet, s *fib.Snapshot, to *hop) {
+	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
+	ip := h.Dst()
+	dst, loc, ok := table.FindIP6(s.Bindings, s.Delta, to.seg, ip[0], ip[1])
+	if !ok || loc >= fib.GatewayLoc(0) {
+		p.DropFor(drop.RouteUnresolved)
+		return
+	}
+	src := to.g.MAC
+	if seg := &s.Segments[to.seg]; !bridged(s, seg, to.g) {
+		src = s.Routers[seg.Router].MAC
+		h.SetHopLimit(h.HopLimit() - 1)
+	}
+	inward(mem, p, to.seg, dst, src, loc)
+}
+
+// bridged reports whether the group is a station of the segment: its hosts then know the virtual MAC, and no router
+// stands between them and the gateways.
+func bridged(s *fib.Snapshot, seg *fib.Segment, g *fib.Group) bool {
+	return uint64(seg.Gateway) < uint64(len(s.Groups)) && &s.Groups[seg.Gateway] == g || uint64(seg.Router) >= uint64(len(s.Routers))
+}
+
+// inward addresses p to a tenant's VIF. SrcMAC stays the gateway's: should the packet turn out to be too big for the
+// fabric, the answer goes there.
+func inward(mem []byte, p *frame.Packet, seg uint32, dst, src uint64, loc fib.Loc) {
+	untag(p)
+	address(mem, p, dst, src, 0)
+	p.DstMAC, p.Seg, p.Loc = dst, seg, loc
+	p.Flags |= frame.FlagFromUplink
+	p.Next = frame.NextEncap
+	if loc&fib.LocLocal != 0 {
+		p.Next = frame.NextDeliver
+	}
+}
+
+// Refuse answers the packets at NextRefuse, which came from outside and do not fit the fabric, by the uplink.
+func Refuse(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+		p := &b.Pkt[i]
+		if p.Next != frame.NextRefuse {
+			continue
+		}
+		mtu := uint16(p.Loc)
+		from := origin(p, s)
+		if from.why != drop.None {
+			p.DropFor(drop.TooBig)
+		} else {
+			outside(mem, p, s, st, &from, icmp.TooBig, mtu)
+		}
+		todo |= p.Next.Bit()
+	}
+	return todo
+}
+
+// origin finds the group and the member from which p came, whose destination has been rewritten since.
+func origin(p *frame.Packet, s *fib.Snapshot) sender {
+	for i := range s.Ports[p.Port].Uplink {
+		u := &s.Ports[p.Port].Uplink[i]
+		if u.VID != p.VID || uint64(u.Group) >= uint64(len(s.Groups)) {
+			continue
+		}
+		g := &s.Groups[u.Group]
+		if m, accept := memberOf(g, p.SrcMAC); m != nil && accept {
+			return sender{g: g, group: u.Group, m: m}
+		}
+	}
+	return sender{why: drop.UplinkSource}
+}
+
+// ping answers a ping from outside; nothing else is offered there. ours is false if the address is nobody's.
+func ping(mem []byte, p *frame.Packet, s *fib.Snapshot, from *sender, ours bool) {
+	if !ours || !icmp.Echo(mem, p, mac(s, from.g, p.Port)) {
+		p.DropFor(drop.RouterProtocol)
+		return
+	}
+	back(mem, p)
+}
+
+// outside refuses p, which came from outside, to its sender.
+func outside(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, from *sender, e icmp.Error, mtu uint16) {
+	src4, src6 := from.m.Source, from.m.Source6
+	if src4 == 0 {
+		src4 = from.g.IP4
+	}
+	if wire.Unspecified6(src6) {
+		src6 = from.g.IP6
+	}
+	v4 := p.Has(frame.FlagIPv4)
+	if v4 && src4 == 0 || !v4 && wire.Unspecified6(src6) || e == icmp.TooBig && v4 && df(mem, p) == 0 {
+		switch e {
+		case icmp.TooBig:
+			p.DropFor(drop.TooBig)
+		default:
+			p.DropFor(drop.TTLExceeded)
+		}
+		return
+	}
+	if refuse(mem, p, s, st, e, mtu, src4, src6, mac(s, from.g, p.Port)) {
+		back(mem, p)
+	}
+}
+
+func df(mem []byte, p *frame.Packet) uint16 {
+	return wire.IPv4(mem[p.Off+uint32(p.L3):p.Off+uint32(p.L3)+wire.IPv4Len]).FlagsFragment() & wire.IPv4DF
+}
+
+// back sends the answer that has been made of p by the port and in the VLAN that p came from.
+func back(mem []byte, p *frame.Packet) {
+	if p.VID != 0 {
+		address(mem, p, p.DstMAC, p.SrcMAC, p.VID)
+	}
+	p.SendTo(p.Port)
+}

@@ -1,0 +1,219 @@
+package uplink
+
+import (
+	"penstock/dataplane/fib"
+	"penstock/dataplane/gateway"
+	"penstock/dataplane/wire"
+)
+
+// How often a gateway is asked by broadcast, in nanoseconds: while its group has nobody else, and otherwise.
+const (
+	broadcastSoon  = 200_000_000
+	broadcastEvery = 1_000_000_000
+)
+
+// jammedRetry is when a probe is tried again for which the transmit ring had no room, in nanoseconds.
+const jammedRetry = 1_000_000
+
+// prober asks one member's gateway.
+type prober struct {
+	live        *fib.MemberLive // nil = no member
+	known, up   bool            // its port
+	asked       bool            // a probe is out
+	hinted      int64           // fib.MemberLive.Hint, when last looked at
+	askedAt     int64           // time of that probe
+	judged      int64           // time of the last verdict: what was heard since counts for the next
+	pending     int64           // when the time of the probe was up, while the verdict waits for Clean; 0 = it does not
+	due         int64           // on the probes' clock: when the next probe is due
+	jammed      int64           // for how long there has been no room for it
+	broadcastAt int64           // when it may be asked by broadcast
+	conflictAt  int64           // when another MAC that answers is told of again
+	excused     uint32          // misses in a row that data made not count
+}
+
+// conflictEvery is how often control is told that two stations have a gateway's IP, in nanoseconds.
+const conflictEvery = 10_000_000_000
+
+// most is how many members are dealt with in one turn.
+const most = 32
+
+// probe judges and asks the members whose time has come.
+func (k *Keeper) probe(now int64) {
+	left := most
+	for _, g := range k.groups {
+		if g == nil {
+			continue
+		}
+		touched := false
+		for slot := range g.members {
+			p := &g.members[slot]
+			if p.live == nil || !p.up || left == 0 {
+				continue
+			}
+			switch {
+			case p.pending != 0:
+				if !k.Clean(p.pending) {
+					continue
+				}
+				p.pending = 0
+				k.judge(now, g, uint32(slot))
+			case k.clock < p.due:
+				continue
+			default:
+				if k.late {
+					p.live.Late.Add(1)
+				}
+				if p.asked { // what has arrived by now must have been looked at before it is a miss
+					p.pending = now
+					continue
+				}
+			}
+			touched = true
+			left--
+			if p.up { // the verdict cannot change that, but a port's fault may have come between
+				k.ask(now, g, uint32(slot))
+			}
+		}
+		if touched {
+			k.show(g)
+		}
+	}
+	k.schedule()
+}
+
+// judge gives the verdict on the last probe of a member.
+func (k *Keeper) judge(now int64, g *group, slot uint32) {
+	p := &g.members[slot]
+	l := p.live
+	answered := l.Answered.Load() > p.judged
+	data := l.Data.Load() > p.judged
+	if other := l.Other.Swap(0); other != 0 {
+		inUse, _ := l.Gateway()
+		if inUse != 0 && (answered || data) {
+			if now >= p.conflictAt {
+				p.conflictAt = now + conflictEvery
+				k.tell(now, g, gateway.Event{Kind: gateway.MACConflict, Member: slot, MAC: other, OldMAC: inUse})
+			}
+		} else {
+			k.learn(now, g, slot, other)
+			answered = true
+		}
+	}
+	policy := &g.table.Policy
+	switch {
+	case answered:
+		k.answered(now, g, slot)
+		return
+	case policy.DataLiveness && data && (policy.DataMax == 0 || p.excused < policy.DataMax):
+		p.excused++
+		l.Excused.Add(1)
+		g.machine.Data(now, slot)
+	default:
+		l.Missed.Add(1)
+		g.machine.Miss(now, slot)
+	}
+	p.judged, p.asked = now, false
+}
+
+// answered is the verdict that a member's gateway is there.
+func (k *Keeper) answered(now int64, g *group, slot uint32) {
+	p := &g.members[slot]
+	if at := p.live.Answered.Load(); at > p.askedAt {
+		p.live.RTT.Store(at - p.askedAt)
+	}
+	p.live.Answers.Add(1)
+	p.excused, p.judged, p.asked, p.pending = 0, now, false, 0
+	g.machine.Answer(now, slot)
+}
+
+// eager gives a verdict that cannot wait: the gateway has answered, and nothing else carries the group's traffic.
+func (k *Keeper) eager(now int64, g *group, slot uint32) {
+	p := &g.members[slot]
+	if !p.up || !p.live.Eager() {
+		return
+	}
+	if mac, _ := p.live.Gateway(); mac == 0 {
+		other := p.live.Other.Swap(0)
+		if other == 0 {
+			return
+		}
+		k.learn(now, g, slot, other)
+		p.live.Answered.Store(now)
+	} else if p.live.Answered.Load() <= p.judged {
+		return
+	}
+	k.answered(now, g, slot)
+}
+
+// learn takes over a gateway's MAC.
+func (k *Keeper) learn(now int64, g *group, slot uint32, mac uint64) {
+	l := g.members[slot].live
+	old, _ := l.Gateway()
+	l.SetGateway(mac, g.machine.Health(slot) != gateway.Down, l.Eager())
+	kind := gateway.MACChanged
+	if old == 0 {
+		kind = gateway.MACLearned
+	}
+	k.tell(now, g, gateway.Event{Kind: kind, Member: slot, MAC: mac, OldMAC: old})
+	me := &g.table.Members[slot]
+	for i := range g.table.Members {
+		m := &g.table.Members[i]
+		if m.Live == nil || m.Live == l || m.Port != me.Port || m.VID != me.VID {
+			continue
+		}
+		if of, _ := m.Live.Gateway(); of == mac {
+			k.tell(now, g, gateway.Event{Kind: gateway.MACShared, Member: slot, Other: uint32(i), MAC: mac})
+		}
+	}
+}
+
+func (k *Keeper) tell(now int64, g *group, e gateway.Event) {
+	e.Time, e.Group, e.Old = now, g.index, gateway.None
+	if e.Kind != gateway.MACShared {
+		e.Other = gateway.None
+	}
+	k.Events.Put(e)
+}
+
+// ask sends the next probe to a member's gateway: to its MAC, and, while that is not known or does not answer, now and
+// then to everybody.
+func (k *Keeper) ask(now int64, g *group, slot uint32) {
+	p, m := &g.members[slot], &g.table.Members[slot]
+	interval := max(g.table.Policy.Interval, gateway.MinInterval)
+	if !k.Room(m.Port) {
+		// A full ring is the box's fault, and no probe is no miss; unless nothing moves for a whole interval.
+		p.due = k.clock + jammedRetry
+		if p.jammed += jammedRetry; p.jammed >= interval {
+			p.jammed = 0
+			p.live.Missed.Add(1)
+			g.machine.Miss(now, slot)
+		}
+		return
+	}
+	p.jammed = 0
+	p.due += interval
+	if p.due <= k.clock { // no probe is made up for
+		p.due = k.clock + interval
+	}
+	from := mac(k.snap, g.table, m.Port)
+	to, _ := p.live.Gateway()
+	sent := false
+	if to != 0 {
+		k.Send(m.Port, k.msg.arpRequest(to, from, m.VID, m.Source, m.IP))
+		sent = true
+	}
+	if m.Static == 0 && now >= p.broadcastAt && (to == 0 || g.machine.Health(slot) == gateway.Down || g.machine.Health(slot) == gateway.Suspect || p.live.Hint.Load() != p.hinted) {
+		p.hinted = p.live.Hint.Load()
+		p.broadcastAt = now + broadcastEvery
+		if active, _, _ := g.machine.Active(); active == gateway.None || active == slot {
+			p.broadcastAt = now + broadcastSoon
+		}
+		k.Send(m.Port, k.msg.arpRequest(wire.Broadcast, from, m.VID, m.Source, m.IP))
+		sent = true
+	}
+	if sent {
+		p.asked, p.askedAt = true, now
+		p.live.Asked.Store(now)
+		p.live.Probes.Add(1)
+	}
+}
