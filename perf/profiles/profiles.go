@@ -5,6 +5,7 @@ package profiles
 import (
 	"embed"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -20,6 +21,7 @@ func Names() []string {
 	for i, e := range entries {
 		entries[i] = strings.TrimSuffix(e, ".toml")
 	}
+	slices.Sort(entries) // malformed before malformed-overlay
 	return entries
 }
 

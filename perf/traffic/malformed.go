@@ -247,7 +247,10 @@ func (s *section) malformed(out *spec) {
 		s.failf(s.at("malformed"), "malformed frames are all the same of a kind: write one value for each address, tenant and segment")
 	}
 	// The largest base is UDP over IPv6 with room for what the kinds write.
-	need := out.headerLen() - 20 + 40 + 8 + 16 + fcsLen
+	need := 14 + 40 + 8 + 16 + fcsLen
+	if out.outer != nil {
+		need += out.outer.len()
+	}
 	if small, _ := out.extent(); small < need {
 		s.failf(s.at("size"), "%d octets are too few for all kinds: want a size of at least %d", small, need)
 	}

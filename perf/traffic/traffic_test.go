@@ -3,6 +3,7 @@ package traffic_test
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
 	"testing"
 
 	"github.com/google/gopacket"
@@ -209,7 +210,6 @@ seq = { from = 0, to = 65535 }
 [[stream]]
 name = "ping6"
 size = 98
-size_op = "inc"
 [stream.ethernet]
 src = "02:00:00:00:00:01"
 dst = "02:00:00:00:00:02"
@@ -221,8 +221,7 @@ dst = { from = "fe80::2", to = "fe80::ff" }
 
 // TestChecksums: whatever varies, all lengths and checksums are right.
 func TestChecksums(t *testing.T) {
-	text := []byte(twoWays)
-	g := program(t, string(bytes.Replace(text, []byte("size = 98\nsize_op = \"inc\""), []byte("size = \"90-300\"\nsize_op = \"random\""), 1)))
+	g := program(t, strings.Replace(twoWays, "size = 98", "size = \"90-300\"\nsize_op = \"random\"", 1))
 	buf := make([]byte, g.MaxLen())
 	seen := map[string]int{}
 	for seq := range uint64(30_000) {
