@@ -118,7 +118,7 @@ func Kinds() []Malformed {
 
 		{"ip4-version", "version 5", overUDP4, set4(0, 0x55)},
 		{"ip4-header-short", "a header of 16 octets", overUDP4, set4(0, 0x44)},
-		{"ip4-header-long", "a header of 60 octets, longer than the packet", overUDP4, set4(0, 0x4f)},
+		{"ip4-header-long", "a header of 60 octets in a packet of 40", overUDP4, func(w *wreck) { w.put16(w.l3+2, 40); set4(0, 0x4f)(w) }},
 		{"ip4-length-short", "a total length of 19", overUDP4, length4(func(*wreck) int { return 19 })},
 		{"ip4-length-long", "a total length one more than there is", overUDP4, length4(func(w *wreck) int { return len(w.b) - w.l3 + 1 })},
 		{"ip4-length-cut", "a total length that ends within the UDP header", overUDP4, length4(func(*wreck) int { return 24 })},
@@ -147,7 +147,13 @@ func Kinds() []Malformed {
 		{"udp-checksum", "a wrong UDP checksum", overUDP4, func(w *wreck) { w.b[w.l4+6] ^= 0xff }},
 		{"udp-port-zero", "both ports 0", overUDP4, func(w *wreck) { clear(w.b[w.l4 : w.l4+4]); w.sum(6, 17) }},
 		{"tcp-offset-short", "a TCP header of 16 octets", overTCP4, func(w *wreck) { w.b[w.l4+12] = 4 << 4; w.sum(16, 6) }},
-		{"tcp-offset-long", "a TCP header of 60 octets, longer than the segment", overTCP4, func(w *wreck) { w.b[w.l4+12] = 15 << 4; w.sum(16, 6) }},
+		{"tcp-offset-long", "a TCP header of 60 octets in a segment of 40", overTCP4, func(w *wreck) {
+			w.tail = w.l4 + 40
+			w.put16(w.l3+2, 60)
+			w.sum4(w.l3)
+			w.b[w.l4+12] = 15 << 4
+			w.sum(16, 6)
+		}},
 		{"tcp-flags-none", "no flag", overTCP4, flagsTCP(0)},
 		{"tcp-flags-all", "all flags", overTCP4, flagsTCP(0xff)},
 		{"tcp-syn-fin", "SYN and FIN", overTCP4, flagsTCP(flagSYN | flagFIN)},
