@@ -41,7 +41,7 @@ HEAVY = penstock/(integration|perf)(/.*)?
 BENCHED = $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-vm lint fuzz bench bench-compare bench-deps bench-e2e generate install clean
+.PHONY: help deps build demo test test-vm lint fuzz bench bench-compare bench-deps bench-e2e bench-gaps generate install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -106,6 +106,13 @@ bench-e2e: build ## measure the box and every peer found end to end on veth, in 
 	@mkdir -p perf/results
 	bin/e2e -penstock $(BIN) -asavie bin/baseline-forwarder -rounds $(or $(ROUNDS),5) -measure $(or $(SECONDS),2)s -results perf/results/e2e.csv \
 		-commit $(COMMIT)$$($(GIT) diff --quiet HEAD -- . ':!perf/results' || echo -dirty) $(E2E_ARGS)
+
+bench-gaps: build ## measure the gaps of the worker's loop while a million bindings are pushed and the collector runs (root), 3 minutes; GAPS_ARGS="…"
+	go build -trimpath -buildvcs=false -o bin/e2e ./perf/e2e/cmd/e2e
+	@mkdir -p perf/results
+	@set -e; for args in "" "-apart -nice -20"; do \
+		bin/e2e gaps -penstock $(BIN) -results perf/results/gaps.csv -commit $(COMMIT)$$($(GIT) diff --quiet HEAD -- . ':!perf/results' || echo -dirty) $$args $(GAPS_ARGS); \
+	done
 
 generate: ## regenerate what go:generate makes
 	go generate ./...

@@ -46,6 +46,7 @@ type Bed struct {
 	Process *lab.Process // nil if the device is the kernel
 	Dir     string       // of the device, kept from trial to trial
 	CPUs    []int        // of the device; the first it has to itself
+	House   []int        // of the process's threads that do not choose their CPU; nil = CPUs
 
 	clean []func() error // in reverse order
 }

@@ -62,21 +62,30 @@ func self(t *testing.T) string {
 	return s
 }
 
-// run runs and restores the affinity that Run takes away, and fails if anything is left behind.
-func run(t *testing.T, ctx context.Context, o e2e.Options) error {
+// withAffinity restores the affinity that f takes away.
+func withAffinity(t *testing.T, f func()) {
 	t.Helper()
 	var before unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		t.Fatal(err)
 	}
-	err := e2e.Run(ctx, o)
-	tasks, _ := filepath.Glob("/proc/self/task/*")
-	for _, task := range tasks {
-		var tid int
-		if _, err := fmt.Sscan(filepath.Base(task), &tid); err == nil {
-			_ = unix.SchedSetaffinity(tid, &before) // the thread may have ended
+	defer func() {
+		tasks, _ := filepath.Glob("/proc/self/task/*")
+		for _, task := range tasks {
+			var tid int
+			if _, err := fmt.Sscan(filepath.Base(task), &tid); err == nil {
+				_ = unix.SchedSetaffinity(tid, &before) // the thread may have ended
+			}
 		}
-	}
+	}()
+	f()
+}
+
+// run runs and restores the affinity that Run takes away, and fails if anything is left behind.
+func run(t *testing.T, ctx context.Context, o e2e.Options) error {
+	t.Helper()
+	var err error
+	withAffinity(t, func() { err = e2e.Run(ctx, o) })
 	for _, pattern := range []string{"/run/netns/pst-%d-e2e.*", "/sys/fs/cgroup/*/penstock-e2e-%d", "/sys/fs/cgroup/penstock-e2e-%d", os.TempDir() + "/pst-%d-e2e"} {
 		if left, _ := filepath.Glob(fmt.Sprintf(pattern, os.Getpid())); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
@@ -240,6 +249,28 @@ func TestPenstock(t *testing.T) {
 	for _, r := range trials {
 		if r.Other != 0 || r.Received == 0 {
 			t.Errorf("%+v", r)
+		}
+	}
+	withAffinity(t, func() { gaps(t, binary) })
+}
+
+// gaps runs the box while its bindings are pushed.
+func gaps(t *testing.T, binary string) {
+	t.Helper()
+	all, err := e2e.MeasureGaps(t.Context(), e2e.GapOptions{
+		Binary: binary, Bindings: 2000, Scenarios: e2e.Scenarios[1:], Rate: 100_000, Measure: 300 * time.Millisecond,
+		Apart: true, DeviceCPU: 0, LoadCPU: 1, Self: self(t), Progress: t.Output(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 2 {
+		t.Fatalf("%d scenarios", len(all))
+	}
+	for _, g := range all {
+		rest := g.Preempted.Count() + g.Stopped.Count()
+		if g.All.Count() == 0 || g.Busy.Count() == 0 || g.Busy.Count() > g.All.Count() || g.Own.Count()+rest != g.All.Count() || g.Pushes == 0 || g.Rate == 0 {
+			t.Errorf("%+v", g)
 		}
 	}
 }

@@ -25,7 +25,7 @@ const HoldCommand = "hold"
 func Hold(args []string) error {
 	f := flag.NewFlagSet(HoldCommand, flag.ContinueOnError)
 	list := f.String("cpus", "0", "CPUs to run on, separated by commas")
-	group := f.String("group", "", "directory of the control group to join")
+	group := f.String("group", "", "directory of the control group to join; empty: none")
 	parent := f.Int("parent", 0, "process to die with")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -39,8 +39,10 @@ func Hold(args []string) error {
 		return fmt.Errorf("hold: %w", err)
 	}
 	runtime.LockOSThread() // the thread that calls exec is the one that remains
-	if err := os.WriteFile(filepath.Join(*group, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
-		return fmt.Errorf("hold: join the control group: %w", err)
+	if *group != "" {
+		if err := os.WriteFile(filepath.Join(*group, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+			return fmt.Errorf("hold: join the control group: %w", err)
+		}
 	}
 	var cpus []int
 	for _, c := range strings.Split(*list, ",") {
@@ -87,19 +89,29 @@ func pin(tid int, cpus ...int) error {
 func pinProcess(cpu int) error {
 	// A thread may start another while the list is read: once more finds that one.
 	for range 2 {
-		tasks, err := os.ReadDir("/proc/self/task")
+		tids, err := threads(os.Getpid())
 		if err != nil {
 			return err
 		}
-		for _, t := range tasks {
-			tid, err := strconv.Atoi(t.Name())
-			if err != nil {
-				continue
-			}
+		for _, tid := range tids {
 			if err := pin(tid, cpu); err != nil && !errors.Is(err, unix.ESRCH) {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// threads lists the threads of a process.
+func threads(pid int) (tids []int, err error) {
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tasks {
+		if tid, err := strconv.Atoi(t.Name()); err == nil {
+			tids = append(tids, tid)
+		}
+	}
+	return tids, nil
 }

@@ -54,6 +54,8 @@ type box struct {
 	bindings int
 	workers  int // 0 = 1
 	handoff  bool
+	nice     int
+	env      []string // NAME=VALUE
 }
 
 func socket(b *Bed) string { return filepath.Join(b.Dir, "control.sock") }
@@ -65,6 +67,7 @@ state_dir = %q
 [dataplane]
 workers = %d
 cpus = %s
+nice = %d
 handoff = %t
 bindings = %d
 [[port]]
@@ -82,9 +85,9 @@ socket = %q
 max_body = "1GiB"
 [metrics]
 listen = ""
-`, filepath.Join(b.Dir, "state"), max(1, p.workers), strings.ReplaceAll(fmt.Sprint(b.CPUs), " ", ", "), p.handoff, max(defaultCapacity, p.bindings+1), PortA, PortB, nearSwitch, nearPort, socket(b))
+`, filepath.Join(b.Dir, "state"), max(1, p.workers), strings.ReplaceAll(fmt.Sprint(b.CPUs), " ", ", "), p.nice, p.handoff, max(defaultCapacity, p.bindings+1), PortA, PortB, nearSwitch, nearPort, socket(b))
 	file := filepath.Join(b.Dir, "penstock.toml")
-	return []string{p.binary, "run", "--config", file}, os.WriteFile(file, []byte(text), 0o644)
+	return append(append([]string{"env"}, p.env...), p.binary, "run", "--config", file), os.WriteFile(file, []byte(text), 0o644)
 }
 
 // prepare waits until the box is ready and pushes its tables, unless its store has them from an earlier trial.
@@ -106,7 +109,7 @@ func (p *box) prepare(ctx context.Context, b *Bed) error {
 	}
 	if s.Bindings.Count < p.bindings {
 		r, w := io.Pipe()
-		go func() { w.CloseWithError(writeBindings(w, p.bindings)) }()
+		go func() { w.CloseWithError(writeBindings(w, p.bindings, 0)) }()
 		_, err := c.Bulk(ctx, model.KindBinding, r, core.Replace, client.WriteOptions{})
 		r.Close()
 		if err != nil {
@@ -162,13 +165,13 @@ func operations() ([]core.Op, error) {
 	return ops, nil
 }
 
-// writeBindings writes bindings for all flows as NDJSON.
-func writeBindings(w io.Writer, n int) error {
+// writeBindings writes bindings for all flows as NDJSON. With another shift every location is another one.
+func writeBindings(w io.Writer, n, shift int) error {
 	b := bufio.NewWriterSize(w, 1<<16)
 	e := json.NewEncoder(b)
 	for k := range n {
 		if err := e.Encode(model.Binding{
-			Tenant: "red", Segment: "web", MAC: firstRemote + model.MAC(k), SwitchMAC: farSwitch, SwitchPort: uint16(1 + k%farPorts),
+			Tenant: "red", Segment: "web", MAC: firstRemote + model.MAC(k), SwitchMAC: farSwitch, SwitchPort: uint16(1 + (k+shift)%farPorts),
 		}); err != nil {
 			return err
 		}

@@ -120,33 +120,54 @@ func Run(ctx context.Context, o Options) (err error) {
 	if len(present) == 0 {
 		return errors.New("e2e: none of the devices is there")
 	}
-	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))) // the source's thread is one of them
-	if err := pinProcess(o.LoadCPU); err != nil {
-		return fmt.Errorf("e2e: %w", err)
-	}
-	if len(o.Sinks) == 0 {
-		o.Sinks = []SinkNAPI{SinkInline}
-	}
-	r := &runner{o: &o, failed: map[setup]bool{}}
-	if r.lab, err = lab.New("e2e"); err != nil {
+	r, err := open(&o)
+	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, left(r.lab.Close())) }()
-	for _, ns := range [...]string{gen, dut, sink} {
-		if err := r.namespace(ns); err != nil {
-			return err
-		}
-	}
-	if r.group, err = newGroup(); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, left(r.group.remove())) }()
+	defer func() { err = errors.Join(err, r.close()) }()
 	for round := 1; round <= o.Rounds; round++ {
 		if err := r.round(ctx, round, present); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// open makes what all trials of a run need, and binds the process to LoadCPU.
+func open(o *Options) (_ *runner, err error) {
+	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))) // the source's thread is one of them
+	if err := pinProcess(o.LoadCPU); err != nil {
+		return nil, fmt.Errorf("e2e: %w", err)
+	}
+	if len(o.Sinks) == 0 {
+		o.Sinks = []SinkNAPI{SinkInline}
+	}
+	r := &runner{o: o, failed: map[setup]bool{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.close())
+		}
+	}()
+	if r.lab, err = lab.New("e2e"); err != nil {
+		return nil, err
+	}
+	for _, ns := range [...]string{gen, dut, sink} {
+		if err := r.namespace(ns); err != nil {
+			return nil, err
+		}
+	}
+	r.group, err = newGroup()
+	return r, err
+}
+
+func (r *runner) close() (err error) {
+	if r.group != nil {
+		err = left(r.group.remove())
+	}
+	if r.lab != nil {
+		err = errors.Join(left(r.lab.Close()), err)
+	}
+	return err
 }
 
 // namespace makes a namespace in which the kernel says nothing by itself.

@@ -89,41 +89,22 @@ type trial struct {
 	napi   int // thread of PortA's NAPI, 0 if it has none
 }
 
+// put prepares a trial.
+func (r *runner) put(s setup) *trial {
+	b := &Bed{Lab: r.lab, Dir: filepath.Join(r.lab.Dir(), s.dev.Name), CPUs: []int{r.o.DeviceCPU}}
+	if s.dev.Workers > 1 {
+		b.CPUs = append(b.CPUs, r.o.LoadCPU)
+	}
+	return &trial{runner: r, setup: s, bed: b}
+}
+
 func (r *runner) trial(ctx context.Context, s setup) (res Trial, err error) {
-	d := s.dev
-	t := &trial{runner: r, setup: s, bed: &Bed{Lab: r.lab, Dir: filepath.Join(r.lab.Dir(), d.Name), CPUs: []int{r.o.DeviceCPU}}}
-	if d.Workers > 1 {
-		t.bed.CPUs = append(t.bed.CPUs, r.o.LoadCPU)
-	}
-	defer func() {
-		if err != nil && t.bed.Process != nil {
-			err = fmt.Errorf("%w\nits output:\n%s", err, tail(t.bed.Process.Log(), 4000))
-		}
-		for i := len(t.bed.clean) - 1; i >= 0; i-- {
-			err = errors.Join(err, left(t.bed.clean[i]()))
-		}
-		if err != nil {
-			err = fmt.Errorf("%s, %d octets, %s: %w", d.Name, s.size, s.place.Name, err)
-		}
-	}()
-	frames := d.Frames
-	if frames == nil {
-		frames = template
-	}
-	tmpl, err := frames(s.size, d.Flows)
-	if err != nil {
-		return res, err
-	}
-	if err := t.wire(tmpl); err != nil {
-		return res, err
-	}
-	if err := t.start(ctx); err != nil {
+	t := r.put(s)
+	defer func() { err = t.end(err) }()
+	if err := t.begin(ctx); err != nil {
 		return res, err
 	}
 	if res.Mode, err = t.mode(); err != nil {
-		return res, err
-	}
-	if err := t.threads(); err != nil {
 		return res, err
 	}
 	// Only now: starting up is not what is held back.
@@ -134,8 +115,41 @@ func (r *runner) trial(ctx context.Context, s setup) (res Trial, err error) {
 	if err := t.load(ctx, r.o.Warmup, nil); err != nil {
 		return res, err
 	}
-	res.Device, res.Size, res.Place, res.Sink = d.Name, s.size, s.place, s.sink
+	res.Device, res.Size, res.Place, res.Sink = s.dev.Name, s.size, s.place, s.sink
 	return res, t.load(ctx, r.o.Measure, &res)
+}
+
+// begin brings the device up between source and sink, until it forwards.
+func (t *trial) begin(ctx context.Context) error {
+	frames := t.dev.Frames
+	if frames == nil {
+		frames = template
+	}
+	tmpl, err := frames(t.size, t.dev.Flows)
+	if err != nil {
+		return err
+	}
+	if err := t.wire(tmpl); err != nil {
+		return err
+	}
+	if err := t.start(ctx); err != nil {
+		return err
+	}
+	return t.threads()
+}
+
+// end removes all that begin made, and says where err happened, if it is one.
+func (t *trial) end(err error) error {
+	if err != nil && t.bed.Process != nil {
+		err = fmt.Errorf("%w\nits output:\n%s", err, tail(t.bed.Process.Log(), 4000))
+	}
+	for i := len(t.bed.clean) - 1; i >= 0; i-- {
+		err = errors.Join(err, left(t.bed.clean[i]()))
+	}
+	if err != nil {
+		return fmt.Errorf("%s, %d octets, %s: %w", t.dev.Name, t.size, t.place.Name, err)
+	}
+	return nil
 }
 
 // wire makes the veth pairs, and opens source and sink at their ends.
@@ -205,7 +219,11 @@ func (t *trial) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	held := []string{t.o.Self, HoldCommand, "-cpus", cpuList(t.bed.CPUs), "-group", t.group.dir, "-parent", strconv.Itoa(os.Getpid()), "--"}
+	house, group := t.bed.CPUs, t.group.dir
+	if t.bed.House != nil { // no quota, and no group: it would not allow real-time priorities
+		house, group = t.bed.House, ""
+	}
+	held := []string{t.o.Self, HoldCommand, "-cpus", cpuList(house), "-group", group, "-parent", strconv.Itoa(os.Getpid()), "--"}
 	if t.bed.Process, err = t.lab.Start(dut, t.dev.Name, append(held, argv...)...); err != nil {
 		return err
 	}

@@ -1,6 +1,9 @@
 // Command e2e measures devices end to end on veth, with package e2e. `make bench-e2e` runs it.
 //
 //	e2e -penstock FILE -asavie FILE [-rounds 5] [-measure 3s] [-duts penstock,asavie,testpmd] [-results FILE]
+//	e2e gaps -penstock FILE [-measure 20s] [-apart] [-nice -20] [-results FILE]
+//
+// The second form measures the gaps of the worker's loop; `make bench-gaps` runs it.
 //
 // It prints a line for each trial to standard error and the tables to standard output, and appends a row for each
 // trial of a whole round to the results file. Ctrl-C ends it and leaves nothing behind.
@@ -31,7 +34,11 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends it at once
-	if err := run(ctx, os.Args[1:]); err != nil {
+	measure, args := run, os.Args[1:]
+	if len(args) > 0 && args[0] == "gaps" {
+		measure, args = gaps, args[1:]
+	}
+	if err := measure(ctx, args); err != nil {
 		switch {
 		case errors.Is(err, flag.ErrHelp):
 			os.Exit(2)
@@ -83,10 +90,10 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return measure(ctx, o, &s, m)
+	return rounds(ctx, o, &s, m)
 }
 
-func measure(ctx context.Context, o e2e.Options, s *settings, m e2e.Machine) error {
+func rounds(ctx context.Context, o e2e.Options, s *settings, m e2e.Machine) error {
 	date := time.Now()
 	var all []e2e.Trial
 	var failures []e2e.Failure
