@@ -79,8 +79,6 @@ func (d *device) forward() {
 	}
 }
 
-func pass(_ int, f []byte, send func([]byte)) { send(f) }
-
 // expected is what the frames that went out amount to, by the definitions: compare package track.
 type expected struct{ received, duplicates, reordered, behind, extent uint64 }
 

@@ -48,6 +48,7 @@ type arrivals struct {
 	trackers   []*track.Tracker // by lane
 	silence    track.Silence
 	background track.Gap      // the longest before Mark
+	early      uint64         // frames received before Mark
 	interval   *hdr.Histogram // latency since somebody took it away
 	total      *hdr.Histogram // latency before that
 	received   uint64         // frames of this run, duplicates included

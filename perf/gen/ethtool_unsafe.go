@@ -20,9 +20,11 @@ type linkSettings struct {
 
 // channels is struct ethtool_channels of linux/ethtool.h.
 type channels struct {
-	cmd                                 uint32
-	maxRx, maxTx, maxOther, maxCombined uint32
-	rx, tx, other, combined             uint32
+	cmd      uint32
+	_        [4]uint32 // the most that are possible
+	rx, tx   uint32
+	_        uint32 // others
+	combined uint32
 }
 
 // ifreq is struct ifreq of linux/if.h with ifr_data in use; the kernel copies all of it, whose union is larger than a pointer.

@@ -48,9 +48,10 @@ type Direction struct {
 	Latency Latency `json:"latency"`
 
 	// Gap is the longest time in which nothing arrived, to the last frame sent; Background the longest before Mark.
-	Gap        Gap   `json:"longest_gap"`
-	Background Gap   `json:"background_gap"`
-	ByLoss     int64 `json:"lost_time_ns"` // lost ÷ rate
+	Gap        Gap    `json:"longest_gap"`
+	Background Gap    `json:"background_gap"`
+	Early      uint64 `json:"received_before_mark,omitempty"`
+	ByLoss     int64  `json:"lost_time_ns"` // lost ÷ rate
 
 	Streams []Stream `json:"streams,omitempty"` // if the profile has several
 	Sender  Sender   `json:"sender"`
@@ -218,6 +219,7 @@ func (e *Engine) direction(r *running, i int, d *direction) Direction {
 		dir.RxRate = dir.TxRate * float64(dir.Received) / float64(dir.Sent)
 		dir.ByLoss = int64(float64(dir.Lost) / dir.TxRate * 1e9)
 	}
+	dir.Early = d.early
 	dir.Gap, dir.Background = gapOf(d.silence.Longest(), r.start), gapOf(d.background, r.start)
 	dir.Latency = latencyOf(d.total)
 	dir.Latency.Error = e.clock.err

@@ -244,6 +244,8 @@ func (e *Engine) Mark() {
 	for _, d := range e.directions {
 		d.mu.Lock()
 		d.background = d.silence.Longest()
+		c := d.counts()
+		d.early = c.Received
 		d.silence.Mark(now)
 		d.mu.Unlock()
 	}

@@ -1,0 +1,113 @@
+package gen
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"penstock/dataplane/xsk/xsktest"
+	"penstock/perf/gen/search"
+	"penstock/perf/traffic"
+)
+
+func goal(name string, ratio float64) search.Goal {
+	return search.Goal{Name: name, LossRatio: ratio, Width: 0.1, Trial: 100 * time.Millisecond, Sum: 100 * time.Millisecond}
+}
+
+// TestThroughput: a device that forwards so many frames a second, by a token bucket on the frames' own time stamps, so
+// that it does not depend on the machine. NDR and PDR are found on both sides of that, and latency is measured.
+func TestThroughput(t *testing.T) {
+	const capacity = 10_000
+	var tokens, last float64
+	newDevice(t, func(_ int, f []byte, send func([]byte)) {
+		_, stamp, _ := traffic.Signature(f)
+		now := float64(stamp) / 1e9
+		tokens = min(tokens+(now-last)*capacity, 40) // 4 ms
+		last = now
+		if tokens < 1 {
+			return
+		}
+		tokens--
+		send(f)
+	})
+	e := open(t, oneWay(t))
+	measured := 0
+	rep, err := e.Throughput(t.Context(), Throughput{
+		Options: search.Options{Min: 1000, Max: 20_000, Goals: []search.Goal{goal("NDR", 0), goal("PDR", 0.1)}, Phases: 1},
+		Latency: []float64{0.1, 0.5}, Measuring: func(float64) { measured++ },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ndr, pdr := rep.Results[0], rep.Results[1]
+	// The generator pays debts at a quarter above the rate, so on a busy machine the bucket may overflow below the capacity.
+	if ndr.Status != search.Found || ndr.Rate > 1.11*capacity || ndr.Rate < 0.5*capacity || ndr.Width() > 0.101 {
+		t.Errorf("%+v, %d trials", ndr, len(rep.Trials))
+	}
+	if pdr.Status != search.Found || pdr.Rate > 1.25*capacity || pdr.Rate < 0.9*capacity || pdr.Rate < ndr.Rate {
+		t.Errorf("%+v", pdr)
+	}
+	if rep.Max != 20_000 || rep.MaxWhy != "asked for" || len(rep.Latency) != 2 || measured != 2 {
+		t.Fatalf("%+v", rep)
+	}
+	for _, l := range rep.Latency {
+		if d := &l.Report.Directions[0]; d.Latency.Frames == 0 || d.Requested != l.Rate || l.Rate != pdr.Rate*l.Share {
+			t.Errorf("%+v", l)
+		}
+	}
+}
+
+// TestThroughputOfAWire: without a highest rate it is what the generator sends; and where the search ends there, it says so.
+func TestThroughputOfAWire(t *testing.T) {
+	xsktest.Namespace(t)
+	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
+	e := open(t, oneWay(t))
+	rep, err := e.Throughput(t.Context(), Throughput{Options: search.Options{Goals: []search.Goal{goal("PDR", 0.5)}, Phases: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := rep.Results[0]; rep.Max < 1000 || !strings.Contains(rep.MaxWhy, "port a sent") || r.Rate > rep.Max || r.Rate == 0 || r.Status == search.Found && !r.GeneratorLimited {
+		t.Errorf("%+v, %+v", rep, rep.Results)
+	}
+}
+
+func TestThroughputTroubles(t *testing.T) {
+	xsktest.Namespace(t)
+	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
+	alone, err := Open(t.Context(), Config{Ports: oneWay(t).Ports[:1]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alone.Throughput(t.Context(), Throughput{}); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "--rx") {
+		t.Errorf("%v", err)
+	}
+	if err := alone.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := traffic.Builtin("size-64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mute, err := p.Program(traffic.Options{Set: map[string]string{"signature": "false"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := oneWay(t)
+	c.Ports[0].Program = mute
+	e := open(t, c)
+	if _, err := e.Throughput(t.Context(), Throughput{}); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "signature") {
+		t.Errorf("%v", err)
+	}
+	// Of such frames it is known how many were sent, and no more.
+	r := run(t, e, Load{Rates: []float64{20_000}, Count: 500})
+	if d := &r.Directions[0]; d.Sent != 500 || d.Unsigned != 500 || d.Received != 0 || d.Lost != 0 || r.Ports[1].Foreign != 500 {
+		t.Errorf("%+v\n%+v", d, r.Ports)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := e.Throughput(ctx, Throughput{}); err == nil {
+		t.Error("no error")
+	}
+}
