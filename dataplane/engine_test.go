@@ -445,7 +445,7 @@ func TestHandoffKeepsFlows(t *testing.T) {
 	var flowsOf [2]int
 	for flow := range flows {
 		for i, w := range x.workers {
-			w.VIFs.Publish()
+			w.Pipeline.Publish()
 			n := w.VIFs.Load(flow*stats.VIFStride + stats.VIFRxPackets)
 			if n == rounds {
 				flowsOf[i]++

@@ -67,6 +67,15 @@ func (pl *Pipeline) SetTime(now int64) {
 	pl.Edge.Now = now
 }
 
+// Publish makes the counters visible to readers.
+func (pl *Pipeline) Publish() {
+	pl.Overlay.Count()
+	pl.Ports.Publish()
+	pl.Paths.Publish()
+	pl.VIFs.Publish()
+	pl.Members.Publish()
+}
+
 // Process takes a batch of frames received on port through the stages. On return every frame has gone to an out queue,
 // a ring, or back to the pool.
 func (pl *Pipeline) Process(port uint16, b *frame.Batch, s *fib.Snapshot) {

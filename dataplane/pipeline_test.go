@@ -30,7 +30,7 @@ func TestFramesBeforeTheFirstSnapshot(t *testing.T) {
 		}
 		pl.Process(0, &b, &fib.Snapshot{})
 	}
-	pl.Ports.Publish()
+	pl.Publish()
 	if n := pl.Ports.Of(0, stats.Drops+int(drop.NoRole)); n != 10*frame.BatchSize {
 		t.Errorf("%d frames counted as no_role, want %d", n, 10*frame.BatchSize)
 	}

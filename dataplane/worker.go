@@ -399,10 +399,7 @@ func (w *worker) do(fn func(w *worker)) {
 }
 
 func (w *worker) publish() {
-	w.Ports.Publish()
-	w.Paths.Publish()
-	w.VIFs.Publish()
-	w.Members.Publish()
+	w.Pipeline.Publish()
 	w.loop.Publish()
 }
 

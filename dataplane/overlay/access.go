@@ -116,11 +116,30 @@ type sender struct {
 	tagged bool
 	open   bool     // the attachment takes senders that are not known
 	v      *fib.VIF // nil when not known
+
+	packets, octets uint64 // taken by quickAccess and not yet counted
+}
+
+// count counts what quickAccess has taken.
+func (d *sender) count(vifs *stats.Block) {
+	if d.packets > 0 && d.v != nil {
+		vifs.Add(int(d.vif)*stats.VIFStride+stats.VIFRxPackets, d.packets)
+		vifs.Add(int(d.vif)*stats.VIFStride+stats.VIFRxBytes, d.octets)
+	}
+	d.packets, d.octets = 0, 0
+}
+
+// Count brings the counters of the VIFs up to date, before they are published.
+func (st *State) Count() {
+	for i := range st.senders {
+		st.senders[i].count(st.VIFs)
+	}
 }
 
 // follow forgets the senders when the tables have changed.
 func (st *State) follow(s *fib.Snapshot) {
 	if st.of != s {
+		st.Count()
 		st.of = s
 		st.senders = [senders]sender{}
 		st.segments = [remembered]segment{}
@@ -134,6 +153,7 @@ func place(mac uint64) uint64 { return mac * 0x9e3779b97f4a7c15 >> (64 - 5) % se
 func (st *State) sender(p *frame.Packet, at uint32, s *fib.Snapshot) *sender {
 	d := &st.senders[place(p.SrcMAC)]
 	if tagged := p.Has(frame.FlagTagged); d.mac != p.SrcMAC || d.at != at || d.port != p.Port || d.vid != p.VID || d.tagged != tagged {
+		d.count(st.VIFs)
 		*d = sender{mac: p.SrcMAC, at: at, port: p.Port, vid: p.VID, tagged: tagged}
 		d.lookUp(s)
 	}

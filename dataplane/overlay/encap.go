@@ -20,33 +20,19 @@ import (
 // Source address = prefix of our port | segment ID, destination = prefix of the other port | tenant ID, ID = VLAN ID.
 // The returned bits are as with Access.
 func Encapsulate(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
+	choosePaths(b, s, st)
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
 		if p.Next != frame.NextEncap {
 			continue
 		}
-		sw := p.Loc >> 8
-		if uint(sw) >= uint(len(s.Switches)) {
+		sw, best := p.Loc>>8, uint(st.path[i])
+		if uint(sw) >= uint(len(s.Switches)) || best >= uint(len(s.Switches[sw].Paths)) {
 			p.DropFor(drop.NoPath)
 			todo |= 1 << frame.NextDrop
 			continue
 		}
-		// Rendezvous hashing: the flow goes by the path with the highest score, so that a path that comes or goes moves only
-		// the flows it must. Score and index are compared as one number, without a branch: which path wins is exactly
-		// what no branch predictor knows.
-		to, best := &s.Switches[sw], uint64(0)
-		for k, seed := range to.Seeds {
-			best = max(best, table.Mix(p.Hash, seed)&^0xffff|uint64(uint16(k)))
-		}
-		if to.Weighted {
-			best = chooseWeighted(to, p.Hash)
-		}
-		if uint(uint16(best)) >= uint(len(to.Paths)) {
-			p.DropFor(drop.NoPath)
-			todo |= 1 << frame.NextDrop
-			continue
-		}
-		path := &to.Paths[uint16(best)]
+		path := &s.Switches[sw].Paths[best]
 		total := uint32(p.Len) + ipLen
 		if total > uint32(path.MTU) {
 			tooBig(mem, p, s, st, path)
@@ -79,12 +65,39 @@ func Encapsulate(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo u
 	return todo
 }
 
+// choosePaths notes which path each packet takes, by rendezvous hashing: the flow goes by the path with the highest
+// score, so that a path that comes or goes moves only the flows it must. In a loop of its own, since in the long one
+// there are not enough registers for both.
+func choosePaths(b *frame.Batch, s *fib.Snapshot, st *State) {
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+		p := &b.Pkt[i]
+		sw := p.Loc >> 8
+		if p.Next != frame.NextEncap || uint(sw) >= uint(len(s.Switches)) {
+			continue
+		}
+		to := &s.Switches[sw]
+		if to.Weighted {
+			st.path[i] = chooseWeighted(to, p.Hash)
+			continue
+		}
+		var best uint64
+		for k, seed := range to.Seeds {
+			// Score and index as one number, the greater taken without a branch: which path wins is exactly what no branch
+			// predictor knows.
+			score := table.Mix(p.Hash, seed)&^0xffff | uint64(uint16(k))
+			_, less := bits.Sub64(best, score, 0)
+			best ^= (best ^ score) & -less
+		}
+		st.path[i] = uint16(best)
+	}
+}
+
 // chooseWeighted returns the index of the flow's path where weights differ.
-func chooseWeighted(sw *fib.Switch, hash uint32) (best uint64) {
+func chooseWeighted(sw *fib.Switch, hash uint32) (best uint16) {
 	var most uint64
 	for i, seed := range sw.Seeds {
 		if m := table.WeightedScore(uint32(table.Mix(hash, seed)>>32), sw.Paths[i].Weight); i == 0 || m > most {
-			best, most = uint64(i), m
+			best, most = uint16(i), m
 		}
 	}
 	return best

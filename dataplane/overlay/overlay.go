@@ -50,6 +50,7 @@ type State struct {
 
 	lookups [frame.BatchSize]table.Lookup // of the batch
 	pending uint                          // how many there are
+	path    [frame.BatchSize]uint16       // index of the path by packet, where one is needed
 	touched uint64                        // keeps the touching loads alive
 
 	buckets   []bucket // flood limits by local VIF index

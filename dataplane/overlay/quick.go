@@ -7,7 +7,6 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/parse"
-	"penstock/dataplane/stats"
 	"penstock/dataplane/wire"
 )
 
@@ -64,7 +63,8 @@ func quickAccess(mem []byte, b *frame.Batch, i int, port *fib.Port, s *fib.Snaps
 				continue
 			}
 		}
-		st.VIFs.AddPacket(int(d.vif)*stats.VIFStride+stats.VIFRxPackets, p.Len)
+		d.packets++
+		d.octets += uint64(p.Len)
 		if d.tagged {
 			high, low := binary.LittleEndian.Uint64(f[0:8]), binary.LittleEndian.Uint32(f[8:12])
 			binary.LittleEndian.PutUint64(f[4:12], high)
@@ -81,7 +81,9 @@ func quickAccess(mem []byte, b *frame.Batch, i int, port *fib.Port, s *fib.Snaps
 			p.Next = frame.NextRoute
 			todo |= 1 << frame.NextRoute
 		} else {
-			st.lookUp(i, d.seg, dst, s)
+			q := &st.lookups[st.pending&(frame.BatchSize-1)]
+			st.pending++
+			q.Hash, q.MAC, q.Seg, q.Pkt = s.Bindings.HashMAC(d.seg, dst), dst, d.seg, uint8(i)
 			todo |= 1 << frame.NextLookup
 		}
 		if port.CompleteChecksums {
@@ -131,7 +133,9 @@ func quickFabric(mem []byte, b *frame.Batch, i int, f *fib.Fabric, s *fib.Snapsh
 		p.DSCP, p.Next, p.Drop, p.Kind = uint8(w0>>48)>>2, frame.NextLookup, drop.None, 0
 		p.Hash, p.Seg, p.VIF, p.Attach, p.Loc = 0, d.seg, frame.NoIndex, frame.NoIndex, 0
 		p.DstMAC, p.SrcMAC = dst, link>>16
-		st.lookUp(i, d.seg, dst, s)
+		q := &st.lookups[st.pending&(frame.BatchSize-1)]
+		st.pending++
+		q.Hash, q.MAC, q.Seg, q.Pkt = s.Bindings.HashMAC(d.seg, dst), dst, d.seg, uint8(i)
 		todo |= 1 << frame.NextLookup
 	}
 	return i, todo

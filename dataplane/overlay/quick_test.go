@@ -86,7 +86,7 @@ func through(frames [][]byte, port uint16, s *fib.Snapshot, workers uint32, forg
 			Proto: 9, DSCP: 9, Next: frame.NextPunt, Drop: 9, Kind: 9, Hash: 9, Seg: 9, VIF: 9, Attach: 9, Loc: 9, DstMAC: 9, SrcMAC: 9,
 		}
 		if forget {
-			st.of = nil
+			st.follow(nil)
 		}
 		o := outcome{mem: mem}
 		if s.Ports[port].Role == fib.RoleFabric {
@@ -99,6 +99,7 @@ func through(frames [][]byte, port uint16, s *fib.Snapshot, workers uint32, forg
 			o.p = frame.Packet{Off: o.p.Off, Len: o.p.Len, Port: o.p.Port, Out: o.p.Out, Next: o.p.Next}
 		}
 		o.looked = append(o.looked, st.lookups[:st.pending]...)
+		st.Count()
 		st.VIFs.Publish()
 		for i := range o.vifs {
 			o.vifs[i] = st.VIFs.Load(i)

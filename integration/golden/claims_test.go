@@ -30,7 +30,7 @@ func send(t *testing.T, r *rig.Rig, cfg *config, from, to string, frames ...func
 
 func drops(t *testing.T, r *rig.Rig, cfg *config, port string, why drop.Reason) uint64 {
 	t.Helper()
-	r.Ports.Publish()
+	r.Publish()
 	return r.Ports.Of(portIndex(t, cfg, port), stats.Drops+int(why))
 }
 
@@ -149,7 +149,7 @@ func TestVIFCountsWhatIsSent(t *testing.T) {
 	r, cfg := load(t, "host")
 	r.Compiler.SetLink(portIndex(t, cfg, "acc1"), true, 1000, 0x020000000f01)
 	out := send(t, r, cfg, "acc0", "acc1", udp4(vm1, vm3, 0, 1000, 18), udp4(vm1, vm3, 0, 1000, 1400))
-	r.VIFs.Publish()
+	r.Publish()
 	var sent uint64
 	for i := range cfg.VIFs {
 		sent += r.VIFs.Load(i*stats.VIFStride + stats.VIFTxPackets)

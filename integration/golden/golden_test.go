@@ -184,7 +184,7 @@ func checkSums(data []byte) error {
 
 // count lists all counters of all ports, and checks that every frame is accounted for.
 func count(r *rig.Rig, cfg *config) string {
-	r.Ports.Publish()
+	r.Publish()
 	var b strings.Builder
 	var balance int64
 	for i, p := range cfg.Ports {

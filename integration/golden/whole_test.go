@@ -91,7 +91,7 @@ func accounted(t testing.TB, r *rig.Rig, ports int) {
 			t.Fatalf("%d frames are left with %s", n, owner)
 		}
 	}
-	r.Ports.Publish()
+	r.Publish()
 	for p := range ports {
 		if n := r.Ports.Of(p, stats.Drops+int(drop.None)); n > 0 {
 			t.Fatalf("port %d: %d frames dropped without a reason", p, n)
