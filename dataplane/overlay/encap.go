@@ -80,15 +80,7 @@ func choosePaths(b *frame.Batch, s *fib.Snapshot, st *State) {
 			st.path[i] = chooseWeighted(to, p.Hash)
 			continue
 		}
-		var best uint64
-		for k, seed := range to.Seeds {
-			// Score and index as one number, the greater taken without a branch: which path wins is exactly what no branch
-			// predictor knows.
-			score := table.Mix(p.Hash, seed)&^0xffff | uint64(uint16(k))
-			_, less := bits.Sub64(best, score, 0)
-			best ^= (best ^ score) & -less
-		}
-		st.path[i] = uint16(best)
+		st.path[i] = table.Best(p.Hash, to.Seeds)
 	}
 }
 

@@ -26,7 +26,8 @@ type State struct {
 	ICMP     icmp.Limiter // errors made by this stage
 	Counters Counters
 
-	touched uint64 // keeps the touching loads alive
+	hops    [frame.BatchSize]hop // of the batch
+	touched uint64               // keeps the touching loads alive
 }
 
 // Counters counts what the router did besides forwarding and dropping.
@@ -59,20 +60,20 @@ func Route(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) {
 	if first == n {
 		return
 	}
-	var hops [frame.BatchSize]hop
 	k := uint(0)
 	for i := first; i < n; i++ {
 		p := &b.Pkt[i]
 		if p.Next != frame.NextRoute {
 			continue
 		}
-		h := &hops[k%frame.BatchSize]
+		h := &st.hops[k%frame.BatchSize]
+		h.v4 = false
 		if toSubnet(mem, p, s, st, h) {
 			h.pkt = uint32(i)
 			k++
 		}
 	}
-	list := hops[:min(k, frame.BatchSize)]
+	list := st.hops[:min(k, frame.BatchSize)]
 	resolve(list, s, st)
 	for i := range list {
 		h := &list[i]

@@ -14,8 +14,28 @@ func Seed(seed uint32) uint64 {
 // (Thaler and Ravishankar, 1998): of the candidates for a flow the one with the largest score is chosen, so that a
 // candidate that goes away moves no flows but its own. It is the same on every box and after every restart.
 func Mix(hash uint32, seed uint64) uint64 {
-	hi, lo := bits.Mul64(uint64(hash)*0xa0761d6478bd642f^seed, 0xe7037ed1a0b428db)
+	return mix(uint64(hash)*mixA, seed)
+}
+
+const (
+	mixA = 0xa0761d6478bd642f // odd, with about as many ones as zeros
+	mixB = 0xe7037ed1a0b428db
+)
+
+func mix(spread, seed uint64) uint64 {
+	hi, lo := bits.Mul64(spread^seed, mixB)
 	return hi ^ lo
+}
+
+// Best returns the index of the candidate with the highest Mix, of at most 65,536 equal ones; 0 if there is none. Score
+// and index are compared as one number, and without a branch: which candidate wins is exactly what no branch predictor
+// knows.
+func Best(hash uint32, seeds []uint64) uint16 {
+	spread, best := uint64(hash)*mixA, uint64(0)
+	for i, seed := range seeds {
+		best = max(best, mix(spread, seed)&^0xffff|uint64(i))
+	}
+	return uint16(best)
 }
 
 // WeightedScore turns the high half of a candidate's Mix into a score that gives each candidate a share in proportion to its
