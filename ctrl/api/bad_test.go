@@ -54,7 +54,7 @@ func TestBadInput(t *testing.T) {
 		// Form.
 		{"a list", "PUT", "/v1/tenants/X", `[]`, 422, "type", "", "a list where an object"},
 		{"null", "PUT", "/v1/tenants/X", `null`, 422, "type", "", "null where an object"},
-		{"unknown member", "PUT", "/v1/tenants/X", `{"id":9,"color":"red"}`, 422, "unknown_field", "color", "allowed here: name, id, router_mac, labels"},
+		{"unknown member", "PUT", "/v1/tenants/X", `{"id":9,"color":"red"}`, 422, "unknown_field", "color", "allowed here: name, id, router_mac, labels, gateway, gateway_addresses"},
 		{"mistyped member", "PUT", "/v1/tenants/X", `{"idd":9}`, 422, "unknown_field", "idd", `did you mean "id"`},
 		{"string for a number", "PUT", "/v1/tenants/X", `{"id":"9"}`, 422, "type", "id", "without quotes"},
 		{"fraction", "PUT", "/v1/tenants/X", `{"id":9.5}`, 422, "range", "id", "not a whole number"},

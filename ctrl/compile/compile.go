@@ -55,6 +55,7 @@ type Config struct {
 	Scheme      model.Scheme // "" = model.DefaultScheme
 	Ports       []Port       // in dense port index order
 	EdgeMAC     model.MAC    // of the box as edge switch
+	Groups      []Group      // gateway groups
 	ControlVLAN uint16       // edge: the VLAN that also holds every downlink; 0 = none
 	Bindings    *table.Bindings
 	Capacity    int // rows that may be in Bindings; 0 = as many as it holds
@@ -96,10 +97,12 @@ type Compiler struct {
 	swRows   []uint32          // by switch index: pushed rows (in the table or held back) that name it
 	paths    topology
 	stats    map[statKey]uint32
+	groups   map[string]groupRef
+	stations map[string][]station // by tenant
 	held     map[rowKey]pushed
 	self     []fib.Loc // this box's own locations
 
-	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs ids
+	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs, groupIDs, memberIDs ids
 
 	bulk bulkState
 }
@@ -127,7 +130,7 @@ func New(c Config) *Compiler {
 	if c.Scheme == "" {
 		c.Scheme = model.DefaultScheme
 	}
-	c.Ports = slices.Clone(c.Ports)
+	c.Ports, c.Groups = slices.Clone(c.Ports), cloneGroups(c.Groups)
 	k := &Compiler{
 		cfg:      c,
 		state:    &model.State{},
@@ -137,8 +140,10 @@ func New(c Config) *Compiler {
 		attach:   map[attachKey]attachRef{},
 		switches: map[uint64]uint32{},
 		stats:    map[statKey]uint32{},
+		stations: map[string][]station{},
 		held:     map[rowKey]pushed{},
 	}
+	k.groupIDs.next = 1 // 0 means "none" in the dataplane
 	k.snap.Store(&fib.Snapshot{Bindings: c.Bindings})
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -17,6 +17,8 @@ var (
 	ErrPort       = errors.New("not an access port of this box")
 	ErrAttachment = errors.New("port and VLAN already belong to another segment")
 	ErrInUse      = errors.New("still has bindings")
+	ErrUplink     = errors.New("not an uplink port of this box")
+	ErrMembers    = errors.New("too many members")
 	ErrFixed      = errors.New("cannot change while the box runs")
 )
 

@@ -35,12 +35,14 @@ type plan struct {
 	switches edit[uint64, uint32]
 	swRows   map[uint32]int // change of the row count by switch index
 	stats    edit[statKey, uint32]
+	groups   map[string]groupRef
+	stations edit[string, []station]
 	held     edit[rowKey, pushed]
 	self     []fib.Loc
 	paths    topology
 	newPaths bool
 
-	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs idEdit
+	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs, groupIDs, memberIDs idEdit
 
 	// The next snapshot, slice by slice.
 	snap            *fib.Snapshot
@@ -50,6 +52,7 @@ type plan struct {
 	snapSegments    cow[fib.Segment]
 	snapRouters     cow[fib.Router]
 	snapSwitches    cow[fib.Switch]
+	snapGroups      cow[fib.Group]
 	tenantKeys      bool // Tenants must be rebuilt
 	segmentKeys     bool // SegmentByID
 	vifKeys         bool // VIFByMAC
@@ -58,7 +61,9 @@ type plan struct {
 	goneTenants bool
 	goneSegs    []uint32
 	renumbered  map[uint32]uint32         // new ID of tenants whose ID changed, by router index
-	local       map[rowKey]uint32         // VIF index that now owns the row, fib.None = no longer local
+	regate      map[string]bool           // tenants whose way to the outside may have changed
+	stationRows map[rowKey]*table.Binding // rows of groups that are stations
+	local       map[rowKey]uint32         // VIF index, or group with fib.LocGateway, that now owns the row; fib.None = no longer local
 	pushes      map[rowKey]*pushed        // pushed row after this change, nil = deleted
 	touched     []rowKey                  // keys of local and pushes, each once, in order
 	relocal     map[uint32]bool           // segments whose attachments changed
@@ -84,6 +89,8 @@ func (c *Compiler) newPlan() *plan {
 		switches:  edit[uint64, uint32]{base: c.switches},
 		swRows:    map[uint32]int{},
 		stats:     edit[statKey, uint32]{base: c.stats},
+		groups:    c.groups,
+		stations:  edit[string, []station]{base: c.stations},
 		held:      edit[rowKey, pushed]{base: c.held},
 		routerIDs: idEdit{of: &c.routerIDs},
 		segIDs:    idEdit{of: &c.segIDs},
@@ -91,6 +98,8 @@ func (c *Compiler) newPlan() *plan {
 		attachIDs: idEdit{of: &c.attachIDs},
 		switchIDs: idEdit{of: &c.switchIDs},
 		statIDs:   idEdit{of: &c.statIDs},
+		groupIDs:  idEdit{of: &c.groupIDs},
+		memberIDs: idEdit{of: &c.memberIDs},
 
 		snap:            &s,
 		snapPorts:       cow[fib.Port]{s: s.Ports},
@@ -99,14 +108,17 @@ func (c *Compiler) newPlan() *plan {
 		snapSegments:    cow[fib.Segment]{s: s.Segments},
 		snapRouters:     cow[fib.Router]{s: s.Routers},
 		snapSwitches:    cow[fib.Switch]{s: s.Switches},
+		snapGroups:      cow[fib.Group]{s: s.Groups},
 
-		renumbered: map[uint32]uint32{},
-		local:      map[rowKey]uint32{},
-		pushes:     map[rowKey]*pushed{},
-		relocal:    map[uint32]bool{},
-		reports:    map[uint16]bool{},
-		idle:       map[uint32]bool{},
-		bodies:     map[uint32]*table.Binding{},
+		renumbered:  map[uint32]uint32{},
+		regate:      map[string]bool{},
+		stationRows: map[rowKey]*table.Binding{},
+		local:       map[rowKey]uint32{},
+		pushes:      map[rowKey]*pushed{},
+		relocal:     map[uint32]bool{},
+		reports:     map[uint16]bool{},
+		idle:        map[uint32]bool{},
+		bodies:      map[uint32]*table.Binding{},
 	}
 }
 
@@ -114,7 +126,7 @@ func (c *Compiler) newPlan() *plan {
 func (p *plan) compile() error {
 	p.diffTenants()
 	steps := []func() error{
-		p.diffSegments, p.diffSubnets, p.diffVIFs, p.resolveBindings, p.selfLocations, p.decideRows, p.checkGone,
+		p.diffSegments, p.diffSubnets, p.diffVIFs, p.gateways, p.resolveBindings, p.selfLocations, p.decideRows, p.checkGone,
 		p.findPaths, p.checkCapacity,
 	}
 	for _, step := range steps {
@@ -137,6 +149,7 @@ func (p *plan) finish() {
 	s := p.snap
 	s.Ports, s.Attachments, s.VIFs = p.snapPorts.s, p.snapAttachments.s, p.snapVIFs.s
 	s.Segments, s.Routers, s.Switches = p.snapSegments.s, p.snapRouters.s, p.snapSwitches.s
+	s.Groups = p.snapGroups.s
 	s.FloodRate, s.FloodBurst = p.cfg.FloodRate, p.cfg.FloodBurst
 	s.ICMPRate, s.ICMPBurst = p.cfg.ICMPRate, p.cfg.ICMPBurst
 	if p.tenantKeys {
@@ -170,13 +183,13 @@ func static[T any](entries []T, key func(*T) (uint64, bool)) *table.Static {
 func (p *plan) changed() bool {
 	return p.reconfigured || p.linksChanged || p.boxMACs != nil || p.snap.Delta != nil ||
 		p.snapPorts.owned || p.snapAttachments.owned || p.snapVIFs.owned || p.snapSegments.owned ||
-		p.snapRouters.owned || p.snapSwitches.owned
+		p.snapRouters.owned || p.snapSwitches.owned || p.snapGroups.owned
 }
 
 // commit makes the plan's edits the compiler's state; the dataplane already uses them.
 func (p *plan) commit() {
 	c := p.c
-	c.state, c.cfg, c.ports, c.self, c.paths = p.next, p.cfg, p.ports, p.self, p.paths
+	c.state, c.cfg, c.ports, c.self, c.paths, c.groups = p.next, p.cfg, p.ports, p.self, p.paths, p.groups
 	if p.boxMACs != nil {
 		c.boxMACs = *p.boxMACs
 	}
@@ -186,6 +199,7 @@ func (p *plan) commit() {
 	p.attach.commit()
 	p.switches.commit()
 	p.stats.commit()
+	p.stations.commit()
 	p.held.commit()
 	for _, i := range slices.Sorted(maps.Keys(p.segs)) {
 		for int(i) >= len(c.segs) {
@@ -199,7 +213,7 @@ func (p *plan) commit() {
 	for i, d := range p.swRows {
 		c.swRows[i] += uint32(d)
 	}
-	for _, e := range []*idEdit{&p.routerIDs, &p.segIDs, &p.vifIDs, &p.attachIDs, &p.switchIDs, &p.statIDs} {
+	for _, e := range []*idEdit{&p.routerIDs, &p.segIDs, &p.vifIDs, &p.attachIDs, &p.switchIDs, &p.statIDs, &p.groupIDs, &p.memberIDs} {
 		e.commit()
 	}
 }

@@ -43,7 +43,7 @@ func (c *Compiler) SetBoxMAC(number uint8, mac model.MAC) {
 }
 
 // Reconfigure applies a changed configuration to the running dataplane: rates, the switches of access ports
-// (checksums, MSS), a fabric port's place, a trunk's VLANs, the edge's MAC and control VLAN. change edits a copy; what
+// (checksums, MSS), gateway groups, a fabric port's place, a trunk's VLANs, the edge's MAC and control VLAN. change edits a copy; what
 // cannot change while the box runs (scheme, the list of ports, names, roles) is refused with ErrFixed and nothing is
 // done.
 func (c *Compiler) Reconfigure(change func(*Config)) error {
@@ -52,6 +52,7 @@ func (c *Compiler) Reconfigure(change func(*Config)) error {
 	p := c.newPlan()
 	p.cfg.Ports = slices.Clone(c.cfg.Ports)
 	change(&p.cfg)
+	p.cfg.Groups = cloneGroups(p.cfg.Groups)
 	if p.cfg.Scheme != c.cfg.Scheme || p.cfg.Bindings != c.cfg.Bindings || p.cfg.Capacity != c.cfg.Capacity {
 		return fmt.Errorf("scheme and bindings table: %w; restart the box", ErrFixed)
 	}

@@ -150,7 +150,11 @@ func (p *plan) decide(k rowKey) {
 	switch {
 	case vif != fib.None:
 		if relocated {
-			p.upsert(*p.bodies[vif], inTable)
+			body := p.bodies[vif]
+			if vif&fib.LocGateway != 0 {
+				body = p.stationRows[k]
+			}
+			p.upsert(*body, inTable)
 		}
 	case row != nil && !hold:
 		if repushed || wasHeld {

@@ -37,13 +37,14 @@ func (c *Compiler) Status(kind model.Kind, key string) any {
 	switch kind {
 	case model.KindTenant:
 		if _, ok := c.tenants[key]; ok {
-			s = &Status{Live: true}
+			t := c.state.Tenants[key]
+			s = &Status{Live: true, Reason: c.gatewayReason(&t)}
 		}
 	case model.KindSegment:
 		s = c.segmentStatus(key)
 	case model.KindSubnet:
-		if _, ok := c.state.Subnets[key]; ok {
-			s = &Status{Live: true}
+		if n, ok := c.state.Subnets[key]; ok {
+			s = &Status{Live: true, Reason: c.subnetReason(&n)}
 		}
 	case model.KindVIF:
 		s = c.vifStatus(key)
@@ -97,6 +98,8 @@ func (c *Compiler) bindingStatus(key string) *Status {
 	no, yes := false, true
 	snap := c.snap.Load()
 	switch {
+	case inTable && loc >= fib.GatewayLoc(0):
+		return &Status{Live: true, Local: &yes, Reachable: &yes, Reason: "a gateway group of this box has this MAC and wins over the pushed location"}
 	case inTable && loc&fib.LocLocal != 0:
 		v := &snap.VIFs[loc&^fib.LocLocal]
 		a := snap.Attachments[v.Attach]

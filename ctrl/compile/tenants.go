@@ -20,9 +20,10 @@ func routerMAC(t model.Tenant) uint64 {
 
 func (p *plan) diffTenants() {
 	changes := diff(p.c.state.Tenants, p.next.Tenants, func(a, b model.Tenant) bool {
-		return a.ID == b.ID && routerMAC(a) == routerMAC(b)
+		return a.ID == b.ID && routerMAC(a) == routerMAC(b) && a.Gateway == b.Gateway && slices.Equal(a.GatewayAddresses, b.GatewayAddresses)
 	})
 	for _, ch := range changes {
+		p.regate[ch.key] = true
 		ref, _ := p.tenants.get(ch.key)
 		if ch.new == nil {
 			*p.snapRouters.at(ref.router) = fib.Router{}
@@ -206,9 +207,13 @@ func (p *plan) diffSubnets() error {
 		return m[i]
 	}
 	for _, ch := range changes {
+		if ch.new != nil {
+			p.regate[ch.new.Tenant] = true
+		}
 		if ch.old == nil {
 			continue
 		}
+		p.regate[ch.old.Tenant] = true
 		if ref, ok := p.tenants.get(ch.old.Tenant); ok {
 			of(routers, ref.router).remove(ch.old.Prefix)
 		}

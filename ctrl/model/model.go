@@ -25,6 +25,13 @@ type Tenant struct {
 	ID        uint32            `json:"id"`
 	RouterMAC *MAC              `json:"router_mac,omitempty"` // of the virtual router; default DefaultRouterMAC
 	Labels    map[string]string `json:"labels,omitempty"`
+
+	// Gateway is the gateway group that is the default route, by its name in the boxes' configuration. The public
+	// tenant (ID 2) has the box's public group if it names none.
+	Gateway string `json:"gateway,omitempty"`
+	// GatewayAddresses are addresses, at most one of each family, at which the group is a station in the tenant's own
+	// subnets: there boxes that do not have the group themselves find it, given a binding.
+	GatewayAddresses []netip.Addr `json:"gateway_addresses,omitempty"`
 }
 
 // Segment is one MAC address space of a tenant: a bridge domain.

@@ -189,6 +189,7 @@ func (v *validator) tenants() {
 		if t.RouterMAC != nil {
 			v.unicast(r, "router_mac", *t.RouterMAC, "the virtual router's MAC address")
 		}
+		v.gateway(r, &t)
 		if len(t.Labels) > MaxLabels {
 			r("labels", CodeLimit, "", "%d labels are more than the %d allowed", len(t.Labels), MaxLabels)
 		}

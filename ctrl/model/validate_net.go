@@ -225,3 +225,33 @@ func (sv *segmentView) addressFault(r reporter, field string, a netip.Addr, befo
 		r(field, CodeNotFound, "the segment's subnets: "+strings.Join(have, ", "), "%s is in no subnet of the segment", a)
 	}
 }
+
+// gateway checks a tenant's way to the outside. Whether a box has the group, and where the addresses lead, is seen on the
+// box: one document is for all boxes, and a tenant's subnets may come later.
+func (v *validator) gateway(r reporter, t *Tenant) {
+	if t.Gateway != "" && !ValidName(t.Gateway) {
+		r("gateway", CodeInvalid, nameHint, "%q cannot be the name of a gateway group", clip(t.Gateway))
+	}
+	seen := map[bool]netip.Addr{}
+	for i, a := range t.GatewayAddresses {
+		field := fmt.Sprintf("gateway_addresses[%d]", i)
+		switch why := notUnicast(a); {
+		case !a.IsValid():
+			r(field, CodeRequired, "", "the address is missing")
+			continue
+		case a.Is4In6():
+			r(field, CodeInvalid, fmt.Sprintf("write \"%s\"", a.Unmap()), "%s is an IPv4-mapped address", a)
+			continue
+		case a.Zone() != "" || a.Is6() && a.IsLinkLocalUnicast():
+			r(field, CodeInvalid, "give an address of one of the tenant's subnets", "%s is link-local", a)
+			continue
+		case why != "":
+			r(field, CodeInvalid, "give a unicast address", "%s is %s", a, why)
+			continue
+		}
+		if o, ok := seen[a.Is4()]; ok {
+			r(field, CodeLimit, "give one IPv4 and one IPv6 address at most", "%s is of the same family as %s", a, o)
+		}
+		seen[a.Is4()] = a
+	}
+}

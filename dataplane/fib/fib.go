@@ -170,12 +170,13 @@ type Router struct {
 	Subnets4 []Subnet4
 	Subnets6 []Subnet6
 
-	// Default route: a gateway group of this box (an index, 0 = none), or else the address Via in segment ViaSeg, where
-	// the group of another box has it (0 = none).
+	// Default route: a gateway group of this box (an index, 0 = none), or else the address (0 = none) and its segment at
+	// which the group of another box is a station.
 	Gateway uint32
-	ViaSeg  uint32
 	Via4    uint32
+	Via4Seg uint32
 	Via6    [2]uint64
+	Via6Seg uint32
 }
 
 // Subnet4 is an IPv4 subnet of a tenant.

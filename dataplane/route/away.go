@@ -17,7 +17,7 @@ func away4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Route
 		toGroup(p, r, st)
 		return false
 	case r.Via4 != 0:
-		to.seg, to.dst4, to.v4 = r.ViaSeg, r.Via4, true
+		to.seg, to.dst4, to.v4 = r.Via4Seg, r.Via4, true
 		return true
 	}
 	refuse(mem, p, s, st, icmp.NetUnreachable, drop.NoRoute)
@@ -33,7 +33,7 @@ func away6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Route
 		toGroup(p, r, st)
 		return false
 	case !wire.Unspecified6(r.Via6):
-		to.seg, to.via = r.ViaSeg, true
+		to.seg, to.via = r.Via6Seg, true
 		return true
 	}
 	refuse(mem, p, s, st, icmp.NetUnreachable, drop.NoRoute)
