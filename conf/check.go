@@ -226,6 +226,14 @@ func (k *checker) port(at func(string) string, p *Port, info Interface, running 
 	}
 	have := min(info.RxQueues, info.TxQueues)
 	if have >= p.Queues {
+		// Without a maximum the driver has not told, and the count is of those that may be in use.
+		if info.MaxQueues > 0 && info.RxQueues > p.Queues {
+			remedy := fmt.Sprintf("ethtool -L %s rx %d, or queues = %d", p.Interface, p.Queues, info.RxQueues)
+			if info.Combined {
+				remedy = fmt.Sprintf("ethtool -L %s combined %d, or queues = %d", p.Interface, p.Queues, info.RxQueues)
+			}
+			k.warnf(at("queues"), "%s receives on %d queues, the port has %d: what arrives on the others never reaches the box: %s", p.Interface, info.RxQueues, p.Queues, remedy)
+		}
 		return
 	}
 	remedy := fmt.Sprintf("ethtool -L %s rx %d tx %d, or queues = %d", p.Interface, p.Queues, p.Queues, have)

@@ -98,6 +98,11 @@ func TestCheck(t *testing.T) {
 			iface("eth1", func(i *Interface) { i.RxQueues, i.TxQueues = 4, 4 })(m)
 			iface("eth2", func(i *Interface) { i.MaxQueues = 2 })(m)
 		}, errs: []string{"p.toml:11: port[1].queues: too few queues: eth2 has 1, 4 asked: the driver gives at most 2; queues = 2"}},
+		{name: "queues that are not taken, combined", machine: iface("eth2", func(i *Interface) { i.RxQueues, i.TxQueues, i.Combined, i.MaxQueues = 8, 8, true, 8 }),
+			warnings: []string{"p.toml:5: port[1].queues: eth2 receives on 8 queues, the port has 1|ethtool -L eth2 combined 1, or queues = 8"}},
+		{name: "queues that are not taken, separate", machine: iface("eth2", func(i *Interface) { i.RxQueues, i.TxQueues, i.MaxQueues = 2, 1, 8 }),
+			warnings: []string{"p.toml:5: port[1].queues: eth2 receives on 2 queues, the port has 1|ethtool -L eth2 rx 1, or queues = 2"}},
+		{name: "queues that may not be in use", machine: iface("eth2", func(i *Interface) { i.RxQueues, i.TxQueues = 8, 8 })},
 		{name: "fabric MTU", machine: iface("eth2", func(i *Interface) { i.MTU = 1500 }), warnings: []string{"p.toml:5: port[1]: the MTU of fabric port fab0 is 1500, but access port acc0 has 1500: full-sized packets will not fit; want mtu = 1534 here, or 1466 there"}},
 		{name: "fabric MTU set", text: minimal + "mtu = 1533", warnings: []string{"p.toml:5: port[1]: the MTU of fabric port fab0 is 1533"}},
 		{name: "MTU set larger", text: minimal + "mtu = 1534", machine: iface("eth2", func(i *Interface) { i.MTU = 1500 })},

@@ -115,7 +115,7 @@ func Keys() []Key {
 		{Path: "port.queues", Kind: KindInteger, Min: 1, Max: maxWorkers, Note: "`dataplane.workers`", Why: whySockets,
 			Doc: "Queues of the interface to use, at most one for each worker."},
 		{Path: "port.mode", Kind: KindEnum, Default: ModeAuto, Allowed: []string{ModeAuto, ModeZeroCopy, ModeCopy, ModeGeneric}, Why: whySockets,
-			Doc: "AF_XDP mode. `auto` takes the best that the driver offers; the others insist."},
+			Doc: "AF_XDP mode. `auto` takes the best that the driver offers, but zero-copy of virtio-net only where that driver is built into the kernel (as a module it may send what the host cannot read); the others insist."},
 		{Path: "port.mtu", Kind: KindInteger, Min: minMTU, Max: maxMTU, Note: "as the interface is", Why: "MTU changes go with a reset of the driver's rings",
 			Doc: "Set the interface's MTU, in octets. A fabric port needs 34 more than the access ports."},
 		{Path: "port.complete_checksums", Kind: KindBool, Default: false, Roles: onAccess, Live: true,

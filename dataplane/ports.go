@@ -4,7 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"penstock/dataplane/frame"
 	"penstock/dataplane/steer"
@@ -39,8 +43,11 @@ func (e *Engine) OpenPort(port int) error {
 	}
 	p := openPort{ifindex: ifi.Index}
 	mode := steer.Auto
-	if c.Mode == xsk.ModeGeneric {
+	switch c.Mode {
+	case xsk.ModeGeneric:
 		mode = steer.Generic
+	case xsk.ModeZeroCopy: // generic mode always copies
+		mode = steer.Native
 	}
 	if p.program, err = steer.Attach(steer.Options{Ifindex: ifi.Index, Queues: c.Queues, Mode: mode}); err != nil {
 		return fmt.Errorf("port on interface %s: %w", c.Interface, err)
@@ -64,8 +71,32 @@ func (e *Engine) OpenPort(port int) error {
 			return fmt.Errorf("port on interface %s: %w", c.Interface, err)
 		}
 	}
-	e.cfg.Log(Info, "port open", "interface", c.Interface, "queues", c.Queues, "xdp", p.program.Mode().String(), "socket", p.sockets[0].Mode().String())
+	what := []any{"interface", c.Interface, "queues", c.Queues, "xdp", p.program.Mode().String(), "socket", p.sockets[0].Mode().String()}
+	if why := errors.Join(p.program.Fallback(), p.sockets[0].Fallback()); why != nil {
+		what = append(what, "why", why)
+	}
+	e.cfg.Log(Info, "port open", what...)
+	if n := receiveQueues(ifi); n > c.Queues {
+		e.cfg.Log(Warn, "the interface receives on more queues than the port has: what arrives on the others never reaches the box",
+			"interface", c.Interface, "receives on", n, "queues", c.Queues)
+	}
 	return nil
+}
+
+// receiveQueues counts the queues that an interface receives on, 0 if that is not known. It is asked while the XDP program
+// is attached: some drivers (virtio-net) take queues into use for that. /sys shows the interfaces of the namespace that it
+// was mounted in.
+func receiveQueues(ifi *net.Interface) int {
+	dir := "/sys/class/net/" + ifi.Name
+	index, err := os.ReadFile(dir + "/ifindex")
+	if err != nil || strings.TrimSpace(string(index)) != strconv.Itoa(ifi.Index) {
+		return 0
+	}
+	queues, err := filepath.Glob(dir + "/queues/rx-*")
+	if err != nil {
+		return 0
+	}
+	return len(queues)
 }
 
 func (e *Engine) openQueue(p *openPort, c *PortConfig, q int) (*xsk.Socket, error) {

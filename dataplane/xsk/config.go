@@ -14,7 +14,7 @@ type Mode uint8
 
 // The modes.
 const (
-	ModeAuto     Mode = iota // zero-copy if the driver can, else copy
+	ModeAuto     Mode = iota // zero-copy if the driver can and nothing is known against it (Fallback), else copy
 	ModeZeroCopy             // the driver works in the UMEM itself (XDP_ZEROCOPY)
 	ModeCopy                 // the kernel copies each frame (XDP_COPY)
 	ModeGeneric              // as ModeCopy; the XDP program is attached in generic mode, see package steer

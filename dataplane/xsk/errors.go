@@ -40,8 +40,11 @@ func (e *OpenError) Error() string {
 func (e *OpenError) Unwrap() error { return e.Err }
 
 // remedy names what helps against the errors that opening a socket meets in practice.
-func remedy(err error) string {
+func remedy(err error, zeroCopy bool, frameSize uint32) string {
 	switch {
+	case errors.Is(err, unix.EINVAL) && zeroCopy:
+		return fmt.Sprintf("the interface has fewer queues than that (`ethtool -l` shows them), or its MTU is above %d, the most that zero-copy mode takes with frames of %d octets, or the driver refuses",
+			zeroCopyMTU(frameSize), frameSize)
 	case errors.Is(err, unix.EBUSY):
 		return "another AF_XDP socket owns this queue; `ss -f xdp -p` lists them: stop the other program, or use another queue"
 	case errors.Is(err, unix.EPERM):
@@ -63,3 +66,7 @@ func remedy(err error) string {
 	}
 	return ""
 }
+
+// zeroCopyMTU is the largest MTU with which the kernel binds a socket in zero-copy mode: behind the headroom there must
+// be room for Ethernet header, two tags and FCS. Of what is there it uses multiples of 128 octets.
+func zeroCopyMTU(frameSize uint32) uint32 { return (frameSize-256)&^127 - 26 }

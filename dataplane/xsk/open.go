@@ -54,7 +54,7 @@ func (u *Umem) Open(c SocketConfig) (*Socket, error) {
 	}
 }
 
-// openOnce tries the modes that c allows, best first.
+// openOnce tries the modes that c allows, best first, but by itself none that is known to fail.
 func (u *Umem) openOnce(c SocketConfig) (*Socket, error) {
 	switch c.Mode {
 	case ModeZeroCopy:
@@ -62,24 +62,29 @@ func (u *Umem) openOnce(c SocketConfig) (*Socket, error) {
 	case ModeCopy, ModeGeneric:
 		return u.openMode(c, false)
 	}
-	s, errZero := u.openMode(c, true)
-	if errZero == nil {
-		return s, nil
-	}
-	// These would be the same in copy mode.
-	for _, fatal := range [...]error{unix.EBUSY, unix.EPERM, unix.ENODEV, unix.EAFNOSUPPORT} {
-		if errors.Is(errZero, fatal) {
-			return nil, errZero
+	why := zeroCopyFault(c.Ifindex)
+	if why == nil {
+		s, err := u.openMode(c, true)
+		if err == nil {
+			return s, nil
 		}
+		// These would be the same in copy mode.
+		for _, fatal := range [...]error{unix.EBUSY, unix.EPERM, unix.ENODEV, unix.EAFNOSUPPORT} {
+			if errors.Is(err, fatal) {
+				return nil, err
+			}
+		}
+		why = err
 	}
 	s, err := u.openMode(c, false)
 	if err != nil {
 		var o *OpenError
 		if errors.As(err, &o) {
-			o.Tried = fmt.Sprintf("after zero-copy mode failed (%v): %s", errors.Unwrap(errZero), o.Tried)
+			o.Tried = fmt.Sprintf("after zero-copy mode was out of the question (%v): %s", why, o.Tried)
 		}
 		return nil, err
 	}
+	s.fallback = why
 	return s, nil
 }
 
@@ -106,7 +111,7 @@ func (u *Umem) bind(c SocketConfig, zeroCopy bool, share *Socket) (_ *Socket, er
 	defer func() {
 		if err != nil {
 			s.release()
-			err = &OpenError{Ifindex: c.Ifindex, Queue: c.Queue, Tried: tried, Err: err, Remedy: remedy(err)}
+			err = &OpenError{Ifindex: c.Ifindex, Queue: c.Queue, Tried: tried, Err: err, Remedy: remedy(err, zeroCopy, u.frameSize)}
 		}
 	}()
 

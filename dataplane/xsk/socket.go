@@ -20,6 +20,7 @@ type Socket struct {
 	zeroCopy bool
 	cfg      SocketConfig
 	umem     *Umem
+	fallback error     // see Fallback
 	shared   int       // interface index of the socket that the UMEM's registration came from, 0 for one of its own
 	maps     [4][]byte // the rings' mappings
 	dead     uint32    // what the words of a closed socket's rings are
@@ -35,6 +36,10 @@ func (s *Socket) Mode() Mode {
 	}
 	return ModeCopy
 }
+
+// Fallback returns why zero-copy mode was not possible, or not to be trusted, if ModeAuto was asked for and ModeCopy was
+// the result.
+func (s *Socket) Fallback() error { return s.fallback }
 
 // Receive moves descriptors of received frames to d and returns their number. The frames belong to the caller.
 func (s *Socket) Receive(d []Desc) int { return s.rx.get(d, &s.held) }

@@ -86,10 +86,11 @@ const (
 	tenantID   = 100
 	segmentID  = 7
 	pathVLAN   = 101
-	accessMTU  = 1500
+	accessMTU  = 1500 // of the links, unless the settings say otherwise
 	fabricMTU  = 1600
 	accessLink = "eth1"
 	fabricLink = "eth2"
+	spareLink  = "eth3" // with more queues than there are CPUs
 )
 
 var (
@@ -99,7 +100,7 @@ var (
 
 // nics are the interfaces that site uses.
 func nics(queues int) []NIC {
-	return []NIC{{Tap: "acc0", Queues: queues}, {Tap: "fab0", Queues: queues, MAC: boxMAC}}
+	return []NIC{{Tap: "acc0", Queues: queues}, {Tap: "fab0", Queues: queues, MAC: boxMAC}, {Tap: "spare", Queues: 4}}
 }
 
 // site is a box in a guest with its world.
@@ -112,13 +113,16 @@ type site struct {
 
 // settings of a box; zero values are those of most tests.
 type settings struct {
-	mode      string // of both ports; "" = zero-copy
-	poll      string // "" = adaptive
-	workers   int    // and queues; 0 = 2
-	ring      int    // 0 = 256
-	frameSize int    // 0 = 2048
-	access    string // interface of the access port; "" = accessLink
-	more      string // lines for [dataplane]
+	mode       string // of both ports; "" = zero-copy
+	fabricMode string // of the fabric port; "" = mode
+	poll       string // "" = adaptive
+	workers    int    // and queues; 0 = 2
+	ring       int    // 0 = 256
+	frameSize  int    // 0 = 2048
+	accessMTU  int    // 0 = 1500
+	fabricMTU  int    // 0 = 1600
+	access     string // interface of the access port; "" = accessLink
+	more       string // lines for [dataplane]
 }
 
 func (s settings) queues() int {
@@ -140,6 +144,7 @@ func (s settings) toml() string {
 		}
 	}
 	or(&s.mode, "zero-copy")
+	or(&s.fabricMode, s.mode)
 	or(&s.poll, "adaptive")
 	or(&s.access, accessLink)
 	orInt(&s.ring, 256)
@@ -166,22 +171,29 @@ name = "fab0"
 interface = %[8]q
 role = "fabric"
 queues = %[1]d
-mode = %[7]q
+mode = %[11]q
 switch_mac = %[9]q
 switch_port = %[10]d
-`, s.queues(), s.ring, s.frameSize, s.poll, s.more, s.access, s.mode, fabricLink, switchMAC, boxPort)
+`, s.queues(), s.ring, s.frameSize, s.poll, s.more, s.access, s.mode, fabricLink, switchMAC, boxPort, s.fabricMode)
+}
+
+// prepare makes the guest's interfaces ready for a box that has no tables yet.
+func prepare(t *testing.T, m *Machine, s settings) *Box {
+	t.Helper()
+	for link, mtu := range map[string]int{accessLink: max(s.accessMTU, accessMTU), fabricLink: max(s.fabricMTU, fabricMTU)} {
+		must(t, m.IP("link", "set", link, "mtu", fmt.Sprint(mtu), "up"))
+		must(t, m.SetChannels(link, s.queues()))
+	}
+	b := NewBox(m)
+	must(t, b.Forget())
+	return b
 }
 
 // open starts a box and pushes its tables. At the end of the test the box must be balanced, and end cleanly.
 func open(t *testing.T, m *Machine, s settings) *site {
 	t.Helper()
-	w := &site{Box: NewBox(m), t: t, access: raw(t, m, "acc0")}
+	w := &site{Box: prepare(t, m, s), t: t, access: raw(t, m, "acc0")}
 	w.fabric = &endpoint.Switch{Raw: raw(t, m, "fab0"), Scheme: model.DefaultScheme, MAC: switchMAC, BoxMAC: boxMAC, Port: boxPort}
-	for link, mtu := range map[string]int{accessLink: accessMTU, fabricLink: fabricMTU} {
-		must(t, m.IP("link", "set", link, "mtu", fmt.Sprint(mtu), "up"))
-		must(t, m.SetChannels(link, s.queues()))
-	}
-	must(t, w.Forget())
 	must(t, w.Start(s.toml()))
 	t.Cleanup(func() {
 		if err := w.Balanced(); err != nil {

@@ -9,6 +9,16 @@ import (
 func TestZeroCopy(t *testing.T) {
 	m := guest(t, "zc", SuiteZeroCopy, Options{NICs: nics(2)})
 	t.Run("modes", func(t *testing.T) { testModes(t, m) })
+	t.Run("links", func(t *testing.T) { testLinks(t, m, "zero-copy") })
+	t.Run("restarts", func(t *testing.T) { testRestarts(t, m) })
+	t.Run("starved", func(t *testing.T) { testStarved(t, m, "zero-copy") })
+	t.Run("wakeups", func(t *testing.T) { testWakeups(t, m) })
+	t.Run("queues", func(t *testing.T) { testQueues(t, m) })
+	t.Run("MTU", func(t *testing.T) { testMTU(t, m) })
+	t.Run("channels", func(t *testing.T) { testChannels(t, m) })
+	t.Run("mixed", func(t *testing.T) { testMixed(t, m) })
+	t.Run("auto", func(t *testing.T) { testAuto(t, m) })
+	t.Run("spare queues", func(t *testing.T) { testSpareQueues(t, m) })
 }
 
 // testModes carries mixed traffic both ways in every poll mode and with both frame sizes.
