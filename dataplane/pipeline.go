@@ -183,7 +183,7 @@ func (pl *Pipeline) edge(b *frame.Batch, s *fib.Snapshot) {
 	for i := range pl.Edge.Clones {
 		c := &pl.Edge.Clones[i]
 		q := &pl.extra.Pkt[pl.extra.N]
-		if !pl.clone(&c.Src, q) {
+		if !pl.Overlay.Clone(pl.Mem, &c.Src, q) {
 			pl.Ports.Count(c.Src.Port, stats.Copies, 1)
 			pl.Ports.Drop(c.Src.Port, drop.FloodNoFrame)
 			continue
@@ -212,20 +212,6 @@ func (pl *Pipeline) finishExtra() {
 		pl.finish(&pl.extra)
 		pl.extra.N = 0
 	}
-}
-
-// clone copies p with its frame into q.
-func (pl *Pipeline) clone(p, q *frame.Packet) bool {
-	addr, ok := pl.Cache.Get()
-	if !ok {
-		return false
-	}
-	pl.move(addr, frame.OwnerPool, frame.OwnerBatch)
-	*q = *p
-	q.Off = addr + frame.Headroom
-	copy(q.Bytes(pl.Mem), p.Bytes(pl.Mem))
-	pl.Ports.Count(p.Port, stats.Copies, 1)
-	return true
 }
 
 // finish moves every frame of the batch to where its packet's Next says.

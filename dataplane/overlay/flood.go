@@ -58,7 +58,7 @@ func (st *State) floodOne(mem []byte, p *frame.Packet, s *fib.Snapshot, extra *f
 				return true
 			}
 			q = &extra.Pkt[extra.N]
-			if !st.clone(mem, p, q) {
+			if !st.Clone(mem, p, q) {
 				p.DropFor(drop.FloodNoFrame)
 				return false
 			}
@@ -73,8 +73,8 @@ func (st *State) floodOne(mem []byte, p *frame.Packet, s *fib.Snapshot, extra *f
 	return false
 }
 
-// clone copies p with its frame into q.
-func (st *State) clone(mem []byte, p, q *frame.Packet) bool {
+// Clone copies p with its frame into q; false when there is no free frame.
+func (st *State) Clone(mem []byte, p, q *frame.Packet) bool {
 	addr, ok := st.Cache.Get()
 	if !ok {
 		return false
