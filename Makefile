@@ -100,11 +100,11 @@ bench-compare: ## run the benchmarks of REV and of the work tree in turns, about
 bench-deps: ## install the peers that bench-e2e measures beside the box (root)
 	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends dpdk dpdk-dev librte-net-af-xdp23 openvswitch-switch-dpdk
 
-bench-e2e: build ## measure the box and every peer found end to end on veth, in turns (root); ROUNDS=5 SECONDS=2 E2E_ARGS="…"
+bench-e2e: build ## measure the box and every peer found end to end on veth, in turns, 10 minutes (root); ROUNDS=4 SECONDS=2 E2E_ARGS="…"
 	go build -trimpath -buildvcs=false -o bin/baseline-forwarder ./perf/baseline/cmd/baseline-forwarder
 	go build -trimpath -buildvcs=false -o bin/e2e ./perf/e2e/cmd/e2e
 	@mkdir -p perf/results
-	bin/e2e -penstock $(BIN) -asavie bin/baseline-forwarder -rounds $(or $(ROUNDS),5) -measure $(or $(SECONDS),2)s -results perf/results/e2e.csv \
+	bin/e2e -penstock $(BIN) -asavie bin/baseline-forwarder -rounds $(or $(ROUNDS),4) -warmup 500ms -measure $(or $(SECONDS),2)s -results perf/results/e2e.csv \
 		-commit $(COMMIT)$$($(GIT) diff --quiet HEAD -- . ':!perf/results' || echo -dirty) $(E2E_ARGS)
 
 bench-gaps: build ## measure the gaps of the worker's loop while a million bindings are pushed and the collector runs (root), 3 minutes; GAPS_ARGS="…"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -49,6 +50,18 @@ func moment[R any](name string, field func(*R) *time.Time) column[R] {
 	return column[R]{
 		name, func(r *R) string { return field(r).UTC().Format(time.RFC3339) },
 		func(r *R, s string) (err error) { *field(r), err = time.Parse(time.RFC3339, s); return err },
+	}
+}
+
+// micro is a column of times, in microseconds with three digits behind the point.
+func micro[R any](name string, field func(*R) *time.Duration) column[R] {
+	return column[R]{
+		name, func(r *R) string { return strconv.FormatFloat(float64(field(r).Nanoseconds())/1e3, 'f', 3, 64) },
+		func(r *R, s string) error {
+			us, err := strconv.ParseFloat(s, 64)
+			*field(r) = time.Duration(math.Round(us * 1e3))
+			return err
+		},
 	}
 }
 

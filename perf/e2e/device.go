@@ -56,10 +56,10 @@ func (b *Bed) Cleanup(f func() error) { b.clean = append(b.clean, f) }
 
 // The namespaces and interfaces of a bed.
 const (
-	gen, dut, sink = "gen", "dut", "sink"
-	SourceIf       = "g0"
-	PortA, PortB   = "a0", "b0"
-	SinkIf         = "s0"
+	genNS, dutNS, sinkNS = "gen", "dut", "sink"
+	SourceIf             = "g0"
+	PortA, PortB         = "a0", "b0"
+	SinkIf               = "s0"
 )
 
 // PlainFlows is how many flows a device gets that does not look at them.

@@ -100,7 +100,7 @@ func TestRun(t *testing.T) {
 	a, b := e2e.Asavie(o.Self), e2e.Asavie(o.Self)
 	b.Name = "second"
 	o.Devices = []e2e.Device{a, {Name: "testpmd", Absent: errors.New("is far away")}, b}
-	o.Sizes, o.Places, o.Rounds = []int{60, 1400}, []e2e.Placement{e2e.Half, e2e.Unlimited}, 2
+	o.Sizes, o.Places, o.Rounds = []int{1400}, []e2e.Placement{e2e.Half, e2e.Unlimited}, 2
 	var trials []e2e.Trial
 	file := filepath.Join(t.TempDir(), "e2e.csv")
 	m, err := e2e.ThisMachine()
@@ -118,13 +118,13 @@ func TestRun(t *testing.T) {
 	if err := run(t, t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	if len(trials) != 16 {
-		t.Fatalf("%d trials, want 16", len(trials))
+	if len(trials) != 8 {
+		t.Fatalf("%d trials, want 8", len(trials))
 	}
 	used := 0.0
 	for i, r := range trials {
 		// Each round begins with another device.
-		if want := []string{"asavie", "second"}[(i+i/8)%2]; r.Device != want || r.Round != 1+i/8 || r.Mode != "native, copy" {
+		if want := []string{"asavie", "second"}[(i+i/4)%2]; r.Device != want || r.Round != 1+i/4 || r.Mode != "native, copy" {
 			t.Errorf("trial %d: %+v: want %s in turn", i, r, want)
 		}
 		// Sent and Received cover the whole load; a busy machine may leave the device nothing within the interval.
@@ -144,7 +144,7 @@ func TestRun(t *testing.T) {
 	if err := e2e.Report(&out, o.Devices, trials, nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"60 octets; the device's process held to 0.5 of a core", "1400 octets; the device's process has a core", "not installed", "testpmd was not measured: is far away"} {
+	for _, want := range []string{"Throughput under overload, 1400 octets; the device's process held to 0.5 of a core", "the device's process has a core", "not installed", "testpmd was not measured: is far away"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the report:\n%s", want, out.String())
 		}
@@ -153,8 +153,8 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := bytes.Count(rows, []byte("\n")); n != 17 || bytes.Count(rows, []byte(",c0ffee,")) != 16 {
-		t.Errorf("%d lines in the results, want a header and 16 rows:\n%s", n, rows)
+	if n := bytes.Count(rows, []byte("\n")); n != 9 || bytes.Count(rows, []byte(",c0ffee,")) != 8 {
+		t.Errorf("%d lines in the results, want a header and 8 rows:\n%s", n, rows)
 	}
 }
 
@@ -193,6 +193,36 @@ func TestPeers(t *testing.T) {
 	}
 }
 
+// TestMeasures: the rate at little loss is below the throughput under overload, and lost no more; latencies are those of
+// all frames.
+func TestMeasures(t *testing.T) {
+	o := options(t, e2e.Asavie(self(t)), e2e.KernelRoute())
+	o.Measures, o.LatencyRate = []e2e.Measure{e2e.Throughput, e2e.PDR, e2e.Latency}, 5000
+	got := map[string]e2e.Trial{}
+	o.Round = func(r []e2e.Trial) error {
+		for _, x := range r {
+			got[x.Device+" "+string(x.Measure)] = x
+		}
+		return nil
+	}
+	if err := run(t, t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 4 {
+		t.Errorf("%d measurements, want 4: %+v", len(got), got)
+	}
+	if p := got["asavie pdr"]; p.Rate <= 0 || p.Loss() > e2e.PDRLoss || p.PDRUpper > 0 && p.PDRUpper < p.Rate || p.Sent == 0 {
+		t.Errorf("%+v", p)
+	}
+	for _, name := range []string{"asavie latency", "kernel-route latency"} {
+		l := got[name]
+		d := l.Delay
+		if d.P50 <= 0 || d.P99 < d.P50 || d.P999 < d.P99 || d.Max < d.P999 || d.Frames != l.Received || l.Received > l.Sent || l.Place != e2e.Unlimited {
+			t.Errorf("%s: %+v", name, l)
+		}
+	}
+}
+
 // TestFailed: a peer that does not work costs the others nothing, and is not tried again.
 func TestFailed(t *testing.T) {
 	dies := e2e.Asavie(self(t))
@@ -214,7 +244,7 @@ func TestFailed(t *testing.T) {
 	if err := e2e.Report(&out, o.Devices, trials, failures); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"dies   failed", "dies failed: dies, 60 octets, half: it has ended", "I am no device"} {
+	for _, want := range []string{"dies   failed", "dies failed: dies, throughput, 60 octets, half: it has ended", "I am no device"} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), strings.Join(strings.Fields(want), " ")) {
 			t.Errorf("no %q in the report:\n%s", want, out.String())
 		}
@@ -313,11 +343,11 @@ func TestWrongDevice(t *testing.T) {
 		return []string{"timeout", "-s", "KILL", "1", self(t), "-a", e2e.PortA, "-b", e2e.PortB}, nil
 	}
 	for want, d := range map[string]e2e.Device{
-		"I am no device":                           dies,
-		"none came out as expected":                idle,
-		"(0 others did)":                           idle,
-		"others did)\nits output":                  changes,
-		"dies-late, 60 octets, half: it has ended": late,
+		"I am no device":            dies,
+		"none came out as expected": idle,
+		"(0 others did)":            idle,
+		"others did)\nits output":   changes,
+		"dies-late, throughput, 60 octets, half: it has ended": late,
 	} {
 		t.Run(d.Name, func(t *testing.T) {
 			o := options(t, d)
@@ -340,6 +370,7 @@ func TestOptions(t *testing.T) {
 		"both on CPU":      func(o *e2e.Options) { o.DeviceCPU = o.LoadCPU },
 		"CPU 1000":         func(o *e2e.Options) { o.DeviceCPU = 1000 },
 		"1515 octets":      func(o *e2e.Options) { o.Sizes = []int{1515} },
+		"latency at 0":     func(o *e2e.Options) { o.Measures = []e2e.Measure{e2e.Latency} },
 		"twice":            func(o *e2e.Options) { o.Devices = append(o.Devices, d) },
 		"none of the devi": func(o *e2e.Options) { o.Devices[0].Absent = errors.New("gone") },
 	} {

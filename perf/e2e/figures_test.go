@@ -28,23 +28,23 @@ func TestSpread(t *testing.T) {
 
 // TestRatio: of the same round, not of the medians.
 func TestRatio(t *testing.T) {
-	trials := []Trial{
+	g := Group{Trials: []Trial{
 		{Round: 1, Device: "a", Rate: 10}, {Round: 1, Device: "b", Rate: 5},
 		{Round: 2, Device: "a", Rate: 30}, {Round: 2, Device: "b", Rate: 30},
 		{Round: 3, Device: "a", Rate: 40}, {Round: 3, Device: "b", Rate: 10},
 		{Round: 4, Device: "a", Rate: 1000},
-	}
-	if r, ok := Ratio(trials, "a", "b"); !ok || r != (Spread{2, 1, 4}) {
+	}}
+	if r, ok := g.Ratio("a", "b"); !ok || r != (Spread{2, 1, 4}) {
 		t.Errorf("%v, %v", r, ok)
 	}
-	if r, ok := Ratio(trials, "a", "c"); ok {
+	if r, ok := g.Ratio("a", "c"); ok {
 		t.Errorf("ratio to nobody: %v", r)
 	}
 }
 
 func TestReport(t *testing.T) {
 	trial := func(device string, rate, cpu float64, received uint64) Trial {
-		return Trial{Round: 1, Device: device, Size: 60, Place: Half, Sink: SinkInline, Mode: "native, copy", Rate: rate, SentRate: 2e6, CPU: cpu, Sent: 1000, Received: received, Other: 3}
+		return Trial{Measure: Throughput, Round: 1, Device: device, Size: 60, Place: Half, Sink: SinkInline, Mode: "native, copy", Rate: rate, SentRate: 2e6, CPU: cpu, Sent: 1000, Received: received, Other: 3}
 	}
 	trials := []Trial{trial("penstock", 0.5e6, 0.5, 250), trial("asavie", 0.4e6, 0.3, 200), trial("testpmd", 0.25e6, 0.5, 999)}
 	trials[1].SinkDrops = 51 // of 254 that it sent
@@ -56,16 +56,38 @@ func TestReport(t *testing.T) {
 	}
 	text := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"penstock native, copy 1 0.500 0.500 0.500 2.000 75.00 3 0.50 1.000 2.00 (2.00 … 2.00) – 1.25 (1.25 … 1.25)",
-		"asavie native, copy 1 0.400 0.400 0.400 2.000 80.00 3 0.30 1.333 1.60 (1.60 … 1.60) – 1",
+		"penstock native, copy 1 0.500 0.500 0.500 2.000 75.00 0.50 1.000 3 2.00 (2.00 … 2.00) – 1.25 (1.25 … 1.25)",
+		"asavie native, copy 1 0.400 0.400 0.400 2.000 80.00 0.30 1.333 3 1.60 (1.60 … 1.60) – 1",
 		"none not measured", "route not comparable",
-		"- asavie, 60 octets, half, sink inline: used only 0.30 of its 0.5 of a core",
-		"- asavie, 60 octets, half, sink inline: up to 20.1 % of what it sent was lost at the sink's door",
-		"- testpmd, 60 octets, half, sink inline: no more than 0.5 % loss",
-		"- route is not measured under half: it works within the kernel's reception",
+		"- asavie, throughput, 60 octets, half, sink inline: used only 0.30 of its 0.5 of a core",
+		"- asavie, throughput, 60 octets, half, sink inline: up to 20.1 % of what it sent was lost at the sink's door",
+		"- testpmd, throughput, 60 octets, half, sink inline: no more than 0.5 % loss",
+		"- route: no throughput under half: it works within the kernel's reception",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	// Lower is better here, and the ratio the other way round says so by itself: it is of the 99.9th percentiles.
+	slow := trial("penstock", 30e3, 0.2, 900)
+	slow.Measure, slow.Place, slow.Delay, slow.SourceLimited = Latency, Unlimited, Delay{3000, 8000, 50_000, 90_000, 900}, true
+	fast := slow
+	fast.Device, fast.Delay.P999, fast.SourceLimited = "testpmd", 40_000, false
+	pdr := trial("penstock", 0.3e6, 0, 998)
+	pdr.Measure, pdr.PDRUpper = PDR, 0.31e6
+	out.Reset()
+	if err := Report(&out, devices, []Trial{slow, fast, pdr}, nil); err != nil {
+		t.Fatal(err)
+	}
+	later := strings.Join(strings.Fields(out.String()), " ")
+	for _, want := range []string{
+		"Rate at no more than 0.5 % loss, 60 octets", "penstock native, copy 1 0.300 0.300 0.300 0.310 0.20 3 – – –",
+		"One-way latency, 60 octets; the device's process has a core", "penstock native, copy 1 50.0 50.0 50.0 2000.0 3.0 8.0 90 10.00 0.20 3 1.25 (1.25 … 1.25) – –",
+		"route not measured", "penstock, latency, 60 octets, unlimited, sink inline: the source did not keep its rate",
+		"penstock, latency, 60 octets, unlimited, sink inline: up to 10.0 % of the frames were lost",
+	} {
+		if !strings.Contains(later, want) {
+			t.Errorf("no %q in\n%s", want, later)
 		}
 	}
 	if strings.Contains(text, "- penstock") {
@@ -79,6 +101,8 @@ func row() Row {
 		Trial: Trial{
 			Round: 1, Device: "d", Size: 60, Place: Half, Sink: SinkThreaded, Mode: "native, copy", Seconds: 3, SentRate: 2, Rate: 1, CPU: 0.5, Load1: 0.25,
 			Sent: 8, Received: 6, Other: 1, DoorDrops: 3, SinkDrops: 4,
+			Measure: PDR, PDRUpper: 5, SourceLimited: true,
+			Delay: Delay{P50: 1500 * time.Nanosecond, P99: 2 * time.Microsecond, P999: time.Millisecond, Max: time.Second, Frames: 6},
 		},
 	}
 }
@@ -86,8 +110,8 @@ func row() Row {
 const (
 	oldHeader = "date,commit,machine,cores,kernel,driver,mode,dut,size,quota,round,seconds,rx_pps,sent_pps,loss,sent,received,other,cpu,load1"
 	oldRow    = `2030-01-02T03:04:05Z,abc,"Some, CPU",2,6.1,veth,"native, copy",d,60,half,1,3.000,1,2,0.250000,8,6,1,0.500,0.25`
-	newHeader = oldHeader + ",sink_napi,door_drops,sink_drops"
-	newRow    = oldRow + ",threaded,3,4"
+	newHeader = oldHeader + ",sink_napi,door_drops,sink_drops,measure,pdr_upper_pps,source_limited,p50_us,p99_us,p999_us,max_us,delays"
+	newRow    = oldRow + ",threaded,3,4,pdr,5,true,1.500,2.000,1000.000,1000000.000,6"
 )
 
 func TestAppend(t *testing.T) {
@@ -112,14 +136,14 @@ func TestAppend(t *testing.T) {
 	if err := Append(file, []Row{row()}); err != nil {
 		t.Fatal(err)
 	}
-	hold(newHeader, oldRow+",,,", newRow)
+	hold(newHeader, oldRow+strings.Repeat(",", 11), newRow)
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rows, err := ReadResults(bytes.NewReader(text))
 	old := row()
-	old.Sink, old.DoorDrops, old.SinkDrops = SinkInline, 0, 0
+	old.Sink, old.DoorDrops, old.SinkDrops, old.Measure, old.PDRUpper, old.SourceLimited, old.Delay = SinkInline, 0, 0, Throughput, 0, false, Delay{}
 	if want := []Row{old, row()}; err != nil || !slices.Equal(rows, want) {
 		t.Errorf("%v\ngot  %+v\nwant %+v", err, rows, want)
 	}

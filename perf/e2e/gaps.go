@@ -89,7 +89,7 @@ func MeasureGaps(ctx context.Context, g GapOptions) (all []Gaps, err error) {
 	for i, s := range g.Scenarios {
 		p := &box{binary: g.Binary, bindings: g.Bindings, nice: g.Nice, env: []string{"GODEBUG=gctrace=1", "GOGC=" + strconv.Itoa(s.GOGC)}}
 		d := &Device{Name: "gaps-" + strconv.Itoa(i), Flows: g.Bindings, Command: p.command, Prepare: p.prepare, Expect: encapsulated}
-		t := r.put(setup{d, 60, Unlimited, SinkInline})
+		t := r.put(setup{d, Throughput, 60, Unlimited, SinkInline})
 		t.bed.House = []int{g.DeviceCPU, g.LoadCPU}
 		res, err := t.gaps(ctx, &g, s, bindings)
 		if err = t.end(err); err != nil {

@@ -40,11 +40,11 @@ func KernelRoute() Device {
 		},
 		Before: func(_ context.Context, b *Bed) error {
 			for _, kv := range [...][2]string{{"all/rp_filter", "0"}, {PortA + "/rp_filter", "0"}, {PortA + "/forwarding", "1"}, {PortB + "/forwarding", "1"}} {
-				if err := b.Lab.Sysctl(dut, "net/ipv4/conf/"+kv[0], kv[1]); err != nil {
+				if err := b.Lab.Sysctl(dutNS, "net/ipv4/conf/"+kv[0], kv[1]); err != nil {
 					return err
 				}
 			}
-			return b.Lab.Do(dut, func() error {
+			return b.Lab.Do(dutNS, func() error {
 				out, err := netlink.LinkByName(PortB)
 				if err != nil {
 					return err
@@ -78,11 +78,11 @@ func KernelBridge() Device {
 	return Device{
 		Name: "kernel-bridge", Flows: PlainFlows, Expect: same,
 		Before: func(_ context.Context, b *Bed) error {
-			if err := b.Lab.Bridge(dut, bridgeIf, PortA, PortB); err != nil {
+			if err := b.Lab.Bridge(dutNS, bridgeIf, PortA, PortB); err != nil {
 				return err
 			}
-			b.Cleanup(func() error { return b.Lab.Delete(dut, bridgeIf) })
-			return b.Lab.Do(dut, func() error {
+			b.Cleanup(func() error { return b.Lab.Delete(dutNS, bridgeIf) })
+			return b.Lab.Do(dutNS, func() error {
 				out, err := netlink.LinkByName(PortB)
 				if err != nil {
 					return err
@@ -113,7 +113,7 @@ func XDPRedirect() Device {
 	return Device{
 		Name: "xdp-redirect", Flows: PlainFlows, Expect: same,
 		Before: func(_ context.Context, b *Bed) error {
-			return b.Lab.Do(dut, func() error {
+			return b.Lab.Do(dutNS, func() error {
 				in, err := netlink.LinkByName(PortA)
 				if err != nil {
 					return err

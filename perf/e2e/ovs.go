@@ -78,7 +78,7 @@ func (o *ovs) env(b *Bed, argv ...string) []string {
 }
 
 func (o *ovs) run(b *Bed, argv ...string) error {
-	_, err := b.Lab.Run(dut, o.env(b, argv...)...)
+	_, err := b.Lab.Run(dutNS, o.env(b, argv...)...)
 	return err
 }
 
@@ -102,7 +102,7 @@ func (o *ovs) before(ctx context.Context, b *Bed) error {
 	if err := o.run(b, "ovsdb-tool", "create", db, ovsSchema); err != nil {
 		return err
 	}
-	p, err := b.Lab.Start(dut, "ovsdb", o.env(b, "ovsdb-server", db, "--remote=punix:"+sock, "--no-chdir", "--unixctl="+filepath.Join(b.Dir, "ovsdb.ctl"))...)
+	p, err := b.Lab.Start(dutNS, "ovsdb", o.env(b, "ovsdb-server", db, "--remote=punix:"+sock, "--no-chdir", "--unixctl="+filepath.Join(b.Dir, "ovsdb.ctl"))...)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (o *ovs) prepare(_ context.Context, b *Bed) error {
 		bridge(ovsOutside), port(ovsOutside, PortB))...); err != nil {
 		return err
 	}
-	if err := b.Lab.Do(dut, func() error {
+	if err := b.Lab.Do(dutNS, func() error {
 		l, err := netlink.LinkByName(ovsOutside)
 		if err != nil {
 			return err

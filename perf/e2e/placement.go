@@ -52,17 +52,6 @@ var (
 	errWorkers   = errors.New("has two cores, which only unlimited gives")
 )
 
-// fits reports why d cannot be measured under p; nil if it can.
-func (p Placement) fits(d *Device) error {
-	switch {
-	case d.Command == nil && !p.Whole:
-		return errPlacement
-	case d.Workers > 1 && p != Unlimited:
-		return errWorkers
-	}
-	return nil
-}
-
 // SinkNAPI says who pays for the reception at the sink, which hides what the device's own transmission costs.
 type SinkNAPI string
 

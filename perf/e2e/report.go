@@ -1,12 +1,13 @@
 package e2e
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // peers are the devices that the others are compared with.
@@ -15,86 +16,72 @@ var peers = [...]string{"testpmd", "ovs-vxlan", "asavie"}
 // sourceBound is the loss below which a device may have been faster than the source.
 const sourceBound = 0.005
 
-// Spread is the middle and the ends of some values.
-type Spread struct{ Median, Min, Max float64 }
-
-func spread(values []float64) (s Spread, ok bool) {
-	if len(values) == 0 {
-		return s, false
-	}
-	v := slices.Sorted(slices.Values(values))
-	n := len(v)
-	return Spread{(v[(n-1)/2] + v[n/2]) / 2, v[0], v[n-1]}, true
+// figure is a column of a table: of a device's trials the median, or what f makes of them.
+type figure struct {
+	title string
+	f     func(*Trial) float64
+	show  func(float64) string
 }
 
-// of returns f of a device's trials.
-func of(trials []Trial, device string, f func(*Trial) float64) []float64 {
-	var out []float64
-	for i := range trials {
-		if trials[i].Device == device {
-			out = append(out, f(&trials[i]))
-		}
-	}
-	return out
+func decimals(n int) func(float64) string {
+	return func(v float64) string { return strconv.FormatFloat(v, 'f', n, 64) }
 }
 
-// Ratio compares the rates of two devices round by round: the trials are of one size and quota. It is false if no
-// round has both.
-func Ratio(trials []Trial, device, peer string) (Spread, bool) {
-	rates := map[int]float64{}
-	for _, t := range trials {
-		if t.Device == peer {
-			rates[t.Round] = t.Rate
-		}
-	}
-	var ratios []float64
-	for _, t := range trials {
-		if p := rates[t.Round]; t.Device == device && p > 0 {
-			ratios = append(ratios, t.Rate/p)
-		}
-	}
-	return spread(ratios)
+func mpps(pps float64) string { return fmt.Sprintf("%.3f", pps/1e6) }
+
+func microseconds(f func(*Trial) time.Duration) func(*Trial) float64 {
+	return func(t *Trial) float64 { return float64(f(t).Nanoseconds()) / 1e3 }
 }
 
-// Group is the trials that may be compared: of one size, under the same conditions.
-type Group struct {
-	Place  Placement
-	Size   int
-	Sink   SinkNAPI
-	Trials []Trial
+// figures are the columns of each measure's table between the group's value with its ends, and the ratios.
+var figures = map[Measure][]figure{
+	Throughput: {
+		{"sent Mpps", func(t *Trial) float64 { return t.SentRate }, mpps},
+		{"loss %", func(t *Trial) float64 { return 100 * t.Loss() }, decimals(2)},
+		{"CPU", func(t *Trial) float64 { return t.CPU }, decimals(2)},
+		{"Mpps per core", (*Trial).perCore, mpps},
+	},
+	PDR: {
+		{"loses more at Mpps", func(t *Trial) float64 { return t.PDRUpper }, mpps},
+		{"loss %", func(t *Trial) float64 { return 100 * t.Loss() }, decimals(2)},
+	},
+	Latency: {
+		{"kpps", func(t *Trial) float64 { return t.SentRate / 1e3 }, decimals(1)},
+		{"p50 µs", microseconds(func(t *Trial) time.Duration { return t.Delay.P50 }), decimals(1)},
+		{"p99 µs", microseconds(func(t *Trial) time.Duration { return t.Delay.P99 }), decimals(1)},
+		{"max µs", microseconds(func(t *Trial) time.Duration { return t.Delay.Max }), decimals(0)},
+		{"loss %", func(t *Trial) float64 { return 100 * t.Loss() }, decimals(2)},
+		{"CPU", func(t *Trial) float64 { return t.CPU }, decimals(2)},
+	},
 }
 
-// Groups sorts trials into groups, in the order of their sizes, then as they came.
-func Groups(trials []Trial) []Group {
-	var groups []Group
-	for _, t := range trials {
-		i := slices.IndexFunc(groups, func(g Group) bool { return g.Place == t.Place && g.Size == t.Size && g.Sink == t.Sink })
-		if i < 0 {
-			i = len(groups)
-			groups = append(groups, Group{t.Place, t.Size, t.Sink, nil})
-		}
-		groups[i].Trials = append(groups[i].Trials, t)
+// value is how the group's own value is written.
+func (g *Group) value() (title string, show func(float64) string) {
+	if g.Measure == Latency {
+		return "p99.9 µs", decimals(1)
 	}
-	slices.SortStableFunc(groups, func(a, b Group) int { return cmp.Compare(a.Size, b.Size) })
-	return groups
-}
-
-// Title says what the group's trials have in common.
-func (g *Group) Title() string {
-	napi := "the sink's reception paid by the device"
-	if g.Sink == SinkThreaded {
-		napi = "the sink's reception on the source's core"
-	}
-	return fmt.Sprintf("%d octets; %v; %s", g.Size, g.Place, napi)
+	return "Mpps", mpps
 }
 
 // Report writes the figures as text: a table for each group, and below them what speaks against them.
 func Report(w io.Writer, devices []Device, trials []Trial, failures []Failure) error {
 	var notes []string
+	note := func(all ...string) {
+		for _, n := range all {
+			if !slices.Contains(notes, n) {
+				notes = append(notes, n)
+			}
+		}
+	}
 	for _, g := range Groups(trials) {
-		fmt.Fprintf(w, "\nEnd to end on veth: %s\n", g.Title())
+		fmt.Fprintf(w, "\n%s\n", g.Title())
 		tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
-		fmt.Fprint(tw, "device\tmode\trounds\tMpps\tmin\tmax\tsent Mpps\tloss %\tother\tCPU\tMpps per core\t")
+		title, _ := g.value()
+		fmt.Fprintf(tw, "device\tmode\trounds\t%s\tmin\tmax\t", title)
+		for _, f := range figures[g.Measure] {
+			fmt.Fprintf(tw, "%s\t", f.title)
+		}
+		fmt.Fprint(tw, "other\t")
 		for _, p := range peers {
 			fmt.Fprintf(tw, "× %s (min … max)\t", p)
 		}
@@ -102,33 +89,39 @@ func Report(w io.Writer, devices []Device, trials []Trial, failures []Failure) e
 		for i := range devices {
 			d := &devices[i]
 			if why := g.missing(d, failures); why != "" {
-				fmt.Fprintf(tw, "%s\t%s\t\t\t\t\t\t\t\t\t\t\t\t\t\n", d.Name, why)
+				fmt.Fprintf(tw, "%s\t%s\t%s\n", d.Name, why, strings.Repeat("\t", 5+len(figures[g.Measure])+len(peers)))
 				continue
 			}
-			notes = append(notes, g.row(tw, d.Name)...)
+			g.row(tw, d.Name)
+			note(g.doubts(d.Name)...)
 		}
 		if err := tw.Flush(); err != nil {
 			return err
 		}
-	}
-	for _, d := range devices {
-		if d.Absent != nil {
-			notes = append(notes, fmt.Sprintf("%s was not measured: %v", d.Name, d.Absent))
-			continue
-		}
-		for _, g := range Groups(trials) {
-			if err := g.Place.fits(&d); err != nil {
-				notes = append(notes, fmt.Sprintf("%s is not measured under %s: it %v", d.Name, g.Place.Name, err))
+		for i := range devices {
+			if err := g.fits(&devices[i]); err != nil {
+				note(fmt.Sprintf("%s: no %s under %s: it %v", devices[i].Name, g.Measure, g.Place.Name, err))
 			}
 		}
 	}
+	for _, d := range devices {
+		if d.Absent != nil {
+			note(fmt.Sprintf("%s was not measured: %v", d.Name, d.Absent))
+		}
+	}
 	for _, f := range failures {
-		notes = append(notes, fmt.Sprintf("%s failed: %v", f.Device, f.Err))
+		note(fmt.Sprintf("%s failed: %v", f.Device, f.Err))
 	}
 	if len(notes) > 0 {
 		fmt.Fprintf(w, "\n- %s\n", strings.Join(notes, "\n- "))
 	}
 	return nil
+}
+
+// fits reports why a device cannot be measured as the group is.
+func (g *Group) fits(d *Device) error {
+	s := setup{d, g.Measure, g.Size, g.Place, g.Sink}
+	return s.fits()
 }
 
 // missing says why a device has no row of figures; empty if it has one.
@@ -137,58 +130,84 @@ func (g *Group) missing(d *Device, failures []Failure) string {
 	case d.Absent != nil:
 		return "not installed"
 	case slices.ContainsFunc(failures, func(f Failure) bool {
-		return f.Device == d.Name && f.Size == g.Size && f.Place == g.Place && f.Sink == g.Sink
+		return f.Device == d.Name && f.Measure == g.Measure && f.Size == g.Size && f.Place == g.Place && f.Sink == g.Sink
 	}):
 		return "failed"
-	case g.Place.fits(d) != nil:
+	case g.fits(d) != nil:
 		return "not comparable"
-	case len(of(g.Trials, d.Name, func(t *Trial) float64 { return t.Rate })) == 0:
+	}
+	if _, ok := g.Spread(d.Name); !ok {
 		return "not measured"
 	}
 	return ""
 }
 
-// row writes a device's row and returns what speaks against it.
-func (g *Group) row(tw io.Writer, device string) []string {
-	rates := of(g.Trials, device, func(t *Trial) float64 { return t.Rate })
-	rate, _ := spread(rates)
-	sent, _ := spread(of(g.Trials, device, func(t *Trial) float64 { return t.SentRate }))
-	loss, _ := spread(of(g.Trials, device, (*Trial).Loss))
-	cpu, _ := spread(of(g.Trials, device, func(t *Trial) float64 { return t.CPU }))
-	perCore, _ := spread(of(g.Trials, device, (*Trial).perCore))
-	atSink, _ := spread(of(g.Trials, device, (*Trial).sinkLoss))
-	other := uint64(0)
-	mode := ""
+// row writes a device's row.
+func (g *Group) row(tw io.Writer, device string) {
+	value, _ := g.Spread(device)
+	rounds, other, mode := 0, uint64(0), ""
 	for _, t := range g.Trials {
 		if t.Device == device {
+			rounds++
 			other += t.Other
 			mode = t.Mode
 		}
 	}
-	fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%.2f\t%d\t%.2f\t%s\t", device, mode, len(rates),
-		mpps(rate.Median), mpps(rate.Min), mpps(rate.Max), mpps(sent.Median), 100*loss.Median, other, cpu.Median, mpps(perCore.Median))
+	_, show := g.value()
+	fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\t%s\t", device, mode, rounds, show(value.Median), show(value.Min), show(value.Max))
+	for _, f := range figures[g.Measure] {
+		v, _ := spread(of(g.Trials, device, f.f))
+		fmt.Fprintf(tw, "%s\t", f.show(v.Median))
+	}
+	fmt.Fprintf(tw, "%d\t", other)
 	for _, p := range peers {
-		r, ok := Ratio(g.Trials, device, p)
+		r, ok := g.Ratio(device, p)
 		switch {
 		case device == p:
 			fmt.Fprint(tw, "1\t")
 		case !ok:
 			fmt.Fprint(tw, "–\t")
 		default:
-			fmt.Fprintf(tw, "%.2f (%.2f … %.2f)\t", r.Median, r.Min, r.Max)
+			fmt.Fprintf(tw, "%s (%s … %s)\t", ratio(r.Median), ratio(r.Min), ratio(r.Max))
 		}
 	}
 	fmt.Fprintln(tw)
-	return g.doubts(device, loss, cpu, atSink)
+}
+
+// ratio writes two digits behind the point, or as many as tell it from zero.
+func ratio(v float64) string {
+	if v < 0.1 {
+		return strconv.FormatFloat(v, 'g', 2, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64)
 }
 
 // doubts says what speaks against a device's figures.
-func (g *Group) doubts(device string, loss, cpu, atSink Spread) (notes []string) {
+func (g *Group) doubts(device string) (notes []string) {
+	loss, _ := spread(of(g.Trials, device, (*Trial).Loss))
+	cpu, _ := spread(of(g.Trials, device, func(t *Trial) float64 { return t.CPU }))
+	atSink, _ := spread(of(g.Trials, device, (*Trial).sinkLoss))
+	where := fmt.Sprintf("%s, %s, %d octets, %s, sink %s", device, g.Measure, g.Size, g.Place.Name, g.Sink)
+	limited := slices.ContainsFunc(g.Trials, func(t Trial) bool { return t.Device == device && t.SourceLimited })
+	if g.Measure == PDR {
+		if limited {
+			notes = append(notes, where+": the source was the limit in at least one round, and the device may be faster")
+		}
+		return notes
+	}
+	if g.Measure == Latency {
+		if limited {
+			notes = append(notes, where+": the source did not keep its rate in at least one round; the machine was not quiet")
+		}
+		if loss.Max > sourceBound {
+			notes = append(notes, fmt.Sprintf("%s: up to %.1f %% of the frames were lost; the latency is that of the others", where, 100*loss.Max))
+		}
+		return notes
+	}
 	share := g.Place.Share
 	if share == 0 {
 		share = 1
 	}
-	where := fmt.Sprintf("%s, %d octets, %s, sink %s", device, g.Size, g.Place.Name, g.Sink)
 	if loss.Min < sourceBound {
 		notes = append(notes, where+": no more than 0.5 % loss in at least one round; the source was the limit there, and the device may be faster")
 	} else if cpu.Min < 0.9*share {
@@ -200,4 +219,13 @@ func (g *Group) doubts(device string, loss, cpu, atSink Spread) (notes []string)
 	return notes
 }
 
-func mpps(pps float64) string { return fmt.Sprintf("%.3f", pps/1e6) }
+// String is the trial in a few words.
+func (t *Trial) String() string {
+	switch t.Measure {
+	case PDR:
+		return fmt.Sprintf("%s Mpps, loses more at %s", mpps(t.Rate), mpps(t.PDRUpper))
+	case Latency:
+		return fmt.Sprintf("p50 %v, p99 %v, p99.9 %v of %d frames", t.Delay.P50, t.Delay.P99, t.Delay.P999, t.Delay.Frames)
+	}
+	return fmt.Sprintf("%s Mpps of %s sent, CPU %.2f", mpps(t.Rate), mpps(t.SentRate), t.CPU)
+}

@@ -45,11 +45,25 @@ var columns = []column[Row]{
 	},
 	count("door_drops", func(r *Row) *uint64 { return &r.DoorDrops }),
 	count("sink_drops", func(r *Row) *uint64 { return &r.SinkDrops }),
+	{
+		"measure", func(r *Row) string { return string(r.Measure) },
+		func(r *Row, s string) (err error) { r.Measure, err = ParseMeasure(s); return err },
+	},
+	real("pdr_upper_pps", 0, func(r *Row) *float64 { return &r.PDRUpper }),
+	{
+		"source_limited", func(r *Row) string { return strconv.FormatBool(r.SourceLimited) },
+		func(r *Row, s string) (err error) { r.SourceLimited, err = strconv.ParseBool(s); return err },
+	},
+	micro("p50_us", func(r *Row) *time.Duration { return &r.Delay.P50 }),
+	micro("p99_us", func(r *Row) *time.Duration { return &r.Delay.P99 }),
+	micro("p999_us", func(r *Row) *time.Duration { return &r.Delay.P999 }),
+	micro("max_us", func(r *Row) *time.Duration { return &r.Delay.Max }),
+	count("delays", func(r *Row) *uint64 { return &r.Delay.Frames }),
 }
 
 // ReadResults reads a results file, also one that was written before the last columns came.
 func ReadResults(r io.Reader) ([]Row, error) {
-	return readRows(r, columns, Row{Trial: Trial{Sink: SinkInline}}) // before there was a choice
+	return readRows(r, columns, Row{Trial: Trial{Sink: SinkInline, Measure: Throughput}}) // before there was a choice
 }
 
 // Append adds rows to the results file at path, which it makes if there is none. If the file lacks the last columns it

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,13 +17,15 @@ import (
 
 // Options of a run.
 type Options struct {
-	Devices []Device // in the order in which they take turns
-	Sizes   []int    // octets of the frames, without FCS: up to 1,514
-	Places  []Placement
-	Sinks   []SinkNAPI // none: SinkInline
-	Rounds  int
-	Warmup  time.Duration // load before each measurement
-	Measure time.Duration
+	Devices     []Device  // in the order in which they take turns
+	Measures    []Measure // none: Throughput
+	Sizes       []int     // octets of the frames, without FCS: up to 1,514
+	Places      []Placement
+	Sinks       []SinkNAPI // none: SinkInline
+	Rounds      int
+	LatencyRate float64       // frames per second at which latency is measured
+	Warmup      time.Duration // load before each measurement
+	Measure     time.Duration
 
 	DeviceCPU, LoadCPU int
 	Self               string    // program that calls Hold when its first argument is HoldCommand
@@ -35,19 +38,12 @@ type Options struct {
 
 // Failure is a device that did not work.
 type Failure struct {
-	Device string
-	Size   int
-	Place  Placement
-	Sink   SinkNAPI
-	Err    error
-}
-
-// setup is what a trial measures.
-type setup struct {
-	dev   *Device
-	size  int
-	place Placement
-	sink  SinkNAPI
+	Measure Measure
+	Device  string
+	Size    int
+	Place   Placement
+	Sink    SinkNAPI
+	Err     error
 }
 
 func (o *Options) check() error {
@@ -58,6 +54,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("e2e: %d rounds: must be 1 or more", o.Rounds)
 	case o.Warmup < 0 || o.Measure <= 0:
 		return fmt.Errorf("e2e: warm-up of %v, measurement of %v: must be 0 or more, and more than 0", o.Warmup, o.Measure)
+	case slices.Contains(o.Measures, Latency) && !(o.LatencyRate >= 100):
+		return fmt.Errorf("e2e: latency at %g frames per second: must be 100 or more", o.LatencyRate)
 	case o.DeviceCPU == o.LoadCPU:
 		return fmt.Errorf("e2e: device and load both on CPU %d: they would take it from each other", o.LoadCPU)
 	}
@@ -142,6 +140,9 @@ func open(o *Options) (_ *runner, err error) {
 	if len(o.Sinks) == 0 {
 		o.Sinks = []SinkNAPI{SinkInline}
 	}
+	if len(o.Measures) == 0 {
+		o.Measures = []Measure{Throughput}
+	}
 	r := &runner{o: o, failed: map[setup]bool{}}
 	defer func() {
 		if err != nil {
@@ -151,7 +152,7 @@ func open(o *Options) (_ *runner, err error) {
 	if r.lab, err = lab.New("e2e"); err != nil {
 		return nil, err
 	}
-	for _, ns := range [...]string{gen, dut, sink} {
+	for _, ns := range [...]string{genNS, dutNS, sinkNS} {
 		if err := r.namespace(ns); err != nil {
 			return nil, err
 		}
@@ -186,32 +187,42 @@ func (r *runner) namespace(name string) error {
 
 func (r *runner) round(ctx context.Context, round int, devices []*Device) error {
 	var trials []Trial
-	for _, place := range r.o.Places {
-		for _, sink := range r.o.Sinks {
-			for _, size := range r.o.Sizes {
-				for i := range devices {
-					s := setup{devices[(i+round-1)%len(devices)], size, place, sink}
-					t, err := r.turn(ctx, s)
-					if err != nil {
-						return fmt.Errorf("e2e: round %d: %w", round, err)
-					}
-					if t == nil {
-						continue
-					}
-					t.Round = round
-					fmt.Fprintf(r.o.Progress, "round %d of %d  %4d octets  %-9s  %-8s  %-16s  %s Mpps of %s sent, CPU %.2f\n",
-						round, r.o.Rounds, size, place.Name, sink, s.dev.Name, mpps(t.Rate), mpps(t.SentRate), t.CPU)
-					trials = append(trials, *t)
-				}
+	for _, s := range r.setups() {
+		for i := range devices {
+			s.dev = devices[(i+round-1)%len(devices)]
+			t, err := r.turn(ctx, s)
+			if err != nil {
+				return fmt.Errorf("e2e: round %d: %w", round, err)
 			}
+			if t == nil {
+				continue
+			}
+			t.Round = round
+			fmt.Fprintf(r.o.Progress, "round %d of %d  %-10s  %4d octets  %-9s  %-8s  %-16s  %s\n",
+				round, r.o.Rounds, s.measure, s.size, s.place.Name, s.sink, s.dev.Name, t)
+			trials = append(trials, *t)
 		}
 	}
 	return r.o.Round(trials)
 }
 
+// setups lists what is measured of every device, in the order of a round.
+func (r *runner) setups() (all []setup) {
+	for _, m := range r.o.Measures {
+		for _, p := range m.under(r.o.Places) {
+			for _, sink := range r.o.Sinks {
+				for _, size := range r.o.Sizes {
+					all = append(all, setup{measure: m, size: size, place: p, sink: sink})
+				}
+			}
+		}
+	}
+	return all
+}
+
 // turn measures a device once; nil if it does not fit there or does not work.
 func (r *runner) turn(ctx context.Context, s setup) (*Trial, error) {
-	if s.place.fits(s.dev) != nil || r.failed[s] {
+	if s.fits() != nil || r.failed[s] {
 		return nil, nil
 	}
 	t, err := r.trial(ctx, s)
@@ -224,7 +235,7 @@ func (r *runner) turn(ctx context.Context, s setup) (*Trial, error) {
 	r.failed[s] = true
 	fmt.Fprintf(r.o.Progress, "%v\n", err)
 	if r.o.Failed != nil {
-		r.o.Failed(Failure{s.dev.Name, s.size, s.place, s.sink, err})
+		r.o.Failed(Failure{s.measure, s.dev.Name, s.size, s.place, s.sink, err})
 	}
 	return nil, nil
 }

@@ -4,18 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 
-	"penstock/ctrl/model"
-	"penstock/integration/lab"
 	"penstock/perf/load"
 )
 
@@ -33,14 +27,17 @@ const (
 	stopLimit = 5 * time.Second
 )
 
+var errEnded = errors.New("it has ended")
+
 // Trial is one measurement of one device.
 type Trial struct {
-	Round  int // from 1
-	Device string
-	Size   int // octets of the frames sent, without FCS
-	Place  Placement
-	Sink   SinkNAPI
-	Mode   string // how the device's XDP program is attached, and how frames get to its sockets; or that it is the kernel
+	Measure Measure
+	Round   int // from 1
+	Device  string
+	Size    int // octets of the frames sent, without FCS
+	Place   Placement
+	Sink    SinkNAPI
+	Mode    string // how the device's XDP program is attached, and how frames get to its sockets; or that it is the kernel
 
 	Seconds  float64 // over which the rates were taken
 	SentRate float64 // frames per second that the source sent
@@ -53,6 +50,11 @@ type Trial struct {
 	// Of those lost, what the kernel dropped because PortA's queue was full, and because the sink's was: the latter is
 	// no fault of the device.
 	DoorDrops, SinkDrops uint64
+
+	PDRUpper      float64 // of a PDR, which is Rate: the lowest rate that lost more
+	SourceLimited bool    // of a PDR or a latency: the source could no more, or did not keep its rate
+
+	Delay Delay // of a latency, at SentRate
 }
 
 // Loss is the share of the frames sent that did not arrive as expected, 0 to 1.
@@ -86,7 +88,8 @@ type trial struct {
 	bed    *Bed
 	src    sources
 	counts *load.Sink
-	napi   int // thread of PortA's NAPI, 0 if it has none
+	ends   []func() error // close source and sink
+	napi   int            // thread of PortA's NAPI, 0 if it has none
 }
 
 // put prepares a trial.
@@ -112,11 +115,27 @@ func (r *runner) trial(ctx context.Context, s setup) (res Trial, err error) {
 		return res, err
 	}
 	t.bed.Cleanup(func() error { return r.group.limit(0) })
-	if err := t.load(ctx, r.o.Warmup, nil); err != nil {
-		return res, err
+	res.Measure, res.Device, res.Size, res.Place, res.Sink = s.measure, s.dev.Name, s.size, s.place, s.sink
+	if s.measure == Latency {
+		err = t.latency(ctx, &res)
+	} else {
+		err = t.flood(ctx, &res)
 	}
-	res.Device, res.Size, res.Place, res.Sink = s.dev.Name, s.size, s.place, s.sink
-	return res, t.load(ctx, r.o.Measure, &res)
+	if err == nil {
+		res.Load1, err = loadAverage()
+	}
+	return res, err
+}
+
+// flood warms the device up at full load, and takes what is measured with the source and the counting sink.
+func (t *trial) flood(ctx context.Context, res *Trial) error {
+	if err := t.load(ctx, t.o.Warmup, nil); err != nil {
+		return err
+	}
+	if t.measure == PDR {
+		return t.pdr(ctx, res)
+	}
+	return t.load(ctx, t.o.Measure, res)
 }
 
 // begin brings the device up between source and sink, until it forwards.
@@ -147,142 +166,9 @@ func (t *trial) end(err error) error {
 		err = errors.Join(err, left(t.bed.clean[i]()))
 	}
 	if err != nil {
-		return fmt.Errorf("%s, %d octets, %s: %w", t.dev.Name, t.size, t.place.Name, err)
+		return fmt.Errorf("%s, %s, %d octets, %s: %w", t.dev.Name, t.measure, t.size, t.place.Name, err)
 	}
 	return nil
-}
-
-// wire makes the veth pairs, and opens source and sink at their ends.
-func (t *trial) wire(tmpl load.Template) error {
-	end := func(m model.MAC) lab.EndOptions { return lab.EndOptions{MAC: m, GRO: true, NoTSO: true} }
-	for _, v := range [...]struct {
-		nsA, ifA, nsB, ifB string
-		mtu                int
-		macA, macB         model.MAC
-	}{{gen, SourceIf, dut, PortA, accessMTU, 0, macA}, {dut, PortB, sink, SinkIf, fabricMTU, macB, 0}} {
-		if err := t.lab.Veth(v.nsA, v.ifA, v.nsB, v.ifB, lab.VethOptions{MTU: v.mtu, Queues: max(1, t.dev.Workers), A: end(v.macA), B: end(v.macB)}); err != nil {
-			return err
-		}
-		t.bed.Cleanup(func() error { return t.lab.Delete(v.nsA, v.ifA) })
-	}
-	want, err := t.dev.Expect(tmpl)
-	if err != nil {
-		return err
-	}
-	err = t.lab.Do(sink, func() error {
-		i, err := net.InterfaceByName(SinkIf)
-		if err != nil {
-			return err
-		}
-		t.counts, err = load.OpenSink(i.Index, want)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	t.bed.Cleanup(t.counts.Close)
-	err = t.lab.Do(gen, func() error {
-		i, err := net.InterfaceByName(SourceIf)
-		if err != nil {
-			return err
-		}
-		for q := range max(1, t.dev.Sources) {
-			s, err := load.OpenSource(load.SourceConfig{Ifindex: i.Index, Queue: q, Template: tmpl, CPU: t.o.LoadCPU})
-			if err != nil {
-				return err
-			}
-			t.src = append(t.src, s)
-			t.bed.Cleanup(s.Close)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return nil
-}
-
-// start starts the device and waits until it forwards.
-func (t *trial) start(ctx context.Context) error {
-	if err := os.MkdirAll(t.bed.Dir, 0o755); err != nil {
-		return err
-	}
-	if t.dev.Before != nil {
-		if err := t.dev.Before(ctx, t.bed); err != nil {
-			return err
-		}
-	}
-	if t.dev.Command == nil {
-		return t.probe(ctx)
-	}
-	argv, err := t.dev.Command(t.bed)
-	if err != nil {
-		return err
-	}
-	house, group := t.bed.CPUs, t.group.dir
-	if t.bed.House != nil { // no quota, and no group: it would not allow real-time priorities
-		house, group = t.bed.House, ""
-	}
-	held := []string{t.o.Self, HoldCommand, "-cpus", cpuList(house), "-group", group, "-parent", strconv.Itoa(os.Getpid()), "--"}
-	if t.bed.Process, err = t.lab.Start(dut, t.dev.Name, append(held, argv...)...); err != nil {
-		return err
-	}
-	// How it ends is not what is measured.
-	t.bed.Cleanup(func() error { _ = t.bed.Process.Stop(stopLimit); return nil })
-	if t.dev.Prepare != nil {
-		if err := t.dev.Prepare(ctx, t.bed); err != nil {
-			return err
-		}
-	}
-	return t.probe(ctx)
-}
-
-// The sink's thread comes before the source's on the CPU that they share: what it leaves waiting is lost at its door.
-const sinkNice = -20
-
-// threads gives the NAPIs of both ends the threads that the placement asks for. It is called when the device forwards:
-// what it does to its interfaces may make their NAPIs anew.
-func (t *trial) threads() (err error) {
-	if t.place.Whole {
-		if t.napi, err = threadNAPI(t.lab, dut, PortA, t.o.DeviceCPU, 0); err != nil {
-			return err
-		}
-	}
-	if t.setup.sink == SinkThreaded {
-		_, err = threadNAPI(t.lab, sink, SinkIf, t.o.LoadCPU, sinkNice)
-	}
-	return err
-}
-
-// running reports whether the device has not ended by itself.
-func (t *trial) running() bool { return t.bed.Process == nil || t.bed.Process.Running() }
-
-// probe sends slowly until frames come out as they should.
-func (t *trial) probe(ctx context.Context) (err error) {
-	if err := t.src.Start(probeRate); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, t.src.Stop()) }()
-	limit := t.dev.Patience
-	if limit == 0 {
-		limit = patience
-	}
-	for deadline := time.Now().Add(limit); ; {
-		c, err := t.counts.Counts()
-		switch {
-		case err != nil:
-			return err
-		case c.Expected > 0:
-			return nil
-		case !t.running():
-			return errors.New("it has ended")
-		case time.Now().After(deadline):
-			return fmt.Errorf("of %d frames sent none came out as expected within %v (%d others did)", t.src.Sent(), limit, c.Other)
-		}
-		if err := sleep(ctx, 10*time.Millisecond); err != nil {
-			return err
-		}
-	}
 }
 
 // load puts the device under load for some time, and writes down what happened if res is not nil.
@@ -339,8 +225,7 @@ func (t *trial) load(ctx context.Context, d time.Duration, res *Trial) error {
 	if res.Received == 0 {
 		return fmt.Errorf("of %d frames sent none came out as expected (%d others did)", res.Sent, res.Other)
 	}
-	res.Load1, err = loadAverage()
-	return err
+	return nil
 }
 
 // sight is what the counters say at one moment.
@@ -352,7 +237,7 @@ type sight struct {
 
 func (t *trial) look() (s sight, err error) {
 	if !t.running() {
-		return s, errors.New("it has ended")
+		return s, errEnded
 	}
 	c, err := t.counts.Counts()
 	if err != nil {
@@ -387,7 +272,7 @@ func (t *trial) drops() (door, atSink uint64, err error) {
 	for _, x := range [...]struct {
 		namespace, name string
 		n               *uint64
-	}{{gen, SourceIf, &door}, {dut, PortB, &atSink}} {
+	}{{genNS, SourceIf, &door}, {dutNS, PortB, &atSink}} {
 		err := t.lab.Do(x.namespace, func() error {
 			l, err := netlink.LinkByName(x.name)
 			if err == nil && l.Attrs().Statistics != nil {
@@ -416,63 +301,6 @@ func (t *trial) settled(ctx context.Context) (load.Counts, error) {
 		last = now
 	}
 	return last, err
-}
-
-// mode says how the device has attached itself to PortA. Veth has no zero-copy mode.
-func (t *trial) mode() (mode string, err error) {
-	if t.dev.Command == nil {
-		return "kernel", nil
-	}
-	err = t.lab.Do(dut, func() error {
-		l, err := netlink.LinkByName(PortA)
-		if err != nil {
-			return err
-		}
-		x := l.Attrs().Xdp
-		if x == nil || !x.Attached {
-			return fmt.Errorf("no XDP program is attached to %s", PortA)
-		}
-		if mode = "native"; x.AttachMode == nl.XDP_ATTACHED_SKB {
-			mode = "generic"
-		}
-		return nil
-	})
-	return mode + ", copy", err
-}
-
-// sources are the sources of a trial, one for each queue that is fed.
-type sources []*load.Source
-
-// Start sends at rate frames per second in all, or as fast as the kernel takes them if rate is 0.
-func (s sources) Start(rate float64) error {
-	for _, x := range s {
-		if err := x.Start(rate / float64(len(s))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s sources) Stop() (err error) {
-	for _, x := range s {
-		err = errors.Join(err, x.Stop())
-	}
-	return err
-}
-
-func (s sources) Sent() (n uint64) {
-	for _, x := range s {
-		n += x.Sent()
-	}
-	return n
-}
-
-func cpuList(cpus []int) string {
-	names := make([]string, len(cpus))
-	for i, c := range cpus {
-		names[i] = strconv.Itoa(c)
-	}
-	return strings.Join(names, ",")
 }
 
 // sleep sleeps, and returns early with the context's error if that ends.

@@ -54,6 +54,7 @@ func main() {
 type settings struct {
 	penstock, asavie, commit, results *string
 	duts, sizes, places, sinks        *string
+	measures                          *string
 }
 
 func run(ctx context.Context, args []string) error {
@@ -64,14 +65,16 @@ func run(ctx context.Context, args []string) error {
 		commit:   f.String("commit", "unknown", "`commit` that is measured, for the results"),
 		results:  f.String("results", "", "`file` to append the results to, as CSV; empty: none"),
 		duts:     f.String("duts", "all", "devices, in the order in which they take turns: "+strings.Join(names(), ", ")+"; all: those with one core"),
+		measures: f.String("measures", "throughput,pdr,latency", "what is measured: throughput (under overload), pdr (at 0.5 % loss; under shares of a core only), latency (with a core for the device, whatever the placements)"),
 		sizes:    f.String("sizes", "60", "`octets` of the frames, without FCS"),
-		places:   f.String("placements", "half,unlimited,one-core", "what a device gets of its core and has to do there: half, unlimited, one-core, or a share from 0.5 to 1"),
+		places:   f.String("placements", "half,one-core", "what a device gets of its core and has to do there: half, unlimited, one-core, or a share from 0.5 to 1"),
 		sinks:    f.String("sink-napi", "inline", "who pays for the reception at the sink: inline (the device), threaded (the source's core), or both"),
 	}
 	o := e2e.Options{Progress: os.Stderr}
 	f.IntVar(&o.Rounds, "rounds", 5, "rounds in which every device is measured once in every way")
 	f.DurationVar(&o.Warmup, "warmup", time.Second, "load before each measurement")
 	f.DurationVar(&o.Measure, "measure", 3*time.Second, "length of each measurement")
+	f.Float64Var(&o.LatencyRate, "latency-rate", 30_000, "`frames` per second at which latency is measured")
 	f.IntVar(&o.DeviceCPU, "device-cpu", 0, "`CPU` of the device")
 	f.IntVar(&o.LoadCPU, "load-cpu", 1, "`CPU` of the source and of everything else here")
 	if err := f.Parse(args); err != nil {
@@ -183,6 +186,13 @@ func (s *settings) options(o *e2e.Options) (err error) {
 			return fmt.Errorf("-placements: %w", err)
 		}
 		o.Places = append(o.Places, p)
+	}
+	for _, name := range strings.Split(*s.measures, ",") {
+		m, err := e2e.ParseMeasure(name)
+		if err != nil {
+			return fmt.Errorf("-measures: %w", err)
+		}
+		o.Measures = append(o.Measures, m)
 	}
 	for _, name := range strings.Split(*s.sinks, ",") {
 		n, err := e2e.ParseSinkNAPI(name)
