@@ -59,6 +59,9 @@ func spreadOf(times []int64) (s Spread) {
 // ErrNotForwarding says that nothing came through before anything had happened.
 var ErrNotForwarding = errors.New("no frame came through before the command: is the device forwarding?")
 
+// ErrNoWholeRun says that every run failed, each for the reason it states.
+var ErrNoWholeRun = errors.New("no run was whole")
+
 // Blocked measures blocked time. If ctx ends, or a port fails, the result has the runs until then.
 func (e *Engine) Blocked(ctx context.Context, x Disturbance) (*Blocked, error) {
 	if x.Runs < 1 || x.Lead <= 0 || x.Length <= 0 {
@@ -87,6 +90,9 @@ func (e *Engine) Blocked(ctx context.Context, x Disturbance) (*Blocked, error) {
 		}
 	}
 	b.conclude()
+	if b.Gap.Max == 0 {
+		return b, ErrNoWholeRun
+	}
 	return b, nil
 }
 

@@ -22,7 +22,7 @@ var ErrNoInterface = errors.New("there is no such interface in this network name
 func guard(h *netlink.Handle, l netlink.Link) error {
 	a := l.Attrs()
 	if a.Flags&net.FlagLoopback != 0 {
-		return fmt.Errorf("interface %s is the loopback: %w; use another one", a.Name, ErrManagement)
+		return fmt.Errorf("it is the loopback: %w; use another one", ErrManagement)
 	}
 	all, err := h.LinkList()
 	if err != nil {
@@ -34,11 +34,11 @@ func guard(h *netlink.Handle, l netlink.Link) error {
 			return err
 		}
 		if what != "" {
-			name := "interface " + a.Name
+			who := "it"
 			if o := on.Attrs(); o.Index != a.Index {
-				name += fmt.Sprintf(" is under %s, which", o.Name)
+				who = o.Name + ", which stands on it,"
 			}
-			return fmt.Errorf("%s carries %s: %w; use another port, or --force", name, what, ErrManagement)
+			return fmt.Errorf("%s carries %s: %w; use another port, or --force", who, what, ErrManagement)
 		}
 	}
 	return nil

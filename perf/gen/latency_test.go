@@ -45,14 +45,14 @@ func TestLatency(t *testing.T) {
 			t.Fatalf("%+v, the device saw %d", l, len(least))
 		}
 		// Three digits: the histogram gives the upper end of a range of 0.1 %. The clocks may be out of step by l.Error.
-		// Upwards there is room for what the kernel and, without stamps, the receiver's thread take to be scheduled.
+		// Upwards only half of them are looked at, and with room: on a busy machine the kernel puts arrivals off.
 		for _, q := range []struct {
 			name string
 			got  int64
 			rank int
 		}{{"min", l.Min, 0}, {"p50", l.P50, 99}, {"p90", l.P90, 179}, {"p99", l.P99, 197}, {"max", l.Max, 199}} {
 			low, high := least[q.rank]-least[q.rank]/500-l.Error-2, most[q.rank]+int64(delay)
-			if q.got < low || q.rank < 180 && q.got > high {
+			if q.got < low || q.rank < 100 && q.got > high {
 				t.Errorf("%s (%s): %d ns, the device says %d to %d", q.name, l.Clock, q.got, least[q.rank], most[q.rank])
 			}
 		}

@@ -95,12 +95,12 @@ func TestGuard(t *testing.T) {
 		want string
 	}{
 		"nothing": {func(*testing.T) {}, ""},
-		"IPv4":    {func(t *testing.T) { address(t, "b", "192.0.2.1/24") }, "interface b carries 192.0.2.1/24: "},
+		"IPv4":    {func(t *testing.T) { address(t, "b", "192.0.2.1/24") }, "port b: it carries 192.0.2.1/24: "},
 		"default route": {func(t *testing.T) {
 			if err := netlink.RouteAdd(&netlink.Route{LinkIndex: end(t, "b").Index, Scope: netlink.SCOPE_LINK, Dst: &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}}); err != nil {
 				t.Fatal(err)
 			}
-		}, "interface b carries a default route: "},
+		}, "port b: it carries a default route: "},
 		"bridge": {func(t *testing.T) {
 			attrs := netlink.NewLinkAttrs()
 			attrs.Name = "br0"
@@ -111,7 +111,7 @@ func TestGuard(t *testing.T) {
 				t.Fatal(err)
 			}
 			address(t, "br0", "192.0.2.1/24")
-		}, "interface b is under br0, which carries 192.0.2.1/24: "},
+		}, "port b: br0, which stands on it, carries 192.0.2.1/24: "},
 		"macvlan": {func(t *testing.T) {
 			attrs := netlink.NewLinkAttrs()
 			attrs.Name, attrs.ParentIndex = "mv0", end(t, "b").Index
@@ -119,7 +119,7 @@ func TestGuard(t *testing.T) {
 				t.Fatal(err)
 			}
 			address(t, "mv0", "192.0.2.1/24")
-		}, "interface b is under mv0, which carries 192.0.2.1/24: "},
+		}, "port b: mv0, which stands on it, carries 192.0.2.1/24: "},
 		"the other end": {func(t *testing.T) { address(t, "c", "192.0.2.1/24") }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -25,6 +25,8 @@ type Report struct {
 	Stopped    string       `json:"stopped"`
 	Directions []Direction  `json:"directions"`
 	Ports      []PortReport `json:"ports"`
+
+	start int64 // CLOCK_MONOTONIC, ns
 }
 
 // Direction is what one port sent and the other received.
@@ -132,7 +134,7 @@ type PortReport struct {
 
 // report writes down a run that is over.
 func (e *Engine) report(r *running, before, after observation) *Report {
-	rep := &Report{Started: e.clock.base.Add(time.Duration(r.start - e.clock.offset)).Round(0), Stopped: StoppedCount}
+	rep := &Report{start: r.start, Started: e.clock.base.Add(time.Duration(r.start - e.clock.offset)).Round(0), Stopped: StoppedCount}
 	for i, d := range e.directions {
 		dir := e.direction(r, i, d)
 		if r.load.Count == 0 || dir.Sent < r.load.Count {

@@ -42,11 +42,12 @@ func TestThroughput(t *testing.T) {
 		t.Fatal(err)
 	}
 	ndr, pdr := rep.Results[0], rep.Results[1]
-	// The generator pays debts at a quarter above the rate, so on a busy machine the bucket may overflow below the capacity.
-	if ndr.Status != search.Found || ndr.Rate > 1.11*capacity || ndr.Rate < 0.5*capacity || ndr.Width() > 0.101 {
+	// The generator pays debts at a quarter above the rate, so on a busy machine the bucket may overflow below the capacity,
+	// or the generator may not keep its rate at all, and says so.
+	if ndr.Status != search.Found || ndr.Rate > 1.11*capacity || ndr.Rate < 0.5*capacity && !ndr.GeneratorLimited || ndr.Width() > 0.101 {
 		t.Errorf("%+v, %d trials", ndr, len(rep.Trials))
 	}
-	if pdr.Status != search.Found || pdr.Rate > 1.25*capacity || pdr.Rate < 0.9*capacity || pdr.Rate < ndr.Rate {
+	if pdr.Status != search.Found || pdr.Rate > 1.25*capacity || pdr.Rate < 0.9*capacity && !pdr.GeneratorLimited || pdr.Rate < ndr.Rate {
 		t.Errorf("%+v", pdr)
 	}
 	if rep.Max != 20_000 || rep.MaxWhy != "asked for" || len(rep.Latency) != 2 || measured != 2 {
