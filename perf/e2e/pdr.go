@@ -44,7 +44,7 @@ func (t *trial) pdr(ctx context.Context, res *Trial) error {
 
 // paced loads the device at a rate for some time, and counts what is lost.
 func (t *trial) paced(ctx context.Context, rate float64, d time.Duration) (m search.Measurement, err error) {
-	before, err := t.settled(ctx)
+	before, err := t.counts.Counts()
 	if err != nil {
 		return m, err
 	}
@@ -64,18 +64,18 @@ func (t *trial) paced(ctx context.Context, rate float64, d time.Duration) (m sea
 	if !t.running() {
 		return m, errEnded
 	}
-	after, err := t.settled(ctx)
+	m.Sent = t.src.Sent() - sent
+	after, err := t.settled(ctx, before.Expected+m.Sent)
 	if err != nil {
 		return m, err
 	}
-	m.Sent = t.src.Sent() - sent
 	arrived := after.Expected - before.Expected
-	if arrived > m.Sent {
-		return m, fmt.Errorf("%d frames came out of %d sent: the device multiplies them", arrived, m.Sent)
-	}
-	m.Lost = m.Sent - arrived
+	m.Lost = m.Sent - min(m.Sent, arrived)
 	m.Reached = float64(m.Sent) / took.Seconds()
-	if m.Reached < reached*rate {
+	switch {
+	case arrived > m.Sent:
+		m.Fault = fmt.Sprintf("%d frames came out of %d sent: some are of an earlier trial", arrived, m.Sent)
+	case m.Reached < reached*rate:
 		m.Fault = fmt.Sprintf("the source kept only %.0f of %.0f frames per second", m.Reached, rate)
 	}
 	return m, nil

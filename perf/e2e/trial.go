@@ -18,9 +18,11 @@ const (
 	accessMTU, fabricMTU = 1500, 1600
 	// lead is how long load runs before the rates are taken.
 	lead = 100 * time.Millisecond
-	// still is how long nothing must arrive until nothing more will.
-	still      = 30 * time.Millisecond
-	stillLimit = 2 * time.Second
+	// still is how long nothing must arrive until nothing more will: longer where frames are missing, which a device
+	// that was kept from its CPU may still have.
+	still        = 30 * time.Millisecond
+	stillMissing = 150 * time.Millisecond
+	stillLimit   = 2 * time.Second
 	// probeRate is the rate, in frames per second, at which the source asks whether the device forwards yet.
 	probeRate = 1000
 	patience  = 15 * time.Second
@@ -129,6 +131,9 @@ func (r *runner) trial(ctx context.Context, s setup) (res Trial, err error) {
 
 // flood warms the device up at full load, and takes what is measured with the source and the counting sink.
 func (t *trial) flood(ctx context.Context, res *Trial) error {
+	if _, err := t.settled(ctx, t.src.Sent()); err != nil { // since the probe
+		return err
+	}
 	if err := t.load(ctx, t.o.Warmup, nil); err != nil {
 		return err
 	}
@@ -173,7 +178,7 @@ func (t *trial) end(err error) error {
 
 // load puts the device under load for some time, and writes down what happened if res is not nil.
 func (t *trial) load(ctx context.Context, d time.Duration, res *Trial) error {
-	before, err := t.settled(ctx)
+	before, err := t.counts.Counts()
 	if err != nil {
 		return err
 	}
@@ -210,7 +215,7 @@ func (t *trial) load(ctx context.Context, d time.Duration, res *Trial) error {
 	if err := errors.Join(rates(), t.src.Stop()); err != nil {
 		return err
 	}
-	after, err := t.settled(ctx)
+	after, err := t.settled(ctx, before.Expected+t.src.Sent()-sent)
 	if err != nil || res == nil {
 		return err
 	}
@@ -287,18 +292,22 @@ func (t *trial) drops() (door, atSink uint64, err error) {
 	return door, atSink, nil
 }
 
-// settled waits until nothing arrives any more.
-func (t *trial) settled(ctx context.Context) (load.Counts, error) {
+// settled waits until nothing arrives any more. Want is how many frames there are to come in all, if none is lost.
+func (t *trial) settled(ctx context.Context, want uint64) (load.Counts, error) {
 	last, err := t.counts.Counts()
-	for deadline := time.Now().Add(stillLimit); err == nil && time.Now().Before(deadline); {
+	for deadline, since := time.Now().Add(stillLimit), time.Now(); err == nil && time.Now().Before(deadline); {
 		if err := sleep(ctx, still); err != nil {
 			return last, err
 		}
-		var now load.Counts
-		if now, err = t.counts.Counts(); now == last {
+		now, err := t.counts.Counts()
+		switch {
+		case err != nil:
 			return now, err
+		case now != last:
+			last, since = now, time.Now()
+		case now.Expected >= want || time.Since(since) >= stillMissing:
+			return now, nil
 		}
-		last = now
 	}
 	return last, err
 }
