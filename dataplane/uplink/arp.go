@@ -24,6 +24,7 @@ func arp(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port
 		p.DropFor(drop.UplinkARPForged)
 		return
 	}
+	why := drop.UplinkARPUnasked
 	for i := range port.Uplink {
 		u := &port.Uplink[i]
 		if u.VID != p.VID || uint64(u.Group) >= uint64(len(s.Groups)) {
@@ -39,22 +40,21 @@ func arp(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port
 			p.DropFor(drop.UplinkARPForged) // another station has our address
 			return
 		case senderIP != m.IP || senderIP == 0:
-			continue
-		case op == wire.ARPReply && asked(p, a, g, m, port, st.Now):
-			answer(p, m, sender, st)
-			return
-		}
-		hint(m, sender, st)
-		if op != wire.ARPRequest || a.TargetIP() == senderIP {
-			p.DropFor(drop.UplinkARPUnasked)
-			return
+		case op != wire.ARPReply || !asked(p, a, g, m, port, st.Now):
+			hint(m, sender, st)
+		case answer(m, sender, st): // one gateway may be a member of several groups
+			p.Next = frame.NextTaken
+		default:
+			why = drop.UplinkARPForged
 		}
 	}
-	if op != wire.ARPRequest || a.TargetIP() == senderIP {
-		p.DropFor(drop.UplinkARPUnasked)
-		return
+	switch {
+	case p.Next == frame.NextTaken:
+	case op != wire.ARPRequest || a.TargetIP() == senderIP:
+		p.DropFor(why)
+	default:
+		question(mem, p, a, s, port)
 	}
-	question(mem, p, a, s, port)
 }
 
 // asked reports whether an ARP reply answers a probe.
@@ -64,8 +64,9 @@ func asked(p *frame.Packet, a wire.ARP, g *fib.Group, m *fib.Member, port *fib.P
 	return at != 0 && now-at <= max(answerTime, g.Policy.Interval) && to == p.DstMAC && (to == g.MAC || to == port.MAC) && a.TargetIP() == m.Source
 }
 
-// answer notes a valid answer.
-func answer(p *frame.Packet, m *fib.Member, from uint64, st *State) {
+// answer notes a valid answer. It returns false if that cannot be: another MAC than the configured one, or a second one
+// besides the one in use.
+func answer(m *fib.Member, from uint64, st *State) bool {
 	l := m.Live
 	inUse, _ := l.Gateway()
 	switch {
@@ -75,12 +76,11 @@ func answer(p *frame.Packet, m *fib.Member, from uint64, st *State) {
 			st.Shared.Tell()
 		}
 	case m.Static != 0 || !l.Other.CompareAndSwap(0, from):
-		p.DropFor(drop.UplinkARPForged)
-		return
+		return false
 	case inUse == 0:
 		st.Shared.Tell()
 	}
-	p.Next = frame.NextTaken
+	return true
 }
 
 // hint notes that somebody says, unasked, that a gateway has another MAC: worth a question, no more.

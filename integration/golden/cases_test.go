@@ -176,7 +176,7 @@ func cases() []goldenCase {
 		}
 	}
 	all := append(hosts("ip16", "host", model.Scheme16), hosts("ip24", "host24", model.Scheme24)...)
-	return append(all, forged()...)
+	return append(append(all, forged()...), gatewayCases()...)
 }
 
 func forged() []goldenCase {

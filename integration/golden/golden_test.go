@@ -26,6 +26,7 @@ import (
 	"penstock/ctrl/model"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
+	"penstock/dataplane/gateway"
 	"penstock/dataplane/stats"
 	"penstock/integration/endpoint"
 	"penstock/integration/rig"
@@ -49,6 +50,7 @@ type config struct {
 		VLANs                       []uint16
 		CompleteChecksums, ClampMSS bool
 	}
+	Groups   []compile.Group
 	Tenants  []model.Tenant
 	Segments []model.Segment
 	Subnets  []model.Subnet
@@ -57,7 +59,7 @@ type config struct {
 	Paths    []model.Path
 }
 
-var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk}
+var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk, "uplink": fib.RoleUplink}
 
 func load(t testing.TB, name string) (*rig.Rig, *config) {
 	t.Helper()
@@ -71,7 +73,10 @@ func load(t testing.TB, name string) (*rig.Rig, *config) {
 	if err := dec.Decode(&c); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	o := rig.Options{Scheme: c.Scheme, EdgeMAC: c.EdgeMAC, ICMPRate: c.ICMPRate, FloodRate: c.FloodRate, Bindings: c.Bindings, State: &model.State{
+	for i := range c.Groups {
+		c.Groups[i].Policy = gateway.DefaultPolicy()
+	}
+	o := rig.Options{Groups: c.Groups, Scheme: c.Scheme, EdgeMAC: c.EdgeMAC, ICMPRate: c.ICMPRate, FloodRate: c.FloodRate, Bindings: c.Bindings, State: &model.State{
 		Tenants: map[string]model.Tenant{}, Segments: map[string]model.Segment{}, Subnets: map[string]model.Subnet{},
 		VIFs: map[string]model.VIF{}, Paths: map[string]model.Path{},
 	}}
@@ -138,6 +143,9 @@ func TestGolden(t *testing.T) {
 			}
 			var out []packet
 			for i, p := range in {
+				if len(cfg.Groups) > 0 {
+					r.Tick(0)
+				}
 				if err := r.Receive(p.port, p.data); err != nil {
 					t.Fatal(err)
 				}
@@ -192,7 +200,7 @@ func count(r *rig.Rig, cfg *config) string {
 			name string
 			at   int
 			sign int64
-		}{{"rx", stats.RxPackets, 1}, {"copies", stats.Copies, 1}, {"punted", stats.Punted, -1}} {
+		}{{"rx", stats.RxPackets, 1}, {"copies", stats.Copies, 1}, {"injected", stats.Injected, 1}, {"punted", stats.Punted, -1}} {
 			if n := r.Ports.Of(i, k.at); n > 0 {
 				fmt.Fprintf(&b, "%s %s %d\n", p.Name, k.name, n)
 				balance += k.sign * int64(n)

@@ -26,9 +26,10 @@ func inputs(t testing.TB, config string) map[int][][]byte {
 
 // The packet path allocates nothing, whatever comes in: batches that mix everything the golden cases know.
 func TestPipelineAllocatesNothing(t *testing.T) {
-	for _, config := range []string{"host", "host24", "host-mtu", "edge"} {
+	for _, config := range []string{"host", "host24", "host-mtu", "edge", "gateway"} {
 		t.Run(config, func(t *testing.T) {
 			r, cfg := load(t, config)
+			resolve(r)
 			byPort := inputs(t, config)
 			var b frame.Batch
 			now := int64(1)
@@ -100,9 +101,10 @@ func accounted(t testing.TB, r *rig.Rig, ports int) {
 }
 
 // FuzzPipeline sends arbitrary frames into every port of every configuration: nothing may crash or lose a frame, and
-// what comes in as one frame on a fabric port leaves only by access ports, and the other way round.
+// what comes in as one frame on a fabric port leaves only by access and uplink ports, and what comes from outside never
+// goes back there by another port.
 func FuzzPipeline(f *testing.F) {
-	configs := []string{"host", "host24", "host-mtu", "edge"}
+	configs := []string{"host", "host24", "host-mtu", "edge", "gateway"}
 	for i, config := range configs {
 		for port, frames := range inputs(f, config) {
 			for _, data := range frames {
@@ -114,6 +116,7 @@ func FuzzPipeline(f *testing.F) {
 	cfgs := make([]*config, len(configs))
 	for i, c := range configs {
 		rigs[i], cfgs[i] = load(f, c)
+		resolve(rigs[i])
 	}
 	f.Fuzz(func(t *testing.T, which, port uint8, data []byte) {
 		i := int(which) % len(configs)
@@ -130,8 +133,11 @@ func FuzzPipeline(f *testing.F) {
 		}
 		for p := range cfg.Ports {
 			sent := r.Sent(p)
-			if len(sent) > 0 && cfg.Ports[in].Role == "fabric" && p != in && cfg.Ports[p].Role != "access" {
+			if len(sent) > 0 && cfg.Ports[in].Role == "fabric" && p != in && cfg.Ports[p].Role != "access" && cfg.Ports[p].Role != "uplink" {
 				t.Fatalf("a frame from the fabric left by %s", cfg.Ports[p].Name)
+			}
+			if len(sent) > 0 && cfg.Ports[in].Role == "uplink" && p != in && cfg.Ports[p].Role == "uplink" {
+				t.Fatalf("a frame from outside left by another uplink")
 			}
 			if len(sent) > 0 && p == in && (cfg.Ports[p].Role == "trunk" || cfg.Ports[p].Role == "downlink") && len(cfg.Ports) > 0 {
 				t.Fatalf("a frame left by the port %s it came from", cfg.Ports[p].Name)

@@ -5,6 +5,7 @@ package rig
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"penstock/ctrl/compile"
 	"penstock/ctrl/model"
@@ -13,6 +14,7 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/table"
+	"penstock/dataplane/uplink"
 	"penstock/dataplane/xsk"
 )
 
@@ -28,6 +30,7 @@ type Options struct {
 	Capacity  int // of the bindings table
 	Frames    int
 	FrameSize int
+	Groups    []compile.Group
 	ICMPRate  uint32
 	FloodRate uint32
 }
@@ -39,6 +42,7 @@ type Rig struct {
 	Bindings *table.Bindings
 	Mem      []byte
 	Verify   *frame.Verify
+	Keeper   *uplink.Keeper // of the gateway groups; Tick runs it
 	umem     *xsk.Umem
 	ports    int
 	now      int64
@@ -59,7 +63,7 @@ func New(o Options) (*Rig, error) {
 	if o.ICMPRate == 0 {
 		o.ICMPRate = 1_000_000
 	}
-	r := &Rig{ports: len(o.Ports), sent: make([][][]byte, len(o.Ports))}
+	r := &Rig{ports: len(o.Ports), now: 1e6, sent: make([][][]byte, len(o.Ports))}
 	var err error
 	if r.umem, err = xsk.NewUmem(xsk.UmemConfig{Frames: o.Frames, FrameSize: o.FrameSize, HugePages: true}); err != nil {
 		return nil, err
@@ -76,9 +80,13 @@ func New(o Options) (*Rig, error) {
 	r.Pipeline = dataplane.NewPipeline(r.Mem, pool, r.Verify, len(o.Ports), 16384, 1024)
 	r.FDB = edge.NewFDB(1024)
 	r.Flush = r.take
+	r.Keeper = uplink.NewKeeper(len(o.Ports), r.Uplink.Shared)
+	r.Keeper.Send = r.Inject
+	r.Keeper.Room = func(uint16) bool { return true }
+	r.Keeper.Clean = func(int64) bool { return true }
 	r.Compiler = compile.New(compile.Config{
 		Scheme: o.Scheme, Ports: o.Ports, EdgeMAC: o.EdgeMAC, Bindings: r.Bindings, Capacity: o.Capacity,
-		ICMPRate: o.ICMPRate, ICMPBurst: 1000, FloodRate: o.FloodRate, FloodBurst: max(1, o.FloodRate), Publish: func(*fib.Snapshot) {},
+		Groups: o.Groups, ICMPRate: o.ICMPRate, ICMPBurst: 1000, FloodRate: o.FloodRate, FloodBurst: max(1, o.FloodRate), Publish: func(*fib.Snapshot) {},
 	})
 	for i, p := range o.Ports {
 		mtu, mac := uint16(1600), model.MAC(0x020000000f00+uint64(i))
@@ -140,6 +148,19 @@ func (r *Rig) Receive(port int, frames ...[]byte) error {
 		}
 	}
 	return nil
+}
+
+// Now returns the rig's time in nanoseconds. It advances by a millisecond with every batch received, and with Tick.
+func (r *Rig) Now() int64 { return r.now }
+
+// Tick lets time pass, and then the gateway groups' timers run.
+func (r *Rig) Tick(d time.Duration) {
+	r.now += int64(d)
+	r.SetTime(r.now)
+	r.Keeper.Turn(r.now, r.Compiler.Snapshot())
+	for p := range r.ports {
+		r.take(uint16(p))
+	}
 }
 
 // take copies out what waits for a port and frees the frames.

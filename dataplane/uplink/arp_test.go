@@ -1,0 +1,298 @@
+package uplink_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"penstock/ctrl/model"
+	"penstock/dataplane/drop"
+	"penstock/dataplane/gateway"
+	"penstock/dataplane/wire"
+	"penstock/integration/endpoint"
+)
+
+const evil = model.MAC(0x02666666)
+
+var ourHost = endpoint.Host{MAC: vmac, IPv4: ourIP}
+
+// arpFrame builds an ARP packet in which nothing need agree.
+func arpFrame(op uint16, dst, src, sender model.MAC, senderIP netip.Addr, target model.MAC, targetIP netip.Addr) []byte {
+	f := make([]byte, 60)
+	e := wire.Ethernet(f)
+	e.SetDst(uint64(dst))
+	e.SetSrc(uint64(src))
+	e.SetType(wire.EtherTypeARP)
+	ip := func(a netip.Addr) (n uint32) {
+		for _, b := range a.As4() {
+			n = n<<8 | uint32(b)
+		}
+		return n
+	}
+	wire.ARP(f[14:]).Set(op, uint64(sender), ip(senderIP), uint64(target), ip(targetIP))
+	return f
+}
+
+// Forged, gratuitous and foreign ARP: each is discarded under its reason, and none changes anything.
+func TestForgedARP(t *testing.T) {
+	const reply, request = wire.ARPReply, wire.ARPRequest
+	p := policy()
+	p.DataLiveness = false
+	for _, tc := range []struct {
+		name  string
+		port  int
+		frame func(a, b *station) []byte
+		why   drop.Reason
+	}{
+		{"answer for a, by the port of b", up1, func(a, b *station) []byte {
+			return tagged(arpFrame(reply, vmac, a.MAC, a.MAC, a.IPv4, vmac, ourIP), 7)
+		}, drop.UplinkARPUnasked},
+		{"answer for a, in another VLAN", up0, func(a, b *station) []byte {
+			return tagged(arpFrame(reply, vmac, a.MAC, a.MAC, a.IPv4, vmac, ourIP), 5)
+		}, drop.UplinkVLAN},
+		{"source and sender differ", up0, func(a, b *station) []byte {
+			return arpFrame(reply, vmac, evil, a.MAC, a.IPv4, vmac, ourIP)
+		}, drop.UplinkARPForged},
+		{"gratuitous, from elsewhere", up0, func(a, b *station) []byte {
+			return arpFrame(reply, model.MAC(wire.Broadcast), evil, evil, a.IPv4, model.MAC(wire.Broadcast), a.IPv4)
+		}, drop.UplinkARPUnasked},
+		{"announcement, from elsewhere", up0, func(a, b *station) []byte {
+			return arpFrame(request, model.MAC(wire.Broadcast), evil, evil, a.IPv4, 0, a.IPv4)
+		}, drop.UplinkARPUnasked},
+		{"answer to somebody else", up0, func(a, b *station) []byte {
+			return arpFrame(reply, vmac, evil, evil, a.IPv4, evil, ourIP)
+		}, drop.UplinkARPUnasked},
+		{"answer for another address of ours", up0, func(a, b *station) []byte {
+			return arpFrame(reply, vmac, evil, evil, a.IPv4, vmac, netip.MustParseAddr("192.0.2.99"))
+		}, drop.UplinkARPUnasked},
+		{"answer from nobody we asked", up0, func(a, b *station) []byte {
+			return arpFrame(reply, vmac, evil, evil, netip.MustParseAddr("192.0.2.50"), vmac, ourIP)
+		}, drop.UplinkARPUnasked},
+		{"another station has our address", up0, func(a, b *station) []byte {
+			return arpFrame(request, model.MAC(wire.Broadcast), evil, evil, ourIP, 0, a.IPv4)
+		}, drop.UplinkARPForged},
+		{"another station has the group's address", up0, func(a, b *station) []byte {
+			return arpFrame(reply, vmac, evil, evil, netip.MustParseAddr("203.0.113.1"), vmac, ourIP)
+		}, drop.UplinkARPForged},
+		{"from the virtual MAC", up0, func(a, b *station) []byte {
+			return arpFrame(reply, vmac, vmac, vmac, a.IPv4, vmac, ourIP)
+		}, drop.UplinkLoop},
+		{"from the port's own MAC", up0, func(a, b *station) []byte {
+			return arpFrame(reply, vmac, mac0, mac0, a.IPv4, vmac, ourIP)
+		}, drop.UplinkLoop},
+		{"question for nobody here", up0, func(a, b *station) []byte {
+			return arpFrame(request, model.MAC(wire.Broadcast), a.MAC, a.MAC, a.IPv4, 0, netip.MustParseAddr("203.0.113.77"))
+		}, drop.UplinkARPForeign},
+		{"an operation that is neither", up0, func(a, b *station) []byte {
+			return arpFrame(7, vmac, evil, evil, netip.MustParseAddr("192.0.2.50"), vmac, ourIP)
+		}, drop.UplinkARPUnasked},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := up(t, p)
+			mac, _ := l.member("a").Gateway()
+			before := l.drops(tc.port, tc.why)
+			const n = 1000
+			for range n {
+				l.in(tc.port, tc.frame(l.stations[0], l.stations[1]))
+			}
+			if got := l.drops(tc.port, tc.why) - before; got != n {
+				t.Errorf("%d of %d counted as %v", got, n, tc.why)
+			}
+			l.run(3 * time.Second)
+			if now, _ := l.member("a").Gateway(); now != mac {
+				t.Errorf("a's gateway is at %x now", now)
+			}
+			l.want("a", gateway.WhyAnswers)
+			// They do not keep a dead gateway alive either, nor bring it back.
+			l.stations[0].mute = true
+			for range 2000 {
+				l.in(tc.port, tc.frame(l.stations[0], l.stations[1]))
+				l.run(ms)
+			}
+			if l.state("a") != gateway.Down {
+				t.Errorf("a is %v", l.state("a"))
+			}
+			l.want("b", gateway.WhySilent)
+		})
+	}
+}
+
+// tagged puts a frame into a VLAN.
+func tagged(f []byte, vlan uint16) []byte {
+	out := append(append(append([]byte{}, f[:12]...), 0x81, 0, byte(vlan>>8), byte(vlan)), f[12:]...)
+	return out
+}
+
+// A gateway that answers with another MAC, and no more with the one in use, was replaced: taken over, with an event, at
+// once and without failing.
+func TestMACChanged(t *testing.T) {
+	for _, unasked := range []bool{false, true} {
+		l := up(t, policy())
+		fails := l.member("a").Fails.Load()
+		l.stations[0].MAC = 0x020000aa0099
+		if unasked { // as a gateway announces itself: a hint, which is checked
+			a := l.stations[0]
+			l.in(up0, arpFrame(wire.ARPRequest, model.MAC(wire.Broadcast), a.MAC, a.MAC, a.IPv4, 0, a.IPv4))
+		}
+		took := l.until(time.Second, func() bool { m, _ := l.member("a").Gateway(); return m == 0x020000aa0099 })
+		if took > 350*ms {
+			t.Errorf("taken over after %v", took)
+		}
+		l.want("a", gateway.WhyAnswers)
+		if l.member("a").Fails.Load() != fails || l.told(gateway.MACChanged) != 1 {
+			t.Errorf("failed %d times, told %d times", l.member("a").Fails.Load()-fails, l.told(gateway.MACChanged))
+		}
+		if got := l.out(endpoint.Host{MAC: vm1, IPv4: vm1IP}, endpoint.Host{MAC: vmac, IPv4: farIP}, 0); got != "port 1 02:ff:00:00:00:01→02:00:00:aa:00:99 TTL 64;" {
+			t.Errorf("sent to %s", got)
+		}
+	}
+}
+
+// Two stations with the gateway's IP: the one in use stays, whoever answers first, and control is told, now and then.
+func TestMACConflict(t *testing.T) {
+	l := up(t, policy())
+	a := l.stations[0]
+	for range 3000 {
+		l.in(up0, arpFrame(wire.ARPReply, vmac, evil, evil, a.IPv4, vmac, ourIP))
+		l.run(10 * ms)
+	}
+	if mac, _ := l.member("a").Gateway(); mac != uint64(a.MAC) {
+		t.Errorf("a's gateway is at %x", mac)
+	}
+	l.want("a", gateway.WhyAnswers)
+	if n := l.told(gateway.MACConflict); n < 3 || n > 4 {
+		t.Errorf("told %d times in half a minute", n)
+	}
+	if l.told(gateway.MACChanged)+l.told(gateway.MemberChanged)+l.told(gateway.ActiveChanged) != 0 {
+		t.Error("something changed")
+	}
+	if l.drops(up0, drop.UplinkARPForged) == 0 {
+		t.Error("no forged answer was counted")
+	}
+}
+
+// A configured MAC is never asked for by broadcast, and never taken over.
+func TestStaticMAC(t *testing.T) {
+	g := group(policy())
+	g.Members[0].MAC = 0x020000aa0001
+	l := newLab(t, g)
+	l.run(time.Second)
+	l.want("a", gateway.WhyAnswers)
+	l.stations[0].MAC = 0x020000aa0099
+	l.run(3 * time.Second)
+	if mac, _ := l.member("a").Gateway(); mac != 0x020000aa0001 || l.stations[0].bcast != 0 {
+		t.Errorf("at %x, asked by broadcast %d times", mac, l.stations[0].bcast)
+	}
+	l.want("b", gateway.WhySilent)
+}
+
+// Two members that turn out to be one gateway: told, since there is then nothing to switch to.
+func TestMACShared(t *testing.T) {
+	g := group(policy())
+	g.Members[1].Port, g.Members[1].VLAN = "up0", 0
+	l := newLab(t, g)
+	l.stations[1].port, l.stations[1].vlan, l.stations[1].MAC = up0, 0, l.stations[0].MAC
+	l.run(time.Second)
+	if l.told(gateway.MACShared) == 0 {
+		t.Error("not told")
+	}
+	if l.state("a") != gateway.Up || l.state("b") != gateway.Up {
+		t.Errorf("a is %v, b is %v", l.state("a"), l.state("b"))
+	}
+}
+
+// Who asks on a gateway's network is answered for what is behind the group: with the virtual MAC by the active member's
+// port, with the port's own by another, so that the virtual MAC is in one place only.
+func TestQuestions(t *testing.T) {
+	l := up(t, policy())
+	for _, tc := range []struct {
+		port   int
+		target string
+		answer model.MAC // 0 = none
+	}{
+		{up0, "192.0.2.9", vmac}, {up0, "203.0.113.1", vmac}, {up0, "203.0.113.10", vmac}, {up0, "10.0.0.1", vmac}, {up0, "10.0.0.254", vmac},
+		{up0, "203.0.113.11", 0}, {up0, "10.0.0.2", 0}, {up0, "8.8.8.8", 0},
+		{up1, "192.0.2.9", mac1}, {up1, "203.0.113.10", mac1}, {up1, "203.0.113.11", 0},
+	} {
+		l.clear()
+		s := l.stations[tc.port-up0]
+		f, err := endpoint.ARPRequest(s.Host, s.vlan, netip.MustParseAddr(tc.target))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.in(tc.port, f)
+		var got model.MAC
+		for _, f := range l.take(tc.port) {
+			if a := endpoint.ParseARP(f); a.Operation == wire.ARPReply {
+				got = endpoint.MACAt(a.SourceHwAddress)
+				e := wire.Ethernet(f)
+				want := fmt.Sprintln(s.MAC, s.IPv4, tc.target, s.vlan)
+				vlan := uint16(0)
+				if e.Type() == wire.EtherTypeVLAN {
+					vlan = e.Tag().VID()
+				}
+				if have := fmt.Sprintln(model.MAC(e.Dst()), netip.AddrFrom4([4]byte(a.DstProtAddress)), netip.AddrFrom4([4]byte(a.SourceProtAddress)), vlan); have != want || model.MAC(e.Src()) != got {
+					t.Errorf("%s: answer %s from %s, want %s", tc.target, have, model.MAC(e.Src()), want)
+				}
+			}
+		}
+		if got != tc.answer {
+			t.Errorf("port %d, %s: answered %s, want %s", tc.port, tc.target, got, tc.answer)
+		}
+	}
+	for _, tc := range []struct {
+		port   int
+		target string
+		answer model.MAC
+	}{
+		{up0, "2001:db8::9", vmac}, {up0, "2001:db8:1::1", vmac}, {up0, "2001:db8:1::10", vmac}, {up0, "2001:db8:1::11", 0},
+		{up1, "2001:db8::9", mac1}, {up1, "2001:db8:1::10", mac1},
+	} {
+		l.clear()
+		s := l.stations[tc.port-up0]
+		from := s.Host
+		from.IPv6 = netip.MustParseAddr("2001:db8::1")
+		f, err := endpoint.NeighborSolicitation(from, s.vlan, netip.MustParseAddr(tc.target))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.in(tc.port, f)
+		var got model.MAC
+		for _, f := range l.take(tc.port) {
+			if ip, mac, ok := endpoint.ParseNeighborAdvertisement(f); ok {
+				got = mac
+				if ip != netip.MustParseAddr(tc.target) || model.MAC(wire.Ethernet(f).Dst()) != s.MAC {
+					t.Errorf("%s: answer % x", tc.target, f)
+				}
+				if err := endpoint.CheckSums(f); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if got != tc.answer {
+			t.Errorf("port %d, %s: answered %s, want %s", tc.port, tc.target, got, tc.answer)
+		}
+	}
+}
+
+// Probes of the standby do not carry the virtual MAC; those of the active member do.
+func TestProbeSource(t *testing.T) {
+	l := up(t, policy())
+	l.stations = nil // so that the probes are seen
+	l.run(250 * ms)
+	for port, want := range map[int]model.MAC{up0: vmac, up1: mac1} {
+		n := 0
+		for _, f := range l.take(port) {
+			if a := endpoint.ParseARP(f); a != nil {
+				n++
+				if src := model.MAC(wire.Ethernet(f).Src()); src != want || endpoint.MACAt(a.SourceHwAddress) != want || len(f) < 60 {
+					t.Errorf("port %d: probe from %s: % x", port, src, f)
+				}
+			}
+		}
+		if n == 0 {
+			t.Errorf("port %d: no probe", port)
+		}
+	}
+}

@@ -1,0 +1,326 @@
+package uplink_test
+
+import (
+	"testing"
+	"time"
+
+	"penstock/dataplane/drop"
+	"penstock/dataplane/gateway"
+	"penstock/dataplane/wire"
+	"penstock/integration/endpoint"
+)
+
+const ms = time.Millisecond
+
+// up brings both gateways up, a active, and the announcements of the start to an end.
+func up(t testing.TB, p gateway.Policy) *lab {
+	t.Helper()
+	l := newLab(t, group(p))
+	l.run(5 * time.Second)
+	if l.state("a") != gateway.Up || l.state("b") != gateway.Up {
+		t.Fatalf("a is %v, b is %v", l.state("a"), l.state("b"))
+	}
+	l.want("a", gateway.WhyAnswers)
+	l.events = nil
+	l.clear()
+	return l
+}
+
+// The first that answers is used at once; the other is probed all the same.
+func TestFirstAnswer(t *testing.T) {
+	l := newLab(t, group(policy()))
+	l.want("", gateway.WhyNone)
+	l.stations[0].mute = true
+	l.run(5 * ms)
+	l.want("b", gateway.WhyAnswers)
+	if n := l.told(gateway.MACLearned); n != 1 {
+		t.Errorf("told of %d gateways resolved", n)
+	}
+	l.stations[0].mute = false
+	l.run(3 * time.Second)
+	l.want("b", gateway.WhyAnswers)
+	if l.state("a") != gateway.Up || l.told(gateway.MACLearned) != 2 {
+		t.Errorf("a is %v", l.state("a"))
+	}
+	before := l.stations[1].bcast
+	l.run(3 * time.Second)
+	for i, s := range l.stations {
+		if s.asked < 25 {
+			t.Errorf("gateway %d was asked %d times in 3 s", i, s.asked)
+		}
+	}
+	if n := l.stations[1].bcast; n != before {
+		t.Errorf("a gateway that answers was asked by broadcast %d times", n-before)
+	}
+}
+
+// Silence: N probes in a row, no fewer, and nobody notices anything but the gap. The old one is the standby when it is back.
+func TestSilent(t *testing.T) {
+	for _, tc := range []struct {
+		interval time.Duration
+		misses   uint32
+	}{{10 * ms, 3}, {100 * ms, 3}, {100 * ms, 1}, {time.Second, 5}} {
+		p := policy()
+		p.Interval, p.Misses = int64(tc.interval), tc.misses
+		l := up(t, p)
+		l.run(4 * tc.interval)
+		l.stations[0].mute = true
+		took := l.until(time.Minute, func() bool { return l.active() == "b" })
+		least, most := time.Duration(tc.misses-1)*tc.interval, time.Duration(tc.misses+1)*tc.interval+5*ms
+		if took < least || took > most {
+			t.Errorf("%v × %d: switched after %v, want %v to %v", tc.interval, tc.misses, took, least, most)
+		}
+		l.want("b", gateway.WhySilent)
+		if l.state("a") != gateway.Down {
+			t.Errorf("a is %v", l.state("a"))
+		}
+		l.stations[0].mute = false
+		back := l.until(time.Minute, func() bool { return l.state("a") == gateway.Up })
+		if least := time.Duration(p.Recover-1) * tc.interval; back < least || back > 7*tc.interval+1100*ms {
+			t.Errorf("%v: up again after %v, want %v or a little more", tc.interval, back, least)
+		}
+		l.run(10 * tc.interval)
+		l.want("b", gateway.WhySilent)
+	}
+}
+
+// Misses count in a row, never summed up.
+func TestNeverCumulative(t *testing.T) {
+	l := up(t, policy())
+	for range 100 {
+		l.stations[0].mute = true
+		l.run(200 * ms)
+		l.stations[0].mute = false
+		l.run(100 * ms)
+	}
+	if n := l.member("a").Missed.Load(); n < 100 {
+		t.Fatalf("%d misses: the test shows nothing", n)
+	}
+	l.want("a", gateway.WhyAnswers)
+	if l.member("a").Fails.Load() != 0 {
+		t.Error("it failed")
+	}
+}
+
+// Data from the gateway counts as liveness, if wanted, and never keeps a member alive whose port is down.
+func TestData(t *testing.T) {
+	for _, tc := range []struct {
+		counts bool
+		most   uint32
+		active string
+	}{{true, 0, "a"}, {false, 0, "b"}, {true, 20, "b"}} {
+		p := policy()
+		p.DataLiveness, p.DataMax = tc.counts, tc.most
+		l := up(t, p)
+		l.stations[0].mute = true
+		from := endpoint.Host{MAC: l.stations[0].MAC, IPv4: farIP}
+		f, err := endpoint.UDP4(from, endpoint.Host{MAC: vmac, IPv4: vm1IP}, 0, 1, 2, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 60 {
+			l.in(up0, f)
+			l.run(50 * ms)
+		}
+		if l.active() != tc.active {
+			t.Errorf("%+v: %q is active", tc, l.active())
+		}
+		if tc.counts && l.member("a").Excused.Load() < 19 {
+			t.Errorf("%+v: %d misses excused", tc, l.member("a").Excused.Load())
+		}
+		if tc.active == "a" {
+			l.Keeper.SetCarrier(l.Now(), up0, false)
+			l.in(up0, f)
+			l.run(ms)
+			l.want("b", gateway.WhyCarrier)
+		}
+	}
+}
+
+// A port without carrier switches in the same call, whatever the gateways say; so does a socket that cannot send.
+func TestPortFault(t *testing.T) {
+	l := up(t, policy())
+	pub := endpoint.Host{MAC: vm1, IPv4: vm1IP}
+	gw := endpoint.Host{MAC: vmac, IPv4: farIP}
+	if got := l.out(pub, gw, 0); got != "port 1 02:ff:00:00:00:01→02:00:00:aa:00:01 TTL 64;" {
+		t.Errorf("to a: %s", got)
+	}
+	l.Keeper.SetCarrier(l.Now(), up0, false)
+	l.want("b", gateway.WhyCarrier)
+	if got := l.out(pub, gw, 0); got != "port 2 VLAN 7 02:ff:00:00:00:01→02:00:00:aa:00:02 TTL 64;" {
+		t.Errorf("to b: %s", got)
+	}
+	// The snapshot still says that the port is up, as it does until control has compiled the next one.
+	l.run(ms)
+	l.want("b", gateway.WhyCarrier)
+	l.Keeper.SetCarrier(l.Now(), up0, true)
+	l.until(2*time.Second, func() bool { return l.state("a") == gateway.Up })
+
+	l.Uplink.Shared.Fault(up1, true)
+	l.run(ms)
+	l.want("a", gateway.WhyTransmit)
+	if l.state("b") != gateway.Down {
+		t.Errorf("b is %v", l.state("b"))
+	}
+	l.Uplink.Shared.Fault(up1, false)
+	l.until(2*time.Second, func() bool { return l.state("b") == gateway.Up })
+	l.want("a", gateway.WhyTransmit)
+
+	// Both gone, and one back: used with its first answer.
+	l.Keeper.SetCarrier(l.Now(), up0, false)
+	l.Keeper.SetCarrier(l.Now(), up1, false)
+	l.want("", gateway.WhyCarrier)
+	if l.out(pub, gw, 0) != "" || l.drops(acc, drop.UplinkNoActive) != 1 {
+		t.Error("sent without gateway")
+	}
+	l.Keeper.SetCarrier(l.Now(), up0, true)
+	if took := l.until(time.Second, func() bool { return l.active() == "a" }); took > 5*ms {
+		t.Errorf("used after %v", took)
+	}
+	l.want("a", gateway.WhyOnly)
+}
+
+// Timers that run late (the worker did not get its CPU) are counted, and are never a miss, however late.
+func TestLate(t *testing.T) {
+	p := policy()
+	p.Interval = 10 * int64(ms)
+	l := up(t, p)
+	missed, late := l.member("a").Missed.Load(), l.member("a").Late.Load()
+	for i := range 500 {
+		l.Tick(time.Duration(i%97) * ms) // the box stands still, and the answers with it
+		l.collect()
+	}
+	if n := l.member("a").Missed.Load() + l.member("b").Missed.Load() - missed; n != 0 {
+		t.Errorf("%d misses", n)
+	}
+	if n := l.member("a").Late.Load() - late; n < 100 {
+		t.Errorf("%d late timers", n)
+	}
+	l.want("a", gateway.WhyAnswers)
+	// It still detects: every turn is late, but the gateway is silent.
+	l.stations[0].mute = true
+	for range 200 {
+		l.Tick(15 * ms)
+		l.collect()
+	}
+	l.want("b", gateway.WhySilent)
+}
+
+// No miss before every worker has looked at what had arrived when the time was up.
+func TestClean(t *testing.T) {
+	l := up(t, policy())
+	clean := false
+	l.Keeper.Clean = func(int64) bool { return clean }
+	l.stations[0].mute, l.stations[1].mute = true, true
+	l.run(10 * time.Second)
+	l.want("a", gateway.WhyAnswers)
+	if l.state("a") != gateway.Up {
+		t.Errorf("a is %v", l.state("a"))
+	}
+	if n := l.Keeper.Next() - l.Now(); n > 0 {
+		t.Errorf("the worker may sleep for %v while a verdict waits", time.Duration(n))
+	}
+	clean = true
+	l.stations[1].mute = false
+	l.until(2*time.Second, func() bool { return l.active() == "b" })
+}
+
+// A full transmit ring delays a probe and is no miss; one that stays full for an interval is.
+func TestNoRoom(t *testing.T) {
+	l := up(t, policy())
+	n := 0
+	l.Keeper.Room = func(port uint16) bool { n++; return port != up0 || n%7 == 0 }
+	l.run(5 * time.Second)
+	if m := l.member("a").Missed.Load(); m != 0 {
+		t.Errorf("%d misses", m)
+	}
+	l.Keeper.Room = func(port uint16) bool { return port != up0 }
+	took := l.until(2*time.Second, func() bool { return l.active() == "b" })
+	if took > 600*ms {
+		t.Errorf("switched after %v", took)
+	}
+}
+
+// The worker sleeps no longer than the next timer says, and that is enough.
+func TestSleepBetweenTimers(t *testing.T) {
+	l := up(t, policy())
+	l.stations[0].mute = true
+	asked := l.stations[1].asked
+	turns := 0
+	end := l.Now() + int64(2*time.Second)
+	for ; l.Now() < end; turns++ {
+		l.Tick(time.Duration(max(l.Keeper.Next()-l.Now(), 1000)))
+		l.collect()
+	}
+	if n := l.stations[1].asked - asked; n < 19 || n > 21 {
+		t.Errorf("asked %d times in 2 s", n)
+	}
+	l.want("b", gateway.WhySilent)
+	if n := l.member("b").Late.Load(); n != 0 {
+		t.Errorf("%d late timers", n)
+	}
+	if turns > 400 {
+		t.Errorf("%d turns in 2 s", turns)
+	}
+}
+
+// After a switch the box announces by the new port: the virtual MAC first, then every address that lives behind it.
+func TestAnnouncements(t *testing.T) {
+	p := policy()
+	p.AnnounceInterval = int64(10 * time.Second)
+	l := up(t, p)
+	if err := l.Keeper.Switch(l.Now(), l.gw.Index, l.gw.Members[1].Slot); err != nil {
+		t.Fatal(err)
+	}
+	l.want("b", gateway.WhyOperator)
+	count := func(port int) (rarp, garp, na int, first string) {
+		for _, f := range l.take(port) {
+			e := wire.Ethernet(f)
+			if port == up1 && (e.Type() != wire.EtherTypeVLAN || e.Tag().VID() != 7 || e.Src() != uint64(vmac)) {
+				t.Errorf("announced as % x", f)
+			}
+			what := ""
+			switch typ := e.Tag().Type(); {
+			case typ == 0x8035:
+				rarp++
+				what = "rarp"
+			case typ == wire.EtherTypeARP:
+				garp++
+				what = "garp"
+			case typ == wire.EtherTypeIPv6:
+				na++
+				what = "na"
+				if err := endpoint.CheckSums(f); err != nil {
+					t.Error(err)
+				}
+			}
+			if first == "" {
+				first = what
+			}
+		}
+		return
+	}
+	l.run(900 * ms)
+	rarp, garp, na, first := count(up1)
+	// ARP: source, group, vm1; ND: source, group, vm1.
+	if rarp != 1 || garp != 3 || na != 3 || first != "rarp" {
+		t.Errorf("%d RARP, %d ARP, %d ND, first %s", rarp, garp, na, first)
+	}
+	if n := len(l.take(up0)); n != 0 {
+		t.Errorf("%d frames by the old port", n)
+	}
+	l.run(3 * time.Second) // two more rounds after 1 and 2 s
+	if rarp, garp, na, _ := count(up1); rarp != 2 || garp != 6 || na != 6 {
+		t.Errorf("burst: %d RARP, %d ARP, %d ND", rarp, garp, na)
+	}
+	l.run(30 * time.Second) // then every 10 s
+	if rarp, _, _, _ := count(up1); rarp != 3 {
+		t.Errorf("later: %d rounds in 30 s", rarp)
+	}
+	if n := l.told(gateway.AnnounceFinish); n != 1 {
+		t.Errorf("told %d times that the announcements are made", n)
+	}
+	if n := l.gw.Live.Announced.Load(); n < 7*6 {
+		t.Errorf("%d announcements counted", n)
+	}
+}
