@@ -9,6 +9,8 @@ import (
 	"strings"
 )
 
+//go:generate go run ./cmd/export-profiles
+
 //go:embed *.toml
 var files embed.FS
 

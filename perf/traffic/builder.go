@@ -12,12 +12,14 @@ type builder struct {
 	b      []byte
 	vars   []variable
 	values int // of the variables
+	seed   uint32
 	writes []write
 	areas  []area
 	length int // index of the value that is the frame's length, −1 = fixed
 
 	inner, l3, l4 int // where the innermost headers begin
 	flow          int // index of the flows' address; the port is behind it
+	flowPort      int // where their port stands, if it is always the same
 	end           int // where the innermost packet ends, and padding begins
 }
 
@@ -61,6 +63,13 @@ func (b *builder) field(name string, off, width int, n number, add uint32) {
 	b.write(b.variable(n.variable(name, uint8(narrow))), off, narrow, add)
 }
 
+// masked notes that the last write, if n varies, is to some bits of the field only.
+func (b *builder) masked(n number, mask uint32) {
+	if n.varies {
+		b.writes[len(b.writes)-1].mask = mask
+	}
+}
+
 // variable adds v and returns the index of its value.
 func (b *builder) variable(v variable) int {
 	v.out = uint8(b.values)
@@ -86,6 +95,7 @@ func (b *builder) tag(i int, v *vlan) {
 	at := b.grow(4)
 	b.put16(at, v.tpid)
 	b.field(fmt.Sprintf("vlan%d_id", i), at+2, 2, v.id, uint32(v.pcp)<<13)
+	b.masked(v.id, 0xfff)
 }
 
 // lengths notes a field that holds the octets from off to the end of the frame.
@@ -170,6 +180,7 @@ func (b *builder) outer(s *spec, n int) {
 func (b *builder) special(name string, at int, wide bool, port uint8, id number) {
 	if wide {
 		b.field(name, at, 4, id, uint32(port)<<24)
+		b.masked(id, 0xffffff)
 		return
 	}
 	b.b[at], b.b[at+1] = 10, port
@@ -196,6 +207,7 @@ func (b *builder) ipv4(s *spec) {
 func (b *builder) ipv6(s *spec) {
 	h, at := s.ip6, b.grow(40)
 	b.field("ipv6_flow_label", at, 4, h.label, 6<<28|uint32(h.class)<<20)
+	b.masked(h.label, 0xfffff)
 	b.put16(at+4, uint16(b.end-at-40))
 	b.lengths(at+4, at+40)
 	b.field("ipv6_next_header", at+6, 1, h.next, 0)
@@ -248,6 +260,8 @@ func (b *builder) ports(name string, at int, src, dst number, f *flows) {
 	if uint64(f.count) > f.address.count() {
 		clear(b.b[off : off+2])
 		b.write(b.flow+1, off, 2, 0)
+	} else {
+		b.flowPort = off
 	}
 }
 
@@ -310,6 +324,26 @@ func (b *builder) arp(a *arp) {
 	b.field("arp_target_ip", at+24, 4, a.targetIP, 0)
 }
 
+// draws gives each of the frame's short random values its place among the draws of a packet: they share one generator,
+// whose seed is multiplied as TRex does for its first thread.
+func (b *builder) draws() {
+	n := uint32(0)
+	for i := range b.vars {
+		if b.vars[i].op == opShort {
+			b.vars[i].place = n
+			n++
+		}
+	}
+	for i := range b.vars {
+		if b.vars[i].op == opShort {
+			b.vars[i].draws, b.vars[i].seed = n, b.seed*trexThread
+		}
+	}
+}
+
+// trexThread is what TRex multiplies a stream's random_seed by on its first core.
+const trexThread = 514229
+
 // covers reports whether a checksum covers the octet at off.
 func (a *area) covers(off int) bool {
 	return off >= a.start && (a.end < 0 || off < a.end) || a.ip && off >= a.from && off < a.to
@@ -318,6 +352,7 @@ func (a *area) covers(off int) bool {
 // lane finishes the frame: checksums that never change are written, of the others the constant part is kept.
 func (b *builder) lane(sign bool) lane {
 	l := lane{frame: b.b, sign: sign, length: int8(b.length), vars: b.vars, writes: b.writes}
+	b.draws()
 	for i := range l.writes {
 		w := &l.writes[i]
 		for k := range b.areas {

@@ -105,7 +105,7 @@ func (c *compiler) churn(s *spec) {
 		{from: 0, to: 1<<32 - 1, step: 1, op: opRandom, varies: true, seed: s.isnSeed},
 		{from: 0, to: 1<<32 - 1, step: 1, op: opRandom, varies: true, seed: s.isnSeed%65535 + 1},
 	}
-	for _, st := range s.churn.steps(uint32(payload)) {
+	for i, st := range s.churn.steps(uint32(payload)) {
 		t := plain
 		if st.flags&flagSYN != 0 {
 			t = *s
@@ -128,9 +128,14 @@ func (c *compiler) churn(s *spec) {
 			t.bare, t.sign = true, false
 			t.sizes = []size{{max(minFrame, t.headerLen()+fcsLen), 1}}
 		}
-		b := &builder{length: -1}
+		b := &builder{length: -1, seed: t.seed}
 		b.spec(&t, t.sizes[0].octets-fcsLen)
-		r.lanes = append(r.lanes, uint16(c.add(&t, s.name+"/"+st.name, s.weight, b)))
+		lane := c.add(&t, s.name+"/"+st.name, s.weight, b)
+		if len(c.errs) > 0 {
+			return
+		}
+		c.g.origins[lane].step = i
+		r.lanes = append(r.lanes, uint16(lane))
 	}
 	if len(r.lanes) == 0 {
 		return

@@ -87,7 +87,7 @@ func (c *compiler) spec(s *spec) {
 // sized builds a frame for each size of s.
 func (c *compiler) sized(s *spec, name string, each func(s *spec, name string, weight int, b *builder)) {
 	if s.spread != nil {
-		b := &builder{length: 0}
+		b := &builder{length: 0, seed: s.seed}
 		n := *s.spread
 		n.from -= fcsLen
 		n.to -= fcsLen
@@ -101,7 +101,7 @@ func (c *compiler) sized(s *spec, name string, each func(s *spec, name string, w
 		if len(s.sizes) > 1 {
 			full = fmt.Sprintf("%s/%d", name, z.octets)
 		}
-		b := &builder{length: -1}
+		b := &builder{length: -1, seed: s.seed}
 		b.spec(s, z.octets-fcsLen)
 		each(s, full, s.weight*z.weight, b)
 	}
@@ -131,7 +131,10 @@ func (c *compiler) add(s *spec, name string, weight int, b *builder) int {
 		c.failf(s, "%d fields vary: want at most %d", b.values, maxValues)
 		return 0
 	}
-	return c.lane(s, name, weight, b.lane(s.sign))
+	i := c.lane(s, name, weight, b.lane(s.sign))
+	o := &c.g.origins[i]
+	o.inner, o.l3, o.l4, o.flowPort = b.inner, b.l3, b.l4, b.flowPort
+	return i
 }
 
 func (c *compiler) lane(s *spec, name string, weight int, l lane) int {

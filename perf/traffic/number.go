@@ -63,7 +63,7 @@ func (s *section) number(name string, k kind, def number) number {
 		n.seed = uint32(r.integer("seed", integer(1, 65535), 1))
 	}
 	if r.has("list") {
-		for _, other := range []string{"from", "to", "step"} {
+		for _, other := range []string{"from", "to", "step", "seed"} {
 			if r.has(other) {
 				r.failf(r.at(other), "a list has no %s: remove one of the two", other)
 			}
@@ -106,6 +106,9 @@ func (s *section) listed(k kind, n, def number) number {
 	}
 	if !good {
 		return def
+	}
+	if n.op == opRandom {
+		n.op = opShort
 	}
 	n.from, n.to = n.list[0], n.list[0]
 	return n

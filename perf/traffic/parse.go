@@ -64,6 +64,7 @@ func (r *reader) stream(path string, m map[string]any) spec {
 	if s.enum("side", "a", "a", "b") == "b" {
 		out.side = B
 	}
+	out.seed = s.seedOf(path)
 	s.sizes(&out)
 	out.fill = byte(s.integer("fill", octet, 0))
 	if out.fill != 0 && out.spread != nil {

@@ -87,6 +87,7 @@ type spec struct {
 	sizes  []size  // with FCS
 	spread *number // a range of sizes, with FCS; nil = sizes
 	fill   byte
+	seed   uint32 // of short random values
 	sign   bool
 	bare   bool // no payload, only padding
 

@@ -22,7 +22,7 @@ const (
 	opInc    op = iota
 	opDec       // from the end down
 	opRandom    // draw30
-	opShort     // draw15: sizes, since TRex takes only such variables for them
+	opShort     // draw15: sizes and lists, for which TRex has only this
 	opTuple     // two values: an address, and a port that goes on when the addresses have gone round
 )
 
@@ -36,6 +36,8 @@ type variable struct {
 	limit divisor  // opTuple: flows
 	port  uint32   // opTuple: lowest port
 	seed  uint32   // opRandom, opShort
+	place uint32   // opShort: which of the draws of a packet
+	draws uint32   // opShort: how many a packet takes
 	list  []uint32 // values by index, in place of from + index·step
 
 	// for exports
@@ -55,7 +57,7 @@ func (v *variable) at(k uint64) (value, port uint32) {
 	case opRandom:
 		i = v.count.mod(uint64(draw30(v.seed, uint32(k))))
 	case opShort:
-		i = v.count.mod(uint64(draw15(v.seed, uint32(k))))
+		i = v.count.mod(uint64(draw15(v.seed, uint32(k)*v.draws+v.place)))
 	case opTuple:
 		round, i := v.count.divMod(v.limit.mod(k))
 		return v.from + uint32(i), v.port + uint32(round)
@@ -186,8 +188,11 @@ type Program struct {
 
 // origin is what a stream was made of.
 type origin struct {
-	spec spec
-	raw  bool // the frame is not what spec describes
+	spec          spec
+	raw           bool // the frame is not what spec describes
+	inner, l3, l4 int  // where the innermost headers begin
+	flowPort      int  // where the port of flows stands that Make need not write; 0 = nowhere
+	step          int  // of a connection
 }
 
 // Stream describes one of a program's streams: of a profile's stream each size in its list, each kind of malformed frame

@@ -1,0 +1,45 @@
+#!/bin/bash
+# Made from size-imix.toml by "make generate": change that and not this.
+#
+# IMIX (28 × 64, 16 × 570, 4 × 1518), 1,000 flows
+#
+# UDP over IPv4 in the sizes of the simple IMIX, FCS included: 7 frames of 64 octets to 4 of 570 to 1 of 1518, 353.8 on average.
+#
+# What differs from "penstock gen":
+# - Time to live 32, identification counting up, DF not set: pktgen has no settings for these.
+# - The payload begins with pktgen's own header (magic number, sequence number, time), and has no signature.
+# - Whatever varies begins with its second value. From there on addresses, ports and sizes are those of frame 1, 2, ….
+# - The sizes are drawn at random with these weights (imix_weights, kernel 5.15 and newer); there they have a fixed order.
+# How to run it: perf/profiles/README.md.
+
+# Usage: [COUNT=0] [RATE=packets per second] [SRC_MAC=…] [DST_MAC=…] size-imix.sh INTERFACE [CPU]
+# COUNT=0 sends until interrupted. Needs root and the module pktgen (modprobe pktgen).
+set -eu
+dev=${1:?usage: $0 INTERFACE [CPU]}
+cpu=${2:-0}
+dir=${PGDIR:-/proc/net/pktgen}
+
+# pg FILE COMMAND…: the kernel refuses a bad command with an error, which ends the script.
+pg() { local file=$1; shift; echo "$*" >> "$dir/$file"; }
+
+pg "kpktgend_$cpu" rem_device_all
+pg "kpktgend_$cpu" add_device "$dev"
+pg "$dev" count "${COUNT:-0}"
+pg "$dev" clone_skb 0
+pg "$dev" imix_weights 60,28 566,16 1514,4
+pg "$dev" src_mac "${SRC_MAC:-02:00:00:00:00:01}"
+pg "$dev" dst_mac "${DST_MAC:-02:00:00:00:00:02}"
+pg "$dev" src_min 16.0.0.1
+pg "$dev" src_max 16.0.3.232
+pg "$dev" dst_min 48.0.0.1
+pg "$dev" dst_max 48.0.0.1
+pg "$dev" udp_src_min 1024
+pg "$dev" udp_src_max 1024
+pg "$dev" udp_dst_min 9
+pg "$dev" udp_dst_max 9
+pg "$dev" flag UDPCSUM
+if [ -n "${RATE:-}" ]; then pg "$dev" ratep "$RATE"; fi
+
+trap 'pg pgctrl stop; cat "$dir/$dev"; exit 0' INT TERM
+pg pgctrl start
+cat "$dir/$dev"

@@ -1,0 +1,1 @@
+"""A stand-in for trex.stl, for tests: see api.py."""
