@@ -49,10 +49,10 @@ func keyOf(t *testing.T, f []byte) key {
 // pktgen is the kernel's generator as far as the scripts use it: net/core/pktgen.c, pktgen_if_write and mod_cur_headers.
 type pktgen struct {
 	key
-	sizes        [][2]int // imix_weights
-	min, max     map[string]uint32
-	now          map[string]uint32
-	sum, devices int
+	sizes    [][2]int // imix_weights
+	min, max map[string]uint32
+	now      map[string]uint32
+	sum      int
 }
 
 // feed reads the commands that a script wrote to the device's file.

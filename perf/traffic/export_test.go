@@ -68,7 +68,7 @@ func TestExportsCurrent(t *testing.T) {
 func python(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"python3", "/usr/bin/python3"} {
-		if exec.Command(name, "-c", "import scapy.all").Run() == nil {
+		if exec.Command(name, "-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec(\"scapy\") is None)").Run() == nil {
 			return name
 		}
 	}

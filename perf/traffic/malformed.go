@@ -85,9 +85,8 @@ func octets(at func(*wreck) int, off int, v ...byte) func(*wreck) {
 
 func link(w *wreck) int    { return w.link }
 func network(w *wreck) int { return w.l3 }
-func segment(w *wreck) int { return w.l4 }
 
-// flags6 sets the flags of TCP.
+// flagsTCP sets the flags of TCP.
 func flagsTCP(v byte) func(*wreck) {
 	return func(w *wreck) { w.b[w.l4+13] = v; w.sum(16, 6) }
 }
@@ -208,7 +207,7 @@ func (s *section) malformed(out *spec) {
 		s.failf(s.at("malformed"), `found %s, want an array of kinds such as ["ip4-version"], or ["all"]`, conf.Describe(v))
 		return
 	}
-	for i, e := range list {
+	for _, e := range list {
 		name, ok := e.(string)
 		switch {
 		case ok && name == "all" && len(list) == 1:
@@ -224,7 +223,6 @@ func (s *section) malformed(out *spec) {
 		default:
 			out.broken = append(out.broken, name)
 		}
-		_ = i
 	}
 	for _, k := range Kinds() {
 		if k.base == inOverlay && !s.has("overlay") && slices.Contains(out.broken, k.Name) {

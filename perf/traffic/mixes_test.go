@@ -159,7 +159,7 @@ func TestChurn(t *testing.T) {
 	type conn struct {
 		client, server uint32 // next sequence number of each
 		segments       int
-		open, closing  bool
+		open           bool
 		fins           int
 	}
 	for _, how := range []string{"fin", "rst", "none"} {
@@ -323,7 +323,7 @@ func writeCapture(t *testing.T, name string, ng bool, link layers.LinkType, cut 
 		t.Fatal(err)
 	}
 	defer f.Close()
-	write := func(gopacket.CaptureInfo, []byte) error { return nil }
+	var write func(gopacket.CaptureInfo, []byte) error
 	if ng {
 		w, err := pcapgo.NewNgWriter(f, link)
 		if err != nil {

@@ -174,6 +174,5 @@ type churn struct {
 type flows struct {
 	count         uint32
 	dst           bool
-	hi            uint64
 	address, port number
 }

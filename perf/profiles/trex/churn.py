@@ -1,6 +1,6 @@
 # Made from churn.toml by "make generate": change that and not this.
 #
-# TCP connections that come and go, 64,000 clients' ports
+# TCP connections that come and go
 #
 # Whole TCP connections: handshake, a request, an answer, and the end from both sides. Side a has the clients, side b the
 # server; with one port it sends the clients' half. The frames follow no answer: the generator sends its sequence, at its
