@@ -23,6 +23,16 @@ type way struct {
 	mtu  uint16
 	port uint16
 	vid  uint16
+
+	packets, octets uint64 // sent and not counted yet
+}
+
+// count adds to the member's counters what was sent to it.
+func (w *way) count(st *State) {
+	if w.packets > 0 {
+		st.Members.Add(w.stat, w.packets)
+		st.Members.Add(w.stat+1, w.octets)
+	}
 }
 
 // Egress sends the packets at NextUplink to the active gateway of their group (Loc): out of its port, to its MAC, from
@@ -36,11 +46,13 @@ func Egress(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32
 			continue
 		}
 		if p.Loc != to.loc || to.loc == 0 {
+			to.count(st)
 			to = wayOf(p.Loc, s)
 		}
 		egress(mem, p, s, st, &to)
 		todo |= p.Next.Bit()
 	}
+	to.count(st)
 	return todo
 }
 
@@ -85,7 +97,8 @@ func egress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
 		return
 	}
 	address(mem, p, to.dst, to.src, to.vid)
-	st.Members.AddPacket(to.stat, p.Len)
+	to.packets++
+	to.octets += uint64(p.Len)
 	st.send(p, to.port)
 }
 
