@@ -33,6 +33,8 @@ const (
 	GatewayAllDown     Kind = "gateway_all_down"
 	GatewayFlapping    Kind = "gateway_flapping"
 	GatewayMAC         Kind = "gateway_mac_changed"
+	GatewayConflict    Kind = "gateway_mac_conflict"
+	GatewayShared      Kind = "gateway_mac_shared"
 	WebhookFailing     Kind = "webhook_failing"
 	WebhookLost        Kind = "webhook_lost"
 	SpoolFailing       Kind = "spool_failing"
@@ -55,8 +57,10 @@ func Kinds() []KindInfo {
 		{GatewayDown, Major, false, "gateway GROUP/MEMBER", "The active gateway failed, and another one took over.", "The gateway is healthy again."},
 		{GatewayStandbyDown, Major, false, "gateway GROUP/MEMBER", "A gateway that is not in use failed: there is one less to switch to.", "The gateway is healthy again."},
 		{GatewayAllDown, Critical, false, "gateway_group GROUP", "No gateway of the group is healthy; what leaves through the group is dropped.", "One is healthy again."},
-		{GatewayFlapping, Minor, false, "gateway GROUP/MEMBER", "A gateway failed again and again; it is held down for a growing time.", "Its hold time is over and it is healthy."},
+		{GatewayFlapping, Minor, false, "gateway GROUP/MEMBER", "A gateway failed again and again; it is held down for a growing time.", "Its hold time is over and it is healthy, or it is disabled."},
 		{GatewayMAC, Warning, true, "gateway GROUP/MEMBER", "A gateway answers from another MAC than before, which was taken over.", "It is acknowledged."},
+		{GatewayConflict, Warning, true, "gateway GROUP/MEMBER", "Two stations answer for a gateway; the one in use stays so.", "It is acknowledged."},
+		{GatewayShared, Minor, true, "gateway GROUP/MEMBER", "Two members of a group have one MAC: they are one device.", "It is acknowledged."},
 		{WebhookFailing, Warning, false, "webhook NAME", "A receiver of alarms has taken nothing for `alarm.webhook.failing_after`; notices wait on disk.", "It takes notices again."},
 		{WebhookLost, Major, true, "webhook NAME", "Notices for a receiver gave way to newer ones, because the spool is full; it will never get them.", "It is acknowledged."},
 		{SpoolFailing, Major, false, "spool", "Alarms cannot be written to disk. They are delivered all the same, but a restart forgets them.", "Writing works again."},

@@ -271,7 +271,7 @@ func (s *sender) failed(err error, pause time.Duration) {
 	if first {
 		s.b.cfg.Log.Warn("webhook does not take a notice, will try again", "webhook", s.r.Name, "err", err)
 	}
-	if now.Sub(since) < s.r.FailingAfter || s.b.isActive(WebhookFailing, receiverObject(s.r.Name)) {
+	if now.Sub(since) < s.r.FailingAfter || s.b.IsActive(WebhookFailing, receiverObject(s.r.Name)) {
 		return
 	}
 	s.b.Raise(Report{Kind: WebhookFailing, Object: receiverObject(s.r.Name), Text: fmt.Sprintf(
@@ -279,7 +279,8 @@ func (s *sender) failed(err error, pause time.Duration) {
 		s.r.Name, s.r.place(), since.UTC().Format(time.RFC3339), attempts, err)})
 }
 
-func (b *Board) isActive(kind Kind, object string) bool {
+// IsActive reports whether there is such an alarm at the moment.
+func (b *Board) IsActive(kind Kind, object string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.active[key{kind, object}] != nil

@@ -325,9 +325,9 @@ func TestSetReceivers(t *testing.T) {
 	}
 	b.SetReceivers([]Receiver{away, u})
 	b.Raise(down("up1"))
-	wait(t, "the alarm about it is back", func() bool { return b.isActive(WebhookFailing, "webhook all") })
+	wait(t, "the alarm about it is back", func() bool { return b.IsActive(WebhookFailing, "webhook all") })
 	b.SetReceivers([]Receiver{u}) // gone, and what waited for it, and the alarm about it
-	if b.isActive(WebhookFailing, "webhook all") || len(b.Receivers()) != 1 {
+	if b.IsActive(WebhookFailing, "webhook all") || len(b.Receivers()) != 1 {
 		t.Errorf("%+v %+v", b.Active(), b.Receivers())
 	}
 	b.SetReceivers([]Receiver{a, u})

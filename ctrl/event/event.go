@@ -14,12 +14,13 @@ import (
 
 // The types of events that control itself publishes.
 const (
-	TypeChange = "change" // Data: Change
-	TypeBulk   = "bulk"   // Data: Bulk
-	TypePort   = "port"   // Data: Port
-	TypeReload = "reload" // Data: Reload
-	TypeGap    = "gap"    // Data: Gap
-	TypeAlarm  = "alarm"  // Data: alarm.Event
+	TypeChange  = "change"  // Data: Change
+	TypeBulk    = "bulk"    // Data: Bulk
+	TypePort    = "port"    // Data: Port
+	TypeReload  = "reload"  // Data: Reload
+	TypeGap     = "gap"     // Data: Gap
+	TypeAlarm   = "alarm"   // Data: alarm.Event
+	TypeGateway = "gateway" // Data: gateway.Event
 )
 
 // Event is one thing that changed or happened.

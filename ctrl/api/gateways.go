@@ -1,0 +1,131 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"penstock/ctrl/gateway"
+	"penstock/ctrl/model"
+	"penstock/ctrl/status"
+	dataplane "penstock/dataplane/gateway"
+)
+
+// Gateways are the gateway groups of the box; gateway.Service is them.
+type Gateways interface {
+	Status() []status.GatewayGroup
+	Switch(group, member, expect string) (status.GatewayGroup, error)
+	Disable(group, member, expect string, force bool) (status.GatewayGroup, error)
+	Enable(group, member, expect string) (status.GatewayGroup, error)
+}
+
+// The codes of refused commands to gateway groups.
+const (
+	codeNotUp   = "not_up"
+	codeLast    = "last"
+	codeChanged = "active_mismatch"
+)
+
+func (s *Server) gateways(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	s.reply(w, http.StatusOK, status.Items[status.GatewayGroup]{Items: s.cfg.Gateways.Status()})
+	return nil
+}
+
+func (s *Server) gatewayGroup(w http.ResponseWriter, r *http.Request) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	name := r.PathValue("group")
+	for _, g := range s.cfg.Gateways.Status() {
+		if g.Name == name {
+			s.reply(w, http.StatusOK, g)
+			return nil
+		}
+	}
+	return s.gatewayProblem(name, "", gateway.ErrNoGroup)
+}
+
+// gatewayBody is the body of a command to a gateway group.
+type gatewayBody struct {
+	Member       string `json:"member,omitempty"`        // switch: absent = the first other one that is up
+	ExpectActive string `json:"expect_active,omitempty"` // do nothing if another one is active
+	Force        bool   `json:"force,omitempty"`         // disable: also the last one
+}
+
+func (s *Server) switchGateway(w http.ResponseWriter, r *http.Request) error {
+	return s.gatewayCommand(w, r, false, func(group string, b *gatewayBody) (status.GatewayGroup, error) {
+		return s.cfg.Gateways.Switch(group, b.Member, b.ExpectActive)
+	})
+}
+
+func (s *Server) disableGateway(w http.ResponseWriter, r *http.Request) error {
+	return s.gatewayCommand(w, r, true, func(group string, b *gatewayBody) (status.GatewayGroup, error) {
+		return s.cfg.Gateways.Disable(group, b.Member, b.ExpectActive, b.Force)
+	})
+}
+
+func (s *Server) enableGateway(w http.ResponseWriter, r *http.Request) error {
+	return s.gatewayCommand(w, r, true, func(group string, b *gatewayBody) (status.GatewayGroup, error) {
+		return s.cfg.Gateways.Enable(group, b.Member, b.ExpectActive)
+	})
+}
+
+func (s *Server) gatewayCommand(w http.ResponseWriter, r *http.Request, needMember bool, do func(group string, b *gatewayBody) (status.GatewayGroup, error)) error {
+	if _, err := query(r); err != nil {
+		return err
+	}
+	var body gatewayBody
+	if err := optionalBody(r, &body); err != nil {
+		return err
+	}
+	group := r.PathValue("group")
+	if needMember && body.Member == "" {
+		return problem(http.StatusUnprocessableEntity, model.CodeRequired, "member", `send {"member":"NAME"}`, "the member is missing")
+	}
+	g, err := do(group, &body)
+	if err != nil {
+		return s.gatewayProblem(group, body.Member, err)
+	}
+	s.reply(w, http.StatusOK, g)
+	return nil
+}
+
+func (s *Server) gatewayProblem(group, member string, err error) error {
+	var groups, members, up []string
+	for _, g := range s.cfg.Gateways.Status() {
+		groups = append(groups, g.Name)
+		for _, m := range g.Members {
+			if g.Name == group {
+				members = append(members, m.Name)
+				if m.State == "up" {
+					up = append(up, m.Name)
+				}
+			}
+		}
+	}
+	list := func(what string, names []string) string {
+		if len(names) == 0 {
+			return "there is no " + what
+		}
+		return what + "s: " + strings.Join(names, ", ")
+	}
+	switch {
+	case errors.Is(err, gateway.ErrNoGroup):
+		return problem(http.StatusNotFound, model.CodeNotFound, "", list("gateway group", groups), "there is no gateway group "+clip(group))
+	case errors.Is(err, dataplane.ErrNoMember):
+		return problem(http.StatusNotFound, model.CodeNotFound, "member", list("member", members), fmt.Sprintf("gateway group %s has no member %s", group, clip(member)))
+	case errors.Is(err, dataplane.ErrNotUp):
+		return problem(http.StatusConflict, codeNotUp, "member", list("healthy member", up), fmt.Sprintf("member %s is not up, and nothing was switched", clip(member)))
+	case errors.Is(err, dataplane.ErrNoOther):
+		return problem(http.StatusConflict, codeNotUp, "", "GET /v1/gateways/"+group+" says how each is", "no other member of "+group+" is up, and nothing was switched")
+	case errors.Is(err, dataplane.ErrLast):
+		return problem(http.StatusConflict, codeLast, "member", "enable or mend another one first, or force it", fmt.Sprintf("member %s is the last one that is fit: without it %s has no gateway", clip(member), group))
+	case errors.Is(err, gateway.ErrChanged):
+		return problem(http.StatusPreconditionFailed, codeChanged, "expect_active", "look at the group again, and decide again", err.Error())
+	}
+	return err
+}

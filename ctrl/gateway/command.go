@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+
+	"penstock/ctrl/status"
+	"penstock/dataplane/gateway"
+)
+
+// Errors of commands, besides those of dataplane/gateway.
+var (
+	ErrNoGroup = errors.New("there is no such gateway group")
+	ErrChanged = errors.New("another member is active than was expected")
+)
+
+// Switch makes a member the active one; "" is the first other one that is up. expect, unless it is "", is the member that
+// the caller believes to be active: if another one is, nothing is done. The answer is the group as it is then.
+func (s *Service) Switch(group, member, expect string) (status.GatewayGroup, error) {
+	return s.command(group, member, expect, func(g *Group, slot uint32) error { return s.cfg.Engine.SwitchGateway(g.Index, slot) })
+}
+
+// Disable takes a member out of service, and returns when that survives a restart. The last one that is fit goes only if
+// force is set.
+func (s *Service) Disable(group, member, expect string, force bool) (status.GatewayGroup, error) {
+	return s.command(group, member, expect, func(g *Group, slot uint32) error { return s.cfg.Engine.DisableGateway(g.Index, slot, force) })
+}
+
+// Enable puts a member back into service, and returns when that survives a restart.
+func (s *Service) Enable(group, member, expect string) (status.GatewayGroup, error) {
+	return s.command(group, member, expect, func(g *Group, slot uint32) error { return s.cfg.Engine.EnableGateway(g.Index, slot) })
+}
+
+func (s *Service) command(group, member, expect string, do func(g *Group, slot uint32) error) (status.GatewayGroup, error) {
+	st, err := s.carryOut(group, member, expect, do)
+	if err != nil {
+		return st, err
+	}
+	return st, s.save.flush()
+}
+
+func (s *Service) carryOut(group, member, expect string, do func(g *Group, slot uint32) error) (st status.GatewayGroup, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var g *Group
+	for i := range s.groups {
+		if s.groups[i].Name == group {
+			g = &s.groups[i]
+		}
+	}
+	if g == nil {
+		return st, fmt.Errorf("%w: %s", ErrNoGroup, group)
+	}
+	slot := gateway.None
+	if member != "" {
+		m := g.member(member)
+		if m == nil {
+			return st, fmt.Errorf("%w: %s", gateway.ErrNoMember, member)
+		}
+		slot = m.Slot
+	}
+	// Between this look and the command the dataplane may switch by itself; it then obeys the command all the same, which
+	// is what an operator who named a member wants.
+	if active := g.name(g.Live.Active.Load()); expect != "" && active != expect {
+		return st, fmt.Errorf("%w: %s", ErrChanged, orNone(active))
+	}
+	if err := do(g, slot); err != nil {
+		return st, err
+	}
+	s.take()
+	s.look()
+	return s.status(g), nil
+}
+
+func orNone(name string) string {
+	if name == "" {
+		return "none"
+	}
+	return name
+}

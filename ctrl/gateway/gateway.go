@@ -1,0 +1,374 @@
+// Package gateway is the control plane's side of gateway groups: it hears what the dataplane decides, and tells people.
+//
+// The dataplane probes, judges and switches by itself (dataplane/uplink); nothing here is in the way of that. A Service
+// reads the ring of the dataplane's events into the event stream and the log, keeps which member is active (and which are
+// disabled) on disk, so that a restart goes on with it, raises and clears alarms, and carries out what operators ask for.
+//
+// Alarms follow the states, which are always current, and not the events, of which a full ring may have lost some.
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"penstock/ctrl/alarm"
+	"penstock/ctrl/event"
+	"penstock/ctrl/model"
+	"penstock/ctrl/status"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/gateway"
+)
+
+// Group is a live gateway group: what the configuration says of it, and what the dataplane knows it by.
+type Group struct {
+	Name      string
+	MAC       model.MAC
+	Addresses []netip.Addr
+	Public    bool
+	Index     uint32
+	Live      *fib.GroupLive
+	Members   []Member // the preferred one first
+}
+
+// Member is a live member of a group.
+type Member struct {
+	Name    string
+	Port    string
+	VLAN    int
+	IP      netip.Addr
+	Address netip.Prefix // of the box
+	Slot    uint32
+	Stat    uint32
+	Live    *fib.MemberLive
+}
+
+func (g *Group) slot(slot uint32) *Member {
+	for i := range g.Members {
+		if g.Members[i].Slot == slot {
+			return &g.Members[i]
+		}
+	}
+	return nil
+}
+
+func (g *Group) member(name string) *Member {
+	for i := range g.Members {
+		if g.Members[i].Name == name {
+			return &g.Members[i]
+		}
+	}
+	return nil
+}
+
+// name is the name of the member in a slot, "" for none.
+func (g *Group) name(slot uint32) string {
+	if m := g.slot(slot); m != nil {
+		return m.Name
+	}
+	return ""
+}
+
+// Engine is the dataplane.
+type Engine interface {
+	// Clock is the time of events and of live words, in nanoseconds.
+	Clock() int64
+	GatewayEvents() *gateway.Events
+	SwitchGateway(group, slot uint32) error
+	DisableGateway(group, slot uint32, force bool) error
+	EnableGateway(group, slot uint32) error
+}
+
+// Traffic counts what was received from a gateway and sent to it.
+type Traffic struct{ RxPackets, RxBytes, TxPackets, TxBytes uint64 }
+
+// Config of a Service.
+type Config struct {
+	Engine  Engine
+	Groups  func() []Group            // the live groups; called again whenever they may have changed
+	Traffic func(stat uint32) Traffic // nil = not counted
+	Events  *event.Log
+	Alarms  *alarm.Board
+	Log     *slog.Logger
+	Path    string // of the file in which the state is kept
+	Saved   State  // what was in it (Load)
+	Now     func() time.Time
+}
+
+// Event is the data of an event of type event.TypeGateway. Which members are set depends on Kind.
+type Event struct {
+	Kind   string    `json:"kind"` // member, active, mac-learned, mac-changed, mac-conflict, mac-shared, announced
+	Group  string    `json:"group"`
+	Member string    `json:"member,omitempty"` // active: the new one, absent if there is none
+	Old    string    `json:"old,omitempty"`    // active: the one before
+	Other  string    `json:"other,omitempty"`  // mac-shared
+	From   string    `json:"from,omitempty"`   // member: state before
+	To     string    `json:"to,omitempty"`     // member: state now
+	Why    string    `json:"why,omitempty"`
+	MAC    string    `json:"mac,omitempty"`
+	OldMAC string    `json:"old_mac,omitempty"`
+	Count  uint64    `json:"count,omitempty"` // announced: frames
+	At     time.Time `json:"at"`              // when it happened in the dataplane
+}
+
+// tick is how often states are looked at without an event: hold times end without one.
+const tick = time.Second
+
+// Service is the control plane of the gateway groups.
+type Service struct {
+	cfg  Config
+	save saver
+
+	mu       sync.Mutex
+	groups   []Group
+	known    map[string]*knowledge // by group
+	lost     uint64
+	switches map[Switches]uint64
+	rtt      map[string]*histogram // by "GROUP/MEMBER"
+}
+
+// Switches tells switches apart.
+type Switches struct{ Group, Why string }
+
+// knowledge is what the service keeps of a group besides its words.
+type knowledge struct {
+	active  string            // last known active member
+	failed  map[string]bool   // members that failed while they were active, and have not come back
+	raised  map[string]string // object + kind of the alarms that were raised here → what they say of the cause
+	answers map[string]uint64 // by member, when its last RTT was looked at
+}
+
+// New makes a Service. Run runs it.
+func New(c Config) *Service {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{cfg: c, known: map[string]*knowledge{}, switches: map[Switches]uint64{}, rtt: map[string]*histogram{}}
+	s.save.init(c.Path, c.Saved, c.Log)
+	s.groups = c.Groups()
+	return s
+}
+
+// Run follows the dataplane until ctx is done, and then saves what is to be saved.
+func (s *Service) Run(ctx context.Context) {
+	done := make(chan struct{})
+	go func() { s.save.run(ctx); close(done) }()
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	s.Refresh()
+	for {
+		select {
+		case <-ctx.Done():
+			s.step()
+			<-done
+			return
+		case <-s.cfg.Engine.GatewayEvents().Wake():
+		case <-t.C:
+		}
+		s.step()
+	}
+}
+
+// Refresh takes over groups that have changed: after a reload.
+func (s *Service) Refresh() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.take() // by their old names
+	s.groups = s.cfg.Groups()
+	s.look()
+	s.cfg.Alarms.Retain(s.exists, groupKinds...)
+}
+
+func (s *Service) step() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.take()
+	s.look()
+}
+
+// take reads the dataplane's events.
+func (s *Service) take() {
+	ring := s.cfg.Engine.GatewayEvents()
+	ring.Take(func(e gateway.Event) {
+		if g, ok := s.find(&e); ok {
+			s.heard(g, &e)
+		}
+	})
+	if n := ring.Lost(); n > s.lost {
+		s.cfg.Log.Warn("gateway events were lost; states and alarms are right all the same", "lost", n-s.lost)
+		s.lost = n
+		for i := range s.groups {
+			s.of(s.groups[i].Name).active = s.groups[i].name(s.groups[i].Live.Active.Load())
+		}
+	}
+}
+
+// find returns the group of an event. One that is not known may have come with a reload that is being carried out.
+func (s *Service) find(e *gateway.Event) (*Group, bool) {
+	for range 2 {
+		for i := range s.groups {
+			g := &s.groups[i]
+			if g.Index == e.Group && (e.Member == gateway.None || g.slot(e.Member) != nil || e.Why == gateway.WhyRemoved) {
+				return g, true
+			}
+		}
+		s.groups = s.cfg.Groups()
+	}
+	return nil, false
+}
+
+func (s *Service) of(group string) *knowledge {
+	k := s.known[group]
+	if k == nil {
+		k = &knowledge{failed: map[string]bool{}, raised: map[string]string{}, answers: map[string]uint64{}}
+		s.known[group] = k
+	}
+	return k
+}
+
+// heard deals with one event.
+func (s *Service) heard(g *Group, e *gateway.Event) {
+	k := s.of(g.Name)
+	ev := Event{Kind: e.Kind.String(), Group: g.Name, Member: g.name(e.Member), Why: e.Why.String(), At: s.wall(e.Time)}
+	level := slog.LevelInfo
+	switch e.Kind {
+	case gateway.MemberChanged:
+		ev.From, ev.To = e.From.String(), e.To.String()
+		switch e.To {
+		case gateway.Down:
+			k.failed[ev.Member] = k.failed[ev.Member] || ev.Member == k.active
+			level = slog.LevelWarn
+		case gateway.Up, gateway.Disabled:
+			delete(k.failed, ev.Member)
+		case gateway.Suspect:
+			level = slog.LevelDebug
+		}
+	case gateway.ActiveChanged:
+		ev.Old = g.name(e.Old)
+		k.active = ev.Member
+		s.switches[Switches{g.Name, ev.Why}]++
+		level = slog.LevelWarn
+	case gateway.MACLearned, gateway.MACChanged, gateway.MACConflict:
+		ev.Why, ev.MAC = "", model.MAC(e.MAC).String()
+		if e.OldMAC != 0 {
+			ev.OldMAC = model.MAC(e.OldMAC).String()
+			s.macAlarm(g, &ev, e.Kind)
+		}
+	case gateway.MACShared:
+		ev.Why, ev.MAC, ev.Other = "", model.MAC(e.MAC).String(), g.name(e.Other)
+		s.macAlarm(g, &ev, e.Kind)
+	case gateway.AnnounceFinish:
+		ev.Why, ev.Count = "", e.Count
+	}
+	s.cfg.Log.Log(context.Background(), level, "gateway", attrs(&ev)...)
+	if s.cfg.Events != nil {
+		s.cfg.Events.Publish(event.TypeGateway, ev)
+	}
+}
+
+// attrs are the members of an event that are set, for the log.
+func attrs(e *Event) (out []any) {
+	for _, a := range []struct{ name, value string }{{"kind", e.Kind}, {"group", e.Group}, {"member", e.Member}, {"old", e.Old}, {"other", e.Other},
+		{"from", e.From}, {"to", e.To}, {"why", e.Why}, {"mac", e.MAC}, {"old_mac", e.OldMAC}} {
+		if a.value != "" {
+			out = append(out, a.name, a.value)
+		}
+	}
+	if e.Count > 0 {
+		out = append(out, "count", e.Count)
+	}
+	return append(out, "at", e.At)
+}
+
+// wall turns a time on the engine's clock into one of the day.
+func (s *Service) wall(t int64) time.Time {
+	return s.cfg.Now().Add(-time.Duration(s.cfg.Engine.Clock() - t)).UTC()
+}
+
+// look compares the groups' words with what was known of them: alarms, what is to be saved, and round-trip times.
+func (s *Service) look() {
+	state := State{Groups: map[string]GroupState{}}
+	for i := range s.groups {
+		g := &s.groups[i]
+		k := s.of(g.Name)
+		s.groupAlarms(g, k)
+		s.sample(g, k)
+		state.Groups[g.Name] = s.stateOf(g)
+	}
+	s.save.set(state)
+}
+
+// stateOf is what a restart is to know of a group. While no member is active the last one that was is kept.
+func (s *Service) stateOf(g *Group) GroupState {
+	saved := s.save.state().Groups[g.Name]
+	st := GroupState{Active: g.name(g.Live.Active.Load())}
+	if st.Active == "" {
+		if g.Live.Switches.Load() == 0 { // the dataplane has not looked at the group yet
+			return saved
+		}
+		st.Active = saved.Active
+	}
+	for i := range g.Members {
+		if gateway.State(g.Members[i].Live.State.Load()) == gateway.Disabled {
+			st.Disabled = append(st.Disabled, g.Members[i].Name)
+		}
+	}
+	return st
+}
+
+// Status returns the groups in the order of the configuration.
+func (s *Service) Status() []status.GatewayGroup {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]status.GatewayGroup, 0, len(s.groups))
+	for i := range s.groups {
+		out = append(out, s.status(&s.groups[i]))
+	}
+	return out
+}
+
+func (s *Service) status(g *Group) status.GatewayGroup {
+	active := g.Live.Active.Load()
+	st := status.GatewayGroup{
+		Name: g.Name, MAC: g.MAC.String(), Addresses: []string{}, Public: g.Public, Active: g.name(active), Since: s.moment(g.Live.Since.Load()),
+		Why: gateway.Why(g.Live.Why.Load()).String(), Switches: g.Live.Switches.Load(), Announced: g.Live.Announced.Load(), Members: []status.Gateway{},
+	}
+	for _, a := range g.Addresses {
+		st.Addresses = append(st.Addresses, a.String())
+	}
+	for i := range g.Members {
+		m := &g.Members[i]
+		l := m.Live
+		x := status.Gateway{
+			Name: m.Name, State: gateway.State(l.State.Load()).String(), Active: m.Slot == active, Since: s.moment(l.Since.Load()), Why: gateway.Why(l.Why.Load()).String(),
+			Port: m.Port, VLAN: m.VLAN, IP: m.IP.String(), Address: m.Address.String(), Failures: l.Fails.Load(),
+			Probes: status.Probes{Sent: l.Probes.Load(), Answered: l.Answers.Load(), Missed: l.Missed.Load(), Excused: l.Excused.Load(), Late: l.Late.Load(), RTT: l.RTT.Load()},
+		}
+		if held := l.Held.Load(); held > s.cfg.Engine.Clock() {
+			x.Held = s.moment(held)
+		}
+		if mac, _ := l.Gateway(); mac != 0 {
+			x.MAC = model.MAC(mac).String()
+		}
+		if s.cfg.Traffic != nil {
+			t := s.cfg.Traffic(m.Stat)
+			x.RxPackets, x.RxBytes, x.TxPackets, x.TxBytes = t.RxPackets, t.RxBytes, t.TxPackets, t.TxBytes
+		}
+		st.Members = append(st.Members, x)
+	}
+	return st
+}
+
+// moment is a time on the engine's clock for people; nil for never.
+func (s *Service) moment(t int64) *time.Time {
+	if t == 0 {
+		return nil
+	}
+	w := s.wall(t)
+	return &w
+}
