@@ -18,6 +18,7 @@ import (
 	"penstock/ctrl/compile"
 	"penstock/ctrl/core"
 	"penstock/ctrl/event"
+	"penstock/ctrl/gateway"
 	"penstock/ctrl/link"
 	"penstock/ctrl/metrics"
 	"penstock/ctrl/model"
@@ -41,6 +42,9 @@ type box struct {
 	store    *store.Store
 	events   *event.Log
 	alarms   *alarm.Board
+	gateways *gateway.Service
+	saved    gateway.State // of the gateways, from before the start
+	carriers *carriers
 	core     *core.Core
 	api      *api.Server
 	metrics  *metrics.Server
@@ -72,10 +76,13 @@ func newBox(cfg *conf.Config, path string) (_ *box, err error) {
 	if b.engine, err = dataplane.New(b.engineConfig()); err != nil {
 		return nil, err
 	}
-	b.compiler = compile.New(b.compileConfig())
 	if err = os.MkdirAll(cfg.Box.StateDir, 0o750); err != nil {
 		return nil, fmt.Errorf("box.state_dir: %w", err)
 	}
+	if b.saved, err = gateway.Load(b.gatewayState()); err != nil {
+		b.log.Warn("gateways", "err", err)
+	}
+	b.compiler = compile.New(b.compileConfig())
 	if b.store, err = store.Open(filepath.Join(cfg.Box.StateDir, "penstock.db"), store.Options{}); err != nil {
 		return nil, err
 	}
@@ -99,6 +106,7 @@ func (b *box) start(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
+	var up []bool
 	for i, p := range cfg.Ports {
 		undo, err := prepare(p)
 		if err != nil {
@@ -111,6 +119,7 @@ func (b *box) start(ctx context.Context) (err error) {
 			return fmt.Errorf("port %s: %w", p.Name, err)
 		}
 		b.compiler.SetLink(i, ev.Up, uint16(min(ev.MTU, 65535)), uint64(ev.MAC))
+		up = append(up, ev.Up)
 		if ev.Up {
 			b.portAlarm(i, "")
 		} else {
@@ -128,6 +137,12 @@ func (b *box) start(ctx context.Context) (err error) {
 	if b.slow, err = newSlowPath(b); err != nil {
 		return err
 	}
+	b.carriers = newCarriers(b, up)
+	if err := b.carriers.follow(ctx); err != nil {
+		return err
+	}
+	b.newGateways()
+	b.task(func() { b.gateways.Run(ctx) })
 	b.task(func() { b.slow.run(ctx) })
 	b.task(func() { b.followLinks(ctx, links) })
 	if err := b.serve(); err != nil {
@@ -155,7 +170,7 @@ func (b *box) serve() (err error) {
 		b.task(func() { b.fail(b.metrics.Serve()) })
 	}
 	if b.api, err = api.New(api.Config{
-		Path: c.Socket, Mode: c.Mode, Owner: uid, Group: gid, ReadOnly: c.ReadersAny, Core: b.core, Events: b.events, Alarms: b.alarms, Info: b, Log: b.log,
+		Path: c.Socket, Mode: c.Mode, Owner: uid, Group: gid, ReadOnly: c.ReadersAny, Core: b.core, Events: b.events, Alarms: b.alarms, Gateways: b.gateways, Info: b, Log: b.log,
 		MaxBody: c.MaxBody, MaxConns: c.MaxConnections, Observe: b.observe,
 	}); err != nil {
 		return err
@@ -269,12 +284,13 @@ func (b *box) engineConfig() dataplane.Config {
 func (b *box) compileConfig() compile.Config {
 	cfg := b.cfg.Load()
 	c := compile.Config{Scheme: cfg.Box.Scheme, Bindings: b.bindings, Capacity: cfg.Dataplane.Bindings, Publish: b.engine.Publish}
-	applyLive(&c, cfg)
+	applyLive(&c, cfg, b.saved)
 	return c
 }
 
 // applyLive fills in what a reload can change while the box runs.
-func applyLive(c *compile.Config, cfg *conf.Config) {
+func applyLive(c *compile.Config, cfg *conf.Config, saved gateway.State) {
+	c.Groups = compileGroups(cfg, saved)
 	d := &cfg.Dataplane
 	c.FloodRate, c.FloodBurst = uint32(d.FloodRate), uint32(d.FloodBurst)
 	c.ICMPRate, c.ICMPBurst = uint32(d.ICMPRate), uint32(d.ICMPBurst)
@@ -290,7 +306,7 @@ func applyLive(c *compile.Config, cfg *conf.Config) {
 	}
 }
 
-var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk}
+var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "uplink": fib.RoleUplink, "downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk}
 
 func (b *box) modelOptions() model.Options {
 	cfg := b.cfg.Load()

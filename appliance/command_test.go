@@ -24,7 +24,7 @@ func TestUsage(t *testing.T) {
 		"chek":                                  "unknown command \"chek\"",
 		"--foo":                                 "unknown flag: --foo (see penstock --help)",
 		"show ports --foo":                      "unknown flag: --foo (see penstock show ports --help)",
-		"show foo":                              "there are box, ports, workers, drops, paths, alarms, webhooks, tenants, segments, subnets, vifs, bindings",
+		"show foo":                              "there are box, ports, workers, drops, paths, gateways, alarms, webhooks, tenants, segments, subnets, vifs, bindings",
 		"show ports a b":                        "accepts at most 1 arg(s)",
 		"show box a":                            "unknown command \"a\"",
 		"show ports -o yaml":                    "want table or json",
@@ -32,6 +32,13 @@ func TestUsage(t *testing.T) {
 		"show ports --rate soon":                "invalid argument \"soon\"",
 		"show ports --rate -1s":                 "want a time above 0",
 		"show tenants --rate 1s":                "unknown flag: --rate",
+		"gateway":                               "say what: penstock gateway switch, disable or enable",
+		"gateway kill":                          "there are switch, disable, enable",
+		"gateway switch":                        "accepts between 1 and 2 arg(s)",
+		"gateway disable out":                   "accepts between 2 and 2 arg(s)",
+		"gateway enable out isp1 x":             "accepts between 2 and 2 arg(s)",
+		"gateway switch out -o xml":             "want text or json",
+		"gateway switch out --force":            "unknown flag: --force",
 		"alarm":                                 "say what: penstock alarm acknowledge ID",
 		"alarm clear":                           "there is acknowledge",
 		"alarm acknowledge":                     "accepts 1 arg(s)",
@@ -66,7 +73,7 @@ func TestNoBox(t *testing.T) {
 	if err := os.WriteFile(tables, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range []string{"show", "show ports", "show vifs -o json", "reload", "watch", "show alarms", "alarm acknowledge 1", "apply -f " + tables, "apply --prune -f " + tables, "apply --bulk paths -f " + tables} {
+	for _, args := range []string{"show", "show ports", "show vifs -o json", "reload", "watch", "show alarms", "alarm acknowledge 1", "show gateways", "gateway switch out", "apply -f " + tables, "apply --prune -f " + tables, "apply --bulk paths -f " + tables} {
 		start := time.Now()
 		a := command(t, "", append(strings.Fields(args), "-s", "/nowhere/c.sock")...)
 		if a.code != exitFailure || a.out != "" || a.err != "penstock: control socket /nowhere/c.sock: no box answers on it: is penstock running?\n" {
@@ -276,6 +283,9 @@ func TestCompletion(t *testing.T) {
 		{[]string{"show", "workers", "-s", w.socket, ""}, []string{"0", "1"}},
 		{[]string{"show", "ports", "-s", "/nowhere/c.sock", ""}, nil},
 		{[]string{"show", "ports", "-s", w.socket, "acc0", ""}, nil},
+		{[]string{"show", "gateways", "-s", w.socket, "o"}, []string{"out"}},
+		{[]string{"gateway", "switch", "-s", w.socket, ""}, []string{"out", "spare"}},
+		{[]string{"gateway", "disable", "-s", w.socket, "out", ""}, []string{"isp1", "isp2"}},
 		{[]string{"show", "alarms", "a"}, []string{"active", "all"}},
 		{[]string{"show", "webhooks", "-s", w.socket, "s"}, []string{"sms"}},
 		{[]string{"alarm", "acknowledge", "-s", w.socket, ""}, []string{"1"}},

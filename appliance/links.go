@@ -41,6 +41,7 @@ func (b *box) followLinks(ctx context.Context, events <-chan link.Event) {
 func (b *box) linkChanged(port int, ev link.Event, last *link.Event) {
 	name := b.cfg.Load().Ports[port].Name
 	if last.Ifindex != 0 && last.Ifindex != ev.Ifindex {
+		b.carriers.opened(port, false)
 		b.log.Warn("interface gone", "port", name, "interface", ev.Name)
 		b.compiler.SetLink(port, false, 0, 0)
 		b.engine.ClosePort(port)
@@ -76,6 +77,7 @@ func (b *box) linkChanged(port int, ev link.Event, last *link.Event) {
 // some, must carry what could leave by it.
 func (b *box) setLink(port int, ev link.Event, open error) {
 	up := ev.Up && open == nil
+	b.carriers.opened(port, open == nil)
 	b.compiler.SetLink(port, up, uint16(min(ev.MTU, 65535)), uint64(ev.MAC))
 	state := "down"
 	if up {

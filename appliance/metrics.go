@@ -27,7 +27,8 @@ func (m *metricsSource) Stats() metrics.Stats {
 	s := b.core.State()
 	return metrics.Stats{
 		Box: b.Box().(status.Box), Ports: b.portStats(), Workers: b.workerStats(), Paths: b.pathStats(),
-		Alarms: metrics.Alarms{Active: b.alarms.Active(), Totals: b.alarms.Totals(), Webhooks: b.alarms.Receivers()},
+		Gateways: metrics.Gateways{Groups: b.gateways.Status(), Counters: b.gateways.Counters()},
+		Alarms:   metrics.Alarms{Active: b.alarms.Active(), Totals: b.alarms.Totals(), Webhooks: b.alarms.Receivers()},
 		Objects: map[string]int{
 			"tenants": len(s.Tenants), "segments": len(s.Segments), "subnets": len(s.Subnets), "vifs": len(s.VIFs), "paths": len(s.Paths),
 		},

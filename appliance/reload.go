@@ -60,12 +60,13 @@ func (b *box) Reload(context.Context) error {
 		return err
 	}
 	if len(changes) > 0 {
-		if err := b.compiler.Reconfigure(func(c *compile.Config) { applyLive(c, next) }); err != nil {
+		if err := b.compiler.Reconfigure(func(c *compile.Config) { applyLive(c, next, b.saved) }); err != nil {
 			b.events.Publish("reload", map[string]any{"ok": false, "error": err.Error()})
 			return err
 		}
 		setLevel(b.level, next.Log.Level)
 		b.cfg.Store(next)
+		b.gateways.Refresh()
 		b.alarms.SetReceivers(receivers(next))
 	}
 	b.log.Info("reloaded", "changes", len(changes))

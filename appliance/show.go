@@ -50,6 +50,7 @@ func shows() []show {
 		{name: "workers", arg: "[NUMBER]", short: "Workers: load, packets per turn, nanoseconds per packet", example: "show workers --rate 1s", rates: true, print: showWorkers, json: jsonWorkers},
 		{name: "drops", arg: "[PORT]", short: "Discarded frames by reason, and what to check", example: "show drops\n  penstock show drops acc0 --rate 5s", rates: true, print: showDrops, json: jsonDrops},
 		{name: "paths", arg: "[EDGE-SWITCH]", short: "VLAN paths to the edge switches and what they carried", example: "show paths\n  penstock show paths 02:00:00:00:00:0b --rate 1s", rates: true, print: showPaths, json: jsonPaths},
+		{name: "gateways", arg: "[GROUP]", short: "Gateway groups: who is active, since when and why, and how each gateway answers", example: "show gateways\n  penstock show gateways out -o json", print: showGateways, json: jsonGateways},
 		{name: "alarms", arg: "[active|cleared|all]", short: "Alarms: what to replace or check, since when, and who has taken it on", example: "show alarms\n  penstock show alarms all -o json", print: showAlarms, json: jsonAlarms},
 		{name: "webhooks", arg: "[NAME]", short: "Receivers of alarms: what waits for them, and what went wrong", example: "show webhooks", print: showWebhooks, json: jsonWebhooks},
 		{name: "tenants", arg: "[NAME]", short: "Tenants", example: "show tenants", kind: model.KindTenant, print: showTenants},
@@ -224,6 +225,9 @@ func (w *show) names(cmd *cobra.Command, s *socketFlags, args []string, typed st
 		if len(out) < most && strings.HasPrefix(name, typed) && !slices.Contains(out, name) {
 			out = append(out, name)
 		}
+	}
+	if w.name == "gateways" {
+		return gatewayNames(s, args, typed)
 	}
 	if w.name == "alarms" {
 		for _, state := range alarmStates {

@@ -72,6 +72,41 @@ func TestShowTables(t *testing.T) {
 		{"paths 02:00:00:00:00:0a", `
 			EDGE SWITCH        PORT  VLAN  STATE  PACKETS  BYTES
 			02:00:00:00:00:0a  fab0   100  down         0      0`},
+		{"gateways out", `
+			name           out
+			virtual MAC    02:50:53:01:00:01
+			addresses      10.0.0.254
+			public         false
+			active         isp1
+			since          1m30s
+			why            answers
+			switches       1
+			announcements  12
+			member isp1    up active
+			  since        1m30s
+			  why          answers
+			  gateway      192.0.2.1 02:00:00:00:00:91
+			  behind       up0 VLAN 7, the box is 192.0.2.2/29
+			  probes       900 sent, 890 answered, 4 missed, 5 excused by data, 6 timers late
+			  last answer  123.5µs
+			  failures     0
+			  received     1 packets, 2 octets
+			  sent         3 packets, 4 octets
+			member isp2    up
+			  since        1m30s
+			  why          answers
+			  gateway      198.51.100.1
+			  behind       up1, the box is 198.51.100.2/29
+			  probes       0 sent, 0 answered, 0 missed, 0 excused by data, 0 timers late
+			  last answer  none
+			  failures     2
+			  received     0 packets, 0 octets
+			  sent         0 packets, 0 octets`},
+		{"gateways", `
+			GROUP  MEMBER          STATE  SINCE  WHY      PORT        GATEWAY       MAC                RTT      MISSED  LATE  FAILURES
+			out    isp1    active  up     1m30s  answers  up0 VLAN 7  192.0.2.1     02:00:00:00:00:91  123.5µs       4     6         0
+			out    isp2    -       up     1m30s  answers  up1         198.51.100.1  -                  -             0     0         2
+			spare  isp3    -       down   -      carrier  up1         203.0.113.1   -                  -             0     0         0`},
 		{"webhooks", `
 			WEBHOOK  PLACE        SEVERITY  STATE     WAITING  DELIVERED  DROPPED  FAILURES  FAILING SINCE        LAST ERROR
 			noc      https://noc  warning   idle            0          9        0         0  -                    -
@@ -191,6 +226,7 @@ func TestShowMissing(t *testing.T) {
 		"workers 7":                          "there is no worker 7; there are 0, 1",
 		"drops x":                            "there is no port x; there are acc0, fab0",
 		"paths 02:00:00:00:00:0c":            "there is no edge switch 02:00:00:00:00:0c; there are 02:00:00:00:00:0a, 02:00:00:00:00:0b",
+		"gateways in":                        "there is no gateway group in; there are out, spare",
 		"webhooks pager":                     "there is no webhook pager; there are noc, sms",
 		"tenants green":                      "there is no tenant green; there are blue, red",
 		"segments green":                     "there is no tenant green; there are blue, red",

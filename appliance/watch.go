@@ -16,6 +16,7 @@ import (
 	"penstock/ctrl/alarm"
 	"penstock/ctrl/client"
 	"penstock/ctrl/event"
+	"penstock/ctrl/gateway"
 )
 
 func watchCommand() *cobra.Command {
@@ -79,6 +80,11 @@ func describe(e client.Event) string {
 		if json.Unmarshal(e.Data, &ch) == nil {
 			return describeChange(ch)
 		}
+	case event.TypeGateway:
+		var g gateway.Event
+		if json.Unmarshal(e.Data, &g) == nil {
+			return describeGateway(&g)
+		}
 	case event.TypeAlarm:
 		var a alarm.Event
 		if json.Unmarshal(e.Data, &a) == nil {
@@ -91,6 +97,31 @@ func describe(e client.Event) string {
 		}
 	}
 	return describeMembers(e.Data)
+}
+
+func describeGateway(e *gateway.Event) string {
+	who := e.Group + "/" + e.Member
+	switch e.Kind {
+	case "member":
+		if e.From == e.To {
+			return fmt.Sprintf("%s is %s: %s", who, e.To, e.Why)
+		}
+		return fmt.Sprintf("%s is %s, was %s: %s", who, e.To, e.From, e.Why)
+	case "active":
+		now, was := cmp.Or(e.Member, "none"), cmp.Or(e.Old, "none")
+		return fmt.Sprintf("%s: %s is active, was %s: %s", e.Group, now, was, e.Why)
+	case "mac-learned":
+		return fmt.Sprintf("%s is at %s", who, e.MAC)
+	case "mac-changed":
+		return fmt.Sprintf("%s is at %s, was at %s", who, e.MAC, e.OldMAC)
+	case "mac-conflict":
+		return fmt.Sprintf("%s answers from %s too, and stays at %s", who, e.MAC, e.OldMAC)
+	case "mac-shared":
+		return fmt.Sprintf("%s and %s/%s are both at %s", who, e.Group, e.Other, e.MAC)
+	case "announced":
+		return fmt.Sprintf("%s: %s after the switch", who, count(e.Count, "announcement"))
+	}
+	return e.Kind + " " + who
 }
 
 func describeAlarm(e alarm.Event) string {

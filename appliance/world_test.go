@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -20,10 +21,12 @@ import (
 	"penstock/ctrl/compile"
 	"penstock/ctrl/core"
 	"penstock/ctrl/event"
+	"penstock/ctrl/gateway"
 	"penstock/ctrl/model"
 	"penstock/ctrl/status"
 	"penstock/ctrl/store"
 	"penstock/dataplane/fib"
+	dataplane "penstock/dataplane/gateway"
 	"penstock/dataplane/table"
 )
 
@@ -96,6 +99,47 @@ func (i *fakeInfo) Stats(kind string) (any, error) {
 	return nil, errors.New("no such statistics")
 }
 
+// fakeGateways are a group "out" with isp1 and isp2, both up.
+type fakeGateways struct{ active string }
+
+func (g *fakeGateways) Status() []status.GatewayGroup {
+	since := time.Now().Add(-90 * time.Second)
+	probes := status.Probes{Sent: 900, Answered: 890, Missed: 4, Excused: 5, Late: 6, RTT: 123_456}
+	out := status.GatewayGroup{Name: "out", MAC: "02:50:53:01:00:01", Addresses: []string{"10.0.0.254"}, Active: g.active, Since: &since, Why: "answers", Switches: 1, Announced: 12, Members: []status.Gateway{
+		{Name: "isp1", State: "up", Since: &since, Why: "answers", Port: "up0", VLAN: 7, IP: "192.0.2.1", Address: "192.0.2.2/29", MAC: "02:00:00:00:00:91", Probes: probes, RxPackets: 1, RxBytes: 2, TxPackets: 3, TxBytes: 4},
+		{Name: "isp2", State: "up", Since: &since, Why: "answers", Port: "up1", IP: "198.51.100.1", Address: "198.51.100.2/29", Failures: 2},
+	}}
+	for i := range out.Members {
+		out.Members[i].Active = out.Members[i].Name == g.active
+	}
+	return []status.GatewayGroup{out, {Name: "spare", MAC: "02:50:53:01:00:02", Why: "none", Addresses: []string{}, Members: []status.Gateway{{Name: "isp3", State: "down", Why: "carrier", Port: "up1", IP: "203.0.113.1"}}}}
+}
+
+func (g *fakeGateways) Switch(group, member, expect string) (status.GatewayGroup, error) {
+	if group != "out" {
+		return status.GatewayGroup{}, gateway.ErrNoGroup
+	}
+	if expect != "" && expect != g.active {
+		return status.GatewayGroup{}, fmt.Errorf("%w: %s", gateway.ErrChanged, g.active)
+	}
+	if member == "" {
+		member = "isp2"
+	}
+	g.active = member
+	return g.Status()[0], nil
+}
+
+func (g *fakeGateways) Disable(group, member, expect string, force bool) (status.GatewayGroup, error) {
+	if !force {
+		return status.GatewayGroup{}, dataplane.ErrLast
+	}
+	return g.Status()[0], nil
+}
+
+func (g *fakeGateways) Enable(group, member, expect string) (status.GatewayGroup, error) {
+	return g.Status()[0], nil
+}
+
 func (i *fakeInfo) Reload(context.Context) error { return i.refusal }
 func (i *fakeInfo) Ready() error                 { return nil }
 
@@ -121,7 +165,7 @@ func newWorld(t *testing.T, change func(*conf.Config)) *world {
 	must(err)
 	t.Cleanup(func() { bindings.Close() })
 	cc := compile.Config{Scheme: cfg.Box.Scheme, Bindings: bindings, Capacity: cfg.Dataplane.Bindings, Publish: func(*fib.Snapshot) {}}
-	applyLive(&cc, cfg)
+	applyLive(&cc, cfg, gateway.State{})
 	w.compiler = compile.New(cc)
 	for i := range cfg.Ports {
 		w.compiler.SetLink(i, true, 1534, 0x020000000100+uint64(i))
@@ -137,7 +181,7 @@ func newWorld(t *testing.T, change func(*conf.Config)) *world {
 	b.cfg.Store(cfg)
 	c, err := core.New(core.Config{Store: st, Live: w.compiler, Events: events, Options: b.modelOptions()})
 	must(err)
-	server, err := api.New(api.Config{Path: w.socket, Owner: os.Getuid(), Group: -1, Core: c, Events: events, Alarms: w.alarms, Info: w.info})
+	server, err := api.New(api.Config{Path: w.socket, Owner: os.Getuid(), Group: -1, Core: c, Events: events, Alarms: w.alarms, Gateways: &fakeGateways{active: "isp1"}, Info: w.info})
 	must(err)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()

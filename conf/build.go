@@ -53,6 +53,7 @@ func (r *reader) build(c *Config, tree map[string]any) {
 		c.Edge = &Edge{MAC: s.mac("mac"), ControlVLAN: uint16(s.integer("control_vlan"))}
 	}
 	c.Control = r.control(r.table(tree, "control"))
+	c.Groups = r.groups(tree)
 	s = r.table(tree, "metrics")
 	c.Metrics = Metrics{Listen: s.text("listen", checkListen)}
 	c.Alarm = r.alarm(r.table(tree, "alarm"))
@@ -195,7 +196,7 @@ func (r *reader) table(tree map[string]any, name string) *section {
 }
 
 func (r *reader) unknownTables(tree map[string]any) {
-	known := []string{"box", "dataplane", "port", "edge", "control", "metrics", "alarm", "log"}
+	known := []string{"box", "dataplane", "port", "edge", "gateway_group", "control", "metrics", "alarm", "log"}
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		if slices.Contains(known, name) {
 			continue

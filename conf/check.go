@@ -207,6 +207,7 @@ func (k *checker) ports() {
 		}
 	}
 	k.fabricMTU(mtu)
+	k.uplinks()
 }
 
 func (k *checker) port(at func(string) string, p *Port, info Interface, running bool) {
@@ -257,8 +258,20 @@ func (k *checker) interfaceMTU(key string, p *Port, mtu int) {
 	}
 }
 
-// fabricMTU warns when encapsulation makes a frame of an access port too large for a fabric port, or when a trunk is
-// narrower than a downlink (spec/overlay.md, "Encapsulation").
+// uplinks warns of uplink ports that lead nowhere.
+func (k *checker) uplinks() {
+	for i := range k.c.Ports {
+		p := &k.c.Ports[i]
+		if p.Role == RoleUplink && !slices.ContainsFunc(k.c.Groups, func(g Group) bool {
+			return slices.ContainsFunc(g.Members, func(m Member) bool { return m.Port == p.Name })
+		}) {
+			k.warnf(fmt.Sprintf("port[%d].role", i), "no gateway is behind port %s: add a [[gateway_group.member]] with port = %q", p.Name, p.Name)
+		}
+	}
+}
+
+// fabricMTU warns when encapsulation makes a frame of an access port too large for a fabric port, or when a trunk or
+// uplink is narrower than what leads to it (spec/overlay.md, "Encapsulation").
 func (k *checker) fabricMTU(mtu []int) {
 	for i := range k.c.Ports {
 		to := &k.c.Ports[i]
@@ -268,6 +281,8 @@ func (k *checker) fabricMTU(mtu []int) {
 			switch {
 			case to.Role == RoleFabric && from.Role == RoleAccess:
 				extra, applies = encapSize, true
+			case to.Role == RoleUplink && from.Role == RoleAccess:
+				applies = true
 			case to.Role == RoleTrunk && from.Role == RoleDownlink:
 				applies = true
 			}

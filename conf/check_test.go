@@ -131,6 +131,12 @@ func TestCheck(t *testing.T) {
 		{name: "files of webhooks", text: minimal + hooks("https://a") + "token_file = \"/t\"\nsecret_file = \"/s\"\nca_file = \"/c\"\n", machine: func(m *machine) { m.unreadable = map[string]bool{"/t": true, "/c": true} },
 			warnings: []string{"p.toml:14: alarm.webhook[0].token_file: the file cannot be read, and until it can, webhook h gets nothing: permission denied", "p.toml:16: alarm.webhook[0].ca_file: the file cannot be read"}},
 		{name: "token in clear text", text: minimal + hooks("http://a") + "token_file = \"/t\"\n", warnings: []string{"p.toml:13: alarm.webhook[0].url: the token travels in clear text"}},
+		{name: "uplink", text: minimal + gateways, machine: func(m *machine) {
+			m.interfaces["eth3"] = Interface{Index: 3, Name: "eth3", MTU: 1500, RxQueues: 1, TxQueues: 1}
+		}},
+		{name: "uplink that leads nowhere", text: minimal + without(gateways, gateways[strings.Index(gateways, "[[gateway_group]]"):]), machine: func(m *machine) {
+			m.interfaces["eth3"] = Interface{Index: 3, Name: "eth3", MTU: 1400, RxQueues: 1, TxQueues: 1}
+		}, warnings: []string{"p.toml:11: port[2]: the MTU of uplink port up0 is 1400, but access port acc0 has 1500", "p.toml:14: port[2].role: no gateway is behind port up0: add a [[gateway_group.member]]"}},
 		{name: "blind", text: minimal + "[dataplane]\nhuge_pages = true\n", machine: func(m *machine) { m.err = errors.New("no /proc") },
 			warnings: []string{"dataplane.cpus: the CPUs of this machine are not known: no /proc", "dataplane.huge_pages: free huge pages are not known: no /proc", "the kernel's release is not known", "privileges are not known"}},
 	} {

@@ -24,6 +24,7 @@ const (
 	RoleFabric   = "fabric"
 	RoleDownlink = "downlink"
 	RoleTrunk    = "trunk"
+	RoleUplink   = "uplink"
 )
 
 // The values of Dataplane.Poll.
@@ -54,6 +55,7 @@ type Config struct {
 	Dataplane Dataplane `toml:"dataplane"`
 	Ports     []Port    `toml:"port"` // at least one; names and interfaces are unique
 	Edge      *Edge     `toml:"edge"` // not nil exactly when a downlink or trunk port exists
+	Groups    []Group   `toml:"gateway_group"`
 	Control   Control   `toml:"control"`
 	Metrics   Metrics   `toml:"metrics"`
 	Alarm     Alarm     `toml:"alarm"`

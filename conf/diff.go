@@ -3,10 +3,14 @@ package conf
 import (
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"penstock/ctrl/model"
 )
 
 // Change is one difference between two configurations.
@@ -74,7 +78,9 @@ func (c *Config) Diff(next *Config) []Change {
 			out = append(out, Change{Key: "port." + next.Ports[i].Name, New: portText(&next.Ports[i]), Why: whySockets})
 		}
 	}
-	for _, table := range []string{"edge", "control", "metrics", "alarm"} {
+	add("edge", "edge")
+	c.diffGroups(next, add, func(ch Change) { out = append(out, ch) })
+	for _, table := range []string{"control", "metrics", "alarm"} {
 		add(table, table)
 	}
 	for i := range c.Alarm.Webhooks {
@@ -115,6 +121,74 @@ func (c *Config) port(name string) *Port {
 	return nil
 }
 
+// diffGroups tells what is different in the gateway groups. Their members stand in an order that matters.
+func (c *Config) diffGroups(next *Config, add func(table, instance string), tell func(Change)) {
+	for i := range c.Groups {
+		g := &c.Groups[i]
+		path := "gateway_group." + g.Name
+		n := next.Group(g.Name)
+		if n == nil {
+			tell(Change{Key: path, Old: g.text(), Live: true})
+			continue
+		}
+		add("gateway_group", path)
+		for j := range g.Members {
+			if m := &g.Members[j]; n.Member(m.Name) == nil {
+				tell(Change{Key: path + ".member." + m.Name, Old: m.text(), Live: true})
+			} else {
+				add("gateway_group.member", path+".member."+m.Name)
+			}
+		}
+		for j := range n.Members {
+			if m := &n.Members[j]; g.Member(m.Name) == nil {
+				tell(Change{Key: path + ".member." + m.Name, New: m.text(), Live: true})
+			}
+		}
+		if was, is := g.order(n), n.order(g); !slices.Equal(was, is) {
+			tell(Change{Key: path + ".member", Old: strings.Join(was, ", "), New: strings.Join(is, ", "), Live: true})
+		}
+	}
+	for i := range next.Groups {
+		if g := &next.Groups[i]; c.Group(g.Name) == nil {
+			tell(Change{Key: "gateway_group." + g.Name, New: g.text(), Live: true})
+		}
+	}
+}
+
+// Group returns the gateway group of that name, or nil.
+func (c *Config) Group(name string) *Group {
+	for i := range c.Groups {
+		if c.Groups[i].Name == name {
+			return &c.Groups[i]
+		}
+	}
+	return nil
+}
+
+// Member returns the member of that name, or nil.
+func (g *Group) Member(name string) *Member {
+	for i := range g.Members {
+		if g.Members[i].Name == name {
+			return &g.Members[i]
+		}
+	}
+	return nil
+}
+
+// order returns the names of the members that other has too, in their order here.
+func (g *Group) order(other *Group) (names []string) {
+	for i := range g.Members {
+		if other.Member(g.Members[i].Name) != nil {
+			names = append(names, g.Members[i].Name)
+		}
+	}
+	return names
+}
+
+func (g *Group) text() string { return fmt.Sprintf("%s with %d members", g.MAC, len(g.Members)) }
+
+func (m *Member) text() string { return fmt.Sprintf("%s on %s", m.IP, m.Port) }
+
 func (c *Config) webhook(name string) *Webhook {
 	for i := range c.Alarm.Webhooks {
 		if c.Alarm.Webhooks[i].Name == name {
@@ -143,6 +217,13 @@ func (c *Config) values() map[string]string {
 	if c.Edge != nil {
 		flatten("edge", reflect.ValueOf(*c.Edge))
 	}
+	for i := range c.Groups {
+		g := &c.Groups[i]
+		flatten("gateway_group."+g.Name, reflect.ValueOf(*g))
+		for j := range g.Members {
+			flatten("gateway_group."+g.Name+".member."+g.Members[j].Name, reflect.ValueOf(g.Members[j]))
+		}
+	}
 	flatten("control", reflect.ValueOf(c.Control))
 	flatten("metrics", reflect.ValueOf(c.Metrics))
 	flatten("alarm", reflect.ValueOf(c.Alarm))
@@ -164,6 +245,16 @@ func valueText(v any) string {
 		return strings.ReplaceAll(fmt.Sprint(v), " ", ", ")
 	case time.Duration:
 		return strconv.Quote(timeText(v))
+	case model.MAC:
+		if v == 0 {
+			return ""
+		}
+		return strconv.Quote(v.String())
+	case netip.Addr:
+		if !v.IsValid() {
+			return ""
+		}
+		return strconv.Quote(v.String())
 	case fmt.Stringer:
 		return strconv.Quote(v.String())
 	}

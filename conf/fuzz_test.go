@@ -13,7 +13,7 @@ import (
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(minimal))
 	f.Add([]byte(edgeSwitch))
-	for _, name := range []string{"penstock.toml", "edge-switch.toml"} {
+	for _, name := range []string{"penstock.toml", "edge-switch.toml", "gateway.toml"} {
 		text, err := os.ReadFile("example/" + name)
 		if err != nil {
 			f.Fatal(err)
@@ -73,6 +73,16 @@ func checkPromises(t *testing.T, c *Config) {
 	}
 	if edge != (c.Edge != nil) {
 		t.Fatalf("edge ports %v, Edge %v", edge, c.Edge)
+	}
+	for _, g := range c.Groups {
+		if g.Name == "" || g.MAC == 0 || len(g.Members) == 0 || len(g.Members) > maxMembers || g.ProbeInterval < 10e6 || g.Misses < 1 || g.Answers < 1 || g.HoldMin > g.HoldMax {
+			t.Fatalf("inconsistent group: %+v", g)
+		}
+		for _, m := range g.Members {
+			if m.Name == "" || !m.IP.Is4() || !m.Address.Contains(m.IP) || m.Address.Addr() == m.IP || m.MAC == g.MAC || c.port(m.Port) == nil || c.port(m.Port).Role != RoleUplink {
+				t.Fatalf("inconsistent member: %+v", m)
+			}
+		}
 	}
 	hooks := map[string]bool{}
 	for _, w := range c.Alarm.Webhooks {

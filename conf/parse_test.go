@@ -2,6 +2,7 @@ package conf
 
 import (
 	"errors"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -57,6 +58,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Control: Control{Socket: "/run/penstock/control.sock", Mode: 0o660, MaxBody: 64 << 20, MaxConnections: 64},
 		Metrics: Metrics{Listen: "127.0.0.1:9469"},
+		Groups:  []Group{},
 		Alarm:   Alarm{Spool: 10_000, History: 1000, Webhooks: []Webhook{}},
 		Log:     Log{Level: "info", Format: "text"},
 		file:    "p.toml",
@@ -121,6 +123,42 @@ vlans = ["4094", "101-103", 7]
 [edge]
 mac = "02:00:00:00:00:0b"
 control_vlan = 4094
+[[port]]
+name = "up0"
+interface = "eth5"
+role = "uplink"
+[[gateway_group]]
+name = "out"
+mac = "02:50:53:01:00:01"
+ip = "10.0.0.254"
+ip6 = "fd00::fe"
+public = true
+probe_interval = "10ms"
+misses = 1
+answers = 2
+data_liveness = false
+data_max = 7
+preempt = true
+preempt_delay = "0s"
+flap_count = 0
+flap_window = "1s"
+hold_min = "2s"
+hold_max = "1h"
+announce_rate = 5
+announce_interval = "0s"
+[[gateway_group.member]]
+name = "a"
+port = "up0"
+ip = "192.0.2.1"
+address = "192.0.2.2/30"
+[[gateway_group.member]]
+name = "b"
+port = "up0"
+vlan = 4094
+ip = "192.0.2.1"
+address = "192.0.2.0/31"
+address6 = "2001:db8::2"
+mac = "02:00:00:00:00:99"
 [control]
 socket = "/run/p.sock"
 owner = "root"
@@ -160,7 +198,14 @@ format = "json"
 			{Name: "fab0", Interface: "eth2", Role: "fabric", Queues: 2, Mode: "auto", Encap: "ip", SwitchMAC: 0x02000000000a, SwitchPort: 223},
 			{Name: "d1", Interface: "eth3", Role: "downlink", Queues: 2, Mode: "auto", SwitchPort: 1},
 			{Name: "t1", Interface: "eth4", Role: "trunk", Queues: 2, Mode: "auto", VLANs: []uint16{7, 101, 102, 103, 4094}},
+			{Name: "up0", Interface: "eth5", Role: "uplink", Queues: 2, Mode: "auto"},
 		},
+		Groups: []Group{{
+			Name: "out", MAC: 0x025053010001, IP: netip.MustParseAddr("10.0.0.254"), IP6: netip.MustParseAddr("fd00::fe"), Public: true, ProbeInterval: 10 * time.Millisecond, Misses: 1, Answers: 2,
+			DataMax: 7, Preempt: true, FlapWindow: time.Second, HoldMin: 2 * time.Second, HoldMax: time.Hour, AnnounceRate: 5,
+			Members: []Member{{Name: "a", Port: "up0", IP: netip.MustParseAddr("192.0.2.1"), Address: netip.MustParsePrefix("192.0.2.2/30")},
+				{Name: "b", Port: "up0", VLAN: 4094, IP: netip.MustParseAddr("192.0.2.1"), Address: netip.MustParsePrefix("192.0.2.0/31"), Address6: netip.MustParseAddr("2001:db8::2"), MAC: 0x020000000099}},
+		}},
 		Edge:    &Edge{MAC: 0x02000000000b, ControlVLAN: 4094},
 		Control: Control{Socket: "/run/p.sock", Owner: "root", Group: "_net", Mode: 0o640, ReadersAny: true, MaxBody: 1 << 30, MaxConnections: 3},
 		Alarm: Alarm{Spool: 20, History: 1, Webhooks: []Webhook{
@@ -224,7 +269,7 @@ poll = bsy
 [[port]]
 name = "acc0"
 interface = "eth1"
-role = "uplink"
+role = "gateway"
 [[port]]
 name = "acc0"
 interface = "eth2"
@@ -247,7 +292,7 @@ level = "info"
 		`p.toml:6: dataplane.workers: already set on line 5: remove one of the two`,
 		`p.toml:7: dataplane.ring_size: found 1000, want a power of two: 512 or 1024`,
 		`p.toml:8: dataplane.poll: bsy is not a value that TOML knows`,
-		`p.toml:12: port[0].role: "uplink" is not in this release: want "access", "fabric", "downlink" or "trunk"`,
+		`p.toml:12: port[0].role: found the string "gateway", want "access", "fabric", "uplink", "downlink" or "trunk"`,
 		`p.toml:14: port[1].name: "acc0" is the name of the port on line 10 already`,
 		`p.toml:17: port[1].switch_port: only a port with role fabric or downlink has this key; this one is access: remove it`,
 		`p.toml:18: port[1].mtu: found 9000, want an integer from 576 to 3822`,
@@ -293,7 +338,7 @@ func TestLoad(t *testing.T) {
 	if _, err := Load("/nonexistent/penstock.toml"); err == nil || !strings.Contains(err.Error(), "cannot read the configuration: open /nonexistent/penstock.toml") {
 		t.Errorf("err = %v", err)
 	}
-	for _, name := range []string{"penstock.toml", "edge-switch.toml"} {
+	for _, name := range []string{"penstock.toml", "edge-switch.toml", "gateway.toml"} {
 		c, err := Load("example/" + name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -1,7 +1,9 @@
 package conf
 
 import (
+	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -167,6 +169,61 @@ func (s *section) mac(name string) model.MAC {
 		return m
 	}
 	return 0
+}
+
+// address reads an IP address of one station. The zero Addr is none.
+func (s *section) address(name string) netip.Addr {
+	k, v, use := s.lookup(name)
+	if !use {
+		return netip.Addr{}
+	}
+	t, _ := v.(string)
+	a, err := netip.ParseAddr(t)
+	switch {
+	case err != nil || a.Is4() != (k.Kind == KindIPv4) || a.Zone() != "" || a.Is4In6():
+		s.wrong(name, k, v)
+	case !station(a):
+		s.failf(s.at(name), "found %s, want the address of one station", a)
+	default:
+		return a
+	}
+	return netip.Addr{}
+}
+
+// station reports whether an address can be that of one station on an Ethernet.
+func station(a netip.Addr) bool {
+	return !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255}) && !(a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240))
+}
+
+// prefix reads an IPv4 address with the length of its network, neither the first nor the last address of it.
+func (s *section) prefix(name string) netip.Prefix {
+	k, v, use := s.lookup(name)
+	if !use {
+		return netip.Prefix{}
+	}
+	t, _ := v.(string)
+	p, err := netip.ParsePrefix(t)
+	switch {
+	case err != nil || !p.Addr().Is4():
+		s.wrong(name, k, v)
+	case p.Bits() < 8 || p.Bits() > 31:
+		s.failf(s.at(name), "found the length %d, want 8 to 31: the gateway has to be in the same network", p.Bits())
+	case !station(p.Addr()) || !host(p, p.Addr()):
+		s.failf(s.at(name), "found %s, want the address of one station, neither the network's own nor its broadcast address", p)
+	default:
+		return p
+	}
+	return netip.Prefix{}
+}
+
+// host reports whether an address is one of the network's stations (RFC 3021 for length 31).
+func host(p netip.Prefix, a netip.Addr) bool {
+	if !p.Contains(a) || p.Bits() >= 31 {
+		return p.Contains(a)
+	}
+	first, b := p.Masked().Addr(), a.As4()
+	all := ^uint32(0) >> p.Bits()
+	return a != first && binary.BigEndian.Uint32(b[:])&all != all
 }
 
 // list returns the elements of an array.

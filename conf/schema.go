@@ -21,6 +21,9 @@ const (
 	KindMode                 // octal string, "0660"
 	KindIntegers             // an array of integers, Min … Max, each once
 	KindVLANs                // an array of VLAN IDs and ranges "101-104"
+	KindIPv4                 // "192.0.2.1"
+	KindIPv6                 // "2001:db8::1"
+	KindAddress4             // "192.0.2.2/29": an address and its network
 	KindDuration             // "100ms", "5s", "10m"; Min … Max in nanoseconds
 )
 
@@ -59,6 +62,7 @@ const (
 	whyThreads  = "it changes the workers"
 	whyIdentity = "addresses of the fabric follow from it"
 	whyListener = "listeners are opened once"
+	whyTenants  = "tenants and gateways know it"
 
 	ms     = int(time.Millisecond)
 	second = int(time.Second)
@@ -110,8 +114,8 @@ func Keys() []Key {
 			Doc: "The port's name in the API, the command line and the metrics."},
 		{Path: "port.interface", Kind: KindString, Need: true, Why: whySockets,
 			Doc: "The network interface, as `ip link` shows it."},
-		{Path: "port.role", Kind: KindEnum, Need: true, Allowed: []string{RoleAccess, RoleFabric, RoleDownlink, RoleTrunk}, Later: []string{"uplink"}, Why: whySockets,
-			Doc: "`access`: tenants attach here. `fabric`: towards the edge switch. `downlink`, `trunk`: the box is an edge switch, towards boxes and towards other switches."},
+		{Path: "port.role", Kind: KindEnum, Need: true, Allowed: []string{RoleAccess, RoleFabric, RoleUplink, RoleDownlink, RoleTrunk}, Why: whySockets,
+			Doc: "`access`: tenants attach here. `fabric`: towards the edge switch. `uplink`: towards gateways. `downlink`, `trunk`: the box is an edge switch, towards boxes and towards other switches."},
 		{Path: "port.queues", Kind: KindInteger, Min: 1, Max: maxWorkers, Note: "`dataplane.workers`", Why: whySockets,
 			Doc: "Queues of the interface to use, at most one for each worker."},
 		{Path: "port.mode", Kind: KindEnum, Default: ModeAuto, Allowed: []string{ModeAuto, ModeZeroCopy, ModeCopy, ModeGeneric}, Why: whySockets,
@@ -135,6 +139,57 @@ func Keys() []Key {
 			Doc: "The edge switch's own MAC, as the other boxes know it. `[edge]` is required with a downlink or trunk port, and only then allowed."},
 		{Path: "edge.control_vlan", Kind: KindInteger, Min: 1, Max: 4094, Note: "none", Why: whyIdentity,
 			Doc: "The VLAN that holds every downlink of every edge switch."},
+
+		{Path: "gateway_group.name", Kind: KindString, Need: true, Live: true,
+			Doc: "The group's name, which tenants and segments refer to."},
+		{Path: "gateway_group.mac", Kind: KindMAC, Need: true, Why: whyTenants,
+			Doc: "The group's virtual MAC, towards tenants and gateways, whichever member is active. Choose one with 02 in front, another one on every box."},
+		{Path: "gateway_group.ip", Kind: KindIPv4, Note: "none", Why: whyTenants,
+			Doc: "The group's address in the tenant network, where it is a station of a segment."},
+		{Path: "gateway_group.ip6", Kind: KindIPv6, Note: "none", Why: whyTenants,
+			Doc: "Likewise for IPv6."},
+		{Path: "gateway_group.public", Kind: KindBool, Default: false, Live: true,
+			Doc: "The default route of the public tenant (ID 2), unless that names a group itself. One group of a box at most."},
+		{Path: "gateway_group.probe_interval", Kind: KindDuration, Default: "100ms", Min: 10 * ms, Max: 10 * second, Live: true,
+			Doc: "Time from one ARP probe of a member to the next."},
+		{Path: "gateway_group.misses", Kind: KindInteger, Default: 3, Min: 1, Max: 100, Live: true,
+			Doc: "So many probes in a row without an answer, and a member has failed."},
+		{Path: "gateway_group.answers", Kind: KindInteger, Default: 5, Min: 1, Max: 1000, Live: true,
+			Doc: "So many answers in a row bring a failed member back."},
+		{Path: "gateway_group.data_liveness", Kind: KindBool, Default: true, Live: true,
+			Doc: "Frames from a gateway within the interval make a missing answer not count."},
+		{Path: "gateway_group.data_max", Kind: KindInteger, Default: 0, Min: 0, Max: 1_000_000, Live: true,
+			Doc: "… for so many probes in a row at most; 0 = for as long as there are any."},
+		{Path: "gateway_group.preempt", Kind: KindBool, Default: false, Live: true,
+			Doc: "Go back to the member that stands first when it has come back. Otherwise it is the standby then."},
+		{Path: "gateway_group.preempt_delay", Kind: KindDuration, Default: "1m", Min: 0, Max: 86400 * second, Live: true,
+			Doc: "… after it has been up for so long."},
+		{Path: "gateway_group.flap_count", Kind: KindInteger, Default: 3, Min: 0, Max: 16, Live: true,
+			Doc: "A member that fails so often within `flap_window` is held down for `hold_min`, then twice as long each time, up to `hold_max`; 0 = never. Not if it is the only one left."},
+		{Path: "gateway_group.flap_window", Kind: KindDuration, Default: "1m", Min: second, Max: 86400 * second, Live: true,
+			Doc: "See `flap_count`."},
+		{Path: "gateway_group.hold_min", Kind: KindDuration, Default: "10s", Min: second, Max: 86400 * second, Live: true,
+			Doc: "See `flap_count`."},
+		{Path: "gateway_group.hold_max", Kind: KindDuration, Default: "10m", Min: second, Max: 86400 * second, Live: true,
+			Doc: "See `flap_count`; at least `hold_min`."},
+		{Path: "gateway_group.announce_rate", Kind: KindInteger, Default: 10_000, Min: 1, Max: 1_000_000, Live: true,
+			Doc: "Announcements (gratuitous ARP and the like) per second after a switch, and in each later round."},
+		{Path: "gateway_group.announce_interval", Kind: KindDuration, Default: "1m", Min: 0, Max: 86400 * second, Live: true,
+			Doc: "Time from one round of announcements to the next; 0s = only after a switch."},
+		{Path: "gateway_group.member.name", Kind: KindString, Need: true, Live: true,
+			Doc: "The member's name. The first member of a group is preferred, then the next."},
+		{Path: "gateway_group.member.port", Kind: KindString, Need: true, Live: true,
+			Doc: "Name of the uplink port that the gateway is behind; members may share one."},
+		{Path: "gateway_group.member.vlan", Kind: KindInteger, Default: 0, Min: 0, Max: 4094, Note: "untagged", Live: true,
+			Doc: "VLAN of the gateway's network on that port."},
+		{Path: "gateway_group.member.ip", Kind: KindIPv4, Need: true, Live: true,
+			Doc: "The gateway's address."},
+		{Path: "gateway_group.member.address", Kind: KindAddress4, Need: true, Live: true,
+			Doc: "The box's own address on that network, with its length: sender of the probes, next hop of the gateway's routes to tenants."},
+		{Path: "gateway_group.member.address6", Kind: KindIPv6, Note: "none", Live: true,
+			Doc: "The box's own IPv6 address there. IPv6 gateways are not probed apart: the IPv4 probe stands for both."},
+		{Path: "gateway_group.member.mac", Kind: KindMAC, Note: "resolved by ARP", Live: true,
+			Doc: "The gateway's MAC, if it is fixed: no other is ever taken over."},
 
 		{Path: "control.socket", Kind: KindString, Default: "/run/penstock/control.sock", Why: whyListener,
 			Doc: "Path of the control socket."},
@@ -204,6 +259,12 @@ func (k *Key) want() string {
 		return `an octal string such as "0660"`
 	case KindIntegers:
 		return fmt.Sprintf("an array of integers from %d to %d", k.Min, k.Max)
+	case KindIPv4:
+		return `an IPv4 address such as "192.0.2.1"`
+	case KindIPv6:
+		return `an IPv6 address such as "2001:db8::1"`
+	case KindAddress4:
+		return `an IPv4 address with the length of its network, such as "192.0.2.2/29"`
 	case KindDuration:
 		return fmt.Sprintf(`a time from %s to %s, such as "%s"`, timeText(time.Duration(k.Min)), timeText(time.Duration(k.Max)), k.Default)
 	case KindVLANs:
@@ -232,7 +293,7 @@ func (k *Key) table() (table, name string) {
 }
 
 // arrays are the tables that there may be many of: [[port]].
-var arrays = []string{"port", "alarm.webhook"}
+var arrays = []string{"port", "gateway_group", "gateway_group.member", "alarm.webhook"}
 
 // header is how a table is written.
 func header(table string) string {

@@ -12,6 +12,7 @@ func (r *reader) validate(c *Config) {
 	r.validateDataplane(c)
 	r.validatePorts(c)
 	r.validateEdge(c)
+	r.validateGroups(c)
 	r.validateAlarm(c)
 }
 

@@ -6,6 +6,28 @@ import (
 	"testing"
 )
 
+// gateways are an uplink port (lines 1 to 4 behind what stands before) and a group of two members (5 to 17).
+const gateways = `[[port]]
+name = "up0"
+interface = "eth3"
+role = "uplink"
+[[gateway_group]]
+name = "out"
+mac = "02:50:53:01:00:01"
+[[gateway_group.member]]
+name = "a"
+port = "up0"
+ip = "192.0.2.1"
+address = "192.0.2.4/29"
+[[gateway_group.member]]
+name = "b"
+port = "up0"
+ip = "192.0.2.2"
+address = "192.0.2.4/29"
+`
+
+func without(text, part string) string { return strings.Replace(text, part, "", 1) }
+
 // hooks are webhooks of one name, three lines each.
 func hooks(urls ...string) (text string) {
 	for _, u := range urls {
@@ -92,8 +114,7 @@ func TestWrong(t *testing.T) {
 		{name: "loopback", replace: [2]string{`"eth1"`, `"lo"`}, line: 3, key: "port[0].interface", message: "the loopback interface cannot be a port"},
 		{name: "interface twice", replace: [2]string{`"eth2"`, `"eth1"`}, line: 7, key: "port[1].interface", message: `"eth1" is used by the port on line 3 already`},
 		{name: "name twice", replace: [2]string{`"fab0"`, `"acc0"`}, line: 6, key: "port[1].name", message: `"acc0" is the name of the port on line 2 already`},
-		{name: "uplink", replace: [2]string{`"access"`, `"uplink"`}, line: 4, key: "port[0].role", message: `"uplink" is not in this release: want "access"`},
-		{name: "role", replace: [2]string{`"access"`, `"acess"`}, line: 4, key: "port[0].role", message: `found the string "acess", want "access", "fabric", "downlink" or "trunk"`},
+		{name: "role", replace: [2]string{`"access"`, `"acess"`}, line: 4, key: "port[0].role", message: `found the string "acess", want "access", "fabric", "uplink", "downlink" or "trunk"`},
 		{name: "too many queues", add: "queues = 2", line: 11, key: "port[1].queues", message: "found 2, want at most 1, one for each worker (dataplane.workers)"},
 		{name: "no queues", add: "queues = 0", line: 11, key: "port[1].queues", message: "found 0, want an integer from 1 to 64"},
 		{name: "mode", add: "mode = \"native\"", line: 11, key: "port[1].mode", message: `want "auto", "zero-copy", "copy" or "generic"`},
@@ -159,6 +180,43 @@ func TestWrong(t *testing.T) {
 		{name: "bare IPv6", add: "[metrics]\nlisten = \"::1:9469\"", line: 12, key: "metrics.listen", message: "want ADDRESS:PORT"},
 		{name: "level", add: "[log]\nlevel = \"trace\"", line: 12, key: "log.level", message: `want "debug", "info", "warn" or "error"`},
 		{name: "format", add: "[log]\nformat = \"xml\"", line: 12, key: "log.format", message: `want "text" or "json"`},
+
+		// Gateway groups.
+		{name: "group without member", add: "[[gateway_group]]\nname = \"g\"\nmac = \"02:00:00:00:01:01\"", line: 11, key: "gateway_group[0]", message: "the group has no member: write [[gateway_group.member]]"},
+		{name: "group without MAC", add: without(gateways, "mac = \"02:50:53:01:00:01\"\n"), line: 15, key: "gateway_group[0].mac", message: "missing, and required here: want a MAC"},
+		{name: "one group table", add: strings.Replace(gateways[:strings.Index(gateways, "[[gateway_group.")], "[[gateway_group]]", "[gateway_group]", 1), line: 15, key: "gateway_group", message: "write [[gateway_group]] with double brackets for every gateway_group"},
+		{name: "group twice", add: gateways + "[[gateway_group]]\nname = \"out\"\nmac = \"02:00:00:00:01:01\"\n[[gateway_group.member]]\nname = \"a\"\nport = \"up0\"\nip = \"192.0.2.1\"\naddress = \"192.0.2.2/29\"\nvlan = 9",
+			line: 29, key: "gateway_group[1].name", message: `"out" is the name of the group on line 16 already`},
+		{name: "virtual MAC twice", add: gateways + "[[gateway_group]]\nname = \"g\"\nmac = \"02:50:53:01:00:01\"\n[[gateway_group.member]]\nname = \"a\"\nport = \"up0\"\nip = \"192.0.2.1\"\naddress = \"192.0.2.2/29\"\nvlan = 9",
+			line: 30, key: "gateway_group[1].mac", message: "02:50:53:01:00:01 is the virtual MAC of the group on line 17 already"},
+		{name: "virtual group MAC", add: strings.Replace(gateways, "02:50", "03:50", 1), line: 17, key: "gateway_group[0].mac", message: "a group address"},
+		{name: "group IP", add: strings.Replace(gateways, "mac =", "ip = \"10.0.0.0/24\"\nmac =", 1), line: 17, key: "gateway_group[0].ip", message: `found the string "10.0.0.0/24", want an IPv4 address such as "192.0.2.1"`},
+		{name: "group IPv6 as ip", add: strings.Replace(gateways, "mac =", "ip = \"fd00::1\"\nmac =", 1), line: 17, key: "gateway_group[0].ip", message: "want an IPv4 address"},
+		{name: "group IPv4 as ip6", add: strings.Replace(gateways, "mac =", "ip6 = \"10.0.0.1\"\nmac =", 1), line: 17, key: "gateway_group[0].ip6", message: `want an IPv6 address such as "2001:db8::1"`},
+		{name: "group IP as integer", add: strings.Replace(gateways, "mac =", "ip = 10\nmac =", 1), line: 17, key: "gateway_group[0].ip", message: "found 10, want an IPv4 address"},
+		{name: "interval short", add: strings.Replace(gateways, "mac =", "probe_interval = \"9ms\"\nmac =", 1), line: 17, key: "gateway_group[0].probe_interval", message: `found the string "9ms", want a time from 10ms to 10s`},
+		{name: "interval long", add: strings.Replace(gateways, "mac =", "probe_interval = \"11s\"\nmac =", 1), line: 17, key: "gateway_group[0].probe_interval", message: "want a time from 10ms to 10s"},
+		{name: "no misses", add: strings.Replace(gateways, "mac =", "misses = 0\nmac =", 1), line: 17, key: "gateway_group[0].misses", message: "want an integer from 1 to 100"},
+		{name: "two public groups", add: strings.Replace(gateways, "mac =", "public = true\nmac =", 1) + "[[gateway_group]]\nname = \"g\"\nmac = \"02:50:53:01:00:02\"\npublic = true\n[[gateway_group.member]]\nname = \"a\"\nport = \"up0\"\nip = \"192.0.2.1\"\naddress = \"192.0.2.2/29\"\nvlan = 9",
+			line: 32, key: "gateway_group[1].public", message: "the group on line 15 is public already"},
+		{name: "hold times", add: strings.Replace(gateways, "mac =", "hold_min = \"1h\"\nmac =", 1), line: 15, key: "gateway_group[0].hold_max", message: "found 10m, less than hold_min (1h): want at least that"},
+		{name: "member key in the group", add: strings.Replace(gateways, "mac =", "vlan = 5\nmac =", 1), line: 17, key: "gateway_group[0].vlan", message: "vlan belongs in [[gateway_group.member]]"},
+		{name: "member twice", add: strings.Replace(gateways, "\"b\"", "\"a\"", 1), line: 24, key: "gateway_group[0].member[1].name", message: `"a" is the name of the member on line 19 already`},
+		{name: "member's port unknown", add: strings.Replace(gateways, "port = \"up0\"", "port = \"up7\"", 1), line: 20, key: "gateway_group[0].member[0].port", message: "there is no port up7: want up0"},
+		{name: "member's port no uplink", add: strings.Replace(gateways, "port = \"up0\"", "port = \"acc0\"", 1), line: 20, key: "gateway_group[0].member[0].port", message: "port acc0 has the role access: want a port with role uplink"},
+		{name: "no uplink at all", add: strings.Replace(without(without(gateways, gateways[strings.LastIndex(gateways, "[[gateway_group.member]]"):]), "[[port]]\nname = \"up0\"\ninterface = \"eth3\"\nrole = \"uplink\"\n"), "x", "x", 1), line: 16,
+			key: "gateway_group[0].member[0].port", message: "there is no port up0: add a [[port]] of that name with role uplink"},
+		{name: "gateway is the box", add: strings.Replace(gateways, "ip = \"192.0.2.1\"", "ip = \"192.0.2.4\"", 1), line: 21, key: "gateway_group[0].member[0].ip", message: "192.0.2.4 is the box's own address here"},
+		{name: "gateway off-subnet", add: strings.Replace(gateways, "ip = \"192.0.2.1\"", "ip = \"192.0.2.9\"", 1), line: 21, key: "gateway_group[0].member[0].ip", message: "192.0.2.9 is not in the network of the box's address, 192.0.2.4/29: probes would not reach it; want a gateway in 192.0.2.0/29"},
+		{name: "gateway is a broadcast address", add: strings.Replace(gateways, "ip = \"192.0.2.1\"", "ip = \"192.0.2.7\"", 1), line: 21, key: "gateway_group[0].member[0].ip", message: "the network's own or broadcast address in 192.0.2.0/29"},
+		{name: "gateway multicast", add: strings.Replace(gateways, "ip = \"192.0.2.1\"", "ip = \"224.0.0.1\"", 1), line: 21, key: "gateway_group[0].member[0].ip", message: "want the address of one station"},
+		{name: "gateway twice", add: strings.Replace(gateways, "192.0.2.2\"", "192.0.2.1\"", 1), line: 26, key: "gateway_group[0].member[1].ip", message: "192.0.2.1 on port up0 is the member on line 21 already"},
+		{name: "address without length", add: strings.Replace(gateways, "/29", "", 1), line: 22, key: "gateway_group[0].member[0].address", message: `found the string "192.0.2.4", want an IPv4 address with the length of its network, such as "192.0.2.2/29"`},
+		{name: "address of the network", add: strings.Replace(gateways, "192.0.2.4/29", "192.0.2.0/29", 1), line: 22, key: "gateway_group[0].member[0].address", message: "neither the network's own nor its broadcast address"},
+		{name: "address alone", add: strings.Replace(gateways, "192.0.2.4/29", "192.0.2.4/32", 1), line: 22, key: "gateway_group[0].member[0].address", message: "found the length 32, want 8 to 31"},
+		{name: "member VLAN", add: strings.Replace(gateways, "ip =", "vlan = 4095\nip =", 1), line: 21, key: "gateway_group[0].member[0].vlan", message: "want an integer from 0 to 4094"},
+		{name: "member MAC is the virtual one", add: strings.Replace(gateways, "ip =", "mac = \"02:50:53:01:00:01\"\nip =", 1), line: 21, key: "gateway_group[0].member[0].mac", message: "is the group's virtual MAC: want the gateway's"},
+		{name: "member MAC twice", add: strings.ReplaceAll(gateways, "ip =", "mac = \"02:50:53:01:00:09\"\nip ="), line: 27, key: "gateway_group[0].member[1].mac", message: "02:50:53:01:00:09 on port up0 is the MAC of the member on line 21 already: they are one gateway"},
 
 		// Alarms.
 		{name: "webhook without URL", add: "[[alarm.webhook]]\nname = \"a\"", line: 11, key: "alarm.webhook[0].url", message: "missing, and required here"},

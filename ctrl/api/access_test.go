@@ -23,7 +23,7 @@ func TestSocketFile(t *testing.T) {
 	if err != nil || st.Mode().Perm() != 0o660 {
 		t.Fatalf("%v %v", st.Mode(), err)
 	}
-	c := api.Config{Path: w.path, Group: -1, Core: w.core, Events: w.events, Alarms: w.alarms, Info: w.info}
+	c := api.Config{Path: w.path, Group: -1, Core: w.core, Events: w.events, Alarms: w.alarms, Gateways: w.gates, Info: w.info}
 	if _, err := api.New(c); err == nil || !strings.Contains(err.Error(), "another process listens") {
 		t.Errorf("a second server on one socket: %v", err)
 	}

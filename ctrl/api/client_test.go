@@ -167,7 +167,7 @@ func TestWatchResumes(t *testing.T) {
 	if _, err := w.core.Do(t.Context(), core.Transaction{Ops: []core.Op{{Verb: core.Put, Kind: model.KindTenant, Key: "B", Value: []byte(`{"id":6}`)}}}); err != nil {
 		t.Fatal(err)
 	}
-	again, err := api.New(api.Config{Path: w.path, Group: -1, Core: w.core, Events: w.events, Alarms: w.alarms, Info: w.info})
+	again, err := api.New(api.Config{Path: w.path, Group: -1, Core: w.core, Events: w.events, Alarms: w.alarms, Gateways: w.gates, Info: w.info})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,11 +59,12 @@ type Config struct {
 	ReadOnly     bool        // let every other local user read, on ReadOnlyPath
 	ReadOnlyPath string      // default: Path with "-ro" before its extension
 
-	Core   *core.Core
-	Events *event.Log
-	Alarms *alarm.Board
-	Info   Info
-	Log    *slog.Logger
+	Core     *core.Core
+	Events   *event.Log
+	Alarms   *alarm.Board
+	Gateways Gateways
+	Info     Info
+	Log      *slog.Logger
 	// Observe is told how long each write took until it was acknowledged, by the pattern of its path; nil = nobody.
 	Observe func(pattern string, took time.Duration)
 
@@ -138,8 +139,8 @@ type socket struct {
 // New checks the configuration and opens the sockets; Serve answers on them.
 func New(c Config) (*Server, error) {
 	c.defaults()
-	if c.Core == nil || c.Events == nil || c.Alarms == nil || c.Info == nil {
-		return nil, errors.New("api: Core, Events, Alarms and Info are needed")
+	if c.Core == nil || c.Events == nil || c.Alarms == nil || c.Gateways == nil || c.Info == nil {
+		return nil, errors.New("api: Core, Events, Alarms, Gateways and Info are needed")
 	}
 	if c.Mode&0o002 != 0 {
 		return nil, fmt.Errorf("the control socket must not be writable for everybody (mode %04o)", c.Mode)

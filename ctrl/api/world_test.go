@@ -1,9 +1,11 @@
 package api_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,8 +20,11 @@ import (
 	"penstock/ctrl/client"
 	"penstock/ctrl/core"
 	"penstock/ctrl/event"
+	"penstock/ctrl/gateway"
 	"penstock/ctrl/model"
+	"penstock/ctrl/status"
 	"penstock/ctrl/store"
+	dataplane "penstock/dataplane/gateway"
 )
 
 // sink is a Live that takes everything.
@@ -58,12 +63,61 @@ func (i *info) Ready() error {
 	return nil
 }
 
+// gates are the gateway group "out" with isp1, isp2, both up, and isp3, which is down.
+type gates struct {
+	active  string
+	invalid error // of the next command
+}
+
+func newGates() *gates { return &gates{active: "isp1"} }
+
+func (g *gates) Status() []status.GatewayGroup {
+	out := status.GatewayGroup{Name: "out", MAC: "02:50:53:01:00:01", Addresses: []string{"10.0.0.254"}, Active: g.active, Why: "operator", Since: new(time.Time), Switches: 1}
+	for _, name := range []string{"isp1", "isp2", "isp3"} {
+		state := "up"
+		if name == "isp3" {
+			state = "down"
+		}
+		out.Members = append(out.Members, status.Gateway{Name: name, State: state, Active: name == g.active, Why: "answers", Port: "up0", VLAN: 7, IP: "192.0.2.1", Address: "192.0.2.9/28", MAC: "02:00:00:00:00:01"})
+	}
+	return []status.GatewayGroup{out}
+}
+
+func (g *gates) do(group, expect string, fn func()) (status.GatewayGroup, error) {
+	switch {
+	case group != "out":
+		return status.GatewayGroup{}, gateway.ErrNoGroup
+	case expect != "" && expect != g.active:
+		return status.GatewayGroup{}, fmt.Errorf("%w: %s", gateway.ErrChanged, g.active)
+	case g.invalid != nil:
+		return status.GatewayGroup{}, g.invalid
+	}
+	fn()
+	return g.Status()[0], nil
+}
+
+func (g *gates) Switch(group, member, expect string) (status.GatewayGroup, error) {
+	return g.do(group, expect, func() { g.active = cmp.Or(member, "isp2") })
+}
+
+func (g *gates) Disable(group, member, expect string, force bool) (status.GatewayGroup, error) {
+	if !force && group == "out" && member == "isp9" {
+		return status.GatewayGroup{}, dataplane.ErrLast
+	}
+	return g.do(group, expect, func() {})
+}
+
+func (g *gates) Enable(group, member, expect string) (status.GatewayGroup, error) {
+	return g.do(group, expect, func() {})
+}
+
 type world struct {
 	t      testing.TB
 	dir    string
 	path   string
 	core   *core.Core
 	alarms *alarm.Board
+	gates  *gates
 	events *event.Log
 	info   *info
 	server *api.Server
@@ -73,7 +127,7 @@ type world struct {
 // newWorld starts a server with a store of its own. change may alter its configuration.
 func newWorld(t testing.TB, change func(*api.Config, *core.Config)) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), info: &info{}}
+	w := &world{t: t, dir: t.TempDir(), info: &info{}, gates: newGates()}
 	w.path = filepath.Join(w.dir, "c.sock")
 	s, err := store.Open(filepath.Join(w.dir, "db"), store.Options{NoSync: true})
 	if err != nil {
@@ -84,7 +138,7 @@ func newWorld(t testing.TB, change func(*api.Config, *core.Config)) *world {
 		t.Fatal(err)
 	}
 	cc := core.Config{Store: s, Live: sink{}, Events: w.events, Options: model.Options{Ports: []model.PortRef{{Name: "acc0", Role: "access"}, {Name: "acc1", Role: "access"}, {Name: "fab0", Role: "fabric"}}}}
-	ac := api.Config{Path: w.path, Group: -1, Events: w.events, Alarms: w.alarms, Info: w.info}
+	ac := api.Config{Path: w.path, Group: -1, Events: w.events, Alarms: w.alarms, Gateways: w.gates, Info: w.info}
 	if change != nil {
 		change(&ac, &cc)
 	}

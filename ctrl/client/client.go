@@ -21,6 +21,7 @@ import (
 	"penstock/ctrl/api"
 	"penstock/ctrl/core"
 	"penstock/ctrl/model"
+	"penstock/ctrl/status"
 )
 
 // DefaultSocket is where a box listens unless it is configured otherwise.
@@ -265,6 +266,33 @@ func (c *Client) Acknowledge(ctx context.Context, id uint64, comment string) (a 
 	}
 	err = c.call(ctx, http.MethodPost, fmt.Sprintf("/v1/alarms/%d/acknowledge", id), nil, WriteOptions{}, body, &a)
 	return a, err
+}
+
+// GatewayOptions of a command to a gateway group.
+type GatewayOptions struct {
+	Member       string `json:"member,omitempty"`
+	ExpectActive string `json:"expect_active,omitempty"` // do nothing if another member is active
+	Force        bool   `json:"force,omitempty"`         // disable: also the last one
+}
+
+// SwitchGateway makes a member of a gateway group the active one; without Member the first other one that is up.
+func (c *Client) SwitchGateway(ctx context.Context, group string, o GatewayOptions) (status.GatewayGroup, error) {
+	return c.gateway(ctx, group, "switch", o)
+}
+
+// DisableGateway takes a member out of service.
+func (c *Client) DisableGateway(ctx context.Context, group string, o GatewayOptions) (status.GatewayGroup, error) {
+	return c.gateway(ctx, group, "disable", o)
+}
+
+// EnableGateway puts a member back into service.
+func (c *Client) EnableGateway(ctx context.Context, group string, o GatewayOptions) (status.GatewayGroup, error) {
+	return c.gateway(ctx, group, "enable", o)
+}
+
+func (c *Client) gateway(ctx context.Context, group, action string, o GatewayOptions) (g status.GatewayGroup, err error) {
+	path := "/v1/gateways/" + url.PathEscape(group) + "/" + action
+	return g, c.call(ctx, http.MethodPost, path, nil, WriteOptions{}, o, &g)
 }
 
 // Reload makes the box read its configuration file again.

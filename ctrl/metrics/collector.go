@@ -31,6 +31,7 @@ type collector struct {
 	pathUp                                           *prometheus.Desc
 	pathCounters                                     []counter[status.Path]
 	alarms                                           alarmDescs
+	gateways                                         gatewayDescs
 }
 
 // counter is one field that becomes one counter.
@@ -93,7 +94,8 @@ func newCollector(src Source) *collector {
 			{desc("path_bytes_total", "Octets sent by the path, with the outer headers.", path...), func(p *status.Path) float64 { return float64(p.Bytes) }},
 		},
 
-		alarms: newAlarmDescs(),
+		gateways: newGatewayDescs(),
+		alarms:   newAlarmDescs(),
 	}
 }
 
@@ -109,6 +111,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	describe(ch, c.portCounters)
 	describe(ch, c.workerCounters)
 	describe(ch, c.pathCounters)
+	c.gateways.describe(ch)
 	c.alarms.describe(ch)
 }
 
@@ -154,6 +157,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			o.counter(x.desc, x.value(p), labels...)
 		}
 	}
+	c.gateways.collect(o, &s.Gateways)
 	c.alarms.collect(o, &s.Alarms)
 }
 

@@ -28,6 +28,7 @@ type Stats struct {
 	Ports      []status.Port
 	Workers    []status.Worker
 	Paths      []status.Path
+	Gateways   Gateways
 	Alarms     Alarms
 	Objects    map[string]int // pushed objects by kind, as in URLs: "tenants", "vifs" …
 	Generation uint64         // of the snapshot that the workers use

@@ -20,6 +20,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"penstock/ctrl/alarm"
+	"penstock/ctrl/gateway"
 	"penstock/ctrl/status"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/stats"
@@ -53,6 +54,13 @@ func sample() *fake {
 		},
 		Workers: []status.Worker{{ID: 0, Turns: 100, BusyTurns: 60, Frames: 500, Sleeps: 4, BusyNs: 1500000000, MaxGapNs: 2000000, Gaps: gaps}},
 		Paths:   []status.Path{{Switch: "02:00:00:00:00:01", Port: "fab0", VID: 101, Live: true, Packets: 15, Bytes: 16}},
+		Gateways: Gateways{
+			Groups: []status.GatewayGroup{{Name: "out", Active: "isp1", Announced: 31, Members: []status.Gateway{
+				{Name: "isp1", State: "up", Active: true, Failures: 32, Probes: status.Probes{Sent: 33, Answered: 34, Missed: 35, Excused: 36, Late: 37}, RxPackets: 38, RxBytes: 39, TxPackets: 40, TxBytes: 41},
+				{Name: "isp2", State: "down", Held: new(time.Time)}}}},
+			Counters: gateway.Counters{Switches: map[gateway.Switches]uint64{{Group: "out", Why: "silent"}: 2},
+				RTTs: []gateway.RTT{{Group: "out", Member: "isp1", Count: 3, Sum: 0.25, Buckets: map[float64]uint64{0.001: 2}}}},
+		},
 		Alarms: Alarms{
 			Active:   []alarm.Alarm{{ID: 1, Kind: alarm.PortDown, Severity: alarm.Major, Object: "port fab0", Acknowledged: &alarm.Acknowledgement{By: "alice"}}, {ID: 2, Kind: alarm.GatewayAllDown, Severity: alarm.Critical, Object: "gateway_group out"}},
 			Totals:   alarm.Totals{Raised: map[alarm.Severity]uint64{alarm.Major: 3, alarm.Critical: 1}, Refused: 2},
@@ -113,6 +121,21 @@ penstock_webhook_up{webhook="sms"} 0
 # HELP penstock_bindings Rows in the bindings table: pushed ones and local VIFs.
 # TYPE penstock_bindings gauge
 penstock_bindings 7
+# HELP penstock_gateway_state 1 for the state that the gateway is in, 0 for the others.
+# TYPE penstock_gateway_state gauge
+penstock_gateway_state{group="out",member="isp1",state="disabled"} 0
+penstock_gateway_state{group="out",member="isp1",state="down"} 0
+penstock_gateway_state{group="out",member="isp1",state="init"} 0
+penstock_gateway_state{group="out",member="isp1",state="suspect"} 0
+penstock_gateway_state{group="out",member="isp1",state="up"} 1
+penstock_gateway_state{group="out",member="isp2",state="disabled"} 0
+penstock_gateway_state{group="out",member="isp2",state="down"} 1
+penstock_gateway_state{group="out",member="isp2",state="init"} 0
+penstock_gateway_state{group="out",member="isp2",state="suspect"} 0
+penstock_gateway_state{group="out",member="isp2",state="up"} 0
+# HELP penstock_gateway_switches_total Changes of the active member, by cause. A cause appears once it counted.
+# TYPE penstock_gateway_switches_total counter
+penstock_gateway_switches_total{cause="silent",group="out"} 2
 # HELP penstock_path_bytes_total Octets sent by the path, with the outer headers.
 # TYPE penstock_path_bytes_total counter
 penstock_path_bytes_total{port="fab0",switch="02:00:00:00:00:01",vid="101"} 16

@@ -64,6 +64,7 @@ func (t *Topology) toml(n *Node) string {
 			fmt.Fprintf(&b, "vlans = %s\n", strings.ReplaceAll(fmt.Sprint(p.VLANs), " ", ", "))
 		}
 	}
+	b.WriteString(t.groupTOML(n))
 	if n.Switch == "" {
 		fmt.Fprintf(&b, "\n[edge]\nmac = %q\n", n.MAC)
 	}

@@ -29,6 +29,9 @@ type FabricOptions struct {
 	Trunks   []uint16        // the path VLAN of each trunk between the switches; nil: 101 and 102
 	Tap      bool            // lead every trunk through a bridge in the namespace TapNamespace, where packet sockets see it
 
+	Gateways []GatewaySpec // upstream gateways of boxes; tenants use them if they name GatewayGroup
+	Group    string        // keys of [[gateway_group]], as TOML: "probe_interval = \"10ms\""
+
 	AccessMTU, FabricMTU int // 0: the constants of that name
 	Dataplane            DataplaneOptions
 }
@@ -68,6 +71,7 @@ type Topology struct {
 	Switches []*Node
 	VMs      []*VM
 	Trunks   []Trunk
+	Gateways []*Gateway
 
 	lab *Lab
 }
@@ -181,7 +185,7 @@ func LinkLocal(m model.MAC) netip.Addr {
 func Fabric(l *Lab, opts FabricOptions) (*Topology, error) {
 	fillIn(&opts)
 	t := &Topology{Options: opts, lab: l}
-	for _, step := range []func() error{t.buildSwitches, t.buildBoxes, t.buildTrunks, t.buildVMs, t.writeConfigs, t.document} {
+	for _, step := range []func() error{t.buildSwitches, t.buildBoxes, t.buildTrunks, t.buildVMs, t.buildGateways, t.writeConfigs, t.document} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("build the fabric: %w", err)
 		}
