@@ -14,7 +14,7 @@ func Seed(seed uint32) uint64 {
 // (Thaler and Ravishankar, 1998): of the candidates for a flow the one with the largest score is chosen, so that a
 // candidate that goes away moves no flows but its own. It is the same on every box and after every restart.
 func Mix(hash uint32, seed uint64) uint64 {
-	return mix(uint64(hash)*mixA, seed)
+	return mix(spread(hash), seed)
 }
 
 const (
@@ -22,18 +22,22 @@ const (
 	mixB = 0xe7037ed1a0b428db
 )
 
-func mix(spread, seed uint64) uint64 {
-	hi, lo := bits.Mul64(spread^seed, mixB)
-	return hi ^ lo
+// spread is the part of Mix that all candidates of a flow share: each bit of the hash reaches the low bits, from where mix
+// carries it up.
+func spread(hash uint32) uint64 {
+	x := uint64(hash) * mixA
+	return x ^ x>>32
 }
+
+func mix(flow, seed uint64) uint64 { return (flow ^ seed) * mixB }
 
 // Best returns the index of the candidate with the highest Mix, of at most 65,536 equal ones; 0 if there is none. Score
 // and index are compared as one number, and without a branch: which candidate wins is exactly what no branch predictor
 // knows.
 func Best(hash uint32, seeds []uint64) uint16 {
-	spread, best := uint64(hash)*mixA, uint64(0)
+	flow, best := spread(hash), uint64(0)
 	for i, seed := range seeds {
-		best = max(best, mix(spread, seed)&^0xffff|uint64(i))
+		best = max(best, mix(flow, seed)&^0xffff|uint64(i))
 	}
 	return uint16(best)
 }

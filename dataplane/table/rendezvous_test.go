@@ -166,3 +166,48 @@ func BenchmarkMix(b *testing.B) {
 	}
 	sink += uint64(sum)
 }
+
+// TestBest: of any number of candidates each gets its share of the flows, and those of one that goes away are shared
+// evenly by the others.
+func TestBest(t *testing.T) {
+	const flows = 100_000
+	rng := rand.New(rand.NewPCG(5, 6))
+	far := func(got, want float64) bool { return math.Abs(got-want) > 6*math.Sqrt(want) }
+	for trial := range 60 {
+		n := 2 + trial/4
+		seeds, first := make([]uint64, n), rng.Uint32()
+		for i := range seeds {
+			seeds[i] = Seed(first + uint32(i)) // alike
+			if trial&1 != 0 {
+				seeds[i] = Seed(rng.Uint32())
+			}
+		}
+		share, heirs := make([]int, n), make([]int, n)
+		for flow := range uint32(flows) {
+			if trial&2 != 0 {
+				flow = rng.Uint32()
+			}
+			best := Best(flow, seeds)
+			share[best]++
+			for i, seed := range seeds {
+				if Mix(flow, seed)>>16 > Mix(flow, seeds[best])>>16 {
+					t.Fatalf("flow %#x: %d was chosen, %d has the higher score", flow, best, i)
+				}
+			}
+			if best == 0 {
+				heirs[1+Best(flow, seeds[1:])]++
+			}
+		}
+		for i := range seeds {
+			if want := float64(flows) / float64(n); far(float64(share[i]), want) {
+				t.Errorf("%d candidates: number %d got %d flows, want %.0f", n, i, share[i], want)
+			}
+			if want := float64(share[0]) / float64(n-1); i > 0 && far(float64(heirs[i]), want) {
+				t.Errorf("%d candidates: number %d inherited %d flows, want %.0f", n, i, heirs[i], want)
+			}
+		}
+	}
+	if Best(7, nil) != 0 {
+		t.Error("nobody to choose from")
+	}
+}
