@@ -78,7 +78,9 @@ func (e *Engine) newKeeper() {
 	}
 	k := uplink.NewKeeper(len(e.cfg.Ports), shared)
 	k.Send = first.Inject
-	k.Room = func(port uint16) bool { return first.tx[port] == nil || first.tx[port].TxFree() > 0 }
+	k.Room = func(port uint16) bool {
+		return (first.tx[port] == nil || first.tx[port].TxFree() > 0) && (first.Cache.Len() > 0 || e.pool.Free() > 0)
+	}
 	k.Clean = e.drained
 	e.keeper, first.keeper = k, k
 }

@@ -38,6 +38,9 @@ func arp(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port
 		switch {
 		case senderIP != 0 && (senderIP == m.Source || senderIP == g.IP4):
 			p.DropFor(drop.UplinkARPForged) // another station has our address
+			if ours(s, sender) {            // two of our ports are in one Ethernet
+				p.DropFor(drop.UplinkLoop)
+			}
 			return
 		case senderIP != m.IP || senderIP == 0:
 		case op != wire.ARPReply || !asked(p, a, g, m, port, st.Now):
@@ -99,19 +102,47 @@ func question(mem []byte, p *frame.Packet, a wire.ARP, s *fib.Snapshot, port *fi
 			continue
 		}
 		g := &s.Groups[u.Group]
-		if !has4(g, u, target) && !hosts4(g, s, target) {
+		if !has4(g, u, target) && !hosts4(g, s, target) || !speaks(g, p, func(m *fib.Member) bool { return m.IP == a.SenderIP() }) {
 			continue
 		}
-		ours := mac(s, g, p.Port)
+		from := mac(s, g, p.Port)
 		asker := a.SenderMAC()
-		a.Set(wire.ARPReply, ours, target, asker, a.SenderIP())
+		a.Set(wire.ARPReply, from, target, asker, a.SenderIP())
 		e := wire.Ethernet(p.Bytes(mem)) // the tag, if there is one, stays
 		e.SetDst(asker)
-		e.SetSrc(ours)
+		e.SetSrc(from)
 		p.SendTo(p.Port)
 		return
 	}
 	p.DropFor(drop.UplinkARPForeign)
+}
+
+// speaks reports whether the box answers a question here: a gateway's on its member's own port, anybody else's on the
+// active member's. Where two ports are in one Ethernet both hear it, and two answers would give two MACs.
+func speaks(g *fib.Group, p *frame.Packet, asker func(*fib.Member) bool) bool {
+	known := false
+	for i := range g.Members {
+		m := &g.Members[i]
+		if m.Live == nil || !asker(m) {
+			continue
+		}
+		if m.Port == p.Port && m.VID == p.VID {
+			return true
+		}
+		known = true
+	}
+	a := g.Live.Active.Load()
+	return !known && (uint64(a) >= uint64(len(g.Members)) || g.Members[a].Port == p.Port)
+}
+
+// ours reports whether mac is an uplink's own.
+func ours(s *fib.Snapshot, mac uint64) bool {
+	for i := range s.Ports {
+		if s.Ports[i].Role == fib.RoleUplink && s.Ports[i].MAC == mac {
+			return true
+		}
+	}
+	return false
 }
 
 // has4 reports whether ip is an address of the group itself.

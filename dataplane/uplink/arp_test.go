@@ -296,3 +296,62 @@ func TestProbeSource(t *testing.T) {
 		}
 	}
 }
+
+// Two uplinks in one Ethernet: each frame that is sent by one, or to all, is heard by the other. One answer to a question,
+// the virtual MAC on the active member's port only, and nothing but the loop is counted.
+func TestOneEthernet(t *testing.T) {
+	g := group(policy())
+	g.Members[1].VLAN = 0
+	l := newLab(t, g)
+	l.stations[1].vlan = 0
+	hub := func(d time.Duration) (virtual [3]int) {
+		for end := l.Now() + int64(d); l.Now() < end; {
+			l.run(ms)
+			for port, other := range map[int]int{up0: up1, up1: up0} {
+				for _, f := range l.take(port) {
+					if wire.Ethernet(f).Src() == uint64(vmac) {
+						virtual[port]++
+					}
+					l.in(other, f)
+				}
+			}
+		}
+		return virtual
+	}
+	// Broadcasts of the box reach both stations and come back.
+	l.stations[0].port, l.stations[1].port = up0, up1
+	hub(2 * time.Second)
+	l.want("a", gateway.WhyAnswers)
+	if l.state("a") != gateway.Up || l.state("b") != gateway.Up {
+		t.Errorf("a is %v, b is %v", l.state("a"), l.state("b"))
+	}
+	if v := hub(5 * time.Second); v[up1] != 0 {
+		t.Errorf("the virtual MAC is seen on the standby's port %d times", v[up1])
+	}
+	for i, s := range l.stations {
+		q, err := endpoint.ARPRequest(s.Host, 0, vm1IP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.clear()
+		l.in(up0, q)
+		l.in(up1, q)
+		var answers []model.MAC
+		for port := up0; port <= up1; port++ {
+			for _, f := range l.take(port) {
+				if a := endpoint.ParseARP(f); a != nil && a.Operation == wire.ARPReply {
+					answers = append(answers, endpoint.MACAt(a.SourceHwAddress))
+				}
+			}
+		}
+		if want := []model.MAC{vmac, mac1}[i]; len(answers) != 1 || answers[0] != want {
+			t.Errorf("station %d: answers %v, want %v alone", i, answers, want)
+		}
+	}
+	if n := l.drops(up0, drop.UplinkARPForged) + l.drops(up1, drop.UplinkARPForged); n != 0 {
+		t.Errorf("%d of the box's own frames counted as forged", n)
+	}
+	if l.drops(up1, drop.UplinkLoop) == 0 {
+		t.Error("no frame came back")
+	}
+}

@@ -28,7 +28,7 @@ const never = int64(math.MaxInt64)
 type Keeper struct {
 	Events *gateway.Events
 	Send   func(port uint16, frame []byte) // sends a frame that the box made
-	Room   func(port uint16) bool          // the port can take one now
+	Room   func(port uint16) bool          // the port can take one now, and there is a frame to put it in
 	Clean  func(since int64) bool          // all workers have looked at all that had arrived by then
 	Shared *Shared
 
@@ -168,6 +168,9 @@ func (k *Keeper) replace(now int64, i uint32, to *fib.Group) {
 	g.machine.SetOrder(to.Order)
 	for slot := range to.Members[:min(len(to.Members), gateway.MaxMembers)] {
 		m, p := &to.Members[slot], &g.members[slot]
+		if p.live != nil { // a shorter interval begins now
+			p.due = min(p.due, k.clock+to.Policy.Interval)
+		}
 		if m.Live == nil || p.live != nil {
 			continue
 		}

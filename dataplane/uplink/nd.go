@@ -24,11 +24,12 @@ func solicited(mem []byte, p *frame.Packet, s *fib.Snapshot, port *fib.Port) {
 			continue
 		}
 		g := &s.Groups[u.Group]
-		ours := mac(s, g, p.Port)
-		if !has6(g, u, target, ours) && !hosts6(g, s, target) {
+		from := mac(s, g, p.Port)
+		asker := func(m *fib.Member) bool { of, _ := m.Live.Gateway(); return of == p.SrcMAC }
+		if !has6(g, u, target, from) && !hosts6(g, s, target) || !speaks(g, p, asker) {
 			continue
 		}
-		if neigh.Advertise(mem, p, ours, true); p.Next == frame.NextDeliver {
+		if neigh.Advertise(mem, p, from, true); p.Next == frame.NextDeliver {
 			back(mem, p)
 		}
 		return
