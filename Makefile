@@ -104,7 +104,7 @@ bench-e2e: build ## measure the box and every peer found end to end on veth, in 
 	go build -trimpath -buildvcs=false -o bin/baseline-forwarder ./perf/baseline/cmd/baseline-forwarder
 	go build -trimpath -buildvcs=false -o bin/e2e ./perf/e2e/cmd/e2e
 	@mkdir -p perf/results
-	bin/e2e -penstock $(BIN) -asavie bin/baseline-forwarder -rounds $(or $(ROUNDS),4) -warmup 500ms -measure $(or $(SECONDS),2)s -results perf/results/e2e.csv \
+	bin/e2e -penstock $(BIN) -asavie bin/baseline-forwarder -rounds $(or $(ROUNDS),4) -warmup 500ms -measure $(or $(SECONDS),2)s -results perf/results/e2e.csv -svg perf/results/e2e.svg \
 		-commit $(COMMIT)$$($(GIT) diff --quiet HEAD -- . ':!perf/results' || echo -dirty) $(E2E_ARGS)
 
 bench-gaps: build ## measure the gaps of the worker's loop while a million bindings are pushed and the collector runs (root), 3 minutes; GAPS_ARGS="…"

@@ -81,8 +81,8 @@ func TestReport(t *testing.T) {
 	}
 	later := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"Rate at no more than 0.5 % loss, 60 octets", "penstock native, copy 1 0.300 0.300 0.300 0.310 0.20 3 – – –",
-		"One-way latency, 60 octets; the device's process has a core", "penstock native, copy 1 50.0 50.0 50.0 2000.0 3.0 8.0 90 10.00 0.20 3 1.25 (1.25 … 1.25) – –",
+		"Rate at no more than 0.5 % loss, 60 octets, half: the device's process held to 0.5 of a core", "penstock native, copy 1 0.300 0.300 0.300 0.310 0.20 3 – – –",
+		"One-way latency, 60 octets, unlimited: the device's process has a core", "penstock native, copy 1 50.0 50.0 50.0 2000.0 3.0 8.0 90 10.00 0.20 3 1.25 (1.25 … 1.25) – –",
 		"route not measured", "penstock, latency, 60 octets, unlimited, sink inline: the source did not keep its rate",
 		"penstock, latency, 60 octets, unlimited, sink inline: up to 10.0 % of the frames were lost",
 	} {
@@ -155,6 +155,59 @@ func TestAppend(t *testing.T) {
 			t.Errorf("%q: %v", other, err)
 		}
 		hold(strings.TrimSuffix(other, "\n"))
+	}
+}
+
+// TestFigure: of a run, and of the same run from its file.
+func TestFigure(t *testing.T) {
+	var rows []Row
+	for round := 1; round <= 2; round++ {
+		for i, name := range []string{"penstock", "testpmd", "kernel-route"} {
+			r := row()
+			r.Round, r.Device, r.Measure, r.Rate = round, name, Throughput, float64(1000*(i+1)*round)
+			if name == "kernel-route" {
+				r.Mode, r.Place = "kernel", OneCore
+			}
+			rows = append(rows, r)
+			r.Measure, r.Place = Latency, Unlimited
+			rows = append(rows, r)
+		}
+	}
+	old := row()
+	old.Date = old.Date.AddDate(-1, 0, 0)
+	var live, filed bytes.Buffer
+	if err := Figure(&live, rows, Named(rows), nil); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "r.csv")
+	if err := Append(file, append([]Row{old}, rows...)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := ReadResults(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := Last(read)
+	if err := Figure(&filed, last, Named(last), nil); err != nil || len(last) != len(rows) {
+		t.Fatalf("%d rows, %v", len(last), err)
+	}
+	if live.String() != filed.String() {
+		t.Errorf("another figure from the file:\n%s\n%s", live.String(), filed.String())
+	}
+	for _, want := range []string{
+		"One-way latency, 60 octets, unlimited", "Throughput under overload, 60 octets, one-core", "not comparable",
+		"× 0.50 · 0.002 Mpps (0.001 … 0.002)", "aim 1.25", "commit abc", "p50 1.50, p99 2.00, p99.9 1000 µs",
+	} {
+		if !strings.Contains(live.String(), want) {
+			t.Errorf("no %q in\n%s", want, live.String())
+		}
+	}
+	if err := Figure(&live, nil, nil, nil); err == nil {
+		t.Error("a figure of nothing")
 	}
 }
 

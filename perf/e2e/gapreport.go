@@ -67,9 +67,10 @@ own: all turns without those: the worker's work, interrupts, page faults, and a 
 	return err
 }
 
-// micros writes three digits or more.
-func micros(d time.Duration) string {
-	us := float64(d.Nanoseconds()) / 1e3
+func micros(d time.Duration) string { return inMicros(float64(d.Nanoseconds()) / 1e3) }
+
+// inMicros writes microseconds, with three digits or more.
+func inMicros(us float64) string {
 	digits := 0
 	for limit := 100.0; us < limit && digits < 3; limit /= 10 {
 		digits++

@@ -51,16 +51,20 @@ func Groups(trials []Trial) []Group {
 	return groups
 }
 
-// Title says what the group's trials have in common.
+// Title says what was measured.
 func (g *Group) Title() string {
 	what := map[Measure]string{
 		Throughput: "Throughput under overload", PDR: fmt.Sprintf("Rate at no more than %g %% loss", 100*PDRLoss), Latency: "One-way latency",
 	}[g.Measure]
-	napi := "the sink's reception paid by the device"
+	return fmt.Sprintf("%s, %d octets, %s", what, g.Size, g.Place.Name)
+}
+
+// Conditions says under which it was.
+func (g *Group) Conditions() string {
 	if g.Sink == SinkThreaded {
-		napi = "the sink's reception on the source's core"
+		return g.Place.String() + "; the sink's reception on the source's core"
 	}
-	return fmt.Sprintf("%s, %d octets; %v; %s", what, g.Size, g.Place, napi)
+	return g.Place.String() + "; the sink's reception paid by the device"
 }
 
 // Value is a trial's figure that devices are compared by: frames per second, or the 99.9th percentile of latency in µs.

@@ -74,7 +74,7 @@ func Report(w io.Writer, devices []Device, trials []Trial, failures []Failure) e
 		}
 	}
 	for _, g := range Groups(trials) {
-		fmt.Fprintf(w, "\n%s\n", g.Title())
+		fmt.Fprintf(w, "\n%s: %s\n", g.Title(), g.Conditions())
 		tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
 		title, _ := g.value()
 		fmt.Fprintf(tw, "device\tmode\trounds\t%s\tmin\tmax\t", title)

@@ -3,7 +3,10 @@
 //	e2e -penstock FILE -asavie FILE [-rounds 5] [-measure 3s] [-duts penstock,asavie,testpmd] [-results FILE]
 //	e2e gaps -penstock FILE [-measure 20s] [-apart] [-nice -20] [-results FILE]
 //
-// The second form measures the gaps of the worker's loop; `make bench-gaps` runs it.
+//	e2e plot [-results FILE] [-svg FILE]
+//
+// The second form measures the gaps of the worker's loop; `make bench-gaps` runs it. The third draws the last run of a
+// results file once more.
 //
 // It prints a line for each trial to standard error and the tables to standard output, and appends a row for each
 // trial of a whole round to the results file. Ctrl-C ends it and leaves nothing behind.
@@ -35,8 +38,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	measure, args := run, os.Args[1:]
-	if len(args) > 0 && args[0] == "gaps" {
-		measure, args = gaps, args[1:]
+	if len(args) > 0 {
+		switch args[0] {
+		case "gaps":
+			measure, args = gaps, args[1:]
+		case "plot":
+			measure, args = draw, args[1:]
+		}
 	}
 	if err := measure(ctx, args); err != nil {
 		switch {
@@ -54,7 +62,7 @@ func main() {
 type settings struct {
 	penstock, asavie, commit, results *string
 	duts, sizes, places, sinks        *string
-	measures                          *string
+	measures, svg                     *string
 }
 
 func run(ctx context.Context, args []string) error {
@@ -64,6 +72,7 @@ func run(ctx context.Context, args []string) error {
 		asavie:   f.String("asavie", "bin/baseline-forwarder", "the baseline forwarder's `program`"),
 		commit:   f.String("commit", "unknown", "`commit` that is measured, for the results"),
 		results:  f.String("results", "", "`file` to append the results to, as CSV; empty: none"),
+		svg:      f.String("svg", "", "`file` for a figure of the run; empty: none"),
 		duts:     f.String("duts", "all", "devices, in the order in which they take turns: "+strings.Join(names(), ", ")+"; all: those with one core"),
 		measures: f.String("measures", "throughput,pdr,latency", "what is measured: throughput (under overload), pdr (at 0.5 % loss; under shares of a core only), latency (with a core for the device, whatever the placements)"),
 		sizes:    f.String("sizes", "60", "`octets` of the frames, without FCS"),
@@ -98,24 +107,32 @@ func run(ctx context.Context, args []string) error {
 
 func rounds(ctx context.Context, o e2e.Options, s *settings, m e2e.Machine) error {
 	date := time.Now()
-	var all []e2e.Trial
+	var all []e2e.Row
 	var failures []e2e.Failure
 	o.Round = func(trials []e2e.Trial) error {
-		all = append(all, trials...)
-		if *s.results == "" {
-			return nil
-		}
 		rows := make([]e2e.Row, len(trials))
 		for i, t := range trials {
 			rows[i] = e2e.Row{Date: date, Commit: *s.commit, Machine: m, Trial: t}
+		}
+		all = append(all, rows...)
+		if *s.results == "" {
+			return nil
 		}
 		return e2e.Append(*s.results, rows)
 	}
 	o.Failed = func(f e2e.Failure) { failures = append(failures, f) }
 	err := e2e.Run(ctx, o)
-	if len(all) > 0 {
-		fmt.Printf("\n%s, %d cores, kernel %s, commit %s\n", m.CPU, m.Cores, m.Kernel, *s.commit)
-		err = errors.Join(err, e2e.Report(os.Stdout, o.Devices, all, failures))
+	if len(all) == 0 {
+		return err
+	}
+	fmt.Printf("\n%s, %d cores, kernel %s, commit %s\n", m.CPU, m.Cores, m.Kernel, *s.commit)
+	trials := make([]e2e.Trial, len(all))
+	for i := range all {
+		trials[i] = all[i].Trial
+	}
+	err = errors.Join(err, e2e.Report(os.Stdout, o.Devices, trials, failures))
+	if *s.svg != "" {
+		err = errors.Join(err, figure(*s.svg, all, o.Devices, failures))
 	}
 	return err
 }
