@@ -125,7 +125,7 @@ func (p *genProgress) follow(w *gen.Watch, every time.Duration) {
 				continue
 			}
 			if l, ok := w.Look(); ok {
-				say("%s", liveLine(&l))
+				say("%s", cut(p.out, liveLine(&l)))
 			}
 		}
 	}

@@ -29,6 +29,18 @@ func fits(w any, columns, lines int) bool {
 	return err != nil || size.Col == 0 || int(size.Col) >= columns && int(size.Row) >= lines
 }
 
+// cut shortens a line to what fits w, if that is a terminal that knows its size: one that wraps could not be written over.
+func cut(w any, line string) string {
+	if !isTerminal(w) {
+		return line
+	}
+	size, err := unix.IoctlGetWinsize(int(w.(*os.File).Fd()), unix.TIOCGWINSZ)
+	if r := []rune(line); err == nil && size.Col > 1 && len(r) >= int(size.Col) {
+		return string(r[:size.Col-1])
+	}
+	return line
+}
+
 // progress counts the octets read from r and says so on out, in place, until stop.
 func progress(r io.Reader, out io.Writer, every time.Duration) (counted io.Reader, stop func()) {
 	c := &countingReader{r: r}

@@ -16,7 +16,8 @@ type Disturbance struct {
 	Lead   time.Duration // of steady load before
 	Length time.Duration // of the load afterwards
 	Runs   int
-	// Do is what happens. It is ended with its run, by its context. Undo is called after each run, before the next one, if it is not nil.
+	// Do is what happens. It is ended with its run, by its context. Undo is called after each run, before the next one,
+	// if it is not nil.
 	Do, Undo func(ctx context.Context, run int) error
 	Progress func(BlockedRun) // called after each run; may be nil
 }

@@ -35,8 +35,8 @@ type direction struct {
 	arrivals
 }
 
-// lane is a sending thread's part of a direction. Its frames have numbers of their own, from 0 in every run: frame n of lane k is
-// number base + n·threads + k of the program.
+// lane is a sending thread's part of a direction. Its frames have numbers of their own, from 0 in every run: frame n of
+// lane k is number base + n·threads + k of the program.
 type lane struct {
 	offered atomic.Uint64 // frames handed to the kernel: nothing beyond can arrive
 	sent    atomic.Uint64 // frames the kernel has given back

@@ -18,8 +18,9 @@
 // # Time
 //
 // A frame carries the time at which its burst was made, read once for each burst, just before. The time of arrival is
-// when the steering program ran on the frame, in the driver (steer.Options.Stamp): it does not matter when the receiver gets round to looking, so it
-// may sleep. Where a driver has no room for that, the receiver reads the clock and does not sleep; the report says which.
+// when the steering program ran on the frame, in the driver (steer.Options.Stamp): it does not matter when the receiver
+// gets round to looking, so it may sleep. Where a driver has no room for that, the receiver reads the clock and does
+// not sleep; the report says which.
 //
 // # Identity
 //

@@ -28,9 +28,9 @@ type Engine struct {
 	run *running // nil between runs
 }
 
-// Open attaches to the ports, in the network namespace of the calling thread, and waits until they have carrier. Nothing
-// is sent before Run. What was changed about the interfaces is put back by Close; should the process die, the kernel removes the XDP program,
-// and at most an interface stays up that was down.
+// Open attaches to the ports, in the network namespace of the calling thread, and waits until they have carrier.
+// Nothing is sent before Run. What was changed about the interfaces is put back by Close; should the process die, the
+// kernel removes the XDP program, and at most an interface stays up that was down.
 //
 // Errors match ErrRefused if what was asked for cannot be; ErrManagement and ErrNoInterface say why. Others are the
 // system's: steer.ErrOccupied, unix.EBUSY, unix.EPERM …

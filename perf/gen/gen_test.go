@@ -258,8 +258,8 @@ func TestStale(t *testing.T) {
 	dev.end()
 }
 
-// TestBothWays: two ports that send to each other, at different rates, through a device; and the two directions are told apart when
-// frames come back where they came from.
+// TestBothWays: two ports that send to each other, at different rates, through a device; and the two directions are
+// told apart when frames come back where they came from.
 func TestBothWays(t *testing.T) {
 	xsktest.Namespace(t)
 	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
