@@ -39,13 +39,13 @@ func remote(n int) (model.MAC, uint32) {
 	return model.MAC(0x020100000000) + model.MAC(n), 0x0a800001 + uint32(n)
 }
 
-func bench(b *testing.B, segment string, bindings int) *rig.Rig {
+func bench(b *testing.B, segment string, bindings int, more ...model.VIF) *rig.Rig {
 	b.Helper()
-	return benchFrames(b, segment, bindings, frames)
+	return benchFrames(b, segment, bindings, frames, more...)
 }
 
 // benchFrames is bench with so many frames in the pool.
-func benchFrames(b *testing.B, segment string, bindings, frames int) *rig.Rig {
+func benchFrames(b *testing.B, segment string, bindings, frames int, more ...model.VIF) *rig.Rig {
 	b.Helper()
 	state := &model.State{
 		Tenants:  map[string]model.Tenant{"red": {Name: "red", ID: 100}},
@@ -57,12 +57,15 @@ func benchFrames(b *testing.B, segment string, bindings, frames int) *rig.Rig {
 		VIFs:  map[string]model.VIF{"red/vm": {Tenant: "red", Name: "vm", Segment: "web", MAC: sender, Addresses: []netip.Addr{netip.MustParseAddr(senderIP)}, Port: "acc"}},
 		Paths: map[string]model.Path{switchA.String() + "/" + switchB.String(): {A: switchA, B: switchB, VLANs: []model.PathVLAN{{VID: 101}, {VID: 102}, {VID: 103}, {VID: 104}}}},
 	}
+	for _, v := range more {
+		state.VIFs[v.Tenant+"/"+v.Name] = v
+	}
 	r, err := rig.New(rig.Options{
 		Ports: []compile.Port{
 			{Name: "acc", Role: fib.RoleAccess, ClampMSS: true},
 			{Name: "fab", Role: fib.RoleFabric, SwitchMAC: switchA, SwitchPort: 1},
 		},
-		MAC: []model.MAC{0, boxMAC}, State: state, Capacity: bindings + 16, Frames: frames + 64, FrameSize: frameSize,
+		MAC: []model.MAC{0, boxMAC}, State: state, Capacity: bindings + len(more) + 16, Frames: frames + 64, FrameSize: frameSize,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -189,6 +192,26 @@ func BenchmarkEncap(b *testing.B) {
 			return udp(mac, sender, 0x0a000001, ip, uint16(rng.Uint32()))
 		})
 	})
+}
+
+// BenchmarkEncapSenders: the same with 1,000 bindings and frames of several VIFs of the port in turns at random, so that
+// what is remembered of a sender is of less use, or, with more of them than are remembered, of hardly any.
+func BenchmarkEncapSenders(b *testing.B) {
+	const n = 1000
+	for _, senders := range []int{16, 256, 1024} {
+		b.Run(fmt.Sprintf("senders=%d", senders), func(b *testing.B) {
+			var vifs []model.VIF
+			for i := range senders {
+				vifs = append(vifs, model.VIF{Tenant: "red", Name: fmt.Sprintf("v%d", i), Segment: "web", MAC: sender + 1 + model.MAC(i), Port: "acc"})
+			}
+			r := bench(b, "web", n, vifs...)
+			rng := rand.New(rand.NewPCG(1, 2))
+			measure(b, r, acc, fab, func(int) []byte {
+				mac, ip := remote(rng.IntN(n))
+				return udp(mac, vifs[rng.IntN(senders)].MAC, 0x0a000001, ip, uint16(rng.Uint32()))
+			})
+		})
+	}
 }
 
 // BenchmarkRoute: the same through the virtual router into another subnet.

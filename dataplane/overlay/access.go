@@ -98,7 +98,7 @@ func stripTag(mem []byte, p *frame.Packet) {
 }
 
 // senders is how many senders a worker remembers.
-const senders = 32
+const senders = 256
 
 // sender is what the frames of one VIF have in common: what the tables say about it is looked up once, not with every
 // frame.
@@ -147,7 +147,7 @@ func (st *State) follow(s *fib.Snapshot) {
 }
 
 // place is where a MAC is remembered.
-func place(mac uint64) uint64 { return mac * 0x9e3779b97f4a7c15 >> (64 - 5) % senders }
+func place(mac uint64) uint64 { return mac * 0x9e3779b97f4a7c15 >> (64 - 8) % senders }
 
 // sender returns what is known about the sender of p, which came by attachment at.
 func (st *State) sender(p *frame.Packet, at uint32, s *fib.Snapshot) *sender {

@@ -42,7 +42,7 @@ func Fabric(mem []byte, b *frame.Batch, port uint16, s *fib.Snapshot, st *State)
 }
 
 // remembered is how many segments a worker remembers by the outer addresses of their frames.
-const remembered = 32
+const remembered = 256
 
 // segment is what the addresses of an outer header stand for.
 type segment struct {
