@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"penstock/dataplane/frame"
 	"penstock/dataplane/steer"
@@ -166,22 +167,29 @@ func (e *Engine) closePort(port int) {
 		return
 	}
 	e.portOpen[port].Store(false)
-	if err := p.program.Close(); err != nil { // an interface that is gone took its program along
-		e.cfg.Log(Warn, "closing the XDP program", "interface", e.cfg.Ports[port].Interface, "err", err)
-	}
 	for _, w := range e.workers {
 		w.do(func(w *worker) { w.abandon(port) })
 	}
+	// Sockets before program: with it drivers may take queues out of use (virtio-net), and sockets would still be on them.
 	e.closeSockets(p)
+	if err := p.program.Close(); err != nil { // an interface that is gone took its program along
+		e.cfg.Log(Warn, "closing the XDP program", "interface", e.cfg.Ports[port].Interface, "err", err)
+	}
 	*p = openPort{}
 	e.cfg.Log(Info, "port closed", "interface", e.cfg.Ports[port].Interface)
 }
 
 func (e *Engine) closeSockets(p *openPort) {
+	var closing sync.WaitGroup // in zero-copy mode each waits for the driver
 	for _, s := range p.sockets {
-		if err := s.Close(); err != nil {
-			e.cfg.Log(Warn, "closing a socket", "err", err)
-		}
+		closing.Go(func() {
+			if err := s.Close(); err != nil {
+				e.cfg.Log(Warn, "closing a socket", "err", err)
+			}
+		})
+	}
+	closing.Wait()
+	for _, s := range p.sockets {
 		s.Drain(func(addr uint64) {
 			if e.verify != nil {
 				e.verify.Reclaim(uint32(addr))

@@ -72,6 +72,11 @@ func config(e xsktest.End, queue int) xsk.SocketConfig {
 
 func openPort(t testing.TB, p *pool, e xsktest.End, queues int, mode steer.Mode) *port {
 	t.Helper()
+	return openPortIn(t, p, e, queues, mode, xsk.ModeAuto)
+}
+
+func openPortIn(t testing.TB, p *pool, e xsktest.End, queues int, mode steer.Mode, socket xsk.Mode) *port {
+	t.Helper()
 	prog, err := steer.Attach(steer.Options{Ifindex: e.Index, Queues: queues, Mode: mode})
 	if err != nil {
 		t.Fatal(err)
@@ -80,6 +85,7 @@ func openPort(t testing.TB, p *pool, e xsktest.End, queues int, mode steer.Mode)
 	t.Cleanup(o.close)
 	for q := range queues {
 		c := config(e, q)
+		c.Mode = socket
 		if prog.Mode() == steer.Generic {
 			c.Mode = xsk.ModeGeneric
 		}

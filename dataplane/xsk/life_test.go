@@ -58,6 +58,40 @@ func TestSecondBind(t *testing.T) {
 	}
 }
 
+// TestSentinel: a queue is not free while a socket has it, is when that has closed, and also when its interface is gone;
+// wherever the thread that waits is at home.
+func TestSentinel(t *testing.T) {
+	xsktest.Namespace(t)
+	a, _ := xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
+	p := newPool(t, 64)
+	for _, leave := range []func(s *xsk.Socket){
+		func(s *xsk.Socket) { s.Close() },
+		func(*xsk.Socket) { xsktest.Delete(t, "a") },
+	} {
+		s, err := p.Open(config(a, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		watch, err := xsk.NewSentinel(a.Index, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := watch.Wait(20 * time.Millisecond); !errors.Is(err, unix.EBUSY) {
+			t.Errorf("in use: %v", err)
+		}
+		leave(s)
+		elsewhere := make(chan error)
+		go func() { elsewhere <- watch.Wait(10 * time.Second) }()
+		if err := <-elsewhere; err != nil {
+			t.Errorf("not in use any more: %v", err)
+		}
+		if err := watch.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestOpenErrors(t *testing.T) {
 	xsktest.Namespace(t)
 	a, _ := xsktest.Veth(t, "a", "b", xsktest.VethConfig{})

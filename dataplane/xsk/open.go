@@ -1,6 +1,7 @@
 package xsk
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -8,16 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The kernel frees the queue of a closed socket from a work queue, and later still if frames are in flight: a socket
-// that follows another one on the same queue, in this process or after a restart, may find it busy for a moment.
+// The kernel frees the queue of a closed socket from a work queue, and later still if frames are in flight or it is busy
+// with other interfaces: a socket that follows another one on the same queue, in this process or after a restart, may
+// find it busy for a moment.
 const (
-	busyPatience = 300 * time.Millisecond
+	busyPatience = time.Second
 	busyInterval = 5 * time.Millisecond
 )
 
-// zeroCopyGrace is how long Close lets a driver in zero-copy mode put down its buffers; it does so from the same
-// work queue, and until then the network card may still write to them.
-const zeroCopyGrace = 50 * time.Millisecond
+// letGoLimit is how long Close waits for a driver in zero-copy mode to put down its buffers.
+const letGoLimit = 10 * time.Second
 
 // minTxBudget is the kernel's TX_BATCH_SIZE, the least that XDP_MAX_TX_SKB_BUDGET accepts.
 const minTxBudget = 32
@@ -30,7 +31,7 @@ const minTxBudget = 32
 // because the interfaces of all others were deleted or their driver differs, the same memory is registered once
 // more: addresses are the same, so frames still move freely between all sockets.
 //
-// Errors of the system are wrapped in an *OpenError. A queue that is in use is waited for up to 300 ms.
+// Errors of the system are wrapped in an *OpenError. A queue that is in use is waited for up to a second.
 func (u *Umem) Open(c SocketConfig) (*Socket, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ func (u *Umem) openOnce(c SocketConfig) (*Socket, error) {
 	if err != nil {
 		var o *OpenError
 		if errors.As(err, &o) {
-			o.Tried = fmt.Sprintf("after zero-copy mode was out of the question (%v): %s", why, o.Tried)
+			o.Tried = fmt.Sprintf("without zero-copy mode (%v): %s", cmp.Or(errors.Unwrap(why), why), o.Tried)
 		}
 		return nil, err
 	}
@@ -158,7 +159,12 @@ func (u *Umem) bind(c SocketConfig, zeroCopy bool, share *Socket) (_ *Socket, er
 	if err != nil {
 		return nil, err
 	}
-	s.zeroCopy = flags&unix.XDP_OPTIONS_ZEROCOPY != 0
+	if s.zeroCopy = flags&unix.XDP_OPTIONS_ZEROCOPY != 0; s.zeroCopy {
+		tried = "open a second socket for the queue"
+		if s.sentinel, err = newSentinel(c.Ifindex, c.Queue); err != nil {
+			return nil, err
+		}
+	}
 	s.held = newFrameSet(len(u.mem)/int(u.frameSize), u.frameSize)
 	return s, nil
 }

@@ -3,7 +3,6 @@ package xsk
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,6 +20,8 @@ type Socket struct {
 	cfg      SocketConfig
 	umem     *Umem
 	fallback error     // see Fallback
+	sentinel *sentinel // in zero-copy mode, nil else
+	stuck    bool      // closed, and the driver has not let go
 	shared   int       // interface index of the socket that the UMEM's registration came from, 0 for one of its own
 	maps     [4][]byte // the rings' mappings
 	dead     uint32    // what the words of a closed socket's rings are
@@ -100,16 +101,21 @@ func (s *Socket) Stats() (Stats, error) {
 }
 
 // Close closes the socket: its queue becomes free and the XDP program forgets it. The goroutine that uses the rings
-// must have stopped; afterwards their methods find empty and full rings. In zero-copy mode Close takes 50 ms, so that
-// the driver can put its buffers down. Drain then lists the frames that are free again. Closing twice does nothing.
+// must have stopped; afterwards their methods find empty and full rings. In zero-copy mode Close waits until the driver
+// has put its buffers down, some 50 ms if the machine is idle. Drain then lists the frames that are free again. Should
+// the driver not let go within 10 s, that is an error, and the frames are lost to it. Closing twice does nothing.
 func (s *Socket) Close() error {
 	if s.fd < 0 {
 		return nil
 	}
 	s.umem.forget(s)
 	err := s.release()
-	if s.zeroCopy {
-		time.Sleep(zeroCopyGrace)
+	if s.sentinel != nil {
+		if e := s.sentinel.wait(letGoLimit); e != nil {
+			s.stuck, err = true, errors.Join(err, e)
+		}
+		err = errors.Join(err, s.sentinel.close())
+		s.sentinel = nil
 	}
 	if err != nil {
 		return fmt.Errorf("xsk: interface index %d, queue %d: close: %w", s.cfg.Ifindex, s.cfg.Queue, err)
@@ -119,7 +125,11 @@ func (s *Socket) Close() error {
 
 // Drain calls addrs with the address of every frame that the socket was given and never gave back, each once, and
 // forgets them. Call it after Close: before, the kernel may still write to them.
-func (s *Socket) Drain(addrs func(addr uint64)) { s.held.take(addrs) }
+func (s *Socket) Drain(addrs func(addr uint64)) {
+	if !s.stuck {
+		s.held.take(addrs)
+	}
+}
 
 // release closes the descriptor, makes the rings empty ones without slots, and unmaps them.
 func (s *Socket) release() error {

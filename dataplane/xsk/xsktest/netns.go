@@ -136,8 +136,15 @@ func XDP(t testing.TB, name string) uint32 {
 	return x.ProgId
 }
 
+// home is the namespace that the process was started in, from Main on.
+var home netns.NsHandle
+
 // Main runs the tests of a package and fails if sockets or BPF objects remain open afterwards.
 func Main(m *testing.M) {
+	var err error
+	if home, err = netns.Get(); err != nil {
+		panic(err)
+	}
 	before := open()
 	code := m.Run()
 	if code == 0 {
