@@ -2,6 +2,7 @@ package traffic_test
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,6 +160,12 @@ func FuzzParse(f *testing.F) {
 		g, err := p.Program(o)
 		if err != nil {
 			return
+		}
+		for _, k := range traffic.ExportKinds() {
+			var no *traffic.InexpressibleError
+			if err := p.Export(k.Kind, o, io.Discard); err != nil && !errors.As(err, &no) {
+				t.Fatal(err)
+			}
 		}
 		a, b := make([]byte, g.MaxLen()), make([]byte, g.MaxLen())
 		seq &= traffic.MaxSeq
