@@ -49,6 +49,7 @@ type compiler struct {
 	users []user
 	errs  []error
 	dir   string // of the profile
+	full  bool   // there are too many streams
 }
 
 // user is what has a place of its own in the turn: a stream, or a round of them.
@@ -138,6 +139,13 @@ func (c *compiler) add(s *spec, name string, weight int, b *builder) int {
 }
 
 func (c *compiler) lane(s *spec, name string, weight int, l lane) int {
+	if len(c.g.lanes) == maxStreams {
+		if !c.full {
+			c.full = true
+			c.failf(s, "with its sizes, kinds and steps the profile has more than %d streams: make fewer", maxStreams)
+		}
+		return 0
+	}
 	st := Stream{Name: name, Side: s.side, Weight: weight, Signed: l.sign, Len: float64(len(l.frame)), MaxLen: len(l.frame)}
 	if l.length >= 0 {
 		v := &l.vars[0]
@@ -174,8 +182,8 @@ func (c *compiler) schedule() error {
 		c.users[i].weight /= common
 		total += c.users[i].weight
 	}
-	if total > maxTurn || len(g.lanes) > maxStreams {
-		return fmt.Errorf("the weights come to a turn of %d frames of %d streams: want at most %d and %d; take rounder weights", total, len(g.lanes), maxTurn, maxStreams)
+	if total > maxTurn {
+		return fmt.Errorf("the weights come to a turn of %d frames: want at most %d; take rounder weights", total, maxTurn)
 	}
 	credit := make([]int, len(c.users))
 	rank := make([]int, len(c.users))

@@ -2,6 +2,7 @@ package traffic_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -121,6 +122,7 @@ func TestWrongProgram(t *testing.T) {
 		{"set stream", good, traffic.Options{Set: map[string]string{"x:size": "70"}}, "x:size=70: there is no stream \"x\""},
 		{"set tenants", good, traffic.Options{Set: map[string]string{"tenants": "x"}}, "tenants=x: found \"x\", want a number"},
 		{"set flows", good, traffic.Options{Set: map[string]string{"flows": "9"}}, "flows=9: no stream has a table [stream.flows]"},
+		{"streams", parse(t, crowd()), traffic.Options{}, "the profile has more than 256 streams"},
 		{"weights", parse(t, head+"weight = 4095\n"+eth+ip4+udp+"[[stream]]\nname=\"b\"\nweight = 4094\n"+eth+ip4+udp), traffic.Options{}, "a turn of 8189 frames"},
 	} {
 		_, err := tc.p.Program(tc.o)
@@ -134,6 +136,20 @@ func TestWrongProgram(t *testing.T) {
 	if _, err := traffic.Load(filepath.Join(t.TempDir(), "none.toml")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("file: %v", err)
 	}
+}
+
+// crowd is a profile of 5 streams of 60 sizes each.
+func crowd() string {
+	var b strings.Builder
+	b.WriteString("title = \"t\"\n")
+	for i := range 5 {
+		fmt.Fprintf(&b, "[[stream]]\nname = \"s%d\"\nsize = \"64", i)
+		for n := range 59 {
+			fmt.Fprintf(&b, ",%d", 65+n)
+		}
+		b.WriteString("\"\n" + eth + ip4 + udp)
+	}
+	return b.String()
 }
 
 // FuzzParse: no text brings the reader down, and what it accepts makes frames that are whole and the same twice.
