@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"penstock/dataplane/steer"
 	"penstock/dataplane/xsk/xsktest"
 	"penstock/perf/traffic"
 )
@@ -120,7 +121,7 @@ func TestCounts(t *testing.T) {
 		{"count before duration", nil, Load{Rates: []float64{10_000}, Duration: time.Hour, Count: 10}, 10},
 		{"one frame", nil, Load{Rates: []float64{5}, Count: 1}, 1},
 		{"bursts", func(c *Config) { c.Burst = 64 }, Load{Rates: []float64{50_000}, Count: 1000}, 1000},
-		{"generic", func(c *Config) { c.XDP = 2 }, Load{Rates: []float64{20_000}, Count: 5000}, 5000},
+		{"generic", func(c *Config) { c.XDP = steer.Generic }, Load{Rates: []float64{20_000}, Count: 5000}, 5000},
 		{"two queues", func(c *Config) { c.Queues = 2 }, Load{Rates: []float64{20_000}, Count: 5001}, 5001},
 		{"small rings", func(c *Config) { c.Ring = 1024 }, Load{Rates: []float64{20_000}, Count: 1000}, 1000}, // they hold that many
 		{"without stamps", func(c *Config) { c.noStamp = true }, Load{Rates: []float64{20_000}, Count: 2000}, 2000},

@@ -10,7 +10,7 @@
 //   - Reordered: a frame that is not a duplicate and whose number is smaller than one that arrived before it on the
 //     same queue (RFC 4737 section 3, Type-P-Reordered: smaller than NextExp).
 //   - Extent of a reordered frame: how many arrivals ago the first frame with a larger number came (RFC 4737 section
-//     4.2.1: i − j), duplicates not counted.
+//     4.2: i − j), duplicates not counted.
 //   - Behind: how far its number is below the largest that had arrived before it.
 //
 // Order is judged queue by queue of the receiving port: a flow stays on its queue, and between queues there is none.
