@@ -358,3 +358,13 @@ func (w *world) checkApart() {
 		}
 	}
 }
+
+// A box that starts with gateways, and without tables, has no attachment at any port.
+func TestGatewaysAlone(t *testing.T) {
+	s := gatewayWorld(t, outside()).c.Snapshot()
+	for i := range s.Ports {
+		if s.Ports[i].Untagged != fib.None {
+			t.Errorf("port %d: attachment %d of %d", i, s.Ports[i].Untagged, len(s.Attachments))
+		}
+	}
+}
