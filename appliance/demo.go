@@ -17,8 +17,8 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Show the main job live: two tenants with the same addresses cross a fabric",
 		Long: "Builds a fabric of two boxes, two edge switches and four VMs in network namespaces of this machine, runs this\n" +
-			"binary in each, and draws the tenants' traffic while a path is taken away and brought back. Needs root; sends\n" +
-			"nothing outside; leaves nothing behind. On a terminal of 100 columns the picture is live, else it is a line at a\n" +
+			"binary in each, and draws the tenants' traffic while a path is taken away and brought back, and while first one\n" +
+			"and then the other of two gateways fails. Needs root; sends nothing outside; leaves nothing behind. On a terminal of 100 columns the picture is live, else it is a line at a\n" +
 			"time. Exit code 0: everything held that the summary says.",
 		Example: "  sudo penstock demo\n  sudo penstock demo --keep --duration 10s",
 		Args:    cobra.NoArgs,
@@ -46,6 +46,6 @@ func demoCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&o.Keep, "keep", false, "leave the lab up until Ctrl-C, to look around")
-	c.Flags().DurationVar(&o.Duration, "duration", 20*time.Second, "how long the traffic runs")
+	c.Flags().DurationVar(&o.Duration, "duration", 24*time.Second, "how long the traffic runs")
 	return c
 }

@@ -1,9 +1,10 @@
 // Package demo is the main job live: two tenants with the same IPs and MACs talk across a fabric of two boxes and two
 // edge switches, all of them processes of the real binary in network namespaces, while one of two paths is taken away
-// and brought back.
+// and brought back; and one tenant talks to the outside through two gateways, of which first one and then the other
+// fails.
 //
-// demo.go is the scenario, node.go a process of it, traffic.go the tenants' traffic, picture.go what the viewer sees
-// meanwhile, summary.go what they are told in the end.
+// demo.go is the scenario, node.go a process of it, traffic.go the tenants' traffic, outside.go what goes through the
+// gateways, picture.go what the viewer sees meanwhile, summary.go what they are told in the end.
 package demo
 
 import (
@@ -41,7 +42,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		o.Rate = defaultRate
 	}
 	if o.Duration == 0 {
-		o.Duration = 20 * time.Second
+		o.Duration = 24 * time.Second
 	}
 	d := &demo{Options: o, picture: picture{w: o.Out, live: o.Live, colour: o.Colour}, last: map[string]uint64{}}
 	defer func() { err = errors.Join(err, d.close()) }()
@@ -65,25 +66,32 @@ func Run(ctx context.Context, o Options) (err error) {
 type demo struct {
 	Options
 	picture
-	lab     *lab.Lab
-	top     *lab.Topology
-	nodes   []*node
-	streams []*stream
-	pings   []*pinger
-	started time.Time
-	away    [2]time.Duration  // when the path was taken away and brought back
-	last    map[string]uint64 // counters at the previous view
-	lastAt  time.Time
+	lab      *lab.Lab
+	top      *lab.Topology
+	nodes    []*node
+	streams  []*stream
+	pings    []*pinger
+	outside  *outside
+	failures []*failure
+	started  time.Time
+	away     [2]time.Duration  // when the path was taken away and brought back
+	last     map[string]uint64 // counters at the previous view
+	lastAt   time.Time
 }
 
 func (d *demo) build(context.Context) error {
 	d.say("Building a lab in network namespaces: four VMs in two tenants with the same IPs and MACs,")
-	d.say("two boxes, two edge switches, two VLAN paths (101 and 102) …")
+	d.say("two boxes, two edge switches, two VLAN paths (101 and 102), two gateways to the outside …")
 	var err error
 	if d.lab, err = lab.New("demo"); err != nil {
 		return err
 	}
-	d.top, err = lab.Fabric(d.lab, lab.FabricOptions{Dataplane: lab.DataplaneOptions{Workers: 1, RingSize: 512, Frames: 8192, Bindings: 10_000}})
+	tenants := lab.DemoTenants()
+	tenants[0].Gateway = lab.GatewayGroup
+	d.top, err = lab.Fabric(d.lab, lab.FabricOptions{
+		Tenants: tenants, Gateways: []lab.GatewaySpec{{Box: "box1", Name: "isp1"}, {Box: "box1", Name: "isp2"}}, Group: "probe_interval = \"10ms\"",
+		Dataplane: lab.DataplaneOptions{Workers: 1, RingSize: 512, Frames: 16384, Bindings: 10_000},
+	})
 	return err
 }
 
@@ -157,7 +165,7 @@ func (d *demo) isolation(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) traffic(context.Context) error {
+func (d *demo) traffic(ctx context.Context) error {
 	for _, t := range d.top.Options.Tenants {
 		from, to := d.pair(t.Name)
 		p, err := startPing(d.lab, from, to)
@@ -166,12 +174,30 @@ func (d *demo) traffic(context.Context) error {
 		}
 		d.pings = append(d.pings, p)
 	}
+	from, _ := d.pair(d.top.Options.Tenants[0].Name)
+	err := d.ready(ctx)
+	if err != nil {
+		return err
+	}
+	if d.outside, err = startOutside(d.lab, from, d.top.Gateways); err != nil {
+		return err
+	}
+	if err := retry(ctx, 10*time.Second, func() error {
+		if d.outside.received() == 0 {
+			return fmt.Errorf("nothing gets from %s to %v", from.Name, lab.OutsideAddress)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	d.say("%-8s sends %d packets a second to %v outside: they leave by %s.", from.Name, outsideRate, lab.OutsideAddress, d.top.Gateways[0].Name)
 	d.started = time.Now()
 	d.lastAt = d.started
 	return nil
 }
 
-// watch draws until the time is over; after a third it takes a path away, after two thirds it brings it back.
+// watch draws until the time is over. A sixth of it each: all is well, a path is away, all is well, a gateway without
+// its link, all is well, the other gateway hung.
 func (d *demo) watch(ctx context.Context) error {
 	trunks := d.top.Options.Trunks
 	var left []uint16
@@ -185,13 +211,18 @@ func (d *demo) watch(ctx context.Context) error {
 		text string
 		do   func() error
 	}{
-		{d.Duration / 3, fmt.Sprintf("%d taken away", trunks[pathAway]), func() error { return d.takeAway(ctx, left) }},
-		{d.Duration * 2 / 3, "both paths again", func() error { return d.bringBack(ctx, trunks) }},
+		{d.Duration / 6, fmt.Sprintf("%d taken away", trunks[pathAway]), func() error { return d.takeAway(ctx, left) }},
+		{d.Duration * 2 / 6, "both paths", func() error { return d.bringBack(ctx, trunks) }},
+		{d.Duration * 3 / 6, "isp1: link cut", func() error {
+			return d.fail("isp1", "isp1 lost its link", func() error { return d.top.Cut("isp1", true) })
+		}},
+		{d.Duration * 4 / 6, "isp1: link back", func() error { d.settleFailure(); return d.top.Cut("isp1", false) }},
+		{d.Duration * 5 / 6, "isp2: hung", func() error { return d.fail("isp2", "isp2 hung", func() error { return d.top.Hang("isp2", true) }) }},
 	}
-	act := "both paths"
+	act := "all is well"
 	tick := time.NewTicker(redraw)
 	defer tick.Stop()
-	for time.Since(d.started) < d.Duration {
+	for time.Since(d.started) < d.Duration || len(acts) > 0 {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -214,7 +245,13 @@ func (d *demo) watch(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	if err := d.noticed(ctx); err != nil {
+		return err
+	}
+	if err := d.top.Hang("isp2", false); err != nil {
+		return err
+	}
+	return d.heal(ctx)
 }
 
 // takeAway withdraws a path at both boxes and then cuts its trunk.
@@ -324,6 +361,10 @@ func (d *demo) look(ctx context.Context, act string) (*view, error) {
 			}
 		}
 	}
+	var err error
+	if v.Outside, err = d.lookOutside(ctx, rate); err != nil {
+		return nil, err
+	}
 	for i := range v.Paths {
 		v.Paths[i].Rate = rate(fmt.Sprint("path ", v.Paths[i].VID), v.Paths[i].Packets)
 	}
@@ -344,6 +385,9 @@ func (d *demo) explain(err error) error {
 func (d *demo) close() error {
 	for _, s := range d.streams {
 		s.stop()
+	}
+	if d.outside != nil {
+		d.outside.stop()
 	}
 	if d.lab == nil {
 		return nil

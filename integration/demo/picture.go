@@ -13,7 +13,7 @@ import (
 // Columns and Lines are what the live picture needs of a terminal.
 const (
 	Columns = 100
-	Lines   = 20
+	Lines   = 22
 )
 
 // view is one moment of the demo, as it is drawn.
@@ -22,6 +22,7 @@ type view struct {
 	Act     string // what is happening
 	Tenants []tenantView
 	Paths   []pathView
+	Outside outsideView
 	Drops   map[string]uint64 // by "node reason"
 }
 
@@ -101,21 +102,21 @@ func (v *view) dropped() (n uint64) {
 
 func (v *view) heading() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%7s  %-16s", "TIME", "")
+	fmt.Fprintf(&b, "\n%7s  %-14s", "TIME", "")
 	for _, t := range v.Tenants {
-		fmt.Fprintf(&b, "  %-21s", strings.ToUpper(t.Name)+" TCP, PING")
+		fmt.Fprintf(&b, "  %12s", strings.ToUpper(t.Name)+" Mb/s ms")
 	}
 	for _, p := range v.Paths {
 		fmt.Fprintf(&b, "  %8s", fmt.Sprintf("PATH %d", p.VID))
 	}
-	return b.String() + "  DROPS"
+	return b.String() + "  VIA   OUT/s  ALARM  DROPS"
 }
 
 func (v *view) line() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%5.1f s  %-16s", v.At.Seconds(), v.Act)
+	fmt.Fprintf(&b, "%5.1f s  %-14s", v.At.Seconds(), v.Act)
 	for _, t := range v.Tenants {
-		fmt.Fprintf(&b, "  %5.1f Mbit/s %5.2f ms", t.BitRate/1e6, t.Ping.LastMs)
+		fmt.Fprintf(&b, "  %6.1f %5.2f", t.BitRate/1e6, t.Ping.LastMs)
 	}
 	for _, p := range v.Paths {
 		state := fmt.Sprintf("%.0f/s", p.Rate)
@@ -124,7 +125,13 @@ func (v *view) line() string {
 		}
 		fmt.Fprintf(&b, "  %8s", state)
 	}
-	fmt.Fprintf(&b, "  %5d", v.dropped())
+	active, out := "none", 0.0
+	for _, g := range v.Outside.Gateways {
+		if out += g.Rate; g.Active {
+			active = g.Name
+		}
+	}
+	fmt.Fprintf(&b, "  %-4s  %5.0f  %5d  %5d", active, out, len(v.Outside.Alarms), v.dropped())
 	return b.String()
 }
 
@@ -183,8 +190,58 @@ func (v *view) text(colour bool) string {
 		fmt.Fprintf(&b, "  %s  %-8s %-9s  →  %-8s %-9s  %6.1f Mbit/s  %5.2f ms, %d/%d answered\n", paint(colour, t.Name, fmt.Sprintf("%-6s", t.Name)),
 			t.From, t.FromIP, t.To, t.ToIP, t.BitRate/1e6, t.Ping.LastMs, t.Ping.Received, t.Ping.Sent)
 	}
+	v.Outside.write(&b)
 	b.WriteString("\n  drops   " + v.dropText(Columns-10) + "\n")
 	return b.String()
+}
+
+// write draws the way to the outside: the active gateway by a double line.
+func (v *outsideView) write(b *strings.Builder) {
+	if len(v.Gateways) == 0 {
+		return
+	}
+	b.WriteString("\n")
+	for i, g := range v.Gateways {
+		lead := fmt.Sprintf("  %-8s ─ %s ─", v.From, v.Box)
+		if i > 0 {
+			lead = strings.Repeat(" ", utf8.RuneCountInString(lead))
+		}
+		corner := "├"
+		switch {
+		case i == 0:
+			corner = "┬"
+		case i == len(v.Gateways)-1:
+			corner = "└"
+		}
+		line, note := "── ", g.State+", standby"
+		if g.Active {
+			line, note = "══▶", g.State+", active"
+		} else if g.State != "up" {
+			line, note = "╌╌ ", g.State
+		}
+		target := ""
+		if g.Active {
+			target = "→ " + v.Target
+		}
+		fmt.Fprintf(b, "%s\n", strings.TrimRight(fmt.Sprintf("%s%s%s %-5s %-16s %5.0f/s %s", lead, corner, line, g.Name, note, g.Rate, target), " "))
+	}
+	last, first := v.Last, "none"
+	if last == "" {
+		last = "nothing yet"
+	}
+	if len(v.Alarms) > 0 {
+		first = v.Alarms[0]
+	}
+	fmt.Fprintf(b, "  outside %s\n  alarm   %s\n", cut(last, Columns-10), cut(first, Columns-10))
+}
+
+// cut shortens a text to so many columns.
+func cut(s string, columns int) string {
+	r := []rune(s)
+	if len(r) <= columns {
+		return s
+	}
+	return string(r[:columns-1]) + "…"
 }
 
 // row is a path: its VLAN, its share as a bar and its rate, barWidth+20 columns.

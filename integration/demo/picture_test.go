@@ -15,6 +15,9 @@ func moment() *view {
 			FromBox: "box1", FromSwitch: "swa", ToBox: "box2", ToSwitch: "swb", BitRate: 20e6, Ping: pings{123, 122, 0.345}})
 	}
 	v.Paths = []pathView{{VID: 101}, {VID: 102, Live: true, Rate: 4020}}
+	v.Outside = outsideView{From: "red-vm1", Box: "box1", Target: "203.0.113.10", Last: "isp1 lost its link, isp2 took over: blocked for 2 ms",
+		Gateways: []gatewayView{{Name: "isp1", State: "down"}, {Name: "isp2", State: "up", Active: true, Rate: 1000}},
+		Alarms:   []string{"MAJOR: Gateway isp1 of group out failed.", "MAJOR: Port up0 is down."}}
 	return v
 }
 
@@ -28,6 +31,11 @@ const picture1 = `
   TENANT  FROM                   TO                           TCP       PING
   red     red-vm1  10.0.0.1   →  red-vm2  10.0.0.2     20.0 Mbit/s   0.34 ms, 122/123 answered
   blue    blue-vm1 10.0.0.1   →  blue-vm2 10.0.0.2     20.0 Mbit/s   0.34 ms, 122/123 answered
+
+  red-vm1  ─ box1 ─┬╌╌  isp1  down                 0/s
+                   └══▶ isp2  up, active        1000/s → 203.0.113.10
+  outside isp1 lost its link, isp2 took over: blocked for 2 ms
+  alarm   MAJOR: Gateway isp1 of group out failed.
 
   drops   box1 access_vlan 4, swa source_mac 1
 `
@@ -51,12 +59,16 @@ func TestPicture(t *testing.T) {
 // TestPictureFits: the picture stays within the terminal that it asks for, with the largest figures.
 func TestPictureFits(t *testing.T) {
 	v := moment()
-	v.Of, v.At, v.Act = time.Hour, time.Hour, "both paths again"
+	v.Of, v.At, v.Act = time.Hour, time.Hour, "101 taken away"
 	for i := range v.Tenants {
 		v.Tenants[i].BitRate, v.Tenants[i].Ping = 9999e6, pings{36000, 36000, 99.99}
 	}
 	for i := range v.Paths {
 		v.Paths[i].Live, v.Paths[i].Rate = true, 9_999_999
+	}
+	v.Outside.Last, v.Outside.Alarms[0] = strings.Repeat("long ", 40), strings.Repeat("long ", 40)
+	for i := range v.Outside.Gateways {
+		v.Outside.Gateways[i].Rate = 99_999
 	}
 	for i := range 20 {
 		v.Drops["box1 reason"+strings.Repeat("x", i)] = 1_000_000
@@ -105,7 +117,7 @@ func TestDraw(t *testing.T) {
 	q := &picture{w: &out}
 	q.draw(moment())
 	q.draw(moment())
-	if got := out.String(); strings.Contains(got, "\x1b") || strings.Count(got, "\n") != 4 || strings.Count(got, "TIME") != 1 || !strings.Contains(got, "    away    4020/s      5\n") {
+	if got := out.String(); strings.Contains(got, "\x1b") || strings.Count(got, "\n") != 4 || strings.Count(got, "TIME") != 1 || !strings.Contains(got, "    away    4020/s  isp2   1000      2      5\n") {
 		t.Errorf("lines:\n%s", got)
 	}
 }

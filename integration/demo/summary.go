@@ -10,6 +10,7 @@ import (
 
 	"penstock/ctrl/status"
 	"penstock/dataplane/drop"
+	"penstock/integration/lab"
 )
 
 // summary ends the traffic and says what was seen. Its error lists what did not hold.
@@ -35,6 +36,7 @@ func (d *demo) summary(ctx context.Context) error {
 		}
 	}
 	d.streams = nil
+	bad = append(bad, d.summaryOutside()...)
 	d.say("\n  NODE  RECEIVED      SENT  DROPPED")
 	reasons := map[string]bool{}
 	for _, n := range d.nodes {
@@ -64,8 +66,49 @@ func (d *demo) summary(ctx context.Context) error {
 		return fmt.Errorf("the demo did not hold: %s", strings.Join(bad, "; "))
 	}
 	d.say("\nIt held: tenants with the same addresses never met, a path went and came back without a lost ping or")
-	d.say("a broken connection, and on every node each frame is accounted for.")
+	d.say("a broken connection, either gateway took over from the other and an alarm said which to look at, and on")
+	d.say("every node each frame is accounted for.")
 	return nil
+}
+
+// summaryOutside says what the gateways' failures cost, and returns what did not hold.
+func (d *demo) summaryOutside() (bad []string) {
+	d.say("\n  GATEWAYS                     TOOK OVER  BLOCKED  (%d packets a second to %v)", outsideRate, lab.OutsideAddress)
+	for _, f := range d.failures {
+		d.say("  %-27s  %-9s  %4d ms", fmt.Sprintf("%s (%.1f s)", f.What, f.At.Seconds()), f.Took, f.blocked(f.after).Milliseconds())
+		for i, line := range wrap("alarm: "+f.Alarm, Columns-6) {
+			d.say("    %s%s", strings.Repeat(" ", 7*min(i, 1)), line)
+		}
+		if f.Took == "" || f.Alarm == "" {
+			bad = append(bad, fmt.Sprintf("%s: taken over by %q, alarm %q", f.What, f.Took, f.Alarm))
+		}
+	}
+	for i, g := range d.outside.gateways {
+		if d.outside.got[i].Load() == 0 {
+			bad = append(bad, "nothing ever went through "+g.Name)
+		}
+	}
+	return bad
+}
+
+// wrap breaks a text into lines of so many columns, seven less from the second on.
+func wrap(text string, columns int) (lines []string) {
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case len(line)+1+len(word) > columns:
+			lines = append(lines, line)
+			if len(lines) == 1 {
+				columns -= 7
+			}
+			line = word
+		default:
+			line += " " + word
+		}
+	}
+	return append(lines, line)
 }
 
 // balanced waits until the box's sum is right: what it received, injected and copied is what it sent, punted and dropped.
@@ -89,6 +132,7 @@ func (d *demo) explore() {
 	for _, n := range d.nodes {
 		d.say("  %s show ports --rate 1s -s %s", d.Binary, n.Socket)
 	}
+	d.say("  %s show gateways -s %s; ip -n %s link set eth0 down", d.Binary, d.gatewayNode().Socket, d.lab.FullName(d.top.Gateways[0].Name))
 	d.say("  %s watch --since 0 -s %s", d.Binary, d.top.Boxes[0].Socket)
 	d.say("  ip netns exec %s ping %v", d.lab.FullName(from.Namespace), address(to))
 	d.say("  ip netns exec %s tcpdump -eni %s", d.lab.FullName(to.Namespace), to.Interface)

@@ -70,6 +70,41 @@ func (t *Topology) buildGateways() error {
 	return nil
 }
 
+// Hang takes a gateway's addresses away, or gives them back: its link stays up, and nothing behind it answers or forwards.
+func (t *Topology) Hang(gateway string, hung bool) error {
+	g := t.Gateway(gateway)
+	for _, a := range []struct {
+		name   string
+		prefix netip.Prefix
+	}{{g.Interface, g.Address}, {"lo", netip.PrefixFrom(OutsideAddress, 32)}} {
+		err := t.lab.withLink(g.Name, a.name, func(link netlink.Link) error {
+			if hung {
+				return netlink.AddrDel(link, &netlink.Addr{IPNet: ipNet(a.prefix)})
+			}
+			return netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(a.prefix)})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if hung {
+		return nil
+	}
+	return t.lab.DefaultRoute(g.Name, g.Interface, g.BoxSide.Addr())
+}
+
+// Cut takes a gateway's link away, or gives it back.
+func (t *Topology) Cut(gateway string, cut bool) error {
+	g := t.Gateway(gateway)
+	if cut {
+		return t.lab.SetDown(g.Name, g.Interface)
+	}
+	if err := t.lab.SetUp(g.Name, g.Interface); err != nil {
+		return err
+	}
+	return t.lab.DefaultRoute(g.Name, g.Interface, g.BoxSide.Addr()) // it went with the link
+}
+
 // Address gives an interface an address.
 func (l *Lab) Address(namespace, name string, p netip.Prefix) error {
 	return l.withLink(namespace, name, func(link netlink.Link) error {
