@@ -173,11 +173,7 @@ func (p *plan) diffGroups() error {
 			}
 		}
 	}
-	for i := range p.ports {
-		if p.ports[i].Role == fib.RoleUplink {
-			p.snapPorts.at(uint32(i)).Uplink = uplinks[i]
-		}
-	}
+	p.uplinks = uplinks
 	return nil
 }
 

@@ -61,6 +61,7 @@ type plan struct {
 	goneTenants bool
 	goneSegs    []uint32
 	renumbered  map[uint32]uint32         // new ID of tenants whose ID changed, by router index
+	uplinks     [][]fib.UplinkMember      // by port, nil = unchanged
 	regate      map[string]bool           // tenants whose way to the outside may have changed
 	stationRows map[rowKey]*table.Binding // rows of groups that are stations
 	local       map[rowKey]uint32         // VIF index, or group with fib.LocGateway, that now owns the row; fib.None = no longer local

@@ -87,6 +87,11 @@ func (p *plan) fillPorts() {
 			p.fillPort(i)
 		}
 	}
+	for i := range p.uplinks {
+		if p.ports[i].Role == fib.RoleUplink {
+			p.snapPorts.at(uint32(i)).Uplink = p.uplinks[i]
+		}
+	}
 	for port := range p.reports {
 		f := p.snapPorts.at(uint32(port))
 		f.Untagged, f.Tagged = fib.None, nil

@@ -48,7 +48,8 @@ func steadySequence(frame []byte) (uint32, bool) {
 
 // Steady is traffic at a constant rate, under way.
 type Steady struct {
-	tx, rx    *Raw
+	tx        *Raw
+	rx        []*Raw
 	templates [][]byte
 	interval  time.Duration
 
@@ -87,6 +88,11 @@ func (r SteadyResult) String() string {
 // StartSteady sends frames from tx at the given rate (frames a second), the templates in turn, and counts them on rx.
 // Each template must end with SteadyPayload.
 func StartSteady(tx, rx *Raw, rate int, templates ...[]byte) (*Steady, error) {
+	return StartSteadyTo(tx, []*Raw{rx}, rate, templates...)
+}
+
+// StartSteadyTo is StartSteady with several places at which a frame may arrive.
+func StartSteadyTo(tx *Raw, rx []*Raw, rate int, templates ...[]byte) (*Steady, error) {
 	s := &Steady{tx: tx, rx: rx, interval: time.Second / time.Duration(rate), stop: make(chan struct{}), received: make(chan SteadyResult, 1)}
 	for i, t := range templates {
 		if _, ok := steadySequence(t); !ok {
@@ -94,8 +100,10 @@ func StartSteady(tx, rx *Raw, rate int, templates ...[]byte) (*Steady, error) {
 		}
 		s.templates = append(s.templates, append([]byte(nil), t...))
 	}
-	if _, err := rx.Overruns(); err != nil { // resets the counter
-		return nil, err
+	for _, r := range rx {
+		if _, err := r.Overruns(); err != nil { // resets the counter
+			return nil, err
+		}
 	}
 	go s.receive()
 	s.sending.Go(s.send)
@@ -157,49 +165,68 @@ func (s *Steady) sendOne(frame []byte) error {
 	return err
 }
 
+// tally is what has arrived.
+type tally struct {
+	mu sync.Mutex
+	SteadyResult
+	seen  []uint64 // bit per sequence number
+	newer []uint32 // by template: sequence number + 1 of the latest
+	last  time.Time
+}
+
 func (s *Steady) receive() {
-	var (
-		r     SteadyResult
-		seen  []uint64
-		newer = make([]uint32, len(s.templates)) // sequence number + 1 of the latest of each template
-		last  time.Time
-	)
+	t := &tally{newer: make([]uint32, len(s.templates))}
+	var all sync.WaitGroup
+	for _, rx := range s.rx {
+		all.Go(func() { s.listen(rx, t) })
+	}
+	all.Wait()
+	t.FirstLost = s.firstLost(t.seen)
+	for _, rx := range s.rx {
+		n, _ := rx.Overruns()
+		t.Overruns += n
+	}
+	s.received <- t.SteadyResult
+}
+
+func (s *Steady) listen(rx *Raw, t *tally) {
 	for {
-		frame, err := s.rx.Receive(20 * time.Millisecond)
+		frame, err := rx.Receive(20 * time.Millisecond)
 		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) && !s.drain.Load() {
 				continue
 			}
-			break
+			return
 		}
-		seq, ok := steadySequence(frame)
-		if !ok {
-			continue
+		if seq, ok := steadySequence(frame); ok {
+			t.note(seq, s.interval)
 		}
-		now := time.Now()
-		if !last.IsZero() {
-			r.Blocked = max(r.Blocked, now.Sub(last)-s.interval)
-		}
-		last = now
-		word, bit := int(seq/64), uint64(1)<<(seq%64)
-		for len(seen) <= word {
-			seen = append(seen, 0)
-		}
-		if seen[word]&bit != 0 {
-			r.Duplicates++
-			continue
-		}
-		seen[word] |= bit
-		r.Received++
-		flow := int(seq) % len(newer)
-		if seq+1 < newer[flow] {
-			r.Reordered++
-		}
-		newer[flow] = max(newer[flow], seq+1)
 	}
-	r.FirstLost = s.firstLost(seen)
-	r.Overruns, _ = s.rx.Overruns()
-	s.received <- r
+}
+
+func (t *tally) note(seq uint32, interval time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	if !t.last.IsZero() {
+		t.Blocked = max(t.Blocked, now.Sub(t.last)-interval)
+	}
+	t.last = now
+	word, bit := int(seq/64), uint64(1)<<(seq%64)
+	for len(t.seen) <= word {
+		t.seen = append(t.seen, 0)
+	}
+	if t.seen[word]&bit != 0 {
+		t.Duplicates++
+		return
+	}
+	t.seen[word] |= bit
+	t.Received++
+	flow := int(seq) % len(t.newer)
+	if seq+1 < t.newer[flow] {
+		t.Reordered++
+	}
+	t.newer[flow] = max(t.newer[flow], seq+1)
 }
 
 // firstLost returns the first sequence number that was sent and is not in seen.
