@@ -21,7 +21,7 @@ COMMIT  := $(shell $(GIT) rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # program:package that demo and tests call; for the race detector also a C compiler and libc's headers; Scapy for TRex profiles.
-TOOLS   = ip:iproute2 tcpdump:tcpdump tshark:tshark ethtool:ethtool iperf3:iperf3 ping:iputils-ping cc:gcc python3:python3
+TOOLS   = ip:iproute2 tcpdump:tcpdump tshark:tshark ethtool:ethtool iperf3:iperf3 ping:iputils-ping cc:gcc python3:python3 keepalived:keepalived
 FILES   = /usr/include/stdlib.h:libc6-dev /usr/lib/python3/dist-packages/scapy/__init__.py:python3-scapy
 MISSING = $(strip $(foreach t,$(TOOLS),$(if $(shell PATH='$(PATH)'; command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))) \
 	$(foreach f,$(FILES),$(if $(wildcard $(firstword $(subst :, ,$f))),,$(lastword $(subst :, ,$f)))))
@@ -41,7 +41,7 @@ HEAVY = penstock/(integration|perf)(/.*)?
 BENCHED = $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirname | sort -u)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-vm lint fuzz bench bench-compare bench-deps bench-e2e bench-gaps generate install clean
+.PHONY: help deps build demo test test-vm lint fuzz bench bench-compare bench-deps bench-e2e bench-gaps bench-failover bench-failover-stress generate install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -114,6 +114,16 @@ bench-gaps: build ## measure the gaps of the worker's loop while a million bindi
 	@set -e; for args in "" "-apart -nice -20"; do \
 		bin/e2e gaps -penstock $(BIN) -results perf/results/gaps.csv -commit $(COMMIT)$$($(GIT) diff --quiet HEAD -- . ':!perf/results' || echo -dirty) $$args $(GAPS_ARGS); \
 	done
+
+bench-failover: deps build ## measure blocked times of gateway switching beside keepalived, 10 minutes (root); RUNS=10 FAULTS=carrier,silent DEVICES=box:10ms,keepalived:1s FAILOVER_ARGS="…"
+	go build -trimpath -buildvcs=false -o bin/failover ./perf/failover/cmd/failover
+	@mkdir -p perf/results
+	bin/failover -penstock $(BIN) -runs $(or $(RUNS),10) $(if $(FAULTS),-faults '$(FAULTS)') $(if $(DEVICES),-devices '$(DEVICES)') -results perf/results/failover.csv \
+		-commit $(COMMIT)$$($(GIT) diff --quiet HEAD -- . ':!perf/results' || echo -dirty) $(FAILOVER_ARGS)
+
+bench-failover-stress: build ## look for switches without a fault, under all the stress there is (root); DURATION=20m FAILOVER_ARGS="…"
+	go build -trimpath -buildvcs=false -o bin/failover ./perf/failover/cmd/failover
+	bin/failover stress -penstock $(BIN) -duration $(or $(DURATION),20m) -commit $(COMMIT)$$($(GIT) diff --quiet HEAD -- . ':!perf/results' || echo -dirty) $(FAILOVER_ARGS)
 
 generate: ## regenerate what go:generate makes
 	go generate ./...

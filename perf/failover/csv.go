@@ -1,0 +1,59 @@
+package failover
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"penstock/perf/machine"
+)
+
+// Row is a run in the results file.
+type Row struct {
+	Date    time.Time // when the measurement began
+	Commit  string
+	Machine machine.Machine
+	Result
+}
+
+var columns = []string{
+	"date", "commit", "machine", "cores", "kernel", "device", "fault", "run", "rate_pps", "offered", "lost", "blocked_ms", "gap_ms", "tcp_stall_ms",
+	"udp_back", "tcp_back", "moved", "early_lost", "duplicates", "sender_late_ms", "note",
+}
+
+func (r *Row) fields() []string {
+	millis := func(d time.Duration) string { return strconv.FormatFloat(float64(d)/1e6, 'f', 3, 64) }
+	n, yes := strconv.Itoa, strconv.FormatBool
+	return []string{
+		r.Date.UTC().Format(time.RFC3339), r.Commit, r.Machine.CPU, n(r.Machine.Cores), r.Machine.Kernel, r.Device, r.Fault, n(r.Run), n(r.Rate), n(r.Offered), n(r.Lost),
+		millis(r.Blocked), millis(r.Gap), millis(r.Stall), yes(r.Back), yes(r.TCPBack), yes(r.Moved), n(r.Early), n(r.Duplicates), millis(r.Late), r.Wrong,
+	}
+}
+
+// Append adds rows to the results file, which it makes if there is none. It refuses a file with other columns.
+func Append(path string, rows []Row) error {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("failover: results: %w", err)
+	}
+	var lines [][]string
+	if len(old) == 0 {
+		lines = append(lines, columns)
+	} else if have, err := csv.NewReader(bytes.NewReader(old)).Read(); err != nil || !slices.Equal(have, columns) {
+		return fmt.Errorf("failover: results: %s has other columns: move it away", path)
+	}
+	for i := range rows {
+		lines = append(lines, rows[i].fields())
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return fmt.Errorf("failover: results: %w", err)
+	}
+	return errors.Join(csv.NewWriter(f).WriteAll(lines), f.Close())
+}

@@ -1,0 +1,147 @@
+package failover
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"penstock/perf/failover/cut"
+)
+
+func requireRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("PENSTOCK_REQUIRE_ROOT") == "1" {
+		t.Fatal("root is required")
+	}
+	t.Skip("needs root")
+}
+
+// program builds the box, unless the environment names one.
+func program(t *testing.T) string {
+	t.Helper()
+	requireRoot(t)
+	if p := os.Getenv("PENSTOCK_BINARY"); p != "" {
+		return p
+	}
+	path := filepath.Join(t.TempDir(), "penstock")
+	if out, err := exec.Command("go", "build", "-o", path, "penstock/appliance").CombinedOutput(); err != nil {
+		t.Fatalf("build the binary: %v\n%s", err, out)
+	}
+	return path
+}
+
+// Two faults, with the box and with keepalived: the command's way, short. How long they block depends on the machine;
+// which of the two blocks longer does not.
+func TestMeasure(t *testing.T) {
+	faults, err := ParseFaults("carrier,planned")
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices, err := ParseDevices("box:100ms,keepalived:100ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := Measure(context.Background(), Options{Binary: program(t), Devices: devices, Faults: faults, Runs: 1, Rate: 1000, Bindings: 1, Progress: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 4 {
+		t.Fatalf("%d runs, want 4: %v", len(all), all)
+	}
+	lost := map[string]int{}
+	for _, r := range all {
+		if !r.Back || !r.TCPBack || !r.Moved || r.Offered == 0 || r.Early > 0 || r.Duplicates > 0 {
+			t.Errorf("%s, %s: %+v", r.Fault, r.Device, r)
+		}
+		lost[r.Fault+" "+r.Device] = r.Lost
+	}
+	if box, peer := lost["carrier box:100ms"], lost["carrier keepalived:100ms"]; box >= peer || peer < 100 {
+		t.Errorf("carrier: the box lost %d, keepalived, which waits for three advertisements, %d", box, peer)
+	}
+	if n := lost["planned box:100ms"]; n > 0 {
+		t.Errorf("a planned switch lost %d", n)
+	}
+}
+
+// What the harness counts as lost is what it has thrown away itself.
+func TestLossExplained(t *testing.T) {
+	requireRoot(t)
+	const length = 300 * time.Millisecond
+	d, err := newKeepalived("explained", 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.shut(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var dropped uint64
+	f := Fault{Name: "deaf for a while", do: func(ctx context.Context, r *run) error {
+		if err := r.cut(0, cut.In); err != nil {
+			return err
+		}
+		if err := sleep(ctx, length); err != nil {
+			return err
+		}
+		n, err := r.bed.gateways[0].cut.Counts()
+		if err != nil {
+			return err
+		}
+		dropped = n.Dropped
+		return r.bed.gateways[0].cut.Set(0)
+	}}
+	r := run{Options: &Options{Rate: 1000}, device: d, bed: d.network()}
+	res, err := r.measure(context.Background(), &f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Between the last look at the counter and the end of the cut a few more may be dropped.
+	if res.Lost == 0 || uint64(res.Lost) > dropped+100 || !res.Back || res.Moved || res.Early > 0 {
+		t.Errorf("%d frames were dropped: %+v", dropped, res)
+	}
+	if res.Gap < length/2 || res.Stall < length/2 {
+		t.Errorf("blocked for %v at least, and seen were %v of UDP and %v of TCP", length, res.Gap, res.Stall)
+	}
+}
+
+// A short stress, gentle enough for any machine: what counts is that it sees probes, pushes, traffic and the real fault.
+func TestStress(t *testing.T) {
+	res, err := Stress(context.Background(), StressOptions{
+		Binary: program(t), Duration: time.Second, Interval: 50 * time.Millisecond, Hogs: 1, Bindings: 10_000, GOGC: 50, Rate: 1000, Progress: io.Discard,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := res.Err(); err != nil {
+		t.Errorf("%v: %+v", err, res)
+	}
+	if res.Probes.Answered == 0 || res.Pushes == 0 || res.Offered == 0 || res.Real == 0 {
+		t.Errorf("%+v", res)
+	}
+}
+
+// A stress that finds something says so.
+func TestStressErr(t *testing.T) {
+	good := StressResult{Back: true}
+	good.Probes.Sent = 1
+	if err := good.Err(); err != nil {
+		t.Error(err)
+	}
+	for _, change := range []func(*StressResult){
+		func(r *StressResult) { r.Switches = 1 }, func(r *StressResult) { r.Failures = 1 }, func(r *StressResult) { r.Probes.Sent = 0 }, func(r *StressResult) { r.Back = false },
+	} {
+		bad := good
+		change(&bad)
+		if bad.Err() == nil {
+			t.Errorf("nothing wrong with %+v", bad)
+		}
+	}
+}
