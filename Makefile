@@ -5,7 +5,7 @@ DESTDIR    ?=
 SYSCONFDIR ?= /etc
 FUZZTIME   ?= 5m
 BENCH      ?= .
-VM         ?= .
+VM         ?= ZeroCopy|CopyOnly|Wire|PktgenKernel
 DEMO_ARGS  ?=
 BIN        ?= bin/penstock
 
@@ -69,12 +69,12 @@ test: deps ## run all tests, some minutes (root; else those that need it are ski
 		echo "test: every benchmark once"; out=$$(go test -p 1 -run '^$$' -bench . -benchtime 1x $(BENCHED) 2>&1) || { echo "$$out"; exit 1; }
 	@echo "test: all packages passed; those with concurrency also under the race detector"
 
-test-vm: ## test zero-copy, and a kernel's pktgen, in QEMU guests, some minutes (root); not part of make test: for changes of the ring layer
+test-vm: ## test zero-copy, and a kernel's pktgen, in QEMU guests, some minutes (root); for changes of the ring layer; VM="regexp"
 ifneq ($(VM_MISSING),)
 	@echo "installing: $(VM_MISSING)"; apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(VM_MISSING)
 endif
-	PENSTOCK_VM=1 go test -count=1 -timeout 20m -v -run '$(VM)' ./integration/vm
-	PENSTOCK_VM=1 go test -count=1 -v -run PktgenKernel ./perf/traffic
+	PENSTOCK_VM=1 go test -count=1 -p 1 -timeout 20m -v -run '$(VM)' ./integration/vm ./integration/golden ./perf/traffic
+	@echo "test-vm: passed"
 
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt -w is due for:"; echo "$$out"; exit 1; fi

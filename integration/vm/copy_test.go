@@ -8,7 +8,7 @@ import (
 // TestCopyOnly runs the box on a kernel whose virtio-net has no zero-copy mode: demanded, it is an error that says so;
 // left to the box, it copies.
 func TestCopyOnly(t *testing.T) {
-	m := guest(t, "copy", SuiteCopy, Options{NICs: nics(2)})
+	m := Guest(t, "copy", SuiteCopy, Options{NICs: nics(2)})
 	t.Run("zero-copy demanded", func(t *testing.T) {
 		refused(t, m, settings{}, "eth1", "bind in zero-copy mode", "operation not supported", "use copy mode")
 	})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,64 +14,11 @@ import (
 	"penstock/integration/lab"
 )
 
-// require skips the test unless guests are asked for, and fails it if they are and cannot be had.
-func require(t *testing.T) {
-	t.Helper()
-	if os.Getenv("PENSTOCK_VM") != "1" {
-		t.Skip("boots a guest: make test-vm, or PENSTOCK_VM=1")
-	}
-	if os.Geteuid() != 0 {
-		t.Fatal("root is required: for network namespaces and taps")
-	}
-	if missing := Missing(); len(missing) > 0 {
-		t.Fatalf("not installed: %s (make test-vm installs them)", strings.Join(missing, " "))
-	}
-}
-
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// guest boots a kernel for a test and its subtests. At its end the kernel must have no complaints; after a failure
-// the console is shown.
-func guest(t *testing.T, name, suite string, o Options, testsOf ...string) *Machine {
-	t.Helper()
-	require(t)
-	kernel, err := FetchKernel(suite)
-	must(t, err)
-	o.Kernel = kernel
-	o.Files, err = Build(t.TempDir(), testsOf...)
-	must(t, err)
-	l, err := lab.New(name)
-	must(t, err)
-	stop := l.CloseOnSignal()
-	t.Cleanup(func() {
-		stop()
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	began := time.Now()
-	m, err := Boot(l, o)
-	must(t, err)
-	t.Logf("kernel %s of %s, up after %v", m.Release, suite, time.Since(began).Round(10*time.Millisecond))
-	t.Cleanup(func() {
-		if !m.Running() {
-			t.Error("the guest has ended before its time")
-		} else if err := m.Close(); err != nil {
-			t.Error(err)
-		}
-		if c := m.Complaints(); c != "" {
-			t.Errorf("the guest's kernel complains:\n%s", c)
-		}
-		if t.Failed() {
-			t.Logf("console of the guest:\n%s", m.Console())
-		}
-	})
-	return m
 }
 
 // The world around a box with an access and a fabric port: a tenant's VM behind the one, an edge switch behind the
@@ -220,8 +166,8 @@ func open(t *testing.T, m *Machine, s settings) *site {
 // raw opens the host's end of an interface for frames.
 func raw(t *testing.T, m *Machine, tap string) *endpoint.Raw {
 	t.Helper()
-	var r *endpoint.Raw
-	must(t, m.lab.Do(Wire, func() (err error) { r, err = endpoint.Open(tap); return err }))
+	r, err := m.Open(tap)
+	must(t, err)
 	t.Cleanup(func() { r.Close() })
 	return r
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"penstock/ctrl/model"
+	"penstock/integration/endpoint"
 	"penstock/integration/lab"
 	"penstock/integration/vm/inside"
 )
@@ -228,6 +229,15 @@ func arguments(o Options, initrd, console, monitor string) []string {
 }
 
 func nicID(i int) string { return fmt.Sprintf("nic%d", i) }
+
+// Open opens the host's end of an interface, a tap, for frames.
+func (m *Machine) Open(tap string) (r *endpoint.Raw, err error) {
+	err = m.lab.Do(Wire, func() (err error) {
+		r, err = endpoint.Open(tap)
+		return err
+	})
+	return r, err
+}
 
 // SetLink takes the cable out of ethN of the guest, or puts it in.
 func (m *Machine) SetLink(n int, up bool) error {
