@@ -115,7 +115,7 @@ func (p *plan) fillPorts() {
 
 func (p *plan) fillPort(i int) {
 	s := &p.ports[i]
-	isNew := i >= len(p.c.snap.Load().Ports) // gateway groups may have written to the port in the next one
+	isNew := i >= len(p.snapPorts.s)
 	f := p.snapPorts.at(uint32(i))
 	if isNew {
 		f.Untagged = fib.None
