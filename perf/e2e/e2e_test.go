@@ -144,7 +144,7 @@ func TestRun(t *testing.T) {
 	if err := e2e.Report(&out, o.Devices, trials, nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Throughput under overload, 1400 octets; the device's process held to 0.5 of a core", "the device's process has a core", "not installed", "testpmd was not measured: is far away"} {
+	for _, want := range []string{"Throughput under overload, 1400 octets, half: the device's process held to 0.5 of a core", "the device's process has a core", "not installed", "testpmd was not measured: is far away"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the report:\n%s", want, out.String())
 		}

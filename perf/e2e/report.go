@@ -99,7 +99,7 @@ func Report(w io.Writer, devices []Device, trials []Trial, failures []Failure) e
 			return err
 		}
 		for i := range devices {
-			if err := g.fits(&devices[i]); err != nil {
+			if err := g.fits(&devices[i]); err != nil && devices[i].Absent == nil {
 				note(fmt.Sprintf("%s: no %s under %s: it %v", devices[i].Name, g.Measure, g.Place.Name, err))
 			}
 		}
