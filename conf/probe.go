@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -71,11 +72,22 @@ func (Machine) Kernel() (string, error) {
 	return unix.ByteSliceToString(u.Release[:]), nil
 }
 
-// CPUs implements SystemProbe: the affinity mask, which knows of cgroups and of CPUs that are offline.
+// CPUs implements SystemProbe: the CPUs that a thread may be pinned to, which the kernel says when one asks for all. It
+// knows of cgroups and of CPUs that are offline. The mask that the process has from the start says less: it lacks those
+// that isolcpus= or CPUAffinity= keeps free for the very workers that are to be pinned.
 func (Machine) CPUs() ([]int, error) {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var mine, set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &mine); err != nil {
 		return nil, fmt.Errorf("sched_getaffinity: %w", err)
+	}
+	for cpu := range maxCPU + 1 {
+		set.Set(cpu)
+	}
+	set, err := pinnable(set, mine)
+	if err != nil {
+		return nil, err
 	}
 	var out []int
 	for cpu := range maxCPU + 1 {
@@ -84,6 +96,21 @@ func (Machine) CPUs() ([]int, error) {
 		}
 	}
 	return out, nil
+}
+
+// pinnable pins this thread to the CPUs of all for a moment, as far as it can be, and returns what came of it.
+func pinnable(all, mine unix.CPUSet) (got unix.CPUSet, err error) {
+	if err := unix.SchedSetaffinity(0, &all); err != nil {
+		return mine, nil // not allowed to ask: what it has is what it may use
+	}
+	err = unix.SchedGetaffinity(0, &got)
+	if e := unix.SchedSetaffinity(0, &mine); err == nil {
+		err = e
+	}
+	if err != nil {
+		return got, fmt.Errorf("ask for all CPUs: %w", err)
+	}
+	return got, nil
 }
 
 // Privileges implements SystemProbe: the effective capabilities of the process.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+
+	"golang.org/x/sys/unix"
 )
 
 // inNamespace runs the test in a network namespace of its own.
@@ -148,5 +151,31 @@ func TestMachine(t *testing.T) {
 	defer l.Close()
 	if !m.Running(path) {
 		t.Error("not Running with a listener")
+	}
+}
+
+// TestCPUsBesides: CPUs that the process does not run on by itself, as with isolcpus=, can have workers all the same.
+func TestCPUsBesides(t *testing.T) {
+	all, err := Machine{}.CPUs()
+	if err != nil || len(all) < 2 {
+		t.Skipf("one CPU: %v, %v", all, err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before, one, after unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		t.Fatal(err)
+	}
+	one.Set(all[0])
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.SchedSetaffinity(0, &before) }()
+	got, err := Machine{}.CPUs()
+	if err != nil || !slices.Equal(got, all) {
+		t.Errorf("on CPU %d alone: %v, %v; want %v", all[0], got, err, all)
+	}
+	if err := unix.SchedGetaffinity(0, &after); err != nil || after != one {
+		t.Errorf("the thread's CPUs were changed: %v, %v", after, err)
 	}
 }
