@@ -108,7 +108,7 @@ func (b *box) start(ctx context.Context) (err error) {
 	}
 	var up []bool
 	for i, p := range cfg.Ports {
-		undo, err := prepare(p)
+		undo, err := b.prepare(p)
 		if err != nil {
 			return err
 		}
@@ -246,8 +246,8 @@ func (b *box) notify(err error) {
 
 // prepare makes a port's interface ready. Frames for others' MACs are wanted everywhere but on a fabric port, which the
 // edge switch addresses by its own.
-func prepare(p conf.Port) (undo func() error, err error) {
-	undo, err = link.Prepare(p.Interface, link.Options{Promisc: roles[p.Role] != fib.RoleFabric, MTU: p.MTU})
+func (b *box) prepare(p conf.Port) (undo func() error, err error) {
+	undo, err = link.Prepare(p.Interface, link.Options{Promisc: roles[p.Role] != fib.RoleFabric, MTU: p.MTU, Warn: b.log.Warn})
 	if err != nil {
 		return nil, fmt.Errorf("port %s: %w", p.Name, err)
 	}

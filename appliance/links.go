@@ -58,7 +58,7 @@ func (b *box) linkChanged(port int, ev link.Event, last *link.Event) {
 	}
 	if last.Ifindex == 0 {
 		b.log.Info("interface back", "port", name, "interface", ev.Name)
-		undo, err := prepare(b.cfg.Load().Ports[port])
+		undo, err := b.prepare(b.cfg.Load().Ports[port])
 		if err != nil {
 			b.log.Warn("interface back", "port", name, "err", err)
 			return // it is gone again: the next event says more

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -307,6 +309,33 @@ func TestPrepareChangesLittle(t *testing.T) {
 	if a := byName(t, "port0").Attrs(); a.RawFlags&unix.IFF_UP == 0 || a.MTU != 1600 {
 		t.Errorf("flags %#x MTU %d, want it left alone", a.RawFlags, a.MTU)
 	}
+}
+
+// TestPrepareKeepsTags: an interface that takes tags out of frames is to leave them in while it is a port.
+func TestPrepareKeepsTags(t *testing.T) {
+	namespace(t)
+	veth(t, "port0")
+	expect := func(when string, want bool) {
+		t.Helper()
+		out, err := exec.Command("ethtool", "-k", "port0").CombinedOutput()
+		if err != nil {
+			t.Fatalf("ethtool (Debian: package ethtool, make deps): %v: %s", err, out)
+		}
+		if on := regexp.MustCompile(`(?m)^rx-vlan-offload: on`).Match(out); on != want {
+			t.Errorf("%s: tags are taken out: %v, want %v", when, on, want)
+		}
+	}
+	expect("before", true) // or the test tests nothing
+	warn := func(msg string, args ...any) { t.Error(msg, args) }
+	undo, err := Prepare("port0", Options{Warn: warn})
+	must(t, err)
+	expect("prepared", false)
+	again, err := Prepare("port0", Options{Warn: warn})
+	must(t, err)
+	must(t, again())
+	expect("prepared twice, once put back", false)
+	must(t, undo())
+	expect("put back", true)
 }
 
 func TestPrepareFails(t *testing.T) {

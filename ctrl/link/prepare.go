@@ -16,14 +16,18 @@ type Options struct {
 	Promisc bool
 	// MTU in octets to be set, 0 = leave it.
 	MTU int
+	// Warn is told what could not be done and does not keep the port from working; nil = nobody is.
+	Warn func(msg string, args ...any)
 }
 
 // Prepare makes an interface ready to be a port and returns how to put back what was changed. It belongs to the
 // interface that has the name now; one that is created later under the same name must be prepared again.
 //
+// Offloads that take tags out of frames or join them are turned off: XDP would not see the frames that were sent.
+//
 // Promiscuous mode is held by a packet socket (PACKET_MR_PROMISC, packet(7)), which the kernel takes back when the
-// process ends, however it ends, and which adds to what others ask for instead of overwriting it. The MTU and the
-// administrative state stay after a crash.
+// process ends, however it ends, and which adds to what others ask for instead of overwriting it. The MTU,
+// the administrative state and the offloads stay after a crash.
 //
 // undo changes only what is still as Prepare left it, on the interface that was prepared: what somebody else has set
 // since stays. It may be called from any thread, and more than once; the later calls do nothing.
@@ -38,6 +42,10 @@ func Prepare(name string, o Options) (undo func() error, err error) {
 		return nil, fmt.Errorf("interface %s: open netlink socket: %w", name, err)
 	}
 	p := &preparation{handle: h, name: name, index: l.Attrs().Index, promisc: -1}
+	if p.ioctl, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		h.Close()
+		return nil, fmt.Errorf("interface %s: open socket: %w", name, err)
+	}
 	if err := p.do(l.Attrs(), o); err != nil {
 		return nil, errors.Join(err, p.undo())
 	}
@@ -48,10 +56,12 @@ type preparation struct {
 	handle  *netlink.Handle
 	name    string
 	index   int
-	mtu     int  // what was set, 0 = nothing
-	oldMTU  int  // what was there before
-	setUp   bool // it was down before
-	promisc int  // packet socket, -1 = none
+	mtu     int    // what was set, 0 = nothing
+	oldMTU  int    // what was there before
+	setUp   bool   // it was down before
+	promisc int    // packet socket, -1 = none
+	ioctl   int    // socket for requests to the driver, in the interface's namespace
+	kept    uint32 // offloads that were turned off
 }
 
 func (p *preparation) ref() netlink.Link {
@@ -65,6 +75,13 @@ func (p *preparation) do(a *netlink.LinkAttrs, o Options) error {
 				p.name, o.MTU, a.MTU, p.name, err)
 		}
 		p.mtu, p.oldMTU = o.MTU, a.MTU
+	}
+	if o.Warn == nil {
+		o.Warn = func(string, ...any) {}
+	}
+	var err error
+	if p.kept, err = keepFrames(p.ioctl, a.Name, o.Warn); err != nil {
+		return err
 	}
 	if a.RawFlags&unix.IFF_UP == 0 {
 		if err := p.handle.LinkSetUp(p.ref()); err != nil {
@@ -84,10 +101,11 @@ func (p *preparation) do(a *netlink.LinkAttrs, o Options) error {
 
 func (p *preparation) undo() error {
 	defer p.handle.Close()
+	defer unix.Close(p.ioctl)
 	if p.promisc >= 0 {
 		_ = unix.Close(p.promisc)
 	}
-	if !p.setUp && p.mtu == 0 {
+	if !p.setUp && p.mtu == 0 && p.kept == 0 {
 		return nil
 	}
 	l, err := p.handle.LinkByIndex(p.index)
@@ -102,6 +120,9 @@ func (p *preparation) undo() error {
 		if err := p.handle.LinkSetDown(p.ref()); err != nil {
 			errs = append(errs, fmt.Errorf("interface %s: set it down again: %w", p.name, err))
 		}
+	}
+	if p.kept != 0 {
+		errs = append(errs, rewriteAgain(p.ioctl, l.Attrs().Name, p.kept))
 	}
 	if p.mtu != 0 && l.Attrs().MTU == p.mtu {
 		if err := p.handle.LinkSetMTU(p.ref(), p.oldMTU); err != nil {
