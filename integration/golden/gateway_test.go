@@ -90,7 +90,9 @@ func gatewayCases() []goldenCase {
 			on("up0", "too big for the fabric, without", noDF(by(gwA.MAC, web), by(groupMAC, pub2), 1400)),
 			on("up0", "TTL runs out at the virtual router", echo(by(gwA.MAC, web), by(groupMAC, redDB), 1, 20)),
 			on("up0", "ping to the virtual router", echo(by(gwA.MAC, web), by(groupMAC, host(0, "10.0.1.254", "")), 64, 20)),
-			on("up1", "ping to the box, tagged", func() ([]byte, error) { return endpoint.Echo4(by(gwB.MAC, web), by(groupMAC, ours), 7, 64, 1, 2, payload(20)) }),
+			on("up1", "ping to the box, tagged", func() ([]byte, error) {
+				return endpoint.Echo4(by(gwB.MAC, web), by(groupMAC, ours), 7, 64, 1, 2, payload(20))
+			}),
 			on("up0", "to an address nobody has", noDF(by(gwA.MAC, web), by(groupMAC, host(0, "203.0.113.77", "")), 26)),
 			on("up0", "to no tenant", noDF(by(gwA.MAC, web), by(groupMAC, host(0, "10.9.9.9", "")), 26)),
 			on("up0", "to a tenant behind no group", noDF(by(gwA.MAC, web), by(groupMAC, host(0, "10.2.0.1", "")), 26)),
@@ -110,7 +112,9 @@ func gatewayCases() []goldenCase {
 			on("up0", "who has nobody's?", ask4(gwA, 0, "203.0.113.77")),
 			on("up0", "ND for a public host", func() ([]byte, error) { return endpoint.NeighborSolicitation(gwA, 0, pub1.IPv6) }),
 			on("up1", "ND for the box, tagged", func() ([]byte, error) { return endpoint.NeighborSolicitation(gwB, 7, ours.IPv6) }),
-			on("up0", "ND for nobody", func() ([]byte, error) { return endpoint.NeighborSolicitation(gwA, 0, netip.MustParseAddr("2001:db8::77")) }),
+			on("up0", "ND for nobody", func() ([]byte, error) {
+				return endpoint.NeighborSolicitation(gwA, 0, netip.MustParseAddr("2001:db8::77"))
+			}),
 			on("up0", "forged: source and sender differ", changed(answer4(gwA, 0, ours), func(b []byte) []byte { b[11] ^= 1; return b })),
 			on("up0", "forged: our address", ask4(host(0x020000006666, "192.0.2.9", ""), 0, "192.0.2.1")),
 			on("up0", "unasked: gratuitous", answer4(host(0x020000006666, "192.0.2.1", ""), 0, endpoint.Host{MAC: endpoint.Broadcast, IPv4: gwA.IPv4})),
