@@ -42,16 +42,11 @@ func (c *carriers) follow(ctx context.Context) error {
 	if names == nil {
 		return nil
 	}
-	events, err := link.Watch(ctx, names)
-	if err != nil {
-		return err
-	}
-	c.b.task(func() {
-		for ev := range events {
+	return link.Follow(ctx, names, func(ev link.Event) {
+		if ctx.Err() == nil { // the dataplane may have stopped
 			c.set(index[ev.Name], &c.link, ev.Present && ev.Up)
 		}
 	})
-	return nil
 }
 
 // opened says whether a port's sockets are bound.

@@ -170,6 +170,28 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// TestFollow: the same events, told from where they are read.
+func TestFollow(t *testing.T) {
+	namespace(t)
+	v := veth(t, "port0")
+	events := make(chan Event, 100)
+	if err := Follow(t.Context(), []string{"port0"}, func(e Event) { events <- e }); err != nil {
+		t.Fatal(err)
+	}
+	until(t, events, "port0", present)
+	peer := byName(t, "port0p")
+	must(t, netlink.LinkSetUp(v))
+	must(t, netlink.LinkSetUp(peer))
+	until(t, events, "port0", up)
+	must(t, netlink.LinkSetDown(peer))
+	until(t, events, "port0", down)
+	must(t, netlink.LinkDel(v))
+	until(t, events, "port0", absent)
+	if err := Follow(t.Context(), []string{""}, func(Event) {}); err == nil {
+		t.Error("a name that is none was accepted")
+	}
+}
+
 // TestWatchBridge: joining and leaving a bridge sends link messages of another family, the last of them a "delete".
 func TestWatchBridge(t *testing.T) {
 	namespace(t)

@@ -34,23 +34,43 @@ func Watch(ctx context.Context, interfaces []string) (<-chan Event, error) {
 }
 
 func watch(ctx context.Context, interfaces []string, buffer int) (<-chan Event, error) {
+	events := make(chan Event, 4*len(interfaces)+1)
+	send := func(e Event) {
+		select {
+		case events <- e:
+		case <-ctx.Done():
+		}
+	}
+	if err := follow(ctx, interfaces, buffer, send, func() { close(events) }); err != nil {
+		return nil, err
+	}
+	return events, nil
+}
+
+// Follow is Watch for those who cannot wait for another goroutine to run: it calls tell with every event from where the
+// event is read. tell should be quick, as those that follow wait for it. Follow returns at once.
+func Follow(ctx context.Context, interfaces []string, tell func(Event)) error {
+	return follow(ctx, interfaces, receiveBuffer, tell, func() {})
+}
+
+func follow(ctx context.Context, interfaces []string, buffer int, tell func(Event), end func()) error {
 	w := &watcher{
-		events: make(chan Event, 4*len(interfaces)+1),
+		report: tell,
 		state:  make(map[string]*state, len(interfaces)),
 		order:  slices.Clone(interfaces),
 	}
 	for _, name := range interfaces {
 		if err := checkName(name); err != nil {
-			return nil, err
+			return err
 		}
 		if w.state[name] != nil {
-			return nil, fmt.Errorf("interface %s is to be watched twice", name)
+			return fmt.Errorf("interface %s is to be watched twice", name)
 		}
 		w.state[name] = &state{Event: Event{Name: name}}
 	}
 	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
 	if err != nil {
-		return nil, fmt.Errorf("watch interfaces: open netlink socket: %w", err)
+		return fmt.Errorf("watch interfaces: open netlink socket: %w", err)
 	}
 	w.socket = s
 	// Beyond the system's limit only with CAP_NET_ADMIN; without it the buffer is smaller and overruns come sooner.
@@ -59,16 +79,16 @@ func watch(ctx context.Context, interfaces []string, buffer int) (<-chan Event, 
 	}
 	if err := w.ask(); err != nil {
 		s.Close()
-		return nil, fmt.Errorf("watch interfaces: list them: %w", err)
+		return fmt.Errorf("watch interfaces: list them: %w", err)
 	}
 	stop := context.AfterFunc(ctx, s.Close)
 	go func() {
-		defer close(w.events)
+		defer end()
 		defer s.Close()
 		defer stop()
 		w.run(ctx)
 	}()
-	return w.events, nil
+	return nil
 }
 
 type state struct {
@@ -79,7 +99,7 @@ type state struct {
 
 type watcher struct {
 	socket *nl.NetlinkSocket
-	events chan Event
+	report func(Event)
 	state  map[string]*state
 	order  []string
 
@@ -141,7 +161,7 @@ func (w *watcher) message(ctx context.Context, m *syscall.NetlinkMessage) {
 	switch h.Type {
 	case unix.NLMSG_DONE:
 		if mine {
-			w.listed(ctx)
+			w.listed()
 		}
 	case unix.NLMSG_ERROR:
 		if mine { // refused, as while another listing is under way
@@ -150,15 +170,15 @@ func (w *watcher) message(ctx context.Context, m *syscall.NetlinkMessage) {
 		}
 	case unix.RTM_NEWLINK:
 		if e, ok := decode(m.Data); ok {
-			w.gone(ctx, e.Ifindex, e.Name) // an interface that has been renamed is gone under its old name
+			w.gone(e.Ifindex, e.Name) // an interface that has been renamed is gone under its old name
 			if s := w.state[e.Name]; s != nil {
 				s.seen = true
-				w.tell(ctx, s, e)
+				w.tell(s, e)
 			}
 		}
 	case unix.RTM_DELLINK:
 		if e, ok := decode(m.Data); ok {
-			w.gone(ctx, e.Ifindex, "")
+			w.gone(e.Ifindex, "")
 		}
 	}
 }
@@ -194,38 +214,35 @@ func decode(b []byte) (Event, bool) {
 }
 
 // gone notes that no name but except belongs to ifindex any more.
-func (w *watcher) gone(ctx context.Context, ifindex int, except string) {
+func (w *watcher) gone(ifindex int, except string) {
 	for name, s := range w.state {
 		if s.Present && s.Ifindex == ifindex && name != except {
 			s.seen = false
-			w.tell(ctx, s, Event{Name: name})
+			w.tell(s, Event{Name: name})
 		}
 	}
 }
 
 // listed ends a listing: what was not in it is absent.
-func (w *watcher) listed(ctx context.Context) {
+func (w *watcher) listed() {
 	w.listing = 0
 	if w.lost {
 		return
 	}
 	for _, name := range w.order {
 		if s := w.state[name]; !s.seen {
-			w.tell(ctx, s, Event{Name: name})
+			w.tell(s, Event{Name: name})
 		}
 	}
 }
 
 // tell sends the state if it is news.
-func (w *watcher) tell(ctx context.Context, s *state, e Event) {
+func (w *watcher) tell(s *state, e Event) {
 	if s.told && s.Event == e {
 		return
 	}
 	s.Event, s.told = e, true
-	select {
-	case w.events <- e:
-	case <-ctx.Done():
-	}
+	w.report(e)
 }
 
 func sleep(ctx context.Context, d time.Duration) {
