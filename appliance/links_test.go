@@ -35,13 +35,21 @@ func alone(t *testing.T) bool {
 // testBox is a box with an access port on each interface, started.
 func testBox(t *testing.T, interfaces ...string) *box {
 	t.Helper()
+	var ports strings.Builder
+	for i, name := range interfaces {
+		fmt.Fprintf(&ports, "[[port]]\nname = \"acc%d\"\ninterface = %q\nrole = \"access\"\nmode = \"copy\"\n", i, name)
+	}
+	return startBox(t, ports.String())
+}
+
+// startBox is a box with the given ports, as TOML, started.
+func startBox(t *testing.T, ports string) *box {
+	t.Helper()
 	dir := t.TempDir()
 	var toml strings.Builder
 	fmt.Fprintf(&toml, "[box]\nname = \"test\"\nstate_dir = %q\n[dataplane]\nworkers = 1\nframes = 4096\nring_size = 256\nbindings = 1024\nverify = true\n[control]\nsocket = %q\n[metrics]\nlisten = \"\"\n[log]\nlevel = \"error\"\n",
 		dir, filepath.Join(dir, "control.sock"))
-	for i, name := range interfaces {
-		fmt.Fprintf(&toml, "[[port]]\nname = \"acc%d\"\ninterface = %q\nrole = \"access\"\nmode = \"copy\"\n", i, name)
-	}
+	toml.WriteString(ports)
 	path := filepath.Join(dir, "penstock.toml")
 	if err := os.WriteFile(path, []byte(toml.String()), 0o600); err != nil {
 		t.Fatal(err)
