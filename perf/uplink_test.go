@@ -78,7 +78,9 @@ func benchUplink(b *testing.B, bindings int) *rig.Rig {
 func BenchmarkUplink(b *testing.B) {
 	r := benchUplink(b, 1000)
 	rng := rand.New(rand.NewPCG(1, 2))
-	measure(b, r, acc, up, func(int) []byte { return udp(groupMAC, sender, 0xcb00710a, rng.Uint32N(0x50000000)+0x20000000, uint16(rng.Uint32())) })
+	measure(b, r, acc, up, func(int) []byte {
+		return udp(groupMAC, sender, 0xcb00710a, rng.Uint32N(0x50000000)+0x20000000, uint16(rng.Uint32()))
+	})
 }
 
 // BenchmarkUplinkRouted: the same by the virtual router's default route, from a tagged attachment.
