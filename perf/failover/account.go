@@ -12,7 +12,7 @@ type Loss struct {
 	Lost       int           // of them
 	Blocked    time.Duration // Lost ÷ rate
 	Gap        time.Duration // the longest time without an arrival, from the fault on, beyond the time between two datagrams
-	Early      int           // lost before the fault, which is to be none
+	Early      int           // lost before the fault, since traffic began to flow, which is to be none
 	Duplicates int           // in the whole run
 	Late       time.Duration // how late the sender was at most, from the fault on
 }
@@ -20,10 +20,10 @@ type Loss struct {
 // grace before a fault: what was sent then is under way when it happens.
 const grace = time.Millisecond
 
-// account tells from the times at which datagrams were due, were sent and arrived (0: never), all by number and in
-// nanoseconds, for how long traffic was blocked since mark. With outage set traffic had been cut off before mark on purpose, and
-// what counts is what was sent since.
-func account(rate int, sent, arrived []int64, mark int64, outage bool) (l Loss) {
+// account tells from the times at which datagrams were sent and arrived (0: never), by number and in nanoseconds, for how
+// long traffic was blocked since mark. start is when it was seen to flow. With outage set it was cut off before mark on
+// purpose, and what counts is what was sent since.
+func account(rate int, sent, arrived []int64, start, mark int64, outage bool) (l Loss) {
 	interval := int64(time.Second) / int64(rate)
 	from := mark
 	if !outage {
@@ -35,7 +35,7 @@ func account(rate int, sent, arrived []int64, mark int64, outage bool) (l Loss) 
 			times = append(times, at)
 		}
 		if sent[i] < from {
-			if at == 0 && !outage {
+			if at == 0 && !outage && sent[i] >= start {
 				l.Early++
 			}
 			continue

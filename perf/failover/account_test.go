@@ -37,7 +37,7 @@ func TestAccount(t *testing.T) {
 		{"nothing happens", 100, between(0, 0), 1050, false, Loss{Offered: 51}},
 		{"a hole behind the mark", 100, between(51, 71), 1050, false, Loss{Offered: 51, Lost: 20, Blocked: 20 * time.Millisecond, Gap: 20 * time.Millisecond}},
 		{"what was under way at the mark", 100, between(49, 60), 1050, false, Loss{Offered: 51, Lost: 11, Blocked: 11 * time.Millisecond, Gap: 11 * time.Millisecond}},
-		{"before the mark", 100, between(10, 14), 1050, false, Loss{Offered: 51, Early: 4}},
+		{"before the mark, and before it flowed", 100, between(10, 14), 1050, false, Loss{Offered: 51, Early: 2}},
 		{"silent to the end", 100, between(60, 100), 1050, false, Loss{Offered: 51, Lost: 40, Blocked: 40 * time.Millisecond, Gap: 39*time.Millisecond - 100*time.Microsecond}},
 		{"two holes", 200, func(i int) bool { return between(60, 65)(i) || between(100, 130)(i) }, 1050, false,
 			Loss{Offered: 151, Lost: 35, Blocked: 35 * time.Millisecond, Gap: 30 * time.Millisecond}},
@@ -47,7 +47,7 @@ func TestAccount(t *testing.T) {
 		{"none arrives", 10, between(0, 10), 1000, false, Loss{Offered: 10, Lost: 10, Blocked: 10 * time.Millisecond, Gap: 8 * time.Millisecond}},
 	} {
 		sent, arrived := journey(tc.n, tc.lost)
-		if got := account(rate, sent, arrived, tc.mark*msec, tc.outage); got != tc.want {
+		if got := account(rate, sent, arrived, 1012*msec, tc.mark*msec, tc.outage); got != tc.want {
 			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
 		}
 	}
@@ -59,7 +59,7 @@ func TestAccountLate(t *testing.T) {
 	for i := 60; i < 80; i++ { // 60 … 79 all at the time of the last of them
 		sent[i], arrived[i] = sent[79], arrived[79]
 	}
-	got := account(1000, sent, arrived, 1050*msec, false)
+	got := account(1000, sent, arrived, 0, 1050*msec, false)
 	if got.Lost != 0 || got.Late != 19*time.Millisecond || got.Gap != 19*time.Millisecond {
 		t.Errorf("%+v", got)
 	}
@@ -77,7 +77,7 @@ func TestAccountRandom(t *testing.T) {
 			}
 		}
 		mark := (1000 + r.Int64N(90)) * msec
-		got := account(1000, sent, arrived, mark, false)
+		got := account(1000, sent, arrived, 0, mark, false)
 		var want Loss
 		events := append([]int64(nil), arrived...)
 		if arrived[len(arrived)-1] == 0 {

@@ -169,7 +169,9 @@ func (b *bed) powerOff(i int) error {
 			err := netlink.LinkSetDown(l)
 			addrs, e := netlink.AddrList(l, netlink.FAMILY_V4)
 			for j := range addrs {
-				e = errors.Join(e, netlink.AddrDel(l, &addrs[j]))
+				if err := netlink.AddrDel(l, &addrs[j]); !errors.Is(err, unix.EADDRNOTAVAIL) { // keepalived was faster with its own
+					e = errors.Join(e, err)
+				}
 			}
 			return errors.Join(err, e)
 		}))

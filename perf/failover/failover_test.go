@@ -2,6 +2,8 @@ package failover
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -23,32 +25,46 @@ func requireRoot(t *testing.T) {
 	t.Skip("needs root")
 }
 
-// program builds the box, unless the environment names one.
-func program(t *testing.T) string {
-	t.Helper()
-	requireRoot(t)
-	if p := os.Getenv("PENSTOCK_BINARY"); p != "" {
-		return p
+// program is the path of the box; TestMain sets it before any test runs.
+var program string
+
+func TestMain(m *testing.M) {
+	os.Exit(build(m))
+}
+
+func build(m *testing.M) int {
+	if os.Geteuid() != 0 {
+		return m.Run() // tests that need it skip, or fail if root is required
 	}
-	path := filepath.Join(t.TempDir(), "penstock")
-	if out, err := exec.Command("go", "build", "-o", path, "penstock/appliance").CombinedOutput(); err != nil {
-		t.Fatalf("build the binary: %v\n%s", err, out)
+	if program = os.Getenv("PENSTOCK_BINARY"); program == "" {
+		dir, err := os.MkdirTemp("", "penstock-test-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		program = filepath.Join(dir, "penstock")
+		if out, err := exec.Command("go", "build", "-o", program, "penstock/appliance").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build the binary: %v\n%s", err, out)
+			return 1
+		}
 	}
-	return path
+	return m.Run()
 }
 
 // Two faults, with the box and with keepalived: the command's way, short. How long they block depends on the machine;
 // which of the two blocks longer does not.
 func TestMeasure(t *testing.T) {
+	requireRoot(t)
 	faults, err := ParseFaults("carrier,planned")
 	if err != nil {
 		t.Fatal(err)
 	}
-	devices, err := ParseDevices("box:100ms,keepalived:100ms")
+	devices, err := ParseDevices("box:100ms,keepalived:200ms")
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := Measure(context.Background(), Options{Binary: program(t), Devices: devices, Faults: faults, Runs: 1, Rate: 1000, Bindings: 1, Progress: io.Discard})
+	all, err := Measure(context.Background(), Options{Binary: program, Devices: devices, Faults: faults, Runs: 1, Rate: 1000, Bindings: 1, Progress: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +78,7 @@ func TestMeasure(t *testing.T) {
 		}
 		lost[r.Fault+" "+r.Device] = r.Lost
 	}
-	if box, peer := lost["carrier box:100ms"], lost["carrier keepalived:100ms"]; box >= peer || peer < 100 {
+	if box, peer := lost["carrier box:100ms"], lost["carrier keepalived:200ms"]; box >= peer || peer < 100 {
 		t.Errorf("carrier: the box lost %d, keepalived, which waits for three advertisements, %d", box, peer)
 	}
 	if n := lost["planned box:100ms"]; n > 0 {
@@ -73,7 +89,7 @@ func TestMeasure(t *testing.T) {
 // What the harness counts as lost is what it has thrown away itself.
 func TestLossExplained(t *testing.T) {
 	requireRoot(t)
-	const length = 300 * time.Millisecond
+	const enough = 200
 	d, err := newKeepalived("explained", 100*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
@@ -83,19 +99,21 @@ func TestLossExplained(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	var dropped uint64
+	var during uint64
 	f := Fault{Name: "deaf for a while", do: func(ctx context.Context, r *run) error {
+		r.device.(*keepalived).processes[1].Kill() // nobody takes over
 		if err := r.cut(0, cut.In); err != nil {
 			return err
 		}
-		if err := sleep(ctx, length); err != nil {
+		if err := until(ctx, func() error {
+			n, err := r.bed.gateways[0].cut.Counts()
+			if during = n.Dropped; err == nil && during < enough {
+				err = errors.New("not enough yet")
+			}
+			return err
+		}); err != nil {
 			return err
 		}
-		n, err := r.bed.gateways[0].cut.Counts()
-		if err != nil {
-			return err
-		}
-		dropped = n.Dropped
 		return r.bed.gateways[0].cut.Set(0)
 	}}
 	r := run{Options: &Options{Rate: 1000}, device: d, bed: d.network()}
@@ -103,19 +121,20 @@ func TestLossExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Between the last look at the counter and the end of the cut a few more may be dropped.
-	if res.Lost == 0 || uint64(res.Lost) > dropped+100 || !res.Back || res.Moved || res.Early > 0 {
-		t.Errorf("%d frames were dropped: %+v", dropped, res)
+	// Beside the datagrams segments of the stream are dropped; and a few of both after the last look at the counter.
+	if res.Lost < enough/2 || uint64(res.Lost) > during+enough/2 || !res.Back || res.Moved || res.Early > 0 {
+		t.Errorf("%d frames were dropped: %+v", during, res)
 	}
-	if res.Gap < length/2 || res.Stall < length/2 {
-		t.Errorf("blocked for %v at least, and seen were %v of UDP and %v of TCP", length, res.Gap, res.Stall)
+	if 2*res.Gap < res.Blocked || res.Stall == 0 {
+		t.Errorf("%d frames were dropped in a row, and the longest gap is %v of UDP, %v of TCP", during, res.Gap, res.Stall)
 	}
 }
 
 // A short stress, gentle enough for any machine: what counts is that it sees probes, pushes, traffic and the real fault.
 func TestStress(t *testing.T) {
+	requireRoot(t)
 	res, err := Stress(context.Background(), StressOptions{
-		Binary: program(t), Duration: time.Second, Interval: 50 * time.Millisecond, Hogs: 1, Bindings: 10_000, GOGC: 50, Rate: 1000, Progress: io.Discard,
+		Binary: program, Duration: time.Second, Interval: 50 * time.Millisecond, Hogs: 1, Bindings: 10_000, GOGC: 50, Rate: 1000, Progress: io.Discard,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -73,7 +73,7 @@ var Faults = []Fault{
 		do: func(ctx context.Context, r *run) error { return bothSilent(ctx, r, 0) }},
 	{Name: "both-second", Text: "both gateways silent, then the second one returns: time since it is back", outage: true, timing: true, moves: must,
 		do: func(ctx context.Context, r *run) error { return bothSilent(ctx, r, 1) }},
-	{Name: "planned", Text: "an operator switches (keepalived: ends the master)", Aim: noneLost, moves: must, brief: true,
+	{Name: "planned", Text: "an operator switches (keepalived: ends the master)", Aim: noneLost, moves: must,
 		do: func(ctx context.Context, r *run) error { r.mark(); return r.device.planned(ctx, 1) }},
 	{Name: "reload", Text: "SIGHUP", moves: never, Aim: noneLost,
 		do: func(ctx context.Context, r *run) error { r.mark(); return r.device.reload(ctx) }},

@@ -16,6 +16,9 @@ func (r Result) String() string {
 	s := fmt.Sprintf("%s %s %d: blocked %s ms (%d of %d lost), longest gap %s ms, TCP %s ms", r.Fault, r.Device, r.Run, ms(r.Blocked), r.Lost, r.Offered, ms(r.Gap), ms(r.Stall))
 	if r.Wrong != "" {
 		s += "; " + r.Wrong
+		if r.Early > 0 || r.Late > senderLate {
+			s += fmt.Sprintf(" (%d lost before, sender %s ms late)", r.Early, ms(r.Late))
+		}
 	}
 	return s
 }

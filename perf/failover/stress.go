@@ -117,7 +117,7 @@ func (x *box) load(ctx context.Context, o *StressOptions, length time.Duration) 
 	}
 	mark := time.Now().UnixNano()
 	err = errors.Join(sleep(ctx, length), udp.stop(underWay))
-	l = account(o.Rate, udp.sent, udp.arrived, mark, false)
+	l = account(o.Rate, udp.sent, udp.arrived, mark, mark, false)
 	l.Duplicates = udp.doubles
 	return l, err
 }
@@ -146,7 +146,7 @@ func (x *box) real(ctx context.Context, o *StressOptions, res *StressResult) err
 	}), sleep(ctx, lead))
 	switched := time.Now().UnixNano()
 	err = errors.Join(err, sleep(ctx, lead), udp.stop(underWay))
-	res.Real = account(o.Rate, udp.sent, udp.arrived, mark, false).Blocked
+	res.Real = account(o.Rate, udp.sent, udp.arrived, mark, mark, false).Blocked
 	res.Back = udp.latest.Load() > switched
 	return err
 }
