@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"strings"
 	"time"
 )
@@ -43,23 +44,32 @@ func ParseDevices(text string) (list []Device, err error) {
 	return list, nil
 }
 
-// suffers reports whether a fault is measured with the device. fast is the shortest interval of the box's probes in the run.
-func (d Device) suffers(f *Fault, fast time.Duration, all bool) bool {
-	switch {
-	case d.Keepalived && f.boxOnly:
+// suffers reports whether a fault is measured with the device. The fastest of its kind has all of them; the others those
+// whose time depends on the interval, and a slow one the brief ones of them.
+func (d Device) suffers(f *Fault, others []Device, all bool) bool {
+	if d.Keepalived && f.boxOnly {
 		return false
+	}
+	fastest := true
+	for _, o := range others {
+		fastest = fastest && (o.Keepalived != d.Keepalived || o.Interval >= d.Interval)
+	}
+	switch {
 	case all:
 		return true
 	case d.Interval >= slow:
 		return f.brief
-	case !d.Keepalived && d.Interval > fast:
-		return f.timing
+	case !fastest:
+		return f.timing || d.Keepalived && f.brief // VRRP finds everything by its advertisements
 	}
 	return true
 }
 
 func (d Device) open(label, binary string) (device, error) {
 	if d.Keepalived {
+		if _, err := exec.LookPath("keepalived"); err != nil {
+			return nil, fmt.Errorf("install the package keepalived, or leave the device out: %w", err)
+		}
 		return newKeepalived(label, d.Interval)
 	}
 	return newBox(label, binary, d.Interval)

@@ -135,6 +135,7 @@ func TestStress(t *testing.T) {
 	requireRoot(t)
 	res, err := Stress(context.Background(), StressOptions{
 		Binary: program, Duration: time.Second, Interval: 50 * time.Millisecond, Hogs: 1, Bindings: 10_000, GOGC: 50, Rate: 1000, Progress: io.Discard,
+		Peers: []Device{{Name: "keepalived:100ms", Keepalived: true, Interval: 100 * time.Millisecond}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +143,7 @@ func TestStress(t *testing.T) {
 	if err := res.Err(); err != nil {
 		t.Errorf("%v: %+v", err, res)
 	}
-	if res.Probes.Answered == 0 || res.Pushes == 0 || res.Offered == 0 || res.Real == 0 {
+	if res.Probes.Answered == 0 || res.Pushes == 0 || res.Offered == 0 || res.Real == 0 || len(res.Takeovers) != 1 {
 		t.Errorf("%+v", res)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -171,4 +172,9 @@ func (x *keepalived) rebooting(i int, back bool) error {
 		return nil
 	}
 	return x.start(i)
+}
+
+// takeovers is how often the second gateway has become the master.
+func (x *keepalived) takeovers() int {
+	return strings.Count(x.processes[1].Log(), "Entering MASTER STATE")
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"time"
 
 	"penstock/ctrl/model"
@@ -83,15 +82,7 @@ func Measure(ctx context.Context, o Options) (all []Result, err error) {
 			}
 		}
 	}()
-	var fast time.Duration
 	for i, d := range o.Devices {
-		if d.Keepalived {
-			if _, err := exec.LookPath("keepalived"); err != nil {
-				return nil, fmt.Errorf("failover: %s: install the package keepalived, or leave the device out: %w", d.Name, err)
-			}
-		} else if fast == 0 || d.Interval < fast {
-			fast = d.Interval
-		}
 		if beds[i], err = d.open(fmt.Sprintf("failover%d", i), o.Binary); err != nil {
 			return nil, fmt.Errorf("failover: %s: %w", d.Name, err)
 		}
@@ -105,7 +96,7 @@ func Measure(ctx context.Context, o Options) (all []Result, err error) {
 		f := &o.Faults[i]
 		for n := 1; n <= o.Runs; n++ {
 			for k, d := range o.Devices {
-				if !d.suffers(f, fast, o.All) {
+				if !d.suffers(f, o.Devices, o.All) {
 					continue
 				}
 				r := run{Options: &o, device: beds[k], bed: beds[k].network(), bindings: bindings}

@@ -91,8 +91,8 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q is read: %v", text, list)
 		}
 	}
-	list, err := ParseDevices("box:10ms,box:100ms,keepalived:100ms,keepalived:1s")
-	if err != nil || len(list) != 4 {
+	list, err := ParseDevices("box:10ms,box:100ms,keepalived:10ms,keepalived:1s,keepalived:100ms")
+	if err != nil || len(list) != 5 {
 		t.Fatal(list, err)
 	}
 	suffer := func(d Device, fault string, all bool) bool {
@@ -100,7 +100,7 @@ func TestParse(t *testing.T) {
 		if err != nil || len(f) != 1 {
 			t.Fatal(f, err)
 		}
-		return d.suffers(&f[0], 10*time.Millisecond, all)
+		return d.suffers(&f[0], list, all)
 	}
 	for _, tc := range []struct {
 		device int
@@ -110,6 +110,7 @@ func TestParse(t *testing.T) {
 	}{
 		{0, "carrier", false, true}, {0, "push", false, true}, {1, "carrier", false, false}, {1, "carrier", true, true}, {1, "silent", false, true},
 		{2, "push", true, false}, {2, "deaf", false, true}, {3, "deaf", false, false}, {3, "deaf", true, true}, {3, "silent", false, true},
+		{3, "planned", false, false}, {4, "carrier", false, true}, {4, "deaf", false, true}, {4, "planned", false, false}, {4, "planned", true, true},
 	} {
 		if got := suffer(list[tc.device], tc.fault, tc.all); got != tc.want {
 			t.Errorf("%s, %s, all %t: %t, want %t", list[tc.device].Name, tc.fault, tc.all, got, tc.want)

@@ -21,6 +21,7 @@ type StressOptions struct {
 	Bindings int           // pushed again and again
 	GOGC     int           // of the box: the lower, the more often the collector runs
 	Rate     int           // datagrams per second
+	Peers    []Device      // that are under the same stress, beside the box: keepalived
 	Progress io.Writer
 }
 
@@ -34,6 +35,8 @@ type StressResult struct {
 	Loss
 	Real time.Duration // blocked time when the active gateway did fall silent afterwards, the stress still on: who sees no fault sees this one
 	Back bool
+
+	Takeovers []int // of each peer: how often its second gateway became the master though the first was there
 }
 
 // most datagrams of a stream; a long stress has one after the other.
@@ -58,7 +61,16 @@ func Stress(ctx context.Context, o StressOptions) (res StressResult, err error) 
 	}
 	settling, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
-	if err := x.settle(settling); err != nil {
+	peers, err := openPeers(settling, o.Peers)
+	defer func() {
+		for _, p := range peers {
+			err = errors.Join(err, p.shut())
+		}
+	}()
+	if err == nil {
+		err = x.settle(settling)
+	}
+	if err != nil {
 		return res, err
 	}
 	before, err := x.group(ctx)
@@ -85,6 +97,10 @@ func Stress(ctx context.Context, o StressOptions) (res StressResult, err error) 
 			res.Pushes++
 		}
 	})
+	var quiet []int
+	for _, p := range peers {
+		quiet = append(quiet, p.takeovers())
+	}
 	began := time.Now()
 	for left := o.Duration; left > 0; left = o.Duration - time.Since(began) {
 		l, err := x.load(ctx, &o, min(left, streamLength))
@@ -101,12 +117,33 @@ func Stress(ctx context.Context, o StressOptions) (res StressResult, err error) 
 			res.Switches, res.Failures, res.Probes.Sent, res.Probes.Missed, res.Probes.Late, res.Lost, res.Offered)
 	}
 	res.Duration = time.Since(began)
+	for i, p := range peers {
+		res.Takeovers = append(res.Takeovers, p.takeovers()-quiet[i])
+	}
 	if err := x.real(ctx, &o, &res); err != nil {
 		return res, err
 	}
 	stop()
 	tasks.Wait()
 	return res, pushErr
+}
+
+// openPeers brings peers up; those that are up come back also with an error.
+func openPeers(ctx context.Context, list []Device) (peers []*keepalived, err error) {
+	for i, p := range list {
+		if !p.Keepalived {
+			return peers, fmt.Errorf("failover: stress: %s is no peer: want keepalived:INTERVAL", p.Name)
+		}
+		d, err := p.open(fmt.Sprintf("peer%d", i), "")
+		if err != nil {
+			return peers, fmt.Errorf("failover: stress: %s: %w", p.Name, err)
+		}
+		peers = append(peers, d.(*keepalived))
+		if err := d.settle(ctx); err != nil {
+			return peers, fmt.Errorf("failover: stress: %s: %w", p.Name, err)
+		}
+	}
+	return peers, nil
 }
 
 // load is steady traffic for a time.
@@ -176,6 +213,9 @@ func (s *StressResult) Report(w io.Writer, o *StressOptions) {
 		p.Sent, p.Answered, p.Missed, p.Excused, p.Late, 100*float64(p.Late)/float64(max(p.Sent, 1)))
 	fmt.Fprintf(w, "meanwhile: %d pushes of %d bindings, GOGC=%d; %d of %d datagrams lost, longest gap %s ms, sender at most %s ms late\n",
 		s.Pushes, o.Bindings, o.GOGC, s.Lost, s.Offered, ms(s.Gap), ms(s.Late))
+	for i, n := range s.Takeovers {
+		fmt.Fprintf(w, "%s under the same stress: the second gateway took over %d times from a master that was there\n", o.Peers[i].Name, n)
+	}
 	fmt.Fprintf(w, "a gateway that did fall silent, under the same stress: traffic back %t, blocked for %s ms\n", s.Back, ms(s.Real))
 }
 

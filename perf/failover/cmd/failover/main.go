@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string) error {
 	f.IntVar(&o.Rate, "rate", 10_000, "datagrams per second")
 	f.IntVar(&o.Bindings, "bindings", 1_000_000, "`number` of bindings that are pushed")
 	f.BoolVar(&o.All, "all", false, "also the faults that tell little of a device, or take it long")
-	devices := f.String("devices", "box:10ms,box:100ms,keepalived:100ms,keepalived:1s", "`list` of devices with the interval of their probes or advertisements")
+	devices := f.String("devices", "box:10ms,box:100ms,keepalived:10ms,keepalived:100ms,keepalived:1s", "`list` of devices with the interval of their probes or advertisements")
 	faults := f.String("faults", "all", "`list` of faults")
 	results := f.String("results", "", "`file` to append the results to, as CSV; empty: none")
 	commit := f.String("commit", "unknown", "`commit` that is measured, for the results")
