@@ -128,6 +128,7 @@ func FuzzSignature(f *testing.F) {
 	f.Add(b, 0)
 	f.Add(b, 46)
 	f.Add([]byte{0x50, 0x67}, 20)
+	f.Add([]byte("\x00\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x98\xff\xff/\xff\xff\xffPg"), 0) // a balance that is the other zero
 	f.Fuzz(func(t *testing.T, b []byte, pad int) {
 		seq, stamp, ok := Signature(b)
 		if !ok {
