@@ -120,12 +120,14 @@ func bad(redirected *atomic.Int32) map[string]http.HandlerFunc {
 			_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that the caller is gone
 			<-r.Context().Done()
 		},
-		"500":      func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) },
-		"404":      func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(404) },
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL+"/secret", 307) },
-		"closes":   func(w http.ResponseWriter, r *http.Request) { hijack(w, "").Close() },
-		"half":     func(w http.ResponseWriter, r *http.Request) { hijack(w, "HTTP/1.1 200 OK\r\nConte").Close() },
-		"garbage":  func(w http.ResponseWriter, r *http.Request) { hijack(w, "SSH-2.0-OpenSSH_9.2\r\n").Close() },
+		"500": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) },
+		"404": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(404) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL+"/secret", http.StatusTemporaryRedirect)
+		},
+		"closes":  func(w http.ResponseWriter, r *http.Request) { hijack(w, "").Close() },
+		"half":    func(w http.ResponseWriter, r *http.Request) { hijack(w, "HTTP/1.1 200 OK\r\nConte").Close() },
+		"garbage": func(w http.ResponseWriter, r *http.Request) { hijack(w, "SSH-2.0-OpenSSH_9.2\r\n").Close() },
 		"endless head": func(w http.ResponseWriter, r *http.Request) {
 			c := hijack(w, "HTTP/1.1 200 OK\r\n")
 			defer c.Close()
@@ -227,8 +229,7 @@ func TestBadReceivers(t *testing.T) {
 // An answer of 200 whose body has no end counts, and the body is not read.
 func TestEndlessBody(t *testing.T) {
 	b, _ := newBoard(t, "", nil)
-	var in *inbox
-	in = newInbox(t, nil)
+	in := newInbox(t, nil)
 	in.set(func(w http.ResponseWriter, r *http.Request) {
 		in.take(r)
 		for {

@@ -15,8 +15,6 @@ import (
 
 const evil = model.MAC(0x02666666)
 
-var ourHost = endpoint.Host{MAC: vmac, IPv4: ourIP}
-
 // arpFrame builds an ARP packet in which nothing need agree.
 func arpFrame(op uint16, dst, src, sender model.MAC, senderIP netip.Addr, target model.MAC, targetIP netip.Addr) []byte {
 	f := make([]byte, 60)
