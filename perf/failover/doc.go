@@ -3,7 +3,7 @@
 // line, README.md says what is measured and how to read it.
 //
 // Order of reading: fault.go (what happens), bed.go (the network around both devices), box.go and keepalived.go (the
-// devices), udp.go and tcp.go (the traffic), account.go (what is made of it), measure.go (a run), report.go and csv.go,
+// devices), udp.go, tcp.go and iperf3.go (the traffic), account.go (what is made of it), measure.go (a run), report.go and csv.go,
 // stress.go (no switch without a fault). Sub-package cut makes a gateway silent.
 //
 // # Traps

@@ -34,8 +34,10 @@ type Result struct {
 	Stall   time.Duration // of TCP
 	Back    bool          // traffic flowed again; else everything counts until the end of the run, and more would have been lost
 	TCPBack bool
-	Moved   bool   // the second gateway has carried traffic
-	Wrong   string // what contradicts the fault, or makes the figures doubtful; "" is nothing
+	Iperf   time.Duration // that iperf3 received nothing, in steps of 0.1 s
+	Quiet   bool          // iperf3 still received nothing at the end
+	Moved   bool          // the second gateway has carried traffic
+	Wrong   string        // what contradicts the fault, or makes the figures doubtful; "" is nothing
 }
 
 const (
@@ -130,9 +132,14 @@ func (r *run) measure(ctx context.Context, f *Fault) (res Result, err error) {
 	if err != nil {
 		return res, fmt.Errorf("before the fault: %w", err)
 	}
+	iperf, err := startIperf(ctx, r.bed.Lab, hostNS, outsideNS, dst)
+	if err != nil {
+		return res, errors.Join(fmt.Errorf("before the fault: %w", err), tcp.stop())
+	}
+	stopIperf := func() (err error) { res.Iperf, res.Quiet, err = iperf.stop(); return err }
 	udp, err := startDatagrams(ctx, r.bed.Lab, hostNS, outsideNS, dst, r.Rate, longestRun)
 	if err != nil {
-		return res, errors.Join(err, tcp.stop())
+		return res, errors.Join(err, tcp.stop(), stopIperf())
 	}
 	stopped := false
 	stop := func() error {
@@ -140,7 +147,7 @@ func (r *run) measure(ctx context.Context, f *Fault) (res Result, err error) {
 			return nil
 		}
 		stopped = true
-		return errors.Join(tcp.stop(), udp.stop(underWay))
+		return errors.Join(tcp.stop(), udp.stop(underWay), stopIperf())
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	if err := r.steady(settling, udp); err != nil {

@@ -15,7 +15,7 @@ func results() []Result {
 	var all []Result
 	for i := range 10 {
 		all = append(all,
-			Result{Device: "box:10ms", Fault: "carrier", Run: i + 1, Rate: 10_000, Back: true, TCPBack: true, Moved: true,
+			Result{Device: "box:10ms", Fault: "carrier", Run: i + 1, Rate: 10_000, Back: true, TCPBack: true, Moved: true, Iperf: 100 * time.Millisecond * time.Duration(1+2*one(i == 9)), Quiet: i == 9,
 				Loss: Loss{Offered: 1000, Lost: i, Blocked: time.Duration(i) * 100 * time.Microsecond}},
 			Result{Device: "box:10ms", Fault: "planned", Run: i + 1, Back: true, TCPBack: true, Moved: true, Loss: Loss{Offered: 1000, Lost: one(i == 3)}},
 			Result{Device: "keepalived:1s", Fault: "deaf", Run: i + 1, TCPBack: i != 0, Loss: Loss{Offered: 10, Lost: 10, Blocked: time.Second}, Wrong: "traffic did not come back"})
@@ -38,8 +38,8 @@ func TestReport(t *testing.T) {
 	}
 	text := strings.Join(lines, "\n")
 	for _, want := range []string{
-		"carrier box:10ms 10 45/10000 0.4 / 0.9 / 0.9 0.0 / 0.0 / 0.0 0.0 / 0.0 / 0.0 ≤ 2.0: met",
-		"planned box:10ms 10 1/10000 0.0 / 0.0 / 0.0 0.0 / 0.0 / 0.0 0.0 / 0.0 / 0.0 0 lost: missed",
+		"carrier box:10ms 10 45/10000 0.4 / 0.9 / 0.9 0.0 / 0.0 / 0.0 0.0 / 0.0 / 0.0 > 100.0 / 300.0 / 300.0 ≤ 2.0: met",
+		"planned box:10ms 10 1/10000 0.0 / 0.0 / 0.0 0.0 / 0.0 / 0.0 0.0 / 0.0 / 0.0 0.0 / 0.0 / 0.0 0 lost: missed",
 		"deaf keepalived:1s 10 100/100 > 1000.0 / 1000.0 / 1000.0",
 		"note: deaf, keepalived:1s: traffic did not come back in 10 of 10 runs",
 	} {
@@ -73,7 +73,7 @@ func TestAppend(t *testing.T) {
 		t.Fatalf("%d lines, %v", len(lines), err)
 	}
 	for i, name := range columns {
-		if want := map[string]string{"machine": "some, CPU", "fault": "deaf", "lost": "10", "blocked_ms": "1000.000", "udp_back": "false", "note": "traffic did not come back"}[name]; want != "" && lines[3][i] != want {
+		if want := map[string]string{"machine": "some, CPU", "fault": "deaf", "lost": "10", "blocked_ms": "1000.000", "iperf3_stall_ms": "0.000", "udp_back": "false", "note": "traffic did not come back"}[name]; want != "" && lines[3][i] != want {
 			t.Errorf("%s: %q, want %q", name, lines[3][i], want)
 		}
 	}
