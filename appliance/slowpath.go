@@ -49,6 +49,9 @@ func boxAddress(scheme model.Scheme, number uint8) netip.Addr {
 }
 
 func (s *slowPath) run(ctx context.Context) {
+	if s.b.cfg.Load().Edge == nil { // nothing but downlinks punts
+		return
+	}
 	s.b.task(func() { s.resolver.Run(ctx) })
 	tick := time.NewTicker(puntInterval)
 	defer tick.Stop()
