@@ -268,13 +268,13 @@ func TestPenstock(t *testing.T) {
 	if err := run(t, t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	o.Devices = []e2e.Device{e2e.TwoWorkers("two-queues", binary, false), e2e.TwoWorkers("handoff", binary, true)}
+	o.Devices = []e2e.Device{e2e.TwoWorkers("two-queues", binary, false), e2e.TwoWorkers("handoff", binary, true), e2e.Busy("busy", binary)}
 	o.Places, o.Sizes, o.Rounds = []e2e.Placement{e2e.Half, e2e.Unlimited}, []int{60}, 1
 	if err := run(t, t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	if len(trials) != 6 {
-		t.Errorf("%d trials, want 6", len(trials))
+	if len(trials) != 8 {
+		t.Errorf("%d trials, want 8", len(trials))
 	}
 	for _, r := range trials {
 		if r.Other != 0 || r.Received == 0 {

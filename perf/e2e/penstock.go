@@ -38,6 +38,12 @@ func Penstock(name, binary string, bindings int) Device {
 	return Device{Name: name, Required: true, Flows: bindings, Command: p.command, Prepare: p.prepare, Expect: encapsulated}
 }
 
+// Busy is the box with 1,000 bindings whose worker never sleeps, as testpmd and Open vSwitch never do.
+func Busy(name, binary string) Device {
+	p := &box{binary: binary, bindings: 1000, poll: "busy"}
+	return Device{Name: name, Required: true, Flows: p.bindings, Command: p.command, Prepare: p.prepare, Expect: encapsulated}
+}
+
 // TwoWorkers is the box with 1,000 bindings and two workers. With handoff everything arrives on one queue and is spread by
 // inner flow; else the source feeds two queues, as a network card with RSS would.
 func TwoWorkers(name, binary string, handoff bool) Device {
@@ -52,7 +58,8 @@ func TwoWorkers(name, binary string, handoff bool) Device {
 type box struct {
 	binary   string
 	bindings int
-	workers  int // 0 = 1
+	workers  int    // 0 = 1
+	poll     string // mode; "" = the default
 	handoff  bool
 	nice     int
 	env      []string // NAME=VALUE
@@ -61,6 +68,10 @@ type box struct {
 func socket(b *Bed) string { return filepath.Join(b.Dir, "control.sock") }
 
 func (p *box) command(b *Bed) ([]string, error) {
+	poll := ""
+	if p.poll != "" {
+		poll = fmt.Sprintf("poll = %q\n", p.poll)
+	}
 	text := fmt.Sprintf(`[box]
 name = "dut"
 state_dir = %q
@@ -70,7 +81,7 @@ cpus = %s
 nice = %d
 handoff = %t
 bindings = %d
-[[port]]
+%s[[port]]
 name = "acc"
 interface = %q
 role = "access"
@@ -85,7 +96,7 @@ socket = %q
 max_body = "1GiB"
 [metrics]
 listen = ""
-`, filepath.Join(b.Dir, "state"), max(1, p.workers), strings.ReplaceAll(fmt.Sprint(b.CPUs), " ", ", "), p.nice, p.handoff, max(defaultCapacity, p.bindings+1), PortA, PortB, nearSwitch, nearPort, socket(b))
+`, filepath.Join(b.Dir, "state"), max(1, p.workers), strings.ReplaceAll(fmt.Sprint(b.CPUs), " ", ", "), p.nice, p.handoff, max(defaultCapacity, p.bindings+1), poll, PortA, PortB, nearSwitch, nearPort, socket(b))
 	file := filepath.Join(b.Dir, "penstock.toml")
 	return append(append([]string{"env"}, p.env...), p.binary, "run", "--config", file), os.WriteFile(file, []byte(text), 0o644)
 }
