@@ -28,8 +28,11 @@ func (t *trial) pdr(ctx context.Context, res *Trial) error {
 		return err
 	}
 	r := &rep.Results[0]
+	if r.Status == search.Unfinished {
+		return fmt.Errorf("the search for the PDR found none within %v: the machine is too busy, or the device's loss has no pattern", pdrLimit)
+	}
 	// A device that loses more already at the lowest rate has a PDR of 0.
-	res.Rate, res.Seconds, res.PDRUpper, res.SourceLimited = r.Rate, rep.Took.Seconds(), r.Upper, r.GeneratorLimited || r.Status != search.Found
+	res.Rate, res.Seconds, res.PDRUpper, res.SourceLimited = r.Rate, rep.Took.Seconds(), r.Upper, r.GeneratorLimited || r.Status == search.AtMax
 	for _, x := range rep.Trials {
 		if x.Rate == r.Rate && x.Duration >= pdrTrial && x.Fault == "" {
 			res.Sent += x.Sent

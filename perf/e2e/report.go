@@ -193,6 +193,12 @@ func (g *Group) doubts(device string) (notes []string) {
 		if limited {
 			notes = append(notes, where+": the source was the limit in at least one round, and the device may be faster")
 		}
+		if v, _ := g.Spread(device); v.Min == 0 {
+			notes = append(notes, fmt.Sprintf("%s: lost more at %d frames per second already, the lowest rate tried, in at least one round", where, pdrLowest))
+		}
+		if g.Sink == SinkThreaded && atSink.Max > 0 {
+			notes = append(notes, where+": frames were lost at the sink's door, which counts against the device")
+		}
 		return notes
 	}
 	if g.Measure == Latency {
