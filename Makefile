@@ -89,10 +89,14 @@ fuzz: ## run every fuzz target for FUZZTIME (5m) each
 		done; \
 	done
 
-bench: ## run the benchmarks into perf/results, and compare with the run before; BENCH="regexp"
+bench: ## run the benchmarks into perf/results (pipeline.csv), and compare with the run before; BENCH="regexp"
 	@mkdir -p perf/results
+	@rm -f bin/bench-failed; mkdir -p bin
+	{ go test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 ./perf/... || touch bin/bench-failed; } | tee bin/bench.txt
+	@test ! -e bin/bench-failed
 	@if [ -f perf/results/new.txt ]; then mv perf/results/new.txt perf/results/old.txt; fi
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 ./perf/... | tee perf/results/new.txt
+	@mv bin/bench.txt perf/results/new.txt
+	@go run ./perf/compare/cmd/record -commit $(COMMIT)$$($(GIT) diff --quiet HEAD -- . ':!perf/results' || echo -dirty)
 	@if [ -f perf/results/old.txt ]; then go tool benchstat perf/results/old.txt perf/results/new.txt; fi
 
 bench-compare: ## run the benchmarks of REV and of the work tree in turns, about 8 minutes; REV=HEAD~1 BENCH="regexp" ROUNDS=10

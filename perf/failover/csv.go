@@ -1,16 +1,10 @@
 package failover
 
 import (
-	"bytes"
-	"encoding/csv"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"slices"
 	"strconv"
 	"time"
 
+	"penstock/perf/csvfile"
 	"penstock/perf/machine"
 )
 
@@ -36,24 +30,11 @@ func (r *Row) fields() []string {
 	}
 }
 
-// Append adds rows to the results file, which it makes if there is none. It refuses a file with other columns.
+// Append adds rows to the results file, see csvfile.Append.
 func Append(path string, rows []Row) error {
-	old, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("failover: results: %w", err)
-	}
-	var lines [][]string
-	if len(old) == 0 {
-		lines = append(lines, columns)
-	} else if have, err := csv.NewReader(bytes.NewReader(old)).Read(); err != nil || !slices.Equal(have, columns) {
-		return fmt.Errorf("failover: results: %s has other columns: move it away", path)
-	}
+	lines := make([][]string, len(rows))
 	for i := range rows {
-		lines = append(lines, rows[i].fields())
+		lines[i] = rows[i].fields()
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
-		return fmt.Errorf("failover: results: %w", err)
-	}
-	return errors.Join(csv.NewWriter(f).WriteAll(lines), f.Close())
+	return csvfile.Append(path, columns, lines)
 }

@@ -1,0 +1,32 @@
+// Package csvfile appends measurements to files of results that grow from run to run.
+package csvfile
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+)
+
+// Append adds lines to a file, which it makes with the columns' names if there is none or nothing in it. It refuses a
+// file with other columns, and leaves it as it is.
+func Append(path string, columns []string, lines [][]string) error {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("results: %w", err)
+	}
+	var all [][]string
+	if len(old) == 0 {
+		all = append(all, columns)
+	} else if have, err := csv.NewReader(bytes.NewReader(old)).Read(); err != nil || !slices.Equal(have, columns) {
+		return fmt.Errorf("results: %s has other columns: move it away", path)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	return errors.Join(csv.NewWriter(f).WriteAll(append(all, lines...)), f.Close())
+}
