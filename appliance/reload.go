@@ -60,7 +60,8 @@ func (b *box) Reload(context.Context) error {
 		return err
 	}
 	if len(changes) > 0 {
-		if err := b.compiler.Reconfigure(func(c *compile.Config) { applyLive(c, next, b.saved) }); err != nil {
+		known := b.gateways.State() // not what was saved when the box stopped: that may be long over
+		if err := b.compiler.Reconfigure(func(c *compile.Config) { applyLive(c, next, known) }); err != nil {
 			b.events.Publish("reload", map[string]any{"ok": false, "error": err.Error()})
 			return err
 		}

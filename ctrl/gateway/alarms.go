@@ -35,7 +35,7 @@ func (s *Service) exists(object string) bool {
 // say raises an alarm when it begins or its cause changes, not every time that somebody looks.
 func (s *Service) say(k *knowledge, kind alarm.Kind, object, cause, text string) {
 	key := string(kind) + " " + object
-	if k.raised[key] == cause {
+	if k.raised[key] == cause && s.cfg.Alarms.IsActive(kind, object) { // it may be gone with what it was about, or have been refused
 		return
 	}
 	k.raised[key] = cause
@@ -51,20 +51,22 @@ func (s *Service) clear(k *knowledge, kind alarm.Kind, object string) {
 func (s *Service) groupAlarms(g *Group, k *knowledge) {
 	active := g.name(g.Live.Active.Load())
 	waiting := false // a member of which nothing is known yet
+	healthy := false // the active one is known to be; the one that a restart goes on with is not
 	var faults []string
 	for i := range g.Members {
 		m := &g.Members[i]
 		state := gateway.State(m.Live.State.Load())
 		waiting = waiting || state == gateway.Init
+		healthy = healthy || m.Name == active && (state == gateway.Up || state == gateway.Suspect)
 		if state == gateway.Down || state == gateway.Disabled {
 			faults = append(faults, m.Name+": "+cause(m, state))
 		}
 		s.memberAlarms(g, k, m, state, active)
 	}
 	switch {
-	case active != "":
+	case healthy:
 		s.clear(k, alarm.GatewayAllDown, groupObject(g))
-	case !waiting:
+	case active == "" && !waiting:
 		s.say(k, alarm.GatewayAllDown, groupObject(g), "all", fmt.Sprintf(
 			"No gateway of group %s is healthy (%s). What tenants send to the outside is dropped. Check them and their lines; the first that answers is used at once.", g.Name, strings.Join(faults, "; ")))
 	}

@@ -10,6 +10,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
@@ -166,6 +167,7 @@ func (s *Service) Run(ctx context.Context) {
 		case <-ctx.Done():
 			s.step()
 			<-done
+			_ = s.save.flush() // logged; the saver may have been done before the last step
 			return
 		case <-s.cfg.Engine.GatewayEvents().Wake():
 		case <-t.C:
@@ -180,8 +182,26 @@ func (s *Service) Refresh() {
 	defer s.mu.Unlock()
 	s.take() // by their old names
 	s.groups = s.cfg.Groups()
+	s.forget()
 	s.look()
 	s.cfg.Alarms.Retain(s.exists, groupKinds...)
+}
+
+// forget drops what was known of groups and members that are gone: under the same name, they come back as new ones.
+func (s *Service) forget() {
+	there := map[string]*Group{}
+	for i := range s.groups {
+		there[s.groups[i].Name] = &s.groups[i]
+	}
+	for name, k := range s.known {
+		g := there[name]
+		if g == nil {
+			delete(s.known, name)
+			continue
+		}
+		maps.DeleteFunc(k.failed, func(member string, _ bool) bool { return g.member(member) == nil })
+		maps.DeleteFunc(k.answers, func(member string, _ uint64) bool { return g.member(member) == nil })
+	}
 }
 
 func (s *Service) step() {
@@ -301,24 +321,6 @@ func (s *Service) look() {
 		state.Groups[g.Name] = s.stateOf(g)
 	}
 	s.save.set(state)
-}
-
-// stateOf is what a restart is to know of a group. While no member is active the last one that was is kept.
-func (s *Service) stateOf(g *Group) GroupState {
-	saved := s.save.state().Groups[g.Name]
-	st := GroupState{Active: g.name(g.Live.Active.Load())}
-	if st.Active == "" {
-		if g.Live.Switches.Load() == 0 { // the dataplane has not looked at the group yet
-			return saved
-		}
-		st.Active = saved.Active
-	}
-	for i := range g.Members {
-		if gateway.State(g.Members[i].Live.State.Load()) == gateway.Disabled {
-			st.Disabled = append(st.Disabled, g.Members[i].Name)
-		}
-	}
-	return st
 }
 
 // Status returns the groups in the order of the configuration.

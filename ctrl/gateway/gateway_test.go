@@ -24,10 +24,16 @@ type engine struct {
 	events  *gateway.Events
 	machine *gateway.Machine
 	group   Group
+	taking  func() // unless nil, called before events are taken
 }
 
-func (e *engine) Clock() int64                   { return e.now }
-func (e *engine) GatewayEvents() *gateway.Events { return e.events }
+func (e *engine) Clock() int64 { return e.now }
+func (e *engine) GatewayEvents() *gateway.Events {
+	if e.taking != nil {
+		e.taking()
+	}
+	return e.events
+}
 
 func (e *engine) SwitchGateway(_, slot uint32) error {
 	defer e.show()
@@ -328,36 +334,6 @@ func TestCommands(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
-
-// A restart finds the alarms of before, and ends those that are over, also of what is gone.
-func TestRestart(t *testing.T) {
-	dir := t.TempDir()
-	w := newWorld(t, dir)
-	w.answer(0, 1)
-	w.silent(0)
-	w.expect("one is down", "gateway_down gateway out/isp1")
-	if err := errors.Join(w.save.flush(), w.alarms.Close()); err != nil {
-		t.Fatal(err)
-	}
-	w = newWorld(t, dir)
-	w.expect("nothing is known again", "gateway_down gateway out/isp1")
-	w.silent(0)
-	w.expect("still down", "gateway_down gateway out/isp1")
-	if a := w.alarms.Active()[0]; a.Count != 2 {
-		t.Errorf("%+v", a)
-	}
-	w.answer(1)
-	g := w.groups[0]
-	g.Members = g.Members[1:]
-	w.groups = []Group{g}
-	w.Refresh()
-	w.expect("the member is taken out of the configuration")
-	w.silent(1)
-	w.expect("none is left", "gateway_down gateway out/isp2", "gateway_all_down gateway_group out")
-	w.groups = nil
-	w.Refresh()
-	w.expect("the group is taken out")
-}
 
 // A full ring costs events, not alarms.
 func TestLost(t *testing.T) {

@@ -10,7 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
+
+	"penstock/dataplane/gateway"
 )
 
 // State is what a restart goes on with.
@@ -22,6 +25,30 @@ type State struct {
 type GroupState struct {
 	Active   string   `json:"active,omitempty"`
 	Disabled []string `json:"disabled,omitempty"`
+}
+
+// State is what a restart would go on with.
+func (s *Service) State() State { return s.save.state() }
+
+// stateOf is what a restart is to know of a group. While no member is active the last one that was is kept; so is what
+// the dataplane has not looked at yet.
+func (s *Service) stateOf(g *Group) GroupState {
+	saved := s.save.state().Groups[g.Name]
+	st := GroupState{Active: g.name(g.Live.Active.Load())}
+	if st.Active == "" {
+		st.Active = saved.Active
+	}
+	for i := range g.Members {
+		m := &g.Members[i]
+		disabled := gateway.State(m.Live.State.Load()) == gateway.Disabled
+		if m.Live.Since.Load() == 0 {
+			disabled = slices.Contains(saved.Disabled, m.Name)
+		}
+		if disabled {
+			st.Disabled = append(st.Disabled, m.Name)
+		}
+	}
+	return st
 }
 
 // maxState is more than any state takes: 1,000 members with names of 63 octets.

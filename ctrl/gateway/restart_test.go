@@ -1,0 +1,174 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"testing"
+
+	"penstock/ctrl/alarm"
+	"penstock/dataplane/fib"
+)
+
+// A restart finds the alarms of before, and ends those that are over, also of what is gone.
+func TestRestart(t *testing.T) {
+	dir := t.TempDir()
+	w := newWorld(t, dir)
+	w.answer(0, 1)
+	w.silent(0)
+	w.expect("one is down", "gateway_down gateway out/isp1")
+	if err := errors.Join(w.save.flush(), w.alarms.Close()); err != nil {
+		t.Fatal(err)
+	}
+	w = newWorld(t, dir)
+	w.expect("nothing is known again", "gateway_down gateway out/isp1")
+	w.silent(0)
+	w.expect("still down", "gateway_down gateway out/isp1")
+	if a := w.alarms.Active()[0]; a.Count != 2 {
+		t.Errorf("%+v", a)
+	}
+	w.answer(1)
+	g := w.groups[0]
+	g.Members = g.Members[1:]
+	w.groups = []Group{g}
+	w.Refresh()
+	w.expect("the member is taken out of the configuration")
+	w.silent(1)
+	w.expect("none is left", "gateway_down gateway out/isp2", "gateway_all_down gateway_group out")
+	w.groups = nil
+	w.Refresh()
+	w.expect("the group is taken out")
+}
+
+// What is taken out of the configuration and put back is new: what it had before says nothing of it.
+func TestPutBack(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		w := newWorld(t, t.TempDir())
+		w.answer(0, 1)
+		w.silent(0)
+		w.silent(1)
+		w.expect("both are silent", "gateway_down gateway out/isp1", "gateway_down gateway out/isp2", "gateway_all_down gateway_group out")
+		was := w.groups
+		g := was[0]
+		g.Members = g.Members[1:]
+		if w.groups = []Group{g}; whole {
+			w.groups = nil
+		}
+		w.Refresh()
+		if whole {
+			w.expect("the group is out")
+		} else {
+			w.expect("the member is out", "gateway_down gateway out/isp2", "gateway_all_down gateway_group out")
+		}
+		w.groups = was
+		w.Refresh()
+		if whole {
+			w.expect("the group is back", "gateway_standby_down gateway out/isp1", "gateway_standby_down gateway out/isp2", "gateway_all_down gateway_group out")
+		} else {
+			w.expect("the member is back", "gateway_standby_down gateway out/isp1", "gateway_down gateway out/isp2", "gateway_all_down gateway_group out")
+		}
+	}
+}
+
+// An alarm for which there was no room is raised once there is some.
+func TestRefused(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	w.answer(0, 1)
+	n := 0
+	for ; w.alarms.Totals().Refused == 0; n++ {
+		w.alarms.Raise(alarm.Report{Kind: alarm.PortDown, Object: fmt.Sprint(n)})
+	}
+	w.silent(1)
+	for i := range n {
+		w.alarms.Clear(alarm.PortDown, fmt.Sprint(i))
+	}
+	w.step()
+	w.expect("there is room", "gateway_standby_down gateway out/isp2")
+}
+
+// A critical alarm outlives a restart until a gateway has answered, with its number and who has taken it on.
+func TestRestartAllDown(t *testing.T) {
+	dir := t.TempDir()
+	w := newWorld(t, dir)
+	w.answer(0, 1)
+	w.silent(1)
+	w.silent(0)
+	before := w.alarms.Active()[0]
+	if _, err := w.alarms.Acknowledge(before.ID, "alice", ""); err != nil || before.Kind != alarm.GatewayAllDown {
+		t.Fatalf("%+v %v", before, err)
+	}
+	if err := errors.Join(w.save.flush(), w.alarms.Close()); err != nil {
+		t.Fatal(err)
+	}
+	w = newWorld(t, dir)
+	if st := w.Status()[0]; st.Active != "isp1" || st.Why != "start" {
+		t.Fatalf("%+v", st)
+	}
+	same := func(what string) {
+		t.Helper()
+		if a, err := w.alarms.Get(before.ID); err != nil || a.Cleared != nil || a.Acknowledged == nil {
+			t.Errorf("%s: %+v %v", what, a, err)
+		}
+	}
+	same("nothing is known yet")
+	w.silent(0)
+	w.silent(1)
+	same("both are silent still")
+	w.answer(1)
+	if a, err := w.alarms.Get(before.ID); err != nil || a.Cleared == nil {
+		t.Errorf("one is back: %+v %v", a, err)
+	}
+}
+
+// What an operator was told survives a restart does so, also where no gateway has been active since the last one.
+func TestDisabledWithoutActive(t *testing.T) {
+	dir := t.TempDir()
+	if err := (State{map[string]GroupState{"out": {Disabled: []string{"isp1"}}}}).Store(filepath.Join(dir, "gateways.json")); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, dir)
+	if _, err := w.Enable("out", "isp1", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Disable("out", "isp2", "", false); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Load(w.path); err != nil || !reflect.DeepEqual(got.Groups["out"], GroupState{Disabled: []string{"isp2"}}) {
+		t.Errorf("%+v %v", got, err)
+	}
+	for i := range w.groups[0].Members { // the dataplane has not looked at them yet
+		*w.groups[0].Members[i].Live = fib.MemberLive{}
+	}
+	w.step()
+	if got := w.State(); !reflect.DeepEqual(got.Groups["out"], GroupState{Disabled: []string{"isp2"}}) {
+		t.Errorf("members that are not known yet: %+v", got)
+	}
+}
+
+// What happens last is saved, even if the saver has ended by then.
+func TestSavedAtStop(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	w.answer(0, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	taken := false
+	w.engine.taking = func() { // the last step, or the first: the saver has ended before it
+		for stacks := make([]byte, 1<<20); bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("gateway.(*Service).Run.func1")); runtime.Gosched() {
+		}
+		if !taken {
+			taken = true
+			w.engine.now++
+			if err := w.engine.SwitchGateway(1, 1); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	w.Run(ctx)
+	if got, err := Load(w.path); err != nil || got.Groups["out"].Active != "isp2" {
+		t.Errorf("%+v %v", got, err)
+	}
+}
