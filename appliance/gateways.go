@@ -20,9 +20,10 @@ func compileGroups(cfg *conf.Config, saved gateway.State) []compile.Group {
 	var groups []compile.Group
 	for i := range cfg.Groups {
 		c := &cfg.Groups[i]
+		known := saved.Groups[c.Name]
 		g := compile.Group{
 			Name: c.Name, MAC: c.MAC, IPs: valid(c.IP, c.IP6), Public: c.Public, Policy: policy(c),
-			Start: saved.Groups[c.Name].Active, Disabled: saved.Groups[c.Name].Disabled,
+			Start: known.Active, StartChosen: known.Chosen, Disabled: known.Disabled,
 		}
 		for _, m := range c.Members {
 			g.Members = append(g.Members, compile.GroupMember{

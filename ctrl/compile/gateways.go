@@ -28,8 +28,9 @@ type Group struct {
 	Policy  gateway.Policy
 
 	// What the box knew of the group when it stopped: taken into account when the group is made, not later.
-	Start    string   // the active member, "" = not known
-	Disabled []string // members that were disabled
+	Start       string   // the active member, "" = not known
+	StartChosen bool     // by an operator
+	Disabled    []string // members that were disabled
 }
 
 // GroupMember is what the configuration says about a member of a group.
@@ -237,7 +238,7 @@ func sameGateway(a, b *GroupMember) bool {
 // restore puts what the box knew when it stopped into a new group.
 func restore(g *Group, members map[string]memberRef, live *fib.GroupLive) {
 	if m, ok := members[g.Start]; ok {
-		live.Start = m.slot
+		live.Start, live.StartChosen = m.slot, g.StartChosen
 	}
 	for _, name := range g.Disabled {
 		if m, ok := members[name]; ok {

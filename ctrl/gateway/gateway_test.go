@@ -57,6 +57,7 @@ func (e *engine) show() {
 	l.Active.Store(active)
 	l.Since.Store(since)
 	l.Why.Store(uint32(why))
+	l.Chosen.Store(e.machine.Chosen())
 	for i := range e.group.Members {
 		m := &e.group.Members[i]
 		since, why, held, fails := e.machine.Detail(m.Slot)
@@ -103,7 +104,7 @@ func newWorld(t *testing.T, dir string) *world {
 		g.Members = append(g.Members, Member{Name: name, Port: "up" + string(rune('0'+i)), IP: netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)}), Address: netip.MustParsePrefix("192.0.2.9/28"), Slot: uint32(i), Live: &fib.MemberLive{}})
 		w.engine.machine.Add(w.engine.now, uint32(i), true, slices.Contains(saved.Groups["out"].Disabled, name))
 		if saved.Groups["out"].Active == name {
-			w.engine.machine.Start(w.engine.now, uint32(i))
+			w.engine.machine.Start(w.engine.now, uint32(i), saved.Groups["out"].Chosen)
 		}
 	}
 	w.groups = []Group{*g}

@@ -12,6 +12,7 @@ import (
 
 	"penstock/ctrl/alarm"
 	"penstock/dataplane/fib"
+	"penstock/dataplane/gateway"
 )
 
 // A restart finds the alarms of before, and ends those that are over, also of what is gone.
@@ -147,6 +148,52 @@ func TestDisabledWithoutActive(t *testing.T) {
 	if got := w.State(); !reflect.DeepEqual(got.Groups["out"], GroupState{Disabled: []string{"isp2"}}) {
 		t.Errorf("members that are not known yet: %+v", got)
 	}
+}
+
+// An operator's choice outlasts preemption over a restart too, and no longer than it did without one.
+func TestChosen(t *testing.T) {
+	dir := t.TempDir()
+	restart := func(w *world) *world {
+		t.Helper()
+		if err := errors.Join(w.save.flush(), w.alarms.Close()); err != nil {
+			t.Fatal(err)
+		}
+		w = newWorld(t, dir)
+		p := gateway.DefaultPolicy()
+		p.Preempt = true
+		w.engine.machine.SetPolicy(p)
+		return w
+	}
+	active := func(w *world, what, want string) {
+		t.Helper()
+		w.happen(func(m *gateway.Machine, now int64) {
+			w.engine.now += 2 * gateway.DefaultPolicy().PreemptDelay
+			m.Tick(w.engine.now)
+		})
+		if st := w.Status()[0]; st.Active != want {
+			t.Errorf("%s: %s is active (%s), want %s", what, st.Active, st.Why, want)
+		}
+	}
+	w := restart(newWorld(t, dir))
+	w.answer(0, 1)
+	if _, err := w.Switch("out", "isp2", ""); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		w = restart(w)
+		w.answer(1)
+		w.answer(0)
+		active(w, "chosen", "isp2")
+	}
+	w.silent(1)
+	w.answer(1)
+	w = restart(w)
+	w.answer(0, 1)
+	active(w, "it has failed since", "isp1")
+	w.silent(0) // isp2 is active, and nobody has chosen it
+	w = restart(w)
+	w.answer(0, 1)
+	active(w, "not chosen", "isp1")
 }
 
 // What happens last is saved, even if the saver has ended by then.

@@ -24,6 +24,7 @@ type State struct {
 // GroupState is what a restart is to know of a group.
 type GroupState struct {
 	Active   string   `json:"active,omitempty"`
+	Chosen   bool     `json:"chosen,omitempty"` // Active, by an operator: preemption rests
 	Disabled []string `json:"disabled,omitempty"`
 }
 
@@ -34,9 +35,9 @@ func (s *Service) State() State { return s.save.state() }
 // the dataplane has not looked at yet.
 func (s *Service) stateOf(g *Group) GroupState {
 	saved := s.save.state().Groups[g.Name]
-	st := GroupState{Active: g.name(g.Live.Active.Load())}
+	st := GroupState{Active: g.name(g.Live.Active.Load()), Chosen: g.Live.Chosen.Load()}
 	if st.Active == "" {
-		st.Active = saved.Active
+		st.Active, st.Chosen = saved.Active, saved.Chosen && g.Live.Switches.Load() == 0
 	}
 	for i := range g.Members {
 		m := &g.Members[i]

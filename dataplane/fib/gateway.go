@@ -40,16 +40,18 @@ type Member struct {
 	Stat    uint32    // index of the member's counters, see stats.MemberStride; stable while the member exists
 }
 
-// GroupLive is what changes of a group without a new snapshot. Control makes it with the group and sets Start and
-// Disabled before the group is first published; everything else is written by the first worker only, and may be read by
+// GroupLive is what changes of a group without a new snapshot. Control makes it with the group and sets Start,
+// StartChosen and Disabled before the group is first published; everything else is written by the first worker only, and may be read by
 // anybody at any time.
 type GroupLive struct {
-	Start    uint32 // slot of the member that was active when the box stopped; gateway.None = not known
-	Disabled uint32 // bit per slot: members that were disabled when the box stopped
+	Start       uint32 // slot of the member that was active when the box stopped; gateway.None = not known
+	StartChosen bool   // by an operator
+	Disabled    uint32 // bit per slot: members that were disabled when the box stopped
 
 	Active    atomic.Uint32 // slot of the active member, gateway.None = none: the word that every worker reads
 	Since     atomic.Int64  // when it became so: nanoseconds on the engine's clock
 	Why       atomic.Uint32 // gateway.Why
+	Chosen    atomic.Bool   // by an operator: preemption rests
 	Switches  atomic.Uint64 // how often the active member changed
 	Announced atomic.Uint64 // announcements sent
 }

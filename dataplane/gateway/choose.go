@@ -152,7 +152,7 @@ func (m *Machine) preempting() uint32 {
 func (m *Machine) activate(now int64, slot uint32, why Why) {
 	old := m.active
 	m.active, m.since, m.why = slot, now, why
-	m.chosen = false
+	m.chosen = why == WhyOperator || why == WhyStart && m.chosen
 	m.starts = m.starts && why == WhyStart
 	m.emit(Event{Time: now, Kind: ActiveChanged, Member: slot, Old: old, Other: None, Why: why})
 }

@@ -119,11 +119,12 @@ func (m *Machine) Remove(now int64, slot uint32) {
 }
 
 // Start makes slot the active member of a group that has just been made, if it may be: that is verified afterwards.
-func (m *Machine) Start(now int64, slot uint32) {
+// chosen says that an operator had chosen it, so that preemption rests as before.
+func (m *Machine) Start(now int64, slot uint32, chosen bool) {
 	if !m.Has(slot) || m.active != None || m.members[slot].disabled || m.members[slot].state != Init {
 		return
 	}
-	m.starts = true
+	m.starts, m.chosen = true, chosen
 	m.activate(now, slot, WhyStart)
 }
 
@@ -132,6 +133,9 @@ func (m *Machine) Has(slot uint32) bool { return slot < MaxMembers && m.members[
 
 // Active returns the active member, or None; since when, and why.
 func (m *Machine) Active() (slot uint32, since int64, why Why) { return m.active, m.since, m.why }
+
+// Chosen reports whether the active member is an operator's choice, on which preemption rests.
+func (m *Machine) Chosen() bool { return m.chosen }
 
 // State returns the state of a member.
 func (m *Machine) State(slot uint32) State {

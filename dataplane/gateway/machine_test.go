@@ -160,7 +160,7 @@ func TestStart(t *testing.T) {
 		m.SetOrder([]uint8{0, 1})
 		m.Add(0, 0, true, false)
 		m.Add(0, 1, true, false)
-		m.Start(0, 1)
+		m.Start(0, 1, false)
 		tc.then(m)
 		if a, _, w := m.Active(); a != tc.active || w != tc.why {
 			t.Errorf("%s: %d is active (%v), want %d (%v)", tc.name, int32(a), w, tc.active, tc.why)
@@ -172,9 +172,28 @@ func TestStart(t *testing.T) {
 	m.Add(0, 0, true, true)
 	m.Add(0, 1, false, false)
 	for s := range uint32(3) {
-		m.Start(0, s)
+		m.Start(0, s, false)
 	}
 	wantActive(t, m, None, WhyNone)
+}
+
+// What an operator chose before a restart is not preempted after it; what nobody chose is.
+func TestStartChosen(t *testing.T) {
+	for _, chosen := range []bool{false, true} {
+		p := DefaultPolicy()
+		p.Preempt = true
+		m := New(p, func(Event) {})
+		m.SetOrder([]uint8{0, 1})
+		m.Add(0, 0, true, false)
+		m.Add(0, 1, true, false)
+		m.Start(0, 1, chosen)
+		m.Answer(1, 1)
+		m.Answer(1, 0)
+		m.Tick(1 + p.PreemptDelay)
+		if a, _, why := m.Active(); chosen != (a == 1) || chosen != m.Chosen() {
+			t.Errorf("chosen %v: %d is active (%v), chosen %v", chosen, a, why, m.Chosen())
+		}
+	}
 }
 
 func TestCommands(t *testing.T) {

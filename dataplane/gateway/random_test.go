@@ -210,7 +210,7 @@ func (w *world) checkEvents(b snap, asked bool) {
 			}
 			w.checkSwitch(b, e, asked)
 			active = e.Member
-			w.chosen = w.chosen && e.Why == WhyOperator
+			w.chosen = w.chosen && (e.Why == WhyOperator || e.Why == WhyStart)
 		case MemberChanged:
 			if e.From != Disabled && e.To != Disabled && !w.mem[e.Member].disabled && e.Why != WhyAdded {
 				w.checkChange(b, e)
@@ -370,7 +370,9 @@ func TestRandom(t *testing.T) {
 			}
 		}
 		if w.rng.IntN(2) == 0 {
-			w.m.Start(0, uint32(w.order[w.rng.IntN(len(w.order))]))
+			chosen := w.rng.IntN(2) == 0
+			w.m.Start(0, uint32(w.order[w.rng.IntN(len(w.order))]), chosen)
+			w.chosen = chosen && w.m.active != None
 		}
 		for range events {
 			w.step()

@@ -182,7 +182,7 @@ func (k *Keeper) replace(now int64, i uint32, to *fib.Group) {
 		}
 	}
 	if isNew {
-		g.machine.Start(now, to.Live.Start)
+		g.machine.Start(now, to.Live.Start, to.Live.StartChosen)
 	}
 	g.machine.Tick(now) // another order or policy may ask for another active member
 }
@@ -193,6 +193,7 @@ func (k *Keeper) heard(g *group, e gateway.Event) {
 		g.live.Active.Store(e.Member)
 		g.live.Since.Store(e.Time)
 		g.live.Why.Store(uint32(e.Why))
+		g.live.Chosen.Store(g.machine.Chosen())
 		g.live.Switches.Add(1)
 		g.round.start(e.Time, e.Member)
 	}
@@ -266,6 +267,7 @@ func (k *Keeper) links(now int64, g *group) {
 // show writes the group's state where everybody can read it.
 func (k *Keeper) show(g *group) {
 	active, _, _ := g.machine.Active()
+	g.live.Chosen.Store(g.machine.Chosen()) // an operator may choose the one that is active
 	for slot := range g.members {
 		p := &g.members[slot]
 		if p.live == nil {

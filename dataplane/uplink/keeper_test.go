@@ -264,6 +264,25 @@ func TestSleepBetweenTimers(t *testing.T) {
 	}
 }
 
+// A box that starts with an operator's choice stays on it, although a member before it is up, and says so until it fails.
+func TestStartChosen(t *testing.T) {
+	p := policy()
+	p.Preempt, p.PreemptDelay = true, int64(time.Second)
+	g := group(p)
+	g.Start, g.StartChosen = "b", true
+	l := newLab(t, g)
+	l.run(3 * time.Second)
+	l.want("b", gateway.WhyStart)
+	if !l.gw.Live.Chosen.Load() {
+		t.Error("the choice is not kept for the next start")
+	}
+	l.Keeper.SetCarrier(l.Now(), up1, false)
+	l.want("a", gateway.WhyCarrier)
+	if l.gw.Live.Chosen.Load() {
+		t.Error("another member is active, and counts as chosen")
+	}
+}
+
 // After a switch the box announces by the new port: the virtual MAC first, then every address that lives behind it.
 func TestAnnouncements(t *testing.T) {
 	p := policy()
