@@ -86,7 +86,8 @@ func (r *reader) members(g *section) []Member {
 
 // validateGroups checks groups against each other, members against each other and both against the ports.
 func (r *reader) validateGroups(c *Config) {
-	v := groupCheck{reader: r, c: c, names: map[string]int{}, macs: map[model.MAC]int{}, gates: map[gate]string{}, fixed: map[fixedMAC]string{}, public: -1}
+	v := groupCheck{reader: r, c: c, names: map[string]int{}, macs: map[model.MAC]int{}, own: map[gate]string{}, public: -1}
+	v.listOwn()
 	members := 0
 	for i := range c.Groups {
 		v.group(i)
@@ -100,7 +101,7 @@ func (r *reader) validateGroups(c *Config) {
 	}
 }
 
-// gate is where a gateway is.
+// gate is where a station is: a gateway, or the box itself.
 type gate struct {
 	port string
 	vlan int
@@ -118,10 +119,36 @@ type groupCheck struct {
 	c     *Config
 	names map[string]int
 	macs  map[model.MAC]int
-	gates map[gate]string // key path of the first member there
-	fixed map[fixedMAC]string
+	own   map[gate]string // key path of the first address of the box's there
 
 	public int // index of the public group, or -1
+}
+
+// seen is what the members of one group must not have in common: key paths of the first one. Groups may share gateways.
+type seen struct {
+	names map[string]string
+	gates map[gate]string
+	fixed map[fixedMAC]string
+}
+
+// listOwn notes the box's addresses on every network: those of members, and those of the groups that have a member there,
+// since the box answers for these by any port of the group.
+func (v *groupCheck) listOwn() {
+	note := func(m *Member, ip netip.Addr, path string) {
+		k := gate{m.Port, m.VLAN, ip}
+		if v.there(path) && v.own[k] == "" {
+			v.own[k] = path
+		}
+	}
+	for i := range v.c.Groups {
+		g := &v.c.Groups[i]
+		group := fmt.Sprintf("gateway_group[%d]", i)
+		for j := range g.Members {
+			m := &g.Members[j]
+			note(m, m.Address.Addr(), fmt.Sprintf("%s.member[%d].address", group, j))
+			note(m, g.IP, group+".ip")
+		}
+	}
 }
 
 // there reports whether a key is in the text and its value could be used.
@@ -162,19 +189,19 @@ func (v *groupCheck) group(i int) {
 	} else if n > maxMembers {
 		v.failf(at("member"), "found %d members, want at most %d", n, maxMembers)
 	}
-	names := map[string]string{}
+	first := seen{map[string]string{}, map[gate]string{}, map[fixedMAC]string{}}
 	for j := range g.Members {
-		v.member(g, fmt.Sprintf("%s.member[%d]", path, j), &g.Members[j], names)
+		v.member(g, fmt.Sprintf("%s.member[%d]", path, j), &g.Members[j], &first)
 	}
 }
 
-func (v *groupCheck) member(g *Group, path string, m *Member, names map[string]string) {
+func (v *groupCheck) member(g *Group, path string, m *Member, seen *seen) {
 	at := func(name string) string { return path + "." + name }
 	if v.there(at("name")) {
-		if first, dup := names[m.Name]; dup {
+		if first, dup := seen.names[m.Name]; dup {
 			v.failf(at("name"), "%q is the name of the member on line %d already: every member of a group has its own", m.Name, v.idx.line(first))
 		} else {
-			names[m.Name] = at("name")
+			seen.names[m.Name] = at("name")
 		}
 	}
 	if v.there(at("port")) && !v.partial {
@@ -192,10 +219,13 @@ func (v *groupCheck) member(g *Group, path string, m *Member, names map[string]s
 	}
 	if v.there(at("ip")) && v.there(at("port")) && v.ok(at("vlan")) {
 		k := gate{m.Port, m.VLAN, m.IP}
-		if first, dup := v.gates[k]; dup {
+		if first, dup := seen.gates[k]; dup {
 			v.failf(at("ip"), "%s on port %s is the member on line %d already: to switch between them would change nothing", m.IP, m.Port, v.idx.line(first))
 		} else {
-			v.gates[k] = at("ip")
+			seen.gates[k] = at("ip")
+		}
+		if own := v.own[k]; own != "" && m.IP != m.Address.Addr() { // if it is, that is said already
+			v.failf(at("ip"), "%s is the box's own address on port %s, by line %d: want that of the gateway", m.IP, m.Port, v.idx.line(own))
 		}
 	}
 	if !v.there(at("mac")) {
@@ -204,10 +234,10 @@ func (v *groupCheck) member(g *Group, path string, m *Member, names map[string]s
 	switch k := (fixedMAC{m.Port, m.VLAN, m.MAC}); {
 	case m.MAC == g.MAC:
 		v.failf(at("mac"), "%s is the group's virtual MAC: want the gateway's", m.MAC)
-	case v.fixed[k] != "":
-		v.failf(at("mac"), "%s on port %s is the MAC of the member on line %d already: they are one gateway", m.MAC, m.Port, v.idx.line(v.fixed[k]))
+	case seen.fixed[k] != "":
+		v.failf(at("mac"), "%s on port %s is the MAC of the member on line %d already: they are one gateway", m.MAC, m.Port, v.idx.line(seen.fixed[k]))
 	default:
-		v.fixed[k] = at("mac")
+		seen.fixed[k] = at("mac")
 	}
 }
 

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -241,6 +242,28 @@ port = [ { name = "acc0", interface = "eth1", role = "access" },
 		if ch := want.Diff(c); len(ch) != 0 {
 			t.Errorf("%s: differs: %v", name, ch)
 		}
+	}
+}
+
+// Gateways may serve several groups, in another order too, and addresses of one network mean nothing in another.
+func TestSharedGateways(t *testing.T) {
+	member := func(name, ip, address, more string) string {
+		return fmt.Sprintf("[[gateway_group.member]]\nname = %q\nport = \"up0\"\nip = %q\naddress = %q\n%s\n", name, ip, address, more)
+	}
+	const mac1, mac2 = "mac = \"02:00:00:00:00:01\"", "mac = \"02:00:00:00:00:02\""
+	text := minimal + "[[port]]\nname = \"up0\"\ninterface = \"eth3\"\nrole = \"uplink\"\n" +
+		"[[gateway_group]]\nname = \"out\"\nmac = \"02:50:53:01:00:01\"\nip = \"10.0.0.254\"\n" +
+		member("a", "192.0.2.1", "192.0.2.4/29", mac1) + member("b", "192.0.2.2", "192.0.2.4/29", mac2) +
+		"[[gateway_group]]\nname = \"second\"\nmac = \"02:50:53:01:00:02\"\nip = \"10.0.1.254\"\n" +
+		member("b", "192.0.2.2", "192.0.2.5/29", mac2) + member("a", "192.0.2.1", "192.0.2.5/29", mac1) +
+		"[[gateway_group]]\nname = \"elsewhere\"\nmac = \"02:50:53:01:00:03\"\n" +
+		member("a", "192.0.2.4", "192.0.2.1/29", "vlan = 7\n"+mac1)
+	c, err := Parse("f", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Groups) != 3 || c.Groups[0].Members[0].IP != c.Groups[1].Members[1].IP {
+		t.Errorf("%+v", c.Groups)
 	}
 }
 

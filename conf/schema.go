@@ -183,7 +183,7 @@ func Keys() []Key {
 		{Path: "gateway_group.member.vlan", Kind: KindInteger, Default: 0, Min: 0, Max: 4094, Note: "untagged", Live: true,
 			Doc: "VLAN of the gateway's network on that port."},
 		{Path: "gateway_group.member.ip", Kind: KindIPv4, Need: true, Live: true,
-			Doc: "The gateway's address."},
+			Doc: "The gateway's address. It may be a member of several groups."},
 		{Path: "gateway_group.member.address", Kind: KindAddress4, Need: true, Live: true,
 			Doc: "The box's own address on that network, with its length: sender of the probes, next hop of the gateway's routes to tenants."},
 		{Path: "gateway_group.member.address6", Kind: KindIPv6, Note: "none", Live: true,
