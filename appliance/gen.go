@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"time"
 
@@ -205,60 +202,4 @@ func refusedByGen(err error) error {
 		return &exitError{exitRefused, err}
 	}
 	return err
-}
-
-// genOutput is where the result goes.
-type genOutput struct {
-	f    *genFlags
-	file *os.File // temporary; nil: none
-}
-
-// output makes sure before the measurement that its result can be written.
-func (f *genFlags) output() (o genOutput, err error) {
-	o.f = f
-	if f.json == "" || f.json == "-" {
-		return o, nil
-	}
-	if o.file, err = os.CreateTemp(filepath.Dir(f.json), "."+filepath.Base(f.json)+"-*"); err != nil {
-		return o, fmt.Errorf("--json: %w", err)
-	}
-	return o, nil
-}
-
-func (o *genOutput) write(res *genResult) error {
-	if o.f.json != "-" {
-		if err := genText(o.f.stdout, res); err != nil {
-			return err
-		}
-	}
-	if o.f.json == "" {
-		return nil
-	}
-	text, err := json.MarshalIndent(res, "", "  ")
-	if err != nil {
-		return err
-	}
-	text = append(text, '\n')
-	if o.f.json == "-" {
-		_, err := o.f.stdout.Write(text)
-		return err
-	}
-	_, err = o.file.Write(text)
-	err = errors.Join(err, o.file.Chmod(0o644), o.file.Close())
-	if err == nil {
-		err = os.Rename(o.file.Name(), o.f.json)
-	}
-	if err != nil {
-		return fmt.Errorf("--json: %w", errors.Join(err, os.Remove(o.file.Name())))
-	}
-	o.file = nil
-	return nil
-}
-
-// discard removes what was not written.
-func (o *genOutput) discard() error {
-	if o.file == nil {
-		return nil
-	}
-	return errors.Join(o.file.Close(), os.Remove(o.file.Name()))
 }
