@@ -242,8 +242,11 @@ func (f *genFlags) goals() (goals []search.Goal) {
 	if f.timed {
 		g.Trial = f.duration
 	}
-	if f.repeat == 1 {
+	switch {
+	case f.repeat == 1:
 		g.Exceed = 0
+	case f.repeat%2 == 0: // half of them is no majority, and all but one less than half are
+		g.Exceed -= 0.5 / float64(f.repeat)
 	}
 	g.Sum = time.Duration(f.repeat) * g.Trial
 	if f.ndr {

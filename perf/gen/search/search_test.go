@@ -256,6 +256,8 @@ func TestOptions(t *testing.T) {
 // TestClassify: the rule, case by case. F is a full trial of the goal, s a short one; upper case letters met it.
 func TestClassify(t *testing.T) {
 	g := Goal{Trial: time.Second, Sum: 3 * time.Second, Exceed: 0.5, Width: 0.01}
+	even := g // as `penstock gen --repeat 4` has it: a tie is no majority
+	even.Sum, even.Exceed = 4*time.Second, 0.375
 	strict := g
 	strict.Sum, strict.Exceed = time.Second, 0
 	for _, tc := range []struct {
@@ -267,6 +269,7 @@ func TestClassify(t *testing.T) {
 		{&g, "GB", undecided}, {&g, "GBG", lower}, {&g, "GBB", upper}, {&g, "BGGB", lower}, {&g, "BGGBB", upper},
 		{&g, "gggggggg", undecided}, {&g, "bbbbbbbbbbbbbbbb", upper}, {&g, "ggggbbbb", undecided}, {&g, "GGbbbbbbbbbbbbbbbbbbb", lower},
 		{&g, "FF", upper}, {&g, "FGG", lower},
+		{&even, "GGG", lower}, {&even, "GGB", undecided}, {&even, "GGBG", lower}, {&even, "BB", upper}, {&even, "GGBB", upper},
 		{&strict, "G", lower}, {&strict, "B", upper}, {&strict, "GB", upper}, {&strict, "g", undecided}, {&strict, "b", upper},
 	} {
 		var trials []Trial
