@@ -271,7 +271,7 @@ func TestGenCompletion(t *testing.T) {
 // TestGenText: all that a result may have to say is said, and in what words.
 func TestGenText(t *testing.T) {
 	d := gen.Direction{
-		From: "a", To: "b", Requested: 2e6, Frames: 1e7, Sent: 9_000_000, Unsigned: 12, Stuck: 3,
+		From: "a", To: "b", Requested: 2e6, Frames: 1e7, Sent: 9_000_000, Unsigned: 12, Followed: 8_999_988, Stuck: 3,
 		Counts: track.Counts{Received: 8_999_000, Duplicates: 5, TooLate: 2, Reordered: 7, Extent: 90, Behind: 1200, AtLeast: true},
 		Lost:   988, LossRatio: 988.0 / 9e6, TxRate: 1.8e6, RxRate: 1.7998e6, TxBits: 1.2e9, ByLoss: 548_000,
 		Latency: gen.Latency{Clock: "receiver", Frames: 1, Min: 900, P50: 2100, P90: 5000, P99: 9100, P999: 65_000, Max: 1_200_000},

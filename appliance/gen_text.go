@@ -51,7 +51,7 @@ func runText(w io.Writer, r *gen.Report) error {
 	}
 	heard := func(cell func(d *gen.Direction) string) func(*gen.Direction) string {
 		return func(d *gen.Direction) string {
-			if d.To == "" {
+			if d.To == "" || unknown(d) {
 				return ""
 			}
 			return cell(d)
@@ -80,7 +80,15 @@ func runText(w io.Writer, r *gen.Report) error {
 		return fmt.Sprintf("%s frames, %s", thousands(d.Received), rateText(d.RxRate))
 	}))
 	rows("lost", heard(func(d *gen.Direction) string { return fmt.Sprintf("%s, %s", thousands(d.Lost), percent(d.LossRatio)) }))
-	rows("not followed", heard(func(d *gen.Direction) string { return some(d.Unsigned, "sent without a signature") }))
+	rows("not followed", func(d *gen.Direction) string {
+		switch {
+		case d.To == "":
+			return ""
+		case unknown(d):
+			return "no frame carries a signature: what became of them is not known"
+		}
+		return some(d.Unsigned, "sent without a signature")
+	})
 	rows("duplicates", heard(func(d *gen.Direction) string { return thousands(d.Duplicates) }))
 	rows("reordered", heard(func(d *gen.Direction) string {
 		if d.Reordered == 0 {
@@ -113,6 +121,9 @@ func runText(w io.Writer, r *gen.Report) error {
 	}
 	return nil
 }
+
+// unknown reports whether nothing can be said of what was sent, since none of it carries a signature.
+func unknown(d *gen.Direction) bool { return d.Followed == 0 && d.Unsigned > 0 }
 
 // streamsText prints what became of each stream of a profile.
 func streamsText(w io.Writer, d *gen.Direction) error {
@@ -188,7 +199,7 @@ func throughputText(w io.Writer, r *gen.ThroughputReport) error {
 	for _, at := range r.Latency {
 		for i := range at.Report.Directions {
 			d := &at.Report.Directions[i]
-			if d.To == "" {
+			if d.To == "" || unknown(d) {
 				continue
 			}
 			l.row(fmt.Sprintf("%.0f %%", at.Share*100), rateText(d.Requested), percent(d.LossRatio), latencyText(&d.Latency))
@@ -243,7 +254,11 @@ func liveLine(l *gen.Live) string {
 	for i := range l.Directions {
 		d := &l.Directions[i]
 		s := fmt.Sprintf("%s: tx %s", d.From, rateText(d.TxRate))
-		if d.To != "" {
+		switch {
+		case d.To == "":
+		case d.Unsigned > 0 && d.Unsigned == d.Sent:
+			s = fmt.Sprintf("%s → %s: tx %s, not followed", d.From, d.To, rateText(d.TxRate))
+		default:
 			s = fmt.Sprintf("%s → %s: tx %s, rx %s, missing %s, p50 %s, p99 %s", d.From, d.To, rateText(d.TxRate), rateText(d.RxRate), thousands(d.Missing), timeText(d.Latency.P50), timeText(d.Latency.P99))
 		}
 		parts = append(parts, s)

@@ -71,6 +71,9 @@ func (e *Engine) Blocked(ctx context.Context, x Disturbance) (*Blocked, error) {
 	if !slices.ContainsFunc(e.directions, func(d *direction) bool { return d.to != nil }) {
 		return nil, refuse("blocked time is measured where frames arrive: name the receiving port (--rx)")
 	}
+	if err := e.measurable(); err != nil {
+		return nil, err
+	}
 	for _, r := range x.Rates {
 		if r <= 0 {
 			return nil, refuse("blocked time needs a steady rate that the device can bear: set --rate")

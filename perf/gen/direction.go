@@ -3,6 +3,7 @@ package gen
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
 
@@ -40,7 +41,9 @@ type direction struct {
 type lane struct {
 	offered atomic.Uint64 // frames handed to the kernel: nothing beyond can arrive
 	sent    atomic.Uint64 // frames the kernel has given back
-	_       [48]byte
+	// unsigned are of those offered: they carry no signature.
+	unsigned atomic.Uint64
+	_        [40]byte
 }
 
 // arrivals is what the receivers found out.
@@ -54,6 +57,7 @@ type arrivals struct {
 	received   uint64         // frames of this run, duplicates included
 	byStream   []uint64       // different frames
 	last       int64          // latest arrival
+	slowest    int64          // the largest latency, ns
 	userClock  uint64         // frames whose arrival the receiver's clock tells
 }
 
@@ -125,6 +129,24 @@ func (d *direction) sent() (n uint64) {
 		n += d.lanes[i].sent.Load()
 	}
 	return n
+}
+
+// followed is how many of these carry a signature. It is exact when sending has ended.
+func (d *direction) followed() uint64 {
+	n := d.sent()
+	for i := range d.lanes {
+		n -= min(n, d.lanes[i].unsigned.Load())
+	}
+	return n
+}
+
+// quiet is how long nothing arrives before frames that are missing count as lost: longer than frames are held up as far as
+// is known, and as long as it takes if that is not known at all. The caller holds mu.
+func (d *direction) quiet() time.Duration {
+	if d.received == 0 {
+		return patience
+	}
+	return max(stillMissing, 2*time.Duration(d.slowest))
 }
 
 // takeInterval returns the latencies since the last call, and adds them to the total. It is for one goroutine.

@@ -19,8 +19,9 @@ type LiveDirection struct {
 	Sent           uint64
 	TxRate, RxRate float64
 	track.Counts
-	Missing uint64  // sent with a signature and not received yet: under way, or lost
-	Latency Latency // since the call before
+	Unsigned uint64  // made without a signature: nothing more is known of them
+	Missing  uint64  // sent with a signature and not received yet: under way, or lost
+	Latency  Latency // since the call before
 }
 
 // Watch looks at a run from time to time. It is for one goroutine.
@@ -56,6 +57,8 @@ func (w *Watch) Look() (l Live, ok bool) {
 		v := LiveDirection{From: d.from.Interface, Sent: d.sent()}
 		v.TxRate = float64(v.Sent-w.sent[i]) / seconds
 		w.sent[i] = v.Sent
+		followed := d.followed()
+		v.Unsigned = v.Sent - min(v.Sent, followed)
 		if d.to != nil {
 			v.To = d.to.Interface
 			h := d.takeInterval(w.spare)
@@ -67,9 +70,7 @@ func (w *Watch) Look() (l Live, ok bool) {
 			d.mu.Unlock()
 			v.RxRate = float64(v.Received-w.got[i]) / seconds
 			w.got[i] = v.Received
-			if !d.unsigned {
-				v.Missing = v.Sent - min(v.Sent, v.Received)
-			}
+			v.Missing = followed - min(followed, v.Received)
 		}
 		l.Directions = append(l.Directions, v)
 	}

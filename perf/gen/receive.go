@@ -84,6 +84,7 @@ func (w *worker) judge(r *running, d *direction, q *queue, frames []xsk.Desc) {
 			continue
 		}
 		d.silence.Arrived(at)
+		d.slowest = max(d.slowest, at-stamp)
 		_ = d.interval.RecordValue(min(max(at-stamp, leastLatency), mostLatency)) // within bounds, so it does not fail
 		if d.streams > 1 {
 			d.byStream[d.program.Stream(seq)]++

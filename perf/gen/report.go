@@ -38,6 +38,7 @@ type Direction struct {
 	Frames    uint64  `json:"requested_frames"` // 0: no limit but the time
 	Sent      uint64  `json:"sent"`             // the kernel took them and gave them back
 	Unsigned  uint64  `json:"unsigned"`         // of these, carry no signature: what became of them is not known
+	Followed  uint64  `json:"followed"`         // of these, carry one. 0: loss, order, latency and gaps are not known, and zero
 	Stuck     uint64  `json:"stuck"`            // the kernel took them and did not give them back: not in Sent
 
 	track.Counts
@@ -53,7 +54,7 @@ type Direction struct {
 	Gap        Gap    `json:"longest_gap"`
 	Background Gap    `json:"background_gap"`
 	Early      uint64 `json:"received_before_mark,omitempty"`
-	ByLoss     int64  `json:"lost_time_ns"` // lost ÷ rate
+	ByLoss     int64  `json:"lost_time_ns"` // lost ÷ rate of the frames followed
 
 	Streams []Stream `json:"streams,omitempty"` // if the profile has several
 	Sender  Sender   `json:"sender"`
@@ -194,6 +195,8 @@ func (e *Engine) direction(r *running, i int, d *direction) Direction {
 			sent[k] += n
 		}
 	}
+	dir.Unsigned = min(dir.Unsigned, dir.Sent)
+	dir.Followed = dir.Sent - dir.Unsigned
 	// Frames are counted between the first burst and the last.
 	first := uint64(1)
 	if dir.Requested == 0 {
@@ -213,16 +216,16 @@ func (e *Engine) direction(r *running, i int, d *direction) Direction {
 	defer d.mu.Unlock()
 	d.silence.End(until)
 	dir.Counts = d.counts()
-	if followed := dir.Sent - min(dir.Sent, dir.Unsigned); followed > 0 {
-		dir.Lost = followed - min(followed, dir.Received)
-		dir.LossRatio = float64(dir.Lost) / float64(followed)
-	}
-	if dir.TxRate > 0 {
-		dir.RxRate = dir.TxRate * float64(dir.Received) / float64(dir.Sent)
-		dir.ByLoss = int64(float64(dir.Lost) / dir.TxRate * 1e9)
+	if dir.Followed > 0 {
+		dir.Lost = dir.Followed - min(dir.Followed, dir.Received)
+		dir.LossRatio = float64(dir.Lost) / float64(dir.Followed)
+		dir.Gap, dir.Background = gapOf(d.silence.Longest(), r.start), gapOf(d.background, r.start)
+		if dir.TxRate > 0 {
+			dir.RxRate = dir.TxRate * float64(dir.Received) / float64(dir.Sent)
+			dir.ByLoss = int64(float64(dir.Lost) / (dir.TxRate * (float64(dir.Followed) / float64(dir.Sent))) * 1e9)
+		}
 	}
 	dir.Early = d.early
-	dir.Gap, dir.Background = gapOf(d.silence.Longest(), r.start), gapOf(d.background, r.start)
 	dir.Latency = latencyOf(d.total)
 	dir.Latency.Error = e.clock.err
 	if dir.Latency.Clock = "xdp"; d.userClock > 0 {

@@ -21,10 +21,12 @@ type Load struct {
 const (
 	// overtime is by how much a run may be longer than its duration, so that frames held up by the generator are still sent.
 	overtime = 10 // per cent
-	// still is how long nothing must arrive until nothing more is waited for: less if nothing is missing.
+	// still is how long nothing must arrive until nothing more is waited for: less if nothing is missing, and more if
+	// frames take long.
 	stillMissing  = 150 * time.Millisecond
 	stillComplete = 20 * time.Millisecond
-	// patience is how long stragglers are waited for at most (RFC 2544, section 23: two seconds).
+	// patience is how long stragglers are waited for at most (RFC 2544, section 23: two seconds), and how long for the
+	// first frame.
 	patience = 2 * time.Second
 )
 
@@ -194,7 +196,7 @@ func (e *Engine) drain(r *running) {
 	deadline := time.Now().Add(patience)
 	last, since := uint64(0), time.Now()
 	for now := since; now.Before(deadline); now = time.Now() {
-		arrived, missing, heard := uint64(0), false, false
+		arrived, still, heard := uint64(0), stillComplete, false
 		for _, d := range e.directions {
 			if d.to == nil {
 				continue
@@ -202,9 +204,10 @@ func (e *Engine) drain(r *running) {
 			heard = true
 			d.mu.Lock()
 			arrived += d.received
-			c := d.counts()
+			if c := d.counts(); c.Received < d.followed() {
+				still = max(still, d.quiet())
+			}
 			d.mu.Unlock()
-			missing = missing || c.Received < e.followed(d)
 		}
 		if !heard {
 			return
@@ -212,22 +215,11 @@ func (e *Engine) drain(r *running) {
 		if arrived != last {
 			last, since = arrived, now
 		}
-		if still := now.Sub(since); still > stillMissing || still > stillComplete && !missing {
+		if now.Sub(since) > still {
 			return
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
-}
-
-// followed is how many of the frames sent carry a signature. It is exact when sending has ended.
-func (e *Engine) followed(d *direction) uint64 {
-	n := d.sent()
-	for _, w := range e.workers {
-		if s := w.send; s != nil && s.d == d {
-			n -= min(n, s.unsigned)
-		}
-	}
-	return n
 }
 
 // Mark says that something is about to happen that may block the device: of the longest gap only what ends after now

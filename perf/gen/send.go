@@ -29,6 +29,8 @@ type sender struct {
 	completed,
 	unsigned uint64
 	byStream []uint64
+	// old are chunks that the kernel has had since an earlier run: their completion is no frame of this one.
+	old map[uint64]struct{}
 	usage
 }
 
@@ -68,6 +70,17 @@ func (s *sender) prepare(d *direction) {
 	s.settling, s.next, s.completed, s.unsigned = 0, 0, 0, 0
 	s.byStream = make([]uint64, d.streams)
 	s.usage = usage{}
+	s.old = nil
+	if len(s.free) == txRing {
+		return
+	}
+	s.old = make(map[uint64]struct{})
+	for i := range uint64(txRing) {
+		s.old[s.first+i*s.w.chunk] = struct{}{}
+	}
+	for _, chunk := range s.free {
+		delete(s.old, chunk)
+	}
 }
 
 // begin starts the schedule of a run.
@@ -144,6 +157,7 @@ func (s *sender) make(n int, now int64) {
 	}
 	s.free = s.free[:left]
 	s.next += uint64(n)
+	s.lane.unsigned.Store(s.unsigned)
 	s.lane.offered.Store(s.next) // before the kernel has them
 	s.sock.Send(descs[:n])
 }
@@ -155,12 +169,26 @@ func (s *sender) reclaim() {
 			return
 		}
 		s.free = append(s.free, s.w.addrs[:n]...)
-		s.completed += uint64(n)
+		s.completed += uint64(n) - s.forget(s.w.addrs[:n])
 		s.lane.sent.Store(s.completed)
 		if n < len(s.w.addrs) {
 			return
 		}
 	}
+}
+
+// forget counts the chunks that are of an earlier run's frames. From now on they are this run's.
+func (s *sender) forget(chunks []uint64) (n uint64) {
+	if len(s.old) == 0 {
+		return 0
+	}
+	for _, chunk := range chunks {
+		if _, ok := s.old[chunk]; ok {
+			delete(s.old, chunk)
+			n++
+		}
+	}
+	return n
 }
 
 // settle waits for the frames that the kernel still has, and ends sending when all are back or it is too late. An

@@ -44,8 +44,8 @@ func (e *Engine) Throughput(ctx context.Context, t Throughput) (*ThroughputRepor
 	if !slices.ContainsFunc(e.directions, func(d *direction) bool { return d.to != nil }) {
 		return nil, refuse("loss is measured where frames arrive: name the receiving port (--rx)")
 	}
-	if slices.ContainsFunc(e.directions, func(d *direction) bool { return !d.measurable() }) {
-		return nil, refuse("the profile's frames carry no signature, so that their loss is not known: use another one, or give its streams `signature = true`")
+	if err := e.measurable(); err != nil {
+		return nil, err
 	}
 	if t.Shares == nil {
 		t.Shares = slices.Repeat([]float64{1}, len(e.directions))
@@ -68,6 +68,14 @@ func (e *Engine) Throughput(ctx context.Context, t Throughput) (*ThroughputRepor
 		return rep, err
 	}
 	return rep, e.latencies(ctx, &t, rep)
+}
+
+// measurable refuses profiles of which a side cannot be followed at all.
+func (e *Engine) measurable() error {
+	if slices.ContainsFunc(e.directions, func(d *direction) bool { return !d.measurable() }) {
+		return refuse("the profile's frames carry no signature, so that their loss is not known: use another one, or give its streams `signature = true`")
+	}
+	return nil
 }
 
 // measurable reports whether some of the frames can be followed.
@@ -130,7 +138,7 @@ func (e *Engine) trial(ctx context.Context, t *Throughput, rate float64, dur tim
 	for i := range r.Directions {
 		d := &r.Directions[i]
 		if d.To != "" {
-			m.Sent += d.Sent - d.Unsigned
+			m.Sent += d.Followed
 			m.Lost += d.Lost
 		}
 		m.Reached = min(m.Reached, d.TxRate/t.Shares[i])

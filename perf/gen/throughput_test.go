@@ -101,9 +101,13 @@ func TestThroughputTroubles(t *testing.T) {
 	if _, err := e.Throughput(t.Context(), Throughput{}); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "signature") {
 		t.Errorf("%v", err)
 	}
+	x := Disturbance{Rates: []float64{1000}, Lead: time.Millisecond, Length: time.Millisecond, Runs: 1, Do: func(context.Context, int) error { return nil }}
+	if _, err := e.Blocked(t.Context(), x); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "signature") {
+		t.Errorf("%v", err)
+	}
 	// Of such frames it is known how many were sent, and no more.
 	r := run(t, e, Load{Rates: []float64{20_000}, Count: 500})
-	if d := &r.Directions[0]; d.Sent != 500 || d.Unsigned != 500 || d.Received != 0 || d.Lost != 0 || r.Ports[1].Foreign != 500 {
+	if d := &r.Directions[0]; d.Sent != 500 || d.Unsigned != 500 || d.Followed != 0 || d.Received != 0 || d.Lost != 0 || d.Gap.Length != 0 || r.Ports[1].Foreign != 500 {
 		t.Errorf("%+v\n%+v", d, r.Ports)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
