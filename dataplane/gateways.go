@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/gateway"
 	"penstock/dataplane/stats"
@@ -78,11 +79,45 @@ func (e *Engine) newKeeper() {
 	}
 	k := uplink.NewKeeper(len(e.cfg.Ports), shared)
 	k.Send = first.Inject
-	k.Room = func(port uint16) bool {
-		return (first.tx[port] == nil || first.tx[port].TxFree() > 0) && (first.Cache.Len() > 0 || e.pool.Free() > 0)
-	}
+	k.Room, k.Stuck = first.room, first.stuck
 	k.Clean = e.drained
 	e.keeper, first.keeper = k, k
+}
+
+// keeperSlots is how much of each transmit ring of the first worker is the Keeper's alone: tenants that offer more than
+// their uplink carries fill the rest whenever anything moves, and probes must go out all the same.
+const keeperSlots = 16
+
+// keep runs the Keeper; what it sends goes before all else, into the slots that are left for it too.
+func (w *worker) keep(now int64, s *fib.Snapshot) {
+	w.leave = 0
+	w.keeper.Turn(now, s)
+	for p := range w.out {
+		if w.out[p].Len() > 0 {
+			w.flush(uint16(p))
+		}
+	}
+	w.leave = keeperSlots
+}
+
+// room returns how many frames the Keeper can send by a port now.
+func (w *worker) room(port uint16) int {
+	n := w.Cache.Len() + w.eng.pool.Free()
+	if sock := w.tx[port]; sock != nil {
+		n = min(n, sock.TxFree()-w.out[port].Len())
+	}
+	return n
+}
+
+// stuck reports whether frames wait in a port's transmit ring of which the kernel has taken none since it had taken n;
+// and how many it has taken by now.
+func (w *worker) stuck(port uint16, n uint32) (bool, uint32) {
+	sock := w.tx[port]
+	if sock == nil {
+		return false, n
+	}
+	taken := sock.TxTaken()
+	return taken == n && sock.TxPending(), taken
 }
 
 // drained reports whether every worker has looked at all frames that had arrived by since; those that sleep are woken to

@@ -59,6 +59,7 @@ type worker struct {
 	keeper  *uplink.Keeper // of the first worker, nil of others
 	clean   checkpoint
 	refused []bool // by port: the kernel refuses to send
+	leave   uint32 // slots of a transmit ring that frames now leave free
 	rx      []rxQueue
 	tx      []*xsk.Socket    // by port: where to send; nil = another worker sends for us, or the port is gone
 	sent    []int            // by port: frames in the transmit ring or not yet taken back from the completion ring
@@ -132,7 +133,7 @@ func (w *worker) run() {
 // turn moves what has arrived, once through all sources, and returns how many frames that were.
 func (w *worker) turn(now int64, s *fib.Snapshot) (n int) {
 	if w.keeper != nil {
-		w.keeper.Turn(now, s)
+		w.keep(now, s)
 	}
 	empty := true
 	for i := range w.rx {
@@ -258,11 +259,11 @@ func (w *worker) flush(port uint16) {
 	for i := range d {
 		w.move(uint32(d[i].Addr), frame.OwnerBatch, frame.OwnerTx)
 	}
-	n := sock.Send(d)
+	n := sock.SendLeaving(d, w.leave)
 	w.sent[port] += n
 	for more := 1; n < len(d) && more > 0; n += more { // make room as long as the kernel takes frames, then give up
 		w.complete(sock, port)
-		more = sock.Send(d[n:])
+		more = sock.SendLeaving(d[n:], w.leave)
 		w.sent[port] += more
 	}
 	var octets uint64

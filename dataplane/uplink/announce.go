@@ -58,7 +58,7 @@ func (k *Keeper) announce(now int64, g *group) {
 		return
 	}
 	m := &g.table.Members[active]
-	if !k.Room(m.Port) {
+	if k.Room(m.Port) < stepFrames {
 		a.next = now + jammedRetry
 		return
 	}

@@ -28,8 +28,13 @@ const never = int64(math.MaxInt64)
 type Keeper struct {
 	Events *gateway.Events
 	Send   func(port uint16, frame []byte) // sends a frame that the box made
-	Room   func(port uint16) bool          // the port can take one now, and there is a frame to put it in
-	Clean  func(since int64) bool          // all workers have looked at all that had arrived by then
+	Room   func(port uint16) int           // how many the port can take now, as far as there are buffers for them
+
+	// Stuck reports whether frames wait in the port's transmit ring of which the kernel has taken none since it had taken n
+	// in all, modulo 2^32; and how many it has taken by now.
+	Stuck func(port uint16, n uint32) (stuck bool, taken uint32)
+
+	Clean  func(since int64) bool // all workers have looked at all that had arrived by then
 	Shared *Shared
 
 	snap    *fib.Snapshot

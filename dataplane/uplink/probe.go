@@ -12,6 +12,9 @@ const (
 	broadcastEvery = 1_000_000_000
 )
 
+// probeFrames is how many frames a probe takes at most.
+const probeFrames = 2
+
 // jammedRetry is when a probe is tried again for which the transmit ring had no room, in nanoseconds.
 const jammedRetry = 1_000_000
 
@@ -25,7 +28,8 @@ type prober struct {
 	judged      int64           // time of the last verdict: what was heard since counts for the next
 	pending     int64           // when the time of the probe was up, while the verdict waits for Clean; 0 = it does not
 	due         int64           // on the probes' clock: when the next probe is due
-	jammed      int64           // for how long there has been no room for it
+	jammed      int64           // for how long there has been no room for it and nothing has moved, on the probes' clock
+	taken       uint32          // frames that the kernel had taken from the port's ring when that began
 	broadcastAt int64           // when it may be asked by broadcast
 	conflictAt  int64           // when another MAC that answers is told of again
 	excused     uint32          // misses in a row that data made not count
@@ -99,16 +103,22 @@ func (k *Keeper) judge(now int64, g *group, slot uint32) {
 			answered = true
 		}
 	}
-	policy := &g.table.Policy
-	switch {
-	case answered:
+	if answered {
 		k.answered(now, g, slot)
 		return
-	case policy.DataLiveness && data && (policy.DataMax == 0 || p.excused < policy.DataMax):
+	}
+	k.unanswered(now, g, slot)
+}
+
+// unanswered is the verdict on a probe without an answer: a miss, unless data makes up for it.
+func (k *Keeper) unanswered(now int64, g *group, slot uint32) {
+	p, policy := &g.members[slot], &g.table.Policy
+	l := p.live
+	if policy.DataLiveness && l.Data.Load() > p.judged && (policy.DataMax == 0 || p.excused < policy.DataMax) {
 		p.excused++
 		l.Excused.Add(1)
 		g.machine.Data(now, slot)
-	default:
+	} else {
 		l.Missed.Add(1)
 		g.machine.Miss(now, slot)
 	}
@@ -180,13 +190,15 @@ func (k *Keeper) tell(now int64, g *group, e gateway.Event) {
 func (k *Keeper) ask(now int64, g *group, slot uint32) {
 	p, m := &g.members[slot], &g.table.Members[slot]
 	interval := max(g.table.Policy.Interval, gateway.MinInterval)
-	if !k.Room(m.Port) {
+	if k.Room(m.Port) < probeFrames {
 		// A full ring is the box's fault, and no probe is no miss; unless nothing moves for a whole interval.
 		p.due = k.clock + jammedRetry
-		if p.jammed += jammedRetry; p.jammed >= interval {
+		var stuck bool
+		if stuck, p.taken = k.Stuck(m.Port, p.taken); !stuck {
 			p.jammed = 0
-			p.live.Missed.Add(1)
-			g.machine.Miss(now, slot)
+		} else if p.jammed += jammedRetry; p.jammed >= interval {
+			p.jammed = 0
+			k.unanswered(now, g, slot)
 		}
 		return
 	}

@@ -42,7 +42,7 @@ func TestProducerRings(t *testing.T) {
 				if got := fill.put(addrs[:n], &held); got != want {
 					t.Fatalf("start %d size %d: fill.put(%d) = %d with %d free", start, size, n, got, room)
 				}
-				if got := tx.put(descs[:n], &held); got != want {
+				if got := tx.put(descs[:n], 0, &held); got != want {
 					t.Fatalf("start %d size %d: tx.put(%d) = %d with %d free", start, size, n, got, room)
 				}
 				in += uint64(want)
@@ -63,6 +63,28 @@ func TestProducerRings(t *testing.T) {
 				atomic.StoreUint32(fill.consumer, start+uint32(out))
 				atomic.StoreUint32(tx.consumer, start+uint32(out))
 			}
+		}
+	}
+}
+
+// TestTxLeave: whoever leaves slots free puts in as many as a ring smaller by them would take, whatever the kernel has
+// taken meanwhile.
+func TestTxLeave(t *testing.T) {
+	for _, start := range starts {
+		const size = 64
+		_, _, _, tx := rings(size, start)
+		held := newFrameSet(1<<16, testFrame)
+		rnd := rand.New(rand.NewPCG(uint64(start), size))
+		var in, out int
+		for in < 100_000 {
+			n, leave := rnd.IntN(size+1), rnd.IntN(size+10)
+			want := min(n, max(0, size-(in-out)-leave))
+			if got := tx.put(make([]Desc, n), uint32(leave), &held); got != want {
+				t.Fatalf("start %d: put(%d) leaving %d = %d with %d of %d used", start, n, leave, got, in-out, size)
+			}
+			in += want
+			out += rnd.IntN(in - out + 1)
+			atomic.StoreUint32(tx.consumer, start+uint32(out))
 		}
 	}
 }
@@ -144,7 +166,7 @@ func TestRingsConcurrently(t *testing.T) {
 		for i := range n {
 			descs[i] = Desc{Addr: (in + uint64(i)) % (1 << 16) * testFrame, Len: 60}
 		}
-		in += uint64(tx.put(descs[:n], &held))
+		in += uint64(tx.put(descs[:n], 0, &held))
 		got := comp.get(addrs, &held)
 		if got == 0 {
 			runtime.Gosched()

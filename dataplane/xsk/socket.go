@@ -49,13 +49,19 @@ func (s *Socket) Receive(d []Desc) int { return s.rx.get(d, &s.held) }
 // KickTx sets them going. A frame must lie within one chunk and have at least 14 octets (an Ethernet header): the
 // kernel discards others, counts them in Stats.TxInvalidDescs, and returns them only through Drain. Options of d
 // are ignored.
-func (s *Socket) Send(d []Desc) int { return s.tx.put(d, &s.held) }
+func (s *Socket) Send(d []Desc) int { return s.tx.put(d, 0, &s.held) }
+
+// SendLeaving is Send for what may wait: it leaves so many slots of the ring free.
+func (s *Socket) SendLeaving(d []Desc, leave uint32) int { return s.tx.put(d, leave, &s.held) }
 
 // TxFree returns how many frames Send would take now.
 func (s *Socket) TxFree() int { return int(s.tx.free()) }
 
 // TxPending reports whether frames wait in the tx ring for the kernel to take them.
 func (s *Socket) TxPending() bool { return s.tx.pending() != 0 }
+
+// TxTaken returns how many frames the kernel has taken from the tx ring so far, modulo 2^32.
+func (s *Socket) TxTaken() uint32 { s.tx.pending(); return s.tx.cons }
 
 // Fill gives empty frames to the kernel to receive into and returns how many of addrs had room. An address may be
 // any within its frame.

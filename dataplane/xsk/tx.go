@@ -25,14 +25,14 @@ func (r *txRing) pending() uint32 {
 	return r.prod - r.cons
 }
 
-// put appends as many of d as fit, notes their frames in held and returns their number.
-func (r *txRing) put(d []Desc, held *frameSet) int {
+// put appends as many of d as fit while leave slots stay free, notes their frames in held and returns their number.
+func (r *txRing) put(d []Desc, leave uint32, held *frameSet) int {
 	slots := r.slots
 	room := uint32(len(slots)) - (r.prod - r.cons)
-	if room < uint32(len(d)) {
+	if room < uint32(len(d))+leave {
 		room = r.free()
-		if room < uint32(len(d)) {
-			d = d[:room]
+		if room < uint32(len(d))+leave {
+			d = d[:max(room, leave)-leave]
 		}
 	}
 	if len(d) == 0 {

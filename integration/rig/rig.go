@@ -82,7 +82,8 @@ func New(o Options) (*Rig, error) {
 	r.Flush = r.take
 	r.Keeper = uplink.NewKeeper(len(o.Ports), r.Uplink.Shared)
 	r.Keeper.Send = r.Inject
-	r.Keeper.Room = func(uint16) bool { return true }
+	r.Keeper.Room = func(uint16) int { return xsk.QueueSize }
+	r.Keeper.Stuck = func(uint16, uint32) (bool, uint32) { return false, 0 }
 	r.Keeper.Clean = func(int64) bool { return true }
 	r.Compiler = compile.New(compile.Config{
 		Scheme: o.Scheme, Ports: o.Ports, EdgeMAC: o.EdgeMAC, Bindings: r.Bindings, Capacity: o.Capacity,
