@@ -148,6 +148,9 @@ func (e *Engine) Stop() error {
 	e.runMu.Lock()
 	e.running = false
 	e.runMu.Unlock()
+	for i := range e.ports { // before the first is closed: what is silent from now on has not failed
+		e.workers[0].Uplink.Shared.Open(i, false)
+	}
 	for i := range e.ports {
 		e.closePort(i)
 	}

@@ -72,6 +72,7 @@ func (e *Engine) OpenPort(port int) error {
 			return fmt.Errorf("port on interface %s: %w", c.Interface, err)
 		}
 	}
+	e.workers[0].Uplink.Shared.Open(port, true)
 	what := []any{"interface", c.Interface, "queues", c.Queues, "xdp", p.program.Mode().String(), "socket", p.sockets[0].Mode().String()}
 	if why := errors.Join(p.program.Fallback(), p.sockets[0].Fallback()); why != nil {
 		what = append(what, "why", why)
@@ -166,6 +167,7 @@ func (e *Engine) closePort(port int) {
 	if p.program == nil {
 		return
 	}
+	e.workers[0].Uplink.Shared.Open(port, false)
 	e.portOpen[port].Store(false)
 	for _, w := range e.workers {
 		w.do(func(w *worker) { w.abandon(port) })

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"penstock/dataplane/drop"
+	"penstock/dataplane/gateway"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/xsk/xsktest"
 )
@@ -52,4 +53,40 @@ func TestRoomForProbes(t *testing.T) {
 		}
 	})
 	xsktest.Up(t, "pb")
+}
+
+// TestStartBeforePorts: the workers run before the ports are open. No gateway is asked by a port that is not, so that the
+// first question is not lost, and the member to start with is not judged by it.
+func TestStartBeforePorts(t *testing.T) {
+	x, _, stop := withGateways(t, 2, PollAdaptive)
+	defer stop()
+	g := x.snapshot.Load().Groups[1]
+	g.Live.Start = 1
+	waited := false
+	log := x.cfg.Log
+	x.cfg.Log = func(l Level, msg string, args ...any) {
+		log(l, msg, args...)
+		if msg != "port open" || waited {
+			return
+		}
+		waited = true // the first port, which is no uplink: ten intervals go by before the next
+		from := x.Clock()
+		within(t, "ten intervals", func() bool { return x.Clock()-from > 10*g.Policy.Interval })
+		for i := range g.Members {
+			if m := g.Members[i].Live; m.Probes.Load() != 0 || gateway.State(m.State.Load()) != gateway.Init {
+				t.Errorf("member %d was asked %d times before its port was open, and is %v", i, m.Probes.Load(), gateway.State(m.State.Load()))
+			}
+		}
+		if a := g.Live.Active.Load(); a != 1 {
+			t.Errorf("%d is active, want the member to start with", int32(a))
+		}
+	}
+	x.start()
+	if !waited {
+		t.Fatal("no port was opened")
+	}
+	within(t, "both gateways up", func() bool {
+		return gateway.State(g.Members[0].Live.State.Load()) == gateway.Up && gateway.State(g.Members[1].Live.State.Load()) == gateway.Up
+	})
+	x.end()
 }

@@ -253,8 +253,9 @@ func (k *Keeper) links(now int64, g *group) {
 			continue
 		}
 		port := g.table.Members[slot].Port
-		up := k.up(port)
-		if up && !p.up { // ask at once, and judge only what is asked from now on
+		up, asked := k.up(port), p.asks()
+		p.open = int(port) < len(k.ports) && k.Shared.open[port].Load()
+		if up && p.open && !asked { // ask at once, and judge only what is asked from now on
 			p.asked, p.pending, p.judged, p.due, p.broadcastAt = false, 0, now, k.clock, 0
 		}
 		if up == p.up && p.known {
@@ -318,7 +319,7 @@ func (k *Keeper) schedule() {
 		k.timer = min(k.timer, g.machine.Next(), g.round.next)
 		for slot := range g.members {
 			switch p := &g.members[slot]; {
-			case p.live == nil || !p.up:
+			case !p.asks():
 			case p.pending != 0:
 				k.pending++
 			default:

@@ -180,6 +180,50 @@ func TestPortFault(t *testing.T) {
 	l.want("a", gateway.WhyOnly)
 }
 
+// A port that is not open yet, or no more, is no fault: nobody is asked by it, and nobody judged. The first question goes
+// out with the turn after it was opened.
+func TestNotOpen(t *testing.T) {
+	for _, start := range []uint32{gateway.None, 0, 1} {
+		l := newLab(t, group(policy()))
+		l.gw.Live.Start = start
+		for port := range 3 {
+			l.Uplink.Shared.Open(port, false)
+		}
+		l.run(5 * time.Second)
+		if n := l.stations[0].asked + l.stations[1].asked; n != 0 || l.state("a") != gateway.Init || l.state("b") != gateway.Init {
+			t.Fatalf("asked %d times, a is %v, b is %v", n, l.state("a"), l.state("b"))
+		}
+		l.Uplink.Shared.Open(up0, true)
+		l.run(5 * time.Second)
+		if l.state("a") != gateway.Up || l.state("b") != gateway.Init {
+			t.Errorf("a is %v, b is %v", l.state("a"), l.state("b"))
+		}
+		switches := l.gw.Live.Switches.Load()
+		l.stations[1].mute = true
+		l.Uplink.Shared.Open(up1, true)
+		l.run(ms)
+		if l.stations[1].bcast != 1 {
+			t.Errorf("start %d: asked %d times in the turn after the port was opened", int32(start), l.stations[1].bcast)
+		}
+		l.stations[1].mute = false
+		l.until(5*time.Second, func() bool { return l.state("b") == gateway.Up })
+		if l.gw.Live.Switches.Load() != switches {
+			t.Error("switched")
+		}
+		if start == 1 {
+			l.want("b", gateway.WhyStart)
+		}
+		missed := l.member("a").Missed.Load() + l.member("b").Missed.Load()
+		l.Uplink.Shared.Open(up0, false)
+		l.Uplink.Shared.Open(up1, false)
+		l.stations[0].mute, l.stations[1].mute = true, true
+		l.run(5 * time.Second)
+		if n := l.member("a").Missed.Load() + l.member("b").Missed.Load() - missed; n != 0 || l.gw.Live.Switches.Load() != switches {
+			t.Errorf("%d misses while the ports were closed", n)
+		}
+	}
+}
+
 // Timers that run late (the worker did not get its CPU) are counted, and are never a miss, however late.
 func TestLate(t *testing.T) {
 	p := policy()

@@ -22,6 +22,7 @@ const jammedRetry = 1_000_000
 type prober struct {
 	live        *fib.MemberLive // nil = no member
 	known, up   bool            // its port
+	open        bool            // its port likewise: gateways can be asked
 	asked       bool            // a probe is out
 	hinted      int64           // fib.MemberLive.Hint, when last looked at
 	askedAt     int64           // time of that probe
@@ -34,6 +35,9 @@ type prober struct {
 	conflictAt  int64           // when another MAC that answers is told of again
 	excused     uint32          // misses in a row that data made not count
 }
+
+// asks reports whether the member's gateway is asked, and judged by what it answers.
+func (p *prober) asks() bool { return p.live != nil && p.up && p.open }
 
 // conflictEvery is how often control is told that two stations have a gateway's IP, in nanoseconds.
 const conflictEvery = 10_000_000_000
@@ -51,7 +55,7 @@ func (k *Keeper) probe(now int64) {
 		touched := false
 		for slot := range g.members {
 			p := &g.members[slot]
-			if p.live == nil || !p.up || left == 0 {
+			if !p.asks() || left == 0 {
 				continue
 			}
 			switch {
@@ -74,7 +78,7 @@ func (k *Keeper) probe(now int64) {
 			}
 			touched = true
 			left--
-			if p.up { // the verdict cannot change that, but a port's fault may have come between
+			if p.asks() { // the verdict cannot change that, but a port's fault may have come between
 				k.ask(now, g, uint32(slot))
 			}
 		}
@@ -139,7 +143,7 @@ func (k *Keeper) answered(now int64, g *group, slot uint32) {
 // eager gives a verdict that cannot wait: the gateway has answered, and nothing else carries the group's traffic.
 func (k *Keeper) eager(now int64, g *group, slot uint32) {
 	p := &g.members[slot]
-	if !p.up || !p.live.Eager() {
+	if !p.asks() || !p.live.Eager() {
 		return
 	}
 	if mac, _ := p.live.Gateway(); mac == 0 {

@@ -52,11 +52,14 @@ type State struct {
 type Shared struct {
 	news   atomic.Uint32  // grows when there is something to look at at once
 	faults []atomic.Int32 // by port: workers whose transmit calls the kernel refuses
+	open   []atomic.Bool  // by port: frames can be sent by it, and what it receives is steered to the workers
 	Wake   func()         // ends the first worker's nap; nil = it has none
 }
 
-// NewShared returns the shared state for a number of ports.
-func NewShared(ports int) *Shared { return &Shared{faults: make([]atomic.Int32, ports)} }
+// NewShared returns the shared state for a number of ports, none of them open.
+func NewShared(ports int) *Shared {
+	return &Shared{faults: make([]atomic.Int32, ports), open: make([]atomic.Bool, ports)}
+}
 
 // Tell makes the first worker look around.
 func (h *Shared) Tell() {
@@ -73,6 +76,13 @@ func (h *Shared) Fault(port uint16, refused bool) {
 		d = 1
 	}
 	h.faults[port].Add(d)
+	h.Tell()
+}
+
+// Open says that a port has been opened, or is about to be closed. By one that is not open no gateway is asked or judged;
+// that is no fault: whether a port can be used is for SetCarrier to say.
+func (h *Shared) Open(port int, open bool) {
+	h.open[port].Store(open)
 	h.Tell()
 }
 

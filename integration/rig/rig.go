@@ -101,6 +101,7 @@ func New(o Options) (*Rig, error) {
 			mac = o.MAC[i]
 		}
 		r.Compiler.SetLink(i, true, mtu, uint64(mac))
+		r.Uplink.Shared.Open(i, true)
 	}
 	if o.State == nil {
 		o.State = &model.State{}
