@@ -75,7 +75,7 @@ func (e *Engine) newKeeper() {
 	first := e.workers[0]
 	shared.Wake = first.wakeUp
 	for _, w := range e.workers {
-		w.Uplink.Shared = shared
+		w.Uplink.Shared, w.Uplink.Clock = shared, e.Clock
 	}
 	k := uplink.NewKeeper(len(e.cfg.Ports), shared)
 	k.Send = first.Inject

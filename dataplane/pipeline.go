@@ -52,6 +52,7 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 		out: make([]xsk.Queue, ports),
 	}
 	pl.Uplink.Members, pl.Uplink.Out = pl.Members, pl.out
+	pl.Uplink.Clock = func() int64 { return pl.now }
 	pl.Uplink.Elsewhere = pl.Overlay.Spread.Elsewhere
 	pl.Overlay.Cache, pl.Overlay.Verify = pl.Cache, verify
 	pl.Overlay.Ports, pl.Overlay.Paths, pl.Overlay.VIFs, pl.Overlay.Out = pl.Ports, pl.Paths, pl.VIFs, pl.out

@@ -74,7 +74,7 @@ func answer(m *fib.Member, from uint64, st *State) bool {
 	inUse, _ := l.Gateway()
 	switch {
 	case inUse == from:
-		l.Answered.Store(st.Now)
+		l.Answered.Store(st.Clock())
 		if l.Eager() {
 			st.Shared.Tell()
 		}

@@ -14,7 +14,8 @@ import (
 	"penstock/dataplane/wire/checksum"
 )
 
-// fresh is how old the word of a member's last data may be before it is written again, in nanoseconds.
+// fresh is how old the word of a member's last data may be before it is written again, in nanoseconds. It always is by the
+// first data after a probe.
 const fresh = 1_000_000
 
 // sender is who sent a frame, and to whom: looked up once for a run of frames that have it in common.
@@ -124,8 +125,10 @@ func identify(p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port) sende
 			d.why = drop.UplinkMAC
 		}
 		m, accept := memberOf(g, p.SrcMAC)
-		if m != nil && m.Port == p.Port && m.VID == p.VID && st.Now-m.Live.Data.Load() > fresh {
-			m.Live.Data.Store(st.Now)
+		if m != nil && m.Port == p.Port && m.VID == p.VID {
+			if at := m.Live.Data.Load(); st.Now-at > fresh || at <= m.Live.Asked.Load() {
+				m.Live.Data.Store(st.Clock())
+			}
 		}
 		if p.DstMAC != g.MAC && p.DstMAC != port.MAC {
 			continue

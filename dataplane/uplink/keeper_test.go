@@ -180,6 +180,47 @@ func TestPortFault(t *testing.T) {
 	l.want("a", gateway.WhyOnly)
 }
 
+// A worker that was kept from its CPU in the middle of a turn hears answers and data in a turn that began before they were
+// asked for: they are news all the same, and each counts once.
+func TestStaleTurn(t *testing.T) {
+	p := policy()
+	p.Interval, p.Misses = int64(10*ms), 1
+	for _, data := range []bool{false, true} {
+		l := up(t, p)
+		l.Behind = 9 * ms
+		if data {
+			l.stations[0].mute = true
+		}
+		f, err := endpoint.UDP4(endpoint.Host{MAC: l.stations[0].MAC, IPv4: farIP}, endpoint.Host{MAC: vmac, IPv4: vm1IP}, 0, 1, 2, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 1000 {
+			if asked := l.stations[0].asked; data {
+				l.until(100*ms, func() bool { return l.stations[0].asked > asked })
+				l.in(up0, f)
+			} else {
+				l.run(ms)
+			}
+		}
+		if n := l.member("a").Missed.Load() + l.member("b").Missed.Load(); n != 0 {
+			t.Errorf("data %v: %d misses", data, n)
+		}
+		l.want("a", gateway.WhyAnswers)
+		l.stations[0].mute = true
+		if took := l.until(time.Second, func() bool { return l.active() == "b" }); took > 25*ms {
+			t.Errorf("data %v: silence found out after %v", data, took)
+		}
+	}
+	// The only one left is used with its first answer.
+	l := newLab(t, group(p))
+	l.Behind = 9 * ms
+	l.stations[1].mute = true
+	if took := l.until(time.Second, func() bool { return l.active() == "a" }); took > 5*ms {
+		t.Errorf("used after %v", took)
+	}
+}
+
 // A port that is not open yet, or no more, is no fault: nobody is asked by it, and nobody judged. The first question goes
 // out with the turn after it was opened.
 func TestNotOpen(t *testing.T) {

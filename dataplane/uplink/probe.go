@@ -118,7 +118,8 @@ func (k *Keeper) judge(now int64, g *group, slot uint32) {
 func (k *Keeper) unanswered(now int64, g *group, slot uint32) {
 	p, policy := &g.members[slot], &g.table.Policy
 	l := p.live
-	if policy.DataLiveness && l.Data.Load() > p.judged && (policy.DataMax == 0 || p.excused < policy.DataMax) {
+	data := l.Data.Load()
+	if policy.DataLiveness && data > p.judged && (policy.DataMax == 0 || p.excused < policy.DataMax) {
 		p.excused++
 		l.Excused.Add(1)
 		g.machine.Data(now, slot)
@@ -126,17 +127,18 @@ func (k *Keeper) unanswered(now int64, g *group, slot uint32) {
 		l.Missed.Add(1)
 		g.machine.Miss(now, slot)
 	}
-	p.judged, p.asked = now, false
+	p.judged, p.asked = max(now, data), false
 }
 
 // answered is the verdict that a member's gateway is there.
 func (k *Keeper) answered(now int64, g *group, slot uint32) {
 	p := &g.members[slot]
-	if at := p.live.Answered.Load(); at > p.askedAt {
+	at := p.live.Answered.Load()
+	if at > p.askedAt {
 		p.live.RTT.Store(at - p.askedAt)
 	}
 	p.live.Answers.Add(1)
-	p.excused, p.judged, p.asked, p.pending = 0, now, false, 0
+	p.excused, p.judged, p.asked, p.pending = 0, max(now, at), false, 0
 	g.machine.Answer(now, slot)
 }
 

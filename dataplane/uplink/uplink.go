@@ -23,7 +23,9 @@
 //
 // Workers share nothing but the words of fib.GroupLive and fib.MemberLive. The active member's slot is one of them: all
 // workers follow a switch with their next batch. What workers hear (answers, data) they note in such words as well; they
-// hold the last one only, so that a flood of answers costs no memory and cannot crowd out anything.
+// hold the last one only, so that a flood of answers costs no memory and cannot crowd out anything. The times in them are
+// read from the clock when they are noted: the turn in which a worker hears something may have begun long before the
+// Keeper asked for it.
 package uplink
 
 import (
@@ -39,6 +41,7 @@ import (
 // State is what one worker keeps between batches.
 type State struct {
 	Now       int64        // nanoseconds, set by the worker once per turn
+	Clock     func() int64 // the same clock, read afresh: for what the Keeper compares with times of its own turns
 	Out       []xsk.Queue  // by port, shared with the pipeline
 	Members   *stats.Block // stats.MemberStride counters per member
 	ICMP      icmp.Limiter // errors made by this stage

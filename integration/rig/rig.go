@@ -43,6 +43,7 @@ type Rig struct {
 	Mem      []byte
 	Verify   *frame.Verify
 	Keeper   *uplink.Keeper // of the gateway groups; Tick runs it
+	Behind   time.Duration  // how long ago the turns that receive began
 	umem     *xsk.Umem
 	ports    int
 	now      int64
@@ -82,6 +83,7 @@ func New(o Options) (*Rig, error) {
 	r.Flush = r.take
 	r.Keeper = uplink.NewKeeper(len(o.Ports), r.Uplink.Shared)
 	r.Keeper.Send = r.Inject
+	r.Uplink.Clock = r.Now
 	r.Keeper.Room = func(uint16) int { return xsk.QueueSize }
 	r.Keeper.Stuck = func(uint16, uint32) (bool, uint32) { return false, 0 }
 	r.Keeper.Clean = func(int64) bool { return true }
@@ -129,7 +131,7 @@ func (r *Rig) Close() error { return errors.Join(r.Bindings.Close(), r.umem.Clos
 func (r *Rig) Receive(port int, frames ...[]byte) error {
 	for len(frames) > 0 {
 		r.now += 1e6
-		r.SetTime(r.now)
+		r.SetTime(r.now - int64(r.Behind))
 		b := &r.batch
 		b.N = 0
 		for b.N < frame.BatchSize && len(frames) > 0 {
