@@ -122,8 +122,8 @@ func tagged(f []byte, vlan uint16) []byte {
 	return out
 }
 
-// A gateway that answers with another MAC, and no more with the one in use, was replaced: taken over, with an event, at
-// once and without failing.
+// A gateway that answers with another MAC, and no more with the one in use, was replaced: taken over, with an event,
+// after the second probe and without failing.
 func TestMACChanged(t *testing.T) {
 	for _, unasked := range []bool{false, true} {
 		l := up(t, policy())
@@ -145,6 +145,31 @@ func TestMACChanged(t *testing.T) {
 			t.Errorf("sent to %s", got)
 		}
 	}
+}
+
+// A station that sends forged answers all the time gains nothing by the gateway's lost ones, as long as these are not two
+// in a row.
+func TestTakeover(t *testing.T) {
+	l := up(t, policy())
+	a := l.stations[0]
+	forge := func(d time.Duration) {
+		for end := l.Now() + int64(d); l.Now() < end; l.run(ms) {
+			l.in(up0, arpFrame(wire.ARPReply, vmac, evil, evil, a.IPv4, vmac, ourIP))
+		}
+	}
+	for range 200 {
+		a.mute = true
+		forge(80 * ms)
+		a.mute = false
+		forge(231 * ms)
+	}
+	if mac, _ := l.member("a").Gateway(); mac != uint64(a.MAC) || l.told(gateway.MACChanged) > 0 {
+		t.Errorf("a's gateway is at %x, taken over %d times", mac, l.told(gateway.MACChanged))
+	}
+	if n := l.member("a").Missed.Load(); n < 100 {
+		t.Errorf("%d misses: the test shows nothing", n)
+	}
+	l.want("a", gateway.WhyAnswers)
 }
 
 // Two stations with the gateway's IP: the one in use stays, whoever answers first, and control is told, now and then.

@@ -95,14 +95,19 @@ func (k *Keeper) judge(now int64, g *group, slot uint32) {
 	l := p.live
 	answered := l.Answered.Load() > p.judged
 	data := l.Data.Load() > p.judged
-	if other := l.Other.Swap(0); other != 0 {
+	if other := l.Other.Load(); other != 0 {
 		inUse, _ := l.Gateway()
-		if inUse != 0 && (answered || data) {
+		switch {
+		case inUse != 0 && (answered || data):
+			l.Other.Store(0)
 			if now >= p.conflictAt {
 				p.conflictAt = now + conflictEvery
 				k.tell(now, g, gateway.Event{Kind: gateway.MACConflict, Member: slot, MAC: other, OldMAC: inUse})
 			}
-		} else {
+		case inUse != 0 && g.machine.Health(slot) == gateway.Up:
+			// One lost answer is not enough: the next probe asks everybody.
+		default:
+			l.Other.Store(0)
 			k.learn(now, g, slot, other)
 			answered = true
 		}
