@@ -5,7 +5,8 @@
 // they change the list in memory and leave the rest to one writer, which makes changes durable in groups, then publishes
 // them as events and lets the senders have them. So what the event stream has told, every receiver is told at least
 // once, in order, whatever happens to the box. What is killed before it was durable was told to nobody; the sources
-// raise and clear from what they observe, so they find it again after a restart.
+// raise and clear from what they observe, so they find it again after a restart. Only while the disk refuses or hangs,
+// alarms are told from memory (flush.go), and a restart may forget what was told.
 //
 // Each receiver has a goroutine and a connection of its own, and reads its next notice from the spool when it is due: one
 // that hangs costs a file descriptor and delays nobody (webhook.go).
@@ -27,6 +28,8 @@ type Alarm struct {
 	Last         time.Time        `json:"last"` // when it was raised the last time
 	Cleared      *time.Time       `json:"cleared,omitempty"`
 	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
+
+	worst Severity // the highest that it has had
 }
 
 // Acknowledgement says who has taken an alarm on.
@@ -67,7 +70,7 @@ type Event struct {
 type Notice struct {
 	Box      string    `json:"box"`
 	ID       string    `json:"id"`       // the same whenever the notice is sent again
-	Sequence uint64    `json:"sequence"` // grows; a receiver gets its notices in this order
+	Sequence uint64    `json:"sequence"` // grows, as long as the disk takes writes; a receiver gets its notices in this order
 	Time     time.Time `json:"time"`
 	Action   Action    `json:"action"`
 	Alarm    Alarm     `json:"alarm"`

@@ -32,6 +32,8 @@ type Config struct {
 	NoSync  bool             // tests only: do not fsync
 
 	FlushRetry time.Duration // between attempts to write to a disk that refuses; default 1 s
+	StallAfter time.Duration // a write that takes longer is not waited for to tell what happened; default 2 s
+	BeforeSync func()        // tests only: called in every write, so that it can hang
 }
 
 // Errors of Acknowledge and Get.
@@ -60,12 +62,15 @@ type Board struct {
 	active  map[key]*Alarm
 	cleared []Alarm // oldest first
 	events  []Event // to be published once they are durable
+	told    uint64  // events that were published; events holds those behind
 	raised  map[Severity]uint64
 	refused uint64
 	senders map[string]*sender
 
 	flushes sync.Mutex    // one Flush at a time
+	tells   sync.Mutex    // events are published in order
 	wake    chan struct{} // something is to be written
+	news    chan struct{} // likewise, for overtake
 	stop    context.CancelFunc
 	ctx     context.Context // of senders
 	tasks   sync.WaitGroup
@@ -85,8 +90,11 @@ func Open(c Config) (*Board, error) {
 	if c.FlushRetry <= 0 {
 		c.FlushRetry = time.Second
 	}
-	b := &Board{cfg: c, active: map[key]*Alarm{}, raised: map[Severity]uint64{}, senders: map[string]*sender{}, wake: make(chan struct{}, 1)}
-	o := spool.Options{Limit: c.Spool, NoSync: c.NoSync}
+	if c.StallAfter <= 0 {
+		c.StallAfter = 2 * time.Second
+	}
+	b := &Board{cfg: c, active: map[key]*Alarm{}, raised: map[Severity]uint64{}, senders: map[string]*sender{}, wake: make(chan struct{}, 1), news: make(chan struct{}, 1)}
+	o := spool.Options{Limit: c.Spool, NoSync: c.NoSync, BeforeSync: c.BeforeSync}
 	s, alarms, err := spool.Open(c.Path, o)
 	if _, damaged := errors.AsType[*file.CorruptError](err); damaged {
 		c.Log.Error("alarms so far and notices that waited are lost; the file is put aside", "err", err, "as", c.Path+".damaged")
@@ -100,8 +108,8 @@ func Open(c Config) (*Board, error) {
 	}
 	b.spool = s
 	for id, text := range alarms {
-		var a Alarm
-		if err := json.Unmarshal(text, &a); err != nil || a.ID != id || a.Severity.Rank() < 0 {
+		a, err := decode(text)
+		if err != nil || a.ID != id || a.Severity.Rank() < 0 {
 			c.Log.Warn("an alarm of the spool is not understood and left out", "id", id, "err", err)
 			s.Put(id, nil)
 			continue
@@ -146,7 +154,7 @@ func (b *Board) Raise(r Report) {
 			}
 			return
 		}
-		a = &Alarm{ID: b.spool.NextID(), Kind: r.Kind, Severity: r.Severity, Object: r.Object, Text: r.Text, Count: 1, Raised: now, Last: now}
+		a = &Alarm{ID: b.spool.NextID(), Kind: r.Kind, Severity: r.Severity, Object: r.Object, Text: r.Text, Count: 1, Raised: now, Last: now, worst: r.Severity}
 		b.active[k] = a
 		b.raised[r.Severity]++
 		b.tell(ActionRaise, a)
@@ -156,7 +164,9 @@ func (b *Board) Raise(r Report) {
 	a.Last, a.Text = now, r.Text
 	switch {
 	case a.Severity != r.Severity:
-		a.Severity = r.Severity
+		if a.Severity = r.Severity; a.Severity.Rank() > a.worst.Rank() {
+			a.worst = a.Severity
+		}
 		b.tell(ActionSeverity, a)
 	case bits.OnesCount64(a.Count) == 1:
 		b.tell(ActionRepeat, a)
@@ -308,33 +318,51 @@ func (b *Board) tell(action Action, a *Alarm) {
 	b.keep(a)
 }
 
-// notice puts an event into the spool for the receivers. A receiver that loses another for it gets an alarm of its own;
-// only one, however much it loses, since that takes room too.
+// notice puts an event into the spool for the receivers, by the highest severity that the alarm has had: who was told that
+// it began is told how it went on. A receiver that loses another for it gets an alarm of its own.
 func (b *Board) notice(ev Event) {
 	at := b.cfg.Now()
-	lost := b.spool.Append(at, uint8(ev.Alarm.Severity.Rank()), func(seq uint64) []byte {
+	lost := b.spool.Append(at, uint8(ev.Alarm.worst.Rank()), func(seq uint64) []byte {
 		return encode(Notice{Box: b.cfg.Box, ID: rand.Text(), Sequence: seq, Time: at.UTC().Round(0), Action: ev.Action, Alarm: ev.Alarm})
 	})
 	for _, name := range lost {
-		object := receiverObject(name)
-		if b.active[key{WebhookLost, object}] != nil || len(b.active) >= maxActive {
-			continue
-		}
-		a := &Alarm{ID: b.spool.NextID(), Kind: WebhookLost, Severity: WebhookLost.Info().Severity, Object: object, Count: 1, Raised: at.UTC().Round(0), Last: at.UTC().Round(0),
-			Text: fmt.Sprintf("The spool is full (alarm.spool): the oldest notices for webhook %s give way to newer ones and will never be delivered. Bring the receiver back; penstock show webhooks counts what is lost.", name)}
-		b.active[key{WebhookLost, object}] = a
-		b.raised[a.Severity]++
-		b.tell(ActionRaise, a)
+		b.lost(name, fmt.Sprintf("The spool is full (alarm.spool): the oldest notices for webhook %s give way to newer ones and will never be delivered. Bring the receiver back; penstock show webhooks counts what is lost.", name))
 	}
+}
+
+// lost raises the alarm of a receiver that will never get some notices; only one, however many it loses, since that takes
+// room too.
+func (b *Board) lost(receiver, text string) {
+	k := key{WebhookLost, receiverObject(receiver)}
+	if b.active[k] != nil || len(b.active) >= maxActive {
+		return
+	}
+	now, severity := b.cfg.Now().UTC().Round(0), WebhookLost.Info().Severity
+	a := &Alarm{ID: b.spool.NextID(), Kind: k.kind, Severity: severity, Object: k.object, Text: clip(text, maxText), Count: 1, Raised: now, Last: now, worst: severity}
+	b.active[k] = a
+	b.raised[severity]++
+	b.tell(ActionRaise, a)
 }
 
 // keep has an alarm stored.
 func (b *Board) keep(a *Alarm) {
-	b.spool.Put(a.ID, encode(a))
-	select {
-	case b.wake <- struct{}{}:
-	default:
+	b.spool.Put(a.ID, encode(stored{*a, a.worst}))
+	b.nudge()
+}
+
+// stored is what the spool keeps of an alarm.
+type stored struct {
+	Alarm
+	Worst Severity `json:"worst"`
+}
+
+func decode(text []byte) (Alarm, error) {
+	var s stored
+	err := json.Unmarshal(text, &s)
+	if s.worst = s.Worst; s.worst.Rank() < s.Severity.Rank() {
+		s.worst = s.Severity
 	}
+	return s.Alarm, err
 }
 
 func encode(v any) []byte {
@@ -351,47 +379,4 @@ func (b *Board) trimHistory() {
 		b.spool.Put(b.cleared[i].ID, nil)
 	}
 	b.cleared = slices.Delete(b.cleared, 0, n)
-}
-
-// Flush makes everything durable that was raised, cleared and acknowledged before, and publishes it. While the disk
-// refuses, it is published all the same.
-func (b *Board) Flush() error {
-	b.flushes.Lock()
-	defer b.flushes.Unlock()
-	b.mu.Lock()
-	events := b.events
-	b.events = nil
-	b.mu.Unlock()
-	before := b.spool.Failing()
-	err := b.spool.Flush()
-	if b.cfg.Events != nil {
-		for _, ev := range events {
-			b.cfg.Events.Publish(event.TypeAlarm, ev)
-		}
-	}
-	switch {
-	case err != nil && before == nil:
-		b.Raise(Report{Kind: SpoolFailing, Object: "spool", Text: fmt.Sprintf("Alarms cannot be written to %s: %v. Check that the disk is there, writable and not full. Until then a restart forgets what is raised now.", b.cfg.Path, err)})
-	case err == nil:
-		b.Clear(SpoolFailing, "spool")
-	}
-	b.wakeSenders()
-	return err
-}
-
-// write is the one writer.
-func (b *Board) write() {
-	retry := time.NewTimer(time.Hour)
-	defer retry.Stop()
-	for {
-		select {
-		case <-b.ctx.Done():
-			return
-		case <-b.wake:
-		case <-retry.C:
-		}
-		if err := b.Flush(); err != nil {
-			retry.Reset(b.cfg.FlushRetry)
-		}
-	}
 }

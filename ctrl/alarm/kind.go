@@ -62,8 +62,8 @@ func Kinds() []KindInfo {
 		{GatewayConflict, Warning, true, "gateway GROUP/MEMBER", "Two stations answer for a gateway; the one in use stays so.", "It is acknowledged."},
 		{GatewayShared, Minor, true, "gateway GROUP/MEMBER", "Two members of a group have one MAC: they are one device.", "It is acknowledged."},
 		{WebhookFailing, Warning, false, "webhook NAME", "A receiver of alarms has taken nothing for `alarm.webhook.failing_after`; notices wait on disk.", "It takes notices again."},
-		{WebhookLost, Major, true, "webhook NAME", "Notices for a receiver gave way to newer ones, because the spool is full; it will never get them.", "It is acknowledged."},
-		{SpoolFailing, Major, false, "spool", "Alarms cannot be written to disk. They are delivered all the same, but a restart forgets them.", "Writing works again."},
+		{WebhookLost, Major, true, "webhook NAME", "Notices for a receiver gave way to newer ones, because the spool is full, or could not be read from disk; it will never get them.", "It is acknowledged."},
+		{SpoolFailing, Major, false, "spool", "Alarms cannot be written to disk, or a write has not ended for 2 s. They are delivered all the same, but a restart forgets them.", "Writing works again."},
 	}
 }
 

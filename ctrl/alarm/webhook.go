@@ -182,9 +182,11 @@ func (b *Board) wakeSenders() {
 
 // nudge has the writer look for something to write.
 func (b *Board) nudge() {
-	select {
-	case b.wake <- struct{}{}:
-	default:
+	for _, c := range []chan struct{}{b.wake, b.news} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -202,6 +204,7 @@ func (s *sender) run(ctx context.Context) {
 		if err != nil {
 			s.b.cfg.Log.Error("a notice cannot be read and is given up", "webhook", s.r.Name, "err", err)
 			s.b.spool.Skip(s.r.Name, n.Seq)
+			s.b.unreadable(s.r.Name, err)
 			continue
 		}
 		if !ok {
@@ -234,6 +237,13 @@ func (s *sender) run(ctx context.Context) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// unreadable says that a notice is lost because the spool was damaged while the box ran.
+func (b *Board) unreadable(receiver string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost(receiver, fmt.Sprintf("Notices that waited for webhook %s cannot be read and will never be delivered: %v. Check the disk; penstock show webhooks counts what is lost.", receiver, err))
 }
 
 func (s *sender) begin() {

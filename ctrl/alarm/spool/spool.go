@@ -7,7 +7,7 @@
 // read when it is due.
 //
 // Changes gather in memory and Flush writes them in one transaction. Until then a notice is not handed out: what a
-// receiver has, a restart knows. Only while the file cannot be written, notices are handed out all the same: better an
+// receiver has, a restart knows. Only while the file cannot be written, or a write hangs, notices are handed out all the same: better an
 // alarm that a restart forgets than one that nobody hears.
 package spool
 
@@ -68,12 +68,15 @@ type entry struct {
 type Options struct {
 	Limit  int  // notices kept; default 10,000
 	NoSync bool // tests only: do not fsync
+
+	BeforeSync func() // tests only: called in every write
 }
 
 // Spool is an open spool. One goroutine calls Flush; the other methods may be called by any.
 type Spool struct {
 	f     *file.File
 	limit int
+	hook  func() // Options.BeforeSync
 
 	mu        sync.Mutex
 	index     []entry // ascending
@@ -83,7 +86,8 @@ type Spool struct {
 	first     uint64            // the notices below are to be deleted
 	seq, id   uint64            // the last ones given out
 	dirty     bool
-	failing   error // of the last Flush
+	failing   error // of the last Flush, or that it hangs
+	writing   bool  // there is one under way
 }
 
 // Open opens or creates the spool at path, and returns the alarms in it by ID. Errors are a *file.CorruptError,
@@ -92,7 +96,7 @@ func Open(path string, o Options) (*Spool, map[uint64][]byte, error) {
 	if o.Limit <= 0 {
 		o.Limit = 10_000
 	}
-	s := &Spool{limit: o.Limit, receivers: map[string]*progress{}, alarms: map[uint64][]byte{}, changed: map[string]bool{}}
+	s := &Spool{limit: o.Limit, hook: o.BeforeSync, receivers: map[string]*progress{}, alarms: map[uint64][]byte{}, changed: map[string]bool{}}
 	f, err := file.Open(path, file.Options{
 		What: "the spool of alarms", Remedy: "Move it away and start again; notices that were not delivered are lost", NoSync: o.NoSync,
 	}, check)
@@ -315,7 +319,18 @@ func (s *Spool) Progress(name string) (out Progress) {
 	return out
 }
 
-// Failing is the error of the last Flush, or nil.
+// Stall says that the Flush that is under way hangs: until it ends, what it is to write is handed out as if the file could
+// not be written. It returns false if there is none.
+func (s *Spool) Stall(err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writing {
+		s.failing = err
+	}
+	return s.writing
+}
+
+// Failing is the error of the last Flush, or of Stall while it hangs, or nil.
 func (s *Spool) Failing() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -330,7 +345,7 @@ func (s *Spool) Flush() error {
 		return nil
 	}
 	alarms, changed := s.alarms, s.changed
-	s.alarms, s.changed, s.dirty = map[uint64][]byte{}, map[string]bool{}, false
+	s.alarms, s.changed, s.dirty, s.writing = map[uint64][]byte{}, map[string]bool{}, false, true
 	first, seq, id := s.first, s.seq, s.id
 	var add []entry
 	for i := len(s.index) - 1; i >= 0 && s.index[i].data != nil; i-- {
@@ -346,11 +361,16 @@ func (s *Spool) Flush() error {
 	}
 	s.mu.Unlock()
 
-	err := s.f.Update(func(tx *bbolt.Tx) error { return write(tx, alarms, receivers, add, first, seq, id) })
+	err := s.f.Update(func(tx *bbolt.Tx) error {
+		if s.hook != nil {
+			s.hook()
+		}
+		return write(tx, alarms, receivers, add, first, seq, id)
+	})
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failing = err
+	s.failing, s.writing = err, false
 	if err != nil {
 		maps.Copy(alarms, s.alarms)
 		maps.Copy(changed, s.changed)

@@ -191,6 +191,61 @@ func TestDurableFirst(t *testing.T) {
 	}
 }
 
+// While a write hangs, what waits is handed out, in order, and no longer than that; none of it is lost or sent twice.
+func TestStall(t *testing.T) {
+	entered, answer := make(chan struct{}), make(chan struct{})
+	s, _, err := Open(filepath.Join(t.TempDir(), "db"), Options{NoSync: true, BeforeSync: func() {
+		entered <- struct{}{}
+		<-answer
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.SetReceivers([]Receiver{{Name: "a"}})
+	add := func() { s.Append(time.Now(), 0, func(seq uint64) []byte { return fmt.Appendf(nil, "notice %d", seq) }) }
+	next := func(what string, want uint64) {
+		t.Helper()
+		n, ok, err := s.Next("a")
+		if err != nil || ok != (want > 0) || ok && (n.Seq != want || string(n.Data) != fmt.Sprint("notice ", want)) {
+			t.Errorf("%s: %+v %v %v, want notice %d", what, n, ok, err, want)
+		}
+	}
+	add()
+	add()
+	if s.Stall(errors.New("hangs")) || s.Failing() != nil {
+		t.Error("nothing is written, and it hangs")
+	}
+	done := make(chan error)
+	go func() { done <- s.Flush() }()
+	<-entered
+	next("it is written", 0)
+	if !s.Stall(errors.New("hangs")) {
+		t.Error("the write under way is not known")
+	}
+	add()
+	next("it hangs", 1)
+	s.Done("a", 1)
+	next("it hangs", 2)
+	s.Done("a", 2)
+	next("it hangs", 3)
+	answer <- struct{}{}
+	if err := <-done; err != nil || s.Failing() != nil {
+		t.Errorf("%v, %v", err, s.Failing())
+	}
+	next("the third is not written yet", 0)
+	go func() { done <- s.Flush() }()
+	<-entered
+	answer <- struct{}{}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	next("it is", 3)
+	if p := s.Progress("a"); p.Delivered != 2 || p.Waiting != 1 || p.Dropped != 0 {
+		t.Errorf("%+v", p)
+	}
+}
+
 // A damaged file is refused, or what it gives is right.
 func TestDamage(t *testing.T) {
 	if testing.Short() {

@@ -1,0 +1,109 @@
+package alarm
+
+import (
+	"fmt"
+	"time"
+
+	"penstock/ctrl/event"
+)
+
+// Flush makes everything durable that was raised, cleared and acknowledged before, and publishes it. While the disk
+// refuses, it is published all the same; while it hangs, others publish it (overtake), and Flush waits.
+func (b *Board) Flush() error {
+	b.flushes.Lock()
+	defer b.flushes.Unlock()
+	b.mu.Lock()
+	last := b.told + uint64(len(b.events))
+	b.mu.Unlock()
+	before := b.spool.Failing()
+
+	done, over := make(chan struct{}), make(chan struct{})
+	watch := time.AfterFunc(b.cfg.StallAfter, func() { defer close(over); b.overtake(done) })
+	err := b.spool.Flush()
+	close(done)
+	stalled := !watch.Stop()
+	if stalled {
+		<-over
+	}
+
+	b.publish(last)
+	switch {
+	case err != nil && before == nil:
+		b.Raise(Report{Kind: SpoolFailing, Object: "spool", Text: fmt.Sprintf("Alarms cannot be written to %s: %v. Check that the disk is there, writable and not full. Until then a restart forgets what is raised now.", b.cfg.Path, err)})
+	case err == nil && stalled: // whether it was the last one, the next write shows
+		b.keepActive(key{SpoolFailing, "spool"})
+	case err == nil:
+		b.Clear(SpoolFailing, "spool")
+	}
+	b.wakeSenders()
+	return err
+}
+
+// overtake tells what happens while a write hangs, until it is done: to the event stream here, to the receivers from the
+// spool's memory.
+func (b *Board) overtake(done <-chan struct{}) {
+	if !b.spool.Stall(fmt.Errorf("a write has not ended for %s", b.cfg.StallAfter)) {
+		return // it has ended by now
+	}
+	if !b.IsActive(SpoolFailing, "spool") {
+		b.Raise(Report{Kind: SpoolFailing, Object: "spool", Text: fmt.Sprintf("A write to %s has not ended for %s: the disk hangs. Check it, its controller and the kernel's log. Until it answers, a restart forgets what is raised now.", b.cfg.Path, b.cfg.StallAfter)})
+	}
+	for {
+		b.mu.Lock()
+		last := b.told + uint64(len(b.events))
+		b.mu.Unlock()
+		b.wakeSenders()
+		b.publish(last)
+		select {
+		case <-done:
+			return
+		case <-b.news:
+		}
+	}
+}
+
+// publish tells the event stream what has not been told yet, up to the event with that number.
+func (b *Board) publish(last uint64) {
+	b.tells.Lock()
+	defer b.tells.Unlock()
+	b.mu.Lock()
+	n := max(last, b.told) - b.told
+	events := b.events[:n:n]
+	if b.events = b.events[n:]; len(b.events) == 0 {
+		b.events = nil
+	}
+	b.told += n
+	b.mu.Unlock()
+	if b.cfg.Events == nil {
+		return
+	}
+	for _, ev := range events {
+		b.cfg.Events.Publish(event.TypeAlarm, ev)
+	}
+}
+
+// keepActive has an alarm stored once more, if it is active.
+func (b *Board) keepActive(k key) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a := b.active[k]; a != nil {
+		b.keep(a)
+	}
+}
+
+// write is the one writer.
+func (b *Board) write() {
+	retry := time.NewTimer(time.Hour)
+	defer retry.Stop()
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-b.wake:
+		case <-retry.C:
+		}
+		if err := b.Flush(); err != nil {
+			retry.Reset(b.cfg.FlushRetry)
+		}
+	}
+}
