@@ -46,6 +46,7 @@ type genFlags struct {
 	json           string
 	timed, drops   bool // --duration and --pdr were given
 	commandLine    []string
+	restoring      context.Context // ends --restore
 	stdout, stderr io.Writer
 }
 
@@ -74,7 +75,10 @@ func genCommand() *cobra.Command {
 			if err := f.check(c); err != nil {
 				return err
 			}
-			return f.run(c.Context())
+			ctx, restoring, stop := genSignals(c.Context())
+			defer stop()
+			f.restoring = restoring
+			return f.run(ctx)
 		},
 	}
 	f.define(c)
@@ -182,8 +186,8 @@ func (f *genFlags) run(ctx context.Context) (err error) {
 	}
 	p.end()
 	if res.Interrupted = ctx.Err() != nil; res.Interrupted {
-		if err = nil; res.Run == nil {
-			err = errors.New("interrupted: the measurement is not whole")
+		if err = beside(err); res.Run == nil {
+			err = errors.Join(errors.New("interrupted: the measurement is not whole"), err)
 		}
 	}
 	if !res.measured() {

@@ -56,7 +56,14 @@ func (f *genFlags) disturb(ctx context.Context, e *gen.Engine, s *genSetup, p *g
 	}
 	d := gen.Disturbance{Rates: rates, Lead: f.lead, Length: f.duration, Runs: f.runs, Progress: p.blocked, Do: f.shell(f.blocked)}
 	if f.restore != "" {
-		d.Undo = f.shell(f.restore)
+		restore := f.shell(f.restore)
+		d.Undo = func(_ context.Context, run int) error {
+			err := restore(f.restoring, run)
+			if f.restoring.Err() != nil {
+				return fmt.Errorf("%s: a second signal ended it", f.restore)
+			}
+			return err
+		}
 	}
 	return e.Blocked(ctx, d)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -131,13 +132,14 @@ func (e *Engine) blockedRun(ctx context.Context, x *Disturbance, run int) (*Bloc
 	rep, err := e.Run(ctx, Load{Rates: x.Rates, Duration: x.Lead + x.Length})
 	cancel()
 	failed := <-done
+	var undone error
 	if x.Undo != nil {
 		if u := x.Undo(context.WithoutCancel(ctx), run); u != nil {
-			failed = errors.Join(failed, fmt.Errorf("to undo it: %w", u))
+			undone = fmt.Errorf("to undo it: %w", u)
 		}
 	}
 	if one.Report = rep; rep == nil {
-		return nil, err
+		return nil, errors.Join(err, undone)
 	}
 	forwarding := true
 	for i := range rep.Directions {
@@ -150,13 +152,17 @@ func (e *Engine) blockedRun(ctx context.Context, x *Disturbance, run int) (*Bloc
 		forwarding = forwarding && d.Early > 0
 	}
 	switch {
-	case ctx.Err() != nil || err != nil:
+	case ctx.Err() != nil || err != nil: // not a whole run, but what is not put back must be known
+		return one, errors.Join(err, undone)
 	case !forwarding:
-		return one, ErrNotForwarding
-	case failed != nil && errors.Is(failed, context.Canceled):
-		one.Error = fmt.Sprintf("the command did not end within %v", x.Length)
-	case failed != nil:
-		one.Error = failed.Error()
+		return one, errors.Join(ErrNotForwarding, undone)
+	case errors.Is(failed, context.Canceled):
+		failed = fmt.Errorf("the command did not end within %v", x.Length)
 	}
-	return one, err
+	for _, err := range []error{failed, undone} {
+		if err != nil {
+			one.Error = strings.TrimPrefix(one.Error+"; "+err.Error(), "; ")
+		}
+	}
+	return one, nil
 }
