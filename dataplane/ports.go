@@ -4,11 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 
 	"penstock/dataplane/frame"
@@ -78,27 +74,11 @@ func (e *Engine) OpenPort(port int) error {
 		what = append(what, "why", why)
 	}
 	e.cfg.Log(Info, "port open", what...)
-	if n := receiveQueues(ifi); n > c.Queues {
+	if n := p.program.ReceiveQueues(); n > c.Queues {
 		e.cfg.Log(Warn, "the interface receives on more queues than the port has: what arrives on the others never reaches the box",
 			"interface", c.Interface, "receives on", n, "queues", c.Queues)
 	}
 	return nil
-}
-
-// receiveQueues counts the queues that an interface receives on, 0 if that is not known. It is asked while the XDP program
-// is attached: some drivers (virtio-net) take queues into use for that. /sys shows the interfaces of the namespace that it
-// was mounted in.
-func receiveQueues(ifi *net.Interface) int {
-	dir := "/sys/class/net/" + ifi.Name
-	index, err := os.ReadFile(dir + "/ifindex")
-	if err != nil || strings.TrimSpace(string(index)) != strconv.Itoa(ifi.Index) {
-		return 0
-	}
-	queues, err := filepath.Glob(dir + "/queues/rx-*")
-	if err != nil {
-		return 0
-	}
-	return len(queues)
 }
 
 func (e *Engine) openQueue(p *openPort, c *PortConfig, q int) (*xsk.Socket, error) {

@@ -22,6 +22,8 @@ type port struct {
 	index    int // of the interface
 	mtu      int
 	hw       hardware
+	most     int // receive queues that it could have
+	spare    int // the first receive queue that was taken into use for XDP, as virtio-net does; 0: none
 	receives bool
 	hears    *direction // that ends here
 	program  *steer.Program
@@ -50,6 +52,7 @@ func (e *Engine) find(p *port) error {
 	if p.hw.rx == 0 {
 		p.hw.rx = max(a.NumRxQueues, 1)
 	}
+	p.most = max(a.NumRxQueues, 1)
 	if p.hw.tx == 0 {
 		p.hw.tx = max(a.NumTxQueues, 1)
 	}
@@ -73,8 +76,14 @@ func (e *Engine) attach(p *port) (err error) {
 	}
 	// Also where nothing is received: some drivers send from AF_XDP only while a program is attached, and no other
 	// program is to be on a port that sends.
-	p.program, err = steer.Attach(steer.Options{Ifindex: p.index, Queues: max(p.hw.rx, p.hw.tx), Mode: e.cfg.XDP, Stamp: !e.cfg.noStamp})
-	return err
+	p.program, err = steer.Attach(steer.Options{Ifindex: p.index, Queues: max(p.hw.rx, p.hw.tx, p.most), Mode: e.cfg.XDP, Stamp: !e.cfg.noStamp})
+	if err != nil {
+		return err
+	}
+	if n := p.program.ReceiveQueues(); n > p.hw.rx && n <= p.most {
+		p.spare, p.hw.rx = p.hw.rx, n
+	}
+	return nil
 }
 
 // close puts the port back. It may not have been opened in full.
@@ -118,10 +127,11 @@ type Counters struct {
 	TxDropped uint64 `json:"tx_dropped"`
 	RxErrors  uint64 `json:"rx_errors"`
 	TxErrors  uint64 `json:"tx_errors"`
+	RxMissed  uint64 `json:"rx_missed"` // the card had no buffer for them (rx_missed_errors)
 }
 
 func (c Counters) minus(o Counters) Counters {
-	return Counters{c.RxFrames - o.RxFrames, c.TxFrames - o.TxFrames, c.RxDropped - o.RxDropped, c.TxDropped - o.TxDropped, c.RxErrors - o.RxErrors, c.TxErrors - o.TxErrors}
+	return Counters{c.RxFrames - o.RxFrames, c.TxFrames - o.TxFrames, c.RxDropped - o.RxDropped, c.TxDropped - o.TxDropped, c.RxErrors - o.RxErrors, c.TxErrors - o.TxErrors, c.RxMissed - o.RxMissed}
 }
 
 // counters reads the kernel's counters of a port.
@@ -134,5 +144,5 @@ func (e *Engine) counters(p *port) (c Counters, err error) {
 	if s == nil {
 		return c, nil
 	}
-	return Counters{s.RxPackets, s.TxPackets, s.RxDropped, s.TxDropped, s.RxErrors, s.TxErrors}, nil
+	return Counters{s.RxPackets, s.TxPackets, s.RxDropped, s.TxDropped, s.RxErrors, s.TxErrors, s.RxMissedErrors}, nil
 }
