@@ -156,6 +156,10 @@ func portsText(w io.Writer, r *gen.Report) {
 			}
 		}
 		say(p.Overrun, "found no room in the receiver's ring: lost by the generator, not by the device (--ring, --cpus)")
+		say(p.Counters.RxMissed, "missed by the card for want of buffers (rx_missed_errors): lost by the generator, not by the device (--ring, --cpus)")
+		if p.FillEmpty > 0 && p.Overrun == 0 {
+			fmt.Fprintf(w, "%s: the driver was out of the receiver's buffers %s times: what is lost may be lost by the generator, not by the device (--ring, --cpus)\n", p.Interface, thousands(p.FillEmpty))
+		}
 		say(p.Foreign, "arrived that the generator did not send, or without a signature")
 		say(p.Looped, "came back by the port that sent them")
 		say(p.Stale, "arrived from an earlier run")

@@ -29,6 +29,7 @@ func (e *Engine) observe() (o observation, err error) {
 				}
 				sum.RxDropped += s.RxDropped
 				sum.RxRingFull += s.RxRingFull
+				sum.RxFillEmpty += s.RxFillEmpty
 				sum.TxInvalidDescs += s.TxInvalidDescs
 			}
 		}

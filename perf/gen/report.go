@@ -105,6 +105,7 @@ const (
 	LimitNone      = ""          // nothing: the rate was reached, or none was asked for
 	LimitKernel    = "kernel"    // kernel, driver and link took no more
 	LimitGenerator = "generator" // making frames took all its time
+	LimitReceiver  = "receiver"  // the thread also receives, and that took its time
 	LimitCPU       = "cpu"       // the thread did not get its CPU
 	LimitLink      = "link"      // the link was down
 )
@@ -120,6 +121,7 @@ type Sender struct {
 	Threads  int     `json:"threads"`
 	Kernel   float64 `json:"kernel_share"`  // in system calls that send, or waiting for the kernel to take frames
 	Own      float64 `json:"own_share"`     // making frames
+	Receive  float64 `json:"receive_share"` // receiving, where the same thread does both
 	OffCPU   float64 `json:"off_cpu_share"` // ready to run, and without a CPU
 	Down     float64 `json:"link_down_share"`
 	PerFrame float64 `json:"kernel_ns_per_frame"`
@@ -129,8 +131,25 @@ type Sender struct {
 type PortReport struct {
 	Interface string `json:"interface"`
 	strange
-	Overrun  uint64   `json:"overrun"`  // frames that reached the receiver's queue and found no room: lost by the generator, not by the device
-	Counters Counters `json:"counters"` // of the kernel, added during the run
+	Overrun uint64 `json:"overrun"` // frames that reached the receiver's queue and found no room: lost by the generator, not by the device
+	// FillEmpty is how often the driver found no buffer to receive into. In copy mode these frames are in Overrun; with
+	// zero-copy sockets the card drops, or waits, and Counters.RxMissed may say how many frames.
+	FillEmpty uint64   `json:"fill_ring_empty"`
+	Counters  Counters `json:"counters"` // of the kernel, added during the run
+}
+
+// fault says what frames the generator's receiver may have lost at the port, "" if none: a loss is then no word on the
+// device.
+func (p *PortReport) fault() string {
+	switch {
+	case p.Overrun > 0:
+		return fmt.Sprintf("port %s: the receiver had no room for %d frames (--ring)", p.Interface, p.Overrun)
+	case p.Counters.RxMissed > 0:
+		return fmt.Sprintf("port %s: the card missed %d frames, since the receiver was too slow (rx_missed_errors; --ring, --cpus, --queues)", p.Interface, p.Counters.RxMissed)
+	case p.FillEmpty > 0:
+		return fmt.Sprintf("port %s: the driver was out of the receiver's buffers %d times (--ring, --cpus, --queues)", p.Interface, p.FillEmpty)
+	}
+	return ""
 }
 
 // report writes down a run that is over.
@@ -159,6 +178,7 @@ func (e *Engine) report(r *running, before, after observation) *Report {
 		}
 		if i < len(after.ports) && i < len(after.socks) {
 			port.Counters = after.ports[i].minus(before.ports[i])
+			port.FillEmpty = after.socks[i].RxFillEmpty - before.socks[i].RxFillEmpty
 			port.Overrun = after.socks[i].RxDropped + after.socks[i].RxRingFull - before.socks[i].RxDropped - before.socks[i].RxRingFull
 		}
 		rep.Ports = append(rep.Ports, port)
@@ -256,6 +276,7 @@ func (u *usage) add(o *usage) {
 	u.blocked += o.blocked
 	u.down += o.down
 	u.own += o.own
+	u.receiving += o.receiving
 	u.cpu += o.cpu
 	u.slept += o.slept
 	u.until += o.until - o.from
@@ -271,6 +292,7 @@ func (u *usage) sender(dir *Direction, r *running, burst int, lag int64, threads
 	whole := float64(u.until)
 	s.Kernel = float64(u.kernel+u.blocked) / whole
 	s.Own = float64(u.own) / whole
+	s.Receive = float64(u.receiving) / whole
 	s.Down = float64(u.down) / whole
 	s.OffCPU = max(0, 1-float64(u.cpu+u.slept)/whole)
 	if dir.Sent > 0 {
@@ -283,19 +305,28 @@ func (u *usage) sender(dir *Direction, r *running, burst int, lag int64, threads
 	if s.Reached && dir.Requested > 0 {
 		return s
 	}
+	s.limit(dir, lag)
+	return s
+}
+
+// limit says what kept a sender from its rate.
+func (s *Sender) limit(dir *Direction, lag int64) {
 	switch {
 	case s.Down > 0.01:
 		s.Limit, s.Why = LimitLink, fmt.Sprintf("the link was down for %.1f %% of the time", s.Down*100)
-	case dir.Requested > 0 && s.Kernel+s.Own < 0.5:
-		s.Limit, s.Why = LimitCPU, fmt.Sprintf("the sending thread was held up, for %v at once: others use its CPU (--cpus, isolcpus=)", time.Duration(lag).Round(10*time.Microsecond))
 	case s.OffCPU > 0.25:
 		s.Limit, s.Why = LimitCPU, fmt.Sprintf("the sending thread was without a CPU for %.0f %% of the time: others use it (--cpus, isolcpus=)", s.OffCPU*100)
+	case dir.Requested > 0 && dir.Stuck > 0 && s.Kernel+s.Own+s.Receive < 0.5:
+		s.Limit, s.Why = LimitKernel, fmt.Sprintf("kernel, driver and link did not give back %d frames", dir.Stuck)
+	case dir.Requested > 0 && lag > 0 && s.Kernel+s.Own+s.Receive < 0.5:
+		s.Limit, s.Why = LimitCPU, fmt.Sprintf("the sending thread was held up, by up to %v: others use its CPU (--cpus, isolcpus=)", time.Duration(lag).Round(10*time.Microsecond))
+	case s.Receive > max(s.Kernel, s.Own):
+		s.Limit, s.Why = LimitReceiver, fmt.Sprintf("receiving, which took %.0f %% of the sending thread's time; the kernel took %.0f %%, making frames %.0f %% (more --queues and --cpus)", s.Receive*100, s.Kernel*100, s.Own*100)
 	case s.Kernel >= s.Own:
 		s.Limit, s.Why = LimitKernel, fmt.Sprintf("kernel, driver and link: %.0f %% of the sending thread's time, %.0f ns a frame; the generator itself took %.0f %%", s.Kernel*100, s.PerFrame, s.Own*100)
 	default:
 		s.Limit, s.Why = LimitGenerator, fmt.Sprintf("the generator itself: making frames took %.0f %% of the sending thread's time, the kernel %.0f %% (more --queues and --cpus)", s.Own*100, s.Kernel*100)
 	}
-	return s
 }
 
 // onTime reports whether the last frame was sent when it was due, to a fifth of a per cent and the size of a burst.

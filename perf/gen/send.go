@@ -41,6 +41,7 @@ type usage struct {
 	blocked     int64 // frames were due, and the kernel had all
 	down        int64 // the link was down
 	own         int64 // making frames
+	receiving   int64 // taking and judging frames, of a thread that does both
 	cpu         int64 // that the thread had a CPU
 	slept       int64 // voluntarily
 	since       int64 // blocked, since; 0 = it is not
@@ -110,7 +111,9 @@ func (s *sender) turn(r *running) (wait int64, err error) {
 		s.blocked += now - s.since
 		s.since = 0
 	}
-	if n == 0 && !s.sock.TxPending() {
+	// Frames that are due and find all chunks with the driver: some drivers give them back only when kicked.
+	stuck := due > 0 && len(s.free) < txRing
+	if n == 0 && !stuck && !s.sock.TxPending() {
 		if due > 0 {
 			return 0, nil
 		}
@@ -130,7 +133,9 @@ func (s *sender) turn(r *running) (wait int64, err error) {
 		s.down += took + nap
 		return early + nap, nil
 	}
-	s.kernel += took
+	if s.since == 0 { // else it counts as blocked
+		s.kernel += took
+	}
 	if err != nil {
 		return 0, fmt.Errorf("port %s: send: %w", s.w.port.Interface, err)
 	}

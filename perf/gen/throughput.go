@@ -147,8 +147,8 @@ func (e *Engine) trial(ctx context.Context, t *Throughput, rate float64, dur tim
 		}
 	}
 	for i := range r.Ports {
-		if p := &r.Ports[i]; p.Overrun > 0 && m.Fault == "" && m.Lost > 0 {
-			m.Fault = fmt.Sprintf("port %s: the receiver had no room for %d frames (--ring)", p.Interface, p.Overrun)
+		if m.Fault == "" && m.Lost > 0 {
+			m.Fault = r.Ports[i].fault()
 		}
 	}
 	return m, nil

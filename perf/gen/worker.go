@@ -112,6 +112,9 @@ func (w *worker) open() (err error) {
 			c.TxSize, c.CompSize = txRing, txRing
 		}
 		if q.sock, err = w.umem.Open(c); err != nil {
+			if p.spare > 0 && q.number >= p.spare {
+				err = fmt.Errorf("%w: the driver receives on it since XDP is in use, and takes no such socket there: `ethtool -L %s combined %d` puts all queues into use before", err, p.Interface, p.most)
+			}
 			return fmt.Errorf("queue %d: %w", q.number, err)
 		}
 		if !q.receives {
@@ -193,9 +196,13 @@ func (w *worker) turns(r *running) error {
 			}
 		}
 		if receives {
+			before := w.e.clock.now()
 			busy, exact, err := w.receive(r)
 			if err != nil {
 				return err
+			}
+			if s := w.send; busy && s != nil && s.active && s.since == 0 {
+				s.receiving += w.e.clock.now() - before
 			}
 			if busy || !exact {
 				continue
