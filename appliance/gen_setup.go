@@ -143,10 +143,21 @@ func (f *genFlags) frames(s *genSetup, res *genResult) error {
 		return err
 	}
 	sides := f.sides(p)
+	if sides[0] == traffic.Both {
+		for flag, texts := range map[string][]string{"src-mac": f.srcMAC, "dst-mac": f.dstMAC} {
+			if len(texts) > 1 {
+				return usage("--%s: two addresses, and --side both sends the frames of both sides with the same: want one, or one side", flag)
+			}
+		}
+	}
 	for i, side := range sides {
 		port := gen.Port{Interface: []string{f.tx, f.rx}[i]}
 		if side != none {
-			o := traffic.Options{Side: side, Seed: f.seed, Set: set, SrcMAC: src[i], DstMAC: dst[i]}
+			k := 0
+			if side == traffic.B {
+				k = 1
+			}
+			o := traffic.Options{Side: side, Seed: f.seed, Set: set, SrcMAC: src[k], DstMAC: dst[k]}
 			if port.Program, err = p.Program(o); err != nil {
 				return &exitError{exitRefused, err}
 			}

@@ -47,6 +47,7 @@ func TestGenUsage(t *testing.T) {
 		"--rate 1pps --set size":        "want key=value",
 		"--rate 1pps --dst-mac 02:00":   "is no MAC address",
 		"--rate 1pps --src-mac 02:00:00:00:00:01,02:00:00:00:00:02,02:00:00:00:00:03": "want one, or one for each side",
+		"--rate 1pps --side both --src-mac 02:00:00:00:00:01,02:00:00:00:00:02":       "want one, or one side",
 		"--ndr":                                        "where do frames arrive?",
 		"--rx b --pdr 0":                               "--pdr 0: want more than 0",
 		"--rx b --pdr 100":                             "--pdr 100",
