@@ -70,14 +70,15 @@ func New(rate float64, total uint64, burst int, start int64) (*Pacer, error) {
 	return p, nil
 }
 
-// Due returns how many frames are to be sent now: 0, or a burst, or up to MaxBurst when the sender comes late.
+// Due returns how many frames are to be sent now: 0, or a burst, or up to MaxBurst when the sender comes late. Without a
+// limit a burst is always due.
 func (p *Pacer) Due(now int64) int {
 	left := p.total - p.sent
 	if left == 0 || now < p.last {
 		return 0
 	}
 	if math.IsInf(p.rate, 1) {
-		return int(min(left, MaxBurst))
+		return int(min(left, p.burst))
 	}
 	step := now - p.last
 	p.last = now

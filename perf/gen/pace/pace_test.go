@@ -175,6 +175,13 @@ func TestUnlimited(t *testing.T) {
 	if len(s.n) != (1000+MaxBurst-1)/MaxBurst || s.n[len(s.n)-1] != 1000%MaxBurst || p.Next() != 0 {
 		t.Errorf("%v", s.n)
 	}
+	// With bursts of a size that was asked for, no more at once.
+	if p, err = New(0, 100, 8, 0); err != nil {
+		t.Fatal(err)
+	}
+	if s := send(t, p, 0, func() int64 { return 1 }, always); len(s.n) != 13 || s.n[0] != 8 || p.Size() != 8 {
+		t.Errorf("bursts of 8: %v", s.n)
+	}
 }
 
 func TestNew(t *testing.T) {
