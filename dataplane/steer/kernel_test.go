@@ -55,10 +55,10 @@ func FuzzProgramID(f *testing.F) {
 
 // TestInstructions: without exceptions the program is five instructions, no look at the frame.
 func TestInstructions(t *testing.T) {
-	if n := len(instructions(3, nil, false)); n != 5 {
+	if n := len(instructions(3, &Options{})); n != 5 {
 		t.Errorf("%d instructions, want 5", n)
 	}
-	if n := len(instructions(3, []EtherType{1, 2}, false)); n != 5+6+2+2 {
+	if n := len(instructions(3, &Options{PassToKernel: []EtherType{1, 2}})); n != 5+6+2+2 {
 		t.Errorf("%d instructions with two exceptions", n)
 	}
 }

@@ -15,7 +15,10 @@ const (
 )
 
 // XDP actions (linux/bpf.h).
-const xdpPass = 2
+const (
+	xdpDrop = 1
+	xdpPass = 2
+)
 
 const (
 	etherHeader = 14
@@ -26,10 +29,14 @@ const (
 //
 //	if the frame's EtherType is one of pass: return XDP_PASS
 //	with stamp, if bpf_xdp_adjust_meta(ctx, -8) works: *(u64 *)ctx->data_meta = bpf_ktime_get_ns()
-//	return bpf_redirect_map(sockets, ctx->rx_queue_index, XDP_PASS)
+//	return bpf_redirect_map(sockets, ctx->rx_queue_index, XDP_PASS), with alone XDP_DROP
 //
 // The lowest bits of the helper's flags are what it returns if the map has no socket (kernel 5.3).
-func instructions(socketsFD int, pass []EtherType, stamp bool) asm.Instructions {
+func instructions(socketsFD int, o *Options) asm.Instructions {
+	pass, stamp, otherwise := o.PassToKernel, o.Stamp, int32(xdpPass)
+	if o.Alone {
+		otherwise = xdpDrop
+	}
 	var ins asm.Instructions
 	if len(pass) > 0 {
 		ins = append(ins,
@@ -64,7 +71,7 @@ func instructions(socketsFD int, pass []EtherType, stamp bool) asm.Instructions 
 	ins = append(ins,
 		asm.LoadMem(asm.R2, context, mdRxQueue, asm.Word).WithSymbol(label),
 		asm.LoadMapPtr(asm.R1, socketsFD),
-		asm.Mov.Imm(asm.R3, xdpPass),
+		asm.Mov.Imm(asm.R3, otherwise),
 		asm.FnRedirectMap.Call(),
 		asm.Return(),
 	)

@@ -51,6 +51,8 @@ type Options struct {
 	// PassToKernel lists the EtherTypes of frames that stay with the kernel, at most 16. Empty: none does, the port
 	// belongs to the box alone. Values below 0x600 are lengths, not types, and match frames of just that length.
 	PassToKernel []EtherType
+	// Alone drops the frames that no socket takes, which pass to the kernel otherwise: the port is nobody else's.
+	Alone bool
 	// Stamp puts the time of arrival into the StampLen octets in front of each frame that a socket gets, if the driver
 	// has room for metadata there: CLOCK_MONOTONIC in ns, in the machine's byte order, as of when the program ran. Where
 	// it has none the octets stay as they were.
@@ -86,7 +88,8 @@ type Program struct {
 	why     error
 }
 
-// Attach loads the program and attaches it to the interface. Frames pass to the kernel until sockets are registered.
+// Attach loads the program and attaches it to the interface. Frames pass to the kernel (with Alone they are dropped) until
+// sockets are registered.
 //
 // In mode Auto an interface that refuses native mode gets generic mode; Fallback then says why. Errors are wrapped
 // in an *AttachError and match what the system said: unix.EPERM, unix.ENODEV, … If another XDP program is attached,
@@ -134,7 +137,7 @@ func (p *Program) load() error {
 	p.prog, err = ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name:         "penstock_steer",
 		Type:         ebpf.XDP,
-		Instructions: instructions(p.sockets.FD(), p.opts.PassToKernel, p.opts.Stamp),
+		Instructions: instructions(p.sockets.FD(), &p.opts),
 		License:      "none", // no helper that asks for a licence is called
 	})
 	return err

@@ -76,7 +76,7 @@ func (e *Engine) attach(p *port) (err error) {
 	}
 	// Also where nothing is received: some drivers send from AF_XDP only while a program is attached, and no other
 	// program is to be on a port that sends.
-	p.program, err = steer.Attach(steer.Options{Ifindex: p.index, Queues: max(p.hw.rx, p.hw.tx, p.most), Mode: e.cfg.XDP, Stamp: !e.cfg.noStamp})
+	p.program, err = steer.Attach(steer.Options{Ifindex: p.index, Queues: max(p.hw.rx, p.hw.tx, p.most), Mode: e.cfg.XDP, Alone: true, Stamp: !e.cfg.noStamp})
 	if err != nil {
 		return err
 	}
