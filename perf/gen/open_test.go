@@ -292,11 +292,14 @@ func TestGone(t *testing.T) {
 		done <- outcome{r, err}
 	}()
 	w := e.Watch()
-	for {
-		if l, ok := w.Look(); ok && l.Directions[0].Received > 50 {
-			break
+	for received := false; !received; time.Sleep(time.Millisecond) {
+		select {
+		case o := <-done:
+			t.Fatalf("it ended before anything arrived: %v, %+v", o.err, o.r)
+		default:
+			l, ok := w.Look()
+			received = ok && l.Directions[0].Received > 50
 		}
-		time.Sleep(time.Millisecond)
 	}
 	xsktest.Delete(t, "a")
 	o := <-done
@@ -316,30 +319,32 @@ func TestLinkDown(t *testing.T) {
 	e := open(t, oneWay(t))
 	done := make(chan *Report, 1)
 	go func() {
-		r, err := e.Run(t.Context(), Load{Rates: []float64{5000}, Duration: 800 * time.Millisecond})
+		r, err := e.Run(t.Context(), Load{Rates: []float64{5000}, Duration: 2 * time.Second})
 		if err != nil {
 			t.Error(err)
 		}
 		done <- r
 	}()
 	w := e.Watch()
-	received := func() uint64 {
-		l, ok := w.Look()
-		if !ok {
-			return 0
+	received := uint64(0)
+	until := func(n uint64) {
+		t.Helper()
+		for received < n {
+			select {
+			case r := <-done:
+				t.Fatalf("it ended before %d frames arrived: %+v", n, r)
+			case <-time.After(time.Millisecond):
+			}
+			if l, ok := w.Look(); ok {
+				received = l.Directions[0].Received
+			}
 		}
-		return l.Directions[0].Received
 	}
-	for received() < 100 {
-		time.Sleep(time.Millisecond)
-	}
+	until(100)
 	xsktest.Down(t, "a")
 	time.Sleep(100 * time.Millisecond)
 	xsktest.Up(t, "a")
-	before := received()
-	for received() <= before+100 {
-		time.Sleep(time.Millisecond)
-	}
+	until(received + 200)
 	r := <-done
 	d := &r.Directions[0]
 	if d.Sent < 200 || d.Received+d.Lost != d.Sent || d.Duplicates != 0 || d.Gap.Length < int64(90*time.Millisecond) {
