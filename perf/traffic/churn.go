@@ -17,6 +17,9 @@ import "fmt"
 //	ACK                 →
 //
 // or, with close = "rst", a RST in place of the last three.
+//
+// A program of Both sides keeps this order. Programs of one side each leave out the other's steps and know nothing of its
+// progress: whoever sends them at the same time has order within a side alone.
 
 // connections reads [stream.churn].
 func (s *section) connections(t *section, out *spec) {
