@@ -165,7 +165,7 @@ func (s *Server) listen(path string, mode os.FileMode, readOnly bool) error {
 		return err
 	}
 	k := &socket{readOnly: readOnly, streams: make(chan struct{}, s.cfg.MaxStreams)}
-	k.ln = &limitListener{Listener: ln, sem: make(chan struct{}, s.cfg.MaxConns)}
+	k.ln = &limitListener{Listener: ln, sem: make(chan struct{}, s.cfg.MaxConns), refuse: refuser()}
 	k.http = &http.Server{
 		Handler:           s.handler(k),
 		ReadHeaderTimeout: s.cfg.HeaderTimeout,
