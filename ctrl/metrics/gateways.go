@@ -38,7 +38,7 @@ func newGatewayDescs() gatewayDescs {
 			{desc("gateway_probes_answered_total", "Probes that the gateway answered.", member...), func(m *status.Gateway) float64 { return float64(m.Probes.Answered) }},
 			{desc("gateway_probes_missed_total", "Probes that the gateway did not answer.", member...), func(m *status.Gateway) float64 { return float64(m.Probes.Missed) }},
 			{desc("gateway_probes_excused_total", "Probes that the gateway did not answer, while it sent something else.", member...), func(m *status.Gateway) float64 { return float64(m.Probes.Excused) }},
-			{desc("gateway_probes_late_total", "Timers of probes that ran late: the box was busy. They never count as a miss.", member...), func(m *status.Gateway) float64 { return float64(m.Probes.Late) }},
+			{desc("gateway_probes_late_total", "Timers of probes that ran late: the box was busy. The answer is given more time then.", member...), func(m *status.Gateway) float64 { return float64(m.Probes.Late) }},
 			{desc("gateway_receive_packets_total", "Frames from the gateway that were accepted.", member...), func(m *status.Gateway) float64 { return float64(m.RxPackets) }},
 			{desc("gateway_receive_bytes_total", "Octets of frames from the gateway that were accepted.", member...), func(m *status.Gateway) float64 { return float64(m.RxBytes) }},
 			{desc("gateway_transmit_packets_total", "Tenants' frames sent to the gateway.", member...), func(m *status.Gateway) float64 { return float64(m.TxPackets) }},

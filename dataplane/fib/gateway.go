@@ -79,7 +79,7 @@ type MemberLive struct {
 	Answers atomic.Uint64 // probes answered
 	Missed  atomic.Uint64 // probes not answered
 	Excused atomic.Uint64 // probes not answered, but data came (Policy.DataLiveness)
-	Late    atomic.Uint64 // timers of this member that ran late; they never count as a miss
+	Late    atomic.Uint64 // timers of this member that ran late: each gives the answer more time
 	Fails   atomic.Uint64 // times it failed
 
 	// Written by any worker: what arrived.

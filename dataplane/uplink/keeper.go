@@ -21,7 +21,8 @@ const never = int64(math.MaxInt64)
 //
 // Probes run on a clock of their own, which stands still while the worker does not run: it never passes the next timer
 // by more than slack. So a worker that the machine starves of its CPU asks later and judges later, and what it could not
-// hear in time is not held against a gateway. Such a timer is counted (fib.MemberLive.Late), and is never a miss.
+// hear in time is not held against a gateway. Such a timer is counted (fib.MemberLive.Late), and gives the answer that it
+// is about another slack, once: a machine that stood still goes on before what arrived meanwhile has been received.
 //
 // A probe without an answer becomes a miss only when every worker has looked at all frames that had arrived when its
 // time was up (Clean).

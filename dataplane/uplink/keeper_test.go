@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"penstock/ctrl/model"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/gateway"
 	"penstock/dataplane/wire"
@@ -265,7 +266,7 @@ func TestNotOpen(t *testing.T) {
 	}
 }
 
-// Timers that run late (the worker did not get its CPU) are counted, and are never a miss, however late.
+// Timers that run late (the worker did not get its CPU) are counted, and no miss, however late, if the answer is there.
 func TestLate(t *testing.T) {
 	p := policy()
 	p.Interval = 10 * int64(ms)
@@ -289,6 +290,37 @@ func TestLate(t *testing.T) {
 		l.collect()
 	}
 	l.want("b", gateway.WhySilent)
+}
+
+// A machine that stood still goes on with a timer that is late, and only then receives what arrived meanwhile.
+func TestLateAnswer(t *testing.T) {
+	p := policy()
+	p.Interval, p.Misses = 10*int64(ms), 1
+	l := up(t, p)
+	missed := l.member("a").Missed.Load() + l.member("b").Missed.Load()
+	for range 100 {
+		a, b := l.stations[0], l.stations[1]
+		a.mute, b.mute = true, true
+		for a0, b0 := a.asked, b.asked; a.asked == a0 || b.asked == b0; { // probes go out, and the answers stay on the way
+			l.Tick(ms)
+			l.collect()
+		}
+		l.Tick(50 * ms)
+		for range 5 {
+			l.Tick(100 * time.Microsecond)
+		}
+		for i, s := range l.stations {
+			f, err := endpoint.ARPReply(s.Host, s.vlan, endpoint.Host{MAC: []model.MAC{vmac, mac1}[i], IPv4: ourIP})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.in(s.port, f)
+		}
+	}
+	if n := l.member("a").Missed.Load() + l.member("b").Missed.Load() - missed; n != 0 {
+		t.Errorf("%d misses", n)
+	}
+	l.want("a", gateway.WhyAnswers)
 }
 
 // No miss before every worker has looked at what had arrived when the time was up.

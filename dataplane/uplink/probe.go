@@ -24,6 +24,7 @@ type prober struct {
 	known, up   bool            // its port
 	open        bool            // its port likewise: gateways can be asked
 	asked       bool            // a probe is out
+	grace       bool            // its answer has been given more time, since the timer was late
 	hinted      int64           // fib.MemberLive.Hint, when last looked at
 	askedAt     int64           // time of that probe
 	judged      int64           // time of the last verdict: what was heard since counts for the next
@@ -70,6 +71,10 @@ func (k *Keeper) probe(now int64) {
 			default:
 				if k.late {
 					p.live.Late.Add(1)
+					if p.asked && !p.grace { // the answer may have arrived, but not been received yet
+						p.grace, p.due = true, k.clock+slack
+						continue
+					}
 				}
 				if p.asked { // what has arrived by now must have been looked at before it is a miss
 					p.pending = now
@@ -235,7 +240,7 @@ func (k *Keeper) ask(now int64, g *group, slot uint32) {
 		sent = true
 	}
 	if sent {
-		p.asked, p.askedAt = true, now
+		p.asked, p.askedAt, p.grace = true, now, false
 		p.live.Asked.Store(now)
 		p.live.Probes.Add(1)
 	}
