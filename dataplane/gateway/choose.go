@@ -206,7 +206,7 @@ func (m *Machine) fail(now int64, slot uint32, why Why) {
 		}
 	}
 	hold := m.policy.HoldMax
-	if p.level < 32 && m.policy.HoldMin<<p.level < hold {
+	if p.level < 63 && m.policy.HoldMin <= hold>>p.level { // HoldMin << level may be too much for an int64
 		hold = m.policy.HoldMin << p.level
 	}
 	p.level++

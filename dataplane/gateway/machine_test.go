@@ -136,6 +136,37 @@ func TestDamping(t *testing.T) {
 	wantActive(t, m, 0, WhyCarrier)
 }
 
+// However often a member fails, it is held: never for less than the first time, nor for longer than the longest.
+func TestHoldsWithoutEnd(t *testing.T) {
+	const second = 1_000_000_000
+	for _, least := range []int64{1, 10 * second, 3600 * second} {
+		p := DefaultPolicy()
+		p.Recover, p.Misses, p.FlapCount, p.HoldMin, p.HoldMax = 1, 1, 1, least, 86400*second
+		m, _ := pair(p)
+		now, last := int64(1), int64(0)
+		for i := range 200 {
+			m.Miss(now, 0)
+			_, _, held, _ := m.Detail(0)
+			want := p.HoldMax
+			if i > 0 && last < p.HoldMax/2 {
+				want = 2 * last
+			} else if i == 0 {
+				want = least
+			}
+			if held-now != want {
+				t.Fatalf("least %d: held for %d the %d. time, want %d", least, held-now, i+1, want)
+			}
+			now, last = held, held-now
+			m.Answer(now, 0)
+			m.Tick(now)
+			if m.State(0) != Up {
+				t.Fatalf("%v after the hold time", m.State(0))
+			}
+			now++
+		}
+	}
+}
+
 // The box starts with the member that was active, and verifies it.
 func TestStart(t *testing.T) {
 	for _, tc := range []struct {
