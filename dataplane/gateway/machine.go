@@ -34,7 +34,8 @@ import "math"
 //	down     answer     M in a row                up       answers
 //	down     answer     M in a row, held          down     hold
 //	down     data                                 down
-//	down     miss                                 down
+//	down     miss       fewer than N in a row     down
+//	down     miss       N in a row                down     silent
 //	down     port-down                            down     carrier
 //	down     port-up                              down     link
 //	down     time       M in a row, hold is over  up       answers
@@ -170,6 +171,7 @@ func (m *Machine) Answer(now int64, slot uint32) {
 	}
 	p := &m.members[slot]
 	p.good++
+	p.bad = 0
 	switch p.state {
 	case Init, Suspect:
 		m.raise(now, slot, WhyAnswers)
@@ -200,6 +202,10 @@ func (m *Machine) Miss(now int64, slot uint32) {
 	p.bad++
 	switch {
 	case p.state == Down:
+		if p.bad >= m.policy.Misses && p.portUp && p.why != WhySilent && !p.disabled { // its link is back, but that was not all
+			p.why = WhySilent
+			m.tell(now, slot, Down, Down, WhySilent)
+		}
 	case p.bad >= m.policy.Misses:
 		m.fail(now, slot, WhySilent)
 	case p.state == Up:
@@ -220,7 +226,7 @@ func (m *Machine) Port(now int64, slot uint32, up bool, why Why) {
 	case up && !was && p.state == Down:
 		p.why = WhyLink
 	case !up:
-		p.good = 0
+		p.good, p.bad = 0, 0
 		if p.state == Down {
 			p.why = why
 			return

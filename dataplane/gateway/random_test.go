@@ -280,7 +280,7 @@ func (w *world) checkChange(b snap, e Event) {
 	case Down:
 		ok = !h.portUp || h.tail("m") >= n
 		if e.From == Down {
-			ok = e.Why == WhyHold && h.tail("a") >= m && w.now < h.held
+			ok = e.Why == WhyHold && h.tail("a") >= m && w.now < h.held || e.Why == WhySilent && h.portUp && h.tail("m") >= n
 		} else {
 			_, _, h.held, _ = w.m.Detail(e.Member)
 			if h.held > w.now+w.p.HoldMax {
