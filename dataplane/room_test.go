@@ -90,3 +90,32 @@ func TestStartBeforePorts(t *testing.T) {
 	})
 	x.end()
 }
+
+// TestNewsBeforeNap: what another worker tells between the Keeper's turn and the nap, when nobody is asleep yet to be
+// woken, keeps the first worker awake.
+func TestNewsBeforeNap(t *testing.T) {
+	x, _, stop := withGateways(t, 2, PollInterrupt)
+	defer stop()
+	w := x.workers[0]
+	s := x.snapshot.Load()
+	slept := func() bool {
+		before := w.loop.Load(loopSleeps)
+		w.sleep()
+		w.loop.Publish()
+		return w.loop.Load(loopSleeps) != before
+	}
+	for range 3 {
+		w.keep(x.Clock(), s)
+		if w.pending() || !slept() {
+			t.Error("the worker does not sleep although there is nothing to do")
+		}
+		x.workers[1].setRefused(2, true)
+		if slept() {
+			t.Error("the worker sleeps although another one cannot send")
+		}
+		x.workers[1].setRefused(2, false)
+	}
+	w.gen.Store(idle)
+	x.start()
+	x.end()
+}

@@ -378,7 +378,7 @@ func (w *worker) pending() bool {
 			return true
 		}
 	}
-	return w.injects.Len() > 0
+	return w.injects.Len() > 0 || w.keeper != nil && w.keeper.News()
 }
 
 // wakeUp ends the worker's nap; called by others.

@@ -104,6 +104,9 @@ func (k *Keeper) advance(now int64) {
 	}
 }
 
+// News reports whether a worker has told of something that Turn has not looked at yet.
+func (k *Keeper) News() bool { return len(k.groups) > 0 && k.Shared.news.Load() != k.news }
+
 // Next returns when Turn has something to do, on the workers' clock; it may be in the past.
 func (k *Keeper) Next() int64 {
 	if k.pending > 0 {
