@@ -92,7 +92,7 @@ func (e *Engine) makeWorkers() error {
 			Pipeline: NewPipeline(e.umem.Mem(), e.pool, e.verify, ports, e.cfg.MaxVIFs, e.cfg.MaxPaths),
 			eng:      e, id: i, wake: wake,
 			injects: frame.NewSlots(256), from: make([]*frame.Handoff, n), to: make([]*frame.Handoff, n),
-			loop: stats.NewBlock(loopLen), tx: make([]*xsk.Socket, ports), sent: make([]int, ports), refused: make([]bool, ports),
+			loop: stats.NewBlock(loopLen), tx: make([]*xsk.Socket, ports), sent: make([]int, ports), refused: make([]int64, ports),
 		}
 		w.FDB = fdb
 		w.Flush = w.flush

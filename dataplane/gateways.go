@@ -156,6 +156,9 @@ func (w *worker) noteDrained(now int64, empty bool) {
 
 // setRefused notes that the kernel has begun, or ceased, to refuse to send on a port.
 func (w *worker) setRefused(port uint16, bad bool) {
-	w.refused[port] = bad
+	w.refused[port] = 0
+	if bad {
+		w.refused[port] = max(w.now, 1)
+	}
 	w.Uplink.Shared.Fault(port, bad)
 }

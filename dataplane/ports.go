@@ -129,7 +129,7 @@ func (w *worker) adopt(port int, sockets []*xsk.Socket, workers int) {
 func (w *worker) abandon(port int) {
 	w.rx = slices.DeleteFunc(w.rx, func(q rxQueue) bool { return int(q.port) == port })
 	w.tx[port], w.sent[port] = nil, 0
-	if w.refused[port] {
+	if w.refused[port] != 0 {
 		w.setRefused(uint16(port), false)
 	}
 	w.rebuildPolls()

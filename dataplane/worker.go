@@ -21,6 +21,10 @@ const (
 	shortNap = 1_000_000
 )
 
+// refusedRetry is how long a port that the kernel refused to send by counts as faulty when nothing is left to be sent, in
+// nanoseconds: drivers that stop complete all that was queued, and nothing is sent by a port that is faulty.
+const refusedRetry = 1_000_000_000
+
 // idle is the generation a worker shows while it sleeps: it uses no snapshot then.
 const idle = ^uint64(0)
 
@@ -58,8 +62,8 @@ type worker struct {
 	// -- the worker's own --
 	keeper  *uplink.Keeper // of the first worker, nil of others
 	clean   checkpoint
-	refused []bool // by port: the kernel refuses to send
-	leave   uint32 // slots of a transmit ring that frames now leave free
+	refused []int64 // by port: since when the kernel refuses to send, 0 = it does not
+	leave   uint32  // slots of a transmit ring that frames now leave free
 	rx      []rxQueue
 	tx      []*xsk.Socket    // by port: where to send; nil = another worker sends for us, or the port is gone
 	sent    []int            // by port: frames in the transmit ring or not yet taken back from the completion ring
@@ -305,13 +309,16 @@ func (w *worker) handTo(to int, h frame.Handed) bool {
 // complete kicks the kernel to send and takes back the frames that were sent.
 func (w *worker) complete(sock *xsk.Socket, port uint16) {
 	if w.sent[port] == 0 {
+		if since := w.refused[port]; since != 0 && w.now-since > refusedRetry {
+			w.setRefused(port, false)
+		}
 		return
 	}
 	err := sock.KickTx()
 	if err != nil {
 		w.Ports.Count(port, stats.TxErrors, 1)
 	}
-	if bad := err == xsk.ErrLinkDown || err == xsk.ErrGone; bad != w.refused[port] {
+	if bad := err == xsk.ErrLinkDown || err == xsk.ErrGone; bad != (w.refused[port] != 0) {
 		w.setRefused(port, bad)
 	}
 	for {

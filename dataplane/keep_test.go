@@ -119,3 +119,27 @@ func TestNewsBeforeNap(t *testing.T) {
 	x.start()
 	x.end()
 }
+
+// TestRefusedEnds: a port that was refused, and by which nothing waits to be sent any more, is tried again in the end.
+func TestRefusedEnds(t *testing.T) {
+	x, _, stop := withGateways(t, 1, PollAdaptive)
+	defer stop()
+	g := x.snapshot.Load().Groups[1]
+	state := func() gateway.State { return gateway.State(g.Members[1].Live.State.Load()) }
+	x.start()
+	within(t, "the gateway up", func() bool { return state() == gateway.Up })
+	var faulty bool
+	x.workers[0].do(func(w *worker) {
+		for w.sent[3] > 0 {
+			w.complete(w.tx[3], 3)
+		}
+		w.setRefused(3, true)
+		w.keep(x.Clock(), x.snapshot.Load())
+		faulty = state() == gateway.Down && gateway.Why(g.Members[1].Live.Why.Load()) == gateway.WhyTransmit
+	})
+	if !faulty {
+		t.Error("the fault is not seen")
+	}
+	within(t, "the gateway up again", func() bool { return state() == gateway.Up })
+	x.end()
+}
