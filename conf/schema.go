@@ -172,7 +172,7 @@ func Keys() []Key {
 			Doc: "See `flap_count`."},
 		{Path: "gateway_group.hold_max", Kind: KindDuration, Default: "10m", Min: second, Max: 86400 * second, Live: true,
 			Doc: "See `flap_count`; at least `hold_min`."},
-		{Path: "gateway_group.announce_rate", Kind: KindInteger, Default: 10_000, Min: 1, Max: 1_000_000, Live: true,
+		{Path: "gateway_group.announce_rate", Kind: KindInteger, Default: 10_000, Min: 1, Max: 64_000, Live: true,
 			Doc: "Announcements (gratuitous ARP and the like) per second after a switch, and in each later round."},
 		{Path: "gateway_group.announce_interval", Kind: KindDuration, Default: "1m", Min: 0, Max: 86400 * second, Live: true,
 			Doc: "Time from one round of announcements to the next; 0s = only after a switch."},

@@ -7,11 +7,16 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// Bounds of one step of the announcements: frames sent, and addresses looked up.
+// Bounds of one step of the announcements: frames sent, at least and at most as many as the rate gives from one step to the
+// next, and addresses looked up.
 const (
 	stepFrames  = 8
+	mostFrames  = 64
 	stepLookups = 128
 )
+
+// stepEvery is the time from one step to the next at least, in nanoseconds.
+const stepEvery = 1_000_000
 
 // again is when the rounds after a switch follow one another, in nanoseconds; then Policy.AnnounceInterval applies.
 var again = [...]int64{1_000_000_000, 2_000_000_000}
@@ -58,25 +63,27 @@ func (k *Keeper) announce(now int64, g *group) {
 		return
 	}
 	m := &g.table.Members[active]
-	if k.Room(m.Port) < stepFrames {
+	room := k.Room(m.Port) - probeFrames // probes go first
+	if room < stepFrames {
 		a.next = now + jammedRetry
 		return
 	}
+	rate := max(int64(g.table.Policy.AnnounceRate), 1)
+	most := int(min(max((rate*stepEvery+999_999_999)/1_000_000_000, stepFrames), mostFrames, int64(room)))
 	sent := 0
 	switch a.stage {
 	case stageOwn:
 		sent = k.announceOwn(g, m)
 		a.stage, a.subnet, a.addr = stageSubnets, 0, 0
 	case stageSubnets:
-		sent = k.announceSubnets(g, m)
+		sent = k.announceSubnets(g, m, most)
 	case stageVIFs:
-		sent = k.announceVIFs(g, m)
+		sent = k.announceVIFs(g, m, most)
 	}
 	a.count += uint64(sent)
 	g.live.Announced.Add(uint64(sent))
 	if a.stage < stageEnd {
-		rate := max(int64(g.table.Policy.AnnounceRate), 1)
-		a.next = now + max(int64(sent)*1_000_000_000/rate, jammedRetry)
+		a.next = now + max(int64(sent)*1_000_000_000/rate, stepEvery)
 		return
 	}
 	if a.round == 0 {
@@ -115,9 +122,9 @@ func (k *Keeper) announceOwn(g *group, m *fib.Member) (sent int) {
 }
 
 // announceSubnets goes on through the IPv4 subnets of segments of which the group is a station.
-func (k *Keeper) announceSubnets(g *group, m *fib.Member) (sent int) {
+func (k *Keeper) announceSubnets(g *group, m *fib.Member, most int) (sent int) {
 	a, t, s := &g.round, g.table, k.snap
-	for looked := 0; looked < stepLookups && sent < stepFrames; looked++ {
+	for looked := 0; looked < stepLookups && sent < most; looked++ {
 		if a.subnet >= len(t.Subnets4) {
 			a.stage = stageVIFs
 			break
@@ -140,9 +147,9 @@ func (k *Keeper) announceSubnets(g *group, m *fib.Member) (sent int) {
 }
 
 // announceVIFs goes on through the IPv6 addresses of this box's VIFs in segments of which the group is a station.
-func (k *Keeper) announceVIFs(g *group, m *fib.Member) (sent int) {
+func (k *Keeper) announceVIFs(g *group, m *fib.Member, most int) (sent int) {
 	a, s := &g.round, k.snap
-	for looked := 0; looked < stepLookups && sent < stepFrames; looked++ {
+	for looked := 0; looked < stepLookups && sent < most; looked++ {
 		if a.vif >= len(s.VIFs) {
 			a.stage = stageEnd
 			break

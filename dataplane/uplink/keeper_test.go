@@ -1,6 +1,8 @@
 package uplink_test
 
 import (
+	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -497,5 +499,45 @@ func TestAnnouncements(t *testing.T) {
 	}
 	if n := l.gw.Live.Announced.Load(); n < 7*6 {
 		t.Errorf("%d announcements counted", n)
+	}
+}
+
+// Announcements keep to their rate, over the whole range that can be configured.
+func TestAnnounceRate(t *testing.T) {
+	for _, rate := range []uint32{1000, 8000, 8500, 20_000, 64_000} {
+		p := policy()
+		p.AnnounceRate = rate
+		l := newLab(t, group(p))
+		vifs := map[string]model.VIF{}
+		for i := range 200 { // addresses in a row, so that no lookup is in vain
+			name := fmt.Sprintf("vm%d", i)
+			vifs["pub/"+name] = model.VIF{Tenant: "pub", Name: name, Segment: "net", MAC: vm1 + model.MAC(i), Port: "acc", Addresses: []netip.Addr{netip.AddrFrom4([4]byte{203, 0, 113, byte(10 + i)})}}
+		}
+		if err := l.Apply(&model.State{
+			Tenants:  map[string]model.Tenant{"pub": {Name: "pub", ID: 2}},
+			Segments: map[string]model.Segment{"pub/net": {Tenant: "pub", Name: "net", ID: 1}},
+			Subnets:  map[string]model.Subnet{"pub/n4": {Tenant: "pub", Name: "n4", Segment: "net", Prefix: netip.MustParsePrefix("203.0.113.0/24")}},
+			VIFs:     vifs,
+		}, model.BindingChanges{}); err != nil {
+			t.Fatal(err)
+		}
+		l.run(5 * time.Second)
+		if err := l.Keeper.Switch(l.Now(), l.gw.Index, l.gw.Members[1].Slot); err != nil {
+			t.Fatal(err)
+		}
+		before, done := l.gw.Live.Announced.Load(), l.told(gateway.AnnounceFinish)
+		var took time.Duration
+		for l.told(gateway.AnnounceFinish) == done { // in steps shorter than the rate's
+			l.Tick(50 * time.Microsecond)
+			took += 50 * time.Microsecond
+			if took > time.Second {
+				t.Fatalf("%d/s: not at an end after %v", rate, took)
+			}
+		}
+		n := l.gw.Live.Announced.Load() - before
+		want := time.Duration(n) * time.Second / time.Duration(rate)
+		if n < 200 || took < want*3/4 || took > want*5/4+2*ms {
+			t.Errorf("%d/s: %d announcements in %v, want %v", rate, n, took, want)
+		}
 	}
 }
