@@ -44,6 +44,6 @@ type Probes struct {
 	Answered uint64 `json:"answered"`
 	Missed   uint64 `json:"missed"`
 	Excused  uint64 `json:"excused"`          // not answered, but data came
-	Late     uint64 `json:"late"`             // timers that ran late; never a miss
+	Late     uint64 `json:"late"`             // timers that ran late: the answers were given more time
 	RTT      int64  `json:"rtt_ns,omitempty"` // of the last answer
 }
