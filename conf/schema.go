@@ -177,7 +177,7 @@ func Keys() []Key {
 		{Path: "gateway_group.announce_interval", Kind: KindDuration, Default: "1m", Min: 0, Max: 86400 * second, Live: true,
 			Doc: "Time from one round of announcements to the next; 0s = only after a switch."},
 		{Path: "gateway_group.member.name", Kind: KindString, Need: true, Live: true,
-			Doc: "The member's name. The first member of a group is preferred, then the next."},
+			Doc: "The member's name. The first member of a group is preferred, then the next, where there is a choice: on the very first start the one that answers first becomes active, and stays so unless `preempt` is set."},
 		{Path: "gateway_group.member.port", Kind: KindString, Need: true, Live: true,
 			Doc: "Name of the uplink port that the gateway is behind; members may share one."},
 		{Path: "gateway_group.member.vlan", Kind: KindInteger, Default: 0, Min: 0, Max: 4094, Note: "untagged", Live: true,
