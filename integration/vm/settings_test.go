@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -159,9 +160,18 @@ func testAuto(t *testing.T, m *Machine) {
 }
 
 // testSpareQueues: virtio-net takes queues into use when an XDP program is attached, if it has them to spare, and
-// receives on them. The box says so.
+// receives on them. The box says so, and the generator reads them too.
 func testSpareQueues(t *testing.T, m *Machine) {
 	must(t, m.IP("link", "set", spareLink, "up"))
+	for _, mode := range []string{"copy", "zero-copy"} {
+		out, err := m.Run(askLimit, nil, Penstock, "gen", "--tx", accessLink, "--rx", spareLink, "--profile", "size-64", "--rate", "100pps", "--count", "10", "--json", "-", "--mode", mode)
+		must(t, err)
+		var r struct{ Ports []struct{ Queues int } }
+		must(t, json.Unmarshal([]byte(out), &r))
+		if len(r.Ports) != 2 || r.Ports[1].Queues != 4 {
+			t.Errorf("%s: the generator receives on %+v, want 4 queues of the second port", mode, r.Ports)
+		}
+	}
 	w := open(t, m, settings{access: spareLink})
 	if log := w.Log(); !strings.Contains(log, "receives on more queues") || !strings.Contains(log, `"receives on"=4`) {
 		t.Errorf("the log does not say that there are more queues: %s", log)
