@@ -11,9 +11,9 @@ import (
 
 // The kernel frees the queue of a closed socket from a work queue, and later still if frames are in flight or it is busy
 // with other interfaces: a socket that follows another one on the same queue, in this process or after a restart, may
-// find it busy for a moment.
+// find it busy for a moment; on a machine whose CPUs are all taken, for more than a second.
 const (
-	busyPatience = time.Second
+	busyPatience = 3 * time.Second
 	busyInterval = 5 * time.Millisecond
 )
 
@@ -31,7 +31,7 @@ const minTxBudget = 32
 // because the interfaces of all others were deleted or their driver differs, the same memory is registered once
 // more: addresses are the same, so frames still move freely between all sockets.
 //
-// Errors of the system are wrapped in an *OpenError. A queue that is in use is waited for up to a second.
+// Errors of the system are wrapped in an *OpenError. A queue that is in use is waited for up to three seconds.
 func (u *Umem) Open(c SocketConfig) (*Socket, error) {
 	if err := c.check(); err != nil {
 		return nil, err
