@@ -22,7 +22,12 @@ const HoldCommand = "hold"
 // that all its threads are. It returns only on failure.
 //
 //	hold -cpus N[,N…] -group DIR -parent PID -- PROGRAM [ARGUMENT…]
+//
+// As "hold tick" it keeps quotas exact until it is ended.
 func Hold(args []string) error {
+	if len(args) == 1 && args[0] == tickCommand {
+		return tick()
+	}
 	f := flag.NewFlagSet(HoldCommand, flag.ContinueOnError)
 	list := f.String("cpus", "0", "CPUs to run on, separated by commas")
 	group := f.String("group", "", "directory of the control group to join; empty: none")

@@ -217,7 +217,7 @@ func (g *Group) doubts(device string) (notes []string) {
 	if loss.Min < sourceBound {
 		notes = append(notes, where+": no more than 0.5 % loss in at least one round; the source was the limit there, and the device may be faster")
 	} else if cpu.Min < 0.9*share {
-		notes = append(notes, fmt.Sprintf("%s: used only %.2f of its %g of a core in at least one round; the machine was not quiet, and the device may be faster", where, cpu.Min, share))
+		notes = append(notes, fmt.Sprintf("%s: used only %.2f of its %g of a core in at least one round; something else had the CPU, and the device may be faster", where, cpu.Min, share))
 	}
 	if atSink.Max > sourceBound {
 		notes = append(notes, fmt.Sprintf("%s: up to %.1f %% of what it sent was lost at the sink's door; the device is faster than the figure", where, 100*atSink.Max))

@@ -117,6 +117,11 @@ func (r *runner) trial(ctx context.Context, s setup) (res Trial, err error) {
 		return res, err
 	}
 	t.bed.Cleanup(func() error { return r.group.limit(0) })
+	if s.place.Share > 0 {
+		if err := t.meter(); err != nil {
+			return res, err
+		}
+	}
 	res.Measure, res.Device, res.Size, res.Place, res.Sink = s.measure, s.dev.Name, s.size, s.place, s.sink
 	if s.measure == Latency {
 		err = t.latency(ctx, &res)
