@@ -92,7 +92,7 @@ func Keys() []Key {
 		{Path: "dataplane.ring_size", Kind: KindInteger, Default: 2048, Min: 64, Max: 16384, Why: whySockets,
 			Doc: "Entries of each ring of a queue; a power of two."},
 		{Path: "dataplane.huge_pages", Kind: KindBool, Default: false, Why: whyMemory,
-			Doc: "Take the buffers from 2 MiB pages (`vm.nr_hugepages`)."},
+			Doc: "Take the buffers from reserved 2 MiB pages (`vm.nr_hugepages`); otherwise from transparent ones, where the kernel has them."},
 		{Path: "dataplane.handoff", Kind: KindBool, Default: false, Why: whyThreads,
 			Doc: "Spread the flows that arrive on one queue over all workers."},
 		{Path: "dataplane.verify", Kind: KindBool, Default: false, Why: whyMemory,

@@ -16,7 +16,7 @@ const hugePage = 2 << 20
 type UmemConfig struct {
 	Frames    int  // number of frames, at least 1
 	FrameSize int  // octets per frame: 2048 or 4096, of which 256 are headroom on reception; longer frames are dropped there
-	HugePages bool // ask for reserved huge pages, else transparent ones, else take normal ones
+	HugePages bool // ask for reserved huge pages; without, or if there are none, for transparent ones
 }
 
 // Umem is the memory area in which all frames lie. It is safe for concurrent use.
@@ -56,21 +56,17 @@ func (u *Umem) mapMemory(size int, huge bool) error {
 			u.mapped, u.mem, u.hugetlb = m, m[:size:size], true
 			return nil
 		}
-		// None reserved. Transparent huge pages want a mapping that starts at a huge page boundary.
-		m, err = unix.Mmap(-1, 0, size+hugePage, prot, flags)
-		if err != nil {
-			return err
-		}
-		u.mapped, u.mem = m, alignTo(m, hugePage)[:size:size]
-		// Advice; a kernel without transparent huge pages answers EINVAL.
-		_ = unix.Madvise(u.mem, unix.MADV_HUGEPAGE)
-		return nil
+		// None reserved.
 	}
-	m, err := unix.Mmap(-1, 0, size, prot, flags)
+	// Transparent huge pages want a mapping that starts at a huge page boundary. The kernel takes all of the memory in any
+	// case, when the first socket is opened; in small pages nearly every frame costs a walk of the page tables.
+	m, err := unix.Mmap(-1, 0, size+hugePage, prot, flags)
 	if err != nil {
 		return err
 	}
-	u.mapped, u.mem = m, m
+	u.mapped, u.mem = m, alignTo(m, hugePage)[:size:size]
+	// Advice; a kernel without transparent huge pages answers EINVAL.
+	_ = unix.Madvise(u.mem, unix.MADV_HUGEPAGE)
 	return nil
 }
 
