@@ -15,7 +15,7 @@ import (
 const tickCommand = "tick"
 
 // tickInterval is how exactly a quota is kept.
-const tickInterval = 100 * time.Microsecond
+const tickInterval = 250 * time.Microsecond
 
 // meter starts the thread that keeps the device's quota exact.
 //
