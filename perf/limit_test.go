@@ -1,17 +1,15 @@
 package perf
 
 import (
-	"fmt"
 	"runtime"
-	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkScalingLimit: what two CPUs do together by what one does (×), with work that shares nothing. compute touches no
-// memory, memory reads random lines of a table of each CPU's own. It is the machine's limit to BenchmarkScaling: CPUs that
+// BenchmarkScalingLimit: what two CPUs do together by what one does (×, in turns), with work that shares nothing. compute touches
+// no memory, memory reads random lines of a table of each CPU's own. It is the machine's limit to BenchmarkScaling: CPUs that
 // are threads of one core, or a hypervisor that runs other machines on them, do not give twice the rate.
 func BenchmarkScalingLimit(b *testing.B) {
 	cpus := allowed(b)
@@ -25,67 +23,69 @@ func BenchmarkScalingLimit(b *testing.B) {
 		if lines {
 			tables, name = [2][]byte{area(b, tableOctets), area(b, tableOctets)}, "memory"
 		}
-		one := 0.0
-		for n := 1; n <= 2; n++ {
-			b.Run(fmt.Sprintf("%s/cpus=%d", name, n), func(b *testing.B) {
-				var gate gate
-				start, end := make(chan int), make(chan float64)
-				for i := range n {
-					go walker(cpus[i], tables[i], &gate, start, end)
+		b.Run(name, func(b *testing.B) {
+			var gate gate
+			var walkers [2]walker
+			for i := range walkers {
+				walkers[i] = walker{table: tables[i], cpu: cpus[i], gate: &gate, start: make(chan int), end: make(chan float64)}
+				go walkers[i].run()
+				defer close(walkers[i].start)
+			}
+			const share = 1 << 17
+			walk := func(some []walker) (rate float64) {
+				gate.arm(len(some))
+				for i := range some {
+					some[i].start <- share
 				}
-				defer close(start)
-				const share = 1 << 20
-				var rates []float64
-				for done := 0; done < b.N; done += n * share {
-					gate.arm(n)
-					for range n {
-						start <- share
+				gate.open()
+				for i := range some {
+					r := <-some[i].end
+					if r == 0 {
+						b.Fatal("a thread could not be bound to its CPU")
 					}
-					gate.open()
-					rate := 0.0
-					for range n {
-						r := <-end
-						if r == 0 {
-							b.Fatal("a thread could not be bound to its CPU")
-						}
-						rate += r
-					}
-					rates = append(rates, rate)
+					rate += r
 				}
-				slices.Sort(rates)
-				rate := rates[len(rates)/2]
-				b.ReportMetric(1e9/rate, "ns/op")
-				if n == 1 {
-					one = rate
-				} else if one > 0 {
-					b.ReportMetric(rate/one, "×")
-				}
-			})
-		}
+				return rate
+			}
+			var t turns
+			for done, i := 0, 0; done < b.N; done, i = done+2*share, i+1 {
+				one := walk(walkers[i%2 : i%2+1])
+				t.add(one, walk(walkers[:]))
+			}
+			t.report(b, 1e3, "M/s")
+		})
 	}
 }
 
-// walker reads as many random places of its table as it is told, and tells how many a second it read; 0 if it could not
-// be bound to its CPU.
-func walker(cpu int, table []byte, gate *gate, start <-chan int, end chan<- float64) {
+// walker reads as many random places of its table as it is told, and tells how many millions a second it read; 0 if it could
+// not be bound to its CPU.
+type walker struct {
+	table []byte
+	cpu   int
+	gate  *gate
+	start chan int
+	end   chan float64
+}
+
+func (w *walker) run() {
 	runtime.LockOSThread()
 	var set unix.CPUSet
-	set.Set(cpu)
+	set.Set(w.cpu)
 	pinned := unix.SchedSetaffinity(0, &set)
 	var at, sum uint64
-	mask := uint64(len(table) - 1)
-	for n := range start {
-		gate.pass()
+	table, mask := w.table, uint64(len(w.table)-1)
+	for n := range w.start {
+		w.gate.pass()
 		began := time.Now()
 		for range n {
 			at = at*6364136223846793005 + 1442695040888963407 // Knuth, MMIX
 			sum += uint64(table[at>>39&mask])
 		}
-		rate := float64(n) / time.Since(began).Seconds()
+		rate := float64(n) / float64(time.Since(began).Nanoseconds()) * 1e3
 		if pinned != nil {
 			rate = 0
 		}
-		end <- rate
+		w.end <- rate
 	}
 	runtime.KeepAlive(sum)
 }

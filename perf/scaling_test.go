@@ -18,15 +18,15 @@ import (
 
 // BenchmarkScaling: encapsulation by one and by two workers, each on a CPU of its own, over one frame pool, one bindings
 // table with 1,000,000 rows and one snapshot. Mpps is the sum of the workers' rates, each over its own time, in the median
-// round; ns/op is one by that, so that half of it with two workers is twice the rate; × is the rate with two by that with one. What a worker has sent it returns to the pool, in bulk; what it takes from there
-// it takes with the clock stopped, since the packets have to be written first.
+// round; ns/op is one by that, so that half of it with two workers is twice the rate. × is the rate of two by that of one,
+// which take turns, each CPU being the one in its turn: the median over the rounds. What a worker has sent it returns to the
+// pool, in bulk; what it takes from there it takes with the clock stopped, since the packets have to be written first.
 //
 // The workers run at the same time only while nothing else wants their CPUs: on a machine that is not idle the figure
-// says more about the neighbours than about the pipeline.
+// says more about the neighbours than about the pipeline. What the machine itself gives, BenchmarkScalingLimit says.
 func BenchmarkScaling(b *testing.B) {
 	const bindings = 1_000_000
 	cpus := allowed(b)
-	one := 0.0
 	// Members spin, and whoever opens the gate is to run beside them.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0))))
 	for _, n := range []int{1, 2} {
@@ -50,49 +50,77 @@ func BenchmarkScaling(b *testing.B) {
 					close(m.start)
 				}
 			}()
-			var rates []float64
+			var t turns
 			b.ReportAllocs()
 			b.ResetTimer()
 			b.StopTimer()
-			for done := 0; done < b.N; {
+			for done, i := 0, 0; done < b.N; i++ {
 				share := min(frames, (b.N-done+n-1)/n)
-				gate.arm(n)
-				for _, m := range team {
-					m.start <- share
-				}
-				for _, m := range team {
-					<-m.end // it has its frames
-				}
-				b.StartTimer()
-				gate.open()
-				rate := 0.0
-				for _, m := range team {
-					if err := <-m.end; err != nil {
-						b.Fatal(err)
-					}
-					rate += float64(share) / float64(m.took.Nanoseconds()) * 1e3
-				}
-				b.StopTimer()
-				if share == frames {
-					rates = append(rates, rate)
-				}
 				done += n * share
+				one, all := 0.0, 0.0
+				if n > 1 {
+					one = together(b, &gate, team[i%n:i%n+1], share)
+				}
+				all = together(b, &gate, team, share)
+				if share == frames {
+					t.add(one, all)
+				}
 			}
-			if len(rates) == 0 {
-				return
-			}
-			slices.Sort(rates)
-			rate := rates[len(rates)/2]
-			b.ReportMetric(1e3/rate, "ns/op")
-			b.ReportMetric(rate, "Mpps")
-			b.ReportMetric(rates[len(rates)-1], "max-Mpps")
-			if n == 1 {
-				one = rate
-			} else if one > 0 {
-				b.ReportMetric(rate/one, "×")
-			}
+			t.report(b, 1e3, "Mpps")
 		})
 	}
+}
+
+// together has all members send their share, and returns the sum of their rates in Mpps.
+func together(b *testing.B, gate *gate, members []*member, share int) (rate float64) {
+	gate.arm(len(members))
+	for _, m := range members {
+		m.start <- share
+	}
+	for _, m := range members {
+		<-m.end // it has its frames
+	}
+	b.StartTimer()
+	gate.open()
+	for _, m := range members {
+		if err := <-m.end; err != nil {
+			b.Fatal(err)
+		}
+		rate += float64(share) / float64(m.took.Nanoseconds()) * 1e3
+	}
+	b.StopTimer()
+	return rate
+}
+
+// turns are the rates of one CPU and of all, round by round.
+type turns struct{ all, ratio []float64 }
+
+// add notes a round; one is 0 where it was not measured.
+func (t *turns) add(one, all float64) {
+	t.all = append(t.all, all)
+	if one > 0 {
+		t.ratio = append(t.ratio, all/one)
+	}
+}
+
+// report reports the median rate, in a unit of which ns is one by a nanosecond, and the median ratio.
+func (t *turns) report(b *testing.B, ns float64, unit string) {
+	if len(t.all) == 0 {
+		return
+	}
+	rate := middle(t.all)
+	b.ReportMetric(ns/rate, "ns/op")
+	b.ReportMetric(rate, unit)
+	b.ReportMetric(t.all[len(t.all)-1], "max-"+unit)
+	if len(t.ratio) > 0 {
+		b.ReportMetric(middle(t.ratio), "×")
+	}
+}
+
+// middle sorts v and returns its median.
+func middle(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
 }
 
 // allowed lists the CPUs that the process may use.
