@@ -57,16 +57,15 @@ func BenchmarkScaling(b *testing.B) {
 			for done, i := 0, 0; done < b.N; i++ {
 				share := min(frames, (b.N-done+n-1)/n)
 				done += n * share
-				one, all := 0.0, 0.0
+				one := 0.0
 				if n > 1 {
 					one = together(b, &gate, team[i%n:i%n+1], share)
 				}
-				all = together(b, &gate, team, share)
-				if share == frames {
+				if all := together(b, &gate, team, share); share == frames {
 					t.add(one, all)
 				}
 			}
-			t.report(b, 1e3, "Mpps")
+			t.report(b, "Mpps")
 		})
 	}
 }
@@ -92,7 +91,7 @@ func together(b *testing.B, gate *gate, members []*member, share int) (rate floa
 	return rate
 }
 
-// turns are the rates of one CPU and of all, round by round.
+// turns are the rates of one CPU and of all, in millions a second, round by round.
 type turns struct{ all, ratio []float64 }
 
 // add notes a round; one is 0 where it was not measured.
@@ -103,13 +102,13 @@ func (t *turns) add(one, all float64) {
 	}
 }
 
-// report reports the median rate, in a unit of which ns is one by a nanosecond, and the median ratio.
-func (t *turns) report(b *testing.B, ns float64, unit string) {
+// report reports the median rate, in a unit that is millions a second, and the median ratio.
+func (t *turns) report(b *testing.B, unit string) {
 	if len(t.all) == 0 {
 		return
 	}
 	rate := middle(t.all)
-	b.ReportMetric(ns/rate, "ns/op")
+	b.ReportMetric(1e3/rate, "ns/op")
 	b.ReportMetric(rate, unit)
 	b.ReportMetric(t.all[len(t.all)-1], "max-"+unit)
 	if len(t.ratio) > 0 {

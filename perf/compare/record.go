@@ -102,9 +102,5 @@ func most(of map[string]float64, name string, values map[string]float64, unit st
 
 // Append adds rows to a file, see csvfile.Append.
 func Append(path string, rows []Row) error {
-	lines := make([][]string, len(rows))
-	for i := range rows {
-		lines[i] = rows[i].fields()
-	}
-	return csvfile.Append(path, columns, lines)
+	return csvfile.Append(path, columns, rows, (*Row).fields)
 }

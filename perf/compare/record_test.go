@@ -1,13 +1,13 @@
 package compare
 
 import (
-	"encoding/csv"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"penstock/perf/csvfile"
 	"penstock/perf/machine"
 )
 
@@ -33,12 +33,7 @@ func TestRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines, err := csv.NewReader(f).ReadAll()
+	lines, err := csvfile.Read(path)
 	if err != nil || len(lines) != 5 {
 		t.Fatal(lines, err)
 	}

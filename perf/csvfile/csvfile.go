@@ -11,9 +11,9 @@ import (
 	"slices"
 )
 
-// Append adds lines to a file, which it makes with the columns' names if there is none or nothing in it. It refuses a
-// file with other columns, and leaves it as it is.
-func Append(path string, columns []string, lines [][]string) error {
+// Append adds a line for each row to a file, which it makes with the columns' names if there is none or nothing in it. It
+// refuses a file with other columns, and leaves it as it is.
+func Append[R any](path string, columns []string, rows []R, fields func(*R) []string) error {
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("results: %w", err)
@@ -24,9 +24,22 @@ func Append(path string, columns []string, lines [][]string) error {
 	} else if have, err := csv.NewReader(bytes.NewReader(old)).Read(); err != nil || !slices.Equal(have, columns) {
 		return fmt.Errorf("results: %s has other columns: move it away", path)
 	}
+	for i := range rows {
+		all = append(all, fields(&rows[i]))
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
-	return errors.Join(csv.NewWriter(f).WriteAll(append(all, lines...)), f.Close())
+	return errors.Join(csv.NewWriter(f).WriteAll(all), f.Close())
+}
+
+// Read returns a file's lines, the columns' names first.
+func Read(path string) ([][]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("results: %w", err)
+	}
+	lines, err := csv.NewReader(f).ReadAll()
+	return lines, errors.Join(err, f.Close())
 }

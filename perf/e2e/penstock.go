@@ -35,21 +35,21 @@ var pathVLANs = []uint16{101, 102, 103, 104}
 // in IP). binary is the command. Settings that are not about the topology are the defaults.
 func Penstock(name, binary string, bindings int) Device {
 	p := &box{binary: binary, bindings: bindings}
-	return Device{Name: name, Required: true, Flows: bindings, Command: p.command, Prepare: p.prepare, Expect: encapsulated}
+	return p.device(name)
 }
 
 // Busy is the box with 1,000 bindings whose worker never sleeps, as testpmd and Open vSwitch never do.
 func Busy(name, binary string) Device {
 	p := &box{binary: binary, bindings: 1000, poll: "busy"}
-	return Device{Name: name, Required: true, Flows: p.bindings, Command: p.command, Prepare: p.prepare, Expect: encapsulated}
+	return p.device(name)
 }
 
 // TwoWorkers is the box with 1,000 bindings and two workers. With handoff everything arrives on one queue and is spread by
 // inner flow; else the source feeds two queues, as a network card with RSS would.
 func TwoWorkers(name, binary string, handoff bool) Device {
 	p := &box{binary: binary, bindings: 1000, workers: 2, handoff: handoff}
-	d := Device{Name: name, Required: true, Workers: 2, Sources: 2, Flows: 1000, Command: p.command, Prepare: p.prepare, Expect: encapsulated}
-	if handoff {
+	d := p.device(name)
+	if d.Workers, d.Sources = 2, 2; handoff {
 		d.Sources = 1
 	}
 	return d
@@ -63,6 +63,10 @@ type box struct {
 	handoff  bool
 	nice     int
 	env      []string // NAME=VALUE
+}
+
+func (p *box) device(name string) Device {
+	return Device{Name: name, Required: true, Flows: p.bindings, Command: p.command, Prepare: p.prepare, Expect: encapsulated}
 }
 
 func socket(b *Bed) string { return filepath.Join(b.Dir, "control.sock") }

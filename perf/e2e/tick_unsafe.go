@@ -2,9 +2,7 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"runtime"
-	"strconv"
 	"time"
 	"unsafe"
 
@@ -16,28 +14,6 @@ const tickCommand = "tick"
 
 // tickInterval is how exactly a quota is kept.
 const tickInterval = 250 * time.Microsecond
-
-// meter starts the thread that keeps the device's quota exact.
-//
-// The kernel charges a thread for its time when another one takes the CPU, and else at its tick, every 4 ms at 250 Hz: two
-// of the quota's periods. What the pool got meanwhile is beyond its limit and lost. So a device with one busy thread got
-// 0.39 to 0.42 of a core where 0.5 was meant, and one with two threads that take turns 0.48.
-func (t *trial) meter() error {
-	p, err := t.lab.Start(dutNS, tickCommand, t.o.Self, HoldCommand, "-cpus", strconv.Itoa(t.o.DeviceCPU),
-		"-parent", strconv.Itoa(os.Getpid()), "--", t.o.Self, HoldCommand, tickCommand)
-	if err != nil {
-		return err
-	}
-	t.bed.Cleanup(func() error {
-		ran := p.Running()
-		p.Kill()
-		if !ran {
-			return fmt.Errorf("the keeper of the quota has ended: %s", tail(p.Log(), 400))
-		}
-		return nil
-	})
-	return nil
-}
 
 // tick takes the CPU for a moment at every interval, before all ordinary threads. It returns only on failure.
 func tick() error {

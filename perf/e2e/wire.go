@@ -107,8 +107,7 @@ func (t *trial) start(ctx context.Context) error {
 	if t.bed.House != nil { // no quota, and no group: it would not allow real-time priorities
 		house, group = t.bed.House, ""
 	}
-	held := []string{t.o.Self, HoldCommand, "-cpus", cpuList(house), "-group", group, "-parent", strconv.Itoa(os.Getpid()), "--"}
-	if t.bed.Process, err = t.lab.Start(dutNS, t.dev.Name, append(held, argv...)...); err != nil {
+	if t.bed.Process, err = t.lab.Start(dutNS, t.dev.Name, t.held(house, group, argv)...); err != nil {
 		return err
 	}
 	// How it ends is not what is measured.
@@ -119,6 +118,11 @@ func (t *trial) start(ctx context.Context) error {
 		}
 	}
 	return t.probe(ctx)
+}
+
+// held is the command that holds a program to CPUs, in a control group unless that is empty, while this process lives.
+func (t *trial) held(cpus []int, group string, argv []string) []string {
+	return append([]string{t.o.Self, HoldCommand, "-cpus", cpuList(cpus), "-group", group, "-parent", strconv.Itoa(os.Getpid()), "--"}, argv...)
 }
 
 // The sink's thread comes before the source's on the CPU that they share: what it leaves waiting is lost at its door.

@@ -32,9 +32,5 @@ func (r *Row) fields() []string {
 
 // Append adds rows to the results file, see csvfile.Append.
 func Append(path string, rows []Row) error {
-	lines := make([][]string, len(rows))
-	for i := range rows {
-		lines[i] = rows[i].fields()
-	}
-	return csvfile.Append(path, columns, lines)
+	return csvfile.Append(path, columns, rows, (*Row).fields)
 }

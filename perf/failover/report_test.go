@@ -1,13 +1,13 @@
 package failover
 
 import (
-	"encoding/csv"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"penstock/perf/csvfile"
 	"penstock/perf/machine"
 )
 
@@ -63,12 +63,7 @@ func TestAppend(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines, err := csv.NewReader(f).ReadAll()
+	lines, err := csvfile.Read(path)
 	if err != nil || len(lines) != 1+2*len(rows) {
 		t.Fatalf("%d lines, %v", len(lines), err)
 	}
