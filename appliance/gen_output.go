@@ -36,15 +36,12 @@ func (o *genOutput) open(path string) error {
 	switch at, err := os.Stat(path); {
 	case err == nil && at.IsDir():
 		return &exitError{exitRefused, fmt.Errorf("%s is a directory: name a file", path)}
-	case err == nil && !(at.Mode().IsRegular() && reachable(path)):
-		o.path = ""
-		o.file, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-		return err
 	case err == nil:
-		o.mode = at.Mode().Perm()
-		if o.path, err = filepath.EvalSymlinks(path); err != nil {
+		if o.path = replaceable(path, at); o.path == "" {
+			o.file, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 			return err
 		}
+		o.mode = at.Mode().Perm()
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	default:
@@ -57,24 +54,25 @@ func (o *genOutput) open(path string) error {
 	return err
 }
 
-// reachable reports whether a regular file is at the path that its symbolic links lead to. /dev/stdout is not if it
-// leads to an open file, which somebody else is to see written to, and not replaced.
-func reachable(path string) bool {
-	at, err := os.Stat(path)
-	if err != nil {
-		return false
+// replaceable returns where the regular file lies that is at path, behind its symbolic links; "" if there is none to
+// replace. /dev/stdout is none if it leads to an open file, which somebody else is to see written to.
+func replaceable(path string, at fs.FileInfo) string {
+	if !at.Mode().IsRegular() {
+		return ""
 	}
 	for _, open := range []*os.File{os.Stdout, os.Stderr} {
 		if is, err := open.Stat(); err == nil && os.SameFile(at, is) {
-			return false
+			return ""
 		}
 	}
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return false
+		return ""
 	}
-	is, err := os.Lstat(real)
-	return err == nil && os.SameFile(at, is)
+	if is, err := os.Lstat(real); err != nil || !os.SameFile(at, is) {
+		return ""
+	}
+	return real
 }
 
 func (o *genOutput) write(res *genResult) error {
