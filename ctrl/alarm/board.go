@@ -154,10 +154,7 @@ func (b *Board) Raise(r Report) {
 			}
 			return
 		}
-		a = &Alarm{ID: b.spool.NextID(), Kind: r.Kind, Severity: r.Severity, Object: r.Object, Text: r.Text, Count: 1, Raised: now, Last: now, worst: r.Severity}
-		b.active[k] = a
-		b.raised[r.Severity]++
-		b.tell(ActionRaise, a)
+		b.begin(k, r.Severity, r.Text, now)
 		return
 	}
 	a.Count++
@@ -173,6 +170,14 @@ func (b *Board) Raise(r Report) {
 	default:
 		b.keep(a)
 	}
+}
+
+// begin makes an alarm active that is not, and tells that.
+func (b *Board) begin(k key, severity Severity, text string, now time.Time) {
+	a := &Alarm{ID: b.spool.NextID(), Kind: k.kind, Severity: severity, Object: k.object, Text: text, Count: 1, Raised: now, Last: now, worst: severity}
+	b.active[k] = a
+	b.raised[severity]++
+	b.tell(ActionRaise, a)
 }
 
 // Clear says that what was wrong is over. It is no error if it was not wrong.
@@ -337,11 +342,7 @@ func (b *Board) lost(receiver, text string) {
 	if b.active[k] != nil || len(b.active) >= maxActive {
 		return
 	}
-	now, severity := b.cfg.Now().UTC().Round(0), WebhookLost.Info().Severity
-	a := &Alarm{ID: b.spool.NextID(), Kind: k.kind, Severity: severity, Object: k.object, Text: clip(text, maxText), Count: 1, Raised: now, Last: now, worst: severity}
-	b.active[k] = a
-	b.raised[severity]++
-	b.tell(ActionRaise, a)
+	b.begin(k, WebhookLost.Info().Severity, clip(text, maxText), b.cfg.Now().UTC().Round(0))
 }
 
 // keep has an alarm stored.
