@@ -92,11 +92,7 @@ const keeperSlots = 16
 func (w *worker) keep(now int64, s *fib.Snapshot) {
 	w.leave = 0
 	w.keeper.Turn(now, s)
-	for p := range w.out {
-		if w.out[p].Len() > 0 {
-			w.flush(uint16(p))
-		}
-	}
+	w.flushAll()
 	w.leave = keeperSlots
 }
 

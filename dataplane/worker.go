@@ -162,11 +162,7 @@ func (w *worker) turn(now int64, s *fib.Snapshot) (n int) {
 		w.injects.Drop()
 		n++
 	}
-	for p := range w.out {
-		if w.out[p].Len() > 0 {
-			w.flush(uint16(p))
-		}
-	}
+	w.flushAll()
 	for t, r := range w.to {
 		if r != nil && r.Publish() {
 			w.eng.workers[t].wakeUp()
@@ -250,6 +246,15 @@ func (w *worker) takeHanded(r *frame.Handoff, s *fib.Snapshot) int {
 		w.Pipeline.run(port, b, s)
 	}
 	return n
+}
+
+// flushAll moves what waits in the out queues to the transmit rings.
+func (w *worker) flushAll() {
+	for p := range w.out {
+		if w.out[p].Len() > 0 {
+			w.flush(uint16(p))
+		}
+	}
 }
 
 // flush puts the frames that wait for a port into its transmit ring; what does not fit is discarded.

@@ -49,14 +49,13 @@ func NewUmem(c UmemConfig) (*Umem, error) {
 
 func (u *Umem) mapMemory(size int, huge bool) error {
 	const prot, flags = unix.PROT_READ | unix.PROT_WRITE, unix.MAP_PRIVATE | unix.MAP_ANONYMOUS
-	if huge {
+	if huge { // if none are reserved, transparent ones do
 		// Reserved huge pages are populated at once: the reservation is checked here and not by a SIGBUS later.
 		m, err := unix.Mmap(-1, 0, roundUp(size, hugePage), prot, flags|unix.MAP_HUGETLB|unix.MAP_POPULATE)
 		if err == nil {
 			u.mapped, u.mem, u.hugetlb = m, m[:size:size], true
 			return nil
 		}
-		// None reserved.
 	}
 	// Transparent huge pages want a mapping that starts at a huge page boundary. The kernel takes all of the memory in any
 	// case, when the first socket is opened; in small pages nearly every frame costs a walk of the page tables.
