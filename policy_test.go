@@ -108,6 +108,9 @@ func mayImport(dir, p string) string {
 	if within(dir, "ctrl") && isLocal && within(local, "appliance", "conf") {
 		return "imports point one way: appliance → ctrl, conf → dataplane"
 	}
+	if within(dir, "ctrl/rest") && isLocal && !within(local, "ctrl/rest", "ctrl/model/strict") {
+		return "HTTP and JSON know no resource"
+	}
 	if within(dir, "conf") && isLocal && !within(local, "conf", "ctrl/model") {
 		return "the configuration shares the model's types and nothing else"
 	}
@@ -175,6 +178,10 @@ func TestMayImport(t *testing.T) {
 		{"ctrl/core", "penstock/appliance", false},
 		{"ctrl/core", "penstock/conf", false},
 		{"ctrl/compile", "penstock/dataplane/fib", true},
+		{"ctrl/api", "penstock/ctrl/rest", true},
+		{"ctrl/rest", "penstock/ctrl/model/strict", true},
+		{"ctrl/rest", "penstock/ctrl/model", false},
+		{"ctrl/rest", "penstock/ctrl/core", false},
 		{"conf", "penstock/ctrl/model", true},
 		{"conf", "penstock/dataplane/fib", false},
 		{"appliance", "penstock/conf", true},

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"penstock/ctrl/client"
-	"penstock/ctrl/core"
+	"penstock/ctrl/rest"
 )
 
 // Exit codes, for scripts.
@@ -48,7 +48,7 @@ func refusedIn(file string, err error) error {
 	}
 	faults := e.Problems
 	if len(faults) == 0 {
-		faults = []core.Detail{e.Detail}
+		faults = []rest.Detail{e.Detail}
 	}
 	var lines []string
 	for _, f := range faults {

@@ -9,7 +9,7 @@ import (
 
 	"penstock/ctrl/alarm"
 	"penstock/ctrl/model"
-	"penstock/ctrl/model/strict"
+	"penstock/ctrl/rest"
 )
 
 // AlarmList is the answer of GET /v1/alarms: the active ones, most urgent first, then the cleared ones, newest first.
@@ -21,14 +21,14 @@ type AlarmList struct {
 const maxAlarms = 10_000
 
 func (s *Server) alarms(w http.ResponseWriter, r *http.Request) error {
-	q, err := query(r, "state", "limit")
+	q, err := rest.Query(r, "state", "limit")
 	if err != nil {
 		return err
 	}
 	limit := 100
 	if text, given := q["limit"]; given {
 		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxAlarms {
-			return problem(http.StatusBadRequest, model.CodeInvalid, "limit", "", fmt.Sprintf("limit is %s, allowed are 1 to %d", clip(text), maxAlarms))
+			return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "limit", "", fmt.Sprintf("limit is %s, allowed are 1 to %d", rest.Clip(text), maxAlarms))
 		}
 	}
 	l := AlarmList{Items: []alarm.Alarm{}}
@@ -40,14 +40,14 @@ func (s *Server) alarms(w http.ResponseWriter, r *http.Request) error {
 	case "all":
 		l.Items = append(s.cfg.Alarms.Active(), s.cfg.Alarms.Cleared(limit)...)
 	default:
-		return problem(http.StatusBadRequest, model.CodeInvalid, "state", "allowed: active, cleared, all", "there is no state "+strconv.Quote(clip(state)))
+		return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "state", "allowed: active, cleared, all", "there is no state "+strconv.Quote(rest.Clip(state)))
 	}
-	s.reply(w, http.StatusOK, l)
+	rest.Reply(w, http.StatusOK, l)
 	return nil
 }
 
 func (s *Server) alarm(w http.ResponseWriter, r *http.Request) error {
-	if _, err := query(r); err != nil {
+	if _, err := rest.Query(r); err != nil {
 		return err
 	}
 	id, err := alarmID(r)
@@ -58,7 +58,7 @@ func (s *Server) alarm(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return alarmProblem(id, a, err)
 	}
-	s.reply(w, http.StatusOK, a)
+	rest.Reply(w, http.StatusOK, a)
 	return nil
 }
 
@@ -68,7 +68,7 @@ type acknowledgeBody struct {
 }
 
 func (s *Server) acknowledge(w http.ResponseWriter, r *http.Request) error {
-	if _, err := query(r); err != nil {
+	if _, err := rest.Query(r); err != nil {
 		return err
 	}
 	id, err := alarmID(r)
@@ -76,14 +76,14 @@ func (s *Server) acknowledge(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var body acknowledgeBody
-	if err := optionalBody(r, &body); err != nil {
+	if err := rest.OptionalBody(r, &body); err != nil {
 		return err
 	}
-	a, err := s.cfg.Alarms.Acknowledge(id, userName(peerOf(r).uid), body.Comment)
+	a, err := s.cfg.Alarms.Acknowledge(id, userName(rest.PeerOf(r).UID), body.Comment)
 	if err != nil {
 		return alarmProblem(id, a, err)
 	}
-	s.reply(w, http.StatusOK, a)
+	rest.Reply(w, http.StatusOK, a)
 	return nil
 }
 
@@ -91,7 +91,7 @@ func alarmID(r *http.Request) (uint64, error) {
 	text := r.PathValue("id")
 	id, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/alarms lists them; an alarm's id is a number", "there is no alarm "+strconv.Quote(clip(text)))
+		return 0, rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/alarms lists them; an alarm's id is a number", "there is no alarm "+strconv.Quote(rest.Clip(text)))
 	}
 	return id, nil
 }
@@ -99,24 +99,11 @@ func alarmID(r *http.Request) (uint64, error) {
 func alarmProblem(id uint64, a alarm.Alarm, err error) error {
 	switch {
 	case errors.Is(err, alarm.ErrNotFound):
-		return problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/alarms?state=all lists them", fmt.Sprintf("there is no alarm %d, or it was cleared long ago", id))
+		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/alarms?state=all lists them", fmt.Sprintf("there is no alarm %d, or it was cleared long ago", id))
 	case errors.Is(err, alarm.ErrCleared):
-		return problem(http.StatusConflict, codeCleared, "", "nothing is left to be done", fmt.Sprintf("alarm %d (%s, %s) was cleared at %s", id, a.Kind, a.Object, a.Cleared.Format("2006-01-02 15:04:05 MST")))
+		return rest.Problem(http.StatusConflict, codeCleared, "", "nothing is left to be done", fmt.Sprintf("alarm %d (%s, %s) was cleared at %s", id, a.Kind, a.Object, a.Cleared.Format("2006-01-02 15:04:05 MST")))
 	}
 	return fmt.Errorf("alarm %d is acknowledged, but that may not survive a restart: %w", id, err)
-}
-
-// optionalBody fills *dst from a JSON object; no body at all leaves it as it is.
-func optionalBody(r *http.Request, dst any) error {
-	data, err := readBody(r)
-	if err != nil || len(data) == 0 {
-		return err
-	}
-	n, err := parseJSON(data)
-	if err != nil {
-		return err
-	}
-	return bindProblems(strict.Bind(n, dst, ""))
 }
 
 // userName is the name of a user of this machine, or the number if it has none.

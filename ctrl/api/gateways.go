@@ -8,6 +8,7 @@ import (
 
 	"penstock/ctrl/gateway"
 	"penstock/ctrl/model"
+	"penstock/ctrl/rest"
 	"penstock/ctrl/status"
 	dataplane "penstock/dataplane/gateway"
 )
@@ -28,21 +29,21 @@ const (
 )
 
 func (s *Server) gateways(w http.ResponseWriter, r *http.Request) error {
-	if _, err := query(r); err != nil {
+	if _, err := rest.Query(r); err != nil {
 		return err
 	}
-	s.reply(w, http.StatusOK, status.Items[status.GatewayGroup]{Items: s.cfg.Gateways.Status()})
+	rest.Reply(w, http.StatusOK, status.Items[status.GatewayGroup]{Items: s.cfg.Gateways.Status()})
 	return nil
 }
 
 func (s *Server) gatewayGroup(w http.ResponseWriter, r *http.Request) error {
-	if _, err := query(r); err != nil {
+	if _, err := rest.Query(r); err != nil {
 		return err
 	}
 	name := r.PathValue("group")
 	for _, g := range s.cfg.Gateways.Status() {
 		if g.Name == name {
-			s.reply(w, http.StatusOK, g)
+			rest.Reply(w, http.StatusOK, g)
 			return nil
 		}
 	}
@@ -75,22 +76,22 @@ func (s *Server) enableGateway(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) gatewayCommand(w http.ResponseWriter, r *http.Request, needMember bool, do func(group string, b *gatewayBody) (status.GatewayGroup, error)) error {
-	if _, err := query(r); err != nil {
+	if _, err := rest.Query(r); err != nil {
 		return err
 	}
 	var body gatewayBody
-	if err := optionalBody(r, &body); err != nil {
+	if err := rest.OptionalBody(r, &body); err != nil {
 		return err
 	}
 	group := r.PathValue("group")
 	if needMember && body.Member == "" {
-		return problem(http.StatusUnprocessableEntity, model.CodeRequired, "member", `send {"member":"NAME"}`, "the member is missing")
+		return rest.Problem(http.StatusUnprocessableEntity, model.CodeRequired, "member", `send {"member":"NAME"}`, "the member is missing")
 	}
 	g, err := do(group, &body)
 	if err != nil {
 		return s.gatewayProblem(group, body.Member, err)
 	}
-	s.reply(w, http.StatusOK, g)
+	rest.Reply(w, http.StatusOK, g)
 	return nil
 }
 
@@ -115,17 +116,17 @@ func (s *Server) gatewayProblem(group, member string, err error) error {
 	}
 	switch {
 	case errors.Is(err, gateway.ErrNoGroup):
-		return problem(http.StatusNotFound, model.CodeNotFound, "", list("gateway group", groups), "there is no gateway group "+clip(group))
+		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", list("gateway group", groups), "there is no gateway group "+rest.Clip(group))
 	case errors.Is(err, dataplane.ErrNoMember):
-		return problem(http.StatusNotFound, model.CodeNotFound, "member", list("member", members), fmt.Sprintf("gateway group %s has no member %s", group, clip(member)))
+		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "member", list("member", members), fmt.Sprintf("gateway group %s has no member %s", group, rest.Clip(member)))
 	case errors.Is(err, dataplane.ErrNotUp):
-		return problem(http.StatusConflict, codeNotUp, "member", list("healthy member", up), fmt.Sprintf("member %s is not up, and nothing was switched", clip(member)))
+		return rest.Problem(http.StatusConflict, codeNotUp, "member", list("healthy member", up), fmt.Sprintf("member %s is not up, and nothing was switched", rest.Clip(member)))
 	case errors.Is(err, dataplane.ErrNoOther):
-		return problem(http.StatusConflict, codeNotUp, "", "GET /v1/gateways/"+group+" says how each is", "no other member of "+group+" is up, and nothing was switched")
+		return rest.Problem(http.StatusConflict, codeNotUp, "", "GET /v1/gateways/"+group+" says how each is", "no other member of "+group+" is up, and nothing was switched")
 	case errors.Is(err, dataplane.ErrLast):
-		return problem(http.StatusConflict, codeLast, "member", "enable or mend another one first, or force it", fmt.Sprintf("member %s is the last one that is fit: without it %s has no gateway", clip(member), group))
+		return rest.Problem(http.StatusConflict, codeLast, "member", "enable or mend another one first, or force it", fmt.Sprintf("member %s is the last one that is fit: without it %s has no gateway", rest.Clip(member), group))
 	case errors.Is(err, gateway.ErrChanged):
-		return problem(http.StatusPreconditionFailed, codeChanged, "expect_active", "look at the group again, and decide again", err.Error())
+		return rest.Problem(http.StatusPreconditionFailed, codeChanged, "expect_active", "look at the group again, and decide again", err.Error())
 	}
 	return err
 }

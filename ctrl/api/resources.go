@@ -11,6 +11,7 @@ import (
 	"penstock/ctrl/core"
 	"penstock/ctrl/model"
 	"penstock/ctrl/model/strict"
+	"penstock/ctrl/rest"
 )
 
 // List is a page of a collection. Next is the "after" of the next page, "" on the last.
@@ -46,19 +47,19 @@ type listQuery struct {
 
 func readListQuery(r *http.Request, kind model.Kind) (lq listQuery, err error) {
 	names := append([]string{"limit", "after", "status"}, filters[kind]...)
-	if lq.q, err = query(r, names...); err != nil {
+	if lq.q, err = rest.Query(r, names...); err != nil {
 		return lq, err
 	}
 	bad := func(field, hint, message string) error {
-		return problem(http.StatusBadRequest, model.CodeInvalid, field, hint, message)
+		return rest.Problem(http.StatusBadRequest, model.CodeInvalid, field, hint, message)
 	}
 	lq.limit = defaultLimit
 	if v, ok := lq.q["limit"]; ok {
 		if lq.limit, err = strconv.Atoi(v); err != nil || lq.limit < 1 || lq.limit > maxLimit {
-			return lq, bad("limit", "limits go from 1 to "+strconv.Itoa(maxLimit), strconv.Quote(clip(v))+" is not a limit")
+			return lq, bad("limit", "limits go from 1 to "+strconv.Itoa(maxLimit), strconv.Quote(rest.Clip(v))+" is not a limit")
 		}
 	}
-	if lq.status, err = flag(lq.q, "status", true); err != nil {
+	if lq.status, err = rest.Flag(lq.q, "status", true); err != nil {
 		return lq, err
 	}
 	if v := lq.q["after"]; v != "" {
@@ -153,8 +154,8 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, kind model.Kind) e
 }
 
 func (s *Server) page(w http.ResponseWriter, l List) error {
-	etag(w, l.Revision)
-	s.reply(w, http.StatusOK, l)
+	rest.ETag(w, l.Revision)
+	rest.Reply(w, http.StatusOK, l)
 	return nil
 }
 
@@ -166,13 +167,13 @@ func key(r *http.Request, kind model.Kind) (string, error) {
 	}
 	k, err := model.NormalizeKey(kind, strings.Join(parts, "/"))
 	if err != nil {
-		return "", problem(http.StatusUnprocessableEntity, model.CodeInvalid, "key", "", err.Error())
+		return "", rest.Problem(http.StatusUnprocessableEntity, model.CodeInvalid, "key", "", err.Error())
 	}
 	return k, nil
 }
 
 func (s *Server) get(w http.ResponseWriter, r *http.Request, kind model.Kind) error {
-	if _, err := query(r); err != nil {
+	if _, err := rest.Query(r); err != nil {
 		return err
 	}
 	k, err := key(r, kind)
@@ -184,14 +185,14 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, kind model.Kind) er
 		return err
 	}
 	if !ok {
-		return problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/"+string(kind)+" lists what there is", "there is no "+kind.One()+" "+k)
+		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/"+string(kind)+" lists what there is", "there is no "+kind.One()+" "+k)
 	}
 	text, err := withStatus(o, s.cfg.Core.Status(kind, k))
 	if err != nil {
 		return err
 	}
-	etag(w, rev)
-	s.reply(w, http.StatusOK, text)
+	rest.ETag(w, rev)
+	rest.Reply(w, http.StatusOK, text)
 	return nil
 }
 
@@ -221,7 +222,7 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, kind model.Kind,
 	}
 	op := core.Op{Verb: verb, Kind: kind, Key: k}
 	if verb != core.Delete {
-		if op.Node, err = parseBody(r); err != nil {
+		if op.Node, err = rest.ParseBody(r); err != nil {
 			return err
 		}
 	}
@@ -230,12 +231,12 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, kind model.Kind,
 	if err != nil {
 		return oneOperation(err, verb)
 	}
-	etag(w, res.Revision)
+	rest.ETag(w, res.Revision)
 	status := http.StatusOK
 	if len(res.Changes) == 1 && res.Changes[0].Change == "create" && !res.DryRun {
 		status = http.StatusCreated
 	}
-	s.reply(w, status, res)
+	rest.Reply(w, status, res)
 	return nil
 }
 
@@ -255,7 +256,7 @@ func oneOperation(err error, verb core.Verb) error {
 	for i := range out.Problems {
 		out.Problems[i].Field = short(out.Problems[i].Field)
 	}
-	e := toEnvelope(&out)
+	e := toError(&out)
 	if verb == core.Patch && out.Field == "key" && out.Code == model.CodeNotFound {
 		e.Status = http.StatusNotFound
 	}
@@ -264,17 +265,15 @@ func oneOperation(err error, verb core.Verb) error {
 
 // writeOptions reads what all writes have in common.
 func (s *Server) writeOptions(r *http.Request, more ...string) (t core.Transaction, err error) {
-	q, err := query(r, append([]string{"dry_run"}, more...)...)
+	q, err := rest.Query(r, append([]string{"dry_run"}, more...)...)
 	if err != nil {
 		return t, err
 	}
-	if t.DryRun, err = flag(q, "dry_run", false); err != nil {
+	if t.DryRun, err = rest.Flag(q, "dry_run", false); err != nil {
 		return t, err
 	}
-	if t.IfMatch, err = parseRevision(r.Header.Get("If-Match")); err != nil {
-		return t, problem(http.StatusBadRequest, model.CodeInvalid, "If-Match", "send the revision of an ETag, as \"17\", or *", err.Error())
-	}
-	return t, nil
+	t.IfMatch, err = rest.IfMatch(r)
+	return t, err
 }
 
 // transactionBody is the body of POST /v1/transactions.
@@ -294,7 +293,7 @@ func (s *Server) transaction(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	n, err := parseBody(r)
+	n, err := rest.ParseBody(r)
 	if err != nil {
 		return err
 	}
@@ -305,8 +304,8 @@ func (s *Server) transaction(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	etag(w, res.Revision)
-	s.reply(w, http.StatusOK, res)
+	rest.ETag(w, res.Revision)
+	rest.Reply(w, http.StatusOK, res)
 	return nil
 }
 
@@ -316,7 +315,7 @@ func readOperations(n *strict.Node) ([]core.Op, error) {
 	if len(ps) == 0 && n.Get("operations") == nil {
 		ps = append(ps, strict.Problem{Field: "operations", Code: model.CodeRequired, Message: "the operations are missing", Hint: `send {"operations":[{"op":"put","kind":"tenants","key":"RED","value":{"id":7}}]}`})
 	}
-	if err := bindProblems(ps); err != nil {
+	if err := rest.BindProblems(ps); err != nil {
 		return nil, err
 	}
 	ops := make([]core.Op, len(body.Operations))
@@ -336,20 +335,20 @@ func (s *Server) deleteBindings(w http.ResponseWriter, r *http.Request) error {
 	f := core.BindingFilter{Tenant: q.Get("tenant"), Segment: q.Get("segment")}
 	if v := q.Get("switch"); v != "" {
 		if f.Switch, err = model.ParseMAC(v); err != nil {
-			return problem(http.StatusBadRequest, model.CodeInvalid, "switch", "", err.Error())
+			return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "switch", "", err.Error())
 		}
 	}
 	if f.Segment != "" && f.Tenant == "" {
-		return problem(http.StatusBadRequest, model.CodeInvalid, "segment", "name the tenant too", "segments are named within a tenant")
+		return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "segment", "name the tenant too", "segments are named within a tenant")
 	}
 	if f == (core.BindingFilter{}) {
-		return problem(http.StatusBadRequest, model.CodeRequired, "tenant", "to delete all bindings, send an empty stream: POST /v1/bulk/bindings?mode=replace", "a filter is missing")
+		return rest.Problem(http.StatusBadRequest, model.CodeRequired, "tenant", "to delete all bindings, send an empty stream: POST /v1/bulk/bindings?mode=replace", "a filter is missing")
 	}
 	res, err := s.cfg.Core.DeleteBindings(r.Context(), f, core.BulkOptions{DryRun: t.DryRun, IfMatch: t.IfMatch})
 	if err != nil {
 		return err
 	}
-	etag(w, res.Revision)
-	s.reply(w, http.StatusOK, res)
+	rest.ETag(w, res.Revision)
+	rest.Reply(w, http.StatusOK, res)
 	return nil
 }

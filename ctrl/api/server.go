@@ -11,8 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +22,7 @@ import (
 	"penstock/ctrl/core"
 	"penstock/ctrl/event"
 	"penstock/ctrl/model"
+	"penstock/ctrl/rest"
 )
 
 // Info is what the appliance tells the API about the rest of the box.
@@ -79,31 +78,11 @@ type Config struct {
 }
 
 func (c *Config) defaults() {
-	def := func(v *int, d int) {
-		if *v <= 0 {
-			*v = d
-		}
-	}
-	def(&c.MaxConns, 256)
-	def(&c.MaxStreams, 64)
-	def(&c.WriteBurst, 10_000)
 	if c.Mode == 0 {
 		c.Mode = 0o660
 	}
-	if c.MaxBody <= 0 {
-		c.MaxBody = 16 << 20
-	}
 	if c.MaxBulk <= 0 {
 		c.MaxBulk = 1 << 30
-	}
-	if c.WriteRate <= 0 {
-		c.WriteRate = 5000
-	}
-	if c.IdleTimeout <= 0 {
-		c.IdleTimeout = 30 * time.Second
-	}
-	if c.HeaderTimeout <= 0 {
-		c.HeaderTimeout = 5 * time.Second
 	}
 	if c.ReadOnlyPath == "" {
 		ext := filepath.Ext(c.Path)
@@ -114,26 +93,17 @@ func (c *Config) defaults() {
 	}
 }
 
-// maxBulks is how many bulk pushes may be under way: each may stage some 70 MB.
-const maxBulks = 8
+const (
+	maxBulks = 8                // bulk pushes that may be under way: each may stage some 70 MB
+	bulkTime = 10 * time.Minute // for the stream of one
+)
 
 // Server is the control socket.
 type Server struct {
-	cfg     Config
-	servers []*socket
-	writes  bucket
-	bulks   chan struct{}   // tokens of bulk pushes under way
-	ending  context.Context // done when Shutdown begins: ends event streams
-	end     context.CancelFunc
-	keys    atomic.Pointer[keyCache]
-}
-
-// socket is one of the two sockets with its HTTP server.
-type socket struct {
-	ln       net.Listener
-	http     *http.Server
-	readOnly bool
-	streams  chan struct{}
+	cfg   Config
+	rest  *rest.Server
+	bulks chan struct{} // tokens of bulk pushes under way
+	keys  atomic.Pointer[keyCache]
 }
 
 // New checks the configuration and opens the sockets; Serve answers on them.
@@ -145,73 +115,36 @@ func New(c Config) (*Server, error) {
 	if c.Mode&0o002 != 0 {
 		return nil, fmt.Errorf("the control socket must not be writable for everybody (mode %04o)", c.Mode)
 	}
-	s := &Server{cfg: c, writes: bucket{rate: c.WriteRate, burst: float64(c.WriteBurst)}, bulks: make(chan struct{}, maxBulks)}
-	s.ending, s.end = context.WithCancel(context.Background())
-	if err := s.listen(c.Path, c.Mode, false); err != nil {
+	s := &Server{cfg: c, bulks: make(chan struct{}, maxBulks)}
+	s.rest = rest.New(rest.Config{
+		Name: "the control socket", Routes: s.table(), ToError: toError, Observe: c.Observe, Log: c.Log,
+		MaxBody: c.MaxBody, MaxConns: c.MaxConns, MaxStreams: c.MaxStreams, WriteRate: c.WriteRate, WriteBurst: c.WriteBurst,
+		IdleTimeout: c.IdleTimeout, HeaderTimeout: c.HeaderTimeout,
+	})
+	peers := rest.UnixPeers{Owner: c.Owner, Group: c.Group, ReadersAny: c.ReadOnly}
+	ln, err := rest.ListenUnix(c.Path, c.Mode, c.Owner, c.Group)
+	if err != nil {
 		return nil, err
 	}
+	s.rest.Add(ln, peers.Identify)
 	if c.ReadOnly {
-		if err := s.listen(c.ReadOnlyPath, 0o666, true); err != nil {
-			s.servers[0].ln.Close()
+		ro, err := rest.ListenUnix(c.ReadOnlyPath, 0o666, c.Owner, c.Group)
+		if err != nil {
+			ln.Close()
 			return nil, err
 		}
+		peers.ReadOnly = true
+		s.rest.Add(ro, peers.Identify)
 	}
 	return s, nil
 }
 
-func (s *Server) listen(path string, mode os.FileMode, readOnly bool) error {
-	ln, err := listenUnix(path, mode, s.cfg.Owner, s.cfg.Group)
-	if err != nil {
-		return err
-	}
-	k := &socket{readOnly: readOnly, streams: make(chan struct{}, s.cfg.MaxStreams)}
-	k.ln = &limitListener{Listener: ln, sem: make(chan struct{}, s.cfg.MaxConns), refuse: refuser()}
-	k.http = &http.Server{
-		Handler:           s.handler(k),
-		ReadHeaderTimeout: s.cfg.HeaderTimeout,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, peerKey{}, s.peer(c, readOnly))
-		},
-	}
-	s.servers = append(s.servers, k)
-	return nil
-}
-
 // Serve answers requests until Shutdown; it then returns nil.
-func (s *Server) Serve() error {
-	var wg sync.WaitGroup
-	errs := make([]error, len(s.servers))
-	for i, k := range s.servers {
-		wg.Go(func() {
-			if errs[i] = k.http.Serve(k.ln); errors.Is(errs[i], http.ErrServerClosed) {
-				errs[i] = nil
-			} else {
-				for _, o := range s.servers {
-					o.http.Close()
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
+func (s *Server) Serve() error { return s.rest.Serve() }
 
 // Shutdown ends event streams, waits for requests under way until ctx is done, then breaks them off, and removes the
 // sockets.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.end()
-	var errs []error
-	for _, k := range s.servers {
-		if err := k.http.Shutdown(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("end the control socket: %w", err), k.http.Close())
-		}
-		k.ln.Close() // in case Serve never ran
-	}
-	return errors.Join(errs...)
-}
+func (s *Server) Shutdown(ctx context.Context) error { return s.rest.Shutdown(ctx) }
 
 // keyCache keeps the sorted keys of a state, for paging.
 type keyCache struct {

@@ -15,6 +15,7 @@ import (
 	"penstock/ctrl/core"
 	"penstock/ctrl/event"
 	"penstock/ctrl/model"
+	"penstock/ctrl/rest"
 )
 
 // ndjson is the media type of streams of JSON lines.
@@ -37,14 +38,14 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, push func(context.
 	case s.bulks <- struct{}{}:
 		defer func() { <-s.bulks }()
 	default:
-		return problem(http.StatusServiceUnavailable, codeBusy, "", "wait for one of them to end", fmt.Sprintf("%d bulk pushes are under way already", maxBulks))
+		return rest.Problem(http.StatusServiceUnavailable, rest.CodeBusy, "", "wait for one of them to end", fmt.Sprintf("%d bulk pushes are under way already", maxBulks))
 	}
 	res, err := push(r.Context(), r.Body, core.BulkOptions{Mode: core.BulkMode(r.URL.Query().Get("mode")), DryRun: t.DryRun, IfMatch: t.IfMatch})
 	if err != nil {
 		return err
 	}
-	etag(w, res.Revision)
-	s.reply(w, http.StatusOK, res)
+	rest.ETag(w, res.Revision)
+	rest.Reply(w, http.StatusOK, res)
 	return nil
 }
 
@@ -59,11 +60,11 @@ func (s *Server) exportPaths(w http.ResponseWriter, r *http.Request) error {
 // export streams a table. Should it fail half-way, the connection is broken off, so that nobody takes a part for the
 // whole.
 func (s *Server) export(w http.ResponseWriter, r *http.Request, write func(io.Writer) error) error {
-	if _, err := query(r); err != nil {
+	if _, err := rest.Query(r); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", ndjson)
-	etag(w, s.cfg.Core.Revision())
+	rest.ETag(w, s.cfg.Core.Revision())
 	if r.Method == http.MethodHead {
 		return nil
 	}
@@ -93,11 +94,11 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 // them. since=SEQ resumes behind SEQ; without it the stream starts now. follow=false ends it with the last event
 // there is; type= restricts it to some types (gaps are always told).
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
-	q, err := query(r, "since", "follow", "type")
+	q, err := rest.Query(r, "since", "follow", "type")
 	if err != nil {
 		return err
 	}
-	follow, err := flag(q, "follow", true)
+	follow, err := rest.Flag(q, "follow", true)
 	if err != nil {
 		return err
 	}
@@ -108,82 +109,68 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	}
 	if given {
 		if since, err = strconv.ParseUint(text, 10, 64); err != nil {
-			return problem(http.StatusBadRequest, model.CodeInvalid, "since", "use the \"seq\" of the last event seen, or 0 for all there are", strconv.Quote(clip(text))+" is not a sequence number")
+			return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "since", "use the \"seq\" of the last event seen, or 0 for all there are", strconv.Quote(rest.Clip(text))+" is not a sequence number")
 		}
 	}
 	var types []string
 	if t := q["type"]; t != "" {
 		types = append(strings.Split(t, ","), event.TypeGap)
 	}
-	k := r.Context().Value(socketKey{}).(*socket)
-	select {
-	case k.streams <- struct{}{}:
-		defer func() { <-k.streams }()
-	default:
-		return problem(http.StatusServiceUnavailable, codeBusy, "", "close one, or try again later", fmt.Sprintf("%d event streams are open already", s.cfg.MaxStreams))
-	}
 	sse := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
-	w.Header().Set("Content-Type", ndjson)
+	media := ndjson
 	if sse {
-		w.Header().Set("Content-Type", "text/event-stream")
+		media = "text/event-stream"
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
-	flusher := http.NewResponseController(w)
-	if err := flusher.Flush(); err != nil {
-		return nil // the caller is gone
-	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(s.ending, cancel)()
-	end := s.cfg.Events.Last()
-	rd := s.cfg.Events.After(since)
-	for {
-		if !follow && !rd.Ready() {
-			return nil
-		}
-		evs, err := rd.Next(ctx, 256)
-		if err != nil {
-			return nil // the end of the box or of the caller
-		}
-		var buf bytes.Buffer
-		for _, ev := range evs {
-			if !follow && ev.Seq > end {
-				break
+	return s.rest.Stream(w, r, media, func(st *rest.Stream) error {
+		end := s.cfg.Events.Last()
+		rd := s.cfg.Events.After(since)
+		for {
+			if !follow && !rd.Ready() {
+				return nil
 			}
-			if types != nil && !slices.Contains(types, ev.Type) {
-				continue
-			}
-			line, err := json.Marshal(ev)
+			evs, err := rd.Next(st.Ctx, 256)
 			if err != nil {
-				s.cfg.Log.Error("event that is no JSON", "type", ev.Type, "error", err)
-				continue
+				return nil // the end of the box or of the caller
 			}
-			if sse {
-				fmt.Fprintf(&buf, "id: %d\nevent: %s\ndata: %s\n\n", ev.Seq, ev.Type, line)
-			} else {
-				buf.Write(append(line, '\n'))
+			var buf bytes.Buffer
+			for _, ev := range evs {
+				if !follow && ev.Seq > end {
+					break
+				}
+				if types == nil || slices.Contains(types, ev.Type) {
+					s.writeEvent(&buf, ev, sse)
+				}
+			}
+			if err := st.Send(buf.Bytes()); err != nil {
+				return nil
 			}
 		}
-		if _, err := w.Write(buf.Bytes()); err != nil {
-			return nil
-		}
-		if err := flusher.Flush(); err != nil {
-			return nil
-		}
+	})
+}
+
+// writeEvent appends one event to a stream.
+func (s *Server) writeEvent(buf *bytes.Buffer, ev event.Event, sse bool) {
+	line, err := json.Marshal(ev)
+	switch {
+	case err != nil:
+		s.cfg.Log.Error("event that is no JSON", "type", ev.Type, "error", err)
+	case sse:
+		fmt.Fprintf(buf, "id: %d\nevent: %s\ndata: %s\n\n", ev.Seq, ev.Type, line)
+	default:
+		buf.Write(append(line, '\n'))
 	}
 }
 
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) error {
-	s.reply(w, http.StatusOK, map[string]string{"status": "ok"})
+	rest.Reply(w, http.StatusOK, map[string]string{"status": "ok"})
 	return nil
 }
 
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	if err := s.cfg.Info.Ready(); err != nil {
-		return problem(http.StatusServiceUnavailable, codeNotReady, "", "", err.Error())
+		return rest.Problem(http.StatusServiceUnavailable, codeNotReady, "", "", err.Error())
 	}
-	s.reply(w, http.StatusOK, map[string]string{"status": "ready"})
+	rest.Reply(w, http.StatusOK, map[string]string{"status": "ready"})
 	return nil
 }
 
@@ -195,19 +182,19 @@ type Revision struct {
 
 func (s *Server) revision(w http.ResponseWriter, r *http.Request) error {
 	rev := Revision{s.cfg.Core.Revision(), s.cfg.Events.Last()}
-	etag(w, rev.Revision)
-	s.reply(w, http.StatusOK, rev)
+	rest.ETag(w, rev.Revision)
+	rest.Reply(w, http.StatusOK, rev)
 	return nil
 }
 
 func (s *Server) box(w http.ResponseWriter, r *http.Request) error {
-	etag(w, s.cfg.Core.Revision())
-	s.reply(w, http.StatusOK, s.cfg.Info.Box())
+	rest.ETag(w, s.cfg.Core.Revision())
+	rest.Reply(w, http.StatusOK, s.cfg.Info.Box())
 	return nil
 }
 
 func (s *Server) ports(w http.ResponseWriter, r *http.Request) error {
-	if _, err := query(r); err != nil {
+	if _, err := rest.Query(r); err != nil {
 		return err
 	}
 	l := List{Items: []json.RawMessage{}, Revision: s.cfg.Core.Revision()}
@@ -225,38 +212,38 @@ func (s *Server) port(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
 	for _, p := range s.cfg.Info.Ports() {
 		if p.Name == name {
-			etag(w, s.cfg.Core.Revision())
-			s.reply(w, http.StatusOK, p)
+			rest.ETag(w, s.cfg.Core.Revision())
+			rest.Reply(w, http.StatusOK, p)
 			return nil
 		}
 	}
-	return problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/ports lists the ports of the configuration", "there is no port "+clip(name))
+	return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/ports lists the ports of the configuration", "there is no port "+rest.Clip(name))
 }
 
 func (s *Server) stats(w http.ResponseWriter, r *http.Request) error {
 	kind := r.PathValue("kind")
 	if !slices.Contains(StatsKinds[:], kind) {
-		return problem(http.StatusNotFound, model.CodeNotFound, "", "there are: "+strings.Join(StatsKinds[:], ", "), "there are no statistics "+clip(kind))
+		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "there are: "+strings.Join(StatsKinds[:], ", "), "there are no statistics "+rest.Clip(kind))
 	}
 	v, err := s.cfg.Info.Stats(kind)
 	if err != nil {
 		return err
 	}
-	s.reply(w, http.StatusOK, v)
+	rest.Reply(w, http.StatusOK, v)
 	return nil
 }
 
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
-	if _, err := query(r); err != nil {
+	if _, err := rest.Query(r); err != nil {
 		return err
 	}
 	if err := s.cfg.Info.Reload(r.Context()); err != nil {
-		var ee *EnvelopeError
+		var ee *rest.EnvelopeError
 		if errors.As(err, &ee) {
 			return err
 		}
-		return problem(http.StatusUnprocessableEntity, codeRefused, "", "the old configuration stays; penstock check FILE names every fault", err.Error())
+		return rest.Problem(http.StatusUnprocessableEntity, codeRefused, "", "the old configuration stays; penstock check FILE names every fault", err.Error())
 	}
-	s.reply(w, http.StatusOK, map[string]string{"status": "reloaded"})
+	rest.Reply(w, http.StatusOK, map[string]string{"status": "reloaded"})
 	return nil
 }

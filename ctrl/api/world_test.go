@@ -22,6 +22,7 @@ import (
 	"penstock/ctrl/event"
 	"penstock/ctrl/gateway"
 	"penstock/ctrl/model"
+	"penstock/ctrl/rest"
 	"penstock/ctrl/status"
 	"penstock/ctrl/store"
 	dataplane "penstock/dataplane/gateway"
@@ -204,10 +205,10 @@ func (w *world) must(method, url, body string) string {
 }
 
 // refused makes a request that has to fail and returns its envelope.
-func (w *world) refused(method, url, body string, header ...string) api.EnvelopeError {
+func (w *world) refused(method, url, body string, header ...string) rest.EnvelopeError {
 	w.t.Helper()
 	status, h, text := w.send(method, url, body, header...)
-	var e api.Envelope
+	var e rest.Envelope
 	if err := json.Unmarshal([]byte(text), &e); err != nil || e.Error.Message == "" || h.Get("Content-Type") != "application/json" {
 		w.t.Fatalf("%s %s: %d %s is no envelope (%v)", method, url, status, text, err)
 	}

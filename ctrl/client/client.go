@@ -21,6 +21,7 @@ import (
 	"penstock/ctrl/api"
 	"penstock/ctrl/core"
 	"penstock/ctrl/model"
+	"penstock/ctrl/rest"
 	"penstock/ctrl/status"
 )
 
@@ -28,7 +29,7 @@ import (
 const DefaultSocket = "/run/penstock/control.sock"
 
 // Error is a request that the box refused. Nothing was changed.
-type Error struct{ api.EnvelopeError }
+type Error struct{ rest.EnvelopeError }
 
 // Error returns place, message and remedy of the first fault, and how many more there are.
 func (e *Error) Error() string {
@@ -145,7 +146,7 @@ func (c *Client) Do(ctx context.Context, method, path string, q url.Values, o Wr
 	if err != nil {
 		return nil, err
 	}
-	var e api.Envelope
+	var e rest.Envelope
 	if err := json.Unmarshal(text, &e); err != nil || e.Error.Message == "" {
 		return nil, fmt.Errorf("%s %s: %s: %.200s", method, path, resp.Status, text)
 	}

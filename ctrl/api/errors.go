@@ -1,0 +1,67 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"penstock/ctrl/core"
+	"penstock/ctrl/model"
+	"penstock/ctrl/rest"
+)
+
+// The codes of errors that only this package makes.
+const (
+	codeNotReady = "not_ready"
+	codeRefused  = "refused"
+	codeCleared  = "cleared"
+)
+
+// statusOf is the HTTP status of a code; what is not named is a value that can be read but not accepted: 422.
+func statusOf(code string) int {
+	switch code {
+	case "syntax", "trailing", "truncated", "duplicate_key", "depth":
+		return http.StatusBadRequest
+	case core.CodeMismatch:
+		return http.StatusPreconditionFailed
+	case core.CodeCapacity:
+		return http.StatusInsufficientStorage
+	case core.CodeStore, core.CodeInternal:
+		return http.StatusInternalServerError
+	case core.CodeCanceled:
+		return http.StatusBadRequest
+	case model.CodeInUse:
+		return http.StatusConflict
+	}
+	return http.StatusUnprocessableEntity
+}
+
+// toError makes the answer of an error of core; nil if it is none.
+func toError(err error) *rest.EnvelopeError {
+	var ce *core.Error
+	if !errors.As(err, &ce) {
+		return nil
+	}
+	if ce.Code == core.CodeCanceled && errors.Is(err, io.ErrUnexpectedEOF) {
+		ce.Code = rest.CodeTruncated
+	}
+	e := &rest.EnvelopeError{Status: statusOf(ce.Code), Detail: rest.Detail(ce.Detail)}
+	for _, d := range ce.Problems {
+		e.Problems = append(e.Problems, rest.Detail(d))
+	}
+	return e
+}
+
+// withStatus is an object as the API shows it: its fields, and a member "status".
+func withStatus(o any, status any) (json.RawMessage, error) {
+	text, err := json.Marshal(o)
+	if err != nil || status == nil {
+		return text, err
+	}
+	st, err := json.Marshal(status)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(append(text[:len(text)-1], `,"status":`...), st...), '}'), nil
+}

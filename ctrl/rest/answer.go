@@ -1,0 +1,69 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// Reply writes v as JSON.
+func Reply(w http.ResponseWriter, status int, v any) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(fmt.Errorf("the answer could not be encoded: %w", err))
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(buf.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(buf.Bytes()) // a caller that is gone needs no answer
+}
+
+// ETag says which revision an answer is of.
+func ETag(w http.ResponseWriter, revision uint64) {
+	w.Header().Set("ETag", `"`+strconv.FormatUint(revision, 10)+`"`)
+}
+
+// Stream is an answer without an end: it ends with the caller or with the server.
+type Stream struct {
+	Ctx context.Context // done when the caller is gone or the server ends
+	w   http.ResponseWriter
+	rc  *http.ResponseController
+}
+
+// Stream answers r with the head of a stream and calls send with it. Streams are bounded by Config.MaxStreams.
+func (s *Server) Stream(w http.ResponseWriter, r *http.Request, mediaType string, send func(*Stream) error) error {
+	l := connOf(r).listener
+	select {
+	case l.streams <- struct{}{}:
+		defer func() { <-l.streams }()
+	default:
+		return Problem(http.StatusServiceUnavailable, CodeBusy, "", "close one, or try again later",
+			fmt.Sprintf("%d event streams are open already", s.cfg.MaxStreams))
+	}
+	w.Header().Set("Content-Type", mediaType)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+	st := &Stream{w: w, rc: http.NewResponseController(w)}
+	if err := st.rc.Flush(); err != nil {
+		return nil // the caller is gone
+	}
+	var cancel context.CancelFunc
+	st.Ctx, cancel = context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.ending, cancel)()
+	return send(st)
+}
+
+// Send writes p to the caller at once. An error means that the caller is gone or does not read.
+func (st *Stream) Send(p []byte) error {
+	if _, err := st.w.Write(p); err != nil {
+		return err
+	}
+	return st.rc.Flush()
+}

@@ -1,0 +1,171 @@
+// Package rest is HTTP/1.1 and JSON without a resource: listeners and who calls on them, limits on connections, bodies,
+// streams and writes, one form of errors, and the dispatch of a table of routes. The control socket (ctrl/api) is a
+// table of routes on it.
+//
+// A listener may be of any kind. It brings a function that identifies callers: for a Unix socket by the credentials that
+// the kernel keeps (ListenUnix, UnixPeers), for others by what the connection proves.
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Config of a Server. Zero limits take the default.
+type Config struct {
+	Name   string  // of the server in errors: "the control socket"
+	Routes []Route // one per method and pattern
+	// ToError makes the answer of an error of a route that this package does not know; nil or a nil answer = 500.
+	ToError func(error) *EnvelopeError
+	// Observe is told how long each write took until it was acknowledged, by the pattern of its path; nil = nobody.
+	Observe func(pattern string, took time.Duration)
+	Log     *slog.Logger // nil = discard
+
+	MaxBody       int64         // octets of a request whose route has no limit of its own; default 16 MiB
+	MaxConns      int           // connections at a time and listener; default 256
+	MaxStreams    int           // endless answers (Stream) at a time and listener; default 64
+	WriteRate     float64       // writes a second; default 5,000
+	WriteBurst    int           // default 10,000
+	IdleTimeout   time.Duration // without progress of a body or an answer; default 30 s
+	HeaderTimeout time.Duration // for the head of a request; default 5 s
+}
+
+func (c *Config) defaults() {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&c.MaxConns, 256)
+	def(&c.MaxStreams, 64)
+	def(&c.WriteBurst, 10_000)
+	if c.MaxBody <= 0 {
+		c.MaxBody = 16 << 20
+	}
+	if c.WriteRate <= 0 {
+		c.WriteRate = 5000
+	}
+	if c.IdleTimeout <= 0 {
+		c.IdleTimeout = 30 * time.Second
+	}
+	if c.HeaderTimeout <= 0 {
+		c.HeaderTimeout = 5 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Server answers the routes on its listeners.
+type Server struct {
+	cfg       Config
+	listeners []*listener
+	writes    bucket
+	ending    context.Context // done when Shutdown begins: ends streams
+	end       context.CancelFunc
+}
+
+// listener is one listener with its HTTP server.
+type listener struct {
+	ln      net.Listener
+	http    *http.Server
+	streams chan struct{} // tokens of streams under way
+}
+
+// Identify says who is at the other end of a connection that was just accepted.
+type Identify func(net.Conn) *Peer
+
+// New makes a Server without listeners.
+func New(c Config) *Server {
+	c.defaults()
+	s := &Server{cfg: c, writes: bucket{rate: c.WriteRate, burst: float64(c.WriteBurst)}}
+	s.ending, s.end = context.WithCancel(context.Background())
+	return s
+}
+
+// Add makes ln one of the server's listeners, with its own share of connections and streams. It is called before Serve;
+// Shutdown closes ln.
+func (s *Server) Add(ln net.Listener, identify Identify) {
+	l := &listener{streams: make(chan struct{}, s.cfg.MaxStreams)}
+	l.ln = &limitListener{Listener: ln, sem: make(chan struct{}, s.cfg.MaxConns), refuse: refuser()}
+	l.http = &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: s.cfg.HeaderTimeout,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, &conn{l, identify(c.(*limitConn).Conn)})
+		},
+	}
+	s.listeners = append(s.listeners, l)
+}
+
+// Serve answers requests until Shutdown; it then returns nil.
+func (s *Server) Serve() error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(s.listeners))
+	for i, l := range s.listeners {
+		wg.Go(func() {
+			if errs[i] = l.http.Serve(l.ln); errors.Is(errs[i], http.ErrServerClosed) {
+				errs[i] = nil
+			} else {
+				for _, o := range s.listeners {
+					o.http.Close()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Shutdown ends streams, waits for requests under way until ctx is done, then breaks them off, and closes the listeners.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.end()
+	var errs []error
+	for _, l := range s.listeners {
+		if err := l.http.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("end %s: %w", s.cfg.Name, err), l.http.Close())
+		}
+		l.ln.Close() // in case Serve never ran
+	}
+	return errors.Join(errs...)
+}
+
+// Peer is who is at the other end of a connection, and what they may do.
+type Peer struct {
+	Name      string // in errors: "user 1000"
+	UID, GID  uint32 // of the calling process, on a Unix socket
+	PID       int32
+	Read      bool
+	Write     bool
+	ReadHint  string // how to be allowed to read
+	WriteHint string // how to be allowed to write
+	Err       error  // why the caller is not known; then nothing is allowed
+}
+
+// conn is what is known of a connection.
+type conn struct {
+	listener *listener
+	peer     *Peer
+}
+
+type connKey struct{}
+
+func connOf(r *http.Request) *conn {
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	if c == nil {
+		c = &conn{peer: &Peer{Err: errors.New("no credentials")}}
+	}
+	return c
+}
+
+// PeerOf returns who sent a request.
+func PeerOf(r *http.Request) *Peer { return connOf(r).peer }

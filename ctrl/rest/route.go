@@ -1,0 +1,139 @@
+package rest
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Route is one method of one URL. An error that Do returns becomes the answer, unless it has begun one.
+type Route struct {
+	Method   string
+	Pattern  string        // as of http.ServeMux and OpenAPI alike: {name} is one part
+	Write    bool          // takes a body and the permission to write
+	MaxBody  int64         // octets of the body; 0 = Config.MaxBody
+	BodyTime time.Duration // for the body as a whole; 0 = 1 min
+	Do       func(w http.ResponseWriter, r *http.Request) error
+}
+
+// handler answers the requests.
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	byPattern := map[string]map[string]Route{}
+	for _, rt := range s.cfg.Routes {
+		if byPattern[rt.Pattern] == nil {
+			byPattern[rt.Pattern] = map[string]Route{}
+		}
+		byPattern[rt.Pattern][rt.Method] = rt
+	}
+	for pattern, methods := range byPattern {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.dispatch(methods, w, r) })
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, Problem(http.StatusNotFound, CodeNotFound, "", "GET /v1/openapi.json lists what there is", "there is nothing at "+Clip(r.URL.Path)))
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		started := time.Now()
+		d := &deadlines{rc: http.NewResponseController(w), idle: s.cfg.IdleTimeout}
+		sw := &slowWriter{ResponseWriter: w, d: d}
+		defer func() {
+			p := recover()
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			if p != nil {
+				s.cfg.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				if sw.status == 0 {
+					s.fail(sw, fmt.Errorf("the request could not be served: %v", p))
+				}
+			}
+			who := PeerOf(r)
+			s.cfg.Log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", sw.status, "uid", who.UID, "pid", who.PID, "took", time.Since(started))
+		}()
+		if r.ContentLength != 0 { // also for a body that no handler reads: the server drains it
+			_ = d.rc.SetReadDeadline(d.next(time.Time{}))
+		}
+		if r.Method == http.MethodHead {
+			r.Method = http.MethodGet // net/http leaves the body out
+		}
+		mux.ServeHTTP(sw, r)
+	})
+}
+
+// bodyTime is how long a body may take as a whole unless the route says otherwise.
+const bodyTime = time.Minute
+
+func (s *Server) dispatch(methods map[string]Route, w http.ResponseWriter, r *http.Request) {
+	rt, ok := methods[r.Method]
+	if !ok {
+		allow := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
+		w.Header().Set("Allow", allow)
+		s.fail(w, Problem(http.StatusMethodNotAllowed, CodeMethod, "", "allowed: "+allow, "the method "+Clip(r.Method)+" is not allowed here"))
+		return
+	}
+	if err := s.admit(rt, w, r); err != nil {
+		s.fail(w, err)
+		return
+	}
+	limit := cmp.Or(rt.MaxBody, s.cfg.MaxBody)
+	if !rt.Write {
+		limit = 0
+	}
+	d := w.(*slowWriter).d
+	d.end = time.Now().Add(cmp.Or(rt.BodyTime, bodyTime))
+	body := &slowBody{r.Body, d}
+	r.Body = http.MaxBytesReader(w, body, limit)
+	start := time.Now()
+	err := rt.Do(w, r)
+	if err == nil && rt.Write && s.cfg.Observe != nil {
+		s.cfg.Observe(rt.Pattern, time.Since(start))
+	}
+	if err != nil {
+		s.fail(w, err)
+		if rt.Write {
+			_ = http.NewResponseController(w).Flush()
+			drain(body)
+		}
+	}
+}
+
+// drain takes some more of a body that was refused: closing at once would reset the connection of a caller who is still
+// sending, before they read why.
+func drain(b *slowBody) {
+	b.d.idle = time.Second
+	b.d.end = time.Now().Add(2 * time.Second)
+	_, _ = io.CopyN(io.Discard, b, 64<<20)
+}
+
+// admit decides whether the caller may do this now.
+func (s *Server) admit(rt Route, w http.ResponseWriter, r *http.Request) error {
+	p := PeerOf(r)
+	if p.Err != nil {
+		return Problem(http.StatusForbidden, CodeForbidden, "", "", "the caller cannot be told: "+p.Err.Error())
+	}
+	if !rt.Write {
+		if !p.Read {
+			return Problem(http.StatusForbidden, CodeForbidden, "", p.ReadHint, p.Name+" may not read")
+		}
+		return nil
+	}
+	if !p.Write {
+		return Problem(http.StatusForbidden, CodeForbidden, "", p.WriteHint, p.Name+" may read here, not write")
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return Problem(http.StatusUnsupportedMediaType, CodeUnsupported, "", "send it uncompressed", "the content encoding "+strconv.Quote(Clip(e))+" is not supported")
+	}
+	if wait := s.writes.take(); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(1+int(wait.Seconds())))
+		return Problem(http.StatusTooManyRequests, CodeRateLimit, "", "put many operations into one transaction, or use the bulk streams",
+			fmt.Sprintf("more than %g writes a second", s.cfg.WriteRate))
+	}
+	return nil
+}
