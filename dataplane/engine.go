@@ -14,7 +14,7 @@ import (
 	"penstock/dataplane/edge"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
-	"penstock/dataplane/overlay"
+	"penstock/dataplane/stage"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/uplink"
 	"penstock/dataplane/xsk"
@@ -94,7 +94,7 @@ func (e *Engine) makeWorkers() error {
 			injects: frame.NewSlots(256), from: make([]*frame.Handoff, n), to: make([]*frame.Handoff, n),
 			loop: stats.NewBlock(loopLen), tx: make([]*xsk.Socket, ports), sent: make([]int, ports), refused: make([]int64, ports),
 		}
-		w.FDB = fdb
+		w.Edge.FDB = fdb
 		w.Flush = w.flush
 		w.gen.Store(idle)
 		w.rebuildPolls()
@@ -109,7 +109,7 @@ func (e *Engine) makeWorkers() error {
 		}
 		if e.cfg.Handoff && n > 1 {
 			w.handoff = &split{rings: w.to}
-			w.Overlay.Spread = overlay.Spread{Self: uint32(i), Workers: uint32(n)}
+			w.Spread = stage.Spread{Self: uint32(i), Workers: uint32(n)}
 		}
 	}
 	e.newKeeper()
@@ -165,9 +165,8 @@ func (e *Engine) Stop() error {
 			for r != nil {
 				n := r.Take(w.handed[:])
 				for _, h := range w.handed[:n] {
-					w.move(h.Off, frame.OwnerHandoff, frame.OwnerBatch)
-					w.Ports.Drop(h.Port, drop.TxPortDown)
-					w.free(h.Off)
+					w.Move(h.Off, frame.OwnerHandoff, frame.OwnerBatch)
+					w.Discard(h.Port, drop.TxPortDown, h.Off, h.Len)
 				}
 				if n == 0 {
 					break

@@ -356,7 +356,7 @@ func TestBurstLargerThanTheRing(t *testing.T) {
 				t.Error("no frame")
 				return
 			}
-			w.move(a, frame.OwnerPool, frame.OwnerBatch)
+			w.Move(a, frame.OwnerPool, frame.OwnerBatch)
 			off := a + frame.Headroom
 			f := data(0, uint64(i))
 			copy(w.Mem[off:], f)

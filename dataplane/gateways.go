@@ -100,7 +100,7 @@ func (w *worker) keep(now int64, s *fib.Snapshot) {
 func (w *worker) room(port uint16) int {
 	n := w.Cache.Len() + w.eng.pool.Free()
 	if sock := w.tx[port]; sock != nil {
-		n = min(n, sock.TxFree()-w.out[port].Len())
+		n = min(n, sock.TxFree()-w.Queues[port].Len())
 	}
 	return n
 }
@@ -154,7 +154,7 @@ func (w *worker) noteDrained(now int64, empty bool) {
 func (w *worker) setRefused(port uint16, bad bool) {
 	w.refused[port] = 0
 	if bad {
-		w.refused[port] = max(w.now, 1)
+		w.refused[port] = max(w.Now, 1)
 	}
 	w.Uplink.Shared.Fault(port, bad)
 }

@@ -14,15 +14,14 @@ type split struct {
 // is dropped or sent there.
 func (h *split) pass(pl *Pipeline, p *frame.Packet) {
 	if !h.put(pl, int(p.Out), frame.Handed{Off: p.Off, Len: p.Len, Port: p.Port}) {
-		pl.Ports.Drop(p.Port, drop.HandoffFull)
-		pl.free(p.Off)
+		pl.Discard(p.Port, drop.HandoffFull, p.Off, p.Len)
 	}
 }
 func (h *split) put(pl *Pipeline, to int, f frame.Handed) bool {
-	pl.move(f.Off, frame.OwnerBatch, frame.OwnerHandoff)
+	pl.Move(f.Off, frame.OwnerBatch, frame.OwnerHandoff)
 	if h.rings[to].Put(f) {
 		return true
 	}
-	pl.move(f.Off, frame.OwnerHandoff, frame.OwnerBatch)
+	pl.Move(f.Off, frame.OwnerHandoff, frame.OwnerBatch)
 	return false
 }

@@ -31,28 +31,28 @@ func (l *limit) allow(now, rate, burst int64) bool {
 // punt hands a copy of the frame to control.
 func (pl *Pipeline) punt(p *frame.Packet) {
 	switch {
-	case !pl.puntLimits[p.Kind].allow(pl.now, puntRate, puntBurst):
-		pl.Ports.Drop(p.Port, drop.PuntLimit)
+	case !pl.puntLimits[p.Kind].allow(pl.Now, puntRate, puntBurst):
+		pl.Discard(p.Port, drop.PuntLimit, p.Off, p.Len)
 	case !pl.Punts.Put(p.Port, p.Kind, p.Bytes(pl.Mem)):
-		pl.Ports.Drop(p.Port, drop.PuntFull)
+		pl.Discard(p.Port, drop.PuntFull, p.Off, p.Len)
 	default:
 		pl.Ports.Count(p.Port, stats.Punted, 1)
+		pl.Free(p.Off)
 	}
-	pl.free(p.Off)
 }
 
 // Inject sends a frame that the box made out of port. It waits there for the port's next flush.
 func (pl *Pipeline) Inject(port uint16, data []byte) {
-	if int(port) >= len(pl.out) {
+	if int(port) >= len(pl.Queues) {
+		return
+	}
+	addr, ok := pl.Cache.Get()
+	if !ok {
+		pl.Unmade(port, stats.Injected)
 		return
 	}
 	pl.Ports.Count(port, stats.Injected, 1)
-	addr, ok := pl.Cache.Get()
-	if !ok {
-		pl.Ports.Drop(port, drop.FloodNoFrame)
-		return
-	}
-	pl.move(addr, frame.OwnerPool, frame.OwnerBatch)
+	pl.Move(addr, frame.OwnerPool, frame.OwnerBatch)
 	off := addr + frame.Headroom
 	n := copy(pl.Mem[off:addr+pl.Pool.FrameSize()], data)
 	pl.send(port, off, uint16(n))

@@ -69,7 +69,7 @@ type worker struct {
 	sent    []int            // by port: frames in the transmit ring or not yet taken back from the completion ring
 	to      []*frame.Handoff // the same rings as split.rings, also without inner-flow hand-off
 	batch   frame.Batch
-	desc    [frame.BatchSize]xsk.Desc
+	desc    [frame.BatchSize]frame.Desc
 	addrs   [frame.BatchSize]uint64
 	handed  [frame.BatchSize]frame.Handed
 	polls   []unix.PollFd
@@ -185,7 +185,7 @@ func (w *worker) receive(q *rxQueue, s *fib.Snapshot) int {
 		for i, d := range w.desc[:n] {
 			p := &b.Pkt[i]
 			p.Off, p.Len, p.Port = uint32(d.Addr), uint16(d.Len), q.port
-			w.move(p.Off, frame.OwnerFill, frame.OwnerBatch)
+			w.Move(p.Off, frame.OwnerFill, frame.OwnerBatch)
 		}
 		w.Process(q.port, b, s)
 	}
@@ -205,7 +205,7 @@ func (w *worker) refill(q *rxQueue) {
 			if !ok {
 				break
 			}
-			w.move(a, frame.OwnerPool, frame.OwnerFill)
+			w.Move(a, frame.OwnerPool, frame.OwnerFill)
 			w.addrs[n] = uint64(a)
 			n++
 		}
@@ -229,7 +229,7 @@ func (w *worker) takeHanded(r *frame.Handoff, s *fib.Snapshot) int {
 	for i := 0; i < n; {
 		h := &w.handed[i]
 		if h.Send {
-			w.move(h.Off, frame.OwnerHandoff, frame.OwnerBatch)
+			w.Move(h.Off, frame.OwnerHandoff, frame.OwnerBatch)
 			w.send(h.Port, h.Off, h.Len)
 			i++
 			continue
@@ -239,7 +239,7 @@ func (w *worker) takeHanded(r *frame.Handoff, s *fib.Snapshot) int {
 		for i < n && !w.handed[i].Send && w.handed[i].Port == port {
 			p := &b.Pkt[b.N]
 			p.Off, p.Len, p.Port = w.handed[i].Off, w.handed[i].Len, port
-			w.move(p.Off, frame.OwnerHandoff, frame.OwnerBatch)
+			w.Move(p.Off, frame.OwnerHandoff, frame.OwnerBatch)
 			b.N++
 			i++
 		}
@@ -250,8 +250,8 @@ func (w *worker) takeHanded(r *frame.Handoff, s *fib.Snapshot) int {
 
 // flushAll moves what waits in the out queues to the transmit rings.
 func (w *worker) flushAll() {
-	for p := range w.out {
-		if w.out[p].Len() > 0 {
+	for p := range w.Queues {
+		if w.Queues[p].Len() > 0 {
 			w.flush(uint16(p))
 		}
 	}
@@ -259,14 +259,14 @@ func (w *worker) flushAll() {
 
 // flush puts the frames that wait for a port into its transmit ring; what does not fit is discarded.
 func (w *worker) flush(port uint16) {
-	d := w.out[port].Take()
+	d := w.Queues[port].Take()
 	sock := w.tx[port]
 	if sock == nil {
 		w.flushElsewhere(port, d)
 		return
 	}
 	for i := range d {
-		w.move(uint32(d[i].Addr), frame.OwnerBatch, frame.OwnerTx)
+		w.Move(uint32(d[i].Addr), frame.OwnerBatch, frame.OwnerTx)
 	}
 	n := sock.SendLeaving(d, w.leave)
 	w.sent[port] += n
@@ -282,39 +282,36 @@ func (w *worker) flush(port uint16) {
 	w.Ports.Count(port, stats.TxPackets, uint64(n))
 	w.Ports.Count(port, stats.TxBytes, octets)
 	for _, x := range d[n:] {
-		w.move(uint32(x.Addr), frame.OwnerTx, frame.OwnerBatch)
-		w.Ports.Drop(port, drop.TxRingFull)
-		w.free(uint32(x.Addr))
+		w.Move(uint32(x.Addr), frame.OwnerTx, frame.OwnerBatch)
+		w.Discard(port, drop.TxRingFull, uint32(x.Addr), uint16(x.Len))
 	}
 }
 
 // flushElsewhere deals with a port of which this worker owns no queue: the first worker sends for it, or nobody can.
-func (w *worker) flushElsewhere(port uint16, d []xsk.Desc) {
+func (w *worker) flushElsewhere(port uint16, d []frame.Desc) {
 	for _, x := range d {
 		switch {
 		case w.id == 0 || !w.eng.portOpen[port].Load():
-			w.Ports.Drop(port, drop.TxPortDown)
-			w.free(uint32(x.Addr))
+			w.Discard(port, drop.TxPortDown, uint32(x.Addr), uint16(x.Len))
 		case !w.handTo(0, frame.Handed{Off: uint32(x.Addr), Len: uint16(x.Len), Port: port, Send: true}):
-			w.Ports.Drop(port, drop.HandoffFull)
-			w.free(uint32(x.Addr))
+			w.Discard(port, drop.HandoffFull, uint32(x.Addr), uint16(x.Len))
 		}
 	}
 }
 
 func (w *worker) handTo(to int, h frame.Handed) bool {
-	w.move(h.Off, frame.OwnerBatch, frame.OwnerHandoff)
+	w.Move(h.Off, frame.OwnerBatch, frame.OwnerHandoff)
 	if w.to[to].Put(h) {
 		return true
 	}
-	w.move(h.Off, frame.OwnerHandoff, frame.OwnerBatch)
+	w.Move(h.Off, frame.OwnerHandoff, frame.OwnerBatch)
 	return false
 }
 
 // complete kicks the kernel to send and takes back the frames that were sent.
 func (w *worker) complete(sock *xsk.Socket, port uint16) {
 	if w.sent[port] == 0 {
-		if since := w.refused[port]; since != 0 && w.now-since > refusedRetry {
+		if since := w.refused[port]; since != 0 && w.Now-since > refusedRetry {
 			w.setRefused(port, false)
 		}
 		return
@@ -329,7 +326,7 @@ func (w *worker) complete(sock *xsk.Socket, port uint16) {
 	for {
 		n := sock.Reclaim(w.addrs[:])
 		for _, a := range w.addrs[:n] {
-			w.move(uint32(a), frame.OwnerTx, frame.OwnerPool)
+			w.Move(uint32(a), frame.OwnerTx, frame.OwnerPool)
 			w.Cache.Put(w.Pool.Base(uint32(a)))
 		}
 		w.sent[port] -= n

@@ -83,7 +83,7 @@ func benchFrames(b *testing.B, segment string, bindings, frames int, more ...mod
 		b.Fatal(err)
 	}
 	// Ownership checks cost an atomic exchange per frame; tests have them on, figures do not.
-	r.Pipeline.Verify, r.Overlay.Verify = nil, nil
+	r.Pipeline.Verify = nil
 	return r
 }
 

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"penstock/dataplane/frame"
-	"penstock/dataplane/overlay"
 )
 
 // BenchmarkStages: what each stage of encapsulation costs by itself, on one batch that stays in the core's cache. The
@@ -29,6 +28,7 @@ func BenchmarkStages(b *testing.B) {
 		}
 	}
 	r.SetTime(1)
+	r.Port, r.Snap = 0, s
 	reset()
 	b.Run("reset", func(b *testing.B) {
 		for i := 0; i < b.N; i += frame.BatchSize {
@@ -38,21 +38,21 @@ func BenchmarkStages(b *testing.B) {
 	b.Run("reset+access", func(b *testing.B) {
 		for i := 0; i < b.N; i += frame.BatchSize {
 			reset()
-			overlay.Access(r.Mem, &batch, 0, s, r.Overlay)
+			r.Overlay.Access(&batch)
 		}
 	})
 	b.Run("reset+access+resolve", func(b *testing.B) {
 		for i := 0; i < b.N; i += frame.BatchSize {
 			reset()
-			overlay.Access(r.Mem, &batch, 0, s, r.Overlay)
-			overlay.Resolve(&batch, s, r.Overlay)
+			r.Overlay.Access(&batch)
+			r.Overlay.Resolve(&batch)
 		}
 	})
 	saved = batch
 	b.Run("copy+encapsulate", func(b *testing.B) {
 		for i := 0; i < b.N; i += frame.BatchSize {
 			batch = saved
-			overlay.Encapsulate(r.Mem, &batch, s, r.Overlay)
+			r.Overlay.Encapsulate(&batch)
 			r.Out(1)
 		}
 	})

@@ -11,8 +11,6 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/gateway"
-	"penstock/dataplane/overlay"
-	"penstock/dataplane/uplink"
 	"penstock/integration/rig"
 )
 
@@ -70,7 +68,7 @@ func benchUplink(b *testing.B, bindings int) *rig.Rig {
 		m.Live.SetGateway(uint64(gatewayMAC), true, false)
 	}
 	g.Live.Active.Store(g.Members[0].Slot)
-	r.Pipeline.Verify, r.Overlay.Verify = nil, nil
+	r.Pipeline.Verify = nil
 	return r
 }
 
@@ -119,6 +117,7 @@ func BenchmarkUplinkStage(b *testing.B) {
 	}
 	batch.N = frame.BatchSize
 	r.SetTime(1)
+	r.Port, r.Snap = 0, s
 	start := batch
 	b.Run("copy", func(b *testing.B) {
 		for i := 0; i < b.N; i += frame.BatchSize {
@@ -128,15 +127,15 @@ func BenchmarkUplinkStage(b *testing.B) {
 	b.Run("copy+access", func(b *testing.B) {
 		for i := 0; i < b.N; i += frame.BatchSize {
 			batch = start
-			overlay.Access(r.Mem, &batch, 0, s, r.Overlay)
-			overlay.Resolve(&batch, s, r.Overlay)
+			r.Overlay.Access(&batch)
+			r.Overlay.Resolve(&batch)
 		}
 	})
 	saved = batch
 	b.Run("copy+egress", func(b *testing.B) {
 		for i := 0; i < b.N; i += frame.BatchSize {
 			batch = saved
-			uplink.Egress(r.Mem, &batch, s, r.Uplink)
+			r.Uplink.Egress(&batch)
 			if n := len(r.Out(up)); n != frame.BatchSize {
 				b.Fatal(n)
 			}

@@ -32,7 +32,7 @@ func (n *bench) mixed(t testing.TB) {
 // again puts the batch back as it was before run.
 func (n *bench) again(saved *frame.Batch) {
 	n.b = *saved
-	n.st.Clones = n.st.Clones[:0]
+	n.forget()
 }
 
 func TestNoAllocation(t *testing.T) {
@@ -42,9 +42,10 @@ func TestNoAllocation(t *testing.T) {
 	var sink int
 	if a := testing.AllocsPerRun(100, func() {
 		n.again(&saved)
-		n.st.Now += 1e8
-		Forward(n.mem, &n.b, n.s, n.fdb, n.st)
-		sink += len(n.st.Clones)
+		n.Now += 1e8
+		n.forward(&n.b)
+		n.Emit(0)
+		sink += len(n.copies)
 	}); a != 0 || sink == 0 {
 		t.Errorf("%v allocations a batch, %d copies", a, sink)
 	}
@@ -75,9 +76,9 @@ func BenchmarkForward(b *testing.B) {
 	for _, c := range cases {
 		b.Run(c.name, func(b *testing.B) {
 			n := newBench()
-			n.fdb = NewFDB(65536)
+			n.FDB = NewFDB(65536)
 			for i := range uint64(frame.BatchSize) {
-				n.fdb.learn(vidABC, otherMAC+i, portTrunkB, 0)
+				n.FDB.learn(vidABC, otherMAC+i, portTrunkB, 0)
 			}
 			if c.make != nil {
 				for i := range uint64(frame.BatchSize) {
@@ -93,11 +94,12 @@ func BenchmarkForward(b *testing.B) {
 					p, was := &n.b.Pkt[i], &saved.Pkt[i]
 					p.Off, p.Len, p.L3, p.VID, p.Flags, p.Next = was.Off, was.Len, was.L3, was.VID, was.Flags, frame.NextParsed
 					p.DstMAC, p.SrcMAC = was.DstMAC, was.SrcMAC
-					n.mem[was.Off+macHeader+tagSize+8] = 64
+					n.Mem[was.Off+macHeader+tagSize+8] = 64
 				}
 				if c.make != nil {
-					n.st.Clones = n.st.Clones[:0]
-					Forward(n.mem, &n.b, n.s, n.fdb, n.st)
+					n.forget()
+					n.forward(&n.b)
+					n.Emit(0)
 				}
 			}
 			if c.make != nil && n.b.Pkt[0].Next != frame.NextTx {

@@ -21,6 +21,8 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/parse"
+	"penstock/dataplane/stage"
 	"penstock/dataplane/wire"
 )
 
@@ -30,30 +32,11 @@ const (
 	PuntLLDP uint8 = 2 // an LLDP frame, from a downlink or a trunk
 )
 
-// CloneCapacity is the number of copies that one call of Forward may ask for with a State of NewState.
-const CloneCapacity = 256
-
-// Clone asks the worker for one more copy of a flooded frame.
-type Clone struct {
-	Src frame.Packet // position, length and metadata of the frame to be copied
-	Out uint16       // port to send the copy from
-}
-
-// State belongs to one worker.
-//
-// Flooding to k ports sends the packet itself out of the first and appends k−1 entries to Clones. The worker copies
-// each entry's frame into a fresh one before it hands the packets of the batch to transmit rings, and empties Clones.
+// State is what one worker keeps between batches. The workers share the FDB.
 type State struct {
-	// Now is the time in nanoseconds, written by the worker once per turn. All workers read the same monotonic clock.
-	Now int64
-	// Clones is filled up to its capacity and never grown.
-	Clones []Clone
-	// CloneOverflow counts copies that were not made because Clones was full.
-	CloneOverflow uint64
+	*stage.Env
+	FDB *FDB
 }
-
-// NewState returns a State with room for CloneCapacity copies.
-func NewState() *State { return &State{Clones: make([]Clone, 0, CloneCapacity)} }
 
 const (
 	vidNone     = 0    // priority-tagged, IEEE 802.1Q table 9-2
@@ -78,13 +61,29 @@ type turn struct {
 	last  uint64 // VLAN and source learned last; packets come in bursts
 }
 
-// Forward runs over the packets of b that parse.Edge has left at NextParsed; ports are downlinks or trunks.
-// Afterwards every one of them is at NextTx, NextPunt or NextDrop.
+// Forward parses frames of downlinks and trunks and sends them on. Afterwards every one of them is at NextTx, NextPunt
+// or NextDrop. Flooding to k ports sends the packet itself out of the first, and copies out of the others.
 //
 // It relies on the parser for DstMAC, SrcMAC, VID and FlagTagged, EtherType, L3, and for FlagIPv4 and FlagARP only with
 // a whole, valid header at L3.
-func Forward(mem []byte, b *frame.Batch, s *fib.Snapshot, fdb *FDB, st *State) {
-	t := turn{mem: mem, s: s, fdb: fdb, st: st, now: uint32(st.Now / int64(time.Second)), own: s.Edge.MAC}
+//
+// It is a stage (stage.Func).
+func (st *State) Forward(b *frame.Batch) (todo uint32) {
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+		p := &b.Pkt[i]
+		if !parse.Edge(st.Mem, p) {
+			todo |= p.Next.Bit()
+		}
+	}
+	todo |= st.forward(b)
+	st.Emit(1 << frame.NextTx)
+	return todo
+}
+
+// forward sends the parsed packets on.
+func (st *State) forward(b *frame.Batch) (todo uint32) {
+	mem, s := st.Mem, st.Snap
+	t := turn{mem: mem, s: s, fdb: st.FDB, st: st, now: uint32(st.Now / int64(time.Second)), own: s.Edge.MAC}
 	known := false
 	pkts := b.Pkt[:min(uint(b.N), frame.BatchSize)]
 	for i := range pkts {
@@ -106,7 +105,9 @@ func Forward(mem []byte, b *frame.Batch, s *fib.Snapshot, fdb *FDB, st *State) {
 		default:
 			t.fromDownlink(p)
 		}
+		todo |= p.Next.Bit()
 	}
+	return todo
 }
 
 // from turns to the packets of a port. One that is no downlink or trunk of the snapshot gets RoleNone.

@@ -13,6 +13,7 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/stats"
 	"penstock/dataplane/wire"
 )
 
@@ -136,8 +137,8 @@ func TestVerdicts(t *testing.T) {
 	for _, c := range tests {
 		t.Run(c.name, func(t *testing.T) {
 			n := newBench()
-			n.fdb.learn(vidABC, remoteMAC, portTrunkA, 0)
-			n.fdb.learn(vidABC, otherMAC, portTrunkB, 0)
+			n.FDB.learn(vidABC, remoteMAC, portTrunkA, 0)
+			n.FDB.learn(vidABC, otherMAC, portTrunkB, 0)
 			if c.edit != nil {
 				c.edit(n.s)
 			}
@@ -147,7 +148,7 @@ func TestVerdicts(t *testing.T) {
 				if p.Next != frame.NextPunt || p.Kind != c.punt {
 					t.Fatalf("next %d kind %d drop %q, want punt of kind %d", p.Next, p.Kind, p.Drop, c.punt)
 				}
-				if !bytes.Equal(p.Bytes(n.mem), c.b) {
+				if !bytes.Equal(p.Bytes(n.Mem), c.b) {
 					t.Error("a punted frame was changed")
 				}
 			case c.why != drop.None:
@@ -159,7 +160,7 @@ func TestVerdicts(t *testing.T) {
 					t.Fatalf("next %d drop %q: sent to %v, want %v", p.Next, p.Drop, got, c.out)
 				}
 			}
-			if p.Next != frame.NextTx && len(n.st.Clones) != 0 {
+			if p.Next != frame.NextTx && len(n.copies) != 0 {
 				t.Error("copies of a frame that is not sent")
 			}
 		})
@@ -181,7 +182,7 @@ func TestRoutedFrame(t *testing.T) {
 		if p.Next != frame.NextTx || p.Out != portDown2 {
 			t.Fatalf("TTL %d: next %d out %d drop %q", ttl, p.Next, p.Out, p.Drop)
 		}
-		out := p.Bytes(n.mem)
+		out := p.Bytes(n.Mem)
 		if len(out) != len(in)-tagSize {
 			t.Fatalf("%d octets, want %d", len(out), len(in)-tagSize)
 		}
@@ -220,7 +221,7 @@ func TestTTLChecksum(t *testing.T) {
 		if p.Next != frame.NextTx {
 			t.Fatalf("ID %#x: drop %q", id, p.Drop)
 		}
-		if sum := headerSum(p.Bytes(n.mem)[macHeader:][:20]); sum != 0xffff {
+		if sum := headerSum(p.Bytes(n.Mem)[macHeader:][:20]); sum != 0xffff {
 			t.Fatalf("ID %#x: header sums to %#04x", id, sum)
 		}
 	}
@@ -231,14 +232,14 @@ func TestForwardedFrame(t *testing.T) {
 	n := newBench()
 	in := overlayPacket(t, remoteMAC, ownMAC, vidABC, "10.2.1.44", 64, 100)
 	p := n.one(portDown1, in)
-	if p.Next != frame.NextTx || !bytes.Equal(p.Bytes(n.mem), in) {
+	if p.Next != frame.NextTx || !bytes.Equal(p.Bytes(n.Mem), in) {
 		t.Fatalf("next %d: frame changed", p.Next)
 	}
-	if len(n.st.Clones) != 2 {
-		t.Fatalf("%d copies, want 2", len(n.st.Clones))
+	if len(n.copies) != 2 {
+		t.Fatalf("%d copies, want 2", len(n.copies))
 	}
-	for _, c := range n.st.Clones {
-		if !bytes.Equal(c.Src.Bytes(n.mem), in) {
+	for _, c := range n.copies {
+		if !bytes.Equal(c.Bytes(n.Mem), in) {
 			t.Fatal("a copy points elsewhere")
 		}
 	}
@@ -258,7 +259,7 @@ func TestSchemeP(t *testing.T) {
 func TestLearning(t *testing.T) {
 	n := newBench()
 	known := func() (list []Entry) {
-		n.fdb.Entries(uint32(n.st.Now/int64(time.Second)), func(e Entry) bool { list = append(list, e); return true })
+		n.FDB.Entries(uint32(n.Now/int64(time.Second)), func(e Entry) bool { list = append(list, e); return true })
 		return list
 	}
 	// Neither a box's source, nor the switch's own, nor a VLAN that is not allowed.
@@ -270,22 +271,22 @@ func TestLearning(t *testing.T) {
 	}
 	// From frames for the switch as well as from transit; a move shows at once.
 	n.one(portTrunkA, overlayPacket(t, ownMAC, remoteMAC, vidABC, "10.2.1.44", 64, 60))
-	n.st.Now = int64(100 * time.Second)
+	n.Now = int64(100 * time.Second)
 	n.one(portTrunkB, overlayPacket(t, otherMAC, remoteMAC, vidABC, "10.2.1.44", 64, 60))
 	if l := known(); len(l) != 1 || l[0] != (Entry{VID: vidABC, Port: portTrunkB, MAC: remoteMAC}) {
 		t.Fatalf("learned %+v", l)
 	}
 	to := overlayPacket(t, remoteMAC, ownMAC, vidABC, "10.2.1.44", 64, 60)
-	n.st.Now = int64((100 + MaxAge) * time.Second)
+	n.Now = int64((100 + MaxAge) * time.Second)
 	if out := n.outs(n.one(portDown1, to)); !slices.Equal(out, []uint16{portTrunkB}) {
 		t.Fatalf("sent to %v at the age of %d s", out, MaxAge)
 	}
-	n.st.Now += int64(time.Second)
+	n.Now += int64(time.Second)
 	if out := n.outs(n.one(portDown1, to)); len(out) != 3 {
 		t.Fatalf("sent to %v past the age of %d s, want flooding", out, MaxAge)
 	}
 	n.one(portTrunkC, overlayPacket(t, otherMAC, remoteMAC, vidABC, "10.2.1.44", 64, 60))
-	n.fdb.FlushPort(portTrunkC)
+	n.FDB.FlushPort(portTrunkC)
 	if l := known(); len(l) != 0 {
 		t.Fatalf("left after a flush: %+v", l)
 	}
@@ -302,7 +303,7 @@ func TestMoveWithinBatch(t *testing.T) {
 		}
 		n.run()
 		want := ports[len(ports)-1]
-		if got, ok := n.fdb.lookup(vidABC, remoteMAC, 0); !ok || got != want {
+		if got, ok := n.FDB.lookup(vidABC, remoteMAC, 0); !ok || got != want {
 			t.Errorf("after %v: port %d, %v", ports, got, ok)
 		}
 	}
@@ -326,24 +327,29 @@ func TestBatch(t *testing.T) {
 	if pkts[3].Next != frame.NextDrop || pkts[3].Drop != drop.VLANStacked {
 		t.Errorf("packet 3: next %d drop %q", pkts[3].Next, pkts[3].Drop)
 	}
-	if len(n.st.Clones) != 4 || n.st.Clones[0].Src.Port != portDown2 {
-		t.Errorf("%d copies, want 4 of the last", len(n.st.Clones))
+	if len(n.copies) != 4 || n.copies[0].Port != portDown2 {
+		t.Errorf("%d copies, want 4 of the last", len(n.copies))
 	}
 }
 
-func TestCloneOverflow(t *testing.T) {
+// TestCopiesRunOut: copies for which there is no free frame are counted as copies and as discarded.
+func TestCopiesRunOut(t *testing.T) {
 	n := newBench()
 	b := payload(t, bcast, ownMAC, vidControl, 0x88b5)
 	for range frame.BatchSize {
 		n.add(portDown1, b)
 	}
-	room := cap(n.st.Clones)
+	const room = 100
+	n.take(copyFrames - room)
 	for i, p := range n.run() {
 		if p.Next != frame.NextTx {
-			t.Fatalf("packet %d: next %d", i, p.Next)
+			t.Fatalf("packet %d: next %d, want it to be sent", i, p.Next)
 		}
 	}
-	if want := frame.BatchSize*4 - room; len(n.st.Clones) != room || cap(n.st.Clones) != room || n.st.CloneOverflow != uint64(want) {
-		t.Errorf("%d copies of %d, overflow %d, want %d", len(n.st.Clones), room, n.st.CloneOverflow, want)
+	n.Ports.Publish()
+	copies, dropped := n.Ports.Of(portDown1, stats.Copies), n.Ports.Of(portDown1, stats.Drops+int(drop.FloodNoFrame))
+	if len(n.copies) != room || copies != 4*frame.BatchSize || dropped != copies-room {
+		t.Errorf("%d copies sent, %d counted, %d dropped; want %d, %d, %d",
+			len(n.copies), copies, dropped, room, 4*frame.BatchSize, 4*frame.BatchSize-room)
 	}
 }

@@ -39,9 +39,9 @@ func FuzzForward(f *testing.F) {
 				n.s.Ports[i].MTU = 60
 			}
 		}
-		n.fdb.learn(vidABC, remoteMAC, portTrunkA, 0)
-		n.fdb.learn(vidC, remoteMAC, portTrunkA, 0) // as left by an older table: A does not carry C's VLAN
-		n.fdb.learn(vidAB, otherMAC, portDown1, 0)
+		n.FDB.learn(vidABC, remoteMAC, portTrunkA, 0)
+		n.FDB.learn(vidC, remoteMAC, portTrunkA, 0) // as left by an older table: A does not carry C's VLAN
+		n.FDB.learn(vidAB, otherMAC, portDown1, 0)
 		var sent []frame.Packet // as they were before
 		var octets [][]byte
 		for len(in) >= 2 && n.b.N < frame.BatchSize {
@@ -53,7 +53,7 @@ func FuzzForward(f *testing.F) {
 			octets = append(octets, in[:size])
 			in = in[size:]
 		}
-		n.st.Now = int64(len(sent)) * int64(time.Second)
+		n.Now = int64(len(sent)) * int64(time.Second)
 		for i, p := range n.run() {
 			checkVerdict(t, n, &sent[i], octets[i], &p)
 		}
@@ -77,12 +77,12 @@ func checkVerdict(t *testing.T, n *bench, was *frame.Packet, b []byte, p *frame.
 	default:
 		t.Fatalf("left at %d", p.Next)
 	}
-	for _, c := range n.st.Clones {
-		if c.Src.Off == p.Off {
+	for _, c := range n.copies {
+		if c.Seg == p.Seg {
 			outs = append(outs, c.Out)
 		}
 	}
-	now := p.Bytes(n.mem)
+	now := p.Bytes(n.Mem)
 	routed := was.DstMAC == ownMAC
 	if routed && p.Next == frame.NextTx {
 		if len(outs) != 1 || len(now) != len(b)-tagSize || headerSum(now[macHeader:][:int(now[macHeader]&15)*4]) != 0xffff {

@@ -11,6 +11,8 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/parse"
+	"penstock/dataplane/stage"
+	"penstock/dataplane/stats"
 	"penstock/dataplane/wire"
 )
 
@@ -147,15 +149,55 @@ const (
 
 // bench is a switch with memory for one batch.
 type bench struct {
-	s   *fib.Snapshot
-	fdb *FDB
-	st  *State
-	mem []byte
-	b   frame.Batch
+	*State
+	s      *fib.Snapshot
+	b      frame.Batch
+	copies []frame.Packet // made by the last run; Seg is the index of the packet that they are copies of
 }
 
+// copyFrames is how many free frames a bench has for copies, behind those of its batch.
+const copyFrames = 1024
+
 func newBench() *bench {
-	return &bench{s: newSnapshot(), fdb: NewFDB(1024), st: NewState(), mem: make([]byte, frameSize*frame.BatchSize)}
+	s := newSnapshot()
+	const frames = frame.BatchSize + copyFrames
+	pool, err := frame.NewPool(frames, frameSize, 1)
+	if err != nil {
+		panic(err)
+	}
+	env := &stage.Env{
+		Mem: make([]byte, frameSize*frames), Snap: s, Pool: pool, Cache: pool.NewCache(), Ports: stats.NewPorts(portCount + 1),
+	}
+	n := &bench{State: &State{Env: env, FDB: NewFDB(1024)}, s: s}
+	for _, a := range n.take(frames) {
+		if a >= frame.BatchSize*frameSize {
+			env.Cache.Put(a)
+		}
+	}
+	n.copies = make([]frame.Packet, 0, copyFrames)
+	env.Emit = func(uint32) {
+		n.copies = append(n.copies, env.Copies.Pkt[:env.Copies.N]...)
+		env.Copies.N = 0
+	}
+	return n
+}
+
+// take takes up to k free frames.
+func (n *bench) take(k int) (addrs []uint32) {
+	for range k {
+		if a, ok := n.Cache.Get(); ok {
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs
+}
+
+// forget frees the copies of the last run.
+func (n *bench) forget() {
+	for i := range n.copies {
+		n.Free(n.copies[i].Off)
+	}
+	n.copies = n.copies[:0]
 }
 
 // add puts a frame received on port into the batch.
@@ -163,15 +205,17 @@ func (n *bench) add(port uint16, b []byte) {
 	i := n.b.N
 	p := &n.b.Pkt[i]
 	*p = frame.Packet{Off: uint32(i*frameSize + frame.Headroom), Len: uint16(len(b)), Port: port}
-	copy(p.Bytes(n.mem), b)
+	copy(p.Bytes(n.Mem), b)
 	n.b.N++
-	parse.Edge(n.mem, p)
+	parse.Edge(n.Mem, p)
+	p.Seg = uint32(i)
 }
 
 // run forwards the batch and empties it; the packets stay readable until the next add.
 func (n *bench) run() []frame.Packet {
-	n.st.Clones = n.st.Clones[:0]
-	Forward(n.mem, &n.b, n.s, n.fdb, n.st)
+	n.forget()
+	n.forward(&n.b)
+	n.Emit(0)
 	pkts := n.b.Pkt[:n.b.N]
 	n.b.N = 0
 	return pkts
@@ -189,7 +233,7 @@ func (n *bench) outs(p frame.Packet) []uint16 {
 		return nil
 	}
 	o := []uint16{p.Out}
-	for _, c := range n.st.Clones {
+	for _, c := range n.copies {
 		o = append(o, c.Out)
 	}
 	return o

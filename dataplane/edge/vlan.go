@@ -4,6 +4,7 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/stats"
 	"penstock/dataplane/wire"
 )
 
@@ -69,13 +70,15 @@ func (t *turn) flood(p *frame.Packet, members []uint16, size int) {
 			why = drop.EdgeMTU
 		case p.Next != frame.NextTx:
 			p.SendTo(out)
-		case len(st.Clones) < cap(st.Clones):
-			n := len(st.Clones)
-			st.Clones = st.Clones[:n+1]
-			c := &st.Clones[n]
-			c.Src, c.Out = *p, out
 		default:
-			st.CloneOverflow++
+			if st.Copies.N == frame.BatchSize {
+				st.Emit(1 << frame.NextTx)
+			}
+			if q := st.Copy(p); q != nil {
+				q.SendTo(out)
+			} else {
+				st.Unmade(p.Port, stats.Copies)
+			}
 		}
 	}
 	if p.Next != frame.NextTx {

@@ -28,6 +28,7 @@ const (
 	RoleUplink
 	RoleDownlink
 	RoleTrunk
+	Roles // how many there are, not a role
 )
 
 var roleNames = [...]string{"none", "access", "fabric", "uplink", "downlink", "trunk"}

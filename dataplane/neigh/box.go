@@ -7,9 +7,21 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// Box answers the edge switch's ARP request for the box address, in place, out of the fabric port it came from
+// Box answers the edge switch's ARP requests for the box address, in place, out of the fabric port they came from
 // (spec/overlay.md, "Addressing of the fabric"). Nobody but the switch gets an answer.
-func Box(mem []byte, p *frame.Packet, port *fib.Port) {
+//
+// It is a stage (stage.Func).
+func (st *State) Box(b *frame.Batch) (todo uint32) {
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+		if p := &b.Pkt[i]; p.Next == frame.NextNeigh {
+			box(st.Mem, p, &st.Snap.Ports[st.Port])
+			todo |= p.Next.Bit()
+		}
+	}
+	return todo
+}
+
+func box(mem []byte, p *frame.Packet, port *fib.Port) {
 	if !p.Has(frame.FlagARP) {
 		p.DropFor(drop.ARPForeign)
 		return

@@ -43,7 +43,7 @@ func TestBox(t *testing.T) {
 			mem, b := asked(t, tt.data, 0, 0, 0)
 			p := &b.Pkt[0]
 			p.Port = 6
-			Box(mem, p, tt.port)
+			box(mem, p, tt.port)
 			if tt.want != 0 {
 				if p.Next != frame.NextDrop || p.Drop != tt.want {
 					t.Errorf("Next %d, %v, want %v", p.Next, p.Drop, tt.want)
@@ -65,7 +65,7 @@ func TestBox(t *testing.T) {
 		})
 	}
 	mem, b := asked(t, solicit(t, switchMAC, "fd00::a", "fd00::b", 1), 0, 0, 0)
-	if Box(mem, &b.Pkt[0], port); b.Pkt[0].Drop != drop.ARPForeign {
+	if box(mem, &b.Pkt[0], port); b.Pkt[0].Drop != drop.ARPForeign {
 		t.Errorf("%+v", b.Pkt[0])
 	}
 }

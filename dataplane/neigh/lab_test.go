@@ -12,6 +12,7 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/parse"
+	"penstock/dataplane/stage"
 	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
 )
@@ -118,6 +119,9 @@ func solicit(tb testing.TB, src uint64, from, target string, n int) []byte {
 	wire.PutAddr6(group, g)
 	return nd(tb, wire.ICMPv6NeighborSolicit, wire.MulticastMAC(g), src, from, net.IP(group).String(), body)
 }
+
+// over returns a worker's state over memory and tables.
+func over(mem []byte, s *fib.Snapshot) *State { return &State{&stage.Env{Mem: mem, Snap: s}} }
 
 // asked is what Answer finds after overlay.Ingress: the frame parsed, from attachment and VIF.
 func asked(tb testing.TB, b []byte, seg, attach, vif uint32) ([]byte, *frame.Batch) {

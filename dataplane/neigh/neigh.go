@@ -10,6 +10,7 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/stage"
 	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
 	"penstock/dataplane/wire/checksum"
@@ -24,10 +25,18 @@ const (
 	keep     = frame.FlagFromFabric | frame.FlagL4 | frame.FlagIPv6 // flags of a solicitation that its answer keeps
 )
 
+// State is what one worker keeps between batches.
+type State struct {
+	*stage.Env
+}
+
 // Answer answers the packets that overlay.Ingress left at NextNeigh: ARP and neighbour discovery from access
 // attachments, untagged, senders checked, with Seg, VIF and Attach set. An answer goes to NextDeliver with
 // FlagGenerated, hence back to Attach; everything else is dropped.
-func Answer(mem []byte, b *frame.Batch, s *fib.Snapshot) {
+//
+// It is a stage (stage.Func).
+func (st *State) Answer(b *frame.Batch) (todo uint32) {
+	mem, s := st.Mem, st.Snap
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
 		if p.Next != frame.NextNeigh {
@@ -43,7 +52,9 @@ func Answer(mem []byte, b *frame.Batch, s *fib.Snapshot) {
 		default:
 			p.DropFor(drop.ARPForeign)
 		}
+		todo |= p.Next.Bit()
 	}
+	return todo
 }
 
 func answerARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {

@@ -51,7 +51,7 @@ func TestARP(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			mem, b := asked(t, tt.data, tt.seg, 0, 0)
-			Answer(mem, b, s)
+			over(mem, s).Answer(b)
 			p := &b.Pkt[0]
 			if tt.drop != 0 {
 				if p.Next != frame.NextDrop || p.Drop != tt.drop {
@@ -121,7 +121,7 @@ func TestND(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			mem, b := asked(t, tt.data, tt.seg, 0, 0)
-			Answer(mem, b, s)
+			over(mem, s).Answer(b)
 			p := &b.Pkt[0]
 			if tt.drop != 0 {
 				if p.Next != frame.NextDrop || p.Drop != tt.drop {
@@ -166,12 +166,12 @@ func TestDelta(t *testing.T) {
 	s.Delta = table.NewDelta(s.Bindings, []table.Binding{{Seg: 0, MAC: moved, Loc: fib.RemoteLoc(1, 1), IP4: []uint32{ip4("10.1.0.12")}}},
 		[]table.Binding{{Seg: 0, MAC: macC}})
 	mem, b := asked(t, request(t, macA, "10.1.0.10", "10.1.0.12"), 0, 0, 0)
-	Answer(mem, b, s)
+	over(mem, s).Answer(b)
 	if p := &b.Pkt[0]; p.Next != frame.NextDeliver || p.SrcMAC != moved {
 		t.Errorf("%+v", p)
 	}
 	mem, b = asked(t, solicit(t, macA, "fd00::a", "fd00::c", 1), 0, 0, 0)
-	Answer(mem, b, s)
+	over(mem, s).Answer(b)
 	if p := &b.Pkt[0]; p.Drop != drop.ARPUnresolved {
 		t.Errorf("%+v", p)
 	}
@@ -180,7 +180,7 @@ func TestDelta(t *testing.T) {
 // TestUnknownVIF: with the policy off the sender may be no VIF; it is answered all the same.
 func TestUnknownVIF(t *testing.T) {
 	mem, b := asked(t, request(t, 0x0200000000ee, "10.1.0.77", "10.1.0.13"), 0, 1, frame.NoIndex)
-	Answer(mem, b, snapshot(t))
+	over(mem, snapshot(t)).Answer(b)
 	if p := &b.Pkt[0]; p.Next != frame.NextDeliver || p.DstMAC != 0x0200000000ee || p.SrcMAC != macD {
 		t.Errorf("%+v", p)
 	}
@@ -196,14 +196,14 @@ func TestOthersUntouched(t *testing.T) {
 		mem, b := asked(t, request(t, macA, "10.1.0.10", "10.1.0.11"), 0, 0, 0)
 		b.Pkt[0].Next = next
 		before, was := bytes.Clone(mem), *b
-		Answer(mem, b, s)
+		over(mem, s).Answer(b)
 		if *b != was || !bytes.Equal(mem, before) {
 			t.Errorf("Next %d was touched", next)
 		}
 	}
 	mem, b := asked(t, request(t, macA, "10.1.0.10", "10.1.0.11"), 0, 0, 0)
 	b.Pkt[0].Flags = frame.FlagIPv4
-	Answer(mem, b, s)
+	over(mem, s).Answer(b)
 	if b.Pkt[0].Drop != drop.ARPForeign {
 		t.Errorf("%+v", b.Pkt[0])
 	}
@@ -213,7 +213,7 @@ func TestOthersUntouched(t *testing.T) {
 func TestEndOfMemory(t *testing.T) {
 	data := solicit(t, macA, "fd00::a", "fd00::c", 0)
 	mem, b := asked(t, data, 0, 0, 0)
-	Answer(mem[:frame.Headroom+len(data)], b, snapshot(t))
+	over(mem[:frame.Headroom+len(data)], snapshot(t)).Answer(b)
 	if p := &b.Pkt[0]; p.Drop != drop.FrameLong {
 		t.Errorf("%+v", p)
 	}
@@ -222,7 +222,8 @@ func TestEndOfMemory(t *testing.T) {
 func TestNoAllocation(t *testing.T) {
 	s := snapshot(t)
 	mem, b, renew := questions(t)
-	if n := testing.AllocsPerRun(100, func() { renew(); Answer(mem, b, s) }); n != 0 {
+	st := over(mem, s)
+	if n := testing.AllocsPerRun(100, func() { renew(); st.Answer(b) }); n != 0 {
 		t.Errorf("%v allocations per batch", n)
 	}
 }
@@ -230,9 +231,10 @@ func TestNoAllocation(t *testing.T) {
 func BenchmarkAnswer(b *testing.B) {
 	s := snapshot(b)
 	mem, batch, renew := questions(b)
+	st := over(mem, s)
 	for b.Loop() {
 		renew()
-		Answer(mem, batch, s)
+		st.Answer(batch)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/frame.BatchSize, "ns/pkt")
 }
@@ -241,8 +243,9 @@ func BenchmarkAnswer(b *testing.B) {
 func BenchmarkNothing(b *testing.B) {
 	s := snapshot(b)
 	batch := &frame.Batch{N: frame.BatchSize}
+	st := over(nil, s)
 	for b.Loop() {
-		Answer(nil, batch, s)
+		st.Answer(batch)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/frame.BatchSize, "ns/pkt")
 }

@@ -17,14 +17,12 @@ const linkLocalGroups = 0x0180c2000000
 // Access parses frames of an access port and takes them to their attachment: it finds segment and VIF, holds the sender
 // to what is configured for it, takes the tag off, and says who is next: neigh, route, flood or lookup.
 //
-// It returns which stages have something to do: a bit (1 << Next) each.
-func Access(mem []byte, b *frame.Batch, port uint16, s *fib.Snapshot, st *State) (todo uint32) {
-	if int(port) >= len(s.Ports) {
-		return 0
-	}
+// It is a stage (stage.Func).
+func (st *State) Access(b *frame.Batch) (todo uint32) {
+	mem, s := st.Mem, st.Snap
 	st.follow(s)
 	st.pending = 0
-	from := &s.Ports[port]
+	from := &s.Ports[st.Port]
 	for i := 0; ; i++ {
 		var done uint32
 		i, done = quickAccess(mem, b, i, from, s, st)

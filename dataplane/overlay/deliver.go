@@ -10,8 +10,9 @@ import (
 )
 
 // Deliver sends each frame at NextDeliver out of the attachment where its destination hangs. Answers made by the box go
-// back to the attachment that asked. The returned bits are as with Access.
-func Deliver(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
+// back to the attachment that asked. It is a stage (stage.Func).
+func (st *State) Deliver(b *frame.Batch) (todo uint32) {
+	mem, s := st.Mem, st.Snap
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
 		if p.Next != frame.NextDeliver {
@@ -52,15 +53,5 @@ func toAttachment(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, at ui
 		copy(f[0:12], f[4:16])
 		binary.BigEndian.PutUint32(f[12:], 0x81000000|uint32(p.PCP)<<13|uint32(a.VID))
 	}
-	st.send(p, a.Port)
-}
-
-// send puts the frame into the port's out queue; when that is full, it says false, and the pipeline does it.
-func (st *State) send(p *frame.Packet, port uint16) bool {
-	if !st.Out[port].Put(p.Off, p.Len) {
-		p.SendTo(port)
-		return false
-	}
-	p.Next = frame.NextSent
-	return true
+	st.Send(p, a.Port)
 }

@@ -18,8 +18,10 @@ import (
 //	[dst 6][src 6][tag 4][type][IPv4 20: proto 143 ... ][inner Ethernet …
 //
 // Source address = prefix of our port | segment ID, destination = prefix of the other port | tenant ID, ID = VLAN ID.
-// The returned bits are as with Access.
-func Encapsulate(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
+//
+// It is a stage (stage.Func).
+func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
+	mem, s := st.Mem, st.Snap
 	choosePaths(b, s, st)
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
@@ -58,7 +60,7 @@ func Encapsulate(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo u
 		binary.BigEndian.PutUint64(h[30:38], uint64(src)<<32|uint64(dst))
 
 		st.Paths.AddPacket(int(path.Stat)*stats.PathStride+stats.PathPackets, n)
-		if p.Off, p.Len = off, n; !st.send(p, path.Port) {
+		if p.Off, p.Len = off, n; !st.Send(p, path.Port) {
 			todo |= 1 << frame.NextTx
 		}
 	}

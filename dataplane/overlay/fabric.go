@@ -14,15 +14,14 @@ const etherTypeARP = 0x0806
 
 // Fabric parses frames of a fabric port and takes them out of their encapsulation. A frame is accepted only if it comes
 // from the edge switch, is addressed to a special address of this box, and its tenant and segment exist here
-// (spec/overlay.md, "Encapsulation"). What remains is delivered by (tenant, segment, inner destination MAC). The
-// returned bits are as with Access.
-func Fabric(mem []byte, b *frame.Batch, port uint16, s *fib.Snapshot, st *State) (todo uint32) {
-	if int(port) >= len(s.Ports) {
-		return 0
-	}
+// (spec/overlay.md, "Encapsulation"). What remains is delivered by (tenant, segment, inner destination MAC).
+//
+// It is a stage (stage.Func).
+func (st *State) Fabric(b *frame.Batch) (todo uint32) {
+	mem, s := st.Mem, st.Snap
 	st.follow(s)
 	st.pending = 0
-	f := &s.Ports[port].Fabric
+	f := &s.Ports[st.Port].Fabric
 	for i := 0; ; i++ {
 		var done uint32
 		i, done = quickFabric(mem, b, i, f, s, st)
@@ -31,7 +30,7 @@ func Fabric(mem []byte, b *frame.Batch, port uint16, s *fib.Snapshot, st *State)
 			return todo
 		}
 		p := &b.Pkt[i]
-		if parse.Fabric(mem, p) && !st.Spread.outerElsewhere(mem, p) {
+		if parse.Fabric(mem, p) && !st.outerElsewhere(mem, p) {
 			decap(mem, p, f, s, st)
 			if p.Next == frame.NextLookup {
 				st.lookUp(i, p.Seg, p.DstMAC, s)

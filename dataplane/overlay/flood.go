@@ -4,36 +4,36 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
-	"penstock/dataplane/stats"
 )
 
 // Flood sends broadcast, multicast and unknown unicast to every attachment of the segment on this box and, as unicast
-// copies, to every other box that holds a VIF of it; frames that came from the fabric go to attachments only.
+// copies, to every other box that holds a VIF of it; frames that came from the fabric go to attachments only. The last
+// receiver gets the original. What goes to other boxes is at NextEncap afterwards.
 //
-// Copies are made into extra. When extra is full Flood returns true: the caller carries extra out, empties it and calls
-// again. The last receiver gets the original. What goes to other boxes is at NextEncap afterwards.
-func Flood(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State, extra *frame.Batch) (more bool) {
-	for ; st.floodPkt < b.N; st.floodPkt++ {
-		p := &b.Pkt[st.floodPkt]
+// It is a stage (stage.Func).
+func (st *State) Flood(b *frame.Batch) (todo uint32) {
+	mem, s := st.Mem, st.Snap
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+		p := &b.Pkt[i]
 		if p.Next != frame.NextFlood {
 			continue
 		}
-		if !st.charged && !st.mayFlood(p, s) {
+		if st.mayFlood(p, s) {
+			st.floodOne(mem, p, s)
+		} else {
 			p.DropFor(drop.FloodLimit)
-			continue
 		}
-		st.charged = st.floodOne(mem, p, s, extra)
-		if st.charged {
-			return true
-		}
-		st.floodTo = 0
+		todo |= p.Next.Bit()
 	}
-	st.floodPkt = 0
-	return false
+	st.Emit(copied)
+	return todo
 }
 
-// floodOne goes through the receivers of p from st.floodTo on; true when extra is full.
-func (st *State) floodOne(mem []byte, p *frame.Packet, s *fib.Snapshot, extra *frame.Batch) bool {
+// copied is the Next values of copies.
+const copied = 1<<frame.NextEncap | 1<<frame.NextDrop | 1<<frame.NextTx
+
+// floodOne sends p to each of its receivers.
+func (st *State) floodOne(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	seg := &s.Segments[p.Seg]
 	n := len(seg.Local)
 	if p.Flags&frame.FlagFromFabric == 0 {
@@ -45,24 +45,21 @@ func (st *State) floodOne(mem []byte, p *frame.Packet, s *fib.Snapshot, extra *f
 	}
 	if last < 0 {
 		p.DropFor(drop.FloodEmpty)
-		return false
+		return
 	}
-	for ; st.floodTo <= last; st.floodTo++ {
-		k := st.floodTo
+	for k := 0; k <= last; k++ {
 		if k < len(seg.Local) && seg.Local[k] == p.Attach {
 			continue
 		}
 		q := p
 		if k != last {
-			if extra.N == frame.BatchSize {
-				return true
+			if st.Copies.N == frame.BatchSize {
+				st.Emit(copied)
 			}
-			q = &extra.Pkt[extra.N]
-			if !st.Clone(mem, p, q) {
+			if q = st.Copy(p); q == nil {
 				p.DropFor(drop.FloodNoFrame)
-				return false
+				return
 			}
-			extra.N++
 		}
 		if k < len(seg.Local) {
 			toAttachment(mem, q, s, st, seg.Local[k])
@@ -70,23 +67,6 @@ func (st *State) floodOne(mem []byte, p *frame.Packet, s *fib.Snapshot, extra *f
 			q.Loc, q.Next = seg.Remote[k-len(seg.Local)], frame.NextEncap
 		}
 	}
-	return false
-}
-
-// Clone copies p with its frame into q; false when there is no free frame.
-func (st *State) Clone(mem []byte, p, q *frame.Packet) bool {
-	addr, ok := st.Cache.Get()
-	if !ok {
-		return false
-	}
-	if st.Verify != nil {
-		st.Verify.Move(addr, frame.OwnerPool, frame.OwnerBatch)
-	}
-	*q = *p
-	q.Off = addr + frame.Headroom
-	copy(q.Bytes(mem), p.Bytes(mem))
-	st.Ports.Count(p.Port, stats.Copies, 1)
-	return true
 }
 
 // mayFlood applies the sender's limit. Frames from the fabric were limited where they began. Senders on an open

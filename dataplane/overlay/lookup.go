@@ -14,8 +14,9 @@ func (st *State) lookUp(i int, seg uint32, mac uint64, s *fib.Snapshot) {
 }
 
 // Resolve looks all destinations up and turns each into a delivery, an encapsulation, a way to the outside, a flood or a
-// drop. The returned bits are as with Access.
-func Resolve(b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
+// drop. It is a stage (stage.Func).
+func (st *State) Resolve(b *frame.Batch) (todo uint32) {
+	s := st.Snap
 	l := st.lookups[:min(st.pending, frame.BatchSize)]
 	st.pending = 0
 	st.touched += s.Bindings.TouchMACs(l)

@@ -13,9 +13,8 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/icmp"
-	"penstock/dataplane/stats"
+	"penstock/dataplane/stage"
 	"penstock/dataplane/table"
-	"penstock/dataplane/xsk"
 )
 
 // Octets of the headers that encapsulation "ip" adds: Ethernet and tag, IPv4.
@@ -33,16 +32,9 @@ const Overhead = ipLen + ethLen
 
 // State is what one worker keeps between batches.
 type State struct {
-	Now    int64         // nanoseconds, set by the worker once per turn
-	Cache  *frame.Cache  // for copies
-	Verify *frame.Verify // nil unless verify mode is on
-	Ports  stats.Ports   // Copies is counted here
-	Paths  *stats.Block  // stats.PathStride counters per path
-	VIFs   *stats.Block  // stats.VIFStride counters per local VIF
-	ICMP   icmp.Limiter  // errors made by this stage
+	*stage.Env
+	ICMP   icmp.Limiter // errors made by this stage
 	Events *Events
-	Spread Spread
-	Out    []xsk.Queue // by port, shared with the pipeline
 
 	of       *fib.Snapshot // what senders and segments were found in
 	senders  [senders]sender
@@ -55,9 +47,6 @@ type State struct {
 
 	buckets   []bucket // flood limits by local VIF index
 	strangers []bucket // by attachment index, of senders that are no VIF
-	floodPkt  int      // where Flood goes on
-	floodTo   int
-	charged   bool // the packet at floodPkt has passed its sender's limit
 }
 
 // Events counts what happened without a frame being discarded.
@@ -67,10 +56,10 @@ type Events struct {
 	ChecksumCompleted uint64 // L4 checksums finished for the sender
 }
 
-// NewState returns the state for a box with up to vifs local VIFs.
-func NewState(vifs int) *State {
+// NewState returns the state of the worker with that environment, for a box with up to vifs local VIFs.
+func NewState(env *stage.Env, vifs int) *State {
 	n := max(vifs, 1)
-	return &State{buckets: make([]bucket, n), strangers: make([]bucket, n), Events: &Events{}}
+	return &State{Env: env, buckets: make([]bucket, n), strangers: make([]bucket, n), Events: &Events{}}
 }
 
 // bucket is a token bucket; full at first use.

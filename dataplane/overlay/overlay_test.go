@@ -7,10 +7,10 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/stage"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/wire"
 	"penstock/dataplane/wire/checksum"
-	"penstock/dataplane/xsk"
 )
 
 func paths(n int) []fib.Path {
@@ -25,13 +25,15 @@ func paths(n int) []fib.Path {
 func chooser(sw fib.Switch) func(hash uint32) uint16 {
 	mem := make([]byte, 2048)
 	s := &fib.Snapshot{Switches: []fib.Switch{sw}, Segments: []fib.Segment{{Tenant: 2, ID: 1}}, Ports: []fib.Port{{}}}
-	st := NewState(1)
-	st.Paths, st.Out = stats.NewBlock(2*stats.PathStride), make([]xsk.Queue, 1)
+	env := &stage.Env{
+		Mem: mem, Snap: s, Paths: stats.NewBlock(2 * stats.PathStride), Queues: make([]frame.Queue, 1),
+	}
+	st := NewState(env, 1)
 	b := &frame.Batch{N: 1}
 	return func(hash uint32) uint16 {
 		b.Pkt[0] = frame.Packet{Off: frame.Headroom, Len: 60, Hash: hash, Next: frame.NextEncap}
-		Encapsulate(mem, b, s, st)
-		return wire.Ethernet(mem[st.Out[0].Take()[0].Addr:]).Tag().VID()
+		st.Encapsulate(b)
+		return wire.Ethernet(mem[st.Queues[0].Take()[0].Addr:]).Tag().VID()
 	}
 }
 

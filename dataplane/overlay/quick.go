@@ -122,7 +122,7 @@ func quickFabric(mem []byte, b *frame.Batch, i int, f *fib.Fabric, s *fib.Snapsh
 			inner != wire.EtherTypeIPv4 && inner != wire.EtherTypeIPv6 {
 			return i, todo
 		}
-		if st.Spread.Workers > 1 && st.Spread.innerElsewhere(mem, p, ethLen+ipLen, uint16(total-ipLen)) {
+		if st.Spread.Workers > 1 && st.innerElsewhere(mem, p, ethLen+ipLen, uint16(total-ipLen)) {
 			todo |= 1 << frame.NextHandoff
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/parse"
+	"penstock/dataplane/stage"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/table"
 	"penstock/dataplane/wire/checksum"
@@ -59,9 +60,9 @@ func quickWorld(t testing.TB) *fib.Snapshot {
 
 // quickState is a worker's state; self and workers as in Spread.
 func quickState(workers uint32) *State {
-	st := NewState(4)
-	st.Ports, st.VIFs, st.Spread.Workers = stats.NewPorts(3), stats.NewBlock(4*stats.VIFStride), workers
-	return st
+	env := &stage.Env{Ports: stats.NewPorts(3), VIFs: stats.NewBlock(4 * stats.VIFStride)}
+	env.Spread.Workers = workers
+	return NewState(env, 4)
 }
 
 // outcome is all that a stage can do to a frame.
@@ -89,10 +90,11 @@ func through(frames [][]byte, port uint16, s *fib.Snapshot, workers uint32, forg
 			st.follow(nil)
 		}
 		o := outcome{mem: mem}
+		st.Mem, st.Snap, st.Port = mem, s, port
 		if s.Ports[port].Role == fib.RoleFabric {
-			o.todo = Fabric(mem, b, port, s, st)
+			o.todo = st.Fabric(b)
 		} else {
-			o.todo = Access(mem, b, port, s, st)
+			o.todo = st.Access(b)
 		}
 		o.p = b.Pkt[0]
 		if o.p.Next == frame.NextHandoff { // nothing but the place of the frame matters to the other worker
@@ -267,7 +269,8 @@ func TestQuickOtherPort(t *testing.T) {
 		b := &frame.Batch{N: 1}
 		port := uint16(want / 2)
 		b.Pkt[0] = frame.Packet{Off: frame.Headroom, Len: uint16(len(f)), Port: port}
-		if Access(mem, b, port, s, st); b.Pkt[0].Attach != want {
+		st.Mem, st.Snap, st.Port = mem, s, port
+		if st.Access(b); b.Pkt[0].Attach != want {
 			t.Errorf("frame %d, port %d: attachment %d, want %d", i, port, b.Pkt[0].Attach, want)
 		}
 	}
@@ -278,11 +281,12 @@ func through1(f []byte, port uint16, s *fib.Snapshot, st *State) {
 	mem := append(make([]byte, frame.Headroom), f...)
 	b := &frame.Batch{N: 1}
 	b.Pkt[0] = frame.Packet{Off: frame.Headroom, Len: uint16(len(f)), Port: port}
+	st.Mem, st.Snap, st.Port = mem, s, port
 	if s.Ports[port].Role == fib.RoleFabric {
-		Fabric(mem, b, port, s, st)
+		st.Fabric(b)
 		return
 	}
-	Access(mem, b, port, s, st)
+	st.Access(b)
 }
 
 func FuzzQuick(f *testing.F) {

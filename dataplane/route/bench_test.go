@@ -34,8 +34,8 @@ func TestNoAllocation(t *testing.T) {
 	}
 	mem, b := arrived(t, 0, frames...)
 	renew := again(mem, b, frames)
-	st := &State{}
-	if n := testing.AllocsPerRun(100, func() { renew(); Route(mem, b, s, st) }); n != 0 {
+	st := over(mem, s)
+	if n := testing.AllocsPerRun(100, func() { renew(); st.Route(b) }); n != 0 {
 		t.Errorf("%v allocations per batch", n)
 	}
 }
@@ -57,7 +57,7 @@ func BenchmarkRoute(b *testing.B) {
 		}
 		mem, batch := arrived(b, 0, frames...)
 		renew := again(mem, batch, frames)
-		st := &State{}
+		st := over(mem, s)
 		var hops [frame.BatchSize]hop
 		lookup := func() {
 			renew()
@@ -73,7 +73,7 @@ func BenchmarkRoute(b *testing.B) {
 				st.touched += mac
 			}
 		}
-		for name, f := range map[string]func(){"renew": renew, "lookup": lookup, "route": func() { renew(); Route(mem, batch, s, st) }} {
+		for name, f := range map[string]func(){"renew": renew, "lookup": lookup, "route": func() { renew(); st.Route(batch) }} {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
 				before := st.Counters.Routed
 				for b.Loop() {
@@ -92,9 +92,9 @@ func BenchmarkRoute(b *testing.B) {
 func BenchmarkNothing(b *testing.B) {
 	s := snapshot(b)
 	batch := &frame.Batch{N: frame.BatchSize}
-	st := &State{}
+	st := over(nil, s)
 	for b.Loop() {
-		Route(nil, batch, s, st)
+		st.Route(batch)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/frame.BatchSize, "ns/pkt")
 }

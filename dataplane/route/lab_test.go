@@ -12,6 +12,7 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/parse"
+	"penstock/dataplane/stage"
 	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
 )
@@ -144,6 +145,11 @@ func packetOf(tb testing.TB, proto layers.IPProtocol, src, dst string, ttl uint8
 		ls = append(ls, c, &layers.ICMPv6Echo{Identifier: 3, SeqNumber: 4})
 	}
 	return build(tb, append(ls, gopacket.Payload("0123456789012345678901234567890123456789"))...)
+}
+
+// over returns a worker's state over memory and tables.
+func over(mem []byte, s *fib.Snapshot) *State {
+	return &State{Env: &stage.Env{Mem: mem, Snap: s, Now: 1}}
 }
 
 // arrived puts frames into a batch as overlay.Ingress leaves them for the router, in segment seg.

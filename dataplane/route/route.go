@@ -15,6 +15,7 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/icmp"
+	"penstock/dataplane/stage"
 	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
 	"penstock/dataplane/wire/checksum"
@@ -22,7 +23,7 @@ import (
 
 // State is what one worker keeps between batches.
 type State struct {
-	Now      int64        // nanoseconds, set by the worker once per turn
+	*stage.Env
 	ICMP     icmp.Limiter // errors made by this stage
 	Counters Counters
 
@@ -51,14 +52,17 @@ type hop struct {
 
 // Route takes the packets at NextRoute, addressed to the router's MAC, to NextDeliver: with Seg, Loc and MACs of the
 // destination, or as the router's answer to their sender (FlagGenerated). What can be neither is dropped.
-func Route(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) {
+//
+// It is a stage (stage.Func).
+func (st *State) Route(b *frame.Batch) (todo uint32) {
+	mem, s := st.Mem, st.Snap
 	n := min(uint(b.N), frame.BatchSize)
 	first := uint(0)
 	for first < n && b.Pkt[first].Next != frame.NextRoute {
 		first++
 	}
 	if first == n {
-		return
+		return 0
 	}
 	k := uint(0)
 	for i := first; i < n; i++ {
@@ -71,18 +75,23 @@ func Route(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) {
 		if toSubnet(mem, p, s, st, h) {
 			h.pkt = uint32(i)
 			k++
+			continue
 		}
+		todo |= p.Next.Bit()
 	}
 	list := st.hops[:min(k, frame.BatchSize)]
 	resolve(list, s, st)
 	for i := range list {
 		h := &list[i]
-		if p := &b.Pkt[h.pkt%frame.BatchSize]; h.v4 {
+		p := &b.Pkt[h.pkt%frame.BatchSize]
+		if h.v4 {
 			forward4(mem, p, s, st, h)
 		} else {
 			forward6(mem, p, s, st, h)
 		}
+		todo |= p.Next.Bit()
 	}
+	return todo
 }
 
 // resolve brings what the lookups will read into the cache: the buckets of the address index, then, with what stands

@@ -20,8 +20,8 @@ import (
 func one(t *testing.T, s *fib.Snapshot, seg uint32, data []byte) ([]byte, *frame.Packet, *State) {
 	t.Helper()
 	mem, b := arrived(t, seg, data)
-	st := &State{Now: 1}
-	Route(mem, b, s, st)
+	st := over(mem, s)
+	st.Route(b)
 	return mem, &b.Pkt[0], st
 }
 
@@ -168,7 +168,7 @@ func TestDropped(t *testing.T) {
 	}
 	mem, b := arrived(t, 0, packet(t, "10.1.0.10", "10.2.0.11", 64))
 	b.Pkt[0].Flags = 0
-	if Route(mem, b, s, &State{}); b.Pkt[0].Drop != drop.RouterProtocol {
+	if over(mem, s).Route(b); b.Pkt[0].Drop != drop.RouterProtocol {
 		t.Errorf("without IP: %+v", b.Pkt[0])
 	}
 }
@@ -292,8 +292,9 @@ func TestLimits(t *testing.T) {
 	}
 	b.Pkt[0].Seg, b.Pkt[0].Next = 0, frame.NextRoute
 
-	st := &State{Now: 5}
-	Route(mem, b, s, st)
+	st := over(mem, s)
+	st.Now = 5
+	st.Route(b)
 	var got []drop.Reason
 	for i := range b.N {
 		got = append(got, b.Pkt[i].Drop)
@@ -306,8 +307,8 @@ func TestLimits(t *testing.T) {
 		t.Errorf("%+v", st.Counters)
 	}
 	st.Now += 1e8
-	mem, b = arrived(t, 0, frames[:2]...)
-	Route(mem, b, s, st)
+	st.Mem, b = arrived(t, 0, frames[:2]...)
+	st.Route(b)
 	if b.Pkt[0].Drop != 0 || b.Pkt[1].Drop != drop.ICMPLimit {
 		t.Errorf("a tenth of a second later: %v, %v", b.Pkt[0].Drop, b.Pkt[1].Drop)
 	}
@@ -333,7 +334,7 @@ func TestMixedBatch(t *testing.T) {
 		}
 	}
 	was := *b
-	Route(mem, b, s, &State{})
+	over(mem, s).Route(b)
 	for i := range b.N {
 		p := &b.Pkt[i]
 		if was.Pkt[i].Next == frame.NextLookup {

@@ -36,9 +36,11 @@ func (w *way) count(st *State) {
 }
 
 // Egress sends the packets at NextUplink to the active gateway of their group (Loc): out of its port, to its MAC, from
-// the virtual MAC, in its VLAN. What is for the group's own address is answered, what is too big likewise. The returned
-// bits (Next.Bit) say which stages have something to do.
-func Egress(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
+// the virtual MAC, in its VLAN. What is for the group's own address is answered, what is too big likewise.
+//
+// It is a stage (stage.Func).
+func (st *State) Egress(b *frame.Batch) (todo uint32) {
+	mem, s := st.Mem, st.Snap
 	var to way
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
@@ -99,7 +101,7 @@ func egress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
 	address(mem, p, to.dst, to.src, to.vid)
 	to.packets++
 	to.octets += uint64(p.Len)
-	st.send(p, to.port)
+	st.Send(p, to.port)
 }
 
 // own reports whether the packet is for the group's own address.

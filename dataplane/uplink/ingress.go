@@ -41,21 +41,20 @@ type hop struct {
 }
 
 // Ingress takes the frames of an uplink port to the tenants behind its groups: from a gateway that is healthy, to the
-// group's virtual MAC, by the destination's address among the subnets that the group carries. The returned bits are as
-// with Egress.
+// group's virtual MAC, by the destination's address among the subnets that the group carries.
 //
 // The tables are looked up as in package route: all subnets first, then the index of all addresses, then all bindings,
 // each in a loop of its own, so that the cache misses of a batch overlap.
-func Ingress(mem []byte, b *frame.Batch, port uint16, s *fib.Snapshot, st *State) (todo uint32) {
-	if int(port) >= len(s.Ports) {
-		return 0
-	}
+//
+// It is a stage (stage.Func).
+func (st *State) Ingress(b *frame.Batch) (todo uint32) {
+	mem, s, port := st.Mem, st.Snap, st.Port
 	var hops [frame.BatchSize]hop
 	var from sender
 	k := uint(0)
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
-		if parse.Access(mem, p) && (st.Elsewhere == nil || !st.Elsewhere(p)) {
+		if parse.Access(mem, p) && !st.Spread.Elsewhere(p) {
 			h := &hops[k%frame.BatchSize]
 			if ingress(mem, p, s, st, &s.Ports[port], &from, h) {
 				h.pkt = uint32(i)
@@ -327,7 +326,8 @@ func inward(mem []byte, p *frame.Packet, seg uint32, dst, src uint64, loc fib.Lo
 }
 
 // Refuse answers the packets at NextRefuse, which came from outside and do not fit the fabric, by the uplink.
-func Refuse(mem []byte, b *frame.Batch, s *fib.Snapshot, st *State) (todo uint32) {
+func (st *State) Refuse(b *frame.Batch) (todo uint32) {
+	mem, s := st.Mem, st.Snap
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
 		if p.Next != frame.NextRefuse {

@@ -32,21 +32,16 @@ import (
 	"sync/atomic"
 
 	"penstock/dataplane/fib"
-	"penstock/dataplane/frame"
 	"penstock/dataplane/icmp"
-	"penstock/dataplane/stats"
-	"penstock/dataplane/xsk"
+	"penstock/dataplane/stage"
 )
 
 // State is what one worker keeps between batches.
 type State struct {
-	Now       int64        // nanoseconds, set by the worker once per turn
-	Clock     func() int64 // the same clock, read afresh: for what the Keeper compares with times of its own turns
-	Out       []xsk.Queue  // by port, shared with the pipeline
-	Members   *stats.Block // stats.MemberStride counters per member
-	ICMP      icmp.Limiter // errors made by this stage
-	Shared    *Shared
-	Elsewhere func(p *frame.Packet) bool // marks a parsed frame that another worker is to go on with; nil = none is
+	*stage.Env
+	Clock  func() int64 // the clock of Now, read afresh: for what the Keeper compares with times of its own turns
+	ICMP   icmp.Limiter // errors made by this stage
+	Shared *Shared
 
 	touched uint64 // keeps the touching loads alive
 }
@@ -87,13 +82,6 @@ func (h *Shared) Fault(port uint16, refused bool) {
 func (h *Shared) Open(port int, open bool) {
 	h.open[port].Store(open)
 	h.Tell()
-}
-
-// send puts the frame into the port's out queue; when that is full, the pipeline does it.
-func (st *State) send(p *frame.Packet, port uint16) {
-	if p.SendTo(port); st.Out[port].Put(p.Off, p.Len) {
-		p.Next = frame.NextSent
-	}
 }
 
 // mac returns the MAC that the box uses on a port for a group: the virtual one by the active member's port, the port's

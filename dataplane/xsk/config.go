@@ -1,13 +1,13 @@
 package xsk
 
-import "fmt"
+import (
+	"fmt"
 
-// Desc says where a frame lies in the UMEM and how long it is. The layout is struct xdp_desc of linux/if_xdp.h.
-type Desc struct {
-	Addr    uint64 // position of the first octet in the UMEM
-	Len     uint32 // octets
-	Options uint32 // set by the kernel on reception, ignored by Send
-}
+	"penstock/dataplane/frame"
+)
+
+// Desc says where a frame lies in the UMEM and how long it is.
+type Desc = frame.Desc
 
 // Mode says how frames get from the driver to the UMEM and back.
 type Mode uint8

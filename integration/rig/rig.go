@@ -79,12 +79,12 @@ func New(o Options) (*Rig, error) {
 	}
 	r.Verify = frame.NewVerify(o.Frames, uint32(o.FrameSize))
 	r.Pipeline = dataplane.NewPipeline(r.Mem, pool, r.Verify, len(o.Ports), 16384, 1024)
-	r.FDB = edge.NewFDB(1024)
+	r.Edge.FDB = edge.NewFDB(1024)
 	r.Flush = r.take
 	r.Keeper = uplink.NewKeeper(len(o.Ports), r.Uplink.Shared)
 	r.Keeper.Send = r.Inject
 	r.Uplink.Clock = r.Now
-	r.Keeper.Room = func(uint16) int { return xsk.QueueSize }
+	r.Keeper.Room = func(uint16) int { return frame.QueueSize }
 	r.Keeper.Stuck = func(uint16, uint32) (bool, uint32) { return false, 0 }
 	r.Keeper.Clean = func(int64) bool { return true }
 	r.Compiler = compile.New(compile.Config{

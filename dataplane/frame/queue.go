@@ -1,4 +1,11 @@
-package xsk
+package frame
+
+// Desc says where a frame lies in the UMEM and how long it is. The layout is struct xdp_desc of linux/if_xdp.h.
+type Desc struct {
+	Addr    uint64 // position of the first octet in the UMEM
+	Len     uint32 // octets
+	Options uint32 // set by the kernel on reception, ignored when sent
+}
 
 // QueueSize is how many frames wait for one transmit ring before they are flushed to it.
 const QueueSize = 256
