@@ -149,6 +149,7 @@ type genProfile struct {
 	Set     map[string]string `json:"set,omitempty"`
 	Seed    uint64            `json:"seed"`
 	MeanLen float64           `json:"mean_frame_octets"` // with FCS, of side a
+	Remarks []string          `json:"remarks,omitempty"` // on what of its capture files is not sent as it stands there
 }
 
 // run measures and prints. What an interrupted measurement found is printed too.
@@ -167,6 +168,9 @@ func (f *genFlags) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.discard()) }()
+	if f.json == "-" {
+		remarksText(f.stderr, res.Profile.Remarks)
+	}
 	runtime.LockOSThread() // its network namespace is the one that interfaces are looked up in
 	e, err := gen.Open(ctx, s.config)
 	runtime.UnlockOSThread()

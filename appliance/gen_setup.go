@@ -150,6 +150,7 @@ func (f *genFlags) frames(s *genSetup, res *genResult) error {
 			}
 		}
 	}
+	var remarks []string
 	for i, side := range sides {
 		port := gen.Port{Interface: []string{f.tx, f.rx}[i]}
 		if side != none {
@@ -162,10 +163,11 @@ func (f *genFlags) frames(s *genSetup, res *genResult) error {
 				return &exitError{exitRefused, err}
 			}
 			s.weights = append(s.weights, frameWeight(p, o))
+			remarks = append(remarks, port.Program.Remarks()...)
 		}
 		s.config.Ports = append(s.config.Ports, port)
 	}
-	res.Profile = genProfile{Name: p.Name, Title: p.Title, Set: set, Seed: f.seed}
+	res.Profile = genProfile{Name: p.Name, Title: p.Title, Set: set, Seed: f.seed, Remarks: slices.Compact(slices.Sorted(slices.Values(remarks)))}
 	if g := s.config.Ports[0].Program; g != nil {
 		res.Profile.MeanLen = g.MeanLen() + 4
 	}

@@ -15,6 +15,7 @@ import (
 // genText prints a result for people.
 func genText(w io.Writer, r *genResult) error {
 	fmt.Fprintf(w, "%s: %s\n", r.Profile.Name, r.Profile.Title)
+	remarksText(w, r.Profile.Remarks)
 	for _, p := range r.Ports {
 		speed := ""
 		if p.SpeedMbps > 0 {
@@ -32,6 +33,13 @@ func genText(w io.Writer, r *genResult) error {
 		return blockedText(w, r.Blocked)
 	}
 	return nil
+}
+
+// remarksText prints what is to be known beside the figures, a line each.
+func remarksText(w io.Writer, remarks []string) {
+	for _, r := range remarks {
+		fmt.Fprintf(w, "remark: %s\n", r)
+	}
 }
 
 // runText prints a run, a column for each direction.

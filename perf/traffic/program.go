@@ -182,6 +182,7 @@ type Program struct {
 	slots   []slot
 	turn    divisor
 	rounds  []round
+	remarks []string
 	maxLen  int
 	meanLen float64
 }
@@ -236,6 +237,9 @@ func (g *Program) MaxLen() int { return g.maxLen }
 
 // MeanLen returns the mean length of the frames of a turn, in octets without FCS.
 func (g *Program) MeanLen() float64 { return g.meanLen }
+
+// Remarks returns what of the profile's capture files is not sent as it stands there, a sentence each.
+func (g *Program) Remarks() []string { return g.remarks }
 
 // Streams returns the program's streams; their index is what Stream returns.
 func (g *Program) Streams() []Stream { return g.streams }

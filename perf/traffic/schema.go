@@ -112,7 +112,7 @@ func Keys() []Key {
 		{Table: "churn", Name: "requests", Want: wantInt(0, 16), Default: "1", Doc: "Requests of a connection, each one segment in frames of the stream's size, each answered by one such segment."},
 		{Table: "churn", Name: "close", Want: `"fin", "rst" or "none"`, Default: `"fin"`, Doc: "How the client ends the connection."},
 
-		{Table: "pcap", Name: "file", Want: "a path, relative to the profile", Default: required, Doc: "Send the frames of a pcap or pcapng file, in their order, over and over, in place of what other tables describe; only [stream.ethernet] is allowed besides, and replaces their MACs. Times are those of the generator."},
+		{Table: "pcap", Name: "file", Want: "a path, relative to the profile", Default: required, Doc: "Send the frames of a pcap or pcapng file (gzip or not) of Ethernet, in their order, over and over, in place of what other tables describe; only [stream.ethernet] is allowed besides, and replaces their MACs. Times are those of the generator."},
 	}
 }
 
