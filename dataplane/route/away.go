@@ -5,19 +5,20 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/icmp"
+	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
 )
 
 // away4 takes a packet to none of the tenant's subnets by the default route: to a gateway group of this box, or to the
 // address at which another box has one, or else back to its sender as unreachable.
-func away4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *hop) bool {
+func away4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *table.Hop) bool {
 	switch {
 	case r.Gateway != 0:
 		lessTTL(header4(mem, p))
 		toGroup(p, r, st)
 		return false
 	case r.Via4 != 0:
-		to.seg, to.dst4, to.v4 = r.Via4Seg, r.Via4, true
+		to.Seg, to.IP4, to.V4 = r.Via4Seg, r.Via4, true
 		return true
 	}
 	refuse(mem, p, s, st, icmp.NetUnreachable, drop.NoRoute)
@@ -25,7 +26,7 @@ func away4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Route
 }
 
 // away6 is away4 for IPv6.
-func away6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *hop) bool {
+func away6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *table.Hop) bool {
 	switch {
 	case r.Gateway != 0:
 		h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
@@ -33,7 +34,7 @@ func away6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Route
 		toGroup(p, r, st)
 		return false
 	case !wire.Unspecified6(r.Via6):
-		to.seg, to.via = r.Via6Seg, true
+		to.Seg, to.IP6, to.V4 = r.Via6Seg, r.Via6, false
 		return true
 	}
 	refuse(mem, p, s, st, icmp.NetUnreachable, drop.NoRoute)

@@ -58,18 +58,15 @@ func BenchmarkRoute(b *testing.B) {
 		mem, batch := arrived(b, 0, frames...)
 		renew := again(mem, batch, frames)
 		st := over(mem, s)
-		var hops [frame.BatchSize]hop
+		var hops [frame.BatchSize]table.Hop
 		lookup := func() {
 			renew()
 			for i, f := range frames {
-				hops[i].hash = s.Bindings.HashIP4(1, wire.IPv4(f[14:]).Dst())
-				st.touched += s.Bindings.TouchIP4Hash(hops[i].hash)
+				hops[i].Seg, hops[i].IP4, hops[i].V4 = 1, wire.IPv4(f[14:]).Dst(), true
 			}
-			for i, f := range frames {
-				hops[i].at = s.Bindings.SeekIP4(hops[i].hash, 1, wire.IPv4(f[14:]).Dst())
-			}
-			for i, f := range frames {
-				mac, _, _ := table.FindIP4At(s.Bindings, nil, hops[i].at, hops[i].hash, 1, wire.IPv4(f[14:]).Dst())
+			st.touched += s.Bindings.SeekHops(hops[:])
+			for i := range hops {
+				mac, _, _ := table.FindHop(s.Bindings, nil, &hops[i])
 				st.touched += mac
 			}
 		}

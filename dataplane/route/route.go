@@ -4,7 +4,7 @@
 // default route), local.go (what is for the router itself, and the ICMP errors it sends).
 //
 // The batch is worked through several times: every packet gets its subnet; then the index of its destination is
-// touched, sought, and the binding touched, each in a loop of its own (resolve); then it is looked up and sent on. So
+// touched, sought, and the binding touched, each in a loop of its own (table.SeekHops); then it is looked up and sent on. So
 // the cache misses of a batch overlap.
 package route
 
@@ -27,8 +27,8 @@ type State struct {
 	ICMP     icmp.Limiter // errors made by this stage
 	Counters Counters
 
-	hops    [frame.BatchSize]hop // of the batch
-	touched uint64               // keeps the touching loads alive
+	hops    [frame.BatchSize]table.Hop // of the batch
+	touched uint64                     // keeps the touching loads alive
 }
 
 // Counters counts what the router did besides forwarding and dropping.
@@ -37,17 +37,6 @@ type Counters struct {
 	TimeExceeded uint64 // ICMP errors sent, by kind
 	Unreachable  uint64
 	EchoReplies  uint64 // pings answered
-}
-
-// hop is a packet between the passes.
-type hop struct {
-	hash uint64 // of (seg, destination) and where the address index has it; IPv4 only
-	at   uint64
-	seg  uint32 // segment of the destination
-	dst4 uint32 // destination, or the next hop
-	pkt  uint32 // index in the batch
-	v4   bool
-	via  bool // IPv6: the next hop is the router's Via6
 }
 
 // Route takes the packets at NextRoute, addressed to the router's MAC, to NextDeliver: with Seg, Loc and MACs of the
@@ -70,21 +59,19 @@ func (st *State) Route(b *frame.Batch) (todo uint32) {
 		if p.Next != frame.NextRoute {
 			continue
 		}
-		h := &st.hops[k%frame.BatchSize]
-		h.v4 = false
-		if toSubnet(mem, p, s, st, h) {
-			h.pkt = uint32(i)
+		if h := &st.hops[k%frame.BatchSize]; toSubnet(mem, p, s, st, h) {
+			h.Pkt = uint8(i)
 			k++
 			continue
 		}
 		todo |= p.Next.Bit()
 	}
 	list := st.hops[:min(k, frame.BatchSize)]
-	resolve(list, s, st)
+	st.touched += s.Bindings.SeekHops(list)
 	for i := range list {
 		h := &list[i]
-		p := &b.Pkt[h.pkt%frame.BatchSize]
-		if h.v4 {
+		p := &b.Pkt[h.Pkt%frame.BatchSize]
+		if h.V4 {
 			forward4(mem, p, s, st, h)
 		} else {
 			forward6(mem, p, s, st, h)
@@ -94,32 +81,8 @@ func (st *State) Route(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// resolve brings what the lookups will read into the cache: the buckets of the address index, then, with what stands
-// there, the rows. Each loop is as short as can be: only then do the cache misses of a batch overlap.
-func resolve(list []hop, s *fib.Snapshot, st *State) {
-	t := s.Bindings
-	var touched uint64
-	for i := range list {
-		if h := &list[i]; h.v4 {
-			h.hash = t.HashIP4(h.seg, h.dst4)
-			touched += t.TouchIP4Hash(h.hash)
-		}
-	}
-	for i := range list {
-		if h := &list[i]; h.v4 {
-			h.at = t.SeekIP4(h.hash, h.seg, h.dst4)
-		}
-	}
-	for i := range list {
-		if h := &list[i]; h.v4 {
-			touched += t.TouchRow(h.at)
-		}
-	}
-	st.touched += touched
-}
-
 // toSubnet finds the segment of the packet's destination; otherwise it has dropped or answered the packet.
-func toSubnet(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *hop) bool {
+func toSubnet(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *table.Hop) bool {
 	if uint(p.Seg) >= uint(len(s.Segments)) || uint(s.Segments[p.Seg].Router) >= uint(len(s.Routers)) {
 		p.DropFor(drop.NoRoute)
 		return false
@@ -135,7 +98,7 @@ func toSubnet(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *hop) 
 	return false
 }
 
-func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *hop) bool {
+func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *table.Hop) bool {
 	h := (*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])
 	w := binary.BigEndian.Uint64(h[8:16])
 	src, dst := uint32(w), binary.BigEndian.Uint32(h[16:20])
@@ -163,11 +126,11 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 	if n == nil {
 		return away4(mem, p, s, st, r, to)
 	}
-	to.seg, to.dst4, to.v4 = n.Seg, dst, true
+	to.Seg, to.IP4, to.V4 = n.Seg, dst, true
 	return true
 }
 
-func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *hop) bool {
+func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *table.Hop) bool {
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
 	src, dst := h.Src(), h.Dst()
 	if wire.Multicast6(src) || wire.Unspecified6(src) || wire.Loopback6(src) {
@@ -198,8 +161,7 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 	if n == nil {
 		return away6(mem, p, s, st, r, to)
 	}
-	to.seg, to.v4 = n.Seg, false
-	st.touched += s.Bindings.TouchIP6(n.Seg, dst[0], dst[1])
+	to.Seg, to.IP6, to.V4 = n.Seg, dst, false
 	return true
 }
 
@@ -209,15 +171,15 @@ func header4(mem []byte, p *frame.Packet) wire.IPv4 {
 }
 
 // forward4 sends p on to the VIF of segment to.seg that has its destination address.
-func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *hop) {
+func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *table.Hop) {
 	h := header4(mem, p)
-	mac, loc, ok := table.FindIP4At(s.Bindings, s.Delta, to.at, to.hash, to.seg, to.dst4)
+	mac, loc, ok := table.FindHop(s.Bindings, s.Delta, to)
 	if !ok {
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
 		return
 	}
 	lessTTL(h)
-	rewrite(mem, p, s, st, to.seg, mac, loc)
+	rewrite(mem, p, s, st, to.Seg, mac, loc)
 }
 
 // lessTTL takes one off the TTL, the high half of its word, which adds 0x100 to the checksum (RFC 1624, equation 3).
@@ -227,19 +189,15 @@ func lessTTL(h wire.IPv4) {
 }
 
 // forward6 is forward4 for IPv6.
-func forward6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *hop) {
+func forward6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *table.Hop) {
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
-	dst := h.Dst()
-	if to.via {
-		dst = s.Routers[s.Segments[p.Seg].Router].Via6
-	}
-	mac, loc, ok := table.FindIP6(s.Bindings, s.Delta, to.seg, dst[0], dst[1])
+	mac, loc, ok := table.FindHop(s.Bindings, s.Delta, to)
 	if !ok {
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
 		return
 	}
 	h.SetHopLimit(h.HopLimit() - 1)
-	rewrite(mem, p, s, st, to.seg, mac, loc)
+	rewrite(mem, p, s, st, to.Seg, mac, loc)
 }
 
 // rewrite addresses p to mac on behalf of the router. SrcMAC stays the sender's: should the packet turn out to be too

@@ -29,17 +29,6 @@ type sender struct {
 	m        *fib.Member
 }
 
-// hop is a packet between the passes.
-type hop struct {
-	hash uint64 // of (seg, destination) and where the address index has it; IPv4 only
-	at   uint64
-	seg  uint32 // segment of the destination
-	dst4 uint32
-	pkt  uint32 // index in the batch
-	g    *fib.Group
-	v4   bool
-}
-
 // Ingress takes the frames of an uplink port to the tenants behind its groups: from a gateway that is healthy, to the
 // group's virtual MAC, by the destination's address among the subnets that the group carries.
 //
@@ -49,7 +38,8 @@ type hop struct {
 // It is a stage (stage.Func).
 func (st *State) Ingress(b *frame.Batch) (todo uint32) {
 	mem, s, port := st.Mem, st.Snap, st.Port
-	var hops [frame.BatchSize]hop
+	var hops [frame.BatchSize]table.Hop
+	var groups [frame.BatchSize]*fib.Group // that the packets of hops came by
 	var from sender
 	k := uint(0)
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
@@ -57,7 +47,8 @@ func (st *State) Ingress(b *frame.Batch) (todo uint32) {
 		if parse.Access(mem, p) && !st.Spread.Elsewhere(p) {
 			h := &hops[k%frame.BatchSize]
 			if ingress(mem, p, s, st, &s.Ports[port], &from, h) {
-				h.pkt = uint32(i)
+				h.Pkt = uint8(i)
+				groups[k%frame.BatchSize] = from.g
 				k++
 				continue
 			}
@@ -65,14 +56,14 @@ func (st *State) Ingress(b *frame.Batch) (todo uint32) {
 		todo |= p.Next.Bit()
 	}
 	list := hops[:min(k, frame.BatchSize)]
-	resolve(list, s, st)
+	st.touched += s.Bindings.SeekHops(list)
 	for i := range list {
-		h := &list[i]
-		p := &b.Pkt[h.pkt%frame.BatchSize]
-		if h.v4 {
-			inward4(mem, p, s, h)
+		h, g := &list[i], groups[i]
+		p := &b.Pkt[h.Pkt%frame.BatchSize]
+		if h.V4 {
+			inward4(mem, p, s, h, g)
 		} else {
-			inward6(mem, p, s, h)
+			inward6(mem, p, s, h, g)
 		}
 		todo |= p.Next.Bit()
 	}
@@ -80,7 +71,7 @@ func (st *State) Ingress(b *frame.Batch) (todo uint32) {
 }
 
 // ingress finds out whose p is, and the segment it goes to; otherwise it has dropped or answered it.
-func ingress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *sender, to *hop) bool {
+func ingress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *sender, to *table.Hop) bool {
 	if !from.known || from.src != p.SrcMAC || from.dst != p.DstMAC || from.vid != p.VID {
 		*from = identify(p, s, st, port)
 	}
@@ -177,7 +168,7 @@ func another(p *frame.Packet, s *fib.Snapshot, port *fib.Port, from *sender, fit
 	return false
 }
 
-func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *sender, to *hop) bool {
+func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *sender, to *table.Hop) bool {
 	h := (*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])
 	w := binary.BigEndian.Uint64(h[8:16])
 	src, dst := uint32(w), binary.BigEndian.Uint32(h[16:20])
@@ -207,11 +198,11 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 			return false
 		}
 	}
-	to.seg, to.dst4, to.g, to.v4 = n.Seg, dst, from.g, true
+	to.Seg, to.IP4, to.V4 = n.Seg, dst, true
 	return true
 }
 
-func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *sender, to *hop) bool {
+func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *sender, to *table.Hop) bool {
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
 	src, dst := h.Src(), h.Dst()
 	if wire.Multicast6(src) || wire.Unspecified6(src) || wire.Loopback6(src) {
@@ -244,66 +235,41 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 			return false
 		}
 	}
-	to.seg, to.g, to.v4 = n.Seg, from.g, false
-	st.touched += s.Bindings.TouchIP6(n.Seg, dst[0], dst[1])
+	to.Seg, to.IP6, to.V4 = n.Seg, dst, false
 	return true
 }
 
-// resolve brings what the lookups will read into the cache.
-func resolve(list []hop, s *fib.Snapshot, st *State) {
-	t := s.Bindings
-	var touched uint64
-	for i := range list {
-		if h := &list[i]; h.v4 {
-			h.hash = t.HashIP4(h.seg, h.dst4)
-			touched += t.TouchIP4Hash(h.hash)
-		}
-	}
-	for i := range list {
-		if h := &list[i]; h.v4 {
-			h.at = t.SeekIP4(h.hash, h.seg, h.dst4)
-		}
-	}
-	for i := range list {
-		if h := &list[i]; h.v4 {
-			touched += t.TouchRow(h.at)
-		}
-	}
-	st.touched += touched
-}
-
 // inward4 sends p on to the VIF that has its destination address.
-func inward4(mem []byte, p *frame.Packet, s *fib.Snapshot, to *hop) {
-	dst, loc, ok := table.FindIP4At(s.Bindings, s.Delta, to.at, to.hash, to.seg, to.dst4)
+func inward4(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib.Group) {
+	dst, loc, ok := table.FindHop(s.Bindings, s.Delta, to)
 	if !ok || loc >= fib.GatewayLoc(0) {
 		p.DropFor(drop.RouteUnresolved)
 		return
 	}
-	src := to.g.MAC
-	if seg := &s.Segments[to.seg]; !bridged(s, seg, to.g) {
+	src := g.MAC
+	if seg := &s.Segments[to.Seg]; !bridged(s, seg, g) {
 		src = s.Routers[seg.Router].MAC
 		h := wire.IPv4((*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[:])
 		h.SetChecksum(checksum.Update16(h.Checksum(), 0x0100, 0)) // one less of TTL, the high half of its word
 		h.SetTTL(h.TTL() - 1)
 	}
-	inward(mem, p, to.seg, dst, src, loc)
+	inward(mem, p, to.Seg, dst, src, loc)
 }
 
 // inward6 is inward4 for IPv6.
-func inward6(mem []byte, p *frame.Packet, s *fib.Snapshot, to *hop) {
+func inward6(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib.Group) {
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
-	ip := h.Dst()
-	dst, loc, ok := table.FindIP6(s.Bindings, s.Delta, to.seg, ip[0], ip[1])
+	dst, loc, ok := table.FindHop(s.Bindings, s.Delta, to)
 	if !ok || loc >= fib.GatewayLoc(0) {
 		p.DropFor(drop.RouteUnresolved)
 		return
 	}
-	src := to.g.MAC
-	if seg := &s.Segments[to.seg]; !bridged(s, seg, to.g) {
+	src := g.MAC
+	if seg := &s.Segments[to.Seg]; !bridged(s, seg, g) {
 		src = s.Routers[seg.Router].MAC
 		h.SetHopLimit(h.HopLimit() - 1)
 	}
-	inward(mem, p, to.seg, dst, src, loc)
+	inward(mem, p, to.Seg, dst, src, loc)
 }
 
 // bridged reports whether the group is a station of the segment: its hosts then know the virtual MAC, and no router
