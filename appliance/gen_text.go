@@ -201,6 +201,7 @@ func throughputText(w io.Writer, r *gen.ThroughputReport) error {
 	if err := t.print(w); err != nil {
 		return err
 	}
+	remarksText(w, contradictions(r))
 	fmt.Fprintf(w, "%s, %s of load; highest rate tried %s: %s\n", count(len(r.Trials), "trial"), timeText(int64(r.Took)), rateText(r.Max), r.MaxWhy)
 	if len(r.Latency) == 0 {
 		return nil
@@ -218,6 +219,23 @@ func throughputText(w io.Writer, r *gen.ThroughputReport) error {
 		}
 	}
 	return l.print(w)
+}
+
+// contradictions says where latency was measured with more loss than a result allows.
+func contradictions(r *gen.ThroughputReport) (remarks []string) {
+	for i := range r.Latency {
+		at := &r.Latency[i]
+		if at.Fault != "" {
+			remarks = append(remarks, fmt.Sprintf("the latency at %s says nothing about the device: %s", rateText(at.Rate), at.Fault))
+			continue
+		}
+		for _, goal := range at.Contradicts {
+			remarks = append(remarks, fmt.Sprintf("%s is in doubt: %s was lost at %s, where latency was measured, below the %s that was "+
+				"found. Search again with longer trials (--duration) or more of them (--repeat)", goal, percent(at.Loss),
+				rateText(at.Rate), goal))
+		}
+	}
+	return remarks
 }
 
 func statusText(r *search.Result) string {

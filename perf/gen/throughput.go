@@ -34,6 +34,12 @@ type LatencyAt struct {
 	Share  float64 `json:"share"`
 	Rate   float64 `json:"pps"`
 	Report *Report `json:"report"`
+	// Loss is that of all directions together, as in a trial, 0 to 1.
+	Loss float64 `json:"loss_ratio"`
+	// Contradicts names the goals whose rate was found to be at least Rate, and which allow less than Loss.
+	Contradicts []string `json:"contradicts,omitempty"`
+	// Fault says why the run is no word on the device: see search.Measurement.
+	Fault string `json:"fault,omitempty"`
 }
 
 // sampling is how long the generator's own rate is measured for, at the least.
@@ -134,6 +140,11 @@ func (e *Engine) trial(ctx context.Context, t *Throughput, rate float64, dur tim
 	if err := ctx.Err(); err != nil {
 		return m, err
 	}
+	return t.measurement(r, rate), nil
+}
+
+// measurement is what a run at a rate says about the device.
+func (t *Throughput) measurement(r *Report, rate float64) (m search.Measurement) {
 	m.Reached = rate
 	for i := range r.Directions {
 		d := &r.Directions[i]
@@ -151,7 +162,7 @@ func (e *Engine) trial(ctx context.Context, t *Throughput, rate float64, dur tim
 			m.Fault = r.Ports[i].fault()
 		}
 	}
-	return m, nil
+	return m
 }
 
 // latencies measures latency at shares of what was found.
@@ -169,7 +180,22 @@ func (e *Engine) latencies(ctx context.Context, t *Throughput, rep *ThroughputRe
 		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
-		rep.Latency = append(rep.Latency, LatencyAt{Share: share, Rate: rate, Report: r})
+		rep.Latency = append(rep.Latency, latencyAt(t.measurement(r, rate), rep.Results, LatencyAt{Share: share, Rate: rate, Report: r}))
 	}
 	return nil
+}
+
+// latencyAt holds a run of latency against what the search found: a device that loses more at a lower rate than a goal
+// allows does not bear the goal's rate at all times.
+func latencyAt(m search.Measurement, results []search.Result, at LatencyAt) LatencyAt {
+	at.Fault = m.Fault
+	if m.Sent > 0 {
+		at.Loss = float64(m.Lost) / float64(m.Sent)
+	}
+	for i := range results {
+		if r := &results[i]; r.Rate >= at.Rate && at.Loss > r.Goal.LossRatio {
+			at.Contradicts = append(at.Contradicts, r.Goal.Name)
+		}
+	}
+	return at
 }

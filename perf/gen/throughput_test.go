@@ -3,7 +3,9 @@ package gen
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,5 +116,67 @@ func TestThroughputTroubles(t *testing.T) {
 	cancel()
 	if _, err := e.Throughput(ctx, Throughput{}); err == nil {
 		t.Error("no error")
+	}
+}
+
+// TestLatencyContradicts: a device that bears a rate while it is searched, and loses frames far below it while latency is
+// measured: the result says which goals that puts in doubt.
+func TestLatencyContradicts(t *testing.T) {
+	var lossy atomic.Bool
+	n := 0
+	newDevice(t, func(_ int, f []byte, send func([]byte)) {
+		if n++; lossy.Load() && n%20 == 0 {
+			return
+		}
+		send(f)
+	})
+	e := open(t, oneWay(t))
+	rep, err := e.Throughput(t.Context(), Throughput{
+		Options: search.Options{Min: 1000, Max: 2000, Goals: []search.Goal{goal("NDR", 0), goal("PDR", 0.2)}, Phases: 1},
+		Latency: []float64{0.5}, Measuring: func(float64) { lossy.Store(true) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Latency) != 1 {
+		t.Fatalf("%d runs of latency, want 1", len(rep.Latency))
+	}
+	at := &rep.Latency[0]
+	if at.Loss < 0.03 || at.Loss > 0.07 {
+		t.Errorf("loss %g, want about 0.05", at.Loss)
+	}
+	want := []string{"NDR"}
+	if rep.Results[0].Rate < at.Rate { // a busy machine: half of the PDR is more than the NDR, and nobody said it is without loss
+		want = nil
+	}
+	if at.Fault == "" && !slices.Equal(at.Contradicts, want) {
+		t.Errorf("NDR %g, PDR %g: %g lost at %g contradicts %q, want %q", rep.Results[0].Rate, rep.Results[1].Rate, at.Loss, at.Rate,
+			at.Contradicts, want)
+	}
+}
+
+// TestLatencyAt: the loss of a run is held against every goal whose rate is not below the run's.
+func TestLatencyAt(t *testing.T) {
+	results := []search.Result{
+		{Goal: search.Goal{Name: "NDR"}, Rate: 1000},
+		{Goal: search.Goal{Name: "PDR", LossRatio: 0.01}, Rate: 2000},
+	}
+	for _, tc := range []struct {
+		rate       float64
+		sent, lost uint64
+		want       []string
+	}{
+		{500, 1000, 0, nil},
+		{500, 1000, 1, []string{"NDR"}},
+		{1000, 1000, 10, []string{"NDR"}},
+		{1000, 1000, 11, []string{"NDR", "PDR"}},
+		{1500, 1000, 10, nil},
+		{1500, 1000, 11, []string{"PDR"}},
+		{500, 0, 0, nil},
+	} {
+		at := latencyAt(search.Measurement{Sent: tc.sent, Lost: tc.lost, Fault: "slow"}, results, LatencyAt{Rate: tc.rate})
+		if !slices.Equal(at.Contradicts, tc.want) || at.Fault != "slow" {
+			t.Errorf("%d of %d lost at %g: contradicts %q (fault %q), want %q", tc.lost, tc.sent, tc.rate, at.Contradicts, at.Fault, tc.want)
+		}
 	}
 }
