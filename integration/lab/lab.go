@@ -97,6 +97,9 @@ func (l *Lab) Namespace(name string) error {
 	if _, ok := l.namespaces[name]; ok {
 		return fmt.Errorf("lab %s has a namespace %s already", l.name, name)
 	}
+	if err := prepareRunDir(); err != nil {
+		return fmt.Errorf("make namespace %s: %w", name, err)
+	}
 	var handle netns.NsHandle
 	err := onThread(func() (err error) {
 		handle, err = netns.NewNamed(l.FullName(name))

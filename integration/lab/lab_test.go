@@ -22,6 +22,13 @@ func TestMain(m *testing.M) {
 	if os.Getenv(holdEnv) != "" {
 		hold()
 	}
+	if f := runDirTests[os.Getenv(runDirEnv)]; f != nil {
+		if err := f(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 

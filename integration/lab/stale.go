@@ -2,13 +2,10 @@ package lab
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // ownerFile stands in a lab's directory and holds the start time of the process that made it, since its number alone
@@ -86,15 +83,4 @@ func ownerIsGone(name, dir string) bool {
 func removeStaleNamespace(fullName string) error {
 	killInside(filepath.Join(netnsDir, fullName))
 	return removeNamespace(fullName)
-}
-
-func removeNamespace(fullName string) error {
-	path := filepath.Join(netnsDir, fullName)
-	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("unmount namespace %s: %w", fullName, err)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove namespace %s: %w", fullName, err)
-	}
-	return nil
 }
