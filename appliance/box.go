@@ -283,7 +283,7 @@ func (b *box) engineConfig() dataplane.Config {
 
 func (b *box) compileConfig() compile.Config {
 	cfg := b.cfg.Load()
-	c := compile.Config{Scheme: cfg.Box.Scheme, Bindings: b.bindings, Capacity: cfg.Dataplane.Bindings, Publish: b.engine.Publish}
+	c := compile.Config{Scheme: cfg.Box.Scheme, Bindings: b.bindings, Capacity: cfg.Dataplane.Bindings, Prepare: b.engine.Prepare, Publish: b.engine.Publish}
 	applyLive(&c, cfg, b.saved)
 	return c
 }

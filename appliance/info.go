@@ -8,6 +8,7 @@ import (
 
 	"penstock/ctrl/alarm"
 	"penstock/ctrl/api"
+	"penstock/ctrl/compile"
 	"penstock/ctrl/model"
 	"penstock/ctrl/status"
 	"penstock/dataplane"
@@ -123,10 +124,19 @@ func (b *box) dropStats() status.Drops {
 
 func (b *box) pathStats() []status.Path {
 	paths := []status.Path{}
+	read := map[compile.PathInfo][2]uint64{}
 	for _, p := range b.compiler.PathStats() {
+		packets, octets := b.engine.Path(p.Stat)
+		p.Live = false // may change meanwhile
+		read[p] = [2]uint64{packets, octets}
+	}
+	for _, p := range b.compiler.PathStats() { // an index that has changed hands since was another path's
 		s := status.Path{Switch: p.Switch.String(), Port: p.Port, VID: p.VID, Live: p.Live}
-		s.Packets, s.Bytes = b.engine.Path(p.Stat)
-		paths = append(paths, s)
+		p.Live = false
+		if n, same := read[p]; same {
+			s.Packets, s.Bytes = n[0], n[1]
+			paths = append(paths, s)
+		}
 	}
 	slices.SortFunc(paths, func(x, y status.Path) int {
 		return strings.Compare(fmt.Sprintf("%s %s %04d", x.Switch, x.Port, x.VID), fmt.Sprintf("%s %s %04d", y.Switch, y.Port, y.VID))
@@ -142,6 +152,9 @@ func (b *box) vifStats() []status.VIF {
 			continue
 		}
 		r := b.engine.VIF(i)
+		if j, ok := b.compiler.VIFIndex(key); !ok || j != i {
+			continue // the index has changed hands meanwhile
+		}
 		vifs = append(vifs, status.VIF{Key: key, RxPackets: r.RxPackets, RxBytes: r.RxBytes, TxPackets: r.TxPackets, TxBytes: r.TxBytes})
 	}
 	slices.SortFunc(vifs, func(x, y status.VIF) int { return strings.Compare(x.Key, y.Key) })

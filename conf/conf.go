@@ -85,9 +85,9 @@ type Dataplane struct {
 	Handoff    bool   `toml:"handoff"`
 	Verify     bool   `toml:"verify"`
 	Bindings   int    `toml:"bindings"`
-	FloodRate  int    `toml:"flood_rate"` // frames per second, VIF and worker
+	FloodRate  int    `toml:"flood_rate"` // copies per second and VIF
 	FloodBurst int    `toml:"flood_burst"`
-	ICMPRate   int    `toml:"icmp_rate"` // messages per second and worker
+	ICMPRate   int    `toml:"icmp_rate"` // errors per second and VIF, or tenant
 	ICMPBurst  int    `toml:"icmp_burst"`
 	Nice       int    `toml:"nice"`
 }

@@ -16,7 +16,7 @@ func TestDiff(t *testing.T) {
 		{name: "nothing", old: minimal, new: "# comment\n" + minimal, live: true},
 		{name: "default written out", old: minimal, new: "[dataplane]\nworkers = 1\nring_size = 2048\n" + minimal, live: true},
 		{name: "log level", old: minimal, new: minimal + "[log]\nlevel = \"debug\"", want: []string{`log.level: "info" → "debug"`}, live: true},
-		{name: "rates", old: minimal, new: minimal + "[dataplane]\nflood_rate = 5\nicmp_burst = 6", want: []string{"dataplane.flood_rate: 1000 → 5", "dataplane.icmp_burst: 200 → 6"}, live: true},
+		{name: "rates", old: minimal, new: minimal + "[dataplane]\nflood_rate = 5\nicmp_burst = 6", want: []string{"dataplane.flood_rate: 10000 → 5", "dataplane.icmp_burst: 200 → 6"}, live: true},
 		{name: "control", old: minimal, new: minimal + "[control]\nmode = \"0600\"\ngroup = \"g\"\nreaders_any = true\nmax_body = \"1MiB\"",
 			want: []string{`control.group: "" → "g" (needs a restart: listeners are opened once)`, `control.mode: "0660" → "0600"`, "control.readers_any: false → true", "control.max_body: 67108864 → 1048576"}},
 		{name: "fabric place", old: minimal, new: strings.Replace(minimal, "switch_port = 7", "switch_port = 8", 1), want: []string{"port.fab0.switch_port: 7 → 8"}, live: true},

@@ -52,7 +52,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Box: Box{Name: "b1", StateDir: "/var/lib/penstock", Scheme: "10.p.t"},
 		Dataplane: Dataplane{Workers: 1, Poll: "adaptive", Frames: 16384, FrameSize: 2048, RingSize: 2048, Bindings: 1_000_000,
-			FloodRate: 1000, FloodBurst: 1000, ICMPRate: 1000, ICMPBurst: 200},
+			FloodRate: 10_000, FloodBurst: 1000, ICMPRate: 1000, ICMPBurst: 200},
 		Ports: []Port{
 			{Name: "acc0", Interface: "eth1", Role: "access", Queues: 1, Mode: "auto", ClampMSS: true},
 			{Name: "fab0", Interface: "eth2", Role: "fabric", Queues: 1, Mode: "auto", Encap: "ip", SwitchMAC: 0x02000000000a, SwitchPort: 7},

@@ -36,8 +36,8 @@ type Config struct {
 	Handoff   bool // workers pass frames on by inner flow hash, to even out what the NIC's queues did not
 	Verify    bool // check frame ownership at every transfer
 	Nice      int  // of the worker threads
-	MaxVIFs   int  // local VIFs that have counters and limits of their own
-	MaxPaths  int  // paths that have counters
+	VIFs      int  // local VIFs that have counters from the start; Prepare makes room for more
+	Paths     int  // paths that have counters from the start, likewise
 	Ports     []PortConfig
 
 	// Log receives what happens to ports and workers, never per packet.
@@ -71,8 +71,8 @@ func (c *Config) setDefaults() error {
 	def(&c.Frames, 16384)
 	def(&c.FrameSize, 2048)
 	def(&c.RingSize, 2048)
-	def(&c.MaxVIFs, 16384)
-	def(&c.MaxPaths, 16384)
+	def(&c.VIFs, 1024)
+	def(&c.Paths, 1024)
 	if c.SpinTime == 0 {
 		c.SpinTime = 50 * time.Microsecond
 	}

@@ -41,8 +41,9 @@ type Engine struct {
 	stopped   bool         // no port is opened any more
 
 	keeper  *uplink.Keeper // of the gateway groups
-	runMu   sync.RWMutex   // running
-	running bool           // the workers take commands for the keeper
+	runMu   sync.RWMutex   // running, ended
+	running bool           // the workers take commands
+	ended   bool           // they do not any more
 
 	progressMu sync.Mutex // progress, turnsSeen
 	progress   uint64
@@ -89,12 +90,15 @@ func (e *Engine) makeWorkers() error {
 			return fmt.Errorf("dataplane: eventfd for worker %d: %w", i, err)
 		}
 		w := &worker{
-			Pipeline: NewPipeline(e.umem.Mem(), e.pool, e.verify, ports, e.cfg.MaxVIFs, e.cfg.MaxPaths),
+			Pipeline: NewPipeline(e.umem.Mem(), e.pool, e.verify, ports, e.cfg.VIFs, e.cfg.Paths),
 			eng:      e, id: i, wake: wake,
 			injects: frame.NewSlots(256), from: make([]*frame.Handoff, n), to: make([]*frame.Handoff, n),
 			loop: stats.NewBlock(loopLen), tx: make([]*xsk.Socket, ports), sent: make([]int, ports), refused: make([]int64, ports),
 		}
 		w.Edge.FDB = fdb
+		if i > 0 {
+			w.PuntLimits = e.workers[0].PuntLimits
+		}
 		w.Flush = w.flush
 		w.gen.Store(idle)
 		w.rebuildPolls()
@@ -122,10 +126,10 @@ func (e *Engine) Start() error {
 	if n := e.cfg.Workers + 2; runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n) // a busy worker must not keep control from running
 	}
+	e.runMu.Lock()
 	for _, w := range e.workers {
 		e.threads.Go(w.run)
 	}
-	e.runMu.Lock()
 	e.running = true
 	e.runMu.Unlock()
 	for i := range e.cfg.Ports {
@@ -146,7 +150,7 @@ func (e *Engine) Stop() error {
 	}
 	e.stopped = true
 	e.runMu.Lock()
-	e.running = false
+	e.running, e.ended = false, true
 	e.runMu.Unlock()
 	for i := range e.ports { // before the first is closed: what is silent from now on has not failed
 		e.workers[0].Uplink.Shared.Open(i, false)

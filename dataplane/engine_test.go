@@ -185,7 +185,7 @@ func (x *bench) passes(what string) {
 }
 
 func small(workers int) Config {
-	return Config{Workers: workers, Frames: 4096, RingSize: 256, MaxVIFs: 64, MaxPaths: 4}
+	return Config{Workers: workers, Frames: 4096, RingSize: 256, VIFs: 64, Paths: 4}
 }
 
 // A Start that fails half-way closes what it has opened and gives all frames back; stopping again does no harm, though

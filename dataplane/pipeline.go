@@ -5,6 +5,7 @@ import (
 	"penstock/dataplane/edge"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/limit"
 	"penstock/dataplane/neigh"
 	"penstock/dataplane/overlay"
 	"penstock/dataplane/route"
@@ -23,14 +24,15 @@ type Pipeline struct {
 	Edge    *edge.State
 	Punts   *frame.Slots
 
+	PuntLimits *limit.Table // by port and kind; all workers share them
+
 	// Flush is called with a port whose out queue is nearly full, and by the owner of the pipeline at the end of a turn.
 	Flush func(port uint16)
 
-	chains     [fib.Roles][]row // by role
-	rest       []row            // what follows the stage that runs
-	touched    uint64           // keeps the touching loads alive
-	puntLimits [256]limit
-	handoff    *split // nil unless frames are spread over workers
+	chains  [fib.Roles][]row // by role
+	rest    []row            // what follows the stage that runs
+	touched uint64           // keeps the touching loads alive
+	handoff *split           // nil unless frames are spread over workers
 }
 
 // row is a stage in its place in a chain.
@@ -92,11 +94,11 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 			VIFs: stats.NewBlock(vifs * stats.VIFStride), Members: stats.NewBlock(stats.Members * stats.MemberStride),
 			Queues: make([]frame.Queue, ports),
 		},
-		Punts: frame.NewSlots(256),
+		Punts: frame.NewSlots(256), PuntLimits: limit.NewTable(ports * edge.PuntKinds),
 	}
 	env := &pl.Env
 	env.Emit = pl.emit
-	pl.Overlay = overlay.NewState(env, vifs)
+	pl.Overlay = overlay.NewState(env)
 	pl.Neigh = &neigh.State{Env: env}
 	pl.Route = &route.State{Env: env}
 	pl.Uplink = &uplink.State{Env: env, Shared: uplink.NewShared(ports), Clock: func() int64 { return pl.Now }}

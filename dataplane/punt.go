@@ -2,36 +2,29 @@ package dataplane
 
 import (
 	"penstock/dataplane/drop"
+	"penstock/dataplane/edge"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/stats"
 )
 
-// Frames of one kind that may go to control per second and worker, and the burst. A flood of one kind starves no other.
-const (
-	puntRate  = 1000
-	puntBurst = 200
-)
+// puntLimit is how many frames of a kind may go to control from one port, per second, and at once.
+type puntLimit struct{ rate, burst uint32 }
+
+// puntLimits are the limits by kind. Each port has them to itself, whatever the number of workers, so that the box behind one
+// port cannot keep those behind others from being heard. The bursts of 32 ports fit a worker's ring at once.
+var puntLimits = [edge.PuntKinds]puntLimit{
+	edge.PuntARP:  {rate: 200, burst: 8}, // a box is asked once a second or so
+	edge.PuntLLDP: {rate: 20, burst: 4},  // one a second while it starts, then one in 30 s (IEEE 802.1AB, 9.2.5)
+}
 
 // minFrame is an Ethernet header: of anything shorter the kernel never gives the buffer back.
 const minFrame = 14
 
-// limit is a token bucket in nanoseconds: level is how much time's worth of frames is owed.
-type limit struct{ level, last int64 }
-
-func (l *limit) allow(now, rate, burst int64) bool {
-	l.level = max(0, l.level-(now-l.last))
-	l.last = now
-	if l.level+1e9/rate > burst*1e9/rate {
-		return false
-	}
-	l.level += 1e9 / rate
-	return true
-}
-
 // punt hands a copy of the frame to control.
 func (pl *Pipeline) punt(p *frame.Packet) {
+	l := puntLimits[p.Kind%edge.PuntKinds]
 	switch {
-	case !pl.puntLimits[p.Kind].allow(pl.Now, puntRate, puntBurst):
+	case !pl.PuntLimits.At(uint32(p.Port)*edge.PuntKinds+uint32(p.Kind)).Take(pl.Now, l.rate, l.burst, 1):
 		pl.Discard(p.Port, drop.PuntLimit, p.Off, p.Len)
 	case !pl.Punts.Put(p.Port, p.Kind, p.Bytes(pl.Mem)):
 		pl.Discard(p.Port, drop.PuntFull, p.Off, p.Len)

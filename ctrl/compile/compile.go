@@ -36,6 +36,7 @@ import (
 	"penstock/ctrl/core"
 	"penstock/ctrl/model"
 	"penstock/dataplane/fib"
+	"penstock/dataplane/stats"
 	"penstock/dataplane/table"
 )
 
@@ -63,6 +64,9 @@ type Config struct {
 	FloodRate, FloodBurst uint32 // see fib.Snapshot
 	ICMPRate, ICMPBurst   uint32
 
+	// Prepare makes the dataplane's counters ready for the indices that the next snapshot uses, see dataplane.Engine. nil = there
+	// are none.
+	Prepare func(stats.Indices)
 	// Publish stores the snapshot and returns when every worker uses it or a later one.
 	Publish func(*fib.Snapshot)
 }
@@ -211,6 +215,7 @@ func (c *Compiler) force(p *plan) {
 func (c *Compiler) apply(p *plan) {
 	if p.changed() {
 		s := p.snap
+		p.prepare()
 		c.publish(s)
 		if s.Delta != nil {
 			if err := s.Delta.Fold(c.cfg.Bindings); err != nil {

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"penstock/dataplane/stats"
 )
 
 // edit is a map under change: its readers see the changes, the map itself only when they are committed.
@@ -87,6 +89,14 @@ func (e *idEdit) alloc() uint32 {
 	}
 	e.grown++
 	return e.of.next + e.grown - 1
+}
+
+// reused returns the indices that were another object's before.
+func (e *idEdit) reused() []uint32 { return e.of.free[:e.taken] }
+
+// used says which indices are in use with this change.
+func (e *idEdit) used() stats.Used {
+	return stats.Used{N: int(e.of.next + e.grown), Reused: e.reused()}
 }
 
 func (e *idEdit) release(i uint32) { e.freed = append(e.freed, i) }

@@ -94,7 +94,7 @@ func TestGolden(t *testing.T) {
 					t.Errorf("%s of %#x = %d, %t; want %d", what, m.k, v, ok, m.want)
 				}
 			}
-			s.VIFByMAC, s.SegmentByID, s.Tenants = nil, nil, nil
+			s.VIFByMAC, s.SegmentByID, s.Tenants, s.Limits = nil, nil, nil, fib.Limits{}
 			if !reflect.DeepEqual(s, want) {
 				t.Errorf("got  %+v\nwant %+v", s, want)
 			}

@@ -6,6 +6,7 @@ import (
 
 	"penstock/ctrl/model"
 	"penstock/dataplane/fib"
+	"penstock/dataplane/stats"
 	"penstock/dataplane/table"
 )
 
@@ -153,6 +154,7 @@ func (p *plan) finish() {
 	s.Groups = p.snapGroups.s
 	s.FloodRate, s.FloodBurst = p.cfg.FloodRate, p.cfg.FloodBurst
 	s.ICMPRate, s.ICMPBurst = p.cfg.ICMPRate, p.cfg.ICMPBurst
+	s.Limits = s.Limits.Room(len(s.VIFs), len(s.Attachments), len(s.Routers))
 	if p.tenantKeys {
 		s.Tenants = static(s.Routers, func(r *fib.Router) (uint64, bool) { return uint64(r.Tenant), r.Tenant != 0 })
 	}
@@ -166,6 +168,15 @@ func (p *plan) finish() {
 	}
 	if len(p.upserts)+len(p.deletes) > 0 {
 		s.Delta = table.NewDelta(p.cfg.Bindings, p.upserts, p.deletes)
+	}
+}
+
+// prepare makes counters and limits ready for the plan's snapshot: whose index was another's begins at zero, with full
+// buckets. No worker uses a snapshot any more in which the index has its former owner.
+func (p *plan) prepare() {
+	p.snap.Limits.Reset(p.vifIDs.reused(), p.attachIDs.reused(), p.routerIDs.reused())
+	if p.cfg.Prepare != nil {
+		p.cfg.Prepare(stats.Indices{VIFs: p.vifIDs.used(), Paths: p.statIDs.used(), Members: p.memberIDs.used()})
 	}
 }
 

@@ -145,7 +145,7 @@ var table = [Count]Info{
 	ARPUnresolved: {"arp_unresolved", "No binding for the address asked for by ARP or ND.", "`penstock show bindings`"},
 	ARPForeign:    {"arp_foreign", "An ARP or ND message that is no question to be answered here; it never crosses the fabric.", "nothing; normal for announcements"},
 	Hairpin:       {"hairpin", "The destination hangs from the attachment the frame came from.", "a switch or bridge behind the access port that should have kept the frame"},
-	FloodLimit:    {"flood_limit", "The VIF's limit of broadcast and multicast was reached.", "the VIF for a broadcast storm; flood_rate"},
+	FloodLimit:    {"flood_limit", "The VIF's limit of copies of broadcast, multicast and unknown unicast was reached.", "the VIF for a broadcast storm; flood_rate, which counts each receiver"},
 	FloodEmpty:    {"flood_empty", "Broadcast or multicast in a segment that has no other VIF.", "nothing; normal for a lone VIF"},
 	FloodNoFrame:  {"flood_no_frame", "No free frame for a copy of a broadcast or multicast.", "frames in the configuration"},
 
@@ -154,7 +154,7 @@ var table = [Count]Info{
 	NoRoute:         {"no_route", "The tenant has no subnet for the destination.", "`penstock show subnets`"},
 	RouteUnresolved: {"route_unresolved", "The destination's subnet is known, its binding is not.", "`penstock show bindings`"},
 	TTLExceeded:     {"ttl_exceeded", "TTL or hop limit ran out at the virtual router.", "a routing loop inside the tenant, or traceroute"},
-	ICMPLimit:       {"icmp_limit", "An ICMP error was due but its rate limit was reached.", "the sender of the offending packets"},
+	ICMPLimit:       {"icmp_limit", "An ICMP error was due but the limit of the VIF (or, from outside, of the tenant) was reached.", "the sender of the offending packets; icmp_rate"},
 	ICMPSuppressed:  {"icmp_suppressed", "An ICMP error was due but must not be sent (RFC 1122, 3.2.2; RFC 4443, 2.4).", "nothing"},
 
 	NoPath:    {"no_path", "No live path to the destination's edge switch.", "`penstock show paths`"},
@@ -204,7 +204,7 @@ var table = [Count]Info{
 	TxPortDown:   {"tx_port_down", "The port to leave by is down or gone.", "cabling; `penstock show ports`"},
 	HandoffFull:  {"handoff_full", "The ring to another worker is full.", "the load of the workers"},
 	PuntFull:     {"punt_full", "The ring to the control plane is full.", "the load of the control plane"},
-	PuntLimit:    {"punt_limit", "The rate limit of this kind of frame for the control plane was reached.", "a flood of that kind"},
+	PuntLimit:    {"punt_limit", "The port's rate limit of this kind of frame for the control plane was reached.", "a flood of that kind from the box or switch behind the port"},
 	PuntUnwanted: {"punt_unwanted", "A frame for the box itself that nobody here wants.", "the sender"},
 }
 

@@ -30,6 +30,8 @@ import (
 const (
 	PuntARP  uint8 = 1 // an ARP reply from the box behind a downlink, for ctrl/neighbor
 	PuntLLDP uint8 = 2 // an LLDP frame, from a downlink or a trunk
+
+	PuntKinds = 3 // kinds are below it
 )
 
 // State is what one worker keeps between batches. The workers share the FDB.

@@ -82,11 +82,13 @@ type Snapshot struct {
 	Bindings *table.Bindings
 	Delta    *table.Delta // nil nearly always
 
-	// FloodRate is the number of broadcast, multicast and unknown-unicast frames per second that one VIF may send,
-	// FloodBurst the burst; per worker.
+	// FloodRate is the number of frames per second that the broadcast, multicast and unknown-unicast frames of one VIF may
+	// become, one for each receiver; FloodBurst the burst. 0 = no limit.
 	FloodRate, FloodBurst uint32
-	// ICMPRate is the number of ICMP errors per second and worker; ICMPBurst the burst.
+	// ICMPRate is the number of ICMP errors per second about the packets of one VIF, or about those from the fabric and from
+	// outside for one tenant; ICMPBurst the burst.
 	ICMPRate, ICMPBurst uint32
+	Limits              Limits
 }
 
 // VIFKey is the key of Snapshot.VIFByMAC.

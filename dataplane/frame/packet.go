@@ -70,6 +70,7 @@ const (
 	FlagFromFabric                    // decapsulated here: never encapsulated again
 	FlagGenerated                     // made by the box in place of the received frame (ICMP, ARP and ND answers)
 	FlagFromUplink                    // from outside, by a gateway
+	FlagFlooded                       // one of the frames that a broadcast, multicast or unknown unicast became; Kind says which
 )
 
 // NoIndex is the "none" value of dense indices.
@@ -91,7 +92,7 @@ type Packet struct {
 	DSCP      uint8       // DSCP of the IP packet (6 bits), 0 for non-IP
 	Next      Next        // what happens next
 	Drop      drop.Reason // with NextDrop
-	Kind      uint8       // with NextPunt: what kind of frame, for its rate limit
+	Kind      uint8       // with NextPunt: what kind of frame, for its rate limit; with FlagFlooded: index of the original in its batch
 	Hash      uint32      // of the flow: 5-tuple, or address pair for fragments and other protocols, or MAC pair for non-IP
 	Seg       uint32      // segment, dense index
 	VIF       uint32      // local VIF the frame came from, dense index, or NoIndex

@@ -5,12 +5,13 @@
 //	before            [Ethernet][IP packet ...                    ]
 //	after   [Ethernet][IP][ICMP][IP packet, cut to what is allowed]
 //
-// The callers (packages route and overlay) own the rate limit and the question of who is the answer's source.
+// may.go says which packets may be answered at all. The callers (packages route, overlay and uplink) own the question of
+// whose address the answer comes from.
 package icmp
 
 import (
-	"encoding/binary"
-
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/wire"
 	"penstock/dataplane/wire/checksum"
@@ -54,13 +55,42 @@ var messages = [errorCount]message{
 	TooBig:          {wire.ICMPv4Unreachable, wire.ICMPv4FragmentationNeed, wire.ICMPv6TooBig, 0},
 }
 
-// Reply turns the parsed, untagged packet p into the ICMP error e about itself: to its source addresses, from srcMAC
-// and src4 or src6. mtu (octets of an IP packet) counts for TooBig only. It sets FlagGenerated and leaves Next to the
-// caller. It returns false, with p as it was, where MayReply does, or when the source address is 0.
-func Reply(mem []byte, p *frame.Packet, e Error, mtu uint16, src4 uint32, src6 [2]uint64, srcMAC uint64) bool {
-	if !MayReply(mem, p, e) {
-		return false
+// Answer turns the parsed, untagged packet p into the ICMP error e about itself: to its source addresses, from srcMAC and
+// src4 or src6. mtu (octets of an IP packet) counts for TooBig only; now is in nanoseconds, for the limit of errors. It sets
+// FlagGenerated and leaves Next to the caller. Otherwise it returns why there is no answer, with p as it was:
+// drop.ICMPSuppressed where MayAnswer says so or there is no source address, drop.ICMPLimit.
+//
+// p.Seg is a segment of the tenant. The limit is that of the VIF that sent p, or of its attachment if it is no known VIF, or, for
+// what has come from the fabric or from outside, of the tenant.
+func Answer(mem []byte, p *frame.Packet, s *fib.Snapshot, now int64, e Error, mtu uint16,
+	src4 uint32, src6 [2]uint64, srcMAC uint64) drop.Reason {
+	var r *fib.Router
+	router := fib.None
+	if uint(p.Seg) < uint(len(s.Segments)) {
+		if router = s.Segments[p.Seg].Router; uint(router) < uint(len(s.Routers)) {
+			r = &s.Routers[router]
+		}
 	}
+	v4 := p.Has(frame.FlagIPv4)
+	if v4 && src4 == 0 || !v4 && wire.Unspecified6(src6) || !MayAnswer(mem, p, e, r) {
+		return drop.ICMPSuppressed // before a token is spent on it
+	}
+	bucket := s.Limits.TenantICMP.At(router)
+	switch {
+	case p.VIF != frame.NoIndex:
+		bucket = s.Limits.ICMP.At(p.VIF)
+	case p.Attach != frame.NoIndex:
+		bucket = s.Limits.StrangerICMP.At(p.Attach)
+	}
+	if !bucket.Take(now, s.ICMPRate, s.ICMPBurst, 1) {
+		return drop.ICMPLimit
+	}
+	reply(mem, p, e, mtu, src4, src6, srcMAC)
+	return drop.None
+}
+
+// reply writes what Answer has decided on.
+func reply(mem []byte, p *frame.Packet, e Error, mtu uint16, src4 uint32, src6 [2]uint64, srcMAC uint64) {
 	m := &messages[e]
 	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
 	var rest uint32
@@ -68,9 +98,6 @@ func Reply(mem []byte, p *frame.Packet, e Error, mtu uint16, src4 uint32, src6 [
 		rest = uint32(mtu)
 	}
 	if p.Has(frame.FlagIPv4) {
-		if src4 == 0 {
-			return false
-		}
 		dst := wire.IPv4(l3).Src()
 		n := min(int(wire.IPv4(l3).TotalLen()), maxIPv4-head4)
 		b := rehead(mem, p, head4, n, srcMAC, wire.EtherTypeIPv4)
@@ -79,10 +106,7 @@ func Reply(mem []byte, p *frame.Packet, e Error, mtu uint16, src4 uint32, src6 [
 		c.Set(m.type4, m.code4, rest)
 		c.SetChecksum(checksum.Checksum(c, 0))
 		generated(p, frame.FlagIPv4, wire.IPv4Len, wire.ProtoICMP, control)
-		return true
-	}
-	if wire.Unspecified6(src6) {
-		return false
+		return
 	}
 	dst := wire.IPv6(l3).Src()
 	n := min(wire.IPv6Len+int(wire.IPv6(l3).PayloadLen()), maxIPv6-head6)
@@ -92,78 +116,6 @@ func Reply(mem []byte, p *frame.Packet, e Error, mtu uint16, src4 uint32, src6 [
 	c.Set(m.type6, m.code6, rest)
 	c.SetChecksum(checksum.Checksum(c, checksum.Sum(wire.IPv6(b).Addrs(), wire.ProtoICMPv6+uint32(len(c)))))
 	generated(p, frame.FlagIPv6, wire.IPv6Len, wire.ProtoICMPv6, control)
-	return true
-}
-
-// MayReply reports whether the packet may be answered with the ICMP error e at all: not if it is itself an ICMP error
-// or not IP, not a fragment but the first, not to or from an address that is no single host's (RFC 1122, 3.2.2;
-// RFC 1812, 4.3.2.7; RFC 4443, 2.4). The caller, who knows the subnets, keeps directed broadcasts away.
-func MayReply(mem []byte, p *frame.Packet, e Error) bool {
-	// Without headroom for the longer of the two answers there is none; a received frame has it.
-	if e >= errorCount || p.Off+uint32(p.L3) < wire.EthernetLen+head6 {
-		return false
-	}
-	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
-	group := p.Flags&frame.FlagGroup != 0 || wire.GroupMAC(p.DstMAC)
-	if p.Has(frame.FlagIPv4) {
-		h := wire.IPv4(l3)
-		if group || !Host4(h.Src()) || h.Dst()>>28 >= 0xe || h.FlagsFragment()&wire.IPv4OffsetMask != 0 {
-			return false
-		}
-		return h.Proto() != wire.ProtoICMP || p.Has(frame.FlagL4) && query4(l3[p.L4-p.L3])
-	}
-	if !p.Has(frame.FlagIPv6) {
-		return false
-	}
-	h := wire.IPv6(l3)
-	if (group || wire.Multicast6(h.Dst())) && e != TooBig {
-		return false
-	}
-	src := h.Src()
-	if wire.Multicast6(src) || wire.Unspecified6(src) || wire.Loopback6(src) || p.Flags&frame.FlagFragment != 0 && later6(h) {
-		return false
-	}
-	if p.Proto != wire.ProtoICMPv6 {
-		return true
-	}
-	if !p.Has(frame.FlagL4) {
-		return false
-	}
-	t := l3[p.L4-p.L3] // below 128 are the errors (RFC 4443, 2.1)
-	return t >= wire.ICMPv6Echo && t != wire.ICMPv6Redirect
-}
-
-// Host4 reports whether the IPv4 address a can be that of a single host beyond its own link's broadcasts: not in
-// 0.0.0.0/8 or 127.0.0.0/8, not multicast, reserved or broadcast (RFC 1812, 5.3.7).
-func Host4(a uint32) bool {
-	net := a >> 24
-	return net != 0 && net != 127 && net < 224
-}
-
-// query4 reports whether t is an ICMPv4 type that asks or answers, and is no error; an unknown type counts as one.
-func query4(t uint8) bool {
-	switch t {
-	case wire.ICMPv4Echo, wire.ICMPv4EchoReply, 13, 14, 17, 18: // timestamp, address mask
-		return true
-	}
-	return false
-}
-
-// later6 reports whether h, a fragment, is not the first one. The parser has checked the chain up to the fragment
-// header.
-func later6(h wire.IPv6) bool {
-	proto, at := h.NextHeader(), wire.IPv6Len
-	for at+8 <= len(h) {
-		switch proto {
-		case wire.ProtoFragment:
-			return binary.BigEndian.Uint16(h[at+2:])&wire.IPv6FragOffsetMask != 0
-		case wire.ProtoAH:
-			proto, at = h[at], at+int(h[at+1])*4+8
-		default:
-			proto, at = h[at], at+int(h[at+1])*8+8
-		}
-	}
-	return true
 }
 
 // rehead puts Ethernet and n octets of room in front of the first keep octets of p's IP packet, cuts what is behind

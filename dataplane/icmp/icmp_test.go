@@ -8,6 +8,8 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/parse"
 	"penstock/dataplane/wire"
@@ -29,7 +31,7 @@ func TestErrors4(t *testing.T) {
 		for _, n := range []int{18, 19, 100, 519, 520, 521, 1400} {
 			b := udp4(t, n, "10.1.0.10", "10.2.0.10")
 			mem, p := received(t, b)
-			if !Reply(mem, p, tt.e, tt.mtu, router4, router6, routerMAC) {
+			if !answered(mem, p, tt.e, tt.mtu, router4, router6, routerMAC) {
 				t.Fatal("no reply")
 			}
 			pkt := reparsed(t, mem, p)
@@ -72,7 +74,7 @@ func TestErrors6(t *testing.T) {
 		for _, n := range []int{0, 1, 1183, 1184, 1185, 1400} {
 			b := udp6(t, n, "fd00::10", "fd01::10")
 			mem, p := received(t, b)
-			if !Reply(mem, p, tt.e, 1400, router4, router6, routerMAC) {
+			if !answered(mem, p, tt.e, 1400, router4, router6, routerMAC) {
 				t.Fatal("no reply")
 			}
 			pkt := reparsed(t, mem, p)
@@ -99,7 +101,7 @@ func TestErrors6(t *testing.T) {
 func TestPaddingStaysOut(t *testing.T) {
 	b := append(udp4(t, 30, "10.1.0.10", "10.2.0.10"), 1, 2, 3, 4)
 	mem, p := received(t, b)
-	if !Reply(mem, p, TimeExceeded, 0, router4, router6, routerMAC) {
+	if !answered(mem, p, TimeExceeded, 0, router4, router6, routerMAC) {
 		t.Fatal("no reply")
 	}
 	if want := 14 + 28 + len(b) - 4 - 14; int(p.Len) != want {
@@ -111,7 +113,7 @@ func TestTagGoes(t *testing.T) {
 	b := udp4(t, 30, "10.1.0.10", "10.2.0.10")
 	tagged := append(append(append([]byte(nil), b[:12]...), 0x81, 0, 0, 5), b[12:]...)
 	mem, p := received(t, tagged)
-	if !Reply(mem, p, TimeExceeded, 0, router4, router6, routerMAC) {
+	if !answered(mem, p, TimeExceeded, 0, router4, router6, routerMAC) {
 		t.Fatal("no reply")
 	}
 	if c := reparsed(t, mem, p).Layer(layers.LayerTypeICMPv4); !bytes.Equal(c.LayerPayload(), b[14:]) {
@@ -191,9 +193,9 @@ func TestSuppressed(t *testing.T) {
 	for _, tt := range tests {
 		mem, p := received(t, tt.data)
 		before, was := bytes.Clone(mem), *p
-		got := Reply(mem, p, tt.e, 1400, router4, router6, routerMAC)
+		got := answered(mem, p, tt.e, 1400, router4, router6, routerMAC)
 		if got != tt.want {
-			t.Errorf("%s: Reply says %v", tt.name, got)
+			t.Errorf("%s: the answer is %v", tt.name, got)
 		}
 		if !got && (*p != was || !bytes.Equal(mem, before)) {
 			t.Errorf("%s: no reply, but the packet was touched", tt.name)
@@ -201,12 +203,98 @@ func TestSuppressed(t *testing.T) {
 	}
 }
 
-func TestNoSourceNoReply(t *testing.T) {
+// world is a tenant's router with a subnet of each kind, and room for limits.
+func world() *fib.Snapshot {
+	v4 := func(start uint32, size uint32) fib.Subnet4 { return fib.Subnet4{Start: start, End: start + size - 1} }
+	return &fib.Snapshot{
+		Segments: []fib.Segment{{Tenant: 7}},
+		Routers: []fib.Router{{
+			Tenant:   7,
+			Subnets4: []fib.Subnet4{v4(0x0a010000, 256), v4(0x0a020000, 2), v4(0x0a020010, 4)},
+			Subnets6: []fib.Subnet6{{Start: [2]uint64{0xfd00 << 48, 0}, End: [2]uint64{0xfd00 << 48, ^uint64(0)}},
+				{Start: [2]uint64{0xfd01 << 48, 0}, End: [2]uint64{0xfd01 << 48, 1}}},
+		}},
+		ICMPRate: 10, ICMPBurst: 2, Limits: fib.Limits{}.Room(2, 2, 1),
+	}
+}
+
+// TestAnswerKnowsSubnets: no error about a packet from or to an address that is several hosts' in the tenant's subnets.
+func TestAnswerKnowsSubnets(t *testing.T) {
+	for _, tc := range []struct {
+		name, src, dst string
+		want           drop.Reason
+	}{
+		{"hosts", "10.1.0.10", "10.1.0.20", drop.None},
+		{"from a broadcast", "10.1.0.255", "10.9.0.20", drop.ICMPSuppressed},
+		{"from a network address", "10.1.0.0", "10.9.0.20", drop.ICMPSuppressed},
+		{"from a small subnet's broadcast", "10.2.0.19", "10.9.0.20", drop.ICMPSuppressed},
+		{"from a small subnet's host", "10.2.0.18", "10.9.0.20", drop.None},
+		{"from the last of a /31", "10.2.0.1", "10.9.0.20", drop.None},
+		{"from the first of a /31", "10.2.0.0", "10.9.0.20", drop.None},
+		{"to a broadcast", "10.1.0.10", "10.1.0.255", drop.ICMPSuppressed},
+		{"from another subnet's like", "10.3.0.255", "10.9.0.20", drop.None},
+		{"v6 hosts", "fd00::10", "fd02::10", drop.None},
+		{"v6 from an anycast address", "fd00::", "fd02::10", drop.ICMPSuppressed},
+		{"v6 from the first of a /127", "fd01::", "fd02::10", drop.None},
+	} {
+		b := udp6
+		if tc.name[0] != 'v' {
+			b = udp4
+		}
+		mem, p := received(t, b(t, 0, tc.src, tc.dst))
+		p.Seg, p.VIF = 0, 0
+		was, before := *p, bytes.Clone(mem)
+		if got := Answer(mem, p, world(), 1, TimeExceeded, 0, router4, router6, routerMAC); got != tc.want {
+			t.Errorf("%s: dropped for %q, want %q", tc.name, got, tc.want)
+		}
+		if tc.want != drop.None && (*p != was || !bytes.Equal(mem, before)) {
+			t.Errorf("%s: no answer is due, but the packet was touched", tc.name)
+		}
+	}
+}
+
+// TestAnswerLimits: each VIF, each attachment's strangers and each tenant has a limit of its own, in whatever state the
+// others' are; what must not be answered costs nothing.
+func TestAnswerLimits(t *testing.T) {
+	s := world()
+	answers := func(vif, attach uint32, src string) (n int) {
+		for range 10 {
+			mem, p := received(t, udp4(t, 0, src, "10.9.0.20"))
+			p.Seg, p.VIF, p.Attach = 0, vif, attach
+			if Answer(mem, p, s, 1, TimeExceeded, 0, router4, router6, routerMAC) == drop.None {
+				n++
+			}
+		}
+		return n
+	}
+	const none = frame.NoIndex
+	for _, tc := range []struct {
+		name        string
+		vif, attach uint32
+		src         string
+		want        int
+	}{
+		{"not to be answered", 0, 0, "10.1.0.255", 0},
+		{"a VIF", 0, 0, "10.1.0.10", 2},
+		{"the same again", 0, 0, "10.1.0.10", 0},
+		{"another VIF of the attachment", 1, 0, "10.1.0.10", 2},
+		{"strangers of the attachment", none, 0, "10.1.0.10", 2},
+		{"strangers of another", none, 1, "10.1.0.10", 2},
+		{"from the fabric or outside", none, none, "10.1.0.10", 2},
+		{"an index without a bucket", 1 << 20, 0, "10.1.0.10", 0},
+	} {
+		if got := answers(tc.vif, tc.attach, tc.src); got != tc.want {
+			t.Errorf("%s: %d answers to 10 packets, want %d", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestNoSourceNoAnswer(t *testing.T) {
 	for _, b := range [][]byte{udp4(t, 0, "10.1.0.10", "10.2.0.10"), udp6(t, 0, "fd00::10", "fd01::10")} {
 		mem, p := received(t, b)
 		was := *p
-		if Reply(mem, p, TimeExceeded, 0, 0, [2]uint64{}, routerMAC) || *p != was {
-			t.Error("a reply without a source address")
+		if why := Answer(mem, p, world(), 1, TimeExceeded, 0, 0, [2]uint64{}, routerMAC); why != drop.ICMPSuppressed || *p != was {
+			t.Errorf("dropped for %q, want icmp_suppressed: there is no source address", why)
 		}
 	}
 }
@@ -221,7 +309,7 @@ func TestNoHeadroom(t *testing.T) {
 		if !parse.Access(mem, p) {
 			t.Fatal(p.Drop)
 		}
-		if ok := Reply(mem, p, TimeExceeded, 0, router4, router6, routerMAC); ok != (off >= 48) {
+		if ok := answered(mem, p, TimeExceeded, 0, router4, router6, routerMAC); ok != (off >= 48) {
 			t.Errorf("at %d: %v", off, ok)
 		}
 	}
@@ -243,7 +331,7 @@ func FuzzReply(f *testing.F) {
 			if !parse.Access(mem, p) {
 				return
 			}
-			if echo && !Echo(mem, p, routerMAC) || !echo && !Reply(mem, p, Error(e), 1400, router4, router6, routerMAC) {
+			if echo && !Echo(mem, p, routerMAC) || !echo && !answered(mem, p, Error(e), 1400, router4, router6, routerMAC) {
 				continue
 			}
 			reparsed(t, mem, p)
@@ -258,7 +346,7 @@ func TestNoAllocation(t *testing.T) {
 		for _, b := range [...][]byte{b4, b6, e4} {
 			copy(mem[frame.Headroom:], b)
 			p := frame.Packet{Off: frame.Headroom, Len: uint16(len(b))}
-			if !parse.Access(mem, &p) || !(Echo(mem, &p, routerMAC) || Reply(mem, &p, TimeExceeded, 0, router4, router6, routerMAC)) {
+			if !parse.Access(mem, &p) || !(Echo(mem, &p, routerMAC) || answered(mem, &p, TimeExceeded, 0, router4, router6, routerMAC)) {
 				panic("no answer")
 			}
 		}
@@ -281,7 +369,7 @@ func benchmark(b *testing.B, data []byte, answer func(mem []byte, p *frame.Packe
 
 func BenchmarkReply(b *testing.B) {
 	benchmark(b, udp4(b, 30, "10.1.0.10", "10.2.0.10"), func(mem []byte, p *frame.Packet) bool {
-		return Reply(mem, p, TimeExceeded, 0, router4, router6, routerMAC)
+		return answered(mem, p, TimeExceeded, 0, router4, router6, routerMAC)
 	})
 }
 

@@ -89,6 +89,15 @@ func icmp6(tb testing.TB, typ uint8, n int) []byte {
 	return build(tb, eth(layers.EthernetTypeIPv6), ip, c, gopacket.Payload(append([]byte{0, 5, 0, 6}, data(n)...)))
 }
 
+// answered makes the error e of p if p may be answered.
+func answered(mem []byte, p *frame.Packet, e Error, mtu uint16, src4 uint32, src6 [2]uint64, srcMAC uint64) bool {
+	if !MayAnswer(mem, p, e, nil) {
+		return false
+	}
+	reply(mem, p, e, mtu, src4, src6, srcMAC)
+	return true
+}
+
 // received puts a frame into a buffer as it comes from a port, parsed.
 func received(tb testing.TB, b []byte) ([]byte, *frame.Packet) {
 	tb.Helper()

@@ -8,7 +8,8 @@ import (
 
 // Flood sends broadcast, multicast and unknown unicast to every attachment of the segment on this box and, as unicast
 // copies, to every other box that holds a VIF of it; frames that came from the fabric go to attachments only. The last
-// receiver gets the original. What goes to other boxes is at NextEncap afterwards.
+// receiver gets the original. What goes to other boxes is at NextEncap afterwards. What a sender may flood is limited by what
+// becomes of it: a frame counts once for each receiver.
 //
 // It is a stage (stage.Func).
 func (st *State) Flood(b *frame.Batch) (todo uint32) {
@@ -18,15 +19,36 @@ func (st *State) Flood(b *frame.Batch) (todo uint32) {
 		if p.Next != frame.NextFlood {
 			continue
 		}
-		if st.mayFlood(p, s) {
-			st.floodOne(mem, p, s)
-		} else {
+		n := receivers(p, &s.Segments[p.Seg])
+		switch {
+		case n == 0:
+			p.DropFor(drop.FloodEmpty)
+		case !st.mayFlood(p, s, n):
 			p.DropFor(drop.FloodLimit)
+		default:
+			p.Flags |= frame.FlagFlooded
+			p.Kind = uint8(i)
+			st.told &^= 1 << i
+			st.floodOne(mem, p, s)
 		}
 		todo |= p.Next.Bit()
 	}
 	st.Emit(copied)
 	return todo
+}
+
+// receivers returns how many frames p becomes: one for each attachment but its own, and, unless it has come from the
+// fabric, for each other box.
+func receivers(p *frame.Packet, seg *fib.Segment) (n uint32) {
+	for _, at := range seg.Local {
+		if at != p.Attach {
+			n++
+		}
+	}
+	if !p.Has(frame.FlagFromFabric) {
+		n += uint32(len(seg.Remote))
+	}
+	return n
 }
 
 // copied is the Next values of copies.
@@ -42,10 +64,6 @@ func (st *State) floodOne(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	last := n - 1
 	for last >= 0 && last < len(seg.Local) && seg.Local[last] == p.Attach {
 		last--
-	}
-	if last < 0 {
-		p.DropFor(drop.FloodEmpty)
-		return
 	}
 	for k := 0; k <= last; k++ {
 		if k < len(seg.Local) && seg.Local[k] == p.Attach {
@@ -69,15 +87,15 @@ func (st *State) floodOne(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	}
 }
 
-// mayFlood applies the sender's limit. Frames from the fabric were limited where they began. Senders on an open
-// attachment that are no VIF share one limit, apart from those of VIFs.
-func (st *State) mayFlood(p *frame.Packet, s *fib.Snapshot) bool {
+// mayFlood applies the sender's limit to a frame with n receivers. Frames from the fabric were limited where they began.
+// Senders on an open attachment that are no VIF share one limit, apart from those of VIFs.
+func (st *State) mayFlood(p *frame.Packet, s *fib.Snapshot, n uint32) bool {
 	if p.Has(frame.FlagFromFabric) || s.FloodRate == 0 {
 		return true
 	}
-	buckets, i := st.buckets, p.VIF
-	if i == frame.NoIndex {
-		buckets, i = st.strangers, p.Attach
+	bucket := s.Limits.Flood.At(p.VIF)
+	if p.VIF == frame.NoIndex {
+		bucket = s.Limits.StrangerFlood.At(p.Attach)
 	}
-	return buckets[uint(i)%uint(len(buckets))].take(st.Now, s.FloodRate, s.FloodBurst)
+	return bucket.Take(st.Now, s.FloodRate, s.FloodBurst, n)
 }

@@ -12,7 +12,6 @@ package overlay
 import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
-	"penstock/dataplane/icmp"
 	"penstock/dataplane/stage"
 	"penstock/dataplane/table"
 )
@@ -33,7 +32,6 @@ const Overhead = ipLen + ethLen
 // State is what one worker keeps between batches.
 type State struct {
 	*stage.Env
-	ICMP   icmp.Limiter // errors made by this stage
 	Events *Events
 
 	of       *fib.Snapshot // what senders and segments were found in
@@ -45,8 +43,7 @@ type State struct {
 	path    [frame.BatchSize]uint16       // index of the path by packet, where one is needed
 	touched uint64                        // keeps the touching loads alive
 
-	buckets   []bucket // flood limits by local VIF index
-	strangers []bucket // by attachment index, of senders that are no VIF
+	told uint64 // bit for each flooded packet of the batch whose sender has had his ICMP error
 }
 
 // Events counts what happened without a frame being discarded.
@@ -56,35 +53,5 @@ type Events struct {
 	ChecksumCompleted uint64 // L4 checksums finished for the sender
 }
 
-// NewState returns the state of the worker with that environment, for a box with up to vifs local VIFs.
-func NewState(env *stage.Env, vifs int) *State {
-	n := max(vifs, 1)
-	return &State{Env: env, buckets: make([]bucket, n), strangers: make([]bucket, n), Events: &Events{}}
-}
-
-// bucket is a token bucket; full at first use.
-type bucket struct {
-	tokens uint32 // whole tokens left
-	last   int64  // nanoseconds up to which tokens were credited; 0 = never used
-}
-
-// take reports whether one more frame may pass at rate per second with the given burst.
-func (b *bucket) take(now int64, rate, burst uint32) bool {
-	if b.last == 0 {
-		b.tokens, b.last = burst, now
-	} else if el := now - b.last; el > 0 {
-		if el > 1e9 {
-			el, b.last = 1e9, now-1e9
-		}
-		add := uint64(el) * uint64(rate) / 1e9
-		if add > 0 {
-			b.last += int64(add * 1e9 / uint64(rate))
-			b.tokens = uint32(min(uint64(burst), uint64(b.tokens)+add))
-		}
-	}
-	if b.tokens == 0 {
-		return false
-	}
-	b.tokens--
-	return true
-}
+// NewState returns the state of the worker with that environment.
+func NewState(env *stage.Env) *State { return &State{Env: env, Events: &Events{}} }

@@ -28,7 +28,7 @@ func chooser(sw fib.Switch) func(hash uint32) uint16 {
 	env := &stage.Env{
 		Mem: mem, Snap: s, Paths: stats.NewBlock(2 * stats.PathStride), Queues: make([]frame.Queue, 1),
 	}
-	st := NewState(env, 1)
+	st := NewState(env)
 	b := &frame.Batch{N: 1}
 	return func(hash uint32) uint16 {
 		b.Pkt[0] = frame.Packet{Off: frame.Headroom, Len: 60, Hash: hash, Next: frame.NextEncap}
@@ -105,43 +105,6 @@ func TestFromFabric(t *testing.T) {
 		if fromFabric(&p, s, tc.loc, tc.ok); p.Next != tc.next || p.Drop != tc.why {
 			t.Errorf("%s: next %d, drop %v; want %d, %v", tc.name, p.Next, p.Drop, tc.next, tc.why)
 		}
-	}
-}
-
-func TestBucket(t *testing.T) {
-	const rate, burst = 100, 5
-	var b bucket
-	now := int64(1)
-	passed := 0
-	for range 20 {
-		if b.take(now, rate, burst) {
-			passed++
-		}
-	}
-	if passed != burst {
-		t.Fatalf("%d of 20 at once passed, want the burst of %d", passed, burst)
-	}
-	// Ten seconds of a storm at 10,000 a second let 100 a second through, no more, no less than one.
-	passed = 0
-	for range 100_000 {
-		now += 100_000
-		if b.take(now, rate, burst) {
-			passed++
-		}
-	}
-	if passed < 10*rate-1 || passed > 10*rate+1 {
-		t.Errorf("%d passed in 10 s at a limit of %d a second", passed, rate)
-	}
-	// After a long rest the burst is full, and only the burst.
-	now += 3600e9
-	passed = 0
-	for range 100 {
-		if b.take(now, rate, burst) {
-			passed++
-		}
-	}
-	if passed != burst {
-		t.Errorf("%d passed after an hour's rest, want %d", passed, burst)
 	}
 }
 

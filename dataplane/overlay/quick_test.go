@@ -62,7 +62,7 @@ func quickWorld(t testing.TB) *fib.Snapshot {
 func quickState(workers uint32) *State {
 	env := &stage.Env{Ports: stats.NewPorts(3), VIFs: stats.NewBlock(4 * stats.VIFStride)}
 	env.Spread.Workers = workers
-	return NewState(env, 4)
+	return NewState(env)
 }
 
 // outcome is all that a stage can do to a frame.

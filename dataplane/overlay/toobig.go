@@ -17,14 +17,14 @@ func tooBig(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, path *fib.P
 		p.Loc, p.Next = uint32(path.MTU-Overhead), frame.NextRefuse
 		return
 	}
+	if !st.first(p) {
+		p.DropFor(drop.TooBig)
+		return
+	}
 	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
 	v4 := p.Has(frame.FlagIPv4)
 	if v4 && l3[6]&0x40 == 0 || !v4 && !p.Has(frame.FlagIPv6) || p.Attach == frame.NoIndex {
 		p.DropFor(drop.TooBig)
-		return
-	}
-	if !icmp.MayReply(mem, p, icmp.TooBig) { // before a token is spent on it
-		p.DropFor(drop.ICMPSuppressed)
 		return
 	}
 	home := &s.Segments[s.Attachments[p.Attach].Seg]
@@ -49,14 +49,24 @@ func tooBig(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, path *fib.P
 		p.DropFor(drop.TooBig)
 		return
 	}
-	if !st.ICMP.Allow(st.Now, s.ICMPRate, s.ICMPBurst) {
-		p.DropFor(drop.ICMPLimit)
-		return
-	}
-	if !icmp.Reply(mem, p, icmp.TooBig, path.MTU-Overhead, src4, src6, srcMAC) {
-		p.DropFor(drop.ICMPSuppressed)
+	if why := icmp.Answer(mem, p, s, st.Now, icmp.TooBig, path.MTU-Overhead, src4, src6, srcMAC); why != drop.None {
+		p.DropFor(why)
 		return
 	}
 	st.Events.TooBigSent++
 	toAttachment(mem, p, s, st, p.Attach)
+}
+
+// first reports whether the sender of p has not had an ICMP error about it yet: a frame that is flooded gives rise to one,
+// however many of its receivers it is too big for.
+func (st *State) first(p *frame.Packet) bool {
+	if !p.Has(frame.FlagFlooded) {
+		return true
+	}
+	bit := uint64(1) << (p.Kind & (frame.BatchSize - 1))
+	if st.told&bit != 0 {
+		return false
+	}
+	st.told |= bit
+	return true
 }

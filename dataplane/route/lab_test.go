@@ -100,7 +100,7 @@ func snapshot(tb testing.TB, more ...table.Binding) *fib.Snapshot {
 			{Tenant: 6, Router: 1, Subnets4: []fib.Subnet4{net4(3, "10.2.0.0/24", "10.2.0.254")}},
 			{Tenant: 7, Router: fib.None},
 		},
-		ICMPRate: 1000, ICMPBurst: 100,
+		ICMPRate: 1000, ICMPBurst: 100, Limits: fib.Limits{}.Room(1, 1, 2),
 	}
 }
 

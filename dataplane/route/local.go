@@ -54,16 +54,8 @@ func refuse(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, e icmp.Erro
 
 // send sends the error e about p, within the limit of errors.
 func send(mem []byte, p *frame.Packet, st *State, s *fib.Snapshot, e icmp.Error, mac uint64, src4 uint32, src6 [2]uint64) {
-	if !icmp.MayReply(mem, p, e) { // before a token is spent on it
-		p.DropFor(drop.ICMPSuppressed)
-		return
-	}
-	if !st.ICMP.Allow(st.Now, s.ICMPRate, s.ICMPBurst) {
-		p.DropFor(drop.ICMPLimit)
-		return
-	}
-	if !icmp.Reply(mem, p, e, 0, src4, src6, mac) {
-		p.DropFor(drop.ICMPSuppressed)
+	if why := icmp.Answer(mem, p, s, st.Now, e, 0, src4, src6, mac); why != drop.None {
+		p.DropFor(why)
 		return
 	}
 	p.Next = frame.NextDeliver

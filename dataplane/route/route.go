@@ -24,7 +24,6 @@ import (
 // State is what one worker keeps between batches.
 type State struct {
 	*stage.Env
-	ICMP     icmp.Limiter // errors made by this stage
 	Counters Counters
 
 	hops    [frame.BatchSize]table.Hop // of the batch

@@ -8,17 +8,53 @@ import (
 	"penstock/dataplane/drop"
 )
 
-// Block is a set of counters with one writer. Add is for the writer alone; Load is for anybody and sees what was last
-// published.
+// Block is a set of counters with one writer. Load, Len and Grown are for anybody and see what was last published; all else is
+// for the writer alone.
 type Block struct {
 	live  []uint64
 	dirty []bool // for each 64 counters: changed since the last Publish
-	pub   []atomic.Uint64
+	pub   atomic.Pointer[[]atomic.Uint64]
 }
 
 // NewBlock returns n counters at zero.
 func NewBlock(n int) *Block {
-	return &Block{live: make([]uint64, n), dirty: make([]bool, n/64+1), pub: make([]atomic.Uint64, n)}
+	b := &Block{live: make([]uint64, n), dirty: make([]bool, n/64+1)}
+	pub := make([]atomic.Uint64, n)
+	b.pub.Store(&pub)
+	return b
+}
+
+// Grown returns memory for the block to grow to n counters or more, nil if it has them. The writer is given it with Grow: it
+// does not allocate itself.
+func (b *Block) Grown(n int) *Block {
+	if n <= b.Len() {
+		return nil
+	}
+	return NewBlock(max(n, 2*b.Len()))
+}
+
+// Grow takes over what Grown returned; nil and less than there is already change nothing. All counters keep their values.
+func (b *Block) Grow(to *Block) {
+	if to == nil || to.Len() <= b.Len() {
+		return
+	}
+	copy(to.live, b.live)
+	copy(to.dirty, b.dirty)
+	old, pub := *b.pub.Load(), *to.pub.Load()
+	for i := range old {
+		pub[i].Store(old[i].Load())
+	}
+	b.live, b.dirty = to.live, to.dirty
+	b.pub.Store(&pub)
+}
+
+// Clear sets n counters from i on to zero, for readers too.
+func (b *Block) Clear(i, n int) {
+	pub := *b.pub.Load()
+	for i, end := max(i, 0), min(i+n, len(b.live)); i < end; i++ {
+		b.live[i] = 0
+		pub[i].Store(0)
+	}
 }
 
 // Add adds d to counter i; an i outside is ignored.
@@ -48,14 +84,15 @@ func (b *Block) Max(i int, v uint64) {
 
 // Publish makes the present values visible to readers.
 func (b *Block) Publish() {
+	pub := *b.pub.Load()
 	for w, set := range b.dirty {
 		if !set {
 			continue
 		}
 		b.dirty[w] = false
 		for i := w << 6; i < min(w<<6+64, len(b.live)); i++ {
-			if v := b.live[i]; b.pub[i].Load() != v {
-				b.pub[i].Store(v)
+			if v := b.live[i]; pub[i].Load() != v {
+				pub[i].Store(v)
 			}
 		}
 	}
@@ -63,14 +100,14 @@ func (b *Block) Publish() {
 
 // Load returns the last published value of counter i.
 func (b *Block) Load(i int) uint64 {
-	if uint(i) < uint(len(b.pub)) {
-		return b.pub[i].Load()
+	if pub := *b.pub.Load(); uint(i) < uint(len(pub)) {
+		return pub[i].Load()
 	}
 	return 0
 }
 
 // Len returns the number of counters.
-func (b *Block) Len() int { return len(b.pub) }
+func (b *Block) Len() int { return len(*b.pub.Load()) }
 
 // The counters of one port, by offset; the drop reasons follow from Drops on. Frames made in the box (copies of a
 // broadcast, frames injected by control) count against the port where they began. Over all ports and workers, when

@@ -194,6 +194,7 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 			return false
 		}
 		if w>>56 <= 1 {
+			p.Seg = n.Seg
 			outside(mem, p, s, st, from, icmp.TimeExceeded, 0)
 			return false
 		}
@@ -231,6 +232,7 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 			return false
 		}
 		if h.HopLimit() <= 1 {
+			p.Seg = n.Seg
 			outside(mem, p, s, st, from, icmp.TimeExceeded, 0)
 			return false
 		}

@@ -66,17 +66,9 @@ func tooBig(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
 // refuse turns p into the ICMP error e about itself, if it may be answered, within the limit of errors; otherwise p is
 // dropped.
 func refuse(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, e icmp.Error, mtu uint16, src4 uint32, src6 [2]uint64, srcMAC uint64) bool {
-	if !icmp.MayReply(mem, p, e) { // before a token is spent on it
-		p.DropFor(drop.ICMPSuppressed)
-		return false
+	why := icmp.Answer(mem, p, s, st.Now, e, mtu, src4, src6, srcMAC)
+	if why != drop.None {
+		p.DropFor(why)
 	}
-	if !st.ICMP.Allow(st.Now, s.ICMPRate, s.ICMPBurst) {
-		p.DropFor(drop.ICMPLimit)
-		return false
-	}
-	if !icmp.Reply(mem, p, e, mtu, src4, src6, srcMAC) {
-		p.DropFor(drop.ICMPSuppressed)
-		return false
-	}
-	return true
+	return why == drop.None
 }

@@ -32,7 +32,6 @@ import (
 	"sync/atomic"
 
 	"penstock/dataplane/fib"
-	"penstock/dataplane/icmp"
 	"penstock/dataplane/stage"
 )
 
@@ -40,7 +39,6 @@ import (
 type State struct {
 	*stage.Env
 	Clock  func() int64 // the clock of Now, read afresh: for what the Keeper compares with times of its own turns
-	ICMP   icmp.Limiter // errors made by this stage
 	Shared *Shared
 
 	touched uint64 // keeps the touching loads alive

@@ -78,7 +78,7 @@ func New(o Options) (*Rig, error) {
 		return nil, err
 	}
 	r.Verify = frame.NewVerify(o.Frames, uint32(o.FrameSize))
-	r.Pipeline = dataplane.NewPipeline(r.Mem, pool, r.Verify, len(o.Ports), 16384, 1024)
+	r.Pipeline = dataplane.NewPipeline(r.Mem, pool, r.Verify, len(o.Ports), 16, 16)
 	r.Edge.FDB = edge.NewFDB(1024)
 	r.Flush = r.take
 	r.Keeper = uplink.NewKeeper(len(o.Ports), r.Uplink.Shared)
@@ -89,7 +89,7 @@ func New(o Options) (*Rig, error) {
 	r.Keeper.Clean = func(int64) bool { return true }
 	r.Compiler = compile.New(compile.Config{
 		Scheme: o.Scheme, Ports: o.Ports, EdgeMAC: o.EdgeMAC, Bindings: r.Bindings, Capacity: o.Capacity,
-		Groups: o.Groups, ICMPRate: o.ICMPRate, ICMPBurst: 1000, FloodRate: o.FloodRate, FloodBurst: max(1, o.FloodRate), Publish: func(*fib.Snapshot) {},
+		Groups: o.Groups, ICMPRate: o.ICMPRate, ICMPBurst: 1000, FloodRate: o.FloodRate, FloodBurst: max(1, o.FloodRate), Prepare: r.Prepare, Publish: func(*fib.Snapshot) {},
 	})
 	for i, p := range o.Ports {
 		mtu, mac := uint16(1600), model.MAC(0x020000000f00+uint64(i))

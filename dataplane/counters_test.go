@@ -1,0 +1,82 @@
+package dataplane
+
+import (
+	"sync"
+	"testing"
+
+	"penstock/dataplane/stats"
+)
+
+// TestPrepare: while workers count, counters grow without losing any, and those of reused indices are zero when Prepare
+// returns, those that were not published yet included; readers meanwhile never see a counter go anywhere but up or to zero.
+func TestPrepare(t *testing.T) {
+	const kept, reused = 3, 5
+	cfg := small(2)
+	x := newBench(t, 1, cfg)
+	count := func(i int, n uint64) {
+		for _, w := range x.workers {
+			w.do(func(w *worker) { w.VIFs.Add(i*stats.VIFStride+stats.VIFRxPackets, n) })
+		}
+	}
+	packets := func(i uint32) uint64 { return x.VIF(i).RxPackets }
+	x.Prepare(stats.Indices{VIFs: stats.Used{N: 100}}) // before the workers run
+	x.start()
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	readers.Go(func() {
+		last := uint64(0)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if n := packets(kept); n < last {
+				t.Errorf("a counter fell from %d to %d", last, n)
+				return
+			} else {
+				last = n
+			}
+			if n := packets(reused); n > 2*7*20 {
+				t.Errorf("the reused index has %d, more than was ever counted", n)
+				return
+			}
+		}
+	})
+	for round := range 20 {
+		count(kept, 1)
+		count(reused, 7)
+		x.Prepare(stats.Indices{VIFs: stats.Used{N: 100 << round, Reused: []uint32{reused}}})
+		if n := packets(reused); n != 0 {
+			t.Fatalf("round %d: a reused index has counted %d, want 0", round, n)
+		}
+		for _, w := range x.workers {
+			w.do(func(w *worker) { w.publish() })
+		}
+		if n := packets(reused); n != 0 {
+			t.Fatalf("round %d: a reused index has counted %d after it was published, want 0", round, n)
+		}
+		if n, want := packets(kept), uint64(2*(round+1)); n != want {
+			t.Fatalf("round %d: the other index has counted %d, want %d", round, n, want)
+		}
+	}
+	close(stop)
+	readers.Wait()
+	for _, w := range x.workers {
+		if n := w.VIFs.Len(); n < stats.MaxIndices*stats.VIFStride || n > 4*stats.MaxIndices*stats.VIFStride {
+			t.Errorf("%d counters, want some %d: the bound", n, stats.MaxIndices*stats.VIFStride)
+		}
+	}
+	x.end()
+	x.Prepare(stats.Indices{VIFs: stats.Used{N: 1 << 30, Reused: []uint32{1}}}) // after the stop: nobody to wait for
+}
+
+// TestWorkersShareLimits: what control hears from a port is limited whatever the number of workers.
+func TestWorkersShareLimits(t *testing.T) {
+	x := newBench(t, 1, small(2))
+	if x.workers[0].PuntLimits != x.workers[1].PuntLimits {
+		t.Error("two workers have punt limits of their own, want the same")
+	}
+	x.start()
+	x.end()
+}

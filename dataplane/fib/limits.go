@@ -1,0 +1,30 @@
+package fib
+
+import "penstock/dataplane/limit"
+
+// Limits are the token buckets for what senders can make the box do, by dense index. All workers share them. Control makes
+// room before an index is used and fills the bucket when an index gets a new owner.
+type Limits struct {
+	Flood         *limit.Table // by local VIF: copies of broadcasts, multicasts and unknown unicasts
+	StrangerFlood *limit.Table // by attachment: the same of senders that are no VIF, together
+	ICMP          *limit.Table // by local VIF: ICMP errors about its packets
+	StrangerICMP  *limit.Table // by attachment: the same of senders that are no VIF, together
+	TenantICMP    *limit.Table // by router: ICMP errors about packets from the fabric and from outside
+}
+
+// Room returns l with buckets for so many local VIFs, attachments and routers; those that l has are the same ones.
+func (l Limits) Room(vifs, attachments, routers int) Limits {
+	return Limits{
+		Flood: l.Flood.Grown(vifs), StrangerFlood: l.StrangerFlood.Grown(attachments),
+		ICMP: l.ICMP.Grown(vifs), StrangerICMP: l.StrangerICMP.Grown(attachments), TenantICMP: l.TenantICMP.Grown(routers),
+	}
+}
+
+// Reset fills the buckets of indices that have new owners.
+func (l Limits) Reset(vifs, attachments, routers []uint32) {
+	l.Flood.Reset(vifs)
+	l.ICMP.Reset(vifs)
+	l.StrangerFlood.Reset(attachments)
+	l.StrangerICMP.Reset(attachments)
+	l.TenantICMP.Reset(routers)
+}
