@@ -1,7 +1,6 @@
 package compile
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -269,6 +268,9 @@ func (p *plan) gate(tenant string, rebuilt map[uint32]bool) {
 	rebuilt[r.Gateway] = true
 	r.Gateway, r.Via4, r.Via6 = 0, 0, [2]uint64{}
 	g := p.groupOf(&t)
+	if g == nil {
+		r.Outside4, r.Outside6 = nil, nil
+	}
 	if g != nil {
 		r.Gateway = p.groups[g.Name].index
 		rebuilt[r.Gateway] = true
@@ -339,98 +341,6 @@ func segmentOf(r *fib.Router, a netip.Addr) (uint32, bool) {
 		return n.Seg, true
 	}
 	return 0, false
-}
-
-// listSubnets lists the subnets that can be reached from outside by group i. Where those of two tenants overlap, the
-// tenant with the smaller ID has them: a frame from outside has nothing else to tell them apart.
-func (p *plan) listSubnets(i uint32) {
-	var routers []*fib.Router
-	for r := range p.snapRouters.s {
-		if t := &p.snapRouters.s[r]; t.Tenant != 0 && t.Gateway == i {
-			routers = append(routers, t)
-		}
-	}
-	slices.SortFunc(routers, func(a, b *fib.Router) int { return cmp.Compare(a.Tenant, b.Tenant) })
-	var v4 []fib.Subnet4
-	var v6 []fib.Subnet6
-	for _, r := range routers {
-		v4, v6 = append(v4, r.Subnets4...), append(v6, r.Subnets6...)
-	}
-	g := p.snapGroups.at(i)
-	g.Subnets4 = apart(v4, func(n *fib.Subnet4) (a, b [2]uint64) {
-		return [2]uint64{0, uint64(n.Start)}, [2]uint64{0, uint64(n.End)}
-	})
-	g.Subnets6 = apart(v6, func(n *fib.Subnet6) (a, b [2]uint64) { return n.Start, n.End })
-}
-
-// apart sorts subnets and leaves out those that overlap one which came before them in the list.
-func apart[T any](list []T, ends func(*T) (first, last [2]uint64)) []T {
-	less := func(a, b [2]uint64) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) }
-	type entry struct {
-		first, last [2]uint64
-		at          int
-	}
-	order := make([]entry, len(list))
-	for i := range list {
-		a, b := ends(&list[i])
-		order[i] = entry{a, b, i}
-	}
-	slices.SortFunc(order, func(a, b entry) int { return cmp.Or(less(a.first, b.first), cmp.Compare(a.at, b.at)) })
-	var kept []entry
-	for _, e := range order {
-		// Of those kept only the last ones can overlap e. Prefixes nest, so several may have to give way to a wider one.
-		wins := true
-		for n := len(kept); n > 0 && less(kept[n-1].last, e.first) >= 0; n-- {
-			wins = wins && e.at < kept[n-1].at
-		}
-		if !wins {
-			continue
-		}
-		for len(kept) > 0 && less(kept[len(kept)-1].last, e.first) >= 0 {
-			kept = kept[:len(kept)-1]
-		}
-		kept = append(kept, e)
-	}
-	out := make([]T, 0, len(kept))
-	for _, e := range kept {
-		out = append(out, list[e.at])
-	}
-	return out
-}
-
-// gatewayReason says why a tenant's way to the outside is not what was asked for, "" if it is.
-func (c *Compiler) gatewayReason(t *model.Tenant) string {
-	ref, ok := c.tenants[t.Name]
-	if !ok || t.Gateway == "" {
-		return ""
-	}
-	r := &c.snap.Load().Routers[ref.router]
-	if r.Gateway != 0 || r.Via4 != 0 || r.Via6 != [2]uint64{} {
-		return ""
-	}
-	return fmt.Sprintf("no default route: gateway group %q is not of this box, and none of gateway_addresses is in a subnet of the tenant", t.Gateway)
-}
-
-// subnetReason says why a subnet cannot be reached from outside though its tenant has a gateway group, "" if it can.
-func (c *Compiler) subnetReason(n *model.Subnet) string {
-	ref, ok := c.tenants[n.Tenant]
-	s := c.snap.Load()
-	if !ok || s.Routers[ref.router].Gateway == 0 {
-		return ""
-	}
-	g := &s.Groups[s.Routers[ref.router].Gateway]
-	seg, ok := c.segments[segName{n.Tenant, n.Segment}]
-	if start, _, is4 := range4(n.Prefix); is4 {
-		if x := fib.FindSubnet4(g.Subnets4, start); ok && x != nil && x.Seg == seg {
-			return ""
-		}
-	} else {
-		start, _ := range6(n.Prefix)
-		if x := fib.FindSubnet6(g.Subnets6, start); ok && x != nil && x.Seg == seg {
-			return ""
-		}
-	}
-	return "not reachable from outside: it overlaps a subnet of another tenant behind the same gateway group"
 }
 
 // at returns a tenant's stations.

@@ -204,8 +204,9 @@ func TestGatewayStatus(t *testing.T) {
 		want string // part of the reason
 	}{
 		{model.KindTenant, "red", ""}, {model.KindTenant, "pub", ""}, {model.KindTenant, "own", ""},
+		{model.KindTenant, "blue", "1 of 2 subnets are cut off from the outside"},
 		{model.KindTenant, "lost", "not of this box"},
-		{model.KindSubnet, "blue/a", "overlaps"}, {model.KindSubnet, "blue/b", ""}, {model.KindSubnet, "red/web", ""}, {model.KindSubnet, "pub/n6", ""},
+		{model.KindSubnet, "blue/a", "overlaps a subnet of tenant red"}, {model.KindSubnet, "blue/b", ""}, {model.KindSubnet, "red/web", ""}, {model.KindSubnet, "pub/n6", ""},
 		{model.KindSubnet, "own/n4", ""},
 	} {
 		st := w.c.Status(tc.kind, tc.key).(*Status)
@@ -342,7 +343,13 @@ func (w *world) checkApart() {
 	for _, r := range s.Routers {
 		for _, n := range r.Subnets4 {
 			if r.Tenant == 0 || r.Gateway == 0 {
+				if r.Outside4 != nil {
+					w.t.Fatalf("tenant %d without a group may send from %+v to the outside", r.Tenant, r.Outside4)
+				}
 				continue
+			}
+			if got := slices.Contains(r.Outside4, n); got != slices.Contains(s.Groups[r.Gateway].Subnets4, n) {
+				w.t.Fatalf("tenant %d may send from %+v to the outside: %t, which is not what the group delivers", r.Tenant, n, got)
 			}
 			// Left out only for one of a tenant with a smaller ID.
 			x := fib.FindSubnet4(s.Groups[r.Gateway].Subnets4, n.Start)

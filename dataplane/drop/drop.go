@@ -78,6 +78,7 @@ const (
 	UplinkDown
 	UplinkNotIP
 	UplinkNoTenant
+	UplinkForeign
 	UplinkNoActive
 	UplinkUnresolved
 	UplinkMTU
@@ -175,13 +176,15 @@ var table = [Count]Info{
 	FabricNotHere:   {"fabric_not_here", "The destination VIF is not on this box.", "a stale binding on the sending box"},
 	FabricRelay:     {"fabric_relay", "The encapsulated frame is addressed to a VIF on another box.", "a stale binding on the sending box"},
 
-	UplinkVLAN:       {"uplink_vlan", "No gateway is behind this uplink port with this VLAN.", "port and vlan of the group's members"},
-	UplinkMAC:        {"uplink_mac", "From the uplink, and not addressed to the virtual MAC of a group behind this port.", "nothing; normal for broadcast and multicast of the gateways' network"},
-	UplinkLoop:       {"uplink_loop", "The box's own MAC as the source of a frame from the uplink.", "a loop behind the uplink, or a MAC given twice"},
-	UplinkSource:     {"uplink_source", "Addressed to a group, but not sent by one of its gateways.", "a foreign station in the gateways' network; the members' ip and mac"},
-	UplinkDown:       {"uplink_down", "Sent by a gateway that is down.", "`penstock show gateways`"},
-	UplinkNotIP:      {"uplink_not_ip", "Neither IPv4, IPv6 nor ARP between a group and its gateways.", "the sender"},
-	UplinkNoTenant:   {"uplink_no_tenant", "From outside, to an address of no tenant behind the group.", "the gateway's routes; `penstock show subnets`"},
+	UplinkVLAN:     {"uplink_vlan", "No gateway is behind this uplink port with this VLAN.", "port and vlan of the group's members"},
+	UplinkMAC:      {"uplink_mac", "From the uplink, and not addressed to the virtual MAC of a group behind this port.", "nothing; normal for broadcast and multicast of the gateways' network"},
+	UplinkLoop:     {"uplink_loop", "The box's own MAC as the source of a frame from the uplink.", "a loop behind the uplink, or a MAC given twice"},
+	UplinkSource:   {"uplink_source", "Addressed to a group, but not sent by one of its gateways.", "a foreign station in the gateways' network; the members' ip and mac"},
+	UplinkDown:     {"uplink_down", "Sent by a gateway that is down.", "`penstock show gateways`"},
+	UplinkNotIP:    {"uplink_not_ip", "Neither IPv4, IPv6 nor ARP between a group and its gateways.", "the sender"},
+	UplinkNoTenant: {"uplink_no_tenant", "From outside, to an address of no tenant behind the group.", "the gateway's routes; `penstock show subnets`"},
+	UplinkForeign: {"uplink_foreign", "To the outside, from an address that the group does not deliver to this tenant: of no subnet of the tenant, of a subnet " +
+		"that overlaps another tenant's, or no host's.", "the status of the tenant and of its subnets; the VIF's addresses and anti_spoof"},
 	UplinkNoActive:   {"uplink_no_active", "The group has no active member.", "`penstock show gateways`"},
 	UplinkUnresolved: {"uplink_unresolved", "The active member's gateway has not been resolved yet.", "`penstock show gateways`"},
 	UplinkMTU:        {"uplink_mtu", "Too large for the uplink and not a packet that ICMP can answer.", "the uplink port's MTU"},

@@ -180,6 +180,11 @@ type Router struct {
 	Via4Seg uint32
 	Via6    [2]uint64
 	Via6Seg uint32
+
+	// The subnets, sorted, to which Gateway delivers what comes from outside: Subnets4 and Subnets6 without those that
+	// overlap a subnet of another tenant behind the same group. Only their addresses may leave through the group.
+	Outside4 []Subnet4
+	Outside6 []Subnet6
 }
 
 // Subnet4 is an IPv4 subnet of a tenant.

@@ -160,6 +160,9 @@ func (k *Keeper) announceVIFs(g *group, m *fib.Member, most int) (sent int) {
 			continue
 		}
 		for _, ip := range v.IP6 {
+			if n := fib.FindSubnet6(g.table.Subnets6, ip); n == nil || n.Seg != v.Seg {
+				continue // link-local, or what is sent to it goes to another tenant
+			}
 			k.Send(m.Port, k.msg.advertise(g.table.MAC, m.VID, ip))
 			sent++
 		}

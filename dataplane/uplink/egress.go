@@ -24,6 +24,9 @@ type way struct {
 	port uint16
 	vid  uint16
 
+	seg    uint32 // whose tenant is in router
+	router *fib.Router
+
 	packets, octets uint64 // sent and not counted yet
 }
 
@@ -36,7 +39,9 @@ func (w *way) count(st *State) {
 }
 
 // Egress sends the packets at NextUplink to the active gateway of their group (Loc): out of its port, to its MAC, from
-// the virtual MAC, in its VLAN. What is for the group's own address is answered, what is too big likewise.
+// the virtual MAC, in its VLAN. What is for the group's own address is answered, what is too big likewise. A packet whose
+// source address is not one that the group delivers to the same tenant is dropped: its answer would go to another tenant,
+// or to nobody.
 //
 // It is a stage (stage.Func).
 func (st *State) Egress(b *frame.Batch) (todo uint32) {
@@ -51,6 +56,9 @@ func (st *State) Egress(b *frame.Batch) (todo uint32) {
 			to.count(st)
 			to = wayOf(p.Loc, s)
 		}
+		if p.Seg != to.seg {
+			to.seg, to.router = p.Seg, tenantOf(p.Seg, p.Loc, s)
+		}
 		egress(mem, p, s, st, &to)
 		todo |= p.Next.Bit()
 	}
@@ -60,7 +68,7 @@ func (st *State) Egress(b *frame.Batch) (todo uint32) {
 
 // wayOf reads which member is active, and where it is.
 func wayOf(loc fib.Loc, s *fib.Snapshot) way {
-	to := way{loc: loc, why: drop.UplinkNoActive}
+	to := way{loc: loc, why: drop.UplinkNoActive, seg: fib.None}
 	i := fib.LocGroup(loc)
 	if uint64(i) >= uint64(len(s.Groups)) || s.Groups[i].Live == nil {
 		return to
@@ -82,6 +90,32 @@ func wayOf(loc fib.Loc, s *fib.Snapshot) way {
 	return to
 }
 
+// tenantOf returns the virtual router of a segment's tenant, nil if the tenant does not leave through the group at loc.
+func tenantOf(seg uint32, loc fib.Loc, s *fib.Snapshot) *fib.Router {
+	if uint64(seg) >= uint64(len(s.Segments)) || uint64(s.Segments[seg].Router) >= uint64(len(s.Routers)) {
+		return nil
+	}
+	if r := &s.Routers[s.Segments[seg].Router]; r.Gateway == fib.LocGroup(loc) {
+		return r
+	}
+	return nil
+}
+
+// returns reports whether the group delivers what is sent to the packet's source address to the tenant of the packet: the
+// address lies in one of the tenant's subnets that the group has, and is no network or broadcast address (as in toSubnet4).
+func returns(mem []byte, p *frame.Packet, r *fib.Router) bool {
+	if r == nil {
+		return false
+	}
+	l3 := p.Off + uint32(p.L3)
+	if p.Flags&frame.FlagIPv4 != 0 {
+		src := binary.BigEndian.Uint32((*[wire.IPv4Len]byte)(mem[l3:])[12:16])
+		n := fib.FindSubnet4(r.Outside4, src)
+		return n != nil && (n.End-n.Start < 3 || src != n.Start && src != n.End)
+	}
+	return fib.FindSubnet6(r.Outside6, wire.IPv6((*[wire.IPv6Len]byte)(mem[l3:])[:]).Src()) != nil
+}
+
 func egress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
 	if p.Flags&(frame.FlagIPv4|frame.FlagIPv6) == 0 && !fromFabric(mem, p) {
 		return
@@ -92,6 +126,10 @@ func egress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
 	}
 	if to.why != drop.None {
 		p.DropFor(to.why)
+		return
+	}
+	if !returns(mem, p, to.router) {
+		p.DropFor(drop.UplinkForeign)
 		return
 	}
 	if uint32(p.Len) > to.most {
