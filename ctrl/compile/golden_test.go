@@ -65,7 +65,7 @@ func TestGolden(t *testing.T) {
 						BoxIP: g.prefix | 1, Number: 3, SwitchIdx: 0}},
 				},
 				Attachments: []fib.Attachment{{Seg: 0, Port: 0, VID: 5, Open: true}},
-				VIFs: []fib.VIF{{MAC: 0x020000000001, Attach: 0, Seg: 0, Policy: fib.PolicyOff,
+				VIFs: []fib.VIF{{MAC: 0x020000000001, Attach: 0, Seg: 0, Policy: fib.PolicyOff, Allow: fib.AllowDHCPServer,
 					IP4: []uint32{0xc0a8010a}, IP6: [][2]uint64{{0xfd00 << 48, 0x10}}}},
 				Segments: []fib.Segment{{Tenant: 0x1234, ID: 7, Router: 0, UnknownUnicast: true, Subnets4: subnet,
 					Local: []uint32{0}, Remote: []fib.Loc{fib.RemoteLoc(1, 9)}}},
@@ -94,7 +94,7 @@ func TestGolden(t *testing.T) {
 					t.Errorf("%s of %#x = %d, %t; want %d", what, m.k, v, ok, m.want)
 				}
 			}
-			s.VIFByMAC, s.SegmentByID, s.Tenants, s.Limits = nil, nil, nil, fib.Limits{}
+			s.VIFByMAC, s.VRRP, s.SegmentByID, s.Tenants, s.Limits = nil, nil, nil, nil, fib.Limits{}
 			if !reflect.DeepEqual(s, want) {
 				t.Errorf("got  %+v\nwant %+v", s, want)
 			}

@@ -56,7 +56,7 @@ type plan struct {
 	snapGroups      cow[fib.Group]
 	tenantKeys      bool // Tenants must be rebuilt
 	segmentKeys     bool // SegmentByID
-	vifKeys         bool // VIFByMAC
+	vifKeys         bool // VIFByMAC, VRRP
 
 	// Notes from step to step.
 	goneTenants bool
@@ -164,6 +164,9 @@ func (p *plan) finish() {
 		})
 	}
 	if p.vifKeys {
+		s.VRRP = static(s.VIFs, func(v *fib.VIF) (uint64, bool) {
+			return uint64(v.Attach), v.Attach != fib.None && v.Allow&fib.AllowVRRP != 0
+		})
 		s.VIFByMAC = static(s.VIFs, func(v *fib.VIF) (uint64, bool) { return fib.VIFKey(v.Attach, v.MAC), v.Attach != fib.None })
 	}
 	if len(p.upserts)+len(p.deletes) > 0 {

@@ -74,6 +74,7 @@ func (p *plan) diffSegments() error {
 		s := p.snapSegments.at(i)
 		s.Tenant, s.ID, s.Router = ref.id, ch.new.ID, ref.router
 		s.UnknownUnicast = ch.new.UnknownUnicast == "flood"
+		s.FabricRA = ch.new.RouterAdvertisements == "accept"
 	}
 	if p.goneTenants {
 		for i := range p.snapSegments.s {

@@ -31,12 +31,29 @@ type attachRef struct {
 
 var policies = map[string]fib.Policy{"": fib.PolicyStrict, "strict": fib.PolicyStrict, "mac": fib.PolicyMAC, "off": fib.PolicyOff}
 
+var allowed = map[string]fib.Allow{
+	model.AllowDHCPServer: fib.AllowDHCPServer, model.AllowRA: fib.AllowRA, model.AllowVRRP: fib.AllowVRRP,
+}
+
+// allowOf returns what a VIF may be beside a host.
+func allowOf(v model.VIF) (a fib.Allow) {
+	list := v.Allow
+	if list == nil {
+		list = model.DefaultAllow
+	}
+	for _, s := range list {
+		a |= allowed[s]
+	}
+	return a
+}
+
 // diffVIFs takes all VIFs that go or change from their places before it puts the new and changed ones where they
 // belong, so that VIFs may swap MACs, ports and segments in one transaction.
 func (p *plan) diffVIFs() error {
 	changes := diff(p.c.state.VIFs, p.next.VIFs, func(a, b model.VIF) bool {
 		return a.Tenant == b.Tenant && a.Segment == b.Segment && a.MAC == b.MAC && a.Port == b.Port &&
-			a.VLAN == b.VLAN && policies[a.AntiSpoof] == policies[b.AntiSpoof] && slices.Equal(a.Addresses, b.Addresses)
+			a.VLAN == b.VLAN && policies[a.AntiSpoof] == policies[b.AntiSpoof] && allowOf(a) == allowOf(b) &&
+			slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.SharedAddresses, b.SharedAddresses)
 	})
 	for _, ch := range changes {
 		if ch.old == nil {
@@ -88,8 +105,9 @@ func (p *plan) putVIF(key string, v *model.VIF) error {
 	p.seg(seg).vifs++
 	p.vifKeys = true
 	v4, v6 := addresses(v.Addresses, nil, nil)
+	own4, own6 := addresses(v.SharedAddresses, slices.Clip(v4), slices.Clip(v6))
 	*p.snapVIFs.at(ref.index) = fib.VIF{
-		MAC: uint64(v.MAC), Attach: attach, Seg: seg, Policy: policies[v.AntiSpoof], IP4: v4, IP6: v6,
+		MAC: uint64(v.MAC), Attach: attach, Seg: seg, Policy: policies[v.AntiSpoof], Allow: allowOf(*v), IP4: own4, IP6: own6,
 	}
 	p.bodies[ref.index] = &table.Binding{Seg: seg, MAC: uint64(v.MAC), Loc: fib.LocLocal | ref.index, IP4: v4, IP6: v6}
 	return nil

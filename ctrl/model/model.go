@@ -36,10 +36,15 @@ type Tenant struct {
 
 // Segment is one MAC address space of a tenant: a bridge domain.
 type Segment struct {
-	Tenant         string `json:"tenant"`
-	Name           string `json:"name"`
-	ID             uint32 `json:"id"`                        // 1 … 65,535 (10.p.t) or 16,777,215 (p.t)
-	UnknownUnicast string `json:"unknown_unicast,omitempty"` // "drop" (default) or "flood"
+	Tenant string `json:"tenant"`
+	Name   string `json:"name"`
+	ID     uint32 `json:"id"` // 1 … 65,535 (10.p.t) or 16,777,215 (p.t)
+	// UnknownUnicast is what becomes of frames to a MAC, and of questions for an address, that no binding knows: "drop"
+	// (default) or "flood".
+	UnknownUnicast string `json:"unknown_unicast,omitempty"`
+	// RouterAdvertisements is what becomes of router advertisements that come from other boxes: "drop" (default) or
+	// "accept", where routers of the tenant's own are VMs. Those of this box's VIFs are a matter of VIF.Allow.
+	RouterAdvertisements string `json:"router_advertisements,omitempty"`
 }
 
 // Subnet belongs to one segment and names the virtual router's address in it.
@@ -61,7 +66,25 @@ type VIF struct {
 	Port      string       `json:"port"`
 	VLAN      uint16       `json:"vlan,omitempty"`       // 0 = untagged
 	AntiSpoof string       `json:"anti_spoof,omitempty"` // "strict" (default), "mac", "off"
+
+	// Allow is what the VIF may be beside a host, unless AntiSpoof is "off", which allows everything: AllowDHCPServer,
+	// AllowRA, AllowVRRP. Absent it is DefaultAllow; a list that is given, be it empty, is the whole of it.
+	Allow []string `json:"allow,omitzero"`
+	// SharedAddresses may be used by several VIFs of the segment, which settle among themselves whose they are: those of
+	// VRRP, for instance. They are no binding; the segment must flood what is unknown.
+	SharedAddresses []netip.Addr `json:"shared_addresses,omitempty"`
 }
+
+// What VIF.Allow may hold.
+const (
+	AllowDHCPServer = "dhcp-server" // answers of DHCP and DHCPv6 servers
+	AllowRA         = "ra"          // IPv6 router advertisements and redirects
+	AllowVRRP       = "vrrp"        // frames from the MACs of virtual routers (RFC 9568, 7.3)
+)
+
+// DefaultAllow is what a VIF may be beside a host when nothing is said: a tenant's DHCP server is one of its hosts, and
+// reaches nobody but that tenant.
+var DefaultAllow = []string{AllowDHCPServer}
 
 // Binding says where a VIF hangs. A local VIF is its own binding and wins over a pushed one.
 type Binding struct {

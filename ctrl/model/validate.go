@@ -283,6 +283,7 @@ func (v *validator) segments() {
 			r("id", CodeDuplicate, "give every segment of a tenant its own ID", "segment ID %d belongs to segment %s already", s.ID, o).about(KindSegment, o)
 		}
 		v.oneOf(r, "unknown_unicast", s.UnknownUnicast, "drop", "flood")
+		v.oneOf(r, "router_advertisements", s.RouterAdvertisements, "drop", "accept")
 	}
 }
 

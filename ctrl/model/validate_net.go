@@ -151,16 +151,7 @@ type segmentView struct {
 
 // addresses checks a VIF's or binding's addresses; inSubnet demands that they lie in the segment's subnets.
 func (sv *segmentView) addresses(r reporter, as []netip.Addr, inSubnet bool) {
-	if len(as) > MaxAddresses {
-		r("addresses", CodeLimit, "", "%d addresses are more than the %d allowed", len(as), MaxAddresses)
-		return
-	}
-	for i, a := range as {
-		if sv.addressOK(a, as[:i], inSubnet) {
-			continue
-		}
-		sv.addressFault(r, fmt.Sprintf("addresses[%d]", i), a, as[:i], inSubnet)
-	}
+	sv.list(r, "addresses", as, inSubnet)
 }
 
 // addressOK is the quick answer; addressFault finds the words.
@@ -209,7 +200,8 @@ func (sv *segmentView) addressFault(r reporter, field string, a netip.Addr, befo
 	case why != "":
 		r(field, CodeInvalid, "give a unicast address", "%s is %s", a, why)
 	case slices.Contains(before, a):
-		r(field, CodeDuplicate, "name every address once", "%s stands at addresses[%d] already", a, slices.Index(before, a))
+		list, _, _ := strings.Cut(field, "[")
+		r(field, CodeDuplicate, "name every address once", "%s stands at %s[%d] already", a, list, slices.Index(before, a))
 	case isRouter:
 		r(field, CodeReserved, "choose another address", "%s is the virtual router's address in subnet %s", a, subnet).about(KindSubnet, subnet)
 	default:

@@ -88,6 +88,7 @@ func (v *validator) vifs() {
 		}
 		if known {
 			sv.addresses(r, f.Addresses, true)
+			v.shared(r, f, addrs)
 		}
 		for i, a := range f.Addresses {
 			if o := addrs[vifAddr{seg, a}]; o != key {
@@ -96,6 +97,7 @@ func (v *validator) vifs() {
 		}
 		v.place(r, key, f, places)
 		v.oneOf(r, "anti_spoof", f.AntiSpoof, "strict", "mac", "off")
+		v.allow(r, f)
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 	SourceMAC
 	VLANTruncated
 	VLANStacked
+	LLCIP
 	IPv4Truncated
 	IPv4Header
 	IPv4Length
@@ -36,6 +37,8 @@ const (
 	SpoofIP
 	SpoofARP
 	SpoofND
+	SpoofDHCP
+	SpoofEncapsulated
 
 	Unresolved
 	ARPUnresolved
@@ -68,6 +71,7 @@ const (
 	FabricTenant
 	FabricSegment
 	FabricInner
+	FabricForged
 	FabricNotHere
 	FabricRelay
 
@@ -122,6 +126,7 @@ var table = [Count]Info{
 	SourceMAC:      {"source_mac", "The source MAC is zero or a group address.", "the sender"},
 	VLANTruncated:  {"vlan_truncated", "The frame ends inside its 802.1Q tag.", "the sender"},
 	VLANStacked:    {"vlan_stacked", "More than one 802.1Q tag.", "the sender's VLAN configuration"},
+	LLCIP:          {"llc_ip", "IP or ARP in LLC or SNAP (RFC 1042), where no check sees its addresses.", "the sender; on Ethernet, IP and ARP go with an EtherType (RFC 894, RFC 2464)"},
 	IPv4Truncated:  {"ipv4_truncated", "The frame ends inside the IPv4 header.", "the sender"},
 	IPv4Header:     {"ipv4_header", "IPv4 version or header length is wrong.", "the sender"},
 	IPv4Length:     {"ipv4_length", "IPv4 total length is smaller than its header or larger than the frame.", "the sender"},
@@ -140,7 +145,10 @@ var table = [Count]Info{
 	SpoofMAC:       {"spoof_mac", "The source MAC belongs to no VIF of this attachment.", "the VIF's mac and anti_spoof"},
 	SpoofIP:        {"spoof_ip", "The source IP is not one of the VIF's addresses.", "the VIF's addresses and anti_spoof"},
 	SpoofARP:       {"spoof_arp", "The ARP sender is not the VIF.", "the VIF's mac and addresses"},
-	SpoofND:        {"spoof_nd", "The neighbour discovery sender is not the VIF, or a tenant poses as a router.", "the VIF's mac and addresses"},
+	SpoofND:        {"spoof_nd", "The neighbour discovery sender is not the VIF, or a tenant poses as a router.", "the VIF's mac and addresses; allow = [\"ra\"] for a tenant's own router"},
+	SpoofDHCP:      {"spoof_dhcp", "An answer of a DHCP server from a VIF that may not be one.", "the VIF's allow"},
+
+	SpoofEncapsulated: {"spoof_encapsulated", "IP inside MPLS, PPPoE or another frame, whose source cannot be held to the VIF's addresses.", "the VIF's anti_spoof"},
 
 	Unresolved:    {"unresolved", "No binding for the destination MAC.", "`penstock show bindings`"},
 	ARPUnresolved: {"arp_unresolved", "No binding for the address asked for by ARP or ND.", "`penstock show bindings`"},
@@ -173,6 +181,7 @@ var table = [Count]Info{
 	FabricTenant:    {"fabric_tenant", "The tenant is not known here.", "`penstock show tenants`"},
 	FabricSegment:   {"fabric_segment", "The tenant has no such segment here.", "`penstock show segments`"},
 	FabricInner:     {"fabric_inner", "The encapsulated frame is malformed.", "the sending box"},
+	FabricForged:    {"fabric_forged", "ARP or neighbour discovery from the fabric that no box lets in: for the router's address, or of a router that the segment does not have.", "the segment's router_advertisements; the sending box"},
 	FabricNotHere:   {"fabric_not_here", "The destination VIF is not on this box.", "a stale binding on the sending box"},
 	FabricRelay:     {"fabric_relay", "The encapsulated frame is addressed to a VIF on another box.", "a stale binding on the sending box"},
 

@@ -71,6 +71,7 @@ type Snapshot struct {
 	Attachments []Attachment  // by attachment index
 	VIFs        []VIF         // by local VIF index; a free slot has Attach == None
 	VIFByMAC    *table.Static // VIFKey(attachment, MAC) → local VIF index
+	VRRP        *table.Static // attachment → a local VIF there with AllowVRRP, whose are the MACs of virtual routers
 	Segments    []Segment     // by segment index; a free slot has Tenant == 0
 	SegmentByID *table.Static // SegmentKey(tenant, segment ID) → segment index
 	Tenants     *table.Static // tenant ID → router index (tells an unknown tenant from an unknown segment)
@@ -135,6 +136,22 @@ const (
 	PolicyOff                  // anything goes
 )
 
+// Allow is a set of what a VIF may be beside a host. With PolicyOff it may be anything.
+type Allow uint8
+
+// The bits of Allow.
+const (
+	AllowDHCPServer Allow = 1 << iota // send a DHCP server's answers
+	AllowRA                           // send router advertisements and redirects
+	AllowVRRP                         // send from the MAC of a virtual router
+)
+
+// DHCPAnswer is source and destination port of what a DHCP server sends to a client (RFC 2131, 4.1).
+const DHCPAnswer = 67<<16 | 68
+
+// VirtualRouterMAC reports whether mac is that of a virtual router (RFC 9568, 7.3): one for IPv4 or one for IPv6.
+func VirtualRouterMAC(mac uint64) bool { return mac>>8 == 0x00005e0001 || mac>>8 == 0x00005e0002 }
+
 // Attachment is one (port, VLAN) of an access port: the place where one or more VIFs of one segment hang.
 type Attachment struct {
 	Seg  uint32
@@ -149,8 +166,9 @@ type VIF struct {
 	Attach uint32
 	Seg    uint32
 	Policy Policy
-	IP4    []uint32    // configured addresses, host order
-	IP6    [][2]uint64 // configured addresses, high and low half
+	Allow  Allow
+	IP4    []uint32    // addresses it may send from, host order: configured and shared ones
+	IP6    [][2]uint64 // likewise, high and low half
 }
 
 // Segment is one MAC address space of a tenant.
@@ -158,7 +176,8 @@ type Segment struct {
 	Tenant         uint32    // tenant ID
 	ID             uint32    // segment ID, as carried in the outer source address
 	Router         uint32    // index of the tenant's virtual router
-	UnknownUnicast bool      // flood unknown unicast instead of dropping it
+	UnknownUnicast bool      // flood unknown unicast, and questions for unknown addresses, instead of dropping them
+	FabricRA       bool      // take router advertisements from the fabric
 	Subnets4       []Subnet4 // the subnets of this segment (for the router's addresses)
 	Subnets6       []Subnet6
 	Local          []uint32 // attachments that hold a VIF of the segment, each once

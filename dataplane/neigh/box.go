@@ -8,15 +8,22 @@ import (
 )
 
 // Box answers the edge switch's ARP requests for the box address, in place, out of the fabric port they came from
-// (spec/overlay.md, "Addressing of the fabric"). Nobody but the switch gets an answer.
+// (spec/overlay.md, "Addressing of the fabric"). Nobody but the switch gets an answer. What came encapsulated is for
+// tenants: see pass.go.
 //
 // It is a stage (stage.Func).
 func (st *State) Box(b *frame.Batch) (todo uint32) {
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
-		if p := &b.Pkt[i]; p.Next == frame.NextNeigh {
-			box(st.Mem, p, &st.Snap.Ports[st.Port])
-			todo |= p.Next.Bit()
+		p := &b.Pkt[i]
+		if p.Next != frame.NextNeigh {
+			continue
 		}
+		if p.Has(frame.FlagFromFabric) {
+			arrived(st.Mem, p, st.Snap)
+		} else {
+			box(st.Mem, p, &st.Snap.Ports[st.Port])
+		}
+		todo |= p.Next.Bit()
 	}
 	return todo
 }

@@ -1,5 +1,6 @@
 // Package neigh answers ARP and IPv6 neighbour solicitations in place, from the bindings: the box stands in for the
-// whole segment, and neither ever crosses the fabric (spec/overlay.md, "Address resolution").
+// whole segment, and questions that it can answer never cross the fabric (spec/overlay.md, "Address resolution"). What it
+// cannot, the guests settle among themselves (pass.go).
 //
 // An answer always overrides what the asker holds (NA with O set, unlike other proxies, RFC 4861, 7.2.8): the
 // bindings are the authority for the segment, and a VIF's address that has moved to another MAC must not wait for the
@@ -32,7 +33,7 @@ type State struct {
 
 // Answer answers the packets that overlay.Ingress left at NextNeigh: ARP and neighbour discovery from access
 // attachments, untagged, senders checked, with Seg, VIF and Attach set. An answer goes to NextDeliver with
-// FlagGenerated, hence back to Attach; everything else is dropped.
+// FlagGenerated, hence back to Attach; what the guests settle among themselves goes on; everything else is dropped.
 //
 // It is a stage (stage.Func).
 func (st *State) Answer(b *frame.Batch) (todo uint32) {
@@ -60,7 +61,15 @@ func (st *State) Answer(b *frame.Batch) (todo uint32) {
 func answerARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	a := wire.ARP(mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)])
 	sender, senderIP, target := a.SenderMAC(), a.SenderIP(), a.TargetIP()
-	if a.Op() != wire.ARPRequest {
+	flood := s.Segments[p.Seg].UnknownUnicast
+	switch ours := box4(s, p.Seg, senderIP); {
+	case announces(a) && !ours, a.Op() == wire.ARPReply && flood && !ours:
+		pass(p, s)
+		return
+	case ours && a.Op() == wire.ARPReply:
+		p.DropFor(drop.SpoofARP)
+		return
+	case a.Op() != wire.ARPRequest:
 		p.DropFor(drop.ARPForeign)
 		return
 	}
@@ -72,8 +81,10 @@ func answerARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 		}
 	}
 	switch {
-	case !ok && senderIP == target, ok && (mac == sender || mac == p.SrcMAC):
-		p.DropFor(drop.ARPForeign) // an announcement or a probe of the sender's own address
+	case ok && (mac == sender || mac == p.SrcMAC):
+		p.DropFor(drop.ARPForeign) // a probe of the sender's own address
+	case !ok && flood && target != 0 && !box4(s, p.Seg, senderIP):
+		pass(p, s)
 	case !ok:
 		p.DropFor(drop.ARPUnresolved)
 	default:
@@ -129,23 +140,30 @@ func router6(s *fib.Snapshot, seg uint32, ip [2]uint64) (uint64, bool) {
 
 func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	f := mem[p.Off : p.Off+uint32(p.Len)]
+	asker := wire.IPv6(f[p.L3:]).Src()
+	target := asker // of what speaks for its sender
+	switch wire.ICMPv6(f[p.L4:]).Type() {
+	case wire.ICMPv6NeighborAdvert, wire.ICMPv6NeighborSolicit:
+		target = wire.NeighborSolicit(f[p.L4:]).Target()
+	}
 	if wire.ICMPv6(f[p.L4:]).Type() != wire.ICMPv6NeighborSolicit {
-		p.DropFor(drop.ARPForeign)
+		if box6(s, p.Seg, target) || box6(s, p.Seg, asker) {
+			p.DropFor(drop.SpoofND)
+			return
+		}
+		pass(p, s)
 		return
 	}
-	asker := wire.IPv6(f[p.L3:]).Src()
-	target := wire.NeighborSolicit(f[p.L4:]).Target()
 
 	mac, router := router6(s, p.Seg, target)
 	if !router {
 		var loc fib.Loc
 		var ok bool
 		if mac, loc, ok = table.FindIP6(s.Bindings, s.Delta, p.Seg, target[0], target[1]); !ok {
-			if asker == target {
-				p.DropFor(drop.ARPForeign)
-				return
-			}
-			p.DropFor(drop.ARPUnresolved)
+			mac, loc, ok = station6(s, p.Seg, target)
+		}
+		if !ok {
+			unknown6(p, s, asker, target)
 			return
 		}
 		if besides(s, p, mac, loc) {
@@ -157,6 +175,18 @@ func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 		return
 	}
 	Advertise(mem, p, mac, router)
+}
+
+// unknown6 passes on a solicitation for an address that no table knows, where the guests are to settle it.
+func unknown6(p *frame.Packet, s *fib.Snapshot, asker, target [2]uint64) {
+	switch {
+	case asker == target:
+		p.DropFor(drop.ARPForeign)
+	case box6(s, p.Seg, asker) || !wire.LinkLocal6(target) && !s.Segments[p.Seg].UnknownUnicast:
+		p.DropFor(drop.ARPUnresolved)
+	default:
+		pass(p, s)
+	}
 }
 
 // Advertise turns the neighbour solicitation p into its answer: the target is at mac, and a router or not. It goes to

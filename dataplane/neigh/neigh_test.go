@@ -3,6 +3,7 @@ package neigh
 import (
 	"bytes"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/google/gopacket"
@@ -33,14 +34,12 @@ func TestARP(t *testing.T) {
 		{"router", request(t, macA, "10.1.0.10", "10.1.0.254"), 0, 0, routerMAC, "10.1.0.254"},
 		{"unicast", arp(t, 1, macB, macA, "10.1.0.10", "10.1.0.11"), 0, 0, macB, "10.1.0.11"},
 		{"probe of another's address", request(t, macA, "0.0.0.0", "10.1.0.12"), 0, 0, macC, "10.1.0.12"},
-		{"announcement of another's address", request(t, macA, "10.1.0.12", "10.1.0.12"), 0, 0, macC, "10.1.0.12"},
 		{"probe of the router's address", request(t, macA, "0.0.0.0", "10.1.0.254"), 0, 0, routerMAC, "10.1.0.254"},
-		{"announcement", request(t, macA, "10.1.0.10", "10.1.0.10"), 0, drop.ARPForeign, 0, ""},
-		{"announcement of an unknown address", request(t, macA, "10.1.0.99", "10.1.0.99"), 0, drop.ARPForeign, 0, ""},
+		{"claim to the router's address", request(t, macA, "10.1.0.254", "10.1.0.254"), 0, 0, routerMAC, "10.1.0.254"},
+		{"claim to the router's address in an answer", arp(t, 2, wire.Broadcast, macA, "10.1.0.254", "10.1.0.254"), 0, drop.SpoofARP, 0, ""},
 		{"probe", request(t, macA, "0.0.0.0", "10.1.0.10"), 0, drop.ARPForeign, 0, ""},
 		{"router asks for itself", request(t, routerMAC, "10.1.0.254", "10.1.0.254"), 0, drop.ARPForeign, 0, ""},
 		{"reply", arp(t, 2, macB, macA, "10.1.0.10", "10.1.0.11"), 0, drop.ARPForeign, 0, ""},
-		{"gratuitous reply", arp(t, 2, wire.Broadcast, macA, "10.1.0.10", "10.1.0.10"), 0, drop.ARPForeign, 0, ""},
 		{"RARP", arp(t, 3, wire.Broadcast, macA, "10.1.0.10", "10.1.0.11"), 0, drop.ARPForeign, 0, ""},
 		{"unknown", request(t, macA, "10.1.0.10", "10.1.0.99"), 0, drop.ARPUnresolved, 0, ""},
 		{"unknown here, known elsewhere", request(t, macA, "10.1.0.10", "10.1.0.12"), 1, drop.ARPUnresolved, 0, ""},
@@ -78,6 +77,58 @@ func TestARP(t *testing.T) {
 	}
 }
 
+// TestPassedOn: what the guests settle among themselves goes to all of the segment, or to the one it is for.
+func TestPassedOn(t *testing.T) {
+	s := snapshot(t)
+	solicited := &layers.ICMPv6NeighborAdvertisement{Flags: 0x60, TargetAddress: net.ParseIP("fd00::a")}
+	flooding := *s
+	flooding.Segments = slices.Clone(s.Segments)
+	flooding.Segments[0].UnknownUnicast = true
+	for _, tt := range []struct {
+		name string
+		s    *fib.Snapshot
+		data []byte
+		next frame.Next
+		drop drop.Reason
+	}{
+		{"announcement", s, request(t, macA, "10.1.0.10", "10.1.0.10"), frame.NextFlood, 0},
+		{"announcement of an unknown address", s, request(t, macA, "10.1.0.99", "10.1.0.99"), frame.NextFlood, 0},
+		{"announcement of another's address", s, request(t, macA, "10.1.0.12", "10.1.0.12"), frame.NextFlood, 0},
+		{"gratuitous reply", s, arp(t, 2, wire.Broadcast, macA, "10.1.0.10", "10.1.0.10"), frame.NextFlood, 0},
+		{"gratuitous reply to one", s, arp(t, 2, macB, macA, "10.1.0.10", "10.1.0.10"), frame.NextDeliver, 0},
+		{"unknown, flooding", &flooding, request(t, macA, "10.1.0.10", "10.1.0.99"), frame.NextFlood, 0},
+		{"probe of an unknown address, flooding", &flooding, request(t, macA, "0.0.0.0", "10.1.0.99"), frame.NextFlood, 0},
+		{"unknown, in the router's name, flooding", &flooding, request(t, macA, "10.1.0.254", "10.1.0.99"), frame.NextDrop, drop.ARPUnresolved},
+		{"reply, flooding", &flooding, arp(t, 2, macB, macA, "10.1.0.10", "10.1.0.11"), frame.NextDeliver, 0},
+		{"reply to who is elsewhere, flooding", &flooding, arp(t, 2, macC, macA, "10.1.0.10", "10.1.0.12"), frame.NextEncap, 0},
+		{"reply to nobody, flooding", &flooding, arp(t, 2, 0x0200000000ee, macA, "10.1.0.10", "10.1.0.12"), frame.NextFlood, 0},
+		{"unknown link-local", s, solicit(t, macA, "fd00::a", "fe80::99", 1), frame.NextFlood, 0},
+		{"advertisement", s, nd(t, 136, macB, macA, "fd00::a", "fd00::b", solicited), frame.NextDeliver, 0},
+		{"advertisement to who is elsewhere", s, nd(t, 136, macC, macA, "fd00::a", "fd00::c", solicited), frame.NextEncap, 0},
+		{"advertisement to the same attachment", s, nd(t, 136, macD, macA, "fd00::a", "fd00::d", solicited), frame.NextDrop, drop.Hairpin},
+		{"advertisement to nobody", s, nd(t, 136, 0x0200000000ee, macA, "fd00::a", "fd00::e", solicited), frame.NextDrop, drop.Unresolved},
+		{"advertisement to the router", s, nd(t, 136, routerMAC, macA, "fd00::a", "fd00::fe", solicited), frame.NextDrop, drop.ARPForeign},
+		{"router solicitation", s, nd(t, 133, 0x333300000002, macA, "fe80::a", "ff02::2", &layers.ICMPv6RouterSolicitation{}), frame.NextFlood, 0},
+	} {
+		mem, b := asked(t, tt.data, 0, 0, 0)
+		before := bytes.Clone(mem)
+		over(mem, tt.s).Answer(b)
+		if p := &b.Pkt[0]; p.Next != tt.next || p.Drop != tt.drop {
+			t.Errorf("%s: Next %d, %v; want %d, %v", tt.name, p.Next, p.Drop, tt.next, tt.drop)
+		}
+		if !bytes.Equal(mem, before) {
+			t.Errorf("%s: the frame was changed", tt.name)
+		}
+	}
+}
+
+// eui64 is the link-local address that follows from a MAC.
+func eui64(mac uint64) string {
+	b := make([]byte, 16)
+	wire.PutAddr6(b, wire.EUI64LinkLocal(mac))
+	return net.IP(b).String()
+}
+
 func TestND(t *testing.T) {
 	s := snapshot(t)
 	routerLL := make([]byte, 16)
@@ -112,12 +163,12 @@ func TestND(t *testing.T) {
 		{"own address", solicit(t, macA, "fd00::a", "fd00::a", 1), 0, drop.ARPForeign, 0, "", 0, "", 0},
 		{"own unknown address", solicit(t, macA, "fd00::99", "fd00::99", 1), 0, drop.ARPForeign, 0, "", 0, "", 0},
 		{"unknown", solicit(t, macA, "fd00::a", "fd00::99", 1), 0, drop.ARPUnresolved, 0, "", 0, "", 0},
-		{"unknown link-local", solicit(t, macA, "fd00::a", "fe80::99", 1), 0, drop.ARPUnresolved, 0, "", 0, "", 0},
 		{"same attachment", solicit(t, macA, "fd00::a", "fd00::d", 1), 0, drop.Hairpin, 0, "", 0, "", 0},
-		{"router's, in a segment without", solicit(t, macA, "fd00::a", router, 1), 2, drop.ARPUnresolved, 0, "", 0, "", 0},
-		{"advertisement", nd(t, 136, macB, macA, "fd00::a", "fd00::b", &layers.ICMPv6NeighborAdvertisement{Flags: 0x60, TargetAddress: net.ParseIP("fd00::a")}),
-			0, drop.ARPForeign, 0, "", 0, "", 0},
-		{"router solicitation", nd(t, 133, 0x333300000002, macA, "fe80::a", "ff02::2", &layers.ICMPv6RouterSolicitation{}), 0, drop.ARPForeign, 0, "", 0, "", 0},
+		{"link-local that follows from a MAC", solicit(t, macA, "fe80::a", eui64(macB), 1), 0, 0, macB, eui64(macB), solicited, "fe80::a", macA},
+		{"link-local that follows from another tenant's", solicit(t, macA, "fe80::a", eui64(otherB), 1), 1, 0, otherB, eui64(otherB), solicited, "fe80::a", macA},
+		{"own link-local that follows from the MAC", solicit(t, macA, "::", eui64(macA), 0), 0, drop.ARPForeign, 0, "", 0, "", 0},
+		{"router's, in the name of the router", nd(t, 136, macB, macA, "fd00::a", "fd00::b", &layers.ICMPv6NeighborAdvertisement{Flags: 0x60,
+			TargetAddress: net.ParseIP("fd00::fe")}), 0, drop.SpoofND, 0, "", 0, "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			mem, b := asked(t, tt.data, tt.seg, 0, 0)

@@ -109,11 +109,13 @@ type sender struct {
 	vif    uint32 // local VIF index, NoIndex for one of those that need not be known
 	source uint32 // an IPv4 source that is right, as far as mask goes
 	mask   uint32
-	port   uint16
-	vid    uint16 // of the tag
-	tagged bool
-	open   bool     // the attachment takes senders that are not known
-	v      *fib.VIF // nil when not known
+	// refused is source and destination port of UDP packets that quickAccess does not take: they need checking.
+	refused uint32
+	port    uint16
+	vid     uint16 // of the tag
+	tagged  bool
+	open    bool     // the attachment takes senders that are not known
+	v       *fib.VIF // nil when not known
 
 	packets, octets uint64 // taken by quickAccess and not yet counted
 }
@@ -165,8 +167,16 @@ func (d *sender) lookUp(s *fib.Snapshot) {
 	if r := s.Segments[a.Seg].Router; r != fib.None {
 		d.router = s.Routers[r].MAC
 	}
-	if vif, ok := s.VIFByMAC.Get(fib.VIFKey(d.at, d.mac)); ok {
+	d.refused = fib.DHCPAnswer
+	vif, ok := s.VIFByMAC.Get(fib.VIFKey(d.at, d.mac))
+	if !ok && fib.VirtualRouterMAC(d.mac) {
+		vif, ok = s.VRRP.Get(uint64(d.at))
+	}
+	if ok {
 		d.vif, d.v = vif, &s.VIFs[vif]
+		if d.v.Policy == fib.PolicyOff || d.v.Allow&fib.AllowDHCPServer != 0 {
+			d.refused = 0
+		}
 		if d.v.Policy == fib.PolicyStrict && len(d.v.IP4)+len(d.v.IP6) > 0 {
 			d.mask = ^uint32(0)
 		}

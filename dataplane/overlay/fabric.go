@@ -10,7 +10,10 @@ import (
 	"penstock/dataplane/wire"
 )
 
-const etherTypeARP = 0x0806
+const (
+	etherTypeARP  = 0x0806
+	etherTypeLong = 0x8870 // LLC follows
+)
 
 // Fabric parses frames of a fabric port and takes them out of their encapsulation. A frame is accepted only if it comes
 // from the edge switch, is addressed to a special address of this box, and its tenant and segment exist here
@@ -80,7 +83,7 @@ func decap(mem []byte, p *frame.Packet, f *fib.Fabric, s *fib.Snapshot, st *Stat
 		p.DropFor(drop.FabricFragment)
 	case l3[0] != 0x45:
 		p.DropFor(drop.FabricOptions)
-	case dst&^f.HostMask != f.Prefix, f.HostMask == 0xffff && src>>24 != 10:
+	case dst&^f.HostMask != f.Prefix, !special(src, f.HostMask):
 		p.DropFor(drop.FabricAddress)
 	default:
 		if inner(mem, p, s, int(binary.BigEndian.Uint16(l3[2:4]))-ipLen, dst&f.HostMask, src&f.HostMask) {
@@ -88,6 +91,15 @@ func decap(mem []byte, p *frame.Packet, f *fib.Fabric, s *fib.Snapshot, st *Stat
 			st.segments[place(addrs)] = segment{addrs: addrs, seg: p.Seg, port: p.Port}
 		}
 	}
+}
+
+// special reports whether an outer source is of the fabric's scheme: an address behind a port that a switch can have.
+func special(src, hostMask uint32) bool {
+	if hostMask == 0xffff {
+		return src>>24 == 10 && src>>16&0xff != 0
+	}
+	p := src >> 24
+	return p != 0 && p != 127 && p < 224
 }
 
 // inner strips the outer headers; n is the length of the inner frame, which ends where the outer packet says, not where
@@ -119,16 +131,44 @@ func inner(mem []byte, p *frame.Packet, s *fib.Snapshot, n int, tenant, segment 
 	switch {
 	case p.SrcMAC == 0 || p.SrcMAC>>40&1 == 1:
 		p.DropFor(drop.FabricInner)
-	case p.EtherType == etherTypeARP:
-		p.DropFor(drop.ARPForeign)
+	case p.DstMAC&^0xf == linkLocalGroups:
+		p.DropFor(drop.LinkLocalGroup)
+	case p.EtherType == etherTypeARP, p.EtherType == wire.EtherTypeIPv6 && !(p.Len > next6-ethLen-ipLen && plain6(mem[p.Off+next6-ethLen-ipLen])),
+		p.EtherType < wire.EtherTypeMin, p.EtherType == etherTypeLong:
+		lookInside(mem, p)
 	case p.EtherType == wire.EtherTypeVLAN || p.EtherType == wire.EtherTypeSTag || p.EtherType == wire.EtherTypeOldQinQ:
 		// No box sends a tag inside; behind an untagged attachment it would lead into another one's VLAN.
 		p.DropFor(drop.FabricInner)
-	case p.DstMAC>>40&1 == 1:
-		p.Flags |= frame.FlagGroup
-		p.Next = frame.NextFlood
 	default:
-		p.Next = frame.NextLookup
+		onward(p)
 	}
 	return true
+}
+
+// onward sends an inner frame to its destination.
+func onward(p *frame.Packet) {
+	if p.DstMAC>>40&1 == 1 {
+		p.Flags |= frame.FlagGroup
+		p.Next = frame.NextFlood
+		return
+	}
+	p.Next = frame.NextLookup
+}
+
+// lookInside parses an inner frame that may be ARP or neighbour discovery: no box lets in everything that there is of
+// these, so neigh decides. All others go on as they came.
+func lookInside(mem []byte, p *frame.Packet) {
+	q := frame.Packet{Off: p.Off, Len: p.Len, Port: p.Port}
+	if !parse.Access(mem, &q) {
+		if q.Drop == drop.LLCIP || q.Drop == drop.ARPMalformed || q.Drop == drop.NDMalformed {
+			p.DropFor(drop.FabricForged)
+			return
+		}
+	} else if q.Flags&(frame.FlagARP|frame.FlagND) != 0 {
+		q.Flags |= frame.FlagFromFabric
+		q.Seg, q.Next = p.Seg, frame.NextNeigh
+		*p = q
+		return
+	}
+	onward(p)
 }

@@ -52,7 +52,7 @@ func quickAccess(mem []byte, b *frame.Batch, i int, port *fib.Port, s *fib.Snaps
 			if hl := uint64(h[32]>>4) * 4; hl < wire.TCPLen || ipLen+hl > total {
 				return i, todo
 			}
-		} else if proto != wire.ProtoUDP || total < ipLen+wire.UDPLen {
+		} else if proto != wire.ProtoUDP || total < ipLen+wire.UDPLen || binary.BigEndian.Uint32(h[20:24]) == d.refused {
 			return i, todo
 		}
 		hash := parse.FlowHash(w1<<32|uint64(w2), binary.BigEndian.Uint32(h[20:24]), proto)
@@ -93,6 +93,16 @@ func quickAccess(mem []byte, b *frame.Batch, i int, port *fib.Port, s *fib.Snaps
 	return i, todo
 }
 
+// next6 is where an encapsulated IPv6 packet has its next header.
+const next6 = ethLen + ipLen + ethLen + 6
+
+// plain6 reports whether what follows an IPv6 header can be no neighbour discovery: no ICMPv6, nor an extension header,
+// behind which there may be some.
+func plain6(next uint8) bool {
+	const others = 1<<wire.ProtoHopByHop | 1<<wire.ProtoRouting | 1<<wire.ProtoFragment | 1<<wire.ProtoAH | 1<<protoICMPv6 | 1<<wire.ProtoDestOptions
+	return next >= 64 || uint64(others)>>(next&63)&1 == 0
+}
+
 // quickFabric is parser and decapsulation in one pass, for frames as the edge switch and other boxes make them: from the
 // switch to this box, encapsulated without options, for a segment that is remembered, with a unicast IP packet inside.
 // Like quickAccess it goes on from packet i to the first that is anything else. What it takes leaves it as it would leave
@@ -119,7 +129,7 @@ func quickFabric(mem []byte, b *frame.Batch, i int, f *fib.Fabric, s *fib.Snapsh
 		dst, link := binary.BigEndian.Uint64(h[34:42])>>16, binary.BigEndian.Uint64(h[40:48])
 		inner := uint16(link)
 		if d.addrs != addrs || addrs == 0 || d.port != p.Port || dst>>40&1 != 0 || link>>16 == 0 || link>>56&1 != 0 ||
-			inner != wire.EtherTypeIPv4 && inner != wire.EtherTypeIPv6 {
+			inner != wire.EtherTypeIPv4 && !(inner == wire.EtherTypeIPv6 && n > next6 && plain6(mem[off+next6])) {
 			return i, todo
 		}
 		if st.Spread.Workers > 1 && st.innerElsewhere(mem, p, ethLen+ipLen, uint16(total-ipLen)) {

@@ -148,6 +148,20 @@ func udpPayload() []byte {
 	return b
 }
 
+func dhcpAnswer() []byte {
+	b := udpPayload()
+	copy(b, []byte{0, 67, 0, 68})
+	return b
+}
+
+// ip6 is an Ethernet frame with an IPv6 packet whose first header is next.
+func ip6(dst, src uint64, next byte) []byte {
+	f := ip4(dst, src, -1, 0, 0, 17, nil)[:14]
+	f[12], f[13] = 0x86, 0xdd
+	f = append(f, 0x60, 0, 0, 0, 0, 16, next, 255, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+	return append(f, 134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0)
+}
+
 func tcpPayload() []byte {
 	b := make([]byte, 40)
 	copy(b, []byte{0x04, 0x00, 0x00, 0x50})
@@ -190,6 +204,9 @@ func accessFrames() [][]byte {
 		ip4(quickPeer, quickVM, -1, 0x0a000001, 0x0a000009, 1, udpPayload()),
 		ip4(quickPeer, quickVM, -1, 0x0a000001, 0x0a000009, 17, udpPayload()[:7]),
 		append(bytes.Clone(good), make([]byte, 30)...), // padded
+		ip4(quickPeer, quickVM, -1, 0x0a000001, 0x0a000009, 17, dhcpAnswer()), good,
+		ip4(quickPeer, quickVM, 5, 0x0a000001, 0x0a000009, 17, dhcpAnswer()), tagged,
+		ip4(quickPeer, 0x0200000000cc, 6, 0x0a0000ff, 0x0a000009, 17, dhcpAnswer()), open, // one that may
 	}
 	for at := range 40 {
 		l = append(l, good, edited(good, at, good[at]+1), tagged, edited(tagged, at, tagged[at]^0x10))
@@ -215,6 +232,16 @@ func fabricFrames() [][]byte {
 		encapsulatedBy(0x0a050007, 0x0a020064, inner[:14]), encapsulatedBy(0x0a050007, 0x0a020064, inner[:13]),
 		append(bytes.Clone(good), make([]byte, 30)...),
 	}
+	for next := range 256 {
+		l = append(l, good, encapsulatedBy(0x0a050007, 0x0a020064, ip6(quickVM, quickPeer, byte(next))))
+	}
+	six := ip6(quickVM, quickPeer, 17)
+	for n := 14; n < 24; n++ {
+		l = append(l, good, encapsulatedBy(0x0a050007, 0x0a020064, six[:n]))
+	}
+	l = append(l, encapsulatedBy(0x0a000007, 0x0a020064, inner), encapsulatedBy(0x0a000007, 0x0a020064, inner),
+		encapsulatedBy(0x0a050007, 0x0a020064, edited(edited(inner, 12, 0), 13, 40)),
+		encapsulatedBy(0x0a050007, 0x0a020064, edited(edited(edited(edited(edited(inner, 0, 1), 1, 0x80), 2, 0xc2), 3, 0), 4, 0)))
 	for at := range 48 {
 		l = append(l, good, edited(good, at, good[at]+1))
 	}
@@ -291,7 +318,7 @@ func through1(f []byte, port uint16, s *fib.Snapshot, st *State) {
 
 func FuzzQuick(f *testing.F) {
 	s := quickWorld(f)
-	for i, l := range [][][]byte{accessFrames()[:30], fabricFrames()[:20]} {
+	for i, l := range [][][]byte{accessFrames()[:30], fabricFrames()[:300]} {
 		for _, frame := range l {
 			f.Add(uint8(2*i), false, frame)
 		}

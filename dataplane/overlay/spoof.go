@@ -6,15 +6,25 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/parse"
 	"penstock/dataplane/wire"
 )
 
 // ND message types (RFC 4861, 4).
 const (
+	ndRouterSolicit   = 133
 	ndRouterAdvert    = 134
+	ndNeighborSolicit = 135
 	ndNeighborAdvert  = 136
 	ndRedirect        = 137
 	ndTargetOffset    = 8
+	mldReport         = 131 // RFC 2710
+	mldDone           = 132
+	mldReport2        = 143 // RFC 3810
+	protoICMPv6       = 58
+	dhcp6Server       = 547
+	dhcp6Client       = 546
+	linkScope         = 0xff02
 	arpSenderMAC      = 8
 	arpSenderIP       = 14
 	ip4SourceOffset   = 12
@@ -30,6 +40,7 @@ const (
 
 // checkSource holds a frame to the VIF it claims to come from. The VIF's MAC is right already: it was found by it.
 // A VIF without configured addresses is held to its MAC only (a tenant may use no IP at all; seed 003, paragraph 14).
+// What a VIF may be beside a host is in its Allow.
 func checkSource(mem []byte, p *frame.Packet, v *fib.VIF) drop.Reason {
 	if v.Policy == fib.PolicyOff {
 		return drop.None
@@ -41,8 +52,11 @@ func checkSource(mem []byte, p *frame.Packet, v *fib.VIF) drop.Reason {
 		if strict && !sourceIP4(l3, p, v) {
 			return drop.SpoofIP
 		}
+		if v.Allow&fib.AllowDHCPServer == 0 && p.Has(frame.FlagL4) && p.Proto == protoUDP && ports(l3, p) == fib.DHCPAnswer {
+			return drop.SpoofDHCP
+		}
 	case p.Has(frame.FlagARP):
-		if wire.MAC(l3[arpSenderMAC:]) != v.MAC {
+		if !ownMAC(wire.MAC(l3[arpSenderMAC:]), p, v) {
 			return drop.SpoofARP
 		}
 		if ip := binary.BigEndian.Uint32(l3[arpSenderIP:]); strict && ip != 0 && !hasIP4(v, ip) {
@@ -50,17 +64,41 @@ func checkSource(mem []byte, p *frame.Packet, v *fib.VIF) drop.Reason {
 		}
 	case p.Has(frame.FlagIPv6):
 		hi, lo := binary.BigEndian.Uint64(l3[ip6SourceOffset:]), binary.BigEndian.Uint64(l3[ip6SourceOffset+8:])
-		if strict && !sourceIP6(hi, lo, v) {
+		if strict && !sourceIP6(hi, lo, l3, p, v) {
 			if p.Has(frame.FlagND) {
 				return drop.SpoofND
 			}
 			return drop.SpoofIP
 		}
-		if p.Has(frame.FlagND) {
-			return checkND(mem[p.Off+uint32(p.L4):p.Off+uint32(p.Len)], v, strict)
+		switch {
+		case p.Has(frame.FlagND):
+			return checkND(mem[p.Off+uint32(p.L4):p.Off+uint32(p.Len)], p, v, strict)
+		case v.Allow&fib.AllowDHCPServer == 0 && p.Has(frame.FlagL4) && p.Proto == protoUDP && ports(l3, p) == dhcp6Answer:
+			return drop.SpoofDHCP
 		}
+	case strict && parse.Encapsulates(p.EtherType):
+		return drop.SpoofEncapsulated
 	}
 	return drop.None
+}
+
+// dhcp6Answer is the ports of what a DHCPv6 server sends to a client (RFC 8415, 7.2).
+const dhcp6Answer = dhcp6Server<<16 | dhcp6Client
+
+// ports returns source and destination port of a packet with FlagL4; l3 begins with its network header.
+func ports(l3 []byte, p *frame.Packet) uint32 {
+	return binary.BigEndian.Uint32(l3[p.L4-p.L3:])
+}
+
+// ownMAC reports whether the sender of p may give mac as its own. The answer of a virtual router may leave with the MAC of
+// the station that it is, and the other way round (RFC 9568, 8.1.2).
+func ownMAC(mac uint64, p *frame.Packet, v *fib.VIF) bool {
+	return mac == p.SrcMAC || v.Allow&fib.AllowVRRP != 0 && (mac == v.MAC || fib.VirtualRouterMAC(mac))
+}
+
+// ownLinkLocal reports whether an address is the link-local one that follows from the sender's MAC.
+func ownLinkLocal(hi, lo uint64, p *frame.Packet, v *fib.VIF) bool {
+	return hi == linkLocalHigh && (lo == interfaceID(v.MAC) || lo == interfaceID(p.SrcMAC))
 }
 
 func sourceIP4(l3 []byte, p *frame.Packet, v *fib.VIF) bool {
@@ -77,28 +115,61 @@ func sourceIP4(l3 []byte, p *frame.Packet, v *fib.VIF) bool {
 }
 
 // sourceIP6 accepts configured addresses, the link-local address that follows from the MAC, and the unspecified
-// address (duplicate address detection).
-func sourceIP6(hi, lo uint64, v *fib.VIF) bool {
-	if hi|lo == 0 || hi == linkLocalHigh && lo == interfaceID(v.MAC) {
-		return true
+// address where a host that has no address yet sends from it.
+func sourceIP6(hi, lo uint64, l3 []byte, p *frame.Packet, v *fib.VIF) bool {
+	if hi|lo == 0 {
+		return unspecified6(l3, p)
 	}
-	return hasIP6(v, hi, lo)
+	return ownLinkLocal(hi, lo, p, v) || hasIP6(v, hi, lo)
 }
 
-// checkND refuses tenants that pose as a router or announce addresses of others.
-func checkND(icmp []byte, v *fib.VIF, strict bool) drop.Reason {
+// unspecified6 reports whether a packet is one that is sent from ::, which are few: the solicitation of duplicate address
+// detection, a router solicitation (RFC 4861, 4.1 and 4.3), and who listens to which group (RFC 3590, 4; RFC 3810, 5.2.13).
+func unspecified6(l3 []byte, p *frame.Packet) bool {
+	if p.Proto != protoICMPv6 || !p.Has(frame.FlagL4) || p.Has(frame.FlagFragment) || binary.BigEndian.Uint16(l3[24:]) != linkScope {
+		return false
+	}
+	switch l3[p.L4-p.L3] {
+	case ndRouterSolicit, ndNeighborSolicit, mldReport, mldDone, mldReport2:
+		return true
+	}
+	return false
+}
+
+// checkND refuses tenants that pose as a router or announce addresses, or MACs, of others.
+func checkND(icmp []byte, p *frame.Packet, v *fib.VIF, strict bool) drop.Reason {
 	if len(icmp) < ndTargetOffset {
 		return drop.SpoofND
 	}
+	options, kind := ndTargetOffset, uint8(wire.NDOptionSourceAddr)
 	switch icmp[0] {
-	case ndRouterAdvert, ndRedirect:
-		return drop.SpoofND
+	case ndRouterAdvert:
+		if v.Allow&fib.AllowRA == 0 {
+			return drop.SpoofND
+		}
+		options = wire.RouterAdvertLen
+	case ndRedirect:
+		if v.Allow&fib.AllowRA == 0 {
+			return drop.SpoofND
+		}
+		return drop.None // its link-layer address is another station's
+	case ndNeighborSolicit:
+		options = wire.NeighborLen
 	case ndNeighborAdvert:
+		options, kind = wire.NeighborLen, wire.NDOptionTargetAddr
 		if len(icmp) < ndTargetOffset+16 {
 			return drop.SpoofND
 		}
 		hi, lo := binary.BigEndian.Uint64(icmp[ndTargetOffset:]), binary.BigEndian.Uint64(icmp[ndTargetOffset+8:])
-		if strict && !(hi == linkLocalHigh && lo == interfaceID(v.MAC)) && !hasIP6(v, hi, lo) {
+		if strict && !ownLinkLocal(hi, lo, p, v) && !hasIP6(v, hi, lo) {
+			return drop.SpoofND
+		}
+	}
+	if len(icmp) < options {
+		return drop.SpoofND
+	}
+	for o := icmp[options:]; len(o) >= 8 && o[1] != 0 && int(o[1])*8 <= len(o); o = o[int(o[1])*8:] {
+		if o[0] == kind && !ownMAC(wire.MAC(o[2:]), p, v) {
 			return drop.SpoofND
 		}
 	}

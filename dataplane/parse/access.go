@@ -11,7 +11,7 @@
 // well-formed; otherwise the packet is dropped.
 //
 // A frame whose outermost tag is a service tag (0x88a8, 0x9100) counts as stacked: were it carried as an unknown
-// protocol, what is inside would evade the anti-spoofing rules.
+// protocol, what is inside would evade the anti-spoofing rules. For the same reason IP and ARP in LLC are refused (llc.go).
 package parse
 
 import (
@@ -46,6 +46,10 @@ func Access(mem []byte, p *frame.Packet) bool {
 		return arp(f, p, l3)
 	}
 	p.Hash = hashLink(p)
+	if (p.EtherType < wire.EtherTypeMin || p.EtherType == etherTypeLong) && llcIP(f[l3:]) {
+		p.DropFor(drop.LLCIP)
+		return false
+	}
 	return true
 }
 

@@ -76,31 +76,13 @@ func load(t testing.TB, name string) (*rig.Rig, *config) {
 	for i := range c.Groups {
 		c.Groups[i].Policy = gateway.DefaultPolicy()
 	}
-	o := rig.Options{Groups: c.Groups, Scheme: c.Scheme, EdgeMAC: c.EdgeMAC, ICMPRate: c.ICMPRate, FloodRate: c.FloodRate, Bindings: c.Bindings, State: &model.State{
-		Tenants: map[string]model.Tenant{}, Segments: map[string]model.Segment{}, Subnets: map[string]model.Subnet{},
-		VIFs: map[string]model.VIF{}, Paths: map[string]model.Path{},
-	}}
+	o := rig.Options{Groups: c.Groups, Scheme: c.Scheme, EdgeMAC: c.EdgeMAC, ICMPRate: c.ICMPRate, FloodRate: c.FloodRate, Bindings: c.Bindings, State: c.state()}
 	var refs []model.PortRef
 	for _, p := range c.Ports {
 		o.Ports = append(o.Ports, compile.Port{Name: p.Name, Role: roles[p.Role], SwitchMAC: p.SwitchMAC, SwitchPort: p.SwitchPort, VLANs: p.VLANs,
 			CompleteChecksums: p.CompleteChecksums, ClampMSS: p.ClampMSS})
 		o.MTU, o.MAC = append(o.MTU, p.MTU), append(o.MAC, p.MAC)
 		refs = append(refs, model.PortRef{Name: p.Name, Role: p.Role})
-	}
-	for _, v := range c.Tenants {
-		o.State.Tenants[v.Name] = v
-	}
-	for _, v := range c.Segments {
-		o.State.Segments[v.Tenant+"/"+v.Name] = v
-	}
-	for _, v := range c.Subnets {
-		o.State.Subnets[v.Tenant+"/"+v.Name] = v
-	}
-	for _, v := range c.VIFs {
-		o.State.VIFs[v.Tenant+"/"+v.Name] = v
-	}
-	for _, v := range c.Paths {
-		o.State.Paths[v.A.String()+"/"+v.B.String()] = v
 	}
 	if problems := o.State.Validate(model.Options{Scheme: c.Scheme, Ports: refs}); len(problems) > 0 {
 		t.Fatalf("%s: %v", name, problems)
@@ -116,6 +98,30 @@ func load(t testing.TB, name string) (*rig.Rig, *config) {
 		r.Compiler.SetBoxMAC(n, mac)
 	}
 	return r, &c
+}
+
+// state is the tables by key.
+func (c *config) state() *model.State {
+	s := &model.State{
+		Tenants: map[string]model.Tenant{}, Segments: map[string]model.Segment{}, Subnets: map[string]model.Subnet{},
+		VIFs: map[string]model.VIF{}, Paths: map[string]model.Path{},
+	}
+	for _, v := range c.Tenants {
+		s.Tenants[v.Name] = v
+	}
+	for _, v := range c.Segments {
+		s.Segments[v.Tenant+"/"+v.Name] = v
+	}
+	for _, v := range c.Subnets {
+		s.Subnets[v.Tenant+"/"+v.Name] = v
+	}
+	for _, v := range c.VIFs {
+		s.VIFs[v.Tenant+"/"+v.Name] = v
+	}
+	for _, v := range c.Paths {
+		s.Paths[v.A.String()+"/"+v.B.String()] = v
+	}
+	return s
 }
 
 func TestGolden(t *testing.T) {

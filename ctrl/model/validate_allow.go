@@ -1,0 +1,58 @@
+package model
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// allow checks what a VIF may be beside a host.
+func (v *validator) allow(r reporter, f VIF) {
+	all := []string{AllowDHCPServer, AllowRA, AllowVRRP}
+	for i, a := range f.Allow {
+		field := fmt.Sprintf("allow[%d]", i)
+		switch {
+		case !slices.Contains(all, a):
+			r(field, CodeInvalid, "allowed: "+strings.Join(all, ", "), "%q is not a value of allow", clip(a))
+			return
+		case slices.Contains(f.Allow[:i], a):
+			r(field, CodeDuplicate, "name every one once", "%q stands at allow[%d] already", a, slices.Index(f.Allow, a))
+			return
+		}
+	}
+}
+
+// shared checks addresses that several VIFs of a segment may use; addrs are those that one VIF has to itself.
+func (v *validator) shared(r reporter, f VIF, addrs map[vifAddr]string) {
+	const field = "shared_addresses"
+	if len(f.SharedAddresses) == 0 {
+		return
+	}
+	seg := f.Tenant + "/" + f.Segment
+	if v.s.Segments[seg].UnknownUnicast != "flood" {
+		r(field, CodeConflict, "set unknown_unicast = \"flood\" for the segment: the VIFs answer for a shared address themselves, so questions must reach them",
+			"segment %s drops what is unknown", seg).about(KindSegment, seg)
+	}
+	t := v.s.Tenants[f.Tenant]
+	view(&t, v.nets[f.Tenant], f.Segment).list(r, field, f.SharedAddresses, true)
+	for i, a := range f.SharedAddresses {
+		if o, ok := addrs[vifAddr{seg, a}]; ok {
+			r(fmt.Sprintf("%s[%d]", field, i), CodeDuplicate, "take it out of addresses there: an address is one VIF's own, or shared",
+				"%s is an address of VIF %s alone", a, o).about(KindVIF, o)
+		}
+	}
+}
+
+// list checks addresses of a VIF or binding; see addresses.
+func (sv *segmentView) list(r reporter, name string, as []netip.Addr, inSubnet bool) {
+	if len(as) > MaxAddresses {
+		r(name, CodeLimit, "", "%d addresses are more than the %d allowed", len(as), MaxAddresses)
+		return
+	}
+	for i, a := range as {
+		if !sv.addressOK(a, as[:i], inSubnet) {
+			sv.addressFault(r, fmt.Sprintf("%s[%d]", name, i), a, as[:i], inSubnet)
+		}
+	}
+}
