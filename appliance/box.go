@@ -149,7 +149,7 @@ func (b *box) start(ctx context.Context) (err error) {
 		return err
 	}
 	b.ready.Store(true)
-	b.events.Publish("started", map[string]any{"version": version, "revision": b.core.Revision()})
+	b.events.Publish(event.Started{Version: version, Revision: b.core.Revision()})
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"penstock/ctrl/event"
 	"penstock/ctrl/link"
 )
 
@@ -46,7 +47,7 @@ func (b *box) linkChanged(port int, ev link.Event, last *link.Event) {
 		b.compiler.SetLink(port, false, 0, 0)
 		b.engine.ClosePort(port)
 		b.slow.linkChanged(port, false)
-		b.portEvent(port, "gone")
+		b.portEvent(port, event.PortGone)
 		b.portAlarm(port, faultGone)
 		if err := b.undo[port](); err != nil {
 			b.log.Warn("interface gone", "port", name, "err", err)
@@ -79,9 +80,9 @@ func (b *box) setLink(port int, ev link.Event, open error) {
 	up := ev.Up && open == nil
 	b.carriers.opened(port, open == nil)
 	b.compiler.SetLink(port, up, uint16(min(ev.MTU, 65535)), uint64(ev.MAC))
-	state := "down"
+	state := event.PortDown
 	if up {
-		state = "up"
+		state = event.PortUp
 	}
 	b.portEvent(port, state)
 	switch {
@@ -98,7 +99,7 @@ func (b *box) setLink(port int, ev link.Event, open error) {
 func (b *box) portEvent(port int, state string) {
 	cfg := b.cfg.Load()
 	b.log.Info("port", "name", cfg.Ports[port].Name, "state", state)
-	b.events.Publish("port", map[string]any{"port": cfg.Ports[port].Name, "state": state})
+	b.events.Publish(event.Port{Port: cfg.Ports[port].Name, State: state})
 }
 
 // reopen opens the ports whose interface is there and whose sockets are not; what fails is tried again every second.

@@ -9,6 +9,7 @@ import (
 
 	"penstock/conf"
 	"penstock/ctrl/compile"
+	"penstock/ctrl/event"
 )
 
 func reloadCommand() *cobra.Command {
@@ -45,7 +46,7 @@ func (b *box) Reload(context.Context) error {
 	defer b.mu.Unlock()
 	next, err := conf.Load(b.path)
 	if err != nil {
-		b.events.Publish("reload", map[string]any{"ok": false, "error": err.Error()})
+		b.events.Publish(event.Reload{Error: err.Error()})
 		return err
 	}
 	changes := b.cfg.Load().Diff(next)
@@ -56,13 +57,13 @@ func (b *box) Reload(context.Context) error {
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		b.events.Publish("reload", map[string]any{"ok": false, "error": err.Error()})
+		b.events.Publish(event.Reload{Error: err.Error()})
 		return err
 	}
 	if len(changes) > 0 {
 		known := b.gateways.State() // not what was saved when the box stopped: that may be long over
 		if err := b.compiler.Reconfigure(func(c *compile.Config) { applyLive(c, next, known) }); err != nil {
-			b.events.Publish("reload", map[string]any{"ok": false, "error": err.Error()})
+			b.events.Publish(event.Reload{Error: err.Error()})
 			return err
 		}
 		setLevel(b.level, next.Log.Level)
@@ -71,6 +72,6 @@ func (b *box) Reload(context.Context) error {
 		b.alarms.SetReceivers(receivers(next))
 	}
 	b.log.Info("reloaded", "changes", len(changes))
-	b.events.Publish("reload", map[string]any{"ok": true, "changes": len(changes)})
+	b.events.Publish(event.Reload{OK: true, Changes: len(changes)})
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"penstock/ctrl/event"
 	"penstock/ctrl/model"
 	"penstock/ctrl/neighbor"
 	"penstock/dataplane/edge"
@@ -26,7 +27,11 @@ func newSlowPath(b *box) (*slowPath, error) {
 	s.resolver = neighbor.New(b.engine, func(number uint8, mac model.MAC) {
 		b.compiler.SetBoxMAC(number, mac)
 		b.log.Info("box behind downlink", "switch_port", number, "mac", mac, "resolved", mac != 0)
-		b.events.Publish("neighbor", map[string]any{"switch_port": number, "mac": mac, "resolved": mac != 0})
+		ev := event.Neighbor{SwitchPort: number, Resolved: mac != 0}
+		if ev.Resolved {
+			ev.MAC = mac.String()
+		}
+		b.events.Publish(ev)
 	})
 	if cfg.Edge == nil {
 		return s, nil

@@ -14,6 +14,8 @@ package alarm
 
 import (
 	"time"
+
+	"penstock/ctrl/event"
 )
 
 // Alarm is one thing that is, or was, wrong.
@@ -65,6 +67,9 @@ type Event struct {
 	Action Action `json:"action"`
 	Alarm  Alarm  `json:"alarm"`
 }
+
+// EventType implements event.Data.
+func (Event) EventType() string { return event.TypeAlarm }
 
 // Notice is what a webhook receives as JSON.
 type Notice struct {

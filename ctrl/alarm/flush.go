@@ -3,8 +3,6 @@ package alarm
 import (
 	"fmt"
 	"time"
-
-	"penstock/ctrl/event"
 )
 
 // Flush makes everything durable that was raised, cleared and acknowledged before, and publishes it. While the disk
@@ -78,7 +76,7 @@ func (b *Board) publish(last uint64) {
 		return
 	}
 	for _, ev := range events {
-		b.cfg.Events.Publish(event.TypeAlarm, ev)
+		b.cfg.Events.Publish(ev)
 	}
 }
 

@@ -75,6 +75,13 @@ func (s *schema) check(where string, sch map[string]any, v any) {
 					s.t.Errorf("%s: %v is missing in %v", where, name, v)
 				}
 			}
+		case "oneOf": // by the discriminator
+		case "discriminator":
+			d := arg.(map[string]any)
+			def, ok := d["mapping"].(map[string]any)[fmt.Sprint(obj[d["propertyName"].(string)])]
+			if good = ok; ok {
+				s.check(where, map[string]any{"$ref": def}, v)
+			}
 		case "items":
 			for i, it := range list {
 				s.check(fmt.Sprintf("%s[%d]", where, i), arg.(map[string]any), it)

@@ -151,8 +151,8 @@ func TestEvents(t *testing.T) {
 	if text := w.must("GET", "/v1/events?since=1&follow=0", ""); strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, `{"seq":2,`) {
 		t.Errorf("%s", text)
 	}
-	w.events.Publish(event.TypePort, event.Port{Port: "acc0", Up: false})
-	if text := w.must("GET", "/v1/events?since=0&follow=false&type=port", ""); strings.Count(text, "\n") != 1 || !strings.Contains(text, `"up":false`) {
+	w.events.Publish(event.Port{Port: "acc0", State: event.PortDown})
+	if text := w.must("GET", "/v1/events?since=0&follow=false&type=port", ""); strings.Count(text, "\n") != 1 || !strings.Contains(text, `"state":"down"`) {
 		t.Errorf("%s", text)
 	}
 	_, h, text := w.send("GET", "/v1/events?follow=false", "", "Accept", "text/event-stream", "Last-Event-ID", "2")

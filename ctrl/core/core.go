@@ -239,8 +239,8 @@ func (c *Core) match(want *uint64) error {
 	return nil
 }
 
-func (c *Core) publish(event string, data any) {
+func (c *Core) publish(data event.Data) {
 	if c.cfg.Events != nil {
-		c.cfg.Events.Publish(event, data)
+		c.cfg.Events.Publish(data)
 	}
 }

@@ -309,7 +309,7 @@ func (x *txn) finish(dryRun bool) (Result, error) {
 	c.revive(x.base, next)
 	next.revision, res.Revision = out.Revision, out.Revision
 	c.state.Store(next)
-	c.publish(event.TypeChange, summary(res))
+	c.publish(summary(res))
 	return res, nil
 }
 

@@ -12,68 +12,12 @@ import (
 	"time"
 )
 
-// The types of events that control itself publishes.
-const (
-	TypeChange  = "change"  // Data: Change
-	TypeBulk    = "bulk"    // Data: Bulk
-	TypePort    = "port"    // Data: Port
-	TypeReload  = "reload"  // Data: Reload
-	TypeGap     = "gap"     // Data: Gap
-	TypeAlarm   = "alarm"   // Data: alarm.Event
-	TypeGateway = "gateway" // Data: gateway.Event
-)
-
 // Event is one thing that changed or happened.
 type Event struct {
 	Seq  uint64    `json:"seq"`
 	Time time.Time `json:"time"`
 	Type string    `json:"type"`
-	Data any       `json:"data,omitempty"`
-}
-
-// Change is what a transaction did.
-type Change struct {
-	Revision uint64       `json:"revision"`
-	Kinds    []KindChange `json:"kinds"`
-}
-
-// KindChange is what a transaction did to one kind. Keys is bounded by MaxKeys; the counts are exact.
-type KindChange struct {
-	Kind    string   `json:"kind"`
-	Created int      `json:"created"`
-	Updated int      `json:"updated"`
-	Deleted int      `json:"deleted"`
-	Keys    []string `json:"keys"`
-}
-
-// MaxKeys is the most keys that an event names per kind.
-const MaxKeys = 64
-
-// Bulk is what a bulk push did.
-type Bulk struct {
-	Revision uint64 `json:"revision"`
-	Kind     string `json:"kind"`
-	Mode     string `json:"mode"`
-	Created  int    `json:"created"`
-	Updated  int    `json:"updated"`
-	Deleted  int    `json:"deleted"`
-}
-
-// Port is a port whose link went up or down.
-type Port struct {
-	Port string `json:"port"`
-	Up   bool   `json:"up"`
-}
-
-// Reload is a configuration that was read again.
-type Reload struct {
-	Error string `json:"error,omitempty"` // "" = applied
-}
-
-// Gap says that the events From … To are not to be had any more: they fell out of the ring, or were before a restart.
-type Gap struct {
-	From uint64 `json:"from"`
-	To   uint64 `json:"to"`
+	Data Data      `json:"data"`
 }
 
 // block is how many numbers are reserved at a time: a durable write per 16 million events.
@@ -91,6 +35,7 @@ type Config struct {
 type Log struct {
 	cfg Config
 
+	first     uint64 // number of the first event since the start
 	mu        sync.Mutex
 	ring      []Event
 	oldest    uint64 // number of the oldest event kept
@@ -109,18 +54,18 @@ func New(c Config) *Log {
 		c.Now = time.Now
 	}
 	start := max(c.Start, 1)
-	l := &Log{cfg: c, ring: make([]Event, c.Size), oldest: start, next: start, reserved: start}
+	l := &Log{cfg: c, ring: make([]Event, c.Size), first: start, oldest: start, next: start, reserved: start}
 	if c.Reserve != nil {
 		l.reserve(start + block)
 	}
 	return l
 }
 
-// Publish appends an event. data must not be changed afterwards.
-func (l *Log) Publish(typ string, data any) {
+// Publish appends an event, whose type follows from data. data must not be changed afterwards.
+func (l *Log) Publish(data Data) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ring[l.next%uint64(len(l.ring))] = Event{l.next, l.cfg.Now(), typ, data}
+	l.ring[l.next%uint64(len(l.ring))] = Event{l.next, l.cfg.Now(), data.EventType(), data}
 	l.next++
 	if l.next-l.oldest > uint64(len(l.ring)) {
 		l.oldest++
@@ -184,9 +129,12 @@ func (r *Reader) take(limit int) ([]Event, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if r.next < l.oldest || r.next > l.next {
-		gap := Gap{r.next, l.oldest - 1}
-		if r.next > l.next { // never given out: start over with what there is
-			gap.From = 0
+		gap := Gap{From: r.next, To: l.oldest - 1, Reason: GapOverrun}
+		switch {
+		case r.next > l.next: // never given out: start over with what there is
+			gap.From, gap.Reason = 0, GapUnknown
+		case r.next < l.first:
+			gap.Reason = GapRestart
 		}
 		r.next = l.oldest
 		return []Event{{l.oldest - 1, l.cfg.Now(), TypeGap, gap}}, nil

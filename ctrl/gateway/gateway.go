@@ -114,6 +114,9 @@ type Event struct {
 	At     time.Time `json:"at"`              // when it happened in the dataplane
 }
 
+// EventType implements event.Data.
+func (Event) EventType() string { return event.TypeGateway }
+
 // tick is how often states are looked at without an event: hold times end without one.
 const tick = time.Second
 
@@ -287,7 +290,7 @@ func (s *Service) heard(g *Group, e *gateway.Event) {
 	}
 	s.cfg.Log.Log(context.Background(), level, "gateway", attrs(&ev)...)
 	if s.cfg.Events != nil {
-		s.cfg.Events.Publish(event.TypeGateway, ev)
+		s.cfg.Events.Publish(ev)
 	}
 }
 

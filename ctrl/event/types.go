@@ -1,0 +1,120 @@
+package event
+
+// The types of events. GET /v1/events names them, and Types lists them.
+const (
+	TypeStarted  = "started"  // Started
+	TypeReload   = "reload"   // Reload
+	TypeChange   = "change"   // Change
+	TypeBulk     = "bulk"     // Bulk
+	TypePort     = "port"     // Port
+	TypeNeighbor = "neighbor" // Neighbor
+	TypeGateway  = "gateway"  // gateway.Event
+	TypeAlarm    = "alarm"    // alarm.Event
+	TypeGap      = "gap"      // Gap, made by the log itself
+)
+
+// Types returns all types of events.
+func Types() []string {
+	return []string{TypeStarted, TypeReload, TypeChange, TypeBulk, TypePort, TypeNeighbor, TypeGateway, TypeAlarm, TypeGap}
+}
+
+// Data is what an event of one type carries, as JSON. It is a struct with the members that openapi.json has for the type.
+type Data interface {
+	EventType() string // one of Types
+}
+
+// Started is a box that has come up: its ports are open and its tables live.
+type Started struct {
+	Version  string `json:"version"`
+	Revision uint64 `json:"revision"` // of the tables
+}
+
+// Reload is a configuration that was read again.
+type Reload struct {
+	OK      bool   `json:"ok"`
+	Changes int    `json:"changes"`         // keys that took another value
+	Error   string `json:"error,omitempty"` // why nothing was applied
+}
+
+// Change is what a transaction did.
+type Change struct {
+	Revision uint64       `json:"revision"`
+	Kinds    []KindChange `json:"kinds"`
+}
+
+// KindChange is what a transaction did to one kind. Keys is bounded by MaxKeys; the counts are exact.
+type KindChange struct {
+	Kind    string   `json:"kind"`
+	Created int      `json:"created"`
+	Updated int      `json:"updated"`
+	Deleted int      `json:"deleted"`
+	Keys    []string `json:"keys"`
+}
+
+// MaxKeys is the most keys that an event names per kind.
+const MaxKeys = 64
+
+// Bulk is what a bulk push of bindings did. One of paths is a Change.
+type Bulk struct {
+	Revision uint64 `json:"revision"`
+	Kind     string `json:"kind"`
+	Mode     string `json:"mode"`
+	Created  int    `json:"created"`
+	Updated  int    `json:"updated"`
+	Deleted  int    `json:"deleted"`
+}
+
+// The states of a port.
+const (
+	PortUp   = "up"
+	PortDown = "down" // no link, or no sockets
+	PortGone = "gone" // its interface is not there
+)
+
+// Port is a port whose state is another one than before.
+type Port struct {
+	Port  string `json:"port"`
+	State string `json:"state"` // PortUp, PortDown, PortGone
+}
+
+// Neighbor is a box behind a downlink of this edge switch whose MAC was found out, or is no longer known.
+type Neighbor struct {
+	SwitchPort uint8  `json:"switch_port"`
+	MAC        string `json:"mac,omitempty"`
+	Resolved   bool   `json:"resolved"`
+}
+
+// Gap says that the events From … To are not to be had any more.
+type Gap struct {
+	From   uint64 `json:"from"` // 0: a number was asked for that was never given out
+	To     uint64 `json:"to"`
+	Reason string `json:"reason"` // GapRestart, GapOverrun, GapUnknown
+}
+
+// Why there is a gap.
+const (
+	GapRestart = "restart" // they were before a restart of the box, which begins a new block of numbers
+	GapOverrun = "overrun" // newer ones took their room
+	GapUnknown = "unknown" // the number asked for is none of this box's, or of a store that was replaced
+)
+
+// EventType implements Data.
+func (Started) EventType() string { return TypeStarted }
+
+// EventType implements Data.
+func (Reload) EventType() string { return TypeReload }
+
+// EventType implements Data.
+func (Change) EventType() string { return TypeChange }
+
+// EventType implements Data.
+func (Bulk) EventType() string { return TypeBulk }
+
+// EventType implements Data.
+func (Port) EventType() string { return TypePort }
+
+// EventType implements Data.
+func (Neighbor) EventType() string { return TypeNeighbor }
+
+// EventType implements Data.
+func (Gap) EventType() string { return TypeGap }
