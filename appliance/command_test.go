@@ -51,6 +51,7 @@ func TestUsage(t *testing.T) {
 		"apply -f x --mode replace":             "--mode is for --bulk",
 		"apply -f x --bulk paths --mode replace --prune": "use --mode replace",
 		"watch -o xml":        "want text or json",
+		"watch --type foo":    "--type foo: there are no events of this type, only started, reload, change",
 		"watch --since last":  "invalid argument \"last\"",
 		"check a b":           "accepts at most 1 arg(s)",
 		"run x":               "unknown command \"x\"",
@@ -207,8 +208,15 @@ func TestWatch(t *testing.T) {
 			t.Errorf("%s: %s, want %s", data, got, want)
 		}
 	}
-	if got := describe(client.Event{Type: "gap", Data: []byte(`{"from":3,"to":9}`)}); got != "events 3 to 9 are no longer remembered" {
-		t.Error(got)
+	for data, want := range map[string]string{
+		`{"from":3,"to":9,"reason":"overrun"}`:        "events 3 to 9 are no longer remembered",
+		`{"from":3,"to":33554432,"reason":"restart"}`: "the box restarted; events before 33554433 are gone",
+		`{"from":0,"to":9,"reason":"unknown"}`:        "this box has not had the events asked for; its own begin with 10",
+		`{"from":3,"to":9}`:                           "events 3 to 9 are no longer remembered", // of an older box
+	} {
+		if got := describe(client.Event{Type: "gap", Data: []byte(data)}); got != want {
+			t.Errorf("gap %s is described as %q, want %q", data, got, want)
+		}
 	}
 }
 

@@ -35,6 +35,11 @@ func watchCommand() *cobra.Command {
 			if output != "text" && output != "json" {
 				return usage("--output %s: want text or json", output)
 			}
+			for _, name := range o.Types {
+				if !slices.Contains(event.Types(), name) {
+					return usage("--type %s: there are no events of this type, only %s", name, strings.Join(event.Types(), ", "))
+				}
+			}
 			cl := s.client()
 			defer cl.Close()
 			rev, err := cl.Revision(c.Context()) // a box that was never there is not waited for
@@ -64,10 +69,11 @@ func watchCommand() *cobra.Command {
 		},
 	}
 	c.Flags().Uint64Var(&since, "since", 0, "sequence number of the last event already seen")
-	c.Flags().StringSliceVar(&o.Types, "type", nil, "only events of these types, as change or port,reload")
+	c.Flags().StringSliceVar(&o.Types, "type", nil, "only events of these types, as change or port,reload: "+strings.Join(event.Types(), ", "))
 	c.Flags().BoolVar(&o.Once, "once", false, "end with the last event there is")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	complete(c, "output", "text", "json")
+	complete(c, "type", event.Types()...)
 	s.register(c)
 	return c
 }
@@ -93,10 +99,21 @@ func describe(e client.Event) string {
 	case event.TypeGap:
 		var g event.Gap
 		if json.Unmarshal(e.Data, &g) == nil {
-			return fmt.Sprintf("events %d to %d are no longer remembered", g.From, g.To)
+			return describeGap(g)
 		}
 	}
 	return describeMembers(e.Data)
+}
+
+// describeGap says which events are missing. Numbers jump over a restart, so that they do not tell how many.
+func describeGap(g event.Gap) string {
+	switch g.Reason {
+	case event.GapRestart:
+		return fmt.Sprintf("the box restarted; events before %d are gone", g.To+1)
+	case event.GapUnknown:
+		return fmt.Sprintf("this box has not had the events asked for; its own begin with %d", g.To+1)
+	}
+	return fmt.Sprintf("events %d to %d are no longer remembered", g.From, g.To)
 }
 
 func describeGateway(e *gateway.Event) string {

@@ -41,6 +41,7 @@ type Interface struct {
 	MaxQueues  int    // that the driver could give; 0 = unknown
 	Combined   bool   // the driver counts receive and transmit queues together
 	XDPProgram uint32 // ID of the XDP program that is attached, or 0
+	XDPHolder  Holder // the process whose bpf_link attaches it; zero if there is none, or it cannot be seen
 	XDPSockets int    // AF_XDP sockets bound to it, as far as the kernel tells
 	Master     string // bridge or bond that it is a member of, or empty
 }
@@ -221,7 +222,8 @@ func (k *checker) port(at func(string) string, p *Port, info Interface, running 
 	switch {
 	case running: // the program and the sockets are the running box's own
 	case info.XDPProgram != 0:
-		k.failf(at("interface"), "%s has an XDP program already (id %d): stop what put it there, or ip link set dev %s xdp off", p.Interface, info.XDPProgram, p.Interface)
+		k.failf(at("interface"), "%s has an XDP program already (id %d%s): %s", p.Interface, info.XDPProgram, heldBy(info.XDPHolder),
+			releaseXDP(p.Interface, info.XDPHolder))
 	case info.XDPSockets > 0:
 		k.failf(at("interface"), "%s is in use by %d AF_XDP sockets: stop the program that has them", p.Interface, info.XDPSockets)
 	}

@@ -79,7 +79,15 @@ func TestCheck(t *testing.T) {
 		{name: "unreadable interface", text: strings.Replace(minimal, "eth1", "broken", 1), errs: []string{"p.toml:3: port[0].interface: cannot look at broken: netlink is out of order"}},
 		{name: "loopback", machine: iface("eth1", func(i *Interface) { i.Loopback = true }), errs: []string{"p.toml:3: port[0].interface: eth1 is a loopback interface"}},
 		{name: "one interface, two names", machine: iface("eth2", func(i *Interface) { i.Index, i.Name = 1, "eth1" }), errs: []string{"p.toml:7: port[1].interface: eth2 is the interface of port acc0 already (both names mean eth1)"}},
-		{name: "XDP program", machine: iface("eth2", func(i *Interface) { i.XDPProgram = 12 }), errs: []string{"p.toml:7: port[1].interface: eth2 has an XDP program already (id 12): stop what put it there, or ip link set dev eth2 xdp off"}},
+		{name: "XDP program", machine: iface("eth2", func(i *Interface) { i.XDPProgram = 12 }), errs: []string{"p.toml:7: port[1].interface: eth2 has an XDP program already (id 12): stop what put it there (bpftool net show dev eth2); if no process holds it, ip link set dev eth2 xdp off"}},
+		{name: "XDP program of a service", machine: iface("eth2", func(i *Interface) {
+			i.XDPProgram, i.XDPHolder = 12, Holder{4711, "penstock", "penstock.service"}
+		}), errs: []string{"p.toml:7: port[1].interface: eth2 has an XDP program already (id 12, held by penstock, process 4711): " +
+			"stop it: systemctl stop penstock.service"}},
+		{name: "XDP program of a process", machine: iface("eth2", func(i *Interface) {
+			i.XDPProgram, i.XDPHolder = 12, Holder{4711, "xdp-filter", ""}
+		}), errs: []string{"p.toml:7: port[1].interface: eth2 has an XDP program already (id 12, held by xdp-filter, process 4711): " +
+			"stop that process (kill 4711)"}},
 		{name: "XDP sockets", machine: iface("eth2", func(i *Interface) { i.XDPSockets = 2 }), errs: []string{"p.toml:7: port[1].interface: eth2 is in use by 2 AF_XDP sockets"}},
 		{name: "own XDP program", machine: func(m *machine) {
 			iface("eth2", func(i *Interface) { i.XDPProgram, i.XDPSockets = 12, 1 })(m)

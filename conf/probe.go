@@ -38,6 +38,7 @@ func (Machine) Interface(name string) (Interface, error) {
 	}
 	if a.Xdp != nil && a.Xdp.Attached {
 		info.XDPProgram = max(a.Xdp.ProgId, 1)
+		info.XDPHolder = xdpHolder(info.XDPProgram)
 	}
 	if a.MasterIndex != 0 {
 		info.Master = fmt.Sprintf("interface %d", a.MasterIndex)

@@ -110,8 +110,8 @@ func TestMachineInterface(t *testing.T) {
 		t.Fatal(err)
 	}
 	id, _ := info.ID()
-	if got, err := (Machine{}).Interface("v0"); err != nil || got.XDPProgram != uint32(id) {
-		t.Errorf("XDP program %d, %v; want %d", got.XDPProgram, err, id)
+	if got, err := (Machine{}).Interface("v0"); err != nil || got.XDPProgram != uint32(id) || got.XDPHolder.PID != os.Getpid() {
+		t.Errorf("XDP program %d of process %d, %v; want %d of %d", got.XDPProgram, got.XDPHolder.PID, err, id, os.Getpid())
 	}
 
 	c := mustParse(t, strings.NewReplacer("eth1", "v0", "eth2", "br0").Replace(minimal))
@@ -122,6 +122,25 @@ func TestMachineInterface(t *testing.T) {
 	}
 	if !found {
 		t.Errorf("Check does not see the XDP program: %v", errs)
+	}
+}
+
+// TestSystemService: the service that a process belongs to is one of the system's, whatever lies below it; a session is none.
+func TestSystemService(t *testing.T) {
+	for groups, want := range map[string]string{
+		"0::/system.slice/penstock.service\n":                                     "penstock.service",
+		"1:name=systemd:/system.slice/penstock@a.service/worker\n0::/\n":          "penstock@a.service",
+		"0::/system.slice/system-penstock.slice/penstock@b.service\n":             "penstock@b.service",
+		"0::/user.slice/user-0.slice/user@0.service/app.slice/run-1.scope\n":      "",
+		"0::/user.slice/user-0.slice/session-1.scope\n1:name=systemd:/init.scope": "",
+	} {
+		got := ""
+		if m := systemService.FindStringSubmatch(groups); m != nil {
+			got = m[1]
+		}
+		if got != want {
+			t.Errorf("%q: service %q, want %q", groups, got, want)
+		}
 	}
 }
 

@@ -84,6 +84,8 @@ func TestBadInput(t *testing.T) {
 		{"segment without tenant", "GET", "/v1/bindings?segment=web", ``, 400, "invalid", "segment", "name the tenant too"},
 		{"bad dry run", "PUT", "/v1/tenants/X?dry_run=maybe", `{"id":9}`, 400, "invalid", "dry_run", "true, false"},
 		{"bad mode", "POST", "/v1/bulk/bindings?mode=append", ``, 422, "invalid", "mode", "merge, replace"},
+		{"bad type", "GET", "/v1/events?type=port,foo", ``, 400, "invalid", "type", "started, reload"},
+		{"empty type", "GET", "/v1/events?type=port,", ``, 400, "invalid", "type", "started, reload"},
 		{"bad since", "GET", "/v1/events?since=yesterday", ``, 400, "invalid", "since", "seq"},
 		{"no such object", "GET", "/v1/tenants/NONE", ``, 404, "not_found", "", "there is no tenant NONE"},
 		{"no such statistics", "GET", "/v1/stats/weather", ``, 404, "not_found", "", "workers"},

@@ -115,6 +115,12 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	var types []string
 	if t := q["type"]; t != "" {
 		types = append(strings.Split(t, ","), event.TypeGap)
+		for _, name := range types {
+			if !slices.Contains(event.Types(), name) {
+				return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "type", "there are: "+strings.Join(event.Types(), ", "),
+					strconv.Quote(rest.Clip(name))+" is no type of events")
+			}
+		}
 	}
 	sse := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
 	media := ndjson

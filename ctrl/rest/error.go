@@ -65,7 +65,7 @@ func (s *Server) answer(err error) *EnvelopeError {
 	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return Problem(http.StatusRequestEntityTooLarge, CodeTooLarge, "", "split it, or use the bulk streams, or raise the limit in the configuration",
+		return Problem(http.StatusRequestEntityTooLarge, CodeTooLarge, "", "split it, or use the bulk streams, or raise max_body in the configuration",
 			"the body is larger than "+strconv.FormatInt(tooLarge.Limit, 10)+" octets")
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {

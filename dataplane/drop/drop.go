@@ -212,7 +212,7 @@ var table = [Count]Info{
 	EdgeMTU:       {"edge_mtu", "Larger than the MTU of the port it has to leave by.", "MTU of trunks and downlinks"},
 	EdgeLoop:      {"edge_loop", "A trunk's frame with the edge switch's own source MAC: the VLAN has a loop, or the MAC is given twice.", "the VLANs of the trunks; switch_mac of the other edge switches"},
 
-	TxRingFull:   {"tx_ring_full", "The transmit ring of the port is full.", "the port's rate; tx_ring in the configuration"},
+	TxRingFull:   {"tx_ring_full", "The transmit ring of the port is full.", "the port's rate; ring_size in the configuration"},
 	TxPortDown:   {"tx_port_down", "The port to leave by is down or gone.", "cabling; `penstock show ports`"},
 	HandoffFull:  {"handoff_full", "The ring to another worker is full.", "the load of the workers"},
 	PuntFull:     {"punt_full", "The ring to the control plane is full.", "the load of the control plane"},

@@ -62,7 +62,7 @@ func (p *Program) occupant() (id uint32, remedy string) {
 	id, err := attached(p.opts.Ifindex)
 	if err != nil || id == 0 {
 		// It went away since, or cannot be asked for.
-		return 0, fmt.Sprintf("`bpftool net show dev %s` shows it; remove it with `ip link set dev %s xdp off`", p.name, p.name)
+		return 0, fmt.Sprintf("`bpftool net show dev %s` shows it; stop the process that attached it, or, if none holds it, `ip link set dev %s xdp off`", p.name, p.name)
 	}
 	var s strings.Builder
 	fmt.Fprintf(&s, "program ID %d holds it (`bpftool prog show id %d`): ", id, id)
