@@ -21,7 +21,7 @@ import (
 //
 // It is a stage (stage.Func).
 func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
-	mem, s := st.Mem, st.Snap
+	env, mem, s := st.Env, st.Mem, st.Snap
 	choosePaths(b, s, st)
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
@@ -59,8 +59,8 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 		binary.LittleEndian.PutUint64(h[24:32], 0x8f400040|uint64(bits.ReverseBytes16(uint16(sum)))<<32)
 		binary.BigEndian.PutUint64(h[30:38], uint64(src)<<32|uint64(dst))
 
-		st.Paths.AddPacket(int(path.Stat)*stats.PathStride+stats.PathPackets, n)
-		if p.Off, p.Len = off, n; !st.Send(p, path.Port) {
+		env.Paths.AddPacket(int(path.Stat)*stats.PathStride+stats.PathPackets, n)
+		if p.Off, p.Len = off, n; !env.Send(p, path.Port) {
 			todo |= 1 << frame.NextTx
 		}
 	}

@@ -66,7 +66,7 @@ func BenchmarkRoute(b *testing.B) {
 			}
 			st.touched += s.Bindings.SeekHops(hops[:])
 			for i := range hops {
-				mac, _, _ := table.FindHop(s.Bindings, nil, &hops[i])
+				mac, _, _ := table.FindHop4(s.Bindings, nil, &hops[i])
 				st.touched += mac
 			}
 		}

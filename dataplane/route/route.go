@@ -172,7 +172,7 @@ func header4(mem []byte, p *frame.Packet) wire.IPv4 {
 // forward4 sends p on to the VIF of segment to.seg that has its destination address.
 func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *table.Hop) {
 	h := header4(mem, p)
-	mac, loc, ok := table.FindHop(s.Bindings, s.Delta, to)
+	mac, loc, ok := table.FindHop4(s.Bindings, s.Delta, to)
 	if !ok {
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
 		return
@@ -190,7 +190,7 @@ func lessTTL(h wire.IPv4) {
 // forward6 is forward4 for IPv6.
 func forward6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *table.Hop) {
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
-	mac, loc, ok := table.FindHop(s.Bindings, s.Delta, to)
+	mac, loc, ok := table.FindHop6(s.Bindings, s.Delta, to)
 	if !ok {
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
 		return

@@ -243,7 +243,7 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 
 // inward4 sends p on to the VIF that has its destination address.
 func inward4(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib.Group) {
-	dst, loc, ok := table.FindHop(s.Bindings, s.Delta, to)
+	dst, loc, ok := table.FindHop4(s.Bindings, s.Delta, to)
 	if !ok || loc >= fib.GatewayLoc(0) {
 		p.DropFor(drop.RouteUnresolved)
 		return
@@ -261,7 +261,7 @@ func inward4(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib
 // inward6 is inward4 for IPv6.
 func inward6(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib.Group) {
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
-	dst, loc, ok := table.FindHop(s.Bindings, s.Delta, to)
+	dst, loc, ok := table.FindHop6(s.Bindings, s.Delta, to)
 	if !ok || loc >= fib.GatewayLoc(0) {
 		p.DropFor(drop.RouteUnresolved)
 		return
