@@ -44,7 +44,7 @@ type query struct {
 }
 
 func shows() []show {
-	return []show{
+	list := []show{
 		{name: "box", short: "Summary of the box", example: "show box", print: showBox, json: jsonBox},
 		{name: "ports", arg: "[NAME]", short: "Ports: state, mode, packets and drops; one port with all its counters", example: "show ports --rate 1s\n  penstock show ports fab0", rates: true, print: showPorts, json: jsonPorts},
 		{name: "workers", arg: "[NUMBER]", short: "Workers: load, packets per turn, nanoseconds per packet", example: "show workers --rate 1s", rates: true, print: showWorkers, json: jsonWorkers},
@@ -53,12 +53,31 @@ func shows() []show {
 		{name: "gateways", arg: "[GROUP]", short: "Gateway groups: who is active, since when and why, and how each gateway answers", example: "show gateways\n  penstock show gateways out -o json", print: showGateways, json: jsonGateways},
 		{name: "alarms", arg: "[active|cleared|all]", short: "Alarms: what to replace or check, since when, and who has taken it on", example: "show alarms\n  penstock show alarms all -o json", print: showAlarms, json: jsonAlarms},
 		{name: "webhooks", arg: "[NAME]", short: "Receivers of alarms: what waits for them, and what went wrong", example: "show webhooks", print: showWebhooks, json: jsonWebhooks},
-		{name: "tenants", arg: "[NAME]", short: "Tenants", example: "show tenants", kind: model.KindTenant, print: showTenants},
-		{name: "segments", arg: "[TENANT[/NAME]]", short: "Segments, and how much hangs from them", example: "show segments red", kind: model.KindSegment, print: showSegments},
-		{name: "subnets", arg: "[TENANT[/NAME]]", short: "Subnets and their virtual routers", example: "show subnets red", kind: model.KindSubnet, print: showSubnets},
-		{name: "vifs", arg: "[TENANT[/NAME]]", short: "VIFs of this box and what they sent and were sent", example: "show vifs\n  penstock show vifs red/vm1 --rate 1s", rates: true, kind: model.KindVIF, print: showVIFs},
-		{name: "bindings", arg: "[TENANT[/SEGMENT[/MAC]]]", short: "Bindings: where the VIFs hang", example: "show bindings red/web\n  penstock show bindings red/web/02:00:00:00:00:01 -o json", kind: model.KindBinding, print: showBindings},
 	}
+	for _, kind := range model.Kinds {
+		if kind != model.KindPath { // `show paths` is of the paths that carry traffic
+			list = append(list, kindShow(kind))
+		}
+	}
+	return list
+}
+
+// kindShow is the show of a kind of pushed objects.
+func kindShow(kind model.Kind) show {
+	info := kind.Info()
+	form := strings.ReplaceAll(info.KeyForm(), "/", "[/") + strings.Repeat("]", len(info.Key)-1)
+	w := show{name: string(kind), arg: "[" + form + "]", short: info.Short, kind: kind, print: showKind(kind)}
+	switch kind {
+	case model.KindTenant:
+		w.example = "show tenants"
+	case model.KindVIF:
+		w.example, w.rates, w.print = "show vifs\n  penstock show vifs red/vm1 --rate 1s", true, showVIFs
+	case model.KindBinding:
+		w.example = "show bindings red/web\n  penstock show bindings red/web/02:00:00:00:00:01 -o json"
+	default:
+		w.example = "show " + w.name + " red"
+	}
+	return w
 }
 
 func showCommand() *cobra.Command {

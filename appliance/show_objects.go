@@ -71,25 +71,32 @@ func (o object) state() string {
 }
 
 func (o object) key(kind model.Kind) string {
-	parts := []string{o.text("tenant"), o.text("name")}
-	switch kind {
-	case model.KindTenant:
-		parts = parts[1:]
-	case model.KindBinding:
-		parts = []string{o.text("tenant"), o.text("segment"), o.text("mac")}
+	var parts []string
+	for _, p := range kind.Info().Key {
+		parts = append(parts, o.text(p.Name))
 	}
 	return strings.Join(parts, "/")
 }
 
 // keyParts is how many parts the key of a kind has.
-func keyParts(kind model.Kind) int {
-	switch kind {
-	case model.KindTenant:
-		return 1
-	case model.KindBinding:
-		return 3
+func keyParts(kind model.Kind) int { return len(kind.Info().Key) }
+
+// cell is what a table shows of the object in a column.
+func (o object) cell(kind model.Kind, c model.Column) any {
+	from, member := o, c.Member
+	if m, ok := strings.CutPrefix(member, "status."); ok {
+		from, member = o.status(), m
 	}
-	return 2
+	switch {
+	case member == "key":
+		return o.key(kind)
+	case c.Number:
+		return from.number(member)
+	}
+	if text := from.text(member); text != "" {
+		return text
+	}
+	return c.Default
 }
 
 // objects calls fn for the objects that q asks for: all, those below a part of a key, or one. What does not exist is an
@@ -193,40 +200,23 @@ func each(q *query, kind model.Kind, fn func(object)) error {
 	})
 }
 
-func showTenants(q *query, t *sheet) error {
-	t.head("NAME", "ID", "ROUTER MAC", "STATE")
-	return each(q, model.KindTenant, func(o object) {
-		router := o.text("router_mac")
-		if router == "" {
-			router = model.DefaultRouterMAC.String()
+// showKind prints the objects of a kind by its columns.
+func showKind(kind model.Kind) func(q *query, t *sheet) error {
+	return func(q *query, t *sheet) error {
+		columns := kind.Info().Columns
+		var head []string
+		for _, c := range columns {
+			head = append(head, c.Head)
 		}
-		t.row(o.text("name"), o.number("id"), router, o.state())
-	})
-}
-
-func showSegments(q *query, t *sheet) error {
-	t.head("SEGMENT", "ID", "UNKNOWN UNICAST", "VIFS", "BINDINGS", "BOXES", "STATE")
-	return each(q, model.KindSegment, func(o object) {
-		unknown, s := o.text("unknown_unicast"), o.status()
-		if unknown == "" {
-			unknown = "drop"
-		}
-		t.row(o.key(model.KindSegment), o.number("id"), unknown, s.number("vifs"), s.number("bindings"), s.number("boxes"), o.state())
-	})
-}
-
-func showSubnets(q *query, t *sheet) error {
-	t.head("SUBNET", "SEGMENT", "PREFIX", "ROUTER", "STATE")
-	return each(q, model.KindSubnet, func(o object) {
-		t.row(o.key(model.KindSubnet), o.text("segment"), o.text("prefix"), o.text("router"), o.state())
-	})
-}
-
-func showBindings(q *query, t *sheet) error {
-	t.head("TENANT", "SEGMENT", "MAC", "ADDRESSES", "EDGE SWITCH", "SWITCH PORT", "STATE")
-	return each(q, model.KindBinding, func(o object) {
-		t.row(o.text("tenant"), o.text("segment"), o.text("mac"), o.text("addresses"), o.text("switch_mac"), o.number("switch_port"), o.state())
-	})
+		t.head(append(head, "STATE")...)
+		return each(q, kind, func(o object) {
+			var row []any
+			for _, c := range columns {
+				row = append(row, o.cell(kind, c))
+			}
+			t.row(append(row, o.state())...)
+		})
+	}
 }
 
 func showVIFs(q *query, t *sheet) error {

@@ -26,27 +26,19 @@ const (
 	maxLimit     = 10_000
 )
 
-// filters are the query parameters that restrict a collection.
-var filters = map[model.Kind][]string{
-	model.KindTenant:  {},
-	model.KindSegment: {"tenant"},
-	model.KindSubnet:  {"tenant", "segment"},
-	model.KindVIF:     {"tenant", "segment", "port"},
-	model.KindPath:    {"switch"},
-	model.KindBinding: {"tenant", "segment", "switch"},
-}
-
 // listQuery is a listing as it was asked for.
 type listQuery struct {
-	q      map[string]string
-	after  string
-	limit  int
-	sw     model.MAC
-	status bool
+	q       map[string]string
+	filters []model.Filter
+	after   string
+	limit   int
+	status  bool
 }
 
 func readListQuery(r *http.Request, kind model.Kind) (lq listQuery, err error) {
-	names := append([]string{"limit", "after", "status"}, filters[kind]...)
+	info := kind.Info()
+	lq.filters = info.Filters
+	names := append([]string{"limit", "after", "status"}, info.FilterNames()...)
 	if lq.q, err = rest.Query(r, names...); err != nil {
 		return lq, err
 	}
@@ -67,29 +59,48 @@ func readListQuery(r *http.Request, kind model.Kind) (lq listQuery, err error) {
 			return lq, bad("after", "use the \"next\" of the page before", err.Error())
 		}
 	}
-	if v := lq.q["switch"]; v != "" {
-		if lq.sw, err = model.ParseMAC(v); err != nil {
-			return lq, bad("switch", "", err.Error())
-		}
-	}
-	if kind == model.KindBinding && lq.q["segment"] != "" && lq.q["tenant"] == "" {
-		return lq, bad("segment", "name the tenant too", "segments are named within a tenant")
+	if err := normalizeMACs(lq.filters, lq.q); err != nil {
+		return lq, err
 	}
 	return lq, nil
 }
 
+// normalizeMACs brings the MACs among the values of filters into the form that objects have them in.
+func normalizeMACs(filters []model.Filter, q map[string]string) error {
+	for _, f := range filters {
+		v := q[f.Name]
+		if !f.MAC || v == "" {
+			continue
+		}
+		m, err := model.ParseMAC(v)
+		if err != nil {
+			return rest.Problem(http.StatusBadRequest, model.CodeInvalid, f.Name, "", err.Error())
+		}
+		q[f.Name] = m.String()
+	}
+	return nil
+}
+
+// bindingFilter reads the filters of bindings, which the store applies.
+func bindingFilter(q map[string]string) (f core.BindingFilter, err error) {
+	f.Tenant, f.Segment = q["tenant"], q["segment"]
+	if v := q["switch"]; v != "" {
+		if f.Switch, err = model.ParseMAC(v); err != nil {
+			return f, rest.Problem(http.StatusBadRequest, model.CodeInvalid, "switch", "", err.Error())
+		}
+	}
+	if f.Segment != "" && f.Tenant == "" {
+		return f, rest.Problem(http.StatusBadRequest, model.CodeInvalid, "segment", "name the tenant too", "segments are named within a tenant")
+	}
+	return f, nil
+}
+
 // match applies the filters to an object.
 func (lq *listQuery) match(o model.Object) bool {
-	is := func(name, have string) bool { want, ok := lq.q[name]; return !ok || want == have }
-	switch o := o.(type) {
-	case model.Segment:
-		return is("tenant", o.Tenant)
-	case model.Subnet:
-		return is("tenant", o.Tenant) && is("segment", o.Segment)
-	case model.VIF:
-		return is("tenant", o.Tenant) && is("segment", o.Segment) && is("port", o.Port)
-	case model.Path:
-		return lq.sw == 0 || o.A == lq.sw || o.B == lq.sw
+	for _, f := range lq.filters {
+		if value, ok := lq.q[f.Name]; ok && !f.Match(o, value) {
+			return false
+		}
 	}
 	return true
 }
@@ -110,7 +121,10 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, kind model.Kind) e
 		return err
 	}
 	if kind == model.KindBinding {
-		f := core.BindingFilter{Tenant: lq.q["tenant"], Segment: lq.q["segment"], Switch: lq.sw}
+		f, err := bindingFilter(lq.q)
+		if err != nil {
+			return err
+		}
 		bs, more, rev, err := s.cfg.Core.ListBindings(f, lq.after, lq.limit)
 		if err != nil {
 			return err
@@ -162,7 +176,7 @@ func (s *Server) page(w http.ResponseWriter, l List) error {
 // key reads the key of an object from the URL.
 func key(r *http.Request, kind model.Kind) (string, error) {
 	var parts []string
-	for _, p := range strings.Split(keyPatterns[kind], "/") {
+	for _, p := range strings.Split(kind.Info().KeyPattern(), "/") {
 		parts = append(parts, r.PathValue(strings.Trim(p, "{}")))
 	}
 	k, err := model.NormalizeKey(kind, strings.Join(parts, "/"))
@@ -327,19 +341,14 @@ func readOperations(n *strict.Node) ([]core.Op, error) {
 
 // deleteBindings serves DELETE on the collection: what the filter names goes away. Without a filter nothing does.
 func (s *Server) deleteBindings(w http.ResponseWriter, r *http.Request) error {
-	t, err := s.writeOptions(r, filters[model.KindBinding]...)
+	t, err := s.writeOptions(r, model.KindBinding.Info().FilterNames()...)
 	if err != nil {
 		return err
 	}
 	q := r.URL.Query()
-	f := core.BindingFilter{Tenant: q.Get("tenant"), Segment: q.Get("segment")}
-	if v := q.Get("switch"); v != "" {
-		if f.Switch, err = model.ParseMAC(v); err != nil {
-			return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "switch", "", err.Error())
-		}
-	}
-	if f.Segment != "" && f.Tenant == "" {
-		return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "segment", "name the tenant too", "segments are named within a tenant")
+	f, err := bindingFilter(map[string]string{"tenant": q.Get("tenant"), "segment": q.Get("segment"), "switch": q.Get("switch")})
+	if err != nil {
+		return err
 	}
 	if f == (core.BindingFilter{}) {
 		return rest.Problem(http.StatusBadRequest, model.CodeRequired, "tenant", "to delete all bindings, send an empty stream: POST /v1/bulk/bindings?mode=replace", "a filter is missing")

@@ -17,16 +17,6 @@ type route struct {
 	do      func(s *Server, w http.ResponseWriter, r *http.Request) error
 }
 
-// keyPatterns are the URLs of single objects.
-var keyPatterns = map[model.Kind]string{
-	model.KindTenant:  "{name}",
-	model.KindSegment: "{tenant}/{name}",
-	model.KindSubnet:  "{tenant}/{name}",
-	model.KindVIF:     "{tenant}/{name}",
-	model.KindPath:    "{a}/{b}",
-	model.KindBinding: "{tenant}/{segment}/{mac}",
-}
-
 func routes() []route {
 	rs := []route{
 		{method: "GET", pattern: "/healthz", do: (*Server).healthz},
@@ -56,7 +46,7 @@ func routes() []route {
 	}
 	for _, kind := range model.Kinds {
 		base := "/v1/" + string(kind)
-		one := base + "/" + keyPatterns[kind]
+		one := base + "/" + kind.Info().KeyPattern()
 		rs = append(rs,
 			route{method: "GET", pattern: base, do: func(s *Server, w http.ResponseWriter, r *http.Request) error { return s.list(w, r, kind) }},
 			route{method: "GET", pattern: one, do: func(s *Server, w http.ResponseWriter, r *http.Request) error { return s.get(w, r, kind) }},

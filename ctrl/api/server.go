@@ -165,19 +165,7 @@ func (s *Server) sorted(st *model.State, kind model.Kind) []string {
 	if keys, ok := k.keys[kind]; ok {
 		return keys
 	}
-	var keys []string
-	switch kind {
-	case model.KindTenant:
-		keys = core.SortedKeys(st.Tenants)
-	case model.KindSegment:
-		keys = core.SortedKeys(st.Segments)
-	case model.KindSubnet:
-		keys = core.SortedKeys(st.Subnets)
-	case model.KindVIF:
-		keys = core.SortedKeys(st.VIFs)
-	case model.KindPath:
-		keys = core.SortedKeys(st.Paths)
-	}
+	keys := st.Keys(kind)
 	k.keys[kind] = keys
 	return keys
 }

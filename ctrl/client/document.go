@@ -23,16 +23,6 @@ type Document struct {
 	order   []model.Object
 }
 
-// document is the form of the file.
-type document struct {
-	Tenants  *strict.Node `json:"tenants"`
-	Segments *strict.Node `json:"segments"`
-	Subnets  *strict.Node `json:"subnets"`
-	VIFs     *strict.Node `json:"vifs"`
-	Paths    *strict.Node `json:"paths"`
-	Bindings *strict.Node `json:"bindings"`
-}
-
 // DocumentError holds everything that is wrong with a file.
 type DocumentError struct {
 	File     string
@@ -77,24 +67,33 @@ func ParseDocument(name string, data []byte) (*Document, error) {
 	if err != nil {
 		return nil, fail(strict.Problem{Code: "syntax", Message: err.Error()})
 	}
-	var form document
-	ps := strict.Bind(n, &form, "")
+	if n.Type != strict.Object {
+		return nil, fail(strict.Problem{Code: "type", Message: fmt.Sprintf("found %s where an object is expected", n.Type)})
+	}
 	d := &Document{objects: map[model.Kind]map[string]model.Object{}}
-	for _, part := range []struct {
-		kind model.Kind
-		n    *strict.Node
-	}{
-		{model.KindTenant, form.Tenants}, {model.KindSegment, form.Segments}, {model.KindSubnet, form.Subnets},
-		{model.KindVIF, form.VIFs}, {model.KindPath, form.Paths}, {model.KindBinding, form.Bindings},
-	} {
-		if part.n != nil {
-			ps = append(ps, d.read(part.kind, part.n)...)
+	var ps []strict.Problem
+	for _, m := range n.Members {
+		if !model.Kind(m.Name).Valid() {
+			ps = append(ps, strict.Unknown(m.Name, kindNames()))
+		}
+	}
+	for _, kind := range model.Kinds { // what others refer to comes first
+		if part := n.Get(string(kind)); part != nil {
+			ps = append(ps, d.read(kind, part)...)
 		}
 	}
 	if len(ps) > 0 {
 		return nil, fail(ps...)
 	}
 	return d, nil
+}
+
+func kindNames() []string {
+	names := make([]string, len(model.Kinds))
+	for i, k := range model.Kinds {
+		names[i] = string(k)
+	}
+	return names
 }
 
 func (d *Document) read(kind model.Kind, n *strict.Node) (ps []strict.Problem) {

@@ -43,20 +43,22 @@ func (p *published) suspend(problems []model.Problem) []model.Problem {
 	if len(p.suspended) == 0 {
 		return nil
 	}
-	follow := func(kind model.Kind, key, parent string, pk model.Kind) {
-		if s, ok := p.suspended[store.Ref{Kind: pk, Key: parent}]; ok {
+	follow := func(kind model.Kind, key string, to model.Ref) {
+		if s, ok := p.suspended[to]; ok {
 			drop(kind, key, model.Problem{Kind: kind, Key: key, Code: s.problem.Code,
-				Message: fmt.Sprintf("%s %s is suspended: %s", pk.One(), parent, s.problem.Message), Hint: s.Hint})
+				Message: fmt.Sprintf("%s %s is suspended: %s", to.Kind.One(), to.Key, s.problem.Message), Hint: s.Hint})
 		}
 	}
-	for k, s := range p.state.Segments {
-		follow(model.KindSegment, k, s.Tenant, model.KindTenant)
-	}
-	for k, s := range p.state.Subnets {
-		follow(model.KindSubnet, k, s.Tenant+"/"+s.Segment, model.KindSegment)
-	}
-	for k, v := range p.state.VIFs {
-		follow(model.KindVIF, k, v.Tenant+"/"+v.Segment, model.KindSegment)
+	for _, kind := range model.Kinds {
+		refs := kind.Info().Refs
+		if refs == nil {
+			continue
+		}
+		p.state.Each(kind, func(o model.Object) {
+			for _, r := range refs(o) {
+				follow(kind, o.Key(), r)
+			}
+		})
 	}
 	st := d.State
 	p.effective = &st

@@ -1,102 +1,75 @@
 package model
 
 import (
-	"fmt"
-	"slices"
+	"net/netip"
 	"strings"
+
+	"penstock/ctrl/model/strict"
 )
 
-// BindingChecker checks bindings against a state. It serves one goroutine and remembers the segments it has met, so
-// that a stream of a million bindings is cheap; it is good as long as the state stays as it is.
-type BindingChecker struct {
-	s        *State
-	byTenant map[string][]netRange
-	views    map[[2]string]*segmentView // by tenant and segment; nil = no such segment
-	tenant   string                     // the last segment asked for
-	segment  string
-	last     *segmentView
+// Binding says where a VIF hangs. A local VIF is its own binding and wins over a pushed one.
+type Binding struct {
+	Tenant     string       `json:"tenant"`
+	Segment    string       `json:"segment"`
+	MAC        MAC          `json:"mac"`
+	Addresses  []netip.Addr `json:"addresses,omitempty"`
+	SwitchMAC  MAC          `json:"switch_mac"`
+	SwitchPort uint16       `json:"switch_port"` // 1 … 255
 }
 
-// NewBindingChecker returns a checker for s, a state that has passed Validate.
-func NewBindingChecker(s *State) *BindingChecker {
-	return &BindingChecker{s: s, views: map[[2]string]*segmentView{}}
+// BindingKey identifies a binding.
+type BindingKey struct {
+	Tenant, Segment string
+	MAC             MAC
 }
 
-// ValidateBinding checks one binding. For many, use a BindingChecker.
-func (s *State) ValidateBinding(b *Binding) []Problem { return NewBindingChecker(s).Check(b) }
-
-func (c *BindingChecker) view(tenant, segment string) *segmentView {
-	if c.last != nil && c.tenant == tenant && c.segment == segment {
-		return c.last
-	}
-	key := [2]string{tenant, segment}
-	sv, ok := c.views[key]
-	if !ok {
-		if _, exists := c.s.Segments[tenant+"/"+segment]; exists {
-			t := c.s.Tenants[tenant]
-			sv = view(&t, c.subnets(tenant), segment)
-		}
-		c.views[key] = sv
-	}
-	c.tenant, c.segment, c.last = tenant, segment, sv
-	return sv
+// BindingChanges is what one transaction does to the bindings.
+type BindingChanges struct {
+	Puts    []Binding
+	Deletes []BindingKey
 }
 
-func (c *BindingChecker) subnets(tenant string) []netRange {
-	if c.byTenant == nil {
-		c.byTenant = map[string][]netRange{}
-		for key, s := range c.s.Subnets {
-			c.byTenant[s.Tenant] = append(c.byTenant[s.Tenant], netRange{s.Prefix.Addr(), lastOf(s.Prefix), s.Prefix, key, s.Segment, s.Router})
-		}
-		for _, nets := range c.byTenant {
-			slices.SortFunc(nets, func(a, b netRange) int { return a.first.Compare(b.first) })
-		}
+// Kind implements Object.
+func (Binding) Kind() Kind { return KindBinding }
+
+// Key implements Object.
+func (b Binding) Key() string { return b.BindingKey().String() }
+
+// BindingKey returns the key in parts.
+func (b *Binding) BindingKey() BindingKey { return BindingKey{b.Tenant, b.Segment, b.MAC} }
+
+// String returns the key as URLs have it: TENANT/SEGMENT/MAC.
+func (k BindingKey) String() string { return k.Tenant + "/" + k.Segment + "/" + k.MAC.String() }
+
+// ParseBindingKey reads TENANT/SEGMENT/MAC.
+func ParseBindingKey(key string) (BindingKey, error) {
+	key, err := NormalizeKey(KindBinding, key)
+	if err != nil {
+		return BindingKey{}, err
 	}
-	return c.byTenant[tenant]
+	p := strings.Split(key, "/")
+	m, err := ParseMAC(p[2])
+	return BindingKey{p[0], p[1], m}, err
 }
 
-// OK is the quick answer: whether Check would find nothing.
-func (c *BindingChecker) OK(b *Binding) bool {
-	sv := c.view(b.Tenant, b.Segment)
-	if sv == nil || !unicastMAC(b.MAC) || b.MAC == sv.routerMAC || !unicastMAC(b.SwitchMAC) ||
-		b.SwitchPort < 1 || b.SwitchPort > 255 || len(b.Addresses) > MaxAddresses {
-		return false
-	}
-	for i, a := range b.Addresses {
-		if !sv.addressOK(a, b.Addresses[:i], false) {
-			return false
-		}
-	}
-	return true
-}
-
-func unicastMAC(m MAC) bool { return m != 0 && m>>48 == 0 && !m.IsGroup() }
-
-// Check returns all problems of a binding.
-func (c *BindingChecker) Check(b *Binding) []Problem {
-	if c.OK(b) {
-		return nil
-	}
-	v := &validator{s: c.s}
-	r := v.at(KindBinding, b.Key())
-	known := v.refSegment(r, b.Tenant, b.Segment)
-	if v.unicast(r, "mac", b.MAC, "the VIF's MAC address") && known && b.MAC == c.view(b.Tenant, b.Segment).routerMAC {
-		r("mac", CodeReserved, "the virtual router needs no binding", "%s is the virtual router's MAC address", b.MAC)
-	}
-	if known {
-		c.view(b.Tenant, b.Segment).addresses(r, b.Addresses, false)
-	}
-	v.unicast(r, "switch_mac", b.SwitchMAC, "the edge switch's MAC address")
-	if b.SwitchPort < 1 || b.SwitchPort > 255 {
-		r("switch_port", CodeInvalid, "switch ports go from 1 to 255", "%s", portFault(b.SwitchPort))
-	}
-	slices.SortStableFunc(v.problems, func(a, b Problem) int { return strings.Compare(a.Field, b.Field) })
-	return v.problems
-}
-
-func portFault(p uint16) string {
-	if p == 0 {
-		return "the switch port is missing or 0"
-	}
-	return fmt.Sprintf("%d is not a switch port", p)
+// The state does not hold bindings: there may be a million, in the store and in the dataplane's table only.
+var bindingKind = Info{
+	Kind: KindBinding, One: "binding", Short: "Bindings: where the VIFs hang",
+	Key: []KeyPart{{Name: "tenant"}, {Name: "segment"}, {Name: "mac", MAC: true}},
+	Filters: []Filter{
+		byMember("tenant", func(b Binding) string { return b.Tenant }),
+		byMember("segment", func(b Binding) string { return b.Segment }),
+		{Name: "switch", MAC: true, Match: func(o Object, value string) bool { return o.(Binding).SwitchMAC.String() == value }},
+	},
+	Columns: []Column{
+		{Head: "TENANT", Member: "tenant"}, {Head: "SEGMENT", Member: "segment"}, {Head: "MAC", Member: "mac"},
+		{Head: "ADDRESSES", Member: "addresses"}, {Head: "EDGE SWITCH", Member: "switch_mac"},
+		{Head: "SWITCH PORT", Member: "switch_port", Number: true},
+	},
+	Refs: func(o Object) []Ref { b := o.(Binding); return []Ref{{KindSegment, b.Tenant + "/" + b.Segment}} },
+	decode: func(n *strict.Node, path, key string) (Object, []strict.Problem) {
+		return decode(n, path, key, func(b *Binding) []ident {
+			return []ident{str("tenant", &b.Tenant), str("segment", &b.Segment), mac("mac", &b.MAC)}
+		})
+	},
 }

@@ -10,15 +10,3 @@ type State struct {
 	VIFs     map[string]VIF
 	Paths    map[string]Path
 }
-
-// BindingKey identifies a binding.
-type BindingKey struct {
-	Tenant, Segment string
-	MAC             MAC
-}
-
-// BindingChanges is what one transaction does to the bindings.
-type BindingChanges struct {
-	Puts    []Binding
-	Deletes []BindingKey
-}

@@ -43,14 +43,12 @@ func (s *State) ValidateScope(opts Options, scope *Scope) []Problem {
 		}
 	}
 	v.counts()
-	v.tenants()
-	v.segments()
-	v.subnets()
-	v.vifs()
-	v.paths()
 	order := map[Kind]int{}
-	for i, k := range Kinds {
-		order[k] = i
+	for at, i := range kinds {
+		order[i.Kind] = at
+		if i.validate != nil {
+			i.validate(v)
+		}
 	}
 	slices.SortStableFunc(v.problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(order[a.Kind], order[b.Kind]), strings.Compare(a.Key, b.Key), strings.Compare(a.Field, b.Field))
@@ -90,23 +88,14 @@ type reporter func(field, code, hint, format string, args ...any) *Problem
 func (p *Problem) about(kind Kind, key string) { p.OtherKind, p.OtherKey = kind, key }
 
 func (v *validator) counts() {
-	tenants := MaxTenants
-	if v.scheme() == Scheme16 {
-		tenants = MaxTenants16
-	}
-	for _, c := range []struct {
-		kind      Kind
-		have, max int
-	}{
-		{KindTenant, len(v.s.Tenants), tenants},
-		{KindSegment, len(v.s.Segments), MaxSegments},
-		{KindSubnet, len(v.s.Subnets), MaxSubnets},
-		{KindVIF, len(v.s.VIFs), MaxVIFs},
-		{KindPath, len(v.s.Paths), MaxPaths},
-	} {
-		if c.have > c.max {
-			v.add(Problem{Kind: c.kind, Code: CodeLimit, Message: fmt.Sprintf("%d %s are more than the %d that one box holds", c.have, c.kind, c.max),
-				Hint: "delete what is not used, or spread the tenants over more boxes"})
+	for _, i := range kinds {
+		if i.objects == nil || i.Max == nil {
+			continue
+		}
+		if have, most := i.objects.count(v.s), i.Max(v.scheme()); have > most {
+			v.add(Problem{Kind: i.Kind, Code: CodeLimit,
+				Message: fmt.Sprintf("%d %s are more than the %d that one box holds", have, i.Kind, most),
+				Hint:    "delete what is not used, or spread the tenants over more boxes"})
 		}
 	}
 }

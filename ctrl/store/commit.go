@@ -15,10 +15,7 @@ import (
 )
 
 // Ref names an object.
-type Ref struct {
-	Kind model.Kind
-	Key  string
-}
+type Ref = model.Ref
 
 // Batch is what one commit changes.
 type Batch struct {

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,24 +18,11 @@ import (
 func (s *Store) Load() (*model.State, error) {
 	st := &model.State{}
 	var wg sync.WaitGroup
-	errs := make([]error, 5)
-	for i, f := range []func(*bbolt.Tx) error{
-		func(tx *bbolt.Tx) (err error) {
-			st.Tenants, err = load[model.Tenant](s, tx, model.KindTenant)
-			return err
-		},
-		func(tx *bbolt.Tx) (err error) {
-			st.Segments, err = load[model.Segment](s, tx, model.KindSegment)
-			return err
-		},
-		func(tx *bbolt.Tx) (err error) {
-			st.Subnets, err = load[model.Subnet](s, tx, model.KindSubnet)
-			return err
-		},
-		func(tx *bbolt.Tx) (err error) { st.VIFs, err = load[model.VIF](s, tx, model.KindVIF); return err },
-		func(tx *bbolt.Tx) (err error) { st.Paths, err = s.loadPaths(tx); return err },
-	} {
-		wg.Go(func() { errs[i] = s.file.View(f) })
+	errs := make([]error, len(model.Kinds))
+	for i, kind := range model.Kinds {
+		if kind.Held() {
+			wg.Go(func() { errs[i] = s.file.View(func(tx *bbolt.Tx) error { return s.load(tx, kind, st) }) })
+		}
 	}
 	wg.Wait()
 	for _, err := range errs {
@@ -47,20 +33,20 @@ func (s *Store) Load() (*model.State, error) {
 	return st, nil
 }
 
-func load[T model.Object](s *Store, tx *bbolt.Tx, kind model.Kind) (map[string]T, error) {
-	out := map[string]T{}
-	err := s.each(tx, kind, func(k, v []byte) error {
-		var o T
-		if err := json.Unmarshal(v, &o); err != nil {
-			return s.file.Corrupted("%s/%s: %v", kind, k, err)
-		}
-		if o.Key() != string(k) {
-			return s.file.Corrupted("%s/%s holds the object %s", kind, k, o.Key())
-		}
-		out[string(k)] = o
-		return nil
+// load reads the objects of one kind.
+func (s *Store) load(tx *bbolt.Tx, kind model.Kind, st *model.State) (err error) {
+	if kind == model.KindPath {
+		st.Paths, err = s.loadPaths(tx)
+		return err
+	}
+	return st.Load(kind, func(row func(k, v []byte) error) error {
+		return s.each(tx, kind, func(k, v []byte) error {
+			if err := row(k, v); err != nil {
+				return s.file.Corrupted("%s/%s: %v", kind, k, err)
+			}
+			return nil
+		})
 	})
-	return out, err
 }
 
 func (s *Store) loadPaths(tx *bbolt.Tx) (map[string]model.Path, error) {

@@ -59,7 +59,27 @@ func Open(path string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.file = f
+	if err := s.addKinds(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	return s, nil
+}
+
+// addKinds makes the tables of kinds that the version which wrote the file did not know.
+func (s *Store) addKinds() error {
+	var added []model.Kind
+	err := s.file.View(func(tx *bbolt.Tx) error {
+		for _, k := range model.Kinds {
+			if tx.Bucket([]byte(k)) == nil {
+				added = append(added, k)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(added) == 0 {
+		return err
+	}
+	return s.file.Update(func(tx *bbolt.Tx) error { return createKinds(tx, added) })
 }
 
 // check looks at the file's schema, and creates the buckets of a new file.
@@ -79,7 +99,7 @@ func check(f *file.File, tx *bbolt.Tx) error {
 		return fmt.Errorf("it has the layout %d, this version of penstock knows %d: start the version that wrote it", n, schema)
 	}
 	for _, k := range model.Kinds {
-		if tx.Bucket([]byte(k)) == nil {
+		if tx.Bucket([]byte(k)) == nil && m.Get([]byte(keyCount+string(k))) != nil {
 			return f.Corrupted("the table %s is missing", k)
 		}
 	}
@@ -91,15 +111,20 @@ func create(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	for _, k := range model.Kinds {
+	return errors.Join(createKinds(tx, model.Kinds), file.PutUint(m, keySchema, schema), file.PutUint(m, keyRev, 0),
+		file.PutUint(m, keyEvents, 0))
+}
+
+func createKinds(tx *bbolt.Tx, kinds []model.Kind) error {
+	for _, k := range kinds {
 		if _, err := tx.CreateBucketIfNotExists([]byte(k)); err != nil {
 			return err
 		}
-		if err := file.PutUint(m, []byte(keyCount+string(k)), 0); err != nil {
+		if err := file.PutUint(tx.Bucket(bucketMeta), []byte(keyCount+string(k)), 0); err != nil {
 			return err
 		}
 	}
-	return errors.Join(file.PutUint(m, keySchema, schema), file.PutUint(m, keyRev, 0), file.PutUint(m, keyEvents, 0))
+	return nil
 }
 
 // Close releases the file.

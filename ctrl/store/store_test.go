@@ -219,10 +219,10 @@ func TestObjectsSurvive(t *testing.T) {
 		t.Error(m, err)
 	}
 	boom := errors.New("boom")
-	if _, err := s.Commit(&Batch{Deletes: []Ref{{model.KindTenant, "RED"}}}, func(*Outcome) error { return boom }); err != boom {
+	if _, err := s.Commit(&Batch{Deletes: []Ref{{Kind: model.KindTenant, Key: "RED"}}}, func(*Outcome) error { return boom }); err != boom {
 		t.Error(err)
 	}
-	if _, err := s.Commit(&Batch{Deletes: []Ref{{model.KindVIF, "RED/vm"}, {model.KindVIF, "RED/none"}}}, nil); err != nil {
+	if _, err := s.Commit(&Batch{Deletes: []Ref{{Kind: model.KindVIF, Key: "RED/vm"}, {Kind: model.KindVIF, Key: "RED/none"}}}, nil); err != nil {
 		t.Error(err)
 	}
 	if st, err := s.Load(); err != nil || len(st.Tenants) != 1 || len(st.VIFs) != 0 {

@@ -27,26 +27,24 @@ type Operation struct {
 // Operations returns the puts that make the tables, in an order in which every reference is to something earlier.
 func (d *Documents) Operations() []Operation {
 	var ops []Operation
-	put := func(kind model.Kind, key string, value any) {
-		ops = append(ops, Operation{Op: "put", Kind: kind, Key: key, Value: value})
-	}
+	put := func(o model.Object) { ops = append(ops, Operation{Op: "put", Kind: o.Kind(), Key: o.Key(), Value: o}) }
 	for _, v := range d.Tenants {
-		put(model.KindTenant, v.Name, v)
+		put(v)
 	}
 	for _, v := range d.Segments {
-		put(model.KindSegment, v.Tenant+"/"+v.Name, v)
+		put(v)
 	}
 	for _, v := range d.Subnets {
-		put(model.KindSubnet, v.Tenant+"/"+v.Name, v)
+		put(v)
 	}
 	for _, v := range d.VIFs {
-		put(model.KindVIF, v.Tenant+"/"+v.Name, v)
+		put(v)
 	}
 	for _, v := range d.Bindings {
-		put(model.KindBinding, v.Tenant+"/"+v.Segment+"/"+v.MAC.String(), v)
+		put(v)
 	}
 	for _, v := range d.Paths {
-		put(model.KindPath, v.A.String()+"/"+v.B.String(), v)
+		put(v)
 	}
 	return ops
 }

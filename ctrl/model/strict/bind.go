@@ -186,13 +186,19 @@ members:
 
 func (b *binder) unknown(name string, t reflect.Type, path string) {
 	var known []string
-	hint, best := "", 3
 	for i := range t.NumField() {
-		k, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		if k == "" || k == "-" {
-			continue
+		if k, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); k != "" && k != "-" {
+			known = append(known, k)
 		}
-		known = append(known, k)
+	}
+	p := Unknown(name, known)
+	b.add(join(path, p.Field), p.Code, p.Message, p.Hint)
+}
+
+// Unknown is the problem of a member that is none of the known ones.
+func Unknown(name string, known []string) Problem {
+	hint, best := "", 3
+	for _, k := range known {
 		if d := distance(strings.ToLower(name), k); d < best {
 			best, hint = d, "did you mean "+strconv.Quote(k)+"?"
 		}
@@ -200,7 +206,7 @@ func (b *binder) unknown(name string, t reflect.Type, path string) {
 	if hint == "" {
 		hint = "allowed here: " + strings.Join(known, ", ")
 	}
-	b.add(join(path, clip(name)), "unknown_field", fmt.Sprintf("unknown member %q", clip(name)), hint)
+	return Problem{clip(name), "unknown_field", fmt.Sprintf("unknown member %q", clip(name)), hint}
 }
 
 // distance is the number of octets to insert, delete or change to make b of a (Levenshtein), for short words.

@@ -1,0 +1,142 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// objects is how a State holds the objects of one kind.
+type objects interface {
+	get(s *State, key string) (Object, bool)
+	keys(s *State) []string // sorted
+	count(s *State) int
+	each(s *State, fn func(Object))
+	load(s *State, rows func(fn func(key, value []byte) error) error) error
+	put(d *Draft, o Object)
+	delete(d *Draft, key string)
+}
+
+// mapOf is objects in a map of the State.
+type mapOf[T Object] func(*State) *map[string]T
+
+func (m mapOf[T]) get(s *State, key string) (Object, bool) {
+	v, ok := (*m(s))[key]
+	if !ok {
+		return nil, false
+	}
+	return v, true
+}
+
+func (m mapOf[T]) keys(s *State) []string { return slices.Sorted(maps.Keys(*m(s))) }
+
+func (m mapOf[T]) count(s *State) int { return len(*m(s)) }
+
+func (m mapOf[T]) each(s *State, fn func(Object)) {
+	for _, o := range *m(s) {
+		fn(o)
+	}
+}
+
+func (m mapOf[T]) load(s *State, rows func(fn func(key, value []byte) error) error) error {
+	out := map[string]T{}
+	*m(s) = out
+	return rows(func(key, value []byte) error {
+		var o T
+		if err := json.Unmarshal(value, &o); err != nil {
+			return err
+		}
+		if o.Key() != string(key) {
+			return fmt.Errorf("it holds the object %s", o.Key())
+		}
+		out[string(key)] = o
+		return nil
+	})
+}
+
+func (m mapOf[T]) put(d *Draft, o Object) {
+	v := o.(T)
+	m.own(d)[v.Key()] = v
+}
+
+func (m mapOf[T]) delete(d *Draft, key string) { delete(m.own(d), key) }
+
+// own returns the draft's own copy of the map.
+func (m mapOf[T]) own(d *Draft) map[string]T {
+	var zero T
+	at := m(&d.State)
+	if kind := zero.Kind(); !d.owned[kind] {
+		d.owned[kind] = true
+		if *at = maps.Clone(*at); *at == nil {
+			*at = map[string]T{}
+		}
+	}
+	return *at
+}
+
+// held returns how the State holds the objects of a kind; nil if it does not.
+func (k Kind) held() objects {
+	if i := k.Info(); i != nil {
+		return i.objects
+	}
+	return nil
+}
+
+// Held reports whether a State holds the objects of the kind: all but the bindings.
+func (k Kind) Held() bool { return k.held() != nil }
+
+// Get returns an object by its normalised key.
+func (s *State) Get(kind Kind, key string) (Object, bool) {
+	if h := kind.held(); h != nil {
+		return h.get(s, key)
+	}
+	return nil, false
+}
+
+// Keys returns the keys of a kind, sorted.
+func (s *State) Keys(kind Kind) []string {
+	if h := kind.held(); h != nil {
+		return h.keys(s)
+	}
+	return nil
+}
+
+// Each calls fn for every object of a kind, in no order.
+func (s *State) Each(kind Kind, fn func(Object)) {
+	if h := kind.held(); h != nil {
+		h.each(s, fn)
+	}
+}
+
+// Load fills the objects of a kind from rows of keys and JSON, as json.Marshal writes it. Different kinds may be loaded
+// at the same time. An error is about the row that it was met at.
+func (s *State) Load(kind Kind, rows func(fn func(key, value []byte) error) error) error {
+	return kind.held().load(s, rows)
+}
+
+// Draft is a State being changed: it copies a map of its base when that is first written to.
+type Draft struct {
+	State
+	owned map[Kind]bool
+}
+
+// NewDraft starts from base, which stays as it is.
+func NewDraft(base *State) *Draft { return &Draft{State: *base, owned: map[Kind]bool{}} }
+
+// Changed reports whether objects of kind were written.
+func (d *Draft) Changed(kind Kind) bool { return d.owned[kind] }
+
+// Put creates or replaces an object, which must not be a Binding.
+func (d *Draft) Put(o Object) {
+	if h := o.Kind().held(); h != nil {
+		h.put(d, o)
+	}
+}
+
+// Delete removes an object if it is there.
+func (d *Draft) Delete(kind Kind, key string) {
+	if h := kind.held(); h != nil {
+		h.delete(d, key)
+	}
+}

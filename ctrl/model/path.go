@@ -1,0 +1,74 @@
+package model
+
+import (
+	"strings"
+
+	"penstock/ctrl/model/strict"
+)
+
+// Path says which VLANs connect a pair of edge switches, in both directions. A and B may be the same switch.
+type Path struct {
+	A     MAC        `json:"a"`
+	B     MAC        `json:"b"`
+	VLANs []PathVLAN `json:"vlans"`
+}
+
+// PathVLAN is one VLAN of a path entry.
+type PathVLAN struct {
+	VID    uint16 `json:"vid"`
+	Weight uint16 `json:"weight,omitempty"` // 1 (default) … 100
+}
+
+// Kind implements Object.
+func (Path) Kind() Kind { return KindPath }
+
+// Key implements Object.
+func (p Path) Key() string {
+	if p.B < p.A {
+		p.A, p.B = p.B, p.A
+	}
+	return p.A.String() + "/" + p.B.String()
+}
+
+var pathKind = Info{
+	Kind: KindPath, One: "path", Short: "VLAN paths between edge switches",
+	Key: []KeyPart{{Name: "a", MAC: true}, {Name: "b", MAC: true}},
+	Filters: []Filter{{Name: "switch", MAC: true, Match: func(o Object, value string) bool {
+		p := o.(Path)
+		return p.A.String() == value || p.B.String() == value
+	}}},
+	Columns:  []Column{{Head: "EDGE SWITCHES", Member: "key"}, {Head: "VLANS", Member: "vlans"}},
+	Max:      always(MaxPaths),
+	decode:   decodePath,
+	validate: (*validator).paths,
+	objects:  mapOf[Path](func(s *State) *map[string]Path { return &s.Paths }),
+}
+
+// decodePath puts the smaller MAC first, whatever the order in the value.
+func decodePath(n *strict.Node, path, key string) (Object, []strict.Problem) {
+	o, ps := decode(n, path, "", func(p *Path) []ident { return []ident{mac("a", &p.A), mac("b", &p.B)} })
+	p := o.(Path)
+	if key != "" {
+		ka, kb, _ := strings.Cut(key, "/")
+		a, _ := ParseMAC(ka)
+		b, _ := ParseMAC(kb)
+		if n.Get("a") == nil && n.Get("b") == nil {
+			p.A, p.B = a, b
+		} else if p.Key() != key && len(ps) == 0 {
+			ps = append(ps, contradiction(path, "a", p.Key(), key))
+		}
+	}
+	if p.B < p.A {
+		p.A, p.B = p.B, p.A
+	}
+	for i := range p.VLANs {
+		if p.VLANs[i].Weight == 0 && absentWeight(n, i) {
+			p.VLANs[i].Weight = 1
+		}
+	}
+	return p, ps
+}
+
+func absentWeight(n *strict.Node, i int) bool {
+	return n.Get("vlans").Items[i].Get("weight") == nil
+}

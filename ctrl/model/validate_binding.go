@@ -1,0 +1,102 @@
+package model
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// BindingChecker checks bindings against a state. It serves one goroutine and remembers the segments it has met, so
+// that a stream of a million bindings is cheap; it is good as long as the state stays as it is.
+type BindingChecker struct {
+	s        *State
+	byTenant map[string][]netRange
+	views    map[[2]string]*segmentView // by tenant and segment; nil = no such segment
+	tenant   string                     // the last segment asked for
+	segment  string
+	last     *segmentView
+}
+
+// NewBindingChecker returns a checker for s, a state that has passed Validate.
+func NewBindingChecker(s *State) *BindingChecker {
+	return &BindingChecker{s: s, views: map[[2]string]*segmentView{}}
+}
+
+// ValidateBinding checks one binding. For many, use a BindingChecker.
+func (s *State) ValidateBinding(b *Binding) []Problem { return NewBindingChecker(s).Check(b) }
+
+func (c *BindingChecker) view(tenant, segment string) *segmentView {
+	if c.last != nil && c.tenant == tenant && c.segment == segment {
+		return c.last
+	}
+	key := [2]string{tenant, segment}
+	sv, ok := c.views[key]
+	if !ok {
+		if _, exists := c.s.Segments[tenant+"/"+segment]; exists {
+			t := c.s.Tenants[tenant]
+			sv = view(&t, c.subnets(tenant), segment)
+		}
+		c.views[key] = sv
+	}
+	c.tenant, c.segment, c.last = tenant, segment, sv
+	return sv
+}
+
+func (c *BindingChecker) subnets(tenant string) []netRange {
+	if c.byTenant == nil {
+		c.byTenant = map[string][]netRange{}
+		for key, s := range c.s.Subnets {
+			c.byTenant[s.Tenant] = append(c.byTenant[s.Tenant], netRange{s.Prefix.Addr(), lastOf(s.Prefix), s.Prefix, key, s.Segment, s.Router})
+		}
+		for _, nets := range c.byTenant {
+			slices.SortFunc(nets, func(a, b netRange) int { return a.first.Compare(b.first) })
+		}
+	}
+	return c.byTenant[tenant]
+}
+
+// OK is the quick answer: whether Check would find nothing.
+func (c *BindingChecker) OK(b *Binding) bool {
+	sv := c.view(b.Tenant, b.Segment)
+	if sv == nil || !unicastMAC(b.MAC) || b.MAC == sv.routerMAC || !unicastMAC(b.SwitchMAC) ||
+		b.SwitchPort < 1 || b.SwitchPort > 255 || len(b.Addresses) > MaxAddresses {
+		return false
+	}
+	for i, a := range b.Addresses {
+		if !sv.addressOK(a, b.Addresses[:i], false) {
+			return false
+		}
+	}
+	return true
+}
+
+func unicastMAC(m MAC) bool { return m != 0 && m>>48 == 0 && !m.IsGroup() }
+
+// Check returns all problems of a binding.
+func (c *BindingChecker) Check(b *Binding) []Problem {
+	if c.OK(b) {
+		return nil
+	}
+	v := &validator{s: c.s}
+	r := v.at(KindBinding, b.Key())
+	known := v.refSegment(r, b.Tenant, b.Segment)
+	if v.unicast(r, "mac", b.MAC, "the VIF's MAC address") && known && b.MAC == c.view(b.Tenant, b.Segment).routerMAC {
+		r("mac", CodeReserved, "the virtual router needs no binding", "%s is the virtual router's MAC address", b.MAC)
+	}
+	if known {
+		c.view(b.Tenant, b.Segment).addresses(r, b.Addresses, false)
+	}
+	v.unicast(r, "switch_mac", b.SwitchMAC, "the edge switch's MAC address")
+	if b.SwitchPort < 1 || b.SwitchPort > 255 {
+		r("switch_port", CodeInvalid, "switch ports go from 1 to 255", "%s", portFault(b.SwitchPort))
+	}
+	slices.SortStableFunc(v.problems, func(a, b Problem) int { return strings.Compare(a.Field, b.Field) })
+	return v.problems
+}
+
+func portFault(p uint16) string {
+	if p == 0 {
+		return "the switch port is missing or 0"
+	}
+	return fmt.Sprintf("%d is not a switch port", p)
+}

@@ -1,0 +1,66 @@
+package model
+
+import (
+	"net/netip"
+
+	"penstock/ctrl/model/strict"
+)
+
+// VIF is a virtual interface that hangs from an access port of this box.
+type VIF struct {
+	Tenant    string       `json:"tenant"`
+	Name      string       `json:"name"`
+	Segment   string       `json:"segment"`
+	MAC       MAC          `json:"mac"`
+	Addresses []netip.Addr `json:"addresses,omitempty"`
+	Port      string       `json:"port"`
+	VLAN      uint16       `json:"vlan,omitempty"`       // 0 = untagged
+	AntiSpoof string       `json:"anti_spoof,omitempty"` // "strict" (default), "mac", "off"
+
+	// Allow is what the VIF may be beside a host, unless AntiSpoof is "off", which allows everything: AllowDHCPServer,
+	// AllowRA, AllowVRRP. Absent it is DefaultAllow; a list that is given, be it empty, is the whole of it.
+	Allow []string `json:"allow,omitzero"`
+	// SharedAddresses may be used by several VIFs of the segment, which settle among themselves whose they are: those of
+	// VRRP, for instance. They are no binding; the segment must flood what is unknown.
+	SharedAddresses []netip.Addr `json:"shared_addresses,omitempty"`
+}
+
+// What VIF.Allow may hold.
+const (
+	AllowDHCPServer = "dhcp-server" // answers of DHCP and DHCPv6 servers
+	AllowRA         = "ra"          // IPv6 router advertisements and redirects
+	AllowVRRP       = "vrrp"        // frames from the MACs of virtual routers (RFC 9568, 7.3)
+)
+
+// DefaultAllow is what a VIF may be beside a host when nothing is said: a tenant's DHCP server is one of its hosts, and
+// reaches nobody but that tenant.
+var DefaultAllow = []string{AllowDHCPServer}
+
+// Kind implements Object.
+func (VIF) Kind() Kind { return KindVIF }
+
+// Key implements Object.
+func (v VIF) Key() string { return v.Tenant + "/" + v.Name }
+
+var vifKind = Info{
+	Kind: KindVIF, One: "VIF", Short: "VIFs of this box and what they sent and were sent",
+	Key: []KeyPart{{Name: "tenant"}, {Name: "name"}},
+	Filters: []Filter{
+		byMember("tenant", func(v VIF) string { return v.Tenant }),
+		byMember("segment", func(v VIF) string { return v.Segment }),
+		byMember("port", func(v VIF) string { return v.Port }),
+	},
+	Columns: []Column{
+		{Head: "VIF", Member: "key"}, {Head: "SEGMENT", Member: "segment"}, {Head: "MAC", Member: "mac"}, {Head: "ADDRESSES", Member: "addresses"},
+		{Head: "PORT", Member: "port"}, {Head: "VLAN", Member: "vlan", Default: "untagged"},
+	},
+	Max:  always(MaxVIFs),
+	Refs: func(o Object) []Ref { v := o.(VIF); return []Ref{{KindSegment, v.Tenant + "/" + v.Segment}} },
+	decode: func(n *strict.Node, path, key string) (Object, []strict.Problem) {
+		return decode(n, path, key, func(v *VIF) []ident {
+			return []ident{str("tenant", &v.Tenant), str("name", &v.Name)}
+		})
+	},
+	validate: (*validator).vifs,
+	objects:  mapOf[VIF](func(s *State) *map[string]VIF { return &s.VIFs }),
+}
