@@ -19,7 +19,8 @@
 // copy mode a frame for which the rx ring had no room stays with the kernel, and a frame that is being transmitted is
 // in no ring at all. After Close, Drain hands back exactly those frames, whatever happened to the interface. In zero-copy
 // mode a driver receives into its frames until it has put them down, which is after the socket is closed: Close waits
-// for that.
+// for that. In copy mode some drivers send out of the frames themselves (sendsFromFrames), after the system call and after the
+// socket is closed, when nothing tells any more when a frame is sent: Close waits for the completion of what is under way.
 //
 // # Ring words
 //

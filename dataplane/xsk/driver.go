@@ -23,6 +23,12 @@ func zeroCopyFault(ifindex int) error {
 	return nil
 }
 
+// sendsFromFrames reports whether the kernel, in copy mode, does not copy what a driver sends but hands it the pages of
+// the UMEM: for drivers that take packets without a linear part (IFF_TX_SKB_NO_LINEAR, since Linux 5.12). The flag cannot
+// be asked for; virtio-net is the only driver that sets it. Devices stacked upon it (VLAN, bond) have copies. With the
+// driver's parameter napi_tx off it says that a frame is sent before it is, and nothing here can know better.
+func sendsFromFrames(driver string) bool { return driver == "virtio_net" }
+
 // driver returns the name of the driver of an interface of the calling thread's namespace, "" if it has none to tell.
 func driver(ifindex int) string {
 	ifi, err := net.InterfaceByIndex(ifindex)

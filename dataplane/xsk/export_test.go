@@ -6,6 +6,13 @@ import "time"
 // registered the memory itself.
 func (s *Socket) SharesWith() int { return s.shared }
 
+// SendsFromFrames makes a socket take its driver for one that sends out of the frames, as no driver does that a test can make,
+// and Close wait so long.
+func (s *Socket) SendsFromFrames(limit time.Duration) { s.refers, s.limit = true, limit }
+
+// Sent returns the number of frames that went in by Send and have not come back.
+func (s *Socket) Sent() int { return s.sent.len() }
+
 // Sentinel is for tests over veth, which has no zero-copy mode.
 type Sentinel = sentinel
 

@@ -20,6 +20,9 @@ const (
 // letGoLimit is how long Close waits for a driver in zero-copy mode to put down its buffers.
 const letGoLimit = 10 * time.Second
 
+// sentLimit is how long Close waits for frames that a driver sends out of the UMEM itself.
+const sentLimit = 2 * time.Second
+
 // minTxBudget is the kernel's TX_BATCH_SIZE, the least that XDP_MAX_TX_SKB_BUDGET accepts.
 const minTxBudget = 32
 
@@ -166,6 +169,8 @@ func (u *Umem) bind(c SocketConfig, zeroCopy bool, share *Socket) (_ *Socket, er
 		}
 	}
 	s.held = newFrameSet(len(u.mem)/int(u.frameSize), u.frameSize)
+	s.sent = newFrameSet(len(u.mem)/int(u.frameSize), u.frameSize)
+	s.refers, s.limit = !s.zeroCopy && sendsFromFrames(driver(c.Ifindex)), sentLimit
 	return s, nil
 }
 

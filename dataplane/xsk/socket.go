@@ -3,6 +3,7 @@ package xsk
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,18 +14,21 @@ type Socket struct {
 	tx   txRing
 	fill fillRing
 	comp compRing
-	held frameSet // frames that went in by Fill and Send and have not come back
+	held frameSet // frames that went in by Fill and have not come back
+	sent frameSet // frames that went in by Send and have not come back
 
 	fd       int
 	zeroCopy bool
 	cfg      SocketConfig
 	umem     *Umem
-	fallback error     // see Fallback
-	sentinel *sentinel // in zero-copy mode, nil else
-	stuck    bool      // closed, and the driver has not let go
-	shared   int       // interface index of the socket that the UMEM's registration came from, 0 for one of its own
-	maps     [4][]byte // the rings' mappings
-	dead     uint32    // what the words of a closed socket's rings are
+	fallback error         // see Fallback
+	sentinel *sentinel     // in zero-copy mode, nil else
+	stuck    bool          // closed, and the driver has not let go
+	refers   bool          // in copy mode: the driver sends out of the frames themselves
+	limit    time.Duration // how long Close waits for those
+	shared   int           // interface index of the socket that the UMEM's registration came from, 0 for one of its own
+	maps     [4][]byte     // the rings' mappings
+	dead     uint32        // what the words of a closed socket's rings are
 }
 
 // FD returns the file descriptor, for poll(2) and for registration with the XDP program; -1 after Close.
@@ -49,10 +53,10 @@ func (s *Socket) Receive(d []Desc) int { return s.rx.get(d, &s.held) }
 // KickTx sets them going. A frame must lie within one chunk and have at least 14 octets (an Ethernet header): the
 // kernel discards others, counts them in Stats.TxInvalidDescs, and returns them only through Drain. Options of d
 // are ignored.
-func (s *Socket) Send(d []Desc) int { return s.tx.put(d, 0, &s.held) }
+func (s *Socket) Send(d []Desc) int { return s.tx.put(d, 0, &s.sent) }
 
 // SendLeaving is Send for what may wait: it leaves so many slots of the ring free.
-func (s *Socket) SendLeaving(d []Desc, leave uint32) int { return s.tx.put(d, leave, &s.held) }
+func (s *Socket) SendLeaving(d []Desc, leave uint32) int { return s.tx.put(d, leave, &s.sent) }
 
 // TxFree returns how many frames Send would take now.
 func (s *Socket) TxFree() int { return int(s.tx.free()) }
@@ -72,10 +76,10 @@ func (s *Socket) FillFree() int { return int(s.fill.free()) }
 
 // Reclaim moves the addresses of transmitted frames to addrs and returns their number. Each address is that of the
 // frame's first octet in the UMEM, wherever the descriptor pointed.
-func (s *Socket) Reclaim(addrs []uint64) int { return s.comp.get(addrs, &s.held) }
+func (s *Socket) Reclaim(addrs []uint64) int { return s.comp.get(addrs, &s.sent) }
 
 // Held returns the number of frames that the socket was given and has not given back.
-func (s *Socket) Held() int { return s.held.len() }
+func (s *Socket) Held() int { return s.held.len() + s.sent.len() }
 
 // Stats are the kernel's counters of a socket (XDP_STATISTICS), since it was opened.
 type Stats struct {
@@ -108,14 +112,16 @@ func (s *Socket) Stats() (Stats, error) {
 
 // Close closes the socket: its queue becomes free and the XDP program forgets it. The goroutine that uses the rings
 // must have stopped; afterwards their methods find empty and full rings. In zero-copy mode Close waits until the driver
-// has put its buffers down, some 50 ms if the machine is idle. Drain then lists the frames that are free again. Should
-// the driver not let go within 10 s, that is an error, and the frames are lost to it. Closing twice does nothing.
+// has put its buffers down, some 50 ms if the machine is idle; in copy mode, where the driver sends out of the frames
+// (see finish), until they are sent. Drain then lists the frames that are free again. Should the driver not let go within
+// 10 s, of frames being sent within 2 s, that is an error, and those frames are lost to it. Closing twice does nothing.
 func (s *Socket) Close() error {
 	if s.fd < 0 {
 		return nil
 	}
 	s.umem.forget(s)
-	err := s.release()
+	unsent := s.finish()
+	err := errors.Join(unsent, s.release())
 	if s.sentinel != nil {
 		if e := s.sentinel.wait(letGoLimit); e != nil {
 			s.stuck, err = true, errors.Join(err, e)
@@ -132,8 +138,12 @@ func (s *Socket) Close() error {
 // Drain calls addrs with the address of every frame that the socket was given and never gave back, each once, and
 // forgets them. Call it after Close: before, the kernel may still write to them.
 func (s *Socket) Drain(addrs func(addr uint64)) {
-	if !s.stuck {
-		s.held.take(addrs)
+	if s.stuck {
+		return
+	}
+	s.held.take(addrs)
+	if !s.refers {
+		s.sent.take(addrs)
 	}
 }
 
