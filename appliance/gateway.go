@@ -183,7 +183,7 @@ func showGroup(g *status.GatewayGroup, t *sheet) {
 		for _, r := range [][2]string{
 			{"member " + m.Name, strings.TrimSpace(m.State + " " + activeMark(m))},
 			{"  since", ago(m.Since)}, {"  why", m.Why + held},
-			{"  gateway", strings.TrimSpace(m.IP + " " + m.MAC)}, {"  behind", place(m) + ", the box is " + m.Address},
+			{"  gateway", strings.TrimSpace(m.IP + " " + m.MAC)}, {"  behind", place(m) + ", the box is " + m.Address + onlyFrom(m)},
 			{"  probes", fmt.Sprintf("%d sent, %d answered, %d missed, %d excused by data, %d timers late", m.Probes.Sent, m.Probes.Answered, m.Probes.Missed, m.Probes.Excused, m.Probes.Late)},
 			{"  last answer", cmp.Or(rtt(m.Probes.RTT), "none")}, {"  failures", fmt.Sprint(m.Failures)},
 			{"  received", fmt.Sprintf("%d packets, %d octets", m.RxPackets, m.RxBytes)}, {"  sent", fmt.Sprintf("%d packets, %d octets", m.TxPackets, m.TxBytes)},
@@ -191,6 +191,14 @@ func showGroup(g *status.GatewayGroup, t *sheet) {
 			t.row(r[0], r[1])
 		}
 	}
+}
+
+// onlyFrom says which stations a member takes frames from, if it does not from all.
+func onlyFrom(m *status.Gateway) string {
+	if len(m.Sources) == 0 {
+		return ""
+	}
+	return ", frames are taken from " + strings.Join(m.Sources, " ")
 }
 
 func activeMark(m *status.Gateway) string {

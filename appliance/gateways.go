@@ -28,6 +28,7 @@ func compileGroups(cfg *conf.Config, saved gateway.State) []compile.Group {
 		for _, m := range c.Members {
 			g.Members = append(g.Members, compile.GroupMember{
 				Name: m.Name, Port: m.Port, VLAN: uint16(m.VLAN), Gateway: m.IP, MAC: m.MAC, Sources: valid(m.Address.Addr(), m.Address6),
+				Senders: m.Sources.MACs, Locked: m.Sources.Locked,
 			})
 		}
 		groups = append(groups, g)
@@ -66,7 +67,7 @@ func (b *box) gatewayGroups() []gateway.Group {
 		g := gateway.Group{Name: l.Name, MAC: c.MAC, Addresses: valid(c.IP, c.IP6), Public: c.Public, Index: l.Index, Live: l.Live}
 		for _, m := range l.Members {
 			if s := c.Member(m.Name); s != nil {
-				g.Members = append(g.Members, gateway.Member{Name: m.Name, Port: s.Port, VLAN: s.VLAN, IP: s.IP, Address: s.Address, Slot: m.Slot, Stat: m.Stat, Live: m.Live})
+				g.Members = append(g.Members, gateway.Member{Name: m.Name, Port: s.Port, VLAN: s.VLAN, IP: s.IP, Address: s.Address, Sources: s.Sources.Words(), Slot: m.Slot, Stat: m.Stat, Live: m.Live})
 			}
 		}
 		groups = append(groups, g)

@@ -250,6 +250,8 @@ func valueText(v any) string {
 			return ""
 		}
 		return strconv.Quote(v.String())
+	case Sources:
+		return v.text()
 	case netip.Addr:
 		if !v.IsValid() {
 			return ""

@@ -3,6 +3,8 @@ package conf
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
 	"penstock/ctrl/model"
@@ -13,6 +15,7 @@ const (
 	maxMembers = 16  // of one group
 	maxGroups  = 255 //
 	maxGates   = 1000
+	maxSources = 16 // MACs of one member
 )
 
 // Group is a gateway group.
@@ -47,6 +50,43 @@ type Member struct {
 	Address  netip.Prefix `toml:"address"`  // of the box; IP is another station of the same network
 	Address6 netip.Addr   `toml:"address6"` // of the box; zero = none
 	MAC      model.MAC    `toml:"mac"`      // 0 = resolved by ARP
+	Sources  Sources      `toml:"sources"`
+}
+
+// Sources are the stations from which frames are taken where a member is.
+type Sources struct {
+	Locked bool        // the gateway's own MAC and MACs alone; otherwise any station
+	MACs   []model.MAC // of the gateway besides the one of its ARP answers
+}
+
+// SourcesGateway stands for the gateway's own MAC.
+const SourcesGateway = "gateway"
+
+// Words lists the stations; nil = any.
+func (s *Sources) Words() []string {
+	if !s.Locked {
+		return nil
+	}
+	out := []string{SourcesGateway}
+	for _, m := range s.MACs {
+		out = append(out, m.String())
+	}
+	return out
+}
+
+// text writes the stations as TOML does, "" for any.
+func (s *Sources) text() string {
+	switch {
+	case !s.Locked:
+		return ""
+	case len(s.MACs) == 0:
+		return strconv.Quote(SourcesGateway)
+	}
+	words := make([]string, len(s.MACs))
+	for i, m := range s.MACs {
+		words[i] = strconv.Quote(m.String())
+	}
+	return "[" + strings.Join(words, ", ") + "]"
 }
 
 func (r *reader) groups(tree map[string]any) []Group {
@@ -79,6 +119,7 @@ func (r *reader) members(g *section) []Member {
 		members[i] = Member{
 			Name: s.text("name", checkName), Port: s.text("port", checkName), VLAN: s.integer("vlan"),
 			IP: s.address("ip"), Address: s.prefix("address"), Address6: s.address("address6"), MAC: s.mac("mac"),
+			Sources: s.sources("sources"),
 		}
 	}
 	return members
@@ -226,6 +267,11 @@ func (v *groupCheck) member(g *Group, path string, m *Member, seen *seen) {
 		}
 		if own := v.own[k]; own != "" && m.IP != m.Address.Addr() { // if it is, that is said already
 			v.failf(at("ip"), "%s is the box's own address on port %s, by line %d: want that of the gateway", m.IP, m.Port, v.idx.line(own))
+		}
+	}
+	for i, mac := range m.Sources.MACs {
+		if mac == g.MAC {
+			v.failf(fmt.Sprintf("%s[%d]", at("sources"), i), "%s is the group's virtual MAC, from which nothing is ever taken: want MACs of the gateway", mac)
 		}
 	}
 	if !v.there(at("mac")) {

@@ -171,6 +171,49 @@ func (s *section) mac(name string) model.MAC {
 	return 0
 }
 
+// sources reads "gateway" or a list of MACs.
+func (s *section) sources(name string) (out Sources) {
+	k, v, use := s.lookup(name)
+	if !use {
+		return out
+	}
+	if t, isText := v.(string); isText {
+		if t != SourcesGateway {
+			s.wrong(name, k, v)
+		}
+		return Sources{Locked: true}
+	}
+	list := s.list(name)
+	for i, v := range list {
+		path := fmt.Sprintf("%s[%d]", s.at(name), i)
+		t, _ := v.(string)
+		m, err := model.ParseMAC(t)
+		problem := ""
+		switch {
+		case err != nil:
+			problem = fmt.Sprintf(`found %s, want a MAC address such as "02:00:00:00:00:91"`, describe(v))
+		case m == 0 || m.IsGroup():
+			problem = fmt.Sprintf("found %s, want the MAC address of one device", m)
+		case slices.Contains(out.MACs, m):
+			problem = fmt.Sprintf("%s is in the list twice: remove one of the two", m)
+		}
+		if problem != "" {
+			s.failf(path, "%s", problem)
+			s.bad[s.at(name)] = true
+			continue
+		}
+		out.MACs = append(out.MACs, m)
+	}
+	switch {
+	case len(list) > k.Max:
+		s.failf(s.at(name), "found %d addresses, want at most %d", len(list), k.Max)
+	case len(list) == 0 && s.ok(s.at(name)):
+		s.failf(s.at(name), `found an empty list: write "gateway" to take frames from the gateway's own MAC alone, or leave the key out`)
+	}
+	out.Locked = true
+	return out
+}
+
 // address reads an IP address of one station. The zero Addr is none.
 func (s *section) address(name string) netip.Addr {
 	k, v, use := s.lookup(name)

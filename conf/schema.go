@@ -25,6 +25,7 @@ const (
 	KindIPv6                 // "2001:db8::1"
 	KindAddress4             // "192.0.2.2/29": an address and its network
 	KindDuration             // "100ms", "5s", "10m"; Min … Max in nanoseconds
+	KindSources              // "gateway", or an array of up to Max MACs, each once
 )
 
 // Key describes one key of the configuration. The reader, the README and Diff all work from it.
@@ -189,7 +190,9 @@ func Keys() []Key {
 		{Path: "gateway_group.member.address6", Kind: KindIPv6, Note: "none", Live: true,
 			Doc: "The box's own IPv6 address there. IPv6 gateways are not probed apart: the IPv4 probe stands for both."},
 		{Path: "gateway_group.member.mac", Kind: KindMAC, Note: "resolved by ARP", Live: true,
-			Doc: "The gateway's MAC, if it is fixed: no other is ever taken over."},
+			Doc: "The gateway's MAC, if it is fixed: the ARP sender of its answers to unicast. No other is ever taken over, and nobody is asked by broadcast."},
+		{Path: "gateway_group.member.sources", Kind: KindSources, Max: maxSources, Note: "any station", Live: true,
+			Doc: "The MACs from which frames are taken there: `\"gateway\"` = the gateway's own alone, the one that its ARP answers name; a list = these as well, such as those of the routers of a VRRP pair, whose frames are signs of its life, too. See below."},
 
 		{Path: "control.socket", Kind: KindString, Default: "/run/penstock/control.sock", Why: whyListener,
 			Doc: "Path of the control socket."},
@@ -265,6 +268,8 @@ func (k *Key) want() string {
 		return `an IPv6 address such as "2001:db8::1"`
 	case KindAddress4:
 		return `an IPv4 address with the length of its network, such as "192.0.2.2/29"`
+	case KindSources:
+		return `"gateway" or an array of MAC addresses such as ["02:00:00:00:00:91", "02:00:00:00:00:92"]`
 	case KindDuration:
 		return fmt.Sprintf(`a time from %s to %s, such as "%s"`, timeText(time.Duration(k.Min)), timeText(time.Duration(k.Max)), k.Default)
 	case KindVLANs:

@@ -99,7 +99,7 @@ func TestSchemaAndTypes(t *testing.T) {
 // boxes like those must be there.
 func TestExamplesSayTheDefaults(t *testing.T) {
 	byExample := []string{"dataplane.cpus", "port.acc0.mtu", "alarm.webhook.noc.token_file", "alarm.webhook.noc.secret_file", "alarm.webhook.noc.ca_file",
-		"gateway_group.out.member.isp1.mac", "gateway_group.out.member.isp1.address6"} // there is no default value to write
+		"gateway_group.out.member.isp1.mac", "gateway_group.out.member.isp1.address6", "gateway_group.out.member.isp1.sources"} // there is no default value to write
 	texts := map[string]string{}
 	for _, name := range []string{"penstock.toml", "gateway.toml"} {
 		text, err := os.ReadFile("example/" + name)

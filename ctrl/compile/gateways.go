@@ -40,6 +40,8 @@ type GroupMember struct {
 	Gateway netip.Addr
 	MAC     model.MAC    // of the gateway, if it is not to be asked for; 0 = it is
 	Sources []netip.Addr // the box's addresses on that network, at most one of each family
+	Senders []model.MAC  // MACs that the gateway also sends from
+	Locked  bool         // frames are taken there from the gateway and Senders alone
 }
 
 // cloneGroups copies groups with their members, so that the caller may do with his as he likes.
@@ -221,7 +223,10 @@ func (p *plan) diffMembers(g *Group, ref groupRef, t *fib.Group, uplinks [][]fib
 		v4, v6 := addresses(spec.Sources, nil, nil)
 		t.Members[m.slot] = fib.Member{
 			Live: m.live, Port: uint16(port), VID: spec.VLAN, IP: ip4(spec.Gateway), Source: first(v4), Source6: first(v6),
-			Static: uint64(spec.MAC), Stat: m.stat,
+			Static: uint64(spec.MAC), Locked: spec.Locked, Stat: m.stat,
+		}
+		for _, mac := range spec.Senders {
+			t.Members[m.slot].Senders = append(t.Members[m.slot].Senders, uint64(mac))
 		}
 		t.Order = append(t.Order, uint8(m.slot))
 		uplinks[port] = append(uplinks[port], fib.UplinkMember{VID: spec.VLAN, Slot: uint16(m.slot), Group: ref.index})

@@ -41,6 +41,7 @@ type Member struct {
 	VLAN    int
 	IP      netip.Addr
 	Address netip.Prefix // of the box
+	Sources []string     // from which frames are taken there: MACs, "gateway"; nil = any
 	Slot    uint32
 	Stat    uint32
 	Live    *fib.MemberLive
@@ -138,10 +139,12 @@ type Switches struct{ Group, Why string }
 
 // knowledge is what the service keeps of a group besides its words.
 type knowledge struct {
-	active  string            // last known active member
-	failed  map[string]bool   // members that failed while they were active, and have not come back
-	raised  map[string]string // object + kind of the alarms that were raised here → what they say of the cause
-	answers map[string]uint64 // by member, when its last RTT was looked at
+	active string            // last known active member
+	failed map[string]bool   // members that failed while they were active, and have not come back
+	raised map[string]string // object + kind of the alarms that were raised here → what they say of the cause
+	rtts   map[string]uint64 // by member, fib.MemberLive.RTTs when its last RTT was looked at
+	held   map[string]int64  // by member, until when it is held down, and
+	until  map[string]string // … as a time of day
 }
 
 // New makes a Service. Run runs it.
@@ -203,7 +206,8 @@ func (s *Service) forget() {
 			continue
 		}
 		maps.DeleteFunc(k.failed, func(member string, _ bool) bool { return g.member(member) == nil })
-		maps.DeleteFunc(k.answers, func(member string, _ uint64) bool { return g.member(member) == nil })
+		maps.DeleteFunc(k.rtts, func(member string, _ uint64) bool { return g.member(member) == nil })
+		maps.DeleteFunc(k.held, func(member string, _ int64) bool { return g.member(member) == nil })
 	}
 }
 
@@ -248,7 +252,7 @@ func (s *Service) find(e *gateway.Event) (*Group, bool) {
 func (s *Service) of(group string) *knowledge {
 	k := s.known[group]
 	if k == nil {
-		k = &knowledge{failed: map[string]bool{}, raised: map[string]string{}, answers: map[string]uint64{}}
+		k = &knowledge{failed: map[string]bool{}, raised: map[string]string{}, rtts: map[string]uint64{}, held: map[string]int64{}, until: map[string]string{}}
 		s.known[group] = k
 	}
 	return k
@@ -351,7 +355,7 @@ func (s *Service) status(g *Group) status.GatewayGroup {
 		l := m.Live
 		x := status.Gateway{
 			Name: m.Name, State: gateway.State(l.State.Load()).String(), Active: m.Slot == active, Since: s.moment(l.Since.Load()), Why: gateway.Why(l.Why.Load()).String(),
-			Port: m.Port, VLAN: m.VLAN, IP: m.IP.String(), Address: m.Address.String(), Failures: l.Fails.Load(),
+			Port: m.Port, VLAN: m.VLAN, IP: m.IP.String(), Address: m.Address.String(), Sources: m.Sources, Failures: l.Fails.Load(),
 			Probes: status.Probes{Sent: l.Probes.Load(), Answered: l.Answers.Load(), Missed: l.Missed.Load(), Excused: l.Excused.Load(), Late: l.Late.Load(), RTT: l.RTT.Load()},
 		}
 		if held := l.Held.Load(); held > s.cfg.Engine.Clock() {

@@ -26,15 +26,15 @@ func (h *histogram) add(ns int64) {
 	}
 }
 
-// sample looks at the last round-trip time of every member that has answered since the last look: at most one a second.
+// sample looks at the last round-trip time of every member for which one has been measured since the last look.
 func (s *Service) sample(g *Group, k *knowledge) {
 	for i := range g.Members {
 		m := &g.Members[i]
-		n, rtt := m.Live.Answers.Load(), m.Live.RTT.Load()
-		if n == k.answers[m.Name] || rtt == 0 {
+		n, rtt := m.Live.RTTs.Load(), m.Live.RTT.Load()
+		if n == k.rtts[m.Name] || rtt == 0 {
 			continue
 		}
-		k.answers[m.Name] = n
+		k.rtts[m.Name] = n
 		name := g.Name + "/" + m.Name
 		if s.rtt[name] == nil {
 			s.rtt[name] = &histogram{}

@@ -27,8 +27,9 @@ type Gateway struct {
 	Port     string     `json:"port"`
 	VLAN     int        `json:"vlan,omitempty"`
 	IP       string     `json:"ip"`
-	Address  string     `json:"address"`       // of the box on that network
-	MAC      string     `json:"mac,omitempty"` // of the gateway; absent = not resolved
+	Address  string     `json:"address"`           // of the box on that network
+	MAC      string     `json:"mac,omitempty"`     // of the gateway; absent = not resolved
+	Sources  []string   `json:"sources,omitempty"` // MACs from which frames are taken there, "gateway" = the gateway's own; absent = any
 	Failures uint64     `json:"failures"`
 	Probes   Probes     `json:"probes"`
 
@@ -45,5 +46,5 @@ type Probes struct {
 	Missed   uint64 `json:"missed"`
 	Excused  uint64 `json:"excused"`          // not answered, but data came
 	Late     uint64 `json:"late"`             // timers that ran late: the answers were given more time
-	RTT      int64  `json:"rtt_ns,omitempty"` // of the last answer
+	RTT      int64  `json:"rtt_ns,omitempty"` // of the last answer whose probe is known
 }

@@ -79,6 +79,7 @@ const (
 	UplinkMAC
 	UplinkLoop
 	UplinkSource
+	UplinkSpoofed
 	UplinkDown
 	UplinkNotIP
 	UplinkNoTenant
@@ -188,8 +189,9 @@ var table = [Count]Info{
 	UplinkVLAN:     {"uplink_vlan", "No gateway is behind this uplink port with this VLAN.", "port and vlan of the group's members"},
 	UplinkMAC:      {"uplink_mac", "From the uplink, and not addressed to the virtual MAC of a group behind this port.", "nothing; normal for broadcast and multicast of the gateways' network"},
 	UplinkLoop:     {"uplink_loop", "The box's own MAC as the source of a frame from the uplink.", "a loop behind the uplink, or a MAC given twice"},
-	UplinkSource:   {"uplink_source", "Addressed to a group, but not sent by one of its gateways.", "a foreign station in the gateways' network; the members' ip and mac"},
-	UplinkDown:     {"uplink_down", "Sent by a gateway that is down.", "`penstock show gateways`"},
+	UplinkSource:   {"uplink_source", "Addressed to a group, from a MAC that the members there do not take frames from.", "the members' sources; a foreign station in the gateways' network"},
+	UplinkSpoofed:  {"uplink_spoofed", "From outside, with a source address in a subnet of the tenant that it is sent to.", "forged sources; the filters of the gateway"},
+	UplinkDown:     {"uplink_down", "Addressed to a group where no gateway of it is healthy.", "`penstock show gateways`"},
 	UplinkNotIP:    {"uplink_not_ip", "Neither IPv4, IPv6 nor ARP between a group and its gateways.", "the sender"},
 	UplinkNoTenant: {"uplink_no_tenant", "From outside, to an address of no tenant behind the group.", "the gateway's routes; `penstock show subnets`"},
 	UplinkForeign: {"uplink_foreign", "To the outside, from an address that the group does not deliver to this tenant: of no subnet of the tenant, of a subnet " +
@@ -199,7 +201,7 @@ var table = [Count]Info{
 	UplinkMTU:        {"uplink_mtu", "Too large for the uplink and not a packet that ICMP can answer.", "the uplink port's MTU"},
 	UplinkARPForeign: {"uplink_arp_foreign", "ARP or neighbour discovery from the uplink that concerns no address of the box or its tenants.", "nothing; normal in a shared network"},
 	UplinkARPUnasked: {"uplink_arp_unasked", "An ARP answer from the uplink to no question of the box, or an announcement.", "nothing, if few; a flood of them is an attack or a fault"},
-	UplinkARPForged:  {"uplink_arp_forged", "ARP from the uplink that cannot be right: sender and source differ, or another station has an address of the box or of a gateway.", "the gateways' network for an address given twice, or an attacker"},
+	UplinkARPForged:  {"uplink_arp_forged", "ARP or neighbour discovery from the uplink that cannot be right: the sender's MAC is none of one device, or another station has an address of the box or of a gateway.", "the gateways' network for an address given twice, or an attacker"},
 
 	EdgeVLAN:      {"edge_vlan", "The VLAN is not allowed on this port.", "the trunk's vlans"},
 	EdgeUntagged:  {"edge_untagged", "An untagged frame where a path's VLAN is needed.", "the box or switch at the other end"},

@@ -37,7 +37,19 @@ type Member struct {
 	Source  uint32    // the box's address on that network: sender of the probes, and next hop of the gateway's routes
 	Source6 [2]uint64 // likewise for IPv6; 0 = none (IPv6 gateways are not probed: the IPv4 probe stands for both)
 	Static  uint64    // configured MAC of the gateway: never resolved by broadcast, never taken over; 0 = resolve it
+	Senders []uint64  // MACs that the gateway also sends from: their frames are signs of its life
+	Locked  bool      // frames by Port and VID come from the gateway's MAC or Senders; otherwise from any station
 	Stat    uint32    // index of the member's counters, see stats.MemberStride; stable while the member exists
+}
+
+// Sends reports whether mac is one of the member's Senders.
+func (m *Member) Sends(mac uint64) bool {
+	for _, s := range m.Senders {
+		if s == mac {
+			return true
+		}
+	}
+	return false
 }
 
 // GroupLive is what changes of a group without a new snapshot. Control makes it with the group and sets Start,
@@ -74,7 +86,8 @@ type MemberLive struct {
 	Why     atomic.Uint32 // gateway.Why, of the state
 	Held    atomic.Int64  // until when flap damping holds it down
 	Asked   atomic.Int64  // last probe
-	RTT     atomic.Int64  // of the last answer, nanoseconds; 0 = no answer yet
+	RTT     atomic.Int64  // of the last answer whose probe is known, nanoseconds; 0 = none yet
+	RTTs    atomic.Uint64 // how often RTT was measured
 	Probes  atomic.Uint64 // probes sent
 	Answers atomic.Uint64 // probes answered
 	Missed  atomic.Uint64 // probes not answered
@@ -83,9 +96,10 @@ type MemberLive struct {
 	Fails   atomic.Uint64 // times it failed
 
 	// Written by any worker: what arrived.
-	Answered atomic.Int64  // last valid answer from the MAC in use
-	Data     atomic.Int64  // last frame of another kind from that MAC; to the millisecond
-	Other    atomic.Uint64 // MAC of a valid answer that came from another station, until the first worker has dealt with it
+	Answered atomic.Int64  // last valid answer with the MAC in use as ARP sender
+	Twin     atomic.Int64  // the first of the last two such answers that came together
+	Data     atomic.Int64  // last frame of another kind from that MAC or one of Senders; to the millisecond
+	Other    atomic.Uint64 // another MAC that a valid answer named, until the first worker has dealt with it
 	Hint     atomic.Int64  // last gratuitous ARP for the gateway's IP from another MAC
 }
 

@@ -11,17 +11,26 @@ import (
 // answerTime is how long after the last probe an answer is still taken for one, in nanoseconds, whatever the interval.
 const answerTime = 2_000_000_000
 
+// twinTime is how far apart the answers to two copies of one probe may be, in nanoseconds. Probes are MinInterval apart.
+const twinTime = 2_000_000
+
 // arp takes an ARP packet of an uplink port. A gateway's answer is noted for the Keeper; who asks for an address of the
 // box or of a tenant behind a group of that network gets an answer; everything else is dropped.
 //
-// An answer counts only if it is one: to a question of the last moment, addressed to us at both layers, and with the
-// sender's MAC the same at both. Then it is noted in the member's words: of the MAC that is in use the time, of any other
-// MAC the MAC, once. What becomes of another MAC the Keeper decides, after the one in use has had its time to answer.
+// An answer counts only if it is one: to a question of the last moment, from the box's MAC and address. It may be addressed
+// to that MAC or broadcast (RFC 5227, 2.6). The next hop is the ARP sender's MAC; the Ethernet source may be another one
+// (a virtual router answers from its own MAC, RFC 9568, 8.1.2). Then it is noted in the member's words: of the MAC that is
+// in use the time, of any other MAC the MAC, once. What becomes of another MAC the Keeper decides, after the one in use has
+// had its time to answer.
 func arp(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port) {
 	a := wire.ARP(mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)])
 	sender, senderIP, op := a.SenderMAC(), a.SenderIP(), a.Op()
-	if sender != p.SrcMAC {
+	if sender == 0 || wire.GroupMAC(sender) {
 		p.DropFor(drop.UplinkARPForged)
+		return
+	}
+	if ours(s, sender) { // two of our ports are in one Ethernet, or a loop
+		p.DropFor(drop.UplinkLoop)
 		return
 	}
 	why := drop.UplinkARPUnasked
@@ -38,12 +47,9 @@ func arp(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port
 		switch {
 		case senderIP != 0 && (senderIP == m.Source || senderIP == g.IP4):
 			p.DropFor(drop.UplinkARPForged) // another station has our address
-			if ours(s, sender) {            // two of our ports are in one Ethernet
-				p.DropFor(drop.UplinkLoop)
-			}
 			return
 		case senderIP != m.IP || senderIP == 0:
-		case op != wire.ARPReply || !asked(p, a, g, m, port, st.Now):
+		case op != wire.ARPReply || !asked(p, a, s, g, m, port, st.Now):
 			hint(m, sender, st)
 		case answer(m, sender, st): // one gateway may be a member of several groups
 			p.Next = frame.NextTaken
@@ -60,11 +66,18 @@ func arp(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port
 	}
 }
 
-// asked reports whether an ARP reply answers a probe.
-func asked(p *frame.Packet, a wire.ARP, g *fib.Group, m *fib.Member, port *fib.Port, now int64) bool {
+// asked reports whether an ARP reply answers a probe. One to all is heard by all our ports in that Ethernet, so it has to
+// name the very MAC that asks by this one.
+func asked(p *frame.Packet, a wire.ARP, s *fib.Snapshot, g *fib.Group, m *fib.Member, port *fib.Port, now int64) bool {
 	at := m.Live.Asked.Load()
+	if at == 0 || now-at > max(answerTime, g.Policy.Interval) || a.TargetIP() != m.Source {
+		return false
+	}
 	to := a.TargetMAC()
-	return at != 0 && now-at <= max(answerTime, g.Policy.Interval) && to == p.DstMAC && (to == g.MAC || to == port.MAC) && a.TargetIP() == m.Source
+	if p.DstMAC == wire.Broadcast {
+		return to == mac(s, g, p.Port)
+	}
+	return to == p.DstMAC && (to == g.MAC || to == port.MAC)
 }
 
 // answer notes a valid answer. It returns false if that cannot be: another MAC than the configured one, or a second one
@@ -74,7 +87,11 @@ func answer(m *fib.Member, from uint64, st *State) bool {
 	inUse, _ := l.Gateway()
 	switch {
 	case inUse == from:
-		l.Answered.Store(st.Clock())
+		now := st.Clock()
+		if before := l.Answered.Load(); before != 0 && now-before < twinTime {
+			l.Twin.Store(before)
+		}
+		l.Answered.Store(now)
 		if l.Eager() {
 			st.Shared.Tell()
 		}
@@ -135,10 +152,15 @@ func speaks(g *fib.Group, p *frame.Packet, asker func(*fib.Member) bool) bool {
 	return !known && (uint64(a) >= uint64(len(g.Members)) || g.Members[a].Port == p.Port)
 }
 
-// ours reports whether mac is an uplink's own.
+// ours reports whether mac is an uplink's own, or a group's.
 func ours(s *fib.Snapshot, mac uint64) bool {
 	for i := range s.Ports {
 		if s.Ports[i].Role == fib.RoleUplink && s.Ports[i].MAC == mac {
+			return true
+		}
+	}
+	for i := range s.Groups {
+		if s.Groups[i].MAC == mac && s.Groups[i].Live != nil {
 			return true
 		}
 	}

@@ -49,9 +49,27 @@ func TestForgedARP(t *testing.T) {
 		{"answer for a, in another VLAN", up0, func(a, b *station) []byte {
 			return tagged(arpFrame(reply, vmac, a.MAC, a.MAC, a.IPv4, vmac, ourIP), 5)
 		}, drop.UplinkVLAN},
-		{"source and sender differ", up0, func(a, b *station) []byte {
-			return arpFrame(reply, vmac, evil, a.MAC, a.IPv4, vmac, ourIP)
+		{"sender is no single station", up0, func(a, b *station) []byte {
+			return arpFrame(reply, vmac, evil, 0x01005e000012, a.IPv4, vmac, ourIP)
 		}, drop.UplinkARPForged},
+		{"sender is nobody", up0, func(a, b *station) []byte {
+			return arpFrame(reply, vmac, evil, 0, a.IPv4, vmac, ourIP)
+		}, drop.UplinkARPForged},
+		{"sender is the virtual MAC", up0, func(a, b *station) []byte {
+			return arpFrame(reply, vmac, evil, vmac, a.IPv4, vmac, ourIP)
+		}, drop.UplinkLoop},
+		{"sender is another port of the box", up0, func(a, b *station) []byte {
+			return arpFrame(reply, vmac, evil, mac1, a.IPv4, vmac, ourIP)
+		}, drop.UplinkLoop},
+		{"broadcast answer to somebody else", up0, func(a, b *station) []byte {
+			return arpFrame(reply, model.MAC(wire.Broadcast), a.MAC, a.MAC, a.IPv4, evil, ourIP)
+		}, drop.UplinkARPUnasked},
+		{"broadcast answer to what another port asks", up0, func(a, b *station) []byte {
+			return arpFrame(reply, model.MAC(wire.Broadcast), a.MAC, a.MAC, a.IPv4, mac1, ourIP)
+		}, drop.UplinkARPUnasked},
+		{"answer to all of a multicast group", up0, func(a, b *station) []byte {
+			return arpFrame(reply, 0x01005e000001, a.MAC, a.MAC, a.IPv4, vmac, ourIP)
+		}, drop.UplinkARPUnasked},
 		{"gratuitous, from elsewhere", up0, func(a, b *station) []byte {
 			return arpFrame(reply, model.MAC(wire.Broadcast), evil, evil, a.IPv4, model.MAC(wire.Broadcast), a.IPv4)
 		}, drop.UplinkARPUnasked},

@@ -29,8 +29,10 @@ type sender struct {
 	m        *fib.Member
 }
 
-// Ingress takes the frames of an uplink port to the tenants behind its groups: from a gateway that is healthy, to the
-// group's virtual MAC, by the destination's address among the subnets that the group carries.
+// Ingress takes the frames of an uplink port to the tenants behind its groups: to the group's virtual MAC, where a member's
+// gateway is healthy, by the destination's address among the subnets that the group carries. The source MAC may be any, as
+// for any router, unless the member is locked: VRRP and HSRP routers forward from their own MACs, and so does the pair's
+// backup. The returned bits are as with Egress.
 //
 // The tables are looked up as in package route: all subnets first, then the index of all addresses, then all bindings,
 // each in a loop of its own, so that the cache misses of a batch overlap.
@@ -98,7 +100,7 @@ func ingress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.
 	return false
 }
 
-// identify finds the group that p is for and the member that sent it, and notes that the member is alive.
+// identify finds the group that p is for and the member that it counts for, and notes which gateways it shows alive.
 func identify(p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port) sender {
 	d := sender{src: p.SrcMAC, dst: p.DstMAC, vid: p.VID, known: true, why: drop.UplinkVLAN}
 	for i := range port.Uplink {
@@ -114,45 +116,66 @@ func identify(p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port) sende
 		case d.why == drop.UplinkVLAN:
 			d.why = drop.UplinkMAC
 		}
-		m, accept := memberOf(g, p.SrcMAC)
-		if m != nil && m.Port == p.Port && m.VID == p.VID {
-			if at := m.Live.Data.Load(); st.Now-at > fresh || at <= m.Live.Asked.Load() {
-				m.Live.Data.Store(st.Clock())
-			}
-		}
-		if p.DstMAC != g.MAC && p.DstMAC != port.MAC {
+		heard(g, p, st)
+		if d.g != nil || p.DstMAC != g.MAC && p.DstMAC != port.MAC {
 			continue
 		}
+		m, why := memberOf(g, p)
 		switch {
-		case m == nil && d.why == drop.UplinkMAC:
-			d.why = drop.UplinkSource
-		case m != nil && !accept:
-			d.why = drop.UplinkDown
-		case m != nil:
-			d.why, d.g, d.group, d.m = drop.None, g, u.Group, m
-			return d
+		case why == drop.None:
+			d.why, d.g, d.group, d.m = why, g, u.Group, m
+		case why == drop.UplinkSource || d.why == drop.UplinkMAC:
+			d.why = why
 		}
+	}
+	if d.g != nil && ours(s, p.SrcMAC) { // by another port, or of another group
+		d.g, d.m, d.why = nil, nil, drop.UplinkLoop
 	}
 	return d
 }
 
-// memberOf returns the member of g whose gateway has the MAC, and whether its frames are accepted. Its port does not
-// matter: where two ports are in one Ethernet, a gateway's frames come by the one that the switches choose.
-func memberOf(g *fib.Group, mac uint64) (m *fib.Member, accept bool) {
+// heard notes that the members of g whose gateways p's sender belongs to are alive.
+func heard(g *fib.Group, p *frame.Packet, st *State) {
+	for i := range g.Members {
+		m := &g.Members[i]
+		if m.Live == nil || m.Port != p.Port || m.VID != p.VID {
+			continue
+		}
+		if of, _ := m.Live.Gateway(); of != p.SrcMAC && !m.Sends(p.SrcMAC) {
+			continue
+		}
+		if at := m.Live.Data.Load(); st.Now-at > fresh || at <= m.Live.Asked.Load() {
+			m.Live.Data.Store(st.Clock())
+		}
+	}
+}
+
+// memberOf returns the member of g that p counts for, or why p is not accepted. From a healthy gateway's own MAC it is by
+// any port: where two ports are in one Ethernet, a gateway's frames come by the one that the switches choose. From any
+// other MAC it is where a healthy member is that does not lock its senders, or has this one in its list.
+func memberOf(g *fib.Group, p *frame.Packet) (m *fib.Member, why drop.Reason) {
+	why = drop.UplinkDown
 	for i := range g.Members {
 		c := &g.Members[i]
 		if c.Live == nil {
 			continue
 		}
-		if of, ok := c.Live.Gateway(); of == mac && (m == nil || ok) {
-			m, accept = c, ok
+		of, healthy := c.Live.Gateway()
+		switch here := c.Port == p.Port && c.VID == p.VID; {
+		case of == 0 || !healthy:
+		case of == p.SrcMAC, here && c.Sends(p.SrcMAC):
+			return c, drop.None
+		case here && c.Locked && m == nil:
+			why = drop.UplinkSource
+		case here && !c.Locked && m == nil:
+			m, why = c, drop.None
 		}
 	}
-	return m, accept
+	return m, why
 }
 
-// another turns to another group that has p's sender as a healthy member behind this port, and that fits: the port's own
-// MAC, unlike the virtual one, does not say which group a frame is for.
+// another turns to another group that takes p's sender by this port, and that fits: the port's own MAC, unlike the virtual
+// one, does not say which group a frame is for.
 func another(p *frame.Packet, s *fib.Snapshot, port *fib.Port, from *sender, fits func(*fib.Group) bool) bool {
 	for i := range port.Uplink {
 		u := &port.Uplink[i]
@@ -160,7 +183,7 @@ func another(p *frame.Packet, s *fib.Snapshot, port *fib.Port, from *sender, fit
 			continue
 		}
 		g := &s.Groups[u.Group]
-		if m, accept := memberOf(g, p.SrcMAC); accept && fits(g) {
+		if m, why := memberOf(g, p); why == drop.None && fits(g) {
 			from.g, from.group, from.m = g, u.Group, m
 			return true
 		}
@@ -188,7 +211,11 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 		p.DropFor(drop.UplinkNoTenant)
 		return false
 	}
-	if s.Segments[n.Seg].Gateway != from.group { // by way of the tenant's virtual router
+	if g := &s.Segments[n.Seg]; g.Gateway != from.group { // by way of the tenant's virtual router
+		if uint64(g.Router) < uint64(len(s.Routers)) && fib.FindSubnet4(s.Routers[g.Router].Subnets4, src) != nil {
+			p.DropFor(drop.UplinkSpoofed)
+			return false
+		}
 		if n.RouterIP == dst {
 			ping(mem, p, s, from, true)
 			return false
@@ -226,7 +253,11 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 		p.DropFor(drop.UplinkNoTenant)
 		return false
 	}
-	if s.Segments[n.Seg].Gateway != from.group {
+	if g := &s.Segments[n.Seg]; g.Gateway != from.group {
+		if uint64(g.Router) < uint64(len(s.Routers)) && fib.FindSubnet6(s.Routers[g.Router].Subnets6, src) != nil {
+			p.DropFor(drop.UplinkSpoofed)
+			return false
+		}
 		if n.RouterIP == dst {
 			ping(mem, p, s, from, true)
 			return false
@@ -313,19 +344,22 @@ func (st *State) Refuse(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// origin finds the group and the member from which p came, whose destination has been rewritten since.
+// origin finds the group and the member from which p came, whose destination MAC has been rewritten since: the group is
+// that of the segment which p goes to.
 func origin(p *frame.Packet, s *fib.Snapshot) sender {
-	for i := range s.Ports[p.Port].Uplink {
-		u := &s.Ports[p.Port].Uplink[i]
-		if u.VID != p.VID || uint64(u.Group) >= uint64(len(s.Groups)) {
-			continue
-		}
-		g := &s.Groups[u.Group]
-		if m, accept := memberOf(g, p.SrcMAC); m != nil && accept {
-			return sender{g: g, group: u.Group, m: m}
-		}
+	if uint64(p.Seg) >= uint64(len(s.Segments)) {
+		return sender{why: drop.UplinkMAC}
 	}
-	return sender{why: drop.UplinkSource}
+	seg := &s.Segments[p.Seg]
+	i := seg.Gateway
+	if i == 0 && uint64(seg.Router) < uint64(len(s.Routers)) {
+		i = s.Routers[seg.Router].Gateway
+	}
+	if uint64(i) >= uint64(len(s.Groups)) || s.Groups[i].Live == nil {
+		return sender{why: drop.UplinkMAC}
+	}
+	m, why := memberOf(&s.Groups[i], p)
+	return sender{g: &s.Groups[i], group: i, m: m, why: why}
 }
 
 // ping answers a ping from outside; nothing else is offered there. ours is false if the address is nobody's.

@@ -44,6 +44,18 @@ type station struct {
 	mute  bool // does not answer ARP
 	asked int  // probes received
 	bcast int  // of them by broadcast
+
+	source model.MAC     // from which it answers, 0 = MAC
+	toAll  bool          // answers by broadcast
+	deaf   bool          // answers broadcasts alone
+	late   time.Duration // its answers
+	queue  []answer      // on the way
+}
+
+// answer is an ARP answer on its way to the box.
+type answer struct {
+	frame []byte
+	at    int64
 }
 
 // lab is a box of one worker with an access port and two uplinks, on a clock of its own.
@@ -173,7 +185,7 @@ func (l *lab) toStation(port int, f []byte) bool {
 			s.bcast++
 		}
 		taken = true
-		if s.mute {
+		if s.mute || s.deaf && dst == s.MAC {
 			continue
 		}
 		to := endpoint.Host{MAC: endpoint.MACAt(a.SourceHwAddress), IPv4: netip.AddrFrom4([4]byte(a.SourceProtAddress))}
@@ -181,9 +193,35 @@ func (l *lab) toStation(port int, f []byte) bool {
 		if err != nil {
 			l.t.Fatal(err)
 		}
+		e := wire.Ethernet(answer)
+		if s.source != 0 {
+			e.SetSrc(uint64(s.source))
+		}
+		if s.toAll {
+			e.SetDst(wire.Broadcast)
+		}
+		if s.late > 0 {
+			s.delay(answer, l.Now())
+			continue
+		}
 		l.in(port, answer)
 	}
 	return taken
+}
+
+func (s *station) delay(f []byte, now int64) {
+	s.queue = append(s.queue, answer{f, now + int64(s.late)})
+}
+
+// deliver lets late answers arrive.
+func (l *lab) deliver() {
+	for _, s := range l.stations {
+		for len(s.queue) > 0 && s.queue[0].at <= l.Now() {
+			f := s.queue[0].frame
+			s.queue = s.queue[1:]
+			l.in(s.port, f)
+		}
+	}
 }
 
 // in lets a frame arrive.
@@ -198,6 +236,7 @@ func (l *lab) in(port int, f []byte) {
 func (l *lab) run(d time.Duration) {
 	for end := l.Now() + int64(d); l.Now() < end; {
 		l.Tick(time.Millisecond)
+		l.deliver()
 		l.collect()
 	}
 }

@@ -179,7 +179,15 @@ func TestIngress(t *testing.T) {
 		{"standby, public", up1, 7, far(b.MAC), to(vmac, vm1IP), toPublic, 0},
 		{"standby, by the port's MAC", up1, 7, far(b.MAC), to(mac1, vm2IP), toRouted, 0},
 		{"another member's gateway by this port", up1, 7, far(a.MAC), to(vmac, vm1IP), toPublic, 0},
-		{"not from a gateway", up0, 0, far(evil), to(vmac, vm1IP), "", drop.UplinkSource},
+		{"from another MAC of the gateway", up0, 0, far(evil), to(vmac, vm1IP), toPublic, 0},
+		{"from another MAC, routed, by the standby", up1, 7, far(evil), to(mac1, vm2IP), toRouted, 0},
+		{"from another MAC, to nobody's", up0, 0, far(evil), to(evil, vm1IP), "", drop.UplinkMAC},
+		{"from another MAC, to nobody's subnet", up0, 0, far(evil), to(vmac, netip.MustParseAddr("10.0.1.1")), "", drop.UplinkNoTenant},
+		{"from the other port's MAC", up0, 0, far(mac1), to(vmac, vm1IP), "", drop.UplinkLoop},
+		{"from a group address", up0, 0, far(0x01005e000012), to(vmac, vm1IP), "", drop.SourceMAC},
+		{"from the tenant's own subnet, routed", up0, 0, endpoint.Host{MAC: a.MAC, IPv4: netip.MustParseAddr("10.0.0.9")}, to(vmac, vm2IP), "", drop.UplinkSpoofed},
+		{"from the router's address", up0, 0, endpoint.Host{MAC: a.MAC, IPv4: netip.MustParseAddr("10.0.0.254")}, to(vmac, vm2IP), "", drop.UplinkSpoofed},
+		{"from the segment's own subnet", up0, 0, endpoint.Host{MAC: a.MAC, IPv4: netip.MustParseAddr("203.0.113.99")}, to(vmac, vm1IP), toPublic, 0},
 		{"to another MAC", up0, 0, far(a.MAC), to(evil, vm1IP), "", drop.UplinkMAC},
 		{"broadcast", up0, 0, far(a.MAC), to(endpoint.Broadcast, vm1IP), "", drop.UplinkMAC},
 		{"multicast", up0, 0, far(a.MAC), to(0x01005e000012, netip.MustParseAddr("224.0.0.18")), "", drop.UplinkMAC},
@@ -225,6 +233,14 @@ func TestIngress(t *testing.T) {
 	l.in(up0, f)
 	if got := l.where(); got != "" || l.drops(up0, drop.UplinkDown) == 0 {
 		t.Errorf("from a gateway that is down: %q", got)
+	}
+	before := l.drops(up0, drop.UplinkDown)
+	if f, err = endpoint.UDP4(far(evil), to(vmac, vm1IP), 0, 1000, 2000, nil); err != nil {
+		t.Fatal(err)
+	}
+	l.in(up0, f)
+	if got := l.where(); got != "" || l.drops(up0, drop.UplinkDown) != before+1 {
+		t.Errorf("from another MAC where no gateway is healthy: %q, want a drop as %v", got, drop.UplinkDown)
 	}
 }
 
