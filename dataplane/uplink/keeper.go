@@ -261,6 +261,7 @@ func (k *Keeper) links(now int64, g *group) {
 		p.open = int(port) < len(k.ports) && k.Shared.open[port].Load()
 		if up && p.open && !asked { // ask at once, and judge only what is asked from now on
 			p.asked, p.pending, p.judged, p.due, p.broadcastAt = false, 0, now, k.clock, 0
+			p.silent, p.trial, p.lone = 0, false, false
 		}
 		if up == p.up && p.known {
 			continue

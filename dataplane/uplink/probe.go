@@ -13,7 +13,20 @@ const (
 )
 
 // probeFrames is how many frames a probe takes at most.
-const probeFrames = 2
+const probeFrames = 3
+
+// trialEvery is how often a gateway that answers broadcasts alone is asked by unicast again, in nanoseconds.
+const trialEvery = 60_000_000_000
+
+// ways is a set of the ways to ask a gateway.
+type ways uint8
+
+// The ways.
+const (
+	unicast ways = 1 << iota
+	broadcast
+	both = unicast | broadcast
+)
 
 // jammedRetry is when a probe is tried again for which the transmit ring had no room, in nanoseconds.
 const jammedRetry = 1_000_000
@@ -35,7 +48,21 @@ type prober struct {
 	broadcastAt int64           // when it may be asked by broadcast
 	conflictAt  int64           // when another MAC that answers is told of again
 	excused     uint32          // misses in a row that data made not count
+	silent      uint32          // probes in a row that the MAC in use left unanswered, excused or not
+
+	usual   ways   // how the gateway is asked as long as it answers; 0 = unicast
+	how     ways   // how it was asked last
+	trial   bool   // … which was a trial of unicast: no answer is no miss
+	trialAt int64  // when the next trial is due
+	lone    bool   // a probe in the usual way alone has not been answered
+	turns   uint32 // how often one in both ways was answered after such a one
+	twin    int64  // fib.MemberLive.Twin, when last looked at
+
+	rtt timing
 }
+
+// way is how the gateway is asked as long as it answers.
+func (p *prober) way() ways { return max(p.usual, unicast) }
 
 // asks reports whether the member's gateway is asked, and judged by what it answers.
 func (p *prober) asks() bool { return p.live != nil && p.up && p.open }
@@ -99,18 +126,17 @@ func (k *Keeper) judge(now int64, g *group, slot uint32) {
 	p := &g.members[slot]
 	l := p.live
 	answered := l.Answered.Load() > p.judged
-	data := l.Data.Load() > p.judged
 	if other := l.Other.Load(); other != 0 {
 		inUse, _ := l.Gateway()
 		switch {
-		case inUse != 0 && (answered || data):
+		case inUse != 0 && answered:
 			l.Other.Store(0)
 			if now >= p.conflictAt {
 				p.conflictAt = now + conflictEvery
 				k.tell(now, g, gateway.Event{Kind: gateway.MACConflict, Member: slot, MAC: other, OldMAC: inUse})
 			}
-		case inUse != 0 && g.machine.Health(slot) == gateway.Up:
-			// One lost answer is not enough: the next probe asks everybody.
+		case inUse != 0 && p.silent == 0 && g.machine.Health(slot) == gateway.Up:
+			// One lost answer is not enough: the next probe asks everybody. Whatever data comes does not matter.
 		default:
 			l.Other.Store(0)
 			k.learn(now, g, slot, other)
@@ -128,6 +154,15 @@ func (k *Keeper) judge(now int64, g *group, slot uint32) {
 func (k *Keeper) unanswered(now int64, g *group, slot uint32) {
 	p, policy := &g.members[slot], &g.table.Policy
 	l := p.live
+	if p.trial && p.asked {
+		p.trial, p.asked, p.judged = false, false, now
+		return
+	}
+	if p.asked { // otherwise the ring was jammed
+		p.silent++
+		p.lone = p.lone || p.how == p.way()
+		p.rtt.unsure = true
+	}
 	data := l.Data.Load()
 	if policy.DataLiveness && data > p.judged && (policy.DataMax == 0 || p.excused < policy.DataMax) {
 		p.excused++
@@ -144,10 +179,10 @@ func (k *Keeper) unanswered(now int64, g *group, slot uint32) {
 func (k *Keeper) answered(now int64, g *group, slot uint32) {
 	p := &g.members[slot]
 	at := p.live.Answered.Load()
-	if at > p.askedAt {
-		p.live.RTT.Store(at - p.askedAt)
-	}
+	p.rtt.measure(p.live, p.askedAt, max(g.table.Policy.Interval, gateway.MinInterval))
+	p.learnWay(now)
 	p.live.Answers.Add(1)
+	p.silent, p.trial = 0, false
 	p.excused, p.judged, p.asked, p.pending = 0, max(now, at), false, 0
 	g.machine.Answer(now, slot)
 }
@@ -225,23 +260,78 @@ func (k *Keeper) ask(now int64, g *group, slot uint32) {
 	}
 	from := mac(k.snap, g.table, m.Port)
 	to, _ := p.live.Gateway()
-	sent := false
-	if to != 0 {
-		k.Send(m.Port, k.msg.arpRequest(to, from, m.VID, m.Source, m.IP))
-		sent = true
+	how := k.ways(now, g, slot)
+	if how == 0 {
+		return
 	}
-	if m.Static == 0 && now >= p.broadcastAt && (to == 0 || g.machine.Health(slot) == gateway.Down || g.machine.Health(slot) == gateway.Suspect || p.live.Hint.Load() != p.hinted) {
+	twice := p.rtt.pair(now, how == both)
+	for _, way := range [...]ways{unicast, broadcast} {
+		dst := to
+		if way == broadcast {
+			dst = wire.Broadcast
+		}
+		if how&way == 0 {
+			continue
+		}
+		k.Send(m.Port, k.msg.arpRequest(dst, from, m.VID, m.Source, m.IP))
+		if twice {
+			k.Send(m.Port, k.msg.arpRequest(dst, from, m.VID, m.Source, m.IP))
+		}
+	}
+	p.how, p.asked, p.askedAt, p.grace = how, true, now, false
+	p.live.Asked.Store(now)
+	p.live.Probes.Add(1)
+}
+
+// ways decides how a member's gateway is asked now: in the way that it answers; in both, while it is in doubt; by broadcast,
+// which everybody hears, no more often than it must. 0 = not at all: it is not resolved, and everybody has just been asked.
+func (k *Keeper) ways(now int64, g *group, slot uint32) ways {
+	p, m := &g.members[slot], &g.table.Members[slot]
+	to, _ := p.live.Gateway()
+	hinted := p.live.Hint.Load() != p.hinted
+	doubt := p.silent > 0 || g.machine.Health(slot) == gateway.Down
+	usual := p.way()
+	loud := now >= p.broadcastAt || to != 0 && p.silent <= g.table.Policy.Misses && (p.silent > 0 || usual == broadcast)
+	how := unicast
+	switch {
+	case to == 0:
+		how = broadcast
+	case doubt || hinted:
+		how = both
+	case usual == broadcast && now >= p.trialAt && !p.rtt.unsure:
+		p.trial, p.trialAt = true, now+trialEvery
+	default:
+		how = usual
+	}
+	if m.Static != 0 || !loud {
+		how &= unicast
+	}
+	if how&broadcast != 0 {
 		p.hinted = p.live.Hint.Load()
 		p.broadcastAt = now + broadcastEvery
 		if active, _, _ := g.machine.Active(); active == gateway.None || active == slot {
 			p.broadcastAt = now + broadcastSoon
 		}
-		k.Send(m.Port, k.msg.arpRequest(wire.Broadcast, from, m.VID, m.Source, m.IP))
-		sent = true
 	}
-	if sent {
-		p.asked, p.askedAt, p.grace = true, now, false
-		p.live.Asked.Store(now)
-		p.live.Probes.Add(1)
+	return how
+}
+
+// learnWay draws from an answer in which way the gateway answers: if twice a probe in the usual way alone was lost and one in
+// both ways answered, once, and none in the usual way alone was for certain in between, the other way is the usual one from
+// then on. An answer may be a late one to an earlier probe; that is not certain.
+func (p *prober) learnWay(now int64) {
+	twin := p.live.Twin.Load()
+	twice := twin != p.twin && now-p.rtt.paired > answerTime // to a probe that was sent in both ways
+	p.twin = twin
+	switch {
+	case p.trial:
+		p.usual = unicast
+	case twice, p.how == p.way() && (!p.rtt.unsure || now-p.rtt.twice > answerTime):
+		p.turns, p.lone = 0, false
+	case p.how == both && p.lone:
+		p.lone = false
+		if p.turns++; p.turns >= 2 {
+			p.usual, p.turns, p.trialAt = both&^p.way(), 0, now+trialEvery
+		}
 	}
 }
