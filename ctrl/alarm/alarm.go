@@ -58,6 +58,7 @@ const (
 	ActionRaise       Action = "raise"
 	ActionRepeat      Action = "repeat"
 	ActionSeverity    Action = "severity" // raised again with another severity
+	ActionUpdate      Action = "update"   // its text did not hold any more, and says now what does
 	ActionAcknowledge Action = "acknowledge"
 	ActionClear       Action = "clear"
 )

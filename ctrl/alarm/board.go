@@ -172,6 +172,18 @@ func (b *Board) Raise(r Report) {
 	}
 }
 
+// Update gives an active alarm another text: what it said besides what is wrong holds no more. It is not raised again by
+// that.
+func (b *Board) Update(kind Kind, object, text string) {
+	text = clip(text, maxText)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a := b.active[key{kind, clip(object, maxObject)}]; a != nil && a.Text != text {
+		a.Text = text
+		b.tell(ActionUpdate, a)
+	}
+}
+
 // begin makes an alarm active that is not, and tells that.
 func (b *Board) begin(k key, severity Severity, text string, now time.Time) {
 	a := &Alarm{ID: b.spool.NextID(), Kind: k.kind, Severity: severity, Object: k.object, Text: text, Count: 1, Raised: now, Last: now, worst: severity}

@@ -285,7 +285,7 @@ func (s *sender) failed(err error, pause time.Duration) {
 		return
 	}
 	s.b.Raise(Report{Kind: WebhookFailing, Object: receiverObject(s.r.Name), Text: fmt.Sprintf(
-		"Webhook %s (%s) has taken no notice since %s, %d attempts; the last: %v. Notices wait on disk. Check that the receiver runs, and its url, token_file and ca_file.",
+		"Webhook %s (%s) has taken no notice since %s; attempt %d failed: %v. Notices wait on disk. Check that the receiver runs, and its url, token_file and ca_file.",
 		s.r.Name, s.r.place(), since.UTC().Format(time.RFC3339), attempts, err)})
 }
 

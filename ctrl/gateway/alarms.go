@@ -32,10 +32,12 @@ func (s *Service) exists(object string) bool {
 	return false
 }
 
-// say raises an alarm when it begins or its cause changes, not every time that somebody looks.
+// say raises an alarm when it begins or its cause changes, not every time that somebody looks. A text that holds no more
+// is replaced.
 func (s *Service) say(k *knowledge, kind alarm.Kind, object, cause, text string) {
 	key := string(kind) + " " + object
 	if k.raised[key] == cause && s.cfg.Alarms.IsActive(kind, object) { // it may be gone with what it was about, or have been refused
+		s.cfg.Alarms.Update(kind, object, text)
 		return
 	}
 	k.raised[key] = cause
@@ -94,9 +96,13 @@ func (s *Service) memberAlarms(g *Group, k *knowledge, m *Member, state gateway.
 	} else {
 		s.say(k, alarm.GatewayStandbyDown, object, why, fmt.Sprintf("%s, not in use, failed: %s. There is one gateway less to switch to. %s", who, why, remedy(m)))
 	}
-	if held := m.Live.Held.Load() - s.cfg.Engine.Clock(); held > 0 {
-		s.say(k, alarm.GatewayFlapping, object, "held", fmt.Sprintf("%s comes and goes: it has failed %d times, and is held down for another %s although it may answer. Check it, its line, and the switches in between.",
-			who, m.Live.Fails.Load(), time.Duration(held).Round(time.Second)))
+	if held, fails := m.Live.Held.Load(), m.Live.Fails.Load(); held > s.cfg.Engine.Clock() {
+		if k.held[m.Name] != held { // the time of day is worked out once: it would not come out the same again
+			k.held[m.Name] = held
+			k.until[m.Name] = s.wall(held).Round(time.Second).Format(time.RFC3339)
+		}
+		s.say(k, alarm.GatewayFlapping, object, fmt.Sprint("held ", held), fmt.Sprintf("%s comes and goes: it had failed %d times by then, and is held down until %s although it may answer. Check it, its line, and the switches in between.",
+			who, fails, k.until[m.Name]))
 	}
 }
 
@@ -136,12 +142,12 @@ func (s *Service) macAlarm(g *Group, e *Event, kind gateway.Kind) {
 	switch kind {
 	case gateway.MACChanged:
 		s.cfg.Alarms.Raise(alarm.Report{Kind: alarm.GatewayMAC, Object: object, Text: fmt.Sprintf(
-			"Gateway %s of group %s answers from %s, no longer from %s, and is used there. If it was not replaced, find out who answers for it. Acknowledge to clear.", e.Member, g.Name, e.MAC, e.OldMAC)})
+			"Gateway %s of group %s answered with the MAC %s and no longer with %s, so %[3]s was taken as its next hop. If it was not replaced, find out who answers for it. Acknowledge to clear.", e.Member, g.Name, e.MAC, e.OldMAC)})
 	case gateway.MACConflict:
 		s.cfg.Alarms.Raise(alarm.Report{Kind: alarm.GatewayConflict, Object: object, Text: fmt.Sprintf(
-			"Two stations answer for gateway %s of group %s: %s, which is used, and %s, which is not. Find the second: an address given twice, or an attack. Acknowledge to clear.", e.Member, g.Name, e.OldMAC, e.MAC)})
+			"Two stations answered for gateway %s of group %s: %s, which was in use and stayed so, and %s, which was not taken. Find the second: an address given twice, or an attack. Acknowledge to clear.", e.Member, g.Name, e.OldMAC, e.MAC)})
 	case gateway.MACShared:
 		s.cfg.Alarms.Raise(alarm.Report{Kind: alarm.GatewayShared, Object: object, Text: fmt.Sprintf(
-			"Gateways %s and %s of group %s have one MAC, %s: they are one device, and to switch between them helps nobody. Correct their addresses. Acknowledge to clear.", e.Member, e.Other, g.Name, e.MAC)})
+			"Gateways %s and %s of group %s answered with one MAC, %s: they are one device, and to switch between them helps nobody. Correct their addresses. Acknowledge to clear.", e.Member, e.Other, g.Name, e.MAC)})
 	}
 }

@@ -238,6 +238,18 @@ func TestMACs(t *testing.T) {
 		w.engine.events.Put(e)
 	}
 	w.step()
+	for _, tc := range []struct {
+		kind alarm.Kind
+		want string
+	}{
+		{alarm.GatewayMAC, "answered with the MAC 02:00:00:00:00:02 and no longer with 02:00:00:00:00:01"},
+		{alarm.GatewayConflict, "02:00:00:00:00:02, which was in use and stayed so, and 02:00:00:00:00:03, which was not taken"},
+		{alarm.GatewayShared, "answered with one MAC, 02:00:00:00:00:02"},
+	} {
+		if text, _ := w.text(tc.kind, "gateway out/isp1"); !strings.Contains(text, tc.want) {
+			t.Errorf("%s: %q, want it with %q", tc.kind, text, tc.want)
+		}
+	}
 	w.expect("MACs", "gateway_mac_changed gateway out/isp1", "gateway_mac_conflict gateway out/isp1", "gateway_mac_shared gateway out/isp1")
 	for _, a := range w.alarms.Active() {
 		if _, err := w.alarms.Acknowledge(a.ID, "alice", ""); err != nil {
