@@ -96,7 +96,8 @@ func gatewayCases() []goldenCase {
 			on("up0", "to an address nobody has", noDF(by(gwA.MAC, web), by(groupMAC, host(0, "203.0.113.77", "")), 26)),
 			on("up0", "to no tenant", noDF(by(gwA.MAC, web), by(groupMAC, host(0, "10.9.9.9", "")), 26)),
 			on("up0", "to a tenant behind no group", noDF(by(gwA.MAC, web), by(groupMAC, host(0, "10.2.0.1", "")), 26)),
-			on("up0", "not from a gateway", noDF(by(0x020000006666, web), by(groupMAC, pub1), 26)),
+			on("up0", "from another MAC of the gateway", noDF(by(0x020000006666, web), by(groupMAC, pub1), 26)),
+			on("up0", "from the tenant's own subnet", noDF(by(gwA.MAC, host(0, "10.0.1.9", "")), by(groupMAC, redDB), 26)),
 			on("up0", "not to the group", noDF(by(gwA.MAC, web), by(0x020000006666, pub1), 26)),
 			on("up0", "in a VLAN without gateway", udp4(by(gwA.MAC, web), by(groupMAC, pub1), 9, 1000, 26)),
 			on("up0", "from the virtual MAC", noDF(by(groupMAC, web), by(groupMAC, pub1), 26)),
@@ -115,7 +116,9 @@ func gatewayCases() []goldenCase {
 			on("up0", "ND for nobody", func() ([]byte, error) {
 				return endpoint.NeighborSolicitation(gwA, 0, netip.MustParseAddr("2001:db8::77"))
 			}),
-			on("up0", "forged: source and sender differ", changed(answer4(gwA, 0, ours), func(b []byte) []byte { b[11] ^= 1; return b })),
+			on("up0", "as a virtual router: source and sender differ", changed(answer4(gwA, 0, ours), func(b []byte) []byte { b[11] ^= 1; return b })),
+			on("up0", "to all", changed(answer4(gwA, 0, ours), func(b []byte) []byte { copy(b, "\xff\xff\xff\xff\xff\xff"); return b })),
+			on("up0", "forged: the sender is a group", changed(answer4(gwA, 0, ours), func(b []byte) []byte { b[22] |= 1; return b })),
 			on("up0", "forged: our address", ask4(host(0x020000006666, "192.0.2.9", ""), 0, "192.0.2.1")),
 			on("up0", "unasked: gratuitous", answer4(host(0x020000006666, "192.0.2.1", ""), 0, endpoint.Host{MAC: endpoint.Broadcast, IPv4: gwA.IPv4})),
 			on("up0", "unasked: gateway b by the port of a", answer4(gwB, 0, ours)),
