@@ -23,7 +23,7 @@ func statusOf(code string) int {
 	switch code {
 	case "syntax", "trailing", "truncated", "duplicate_key", "depth":
 		return http.StatusBadRequest
-	case core.CodeMismatch:
+	case core.CodeMismatch, core.CodeExists, core.CodeMissing:
 		return http.StatusPreconditionFailed
 	case core.CodeCapacity:
 		return http.StatusInsufficientStorage
@@ -49,6 +49,9 @@ func toError(err error) *rest.EnvelopeError {
 	e := &rest.EnvelopeError{Status: statusOf(ce.Code), Detail: rest.Detail(ce.Detail)}
 	for _, d := range ce.Problems {
 		e.Problems = append(e.Problems, rest.Detail(d))
+	}
+	if ce.Count > len(e.Problems) {
+		e.ProblemCount = ce.Count
 	}
 	return e
 }

@@ -10,7 +10,6 @@ import (
 
 	"penstock/ctrl/core"
 	"penstock/ctrl/model"
-	"penstock/ctrl/model/strict"
 	"penstock/ctrl/rest"
 )
 
@@ -24,6 +23,7 @@ type List struct {
 const (
 	defaultLimit = 1000
 	maxLimit     = 10_000
+	maxPage      = 8 << 20 // octets, behind which a page ends whatever its limit: a path may have 4,094 VLANs
 )
 
 // listQuery is a listing as it was asked for.
@@ -111,6 +111,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, kind model.Kind) e
 		return err
 	}
 	out := List{Items: []json.RawMessage{}}
+	octets := 0
 	add := func(o model.Object) error {
 		var status any
 		if lq.status {
@@ -118,6 +119,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, kind model.Kind) e
 		}
 		text, err := withStatus(o, status)
 		out.Items = append(out.Items, text)
+		octets += len(text)
 		return err
 	}
 	if kind == model.KindBinding {
@@ -154,7 +156,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, kind model.Kind) e
 		if !ok || !lq.match(o) {
 			continue
 		}
-		if len(out.Items) == lq.limit {
+		if len(out.Items) == lq.limit || octets > maxPage {
 			out.Next = last
 			break
 		}
@@ -235,6 +237,15 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, kind model.Kind,
 		return err
 	}
 	op := core.Op{Verb: verb, Kind: kind, Key: k}
+	switch cond := rest.ConditionsOf(r); {
+	case cond.Exists && cond.Absent:
+		return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "If-Match", "send one of the two",
+			"the object cannot both exist (If-Match) and not exist (If-None-Match)")
+	case cond.Exists:
+		op.Only = core.IfExists
+	case cond.Absent:
+		op.Only = core.IfAbsent
+	}
 	if verb != core.Delete {
 		if op.Node, err = rest.ParseBody(r); err != nil {
 			return err
@@ -286,57 +297,8 @@ func (s *Server) writeOptions(r *http.Request, more ...string) (t core.Transacti
 	if t.DryRun, err = rest.Flag(q, "dry_run", false); err != nil {
 		return t, err
 	}
-	t.IfMatch, err = rest.IfMatch(r)
-	return t, err
-}
-
-// transactionBody is the body of POST /v1/transactions.
-type transactionBody struct {
-	Operations []operationBody `json:"operations"`
-}
-
-type operationBody struct {
-	Op    string       `json:"op"`
-	Kind  string       `json:"kind"`
-	Key   string       `json:"key"`
-	Value *strict.Node `json:"value"`
-}
-
-func (s *Server) transaction(w http.ResponseWriter, r *http.Request) error {
-	t, err := s.writeOptions(r)
-	if err != nil {
-		return err
-	}
-	n, err := rest.ParseBody(r)
-	if err != nil {
-		return err
-	}
-	if t.Ops, err = readOperations(n); err != nil {
-		return err
-	}
-	res, err := s.cfg.Core.Do(r.Context(), t)
-	if err != nil {
-		return err
-	}
-	rest.ETag(w, res.Revision)
-	rest.Reply(w, http.StatusOK, res)
-	return nil
-}
-
-func readOperations(n *strict.Node) ([]core.Op, error) {
-	var body transactionBody
-	ps := strict.Bind(n, &body, "")
-	if len(ps) == 0 && n.Get("operations") == nil {
-		ps = append(ps, strict.Problem{Field: "operations", Code: model.CodeRequired, Message: "the operations are missing", Hint: `send {"operations":[{"op":"put","kind":"tenants","key":"RED","value":{"id":7}}]}`})
-	}
-	if err := rest.BindProblems(ps); err != nil {
-		return nil, err
-	}
-	ops := make([]core.Op, len(body.Operations))
-	for i, o := range body.Operations {
-		ops[i] = core.Op{Verb: core.Verb(o.Op), Kind: model.Kind(o.Kind), Key: o.Key, Node: o.Value}
-	}
-	return ops, nil
+	t.IfMatch = rest.ConditionsOf(r).Revision
+	return t, nil
 }
 
 // deleteBindings serves DELETE on the collection: what the filter names goes away. Without a filter nothing does.

@@ -5,6 +5,7 @@ import (
 
 	"penstock/ctrl/core"
 	"penstock/ctrl/model"
+	"penstock/ctrl/model/strict"
 	"penstock/ctrl/rest"
 )
 
@@ -13,6 +14,8 @@ type route struct {
 	method  string
 	pattern string // as of http.ServeMux and OpenAPI alike: {name} is one part
 	write   bool
+	tables  bool // a write that If-Match with the tables' revision can guard
+	object  bool // a write of one object
 	bulk    bool
 	do      func(s *Server, w http.ResponseWriter, r *http.Request) error
 }
@@ -37,25 +40,24 @@ func routes() []route {
 		{method: "POST", pattern: "/v1/gateways/{group}/disable", write: true, do: (*Server).disableGateway},
 		{method: "POST", pattern: "/v1/gateways/{group}/enable", write: true, do: (*Server).enableGateway},
 		{method: "POST", pattern: "/v1/reload", write: true, do: (*Server).reload},
-		{method: "POST", pattern: "/v1/transactions", write: true, do: (*Server).transaction},
+		{method: "POST", pattern: "/v1/transactions", write: true, tables: true, do: (*Server).transaction},
 		{method: "GET", pattern: "/v1/bulk/bindings", do: (*Server).exportBindings},
-		{method: "POST", pattern: "/v1/bulk/bindings", write: true, bulk: true, do: (*Server).bulkBindings},
+		{method: "POST", pattern: "/v1/bulk/bindings", write: true, tables: true, bulk: true, do: (*Server).bulkBindings},
 		{method: "GET", pattern: "/v1/bulk/paths", do: (*Server).exportPaths},
-		{method: "POST", pattern: "/v1/bulk/paths", write: true, bulk: true, do: (*Server).bulkPaths},
-		{method: "DELETE", pattern: "/v1/bindings", write: true, do: (*Server).deleteBindings},
+		{method: "POST", pattern: "/v1/bulk/paths", write: true, tables: true, bulk: true, do: (*Server).bulkPaths},
+		{method: "DELETE", pattern: "/v1/bindings", write: true, tables: true, do: (*Server).deleteBindings},
 	}
 	for _, kind := range model.Kinds {
 		base := "/v1/" + string(kind)
 		one := base + "/" + kind.Info().KeyPattern()
+		change := func(method string, verb core.Verb) route {
+			return route{method: method, pattern: one, write: true, tables: true, object: true,
+				do: func(s *Server, w http.ResponseWriter, r *http.Request) error { return s.change(w, r, kind, verb) }}
+		}
 		rs = append(rs,
 			route{method: "GET", pattern: base, do: func(s *Server, w http.ResponseWriter, r *http.Request) error { return s.list(w, r, kind) }},
 			route{method: "GET", pattern: one, do: func(s *Server, w http.ResponseWriter, r *http.Request) error { return s.get(w, r, kind) }},
-			route{method: "PUT", pattern: one, write: true, do: func(s *Server, w http.ResponseWriter, r *http.Request) error { return s.change(w, r, kind, core.Put) }},
-			route{method: "PATCH", pattern: one, write: true, do: func(s *Server, w http.ResponseWriter, r *http.Request) error { return s.change(w, r, kind, core.Patch) }},
-			route{method: "DELETE", pattern: one, write: true, do: func(s *Server, w http.ResponseWriter, r *http.Request) error {
-				return s.change(w, r, kind, core.Delete)
-			}},
-		)
+			change("PUT", core.Put), change("PATCH", core.Patch), change("DELETE", core.Delete))
 	}
 	return rs
 }
@@ -64,10 +66,13 @@ func routes() []route {
 func (s *Server) table() []rest.Route {
 	var out []rest.Route
 	for _, rt := range routes() {
-		r := rest.Route{Method: rt.method, Pattern: rt.pattern, Write: rt.write}
+		r := rest.Route{Method: rt.method, Pattern: rt.pattern, Write: rt.write, Revision: rt.tables, Object: rt.object}
 		r.Do = func(w http.ResponseWriter, q *http.Request) error { return rt.do(s, w, q) }
-		if rt.bulk {
-			r.MaxBody, r.BodyTime = s.cfg.MaxBulk, bulkTime
+		switch {
+		case rt.bulk:
+			r.MaxBody, r.BodyTime, r.Streamed = s.cfg.MaxBulk, bulkTime, true
+		case rt.pattern != "/v1/transactions": // the body is one value
+			r.MaxBody = min(s.cfg.MaxBody, strict.MaxText)
 		}
 		out = append(out, r)
 	}

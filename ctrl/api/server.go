@@ -70,16 +70,20 @@ type Config struct {
 	MaxBody       int64         // octets of a request; default 16 MiB
 	MaxBulk       int64         // octets of a bulk request; default 1 GiB
 	MaxConns      int           // connections at a time and socket; default 256
-	MaxStreams    int           // event streams at a time and socket; default 64
+	MaxStreams    int           // event streams at a time and socket; default and most: a quarter of MaxConns
 	WriteRate     float64       // writes a second; default 5,000
 	WriteBurst    int           // default 10,000
 	IdleTimeout   time.Duration // without progress of a body or an answer; default 30 s
+	AnswerTimeout time.Duration // for an answer as a whole, event streams apart; default 10 min
 	HeaderTimeout time.Duration // for the head of a request; default 5 s
 }
 
 func (c *Config) defaults() {
 	if c.Mode == 0 {
 		c.Mode = 0o660
+	}
+	if c.MaxBody <= 0 {
+		c.MaxBody = 16 << 20
 	}
 	if c.MaxBulk <= 0 {
 		c.MaxBulk = 1 << 30
@@ -94,16 +98,18 @@ func (c *Config) defaults() {
 }
 
 const (
-	maxBulks = 8                // bulk pushes that may be under way: each may stage some 70 MB
-	bulkTime = 10 * time.Minute // for the stream of one
+	maxBulks   = 8                // bulk pushes that may be under way: each may stage some 70 MB
+	maxExports = 8                // exports that may be under way
+	bulkTime   = 10 * time.Minute // for the stream of one
 )
 
 // Server is the control socket.
 type Server struct {
-	cfg   Config
-	rest  *rest.Server
-	bulks chan struct{} // tokens of bulk pushes under way
-	keys  atomic.Pointer[keyCache]
+	cfg     Config
+	rest    *rest.Server
+	bulks   *rest.Seats
+	exports *rest.Seats
+	keys    atomic.Pointer[keyCache]
 }
 
 // New checks the configuration and opens the sockets; Serve answers on them.
@@ -115,11 +121,11 @@ func New(c Config) (*Server, error) {
 	if c.Mode&0o002 != 0 {
 		return nil, fmt.Errorf("the control socket must not be writable for everybody (mode %04o)", c.Mode)
 	}
-	s := &Server{cfg: c, bulks: make(chan struct{}, maxBulks)}
+	s := &Server{cfg: c, bulks: rest.NewSeats("bulk pushes", maxBulks), exports: rest.NewSeats("exports", maxExports)}
 	s.rest = rest.New(rest.Config{
 		Name: "the control socket", Routes: s.table(), ToError: toError, Observe: c.Observe, Log: c.Log,
 		MaxBody: c.MaxBody, MaxConns: c.MaxConns, MaxStreams: c.MaxStreams, WriteRate: c.WriteRate, WriteBurst: c.WriteBurst,
-		IdleTimeout: c.IdleTimeout, HeaderTimeout: c.HeaderTimeout,
+		IdleTimeout: c.IdleTimeout, AnswerTimeout: c.AnswerTimeout, HeaderTimeout: c.HeaderTimeout,
 	})
 	peers := rest.UnixPeers{Owner: c.Owner, Group: c.Group, ReadersAny: c.ReadOnly}
 	ln, err := rest.ListenUnix(c.Path, c.Mode, c.Owner, c.Group)
@@ -138,6 +144,9 @@ func New(c Config) (*Server, error) {
 	}
 	return s, nil
 }
+
+// Counters returns what the limits did since the start.
+func (s *Server) Counters() rest.Counters { return s.rest.Counters() }
 
 // Serve answers requests until Shutdown; it then returns nil.
 func (s *Server) Serve() error { return s.rest.Serve() }

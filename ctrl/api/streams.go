@@ -34,12 +34,11 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, push func(context.
 	if err != nil {
 		return err
 	}
-	select {
-	case s.bulks <- struct{}{}:
-		defer func() { <-s.bulks }()
-	default:
-		return rest.Problem(http.StatusServiceUnavailable, rest.CodeBusy, "", "wait for one of them to end", fmt.Sprintf("%d bulk pushes are under way already", maxBulks))
+	leave, err := s.bulks.Take(r)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	res, err := push(r.Context(), r.Body, core.BulkOptions{Mode: core.BulkMode(r.URL.Query().Get("mode")), DryRun: t.DryRun, IfMatch: t.IfMatch})
 	if err != nil {
 		return err
@@ -57,25 +56,38 @@ func (s *Server) exportPaths(w http.ResponseWriter, r *http.Request) error {
 	return s.export(w, r, s.cfg.Core.ExportPaths)
 }
 
+// revisionEnd is the trailer with the revision of the last rows of an export; ETag has that of the first.
+const revisionEnd = "Revision-End"
+
 // export streams a table. Should it fail half-way, the connection is broken off, so that nobody takes a part for the
 // whole.
-func (s *Server) export(w http.ResponseWriter, r *http.Request, write func(io.Writer) error) error {
+func (s *Server) export(w http.ResponseWriter, r *http.Request, write func(io.Writer, func(revision uint64)) (last uint64, err error)) error {
 	if _, err := rest.Query(r); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", ndjson)
-	rest.ETag(w, s.cfg.Core.Revision())
 	if r.Method == http.MethodHead {
+		rest.ETag(w, s.cfg.Core.Revision())
+		w.WriteHeader(http.StatusOK)
 		return nil
 	}
+	leave, err := s.exports.Take(r)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	w.Header().Set("Trailer", revisionEnd)
 	began := &countingWriter{w: w}
-	if err := write(began); err != nil {
+	last, err := write(began, func(revision uint64) { rest.ETag(w, revision) })
+	if err != nil {
 		if began.n == 0 {
+			w.Header().Del("Trailer")
 			return err
 		}
 		s.cfg.Log.Warn("export broke off", "path", r.URL.Path, "error", err)
 		panic(http.ErrAbortHandler)
 	}
+	w.Header().Set(revisionEnd, strconv.FormatUint(last, 10))
 	return nil
 }
 

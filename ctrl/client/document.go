@@ -63,7 +63,7 @@ func ParseDocument(name string, data []byte) (*Document, error) {
 			return nil, fail(strict.Problem{Code: "type", Message: err.Error()})
 		}
 	}
-	n, err := strict.Parse(data)
+	n, err := strict.ParseFile(data)
 	if err != nil {
 		return nil, fail(strict.Problem{Code: "syntax", Message: err.Error()})
 	}

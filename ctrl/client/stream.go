@@ -29,15 +29,18 @@ func (c *Client) Bulk(ctx context.Context, kind model.Kind, r io.Reader, mode co
 	return res, json.NewDecoder(resp.Body).Decode(&res)
 }
 
-// Export writes a table to w as NDJSON, in the form that Bulk sends. An error means that w got a part only.
-func (c *Client) Export(ctx context.Context, kind model.Kind, w io.Writer) error {
+// Export writes a table to w as NDJSON, in the form that Bulk sends. atOnce reports whether all rows are of one moment; if
+// not, something was changed meanwhile, and each row is as it was when it was read. An error means that w got a part only.
+func (c *Client) Export(ctx context.Context, kind model.Kind, w io.Writer) (atOnce bool, err error) {
 	resp, err := c.Do(ctx, http.MethodGet, "/v1/bulk/"+string(kind), nil, WriteOptions{}, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(w, resp.Body)
-	return err
+	if _, err = io.Copy(w, resp.Body); err != nil {
+		return false, err
+	}
+	return strings.Trim(resp.Header.Get("ETag"), `"`) == resp.Trailer.Get("Revision-End"), nil
 }
 
 // Event is one line of the event stream.

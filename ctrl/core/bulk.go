@@ -219,7 +219,7 @@ func readPaths(r io.Reader) (paths []pathLine, lines int, err error) {
 	sc.Buffer(make([]byte, 0, 64<<10), maxLine)
 	var f faults
 	n := 0
-	for ; len(f.list) < MaxProblems && sc.Scan(); lines++ {
+	for ; !f.full() && sc.Scan(); lines++ {
 		n++
 		line := bytes.TrimSpace(sc.Bytes())
 		if len(line) == 0 {
@@ -238,16 +238,18 @@ func readPaths(r io.Reader) (paths []pathLine, lines int, err error) {
 		}
 		o, ps := model.Decode(model.KindPath, "", node, field)
 		f.strict(ps, fmt.Sprintf("line %d: ", n))
+		if len(f.list) > 0 {
+			continue // nothing will be stored
+		}
 		paths = append(paths, pathLine{n, o.(model.Path)})
 	}
-	if err := f.err(); err != nil {
-		return nil, lines, err
-	}
-	if err := sc.Err(); err != nil {
-		if errors.Is(err, bufio.ErrTooLong) {
-			return nil, lines, refuse(model.CodeLimit, fmt.Sprintf("line[%d]", n+1), "one JSON object per line", "the line is longer than %d octets", maxLine)
-		}
-		return nil, lines, readError(n, err)
+	switch err := sc.Err(); {
+	case err != nil && !errors.Is(err, bufio.ErrTooLong):
+		return nil, lines, readError(n, err) // what was taken for the last line is a part of one
+	case len(f.list) > 0:
+		return nil, lines, f.err()
+	case err != nil:
+		return nil, lines, refuse(model.CodeLimit, fmt.Sprintf("line[%d]", n+1), "one JSON object per line", "the line is longer than %d octets", maxLine)
 	}
 	return paths, lines, nil
 }

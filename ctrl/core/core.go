@@ -50,7 +50,18 @@ type Op struct {
 	Key   string          `json:"key"`
 	Value json.RawMessage `json:"value,omitempty"`
 	Node  *strict.Node    `json:"-"` // Value parsed already, if not nil
+	Only  Only            `json:"-"` // under which condition
 }
+
+// Only is a condition on an operation's object, as it is before the operation.
+type Only uint8
+
+// The conditions.
+const (
+	Always Only = iota
+	IfExists
+	IfAbsent
+)
 
 // Transaction is a list of operations that are applied whole or not at all.
 type Transaction struct {
@@ -218,6 +229,9 @@ func (c *Core) lock(ctx context.Context) error {
 }
 
 func (c *Core) unlock() { <-c.writer }
+
+// Limits returns what can be pushed.
+func (c *Core) Limits() Limits { return c.cfg.Limits }
 
 // State returns the current state, which must not be changed.
 func (c *Core) State() *model.State { return c.state.Load().state }

@@ -230,8 +230,8 @@ func TestBulk(t *testing.T) {
 	}
 	w.check(t)
 	var out bytes.Buffer
-	if err := w.ExportBindings(&out); err != nil {
-		t.Fatal(err)
+	if last, err := w.ExportBindings(&out, func(uint64) {}); err != nil || last != 2 {
+		t.Fatalf("revision %d, want 2: %v", last, err)
 	}
 	if res, err = w.BulkBindings(t.Context(), &out, BulkOptions{Mode: Replace}); err != nil || res.Unchanged != 30_000 || res.Revision != 2 {
 		t.Fatalf("the export, pushed back: %+v %v", res, err)
@@ -340,7 +340,7 @@ func TestPaths(t *testing.T) {
 	}
 	w.check(t)
 	var out bytes.Buffer
-	if err := w.ExportPaths(&out); err != nil {
+	if _, err := w.ExportPaths(&out, func(uint64) {}); err != nil {
 		t.Fatal(err)
 	}
 	first, _, _ := strings.Cut(out.String(), "\n")

@@ -41,26 +41,33 @@ func (c *Core) Do(ctx context.Context, t Transaction) (Result, error) {
 // prepared is an operation whose form has been checked.
 type prepared struct {
 	Op
-	field string // of the operation in the request
+	field string           // of the operation in the request
+	obj   model.Object     // the value of a put
+	ps    []strict.Problem // what is wrong with it
 }
 
 func (p *prepared) valueField() string { return p.field + ".value" }
 
-// prepare checks what can be checked without the state.
+// prepare checks what can be checked without the state. A value is taken apart here and not by the caller, so that one
+// at a time is in memory as a tree.
 func prepare(ops []Op) ([]prepared, error) {
 	var f faults
+	bad := 0 // faults of puts that are kept
 	out := make([]prepared, len(ops))
 	for i, op := range ops {
-		p := prepared{Op: op, field: fmt.Sprintf("operations[%d]", i)}
+		p := &out[i]
+		*p = prepared{Op: op, field: fmt.Sprintf("operations[%d]", i)}
 		switch {
 		case op.Verb != Put && op.Verb != Patch && op.Verb != Delete:
-			f.add(Detail{model.CodeInvalid, fmt.Sprintf("%q is not an operation", string(op.Verb)), p.field + ".op", "allowed: put, patch, delete"})
+			f.add(Detail{model.CodeInvalid, fmt.Sprintf("%q is not an operation", clip(string(op.Verb), maxField)),
+				p.field + ".op", "allowed: put, patch, delete"})
 			continue
 		case !op.Kind.Valid():
-			f.add(Detail{model.CodeInvalid, fmt.Sprintf("%q is not a kind of resource", string(op.Kind)), p.field + ".kind", "allowed: " + kindList()})
+			f.add(Detail{model.CodeInvalid, fmt.Sprintf("%q is not a kind of resource", clip(string(op.Kind), maxField)),
+				p.field + ".kind", "allowed: " + kindList()})
 			continue
 		}
-		key, err := model.NormalizeKey(op.Kind, op.Key)
+		key, err := model.NormalizeKey(op.Kind, clip(op.Key, maxField))
 		if err != nil {
 			f.add(Detail{model.CodeInvalid, err.Error(), p.field + ".key", ""})
 			continue
@@ -70,24 +77,39 @@ func prepare(ops []Op) ([]prepared, error) {
 			if len(op.Value) > 0 || op.Node != nil {
 				f.add(Detail{model.CodeInvalid, "a delete has no value", p.valueField(), "leave the value out"})
 			}
-		} else if p.Node == nil {
-			n, err := strict.Parse(op.Value)
-			var se *strict.SyntaxError
-			if errors.As(err, &se) {
-				if len(op.Value) == 0 {
-					se = &strict.SyntaxError{Code: model.CodeRequired, Message: "the value is missing"}
-				}
-				f.add(Detail{se.Code, se.Message, p.valueField(), ""})
-				continue
+			continue
+		}
+		n, ok := p.parse(&f)
+		if ok && op.Verb == Put {
+			p.obj, p.ps = model.Decode(op.Kind, key, n, p.valueField())
+			if bad += len(p.ps); bad > MaxProblems && len(p.ps) > 1 {
+				p.ps = p.ps[:1:1]
 			}
-			p.Node = n
 		}
-		if p.Node != nil && p.Node.Type != strict.Object && op.Verb != Delete {
-			f.add(Detail{"type", fmt.Sprintf("found %s where an object is expected", p.Node.Type), p.valueField(), ""})
-		}
-		out[i] = p
 	}
 	return out, f.err()
+}
+
+// parse reads the value of a put or a patch as an object.
+func (p *prepared) parse(f *faults) (*strict.Node, bool) {
+	n := p.Node
+	if n == nil {
+		var err error
+		n, err = strict.Parse(p.Value)
+		var se *strict.SyntaxError
+		if errors.As(err, &se) {
+			if len(p.Value) == 0 {
+				se = &strict.SyntaxError{Code: model.CodeRequired, Message: "the value is missing"}
+			}
+			f.add(Detail{se.Code, se.Message, p.valueField(), ""})
+			return nil, false
+		}
+	}
+	if n.Type != strict.Object {
+		f.add(Detail{"type", fmt.Sprintf("found %s where an object is expected", n.Type), p.valueField(), ""})
+		return nil, false
+	}
+	return n, true
 }
 
 func kindList() string {
@@ -142,22 +164,39 @@ func (x *txn) run(ops []prepared) error {
 }
 
 func (x *txn) one(op *prepared, f *faults) {
+	if op.Only != Always {
+		_, exists := x.get(op.Kind, op.Key)
+		switch {
+		case exists && op.Only == IfAbsent:
+			f.add(Detail{CodeExists, fmt.Sprintf("%s %s exists already", op.Kind.One(), op.Key), op.field + ".key",
+				"nothing was changed; leave If-None-Match out to replace it"})
+			return
+		case !exists && op.Only == IfExists:
+			f.add(Detail{CodeMissing, fmt.Sprintf("there is no %s %s", op.Kind.One(), op.Key), op.field + ".key",
+				"nothing was changed; leave If-Match out to create it"})
+			return
+		}
+	}
 	if op.Verb == Delete {
 		x.delete(op.Kind, op.Key, op.field)
 		return
 	}
-	n := op.Node
+	o, ps := op.obj, op.ps
 	if op.Verb == Patch {
 		old, ok := x.get(op.Kind, op.Key)
 		if !ok {
 			f.add(Detail{model.CodeNotFound, fmt.Sprintf("there is no %s %s to patch", op.Kind.One(), op.Key), op.field + ".key", "create it with put"})
 			return
 		}
+		patch, ok := op.parse(f)
+		if !ok {
+			return
+		}
 		text, err := json.Marshal(old)
 		if err == nil {
 			var node *strict.Node
 			if node, err = strict.Parse(text); err == nil {
-				n = strict.Merge(node, n)
+				o, ps = model.Decode(op.Kind, op.Key, strict.Merge(node, patch), op.valueField())
 			}
 		}
 		if err != nil {
@@ -165,7 +204,6 @@ func (x *txn) one(op *prepared, f *faults) {
 			return
 		}
 	}
-	o, ps := model.Decode(op.Kind, op.Key, n, op.valueField())
 	f.strict(ps, label(op.Kind, op.Key))
 	if len(ps) == 0 {
 		x.put(o, op.Key, op.valueField())

@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"penstock/ctrl/model"
 	"penstock/ctrl/model/strict"
@@ -12,6 +13,8 @@ import (
 // The codes of errors, besides those of model and strict.
 const (
 	CodeMismatch = "revision_mismatch" // If-Match names another revision
+	CodeExists   = "exists"            // If-None-Match: *, and the object exists
+	CodeMissing  = "missing"           // If-Match: *, and it does not
 	CodeCapacity = "capacity"          // a table of the dataplane would overflow
 	CodeStore    = "store"             // the disk
 	CodeCanceled = "canceled"          // the caller went away or the body broke off
@@ -29,12 +32,13 @@ type Detail struct {
 // Error is the refusal of a request: nothing was changed. The embedded Detail is the first fault.
 type Error struct {
 	Detail
-	Problems []Detail // all faults if there are several, at most MaxProblems
+	Problems []Detail // the faults if there are several, at most MaxProblems
+	Count    int      // faults found, of which Problems may be the first ones
 	Err      error    // what caused it, if that was an error
 }
 
 // MaxProblems is the most faults that one Error names.
-const MaxProblems = 100
+const MaxProblems = strict.MaxProblems
 
 func (e *Error) Error() string {
 	s := e.Message
@@ -44,7 +48,7 @@ func (e *Error) Error() string {
 	if e.Hint != "" {
 		s += " (" + e.Hint + ")"
 	}
-	if n := len(e.Problems); n > 1 {
+	if n := max(e.Count, len(e.Problems)); n > 1 {
 		s += fmt.Sprintf(" and %d more", n-1)
 	}
 	return s
@@ -53,16 +57,37 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 func refuse(code, field, hint, format string, args ...any) *Error {
-	return &Error{Detail: Detail{code, fmt.Sprintf(format, args...), field, hint}}
+	return &Error{Detail: Detail{code, clip(fmt.Sprintf(format, args...), maxMessage), clip(field, maxField), hint}}
 }
 
-// faults collects details.
-type faults struct{ list []Detail }
+// faults collects details: the first MaxProblems, and how many there are.
+type faults struct {
+	list []Detail
+	n    int
+}
+
+// The longest texts of a fault, in octets: messages repeat what the caller sent.
+const (
+	maxMessage = 1024
+	maxField   = 256
+)
 
 func (f *faults) add(d Detail) {
-	if len(f.list) < MaxProblems {
+	if f.n++; len(f.list) < MaxProblems {
+		d.Message, d.Field, d.Hint = clip(d.Message, maxMessage), clip(d.Field, maxField), clip(d.Hint, maxMessage)
 		f.list = append(f.list, d)
 	}
+}
+
+// full reports whether more faults would only be counted.
+func (f *faults) full() bool { return len(f.list) >= MaxProblems }
+
+// join adds the faults of another list.
+func (f *faults) join(o *faults) {
+	for _, d := range o.list {
+		f.add(d)
+	}
+	f.n += o.n - len(o.list)
 }
 
 func (f *faults) strict(ps []strict.Problem, what string) {
@@ -71,13 +96,21 @@ func (f *faults) strict(ps []strict.Problem, what string) {
 	}
 }
 
+// clip shortens a text to n octets, and copies it so that it does not hold the whole request in memory.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(strings.Clone(s[:n]), "") + "…"
+}
+
 func (f *faults) err() error {
 	if len(f.list) == 0 {
 		return nil
 	}
 	e := &Error{Detail: f.list[0]}
 	if len(f.list) > 1 {
-		e.Problems = f.list
+		e.Problems, e.Count = f.list, f.n
 	}
 	return e
 }

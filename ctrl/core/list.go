@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"io"
@@ -50,18 +51,39 @@ func (c *Core) Binding(k model.BindingKey) (model.Binding, bool, error) {
 	return b, ok, nil
 }
 
-// ExportBindings writes all bindings as NDJSON, of one moment, in the form that BulkBindings reads.
-func (c *Core) ExportBindings(w io.Writer) error {
+// ExportBindings writes all bindings as NDJSON, in the form that BulkBindings reads. Before it writes it calls begin with
+// the revision of the first rows; it returns that of the last. If they are equal, the rows are of one moment; if not,
+// each is as it was when it was read. A slow writer delays nobody: nothing of the store is held while w is written to.
+func (c *Core) ExportBindings(w io.Writer, begin func(revision uint64)) (last uint64, err error) {
 	var buf []byte
-	return c.cfg.Store.EachBinding(func(bs []model.Binding) error {
-		buf = buf[:0]
-		for i := range bs {
-			buf = appendBinding(buf, &bs[i])
+	scan := c.cfg.Store.Scan()
+	for begun := false; ; begun = true {
+		bs, err := scan.Next()
+		if err != nil {
+			return 0, storeError(err)
 		}
-		_, err := w.Write(buf)
-		return err
-	})
+		if !begun {
+			begin(scan.First)
+		}
+		if len(bs) == 0 {
+			return scan.Last, nil
+		}
+		for len(bs) > 0 {
+			n := min(len(bs), exportRows)
+			buf = buf[:0]
+			for i := range bs[:n] {
+				buf = appendBinding(buf, &bs[i])
+			}
+			if _, err := w.Write(buf); err != nil {
+				return 0, err
+			}
+			bs = bs[n:]
+		}
+	}
 }
+
+// exportRows are written at a time: some 150 KB.
+const exportRows = 1024
 
 // appendBinding is json.Marshal and a newline, fast; names need no escapes.
 func appendBinding(dst []byte, b *model.Binding) []byte {
@@ -83,20 +105,31 @@ func appendBinding(dst []byte, b *model.Binding) []byte {
 	return append(strconv.AppendUint(dst, uint64(b.SwitchPort), 10), "}\n"...)
 }
 
-// ExportPaths writes all paths as NDJSON, of one moment, in the form that BulkPaths reads.
-func (c *Core) ExportPaths(w io.Writer) error {
-	st := c.State()
+// ExportPaths writes all paths as NDJSON, of one moment, in the form that BulkPaths reads, like
+// ExportBindings.
+func (c *Core) ExportPaths(w io.Writer, begin func(revision uint64)) (last uint64, err error) {
+	st, rev := c.Snapshot()
+	begin(rev)
+	var buf bytes.Buffer
 	for _, key := range SortedKeys(st.Paths) {
 		text, err := json.Marshal(st.Paths[key])
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if _, err := w.Write(append(text, '\n')); err != nil {
-			return err
+		buf.Write(append(text, '\n'))
+		if buf.Len() >= exportBytes {
+			if _, err := w.Write(buf.Bytes()); err != nil {
+				return 0, err
+			}
+			buf.Reset()
 		}
 	}
-	return nil
+	_, err = w.Write(buf.Bytes())
+	return rev, err
 }
+
+// exportBytes of paths are written at a time.
+const exportBytes = 128 << 10
 
 // SortedKeys returns the keys of a map in order.
 func SortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -16,6 +16,7 @@ import (
 const (
 	stageBlock = 512 << 10 // octets handed to a decoder at a time
 	maxLine    = 64 << 10  // octets
+	minLine    = 100       // octets of the shortest line that is a binding
 )
 
 // piece is some whole lines of the stream, and what became of them.
@@ -73,13 +74,11 @@ func (c *Core) stage(ctx context.Context, r io.Reader, st *model.State) (rows *s
 		default:
 		}
 		lines += p.lines
-		for _, d := range p.bad.list {
-			bad.add(d)
-		}
+		bad.join(&p.bad)
 		switch {
-		case len(bad.list) >= MaxProblems:
+		case bad.full():
 			cancel()
-		case len(bad.list) > 0:
+		case len(bad.list) > 0 || p.rows.Len() == 0:
 		case total+p.rows.Len() > 2*c.cfg.Limits.Bindings:
 			bad.add(Detail{CodeCapacity, fmt.Sprintf("the stream has more than %d lines, twice what the box is configured for", 2*c.cfg.Limits.Bindings), "",
 				"split the stream, or raise the table's size in the configuration"})
@@ -166,10 +165,10 @@ func readError(line int, err error) error {
 }
 
 func (p *piece) decode(d *lineDecoder, check *model.BindingChecker) {
-	p.rows = store.NewRows(bytes.Count(p.text, []byte{'\n'}) + 1)
+	p.rows = store.NewRows(min(bytes.Count(p.text, []byte{'\n'}), len(p.text)/minLine) + 1)
 	var b model.Binding
 	number := p.first - 1
-	for text := p.text; len(text) > 0 && len(p.bad.list) < MaxProblems; {
+	for text := p.text; len(text) > 0 && !p.bad.full(); {
 		line, rest, _ := bytes.Cut(text, []byte{'\n'})
 		text = rest
 		number++

@@ -193,8 +193,20 @@ func TestMergePatch(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := strict.Merge(n[0], n[1]); !reflect.DeepEqual(got, n[2]) {
-			t.Errorf("%s with %s is not %s", c[0], c[1], c[2])
+		if got := nodeText(strict.Merge(n[0], n[1])); got != nodeText(n[2]) {
+			t.Errorf("%s with %s is %s, want %s", c[0], c[1], got, c[2])
 		}
 	}
+}
+
+// nodeText is a node without the place that it was read from.
+func nodeText(n *strict.Node) string {
+	s := fmt.Sprintf("%v %q", n.Type, n.Text)
+	for _, it := range n.Items {
+		s += "[" + nodeText(it) + "]"
+	}
+	for _, m := range n.Members {
+		s += fmt.Sprintf("{%q:%s}", m.Name, nodeText(m.Value))
+	}
+	return s
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // Reply writes v as JSON.
@@ -36,19 +37,25 @@ type Stream struct {
 	rc  *http.ResponseController
 }
 
-// Stream answers r with the head of a stream and calls send with it. Streams are bounded by Config.MaxStreams.
+// Stream answers r with the head of a stream and calls send with it. Streams are bounded by Config.MaxStreams. To
+// HEAD it answers with the head alone.
 func (s *Server) Stream(w http.ResponseWriter, r *http.Request, mediaType string, send func(*Stream) error) error {
-	l := connOf(r).listener
-	select {
-	case l.streams <- struct{}{}:
-		defer func() { <-l.streams }()
-	default:
-		return Problem(http.StatusServiceUnavailable, CodeBusy, "", "close one, or try again later",
-			fmt.Sprintf("%d event streams are open already", s.cfg.MaxStreams))
+	c := connOf(r)
+	if r.Method != http.MethodHead {
+		if c.reserved || !c.limiter.stream(c.peer) {
+			return Problem(http.StatusServiceUnavailable, CodeBusy, "", "close one, or try again later",
+				fmt.Sprintf("too many event streams are open already: there may be %d, of which half are for one user",
+					c.limiter.b.Streams))
+		}
+		defer c.limiter.streamEnds(c.peer)
 	}
 	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	w.(*slowWriter).d.last = time.Time{}
 	st := &Stream{w: w, rc: http.NewResponseController(w)}
 	if err := st.rc.Flush(); err != nil {
 		return nil // the caller is gone

@@ -1,43 +1,88 @@
 package rest
 
 import (
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
+	"os"
+	"sync/atomic"
 	"time"
 )
 
-// deadlines bounds how long a body or an answer may stand still, and a body as a whole.
+// minRate is how fast a body has to come on the average once IdleTimeout is over, in octets a second.
+const minRate = 4096
+
+// deadlines bounds how long a body or an answer may stand still, and both as a whole.
 type deadlines struct {
 	rc   *http.ResponseController
 	idle time.Duration
-	end  time.Time // of the body
+	log  *slog.Logger
+	r    *http.Request
+
+	start    time.Time // of the body's reading
+	received int64     // octets of the body
+	end      time.Time // of the body
+	last     time.Time // of the answer; zero = may take for ever
+	cut      *counters
 }
 
-func (d *deadlines) next(bound time.Time) time.Time {
+// counters of a Server.
+type counters struct{ slowBodies, slowReaders atomic.Uint64 }
+
+func (d *deadlines) next(bounds ...time.Time) time.Time {
 	t := time.Now().Add(d.idle)
-	if !bound.IsZero() && bound.Before(t) {
-		return bound
+	for _, b := range bounds {
+		if !b.IsZero() && b.Before(t) {
+			t = b
+		}
 	}
 	return t
+}
+
+// overdue counts and logs a caller who was cut off.
+func (d *deadlines) overdue(err error, n *atomic.Uint64, what string) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		n.Add(1)
+		p := PeerOf(d.r)
+		d.log.Warn(what, "method", d.r.Method, "path", d.r.URL.Path, "caller", p.Name, "pid", p.PID)
+	}
 }
 
 // slowBody is a request's body with deadlines.
 type slowBody struct {
 	io.ReadCloser
-	d *deadlines
+	d     *deadlines
+	ended bool // the whole was read
 }
 
+// bodyError says that a body could not be read: the caller's fault, or the caller is gone.
+type bodyError struct{ err error }
+
+func (e *bodyError) Error() string { return e.err.Error() }
+func (e *bodyError) Unwrap() error { return e.err }
+
 func (b *slowBody) Read(p []byte) (int, error) {
-	// Every layer below is a Unix socket, where setting a deadline cannot fail.
-	_ = b.d.rc.SetReadDeadline(b.d.next(b.d.end))
+	d := b.d
+	if d.start.IsZero() {
+		d.start = time.Now()
+	}
+	rate := d.start.Add(d.idle + time.Duration(d.received)*(time.Second/minRate))
+	// Where the layer below has no deadlines, there is nothing to be done about it.
+	_ = d.rc.SetReadDeadline(d.next(d.end, rate))
 	n, err := b.ReadCloser.Read(p)
+	d.received += int64(n)
 	if err != nil {
-		_ = b.d.rc.SetReadDeadline(time.Time{}) // else the watch for the caller's going away would run into it
+		_ = d.rc.SetReadDeadline(time.Time{}) // else the watch for the caller's going away would run into it
+		if b.ended = err == io.EOF; !b.ended {
+			d.overdue(err, &d.cut.slowBodies, "a caller who sends too slowly was cut off")
+			err = &bodyError{err}
+		}
 	}
 	return n, err
 }
 
-// slowWriter is an answer with deadlines.
+// slowWriter is an answer with deadlines. It leaves the body of an answer to HEAD out.
 type slowWriter struct {
 	http.ResponseWriter
 	d      *deadlines
@@ -45,17 +90,34 @@ type slowWriter struct {
 }
 
 func (w *slowWriter) Write(p []byte) (int, error) {
-	_ = w.d.rc.SetWriteDeadline(w.d.next(time.Time{}))
 	if w.status == 0 {
-		w.status = http.StatusOK
+		w.WriteHeader(http.StatusOK)
 	}
-	return w.ResponseWriter.Write(p)
+	if w.d.r.Method == http.MethodHead {
+		return len(p), nil
+	}
+	_ = w.d.rc.SetWriteDeadline(w.d.next(w.d.last))
+	n, err := w.ResponseWriter.Write(p)
+	if err != nil {
+		w.d.overdue(err, &w.d.cut.slowReaders, "a caller who reads too slowly was cut off")
+	}
+	return n, err
 }
 
 func (w *slowWriter) WriteHeader(status int) {
-	_ = w.d.rc.SetWriteDeadline(w.d.next(time.Time{}))
+	_ = w.d.rc.SetWriteDeadline(w.d.next(w.d.last))
 	w.status = status
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// FlushError serves http.ResponseController.
+func (w *slowWriter) FlushError() error {
+	_ = w.d.rc.SetWriteDeadline(w.d.next(w.d.last))
+	err := w.d.rc.Flush()
+	if err != nil {
+		w.d.overdue(err, &w.d.cut.slowReaders, "a caller who reads too slowly was cut off")
+	}
+	return err
 }
 
 // Unwrap serves http.ResponseController.

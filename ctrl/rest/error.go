@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+
+	"penstock/ctrl/model/strict"
 )
 
 // Detail is one fault of a request.
@@ -21,16 +23,19 @@ type Envelope struct {
 	Error EnvelopeError `json:"error"`
 }
 
-// EnvelopeError says what was wrong with a request: it is an error that travels as an answer. Problems holds every fault when
-// there is more than one, at most MaxProblems.
+// EnvelopeError says what was wrong with a request: it is an error that travels as an answer. Problems holds every
+// fault when there is more than one, at most MaxProblems.
 type EnvelopeError struct {
 	Status int `json:"status"`
 	Detail
 	Problems []Detail `json:"problems,omitempty"`
+	// ProblemCount is how many faults were found if that is more than Problems holds. Reading may have ended before the
+	// rest of the request.
+	ProblemCount int `json:"problem_count,omitempty"`
 }
 
 // MaxProblems is the most faults that one answer names.
-const MaxProblems = 100
+const MaxProblems = strict.MaxProblems
 
 // The codes of errors that this package makes.
 const (
@@ -44,6 +49,7 @@ const (
 	CodeTooLarge    = "too_large"
 	CodeTimeout     = "timeout"
 	CodeTruncated   = "truncated"
+	CodeMalformed   = "malformed"
 	CodeMethod      = "method_not_allowed"
 	CodeUnsupported = "unsupported"
 	CodeInternal    = "internal"
@@ -65,11 +71,16 @@ func (s *Server) answer(err error) *EnvelopeError {
 	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return Problem(http.StatusRequestEntityTooLarge, CodeTooLarge, "", "split it, or use the bulk streams, or raise max_body in the configuration",
+		hint := "split it, or use the bulk streams, or raise max_body in the configuration"
+		if tooLarge.Limit != s.cfg.MaxBody {
+			hint = "send less: this limit is fixed"
+		}
+		return Problem(http.StatusRequestEntityTooLarge, CodeTooLarge, "", hint,
 			"the body is larger than "+strconv.FormatInt(tooLarge.Limit, 10)+" octets")
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return Problem(http.StatusRequestTimeout, CodeTimeout, "", "nothing was changed; send it again", "the body did not arrive in time")
+		return Problem(http.StatusRequestTimeout, CodeTimeout, "", "nothing was changed; send it again",
+			"the body did not arrive in time")
 	}
 	if s.cfg.ToError != nil {
 		if e := s.cfg.ToError(err); e != nil {
@@ -79,12 +90,22 @@ func (s *Server) answer(err error) *EnvelopeError {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return Problem(http.StatusBadRequest, CodeTruncated, "", "nothing was changed; send it again", "the body breaks off")
 	}
+	if isBodyError(err) {
+		return Problem(http.StatusBadRequest, CodeMalformed, "",
+			"nothing was changed; look at the chunks and the length that were sent",
+			"the body cannot be read: "+Clip(err.Error()))
+	}
 	return Problem(http.StatusInternalServerError, CodeInternal, "", "", err.Error())
+}
+
+func isBodyError(err error) bool {
+	var be *bodyError
+	return errors.As(err, &be)
 }
 
 func (s *Server) fail(w http.ResponseWriter, err error) {
 	e := s.answer(err)
-	if e.Status == http.StatusRequestTimeout || e.Status == http.StatusRequestEntityTooLarge {
+	if e.Status == http.StatusRequestTimeout || e.Status == http.StatusRequestEntityTooLarge || isBodyError(err) {
 		w.Header().Set("Connection", "close") // the rest of the body is not waited for
 	}
 	Reply(w, e.Status, Envelope{*e})

@@ -2,7 +2,6 @@ package rest
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -12,13 +11,40 @@ import (
 	"penstock/ctrl/model/strict"
 )
 
-// ReadBody reads a whole small body.
+// FixedMemory is what a request may take in memory besides four octets for each of its body, in octets. What is stored
+// takes more, as the tables need.
+const FixedMemory = 64 << 20
+
+// bodyBlock is how much of a body is read at a time.
+const bodyBlock = 256 << 10
+
+// ReadBody reads a whole body. It takes twice the memory of the body at the most, and what did not come yet takes none.
 func ReadBody(r *http.Request) ([]byte, error) {
-	data, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
+	var blocks [][]byte
+	size := int64(bodyBlock)
+	if 0 <= r.ContentLength && r.ContentLength < size {
+		size = r.ContentLength + 1 // for io.EOF
 	}
-	return data, nil
+	for total := 0; ; {
+		block := make([]byte, size)
+		n, err := io.ReadFull(r.Body, block)
+		total += n
+		switch {
+		case err == nil:
+			blocks = append(blocks, block)
+			continue
+		case err != io.EOF && (err != io.ErrUnexpectedEOF || isBodyError(err)):
+			return nil, err
+		}
+		if len(blocks) == 0 {
+			return block[:n], nil
+		}
+		data := make([]byte, 0, total)
+		for _, b := range blocks {
+			data = append(data, b...)
+		}
+		return append(data, block[:n]...), nil
+	}
 }
 
 // ParseBody reads a body as one JSON value.
@@ -33,15 +59,23 @@ func ParseBody(r *http.Request) (*strict.Node, error) {
 // ParseJSON reads one JSON value.
 func ParseJSON(data []byte) (*strict.Node, error) {
 	n, err := strict.Parse(data)
+	return n, SyntaxProblem(err)
+}
+
+// SyntaxProblem makes an answer of a *strict.SyntaxError; other errors stay as they are.
+func SyntaxProblem(err error) error {
 	var se *strict.SyntaxError
-	if errors.As(err, &se) {
-		hint := "send one JSON object"
-		if se.Code == "duplicate_key" {
-			hint = "name every member once"
-		}
-		return nil, Problem(http.StatusBadRequest, se.Code, "", hint, se.Error())
+	if !errors.As(err, &se) {
+		return err
 	}
-	return n, err
+	status, hint := http.StatusBadRequest, "send one JSON object"
+	switch se.Code {
+	case "duplicate_key":
+		hint = "name every member once"
+	case "limit":
+		status, hint = http.StatusUnprocessableEntity, "send less in one value"
+	}
+	return Problem(status, se.Code, "", hint, se.Error())
 }
 
 // OptionalBody fills *dst from a JSON object; no body at all leaves it as it is.
@@ -76,7 +110,8 @@ func Query(r *http.Request, names ...string) (map[string]string, error) {
 	out := map[string]string{}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, Problem(http.StatusBadRequest, CodeInvalid, "", "escape special characters with %", "the query is malformed: "+err.Error())
+		return nil, Problem(http.StatusBadRequest, CodeInvalid, "", "escape special characters with %",
+			"the query is malformed: "+err.Error())
 	}
 next:
 	for k, v := range values {
@@ -85,7 +120,8 @@ next:
 				continue
 			}
 			if len(v) != 1 {
-				return nil, Problem(http.StatusBadRequest, CodeDuplicate, k, "name every parameter once", "the parameter "+strconv.Quote(k)+" occurs twice")
+				return nil, Problem(http.StatusBadRequest, CodeDuplicate, k, "name every parameter once",
+					"the parameter "+strconv.Quote(k)+" occurs twice")
 			}
 			out[k] = v[0]
 			continue next
@@ -119,19 +155,6 @@ func Flag(q map[string]string, name string, def bool) (bool, error) {
 	case "false", "0":
 		return false, nil
 	}
-	return false, Problem(http.StatusBadRequest, CodeInvalid, name, "allowed: true, false", strconv.Quote(Clip(v))+" is neither true nor false")
-}
-
-// IfMatch reads the If-Match header: a revision in quotes or bare, or nil for any.
-func IfMatch(r *http.Request) (*uint64, error) {
-	h := strings.TrimSpace(r.Header.Get("If-Match"))
-	if h == "" || h == "*" {
-		return nil, nil
-	}
-	u, err := strconv.ParseUint(strings.Trim(strings.TrimPrefix(h, "W/"), `"`), 10, 64)
-	if err != nil {
-		return nil, Problem(http.StatusBadRequest, CodeInvalid, "If-Match", "send the revision of an ETag, as \"17\", or *",
-			fmt.Sprintf("%q is not a revision", h))
-	}
-	return &u, nil
+	return false, Problem(http.StatusBadRequest, CodeInvalid, name, "allowed: true, false",
+		strconv.Quote(Clip(v))+" is neither true nor false")
 }

@@ -2,8 +2,8 @@
 // streams and writes, one form of errors, and the dispatch of a table of routes. The control socket (ctrl/api) is a
 // table of routes on it.
 //
-// A listener may be of any kind. It brings a function that identifies callers: for a Unix socket by the credentials that
-// the kernel keeps (ListenUnix, UnixPeers), for others by what the connection proves.
+// A listener may be of any kind. It brings a function that identifies callers: for a Unix socket by the credentials
+// that the kernel keeps (ListenUnix, UnixPeers), for others by what the connection proves.
 package rest
 
 import (
@@ -28,13 +28,17 @@ type Config struct {
 	Log     *slog.Logger // nil = discard
 
 	MaxBody       int64         // octets of a request whose route has no limit of its own; default 16 MiB
-	MaxConns      int           // connections at a time and listener; default 256
-	MaxStreams    int           // endless answers (Stream) at a time and listener; default 64
+	MaxConns      int           // connections at a time and listener; default 256. An eighth is for privileged callers
+	MaxStreams    int           // endless answers (Stream) at a time and listener; default and most: MaxConns/4
 	WriteRate     float64       // writes a second; default 5,000
 	WriteBurst    int           // default 10,000
 	IdleTimeout   time.Duration // without progress of a body or an answer; default 30 s
+	AnswerTimeout time.Duration // for an answer as a whole, streams apart; default 10 min
 	HeaderTimeout time.Duration // for the head of a request; default 5 s
 }
+
+// maxHeader is the most octets of the head of a request.
+const maxHeader = 16 << 10
 
 func (c *Config) defaults() {
 	def := func(v *int, d int) {
@@ -43,7 +47,8 @@ func (c *Config) defaults() {
 		}
 	}
 	def(&c.MaxConns, 256)
-	def(&c.MaxStreams, 64)
+	def(&c.MaxStreams, max(1, c.MaxConns/4))
+	c.MaxStreams = min(c.MaxStreams, max(1, c.MaxConns/4))
 	def(&c.WriteBurst, 10_000)
 	if c.MaxBody <= 0 {
 		c.MaxBody = 16 << 20
@@ -53,6 +58,9 @@ func (c *Config) defaults() {
 	}
 	if c.IdleTimeout <= 0 {
 		c.IdleTimeout = 30 * time.Second
+	}
+	if c.AnswerTimeout <= 0 {
+		c.AnswerTimeout = 10 * time.Minute
 	}
 	if c.HeaderTimeout <= 0 {
 		c.HeaderTimeout = 5 * time.Second
@@ -67,24 +75,32 @@ type Server struct {
 	cfg       Config
 	listeners []*listener
 	writes    bucket
+	large     *Seats // for bodies that lie in memory as a whole
+	cut       counters
 	ending    context.Context // done when Shutdown begins: ends streams
 	end       context.CancelFunc
 }
 
+// maxLarge is how many bodies of more than smallBody octets may be in memory at a time.
+const (
+	maxLarge  = 4
+	smallBody = 1 << 20
+)
+
 // listener is one listener with its HTTP server.
 type listener struct {
-	ln      net.Listener
-	http    *http.Server
-	streams chan struct{} // tokens of streams under way
+	ln   *Limiter
+	http *http.Server
 }
 
-// Identify says who is at the other end of a connection that was just accepted.
+// Identify says who is at the other end of a connection that was just accepted. It must not wait for the caller.
 type Identify func(net.Conn) *Peer
 
 // New makes a Server without listeners.
 func New(c Config) *Server {
 	c.defaults()
-	s := &Server{cfg: c, writes: bucket{rate: c.WriteRate, burst: float64(c.WriteBurst)}}
+	s := &Server{cfg: c, writes: bucket{rate: c.WriteRate, burst: float64(c.WriteBurst)},
+		large: NewSeats("large requests", maxLarge)}
 	s.ending, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -92,19 +108,55 @@ func New(c Config) *Server {
 // Add makes ln one of the server's listeners, with its own share of connections and streams. It is called before Serve;
 // Shutdown closes ln.
 func (s *Server) Add(ln net.Listener, identify Identify) {
-	l := &listener{streams: make(chan struct{}, s.cfg.MaxStreams)}
-	l.ln = &limitListener{Listener: ln, sem: make(chan struct{}, s.cfg.MaxConns), refuse: refuser()}
+	b := Bounds{Conns: s.cfg.MaxConns, Streams: s.cfg.MaxStreams}
+	if b.Conns > 1 {
+		b.Reserve = max(1, b.Conns/8)
+	}
+	b.Share = func(p *Peer) int {
+		if p.Write {
+			return max(1, (b.Conns-b.Reserve)/2)
+		}
+		return max(1, (b.Conns-b.Reserve)/4)
+	}
+	l := &listener{ln: Limit(ln, b, identify)}
 	l.http = &http.Server{
-		Handler:           s.handler(),
-		ReadHeaderTimeout: s.cfg.HeaderTimeout,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+		Handler:                      s.handler(),
+		ReadHeaderTimeout:            s.cfg.HeaderTimeout,
+		IdleTimeout:                  2 * time.Minute,
+		MaxHeaderBytes:               maxHeader,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+		ConnState:                    l.ln.State,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, &conn{l, identify(c.(*limitConn).Conn)})
+			lc := c.(*limitConn)
+			return context.WithValue(ctx, connKey{}, &conn{l.ln, lc.peer, lc.reserved})
 		},
 	}
 	s.listeners = append(s.listeners, l)
+}
+
+// Counters say what the limits did since the start, over all listeners.
+type Counters struct {
+	Connections int    // open now
+	Streams     int    // endless answers now
+	Refused     uint64 // connections for which there was no room
+	Evicted     uint64 // waiting connections that gave way to new ones
+	SlowBodies  uint64 // requests cut off because their body came too slowly
+	SlowReaders uint64 // requests cut off because their answer was not read
+}
+
+// Counters returns what the limits did.
+func (s *Server) Counters() Counters {
+	c := Counters{SlowBodies: s.cut.slowBodies.Load(), SlowReaders: s.cut.slowReaders.Load()}
+	for _, l := range s.listeners {
+		l.ln.mu.Lock()
+		c.Connections += len(l.ln.conns)
+		c.Streams += l.ln.streams
+		l.ln.mu.Unlock()
+		c.Refused += l.ln.refused.Load()
+		c.Evicted += l.ln.evicted.Load()
+	}
+	return c
 }
 
 // Serve answers requests until Shutdown; it then returns nil.
@@ -126,7 +178,8 @@ func (s *Server) Serve() error {
 	return errors.Join(errs...)
 }
 
-// Shutdown ends streams, waits for requests under way until ctx is done, then breaks them off, and closes the listeners.
+// Shutdown ends streams, waits for requests under way until ctx is done, then breaks them off, and closes the
+// listeners.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.end()
 	var errs []error
@@ -141,20 +194,22 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Peer is who is at the other end of a connection, and what they may do.
 type Peer struct {
-	Name      string // in errors: "user 1000"
-	UID, GID  uint32 // of the calling process, on a Unix socket
-	PID       int32
-	Read      bool
-	Write     bool
-	ReadHint  string // how to be allowed to read
-	WriteHint string // how to be allowed to write
-	Err       error  // why the caller is not known; then nothing is allowed
+	Name       string // in errors, "user 1000"; callers of one name have one share of the connections
+	UID, GID   uint32 // of the calling process, on a Unix socket
+	PID        int32
+	Read       bool
+	Write      bool
+	Privileged bool   // may use what is held in reserve: connections, streams, seats
+	ReadHint   string // how to be allowed to read
+	WriteHint  string // how to be allowed to write
+	Err        error  // why the caller is not known; then nothing is allowed
 }
 
 // conn is what is known of a connection.
 type conn struct {
-	listener *listener
+	limiter  *Limiter
 	peer     *Peer
+	reserved bool
 }
 
 type connKey struct{}

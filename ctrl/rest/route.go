@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -13,11 +14,15 @@ import (
 	"time"
 )
 
-// Route is one method of one URL. An error that Do returns becomes the answer, unless it has begun one.
+// Route is one method of one URL. An error that Do returns becomes the answer, unless it has begun one. A route for GET
+// serves HEAD too.
 type Route struct {
 	Method   string
 	Pattern  string        // as of http.ServeMux and OpenAPI alike: {name} is one part
 	Write    bool          // takes a body and the permission to write
+	Revision bool          // a write that If-Match with a revision can guard
+	Object   bool          // a write of one object, which can be asked to exist or not to exist
+	Streamed bool          // Do reads the body bit by bit
 	MaxBody  int64         // octets of the body; 0 = Config.MaxBody
 	BodyTime time.Duration // for the body as a whole; 0 = 1 min
 	Do       func(w http.ResponseWriter, r *http.Request) error
@@ -36,12 +41,15 @@ func (s *Server) handler() http.Handler {
 	for pattern, methods := range byPattern {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.dispatch(methods, w, r) })
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, Problem(http.StatusNotFound, CodeNotFound, "", "GET /v1/openapi.json lists what there is", "there is nothing at "+Clip(r.URL.Path)))
-	})
+	nothing := func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, Problem(http.StatusNotFound, CodeNotFound, "", "GET /v1/openapi.json lists what there is",
+			"there is nothing at "+Clip(r.URL.Path)))
+	}
+	mux.HandleFunc("/", nothing)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
-		d := &deadlines{rc: http.NewResponseController(w), idle: s.cfg.IdleTimeout}
+		d := &deadlines{rc: http.NewResponseController(w), idle: s.cfg.IdleTimeout, log: s.cfg.Log, r: r, cut: &s.cut,
+			last: started.Add(s.cfg.AnswerTimeout)}
 		sw := &slowWriter{ResponseWriter: w, d: d}
 		defer func() {
 			p := recover()
@@ -49,37 +57,61 @@ func (s *Server) handler() http.Handler {
 				panic(p)
 			}
 			if p != nil {
-				s.cfg.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				s.cfg.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "panic", p, "stack",
+					string(debug.Stack()))
 				if sw.status == 0 {
 					s.fail(sw, fmt.Errorf("the request could not be served: %v", p))
 				}
 			}
 			who := PeerOf(r)
-			s.cfg.Log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", sw.status, "uid", who.UID, "pid", who.PID, "took", time.Since(started))
+			s.cfg.Log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", sw.status, "uid", who.UID, "pid",
+				who.PID, "took", time.Since(started))
 		}()
 		if r.ContentLength != 0 { // also for a body that no handler reads: the server drains it
-			_ = d.rc.SetReadDeadline(d.next(time.Time{}))
+			_ = d.rc.SetReadDeadline(d.next())
 		}
-		if r.Method == http.MethodHead {
-			r.Method = http.MethodGet // net/http leaves the body out
+		if connOf(r).reserved { // taken from the reserve: for one request, and not for long
+			sw.Header().Set("Connection", "close")
+			d.last = started.Add(min(reserveTime, s.cfg.AnswerTimeout))
+		}
+		if !clean(r) {
+			nothing(sw, r)
+			return
 		}
 		mux.ServeHTTP(sw, r)
 	})
+}
+
+// reserveTime is how long a request may take on a connection from the reserve: its body, and then its answer.
+const reserveTime = 30 * time.Second
+
+// clean reports whether http.ServeMux takes the path as it is. Others it would answer itself, with a redirection in
+// HTML or an empty answer.
+func clean(r *http.Request) bool {
+	p := r.URL.Path
+	return r.Method != http.MethodConnect && strings.HasPrefix(p, "/") && !strings.Contains(p, "//") && (p == "/" ||
+		path.Clean(p) == strings.TrimSuffix(p, "/"))
 }
 
 // bodyTime is how long a body may take as a whole unless the route says otherwise.
 const bodyTime = time.Minute
 
 func (s *Server) dispatch(methods map[string]Route, w http.ResponseWriter, r *http.Request) {
-	rt, ok := methods[r.Method]
-	if !ok {
-		allow := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
-		w.Header().Set("Allow", allow)
-		s.fail(w, Problem(http.StatusMethodNotAllowed, CodeMethod, "", "allowed: "+allow, "the method "+Clip(r.Method)+" is not allowed here"))
-		return
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
 	}
-	if err := s.admit(rt, w, r); err != nil {
-		s.fail(w, err)
+	rt, ok := methods[method]
+	if !ok {
+		names := slices.Collect(maps.Keys(methods))
+		if _, ok := methods[http.MethodGet]; ok {
+			names = append(names, http.MethodHead)
+		}
+		slices.Sort(names)
+		allow := strings.Join(names, ", ")
+		w.Header().Set("Allow", allow)
+		s.fail(w, Problem(http.StatusMethodNotAllowed, CodeMethod, "", "allowed: "+allow,
+			"the method "+Clip(r.Method)+" is not allowed here"))
 		return
 	}
 	limit := cmp.Or(rt.MaxBody, s.cfg.MaxBody)
@@ -87,21 +119,51 @@ func (s *Server) dispatch(methods map[string]Route, w http.ResponseWriter, r *ht
 		limit = 0
 	}
 	d := w.(*slowWriter).d
-	d.end = time.Now().Add(cmp.Or(rt.BodyTime, bodyTime))
-	body := &slowBody{r.Body, d}
+	now := time.Now()
+	d.end = now.Add(cmp.Or(rt.BodyTime, bodyTime))
+	if connOf(r).reserved {
+		d.end = now.Add(reserveTime)
+	}
+	body := &slowBody{ReadCloser: r.Body, d: d}
 	r.Body = http.MaxBytesReader(w, body, limit)
-	start := time.Now()
-	err := rt.Do(w, r)
+	err := s.serve(rt, limit, w, r)
 	if err == nil && rt.Write && s.cfg.Observe != nil {
-		s.cfg.Observe(rt.Pattern, time.Since(start))
+		s.cfg.Observe(rt.Pattern, time.Since(now))
 	}
-	if err != nil {
-		s.fail(w, err)
-		if rt.Write {
-			_ = http.NewResponseController(w).Flush()
-			drain(body)
+	if err == nil {
+		return
+	}
+	unread := rt.Write && r.ContentLength != 0 && !body.ended
+	if unread { // say so at once: net/http would wait for the rest of a short body before it answers
+		_ = d.rc.EnableFullDuplex()
+		w.Header().Set("Connection", "close")
+	}
+	s.fail(w, err)
+	if unread && !isBodyError(err) {
+		_ = http.NewResponseController(w).Flush()
+		drain(body)
+	}
+}
+
+// serve runs a route for a caller who may use it.
+func (s *Server) serve(rt Route, limit int64, w http.ResponseWriter, r *http.Request) error {
+	if err := s.admit(rt, w, r); err != nil {
+		return err
+	}
+	if _, err := conditions(rt, r); err != nil {
+		return err
+	}
+	if rt.Write && r.ContentLength > limit {
+		return &http.MaxBytesError{Limit: limit}
+	}
+	if limit > smallBody && !rt.Streamed && (r.ContentLength < 0 || r.ContentLength > smallBody) {
+		leave, err := s.large.Take(r)
+		if err != nil {
+			return err
 		}
+		defer leave()
 	}
+	return rt.Do(w, r)
 }
 
 // drain takes some more of a body that was refused: closing at once would reset the connection of a caller who is still
@@ -128,11 +190,13 @@ func (s *Server) admit(rt Route, w http.ResponseWriter, r *http.Request) error {
 		return Problem(http.StatusForbidden, CodeForbidden, "", p.WriteHint, p.Name+" may read here, not write")
 	}
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return Problem(http.StatusUnsupportedMediaType, CodeUnsupported, "", "send it uncompressed", "the content encoding "+strconv.Quote(Clip(e))+" is not supported")
+		return Problem(http.StatusUnsupportedMediaType, CodeUnsupported, "", "send it uncompressed",
+			"the content encoding "+strconv.Quote(Clip(e))+" is not supported")
 	}
 	if wait := s.writes.take(); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(1+int(wait.Seconds())))
-		return Problem(http.StatusTooManyRequests, CodeRateLimit, "", "put many operations into one transaction, or use the bulk streams",
+		return Problem(http.StatusTooManyRequests, CodeRateLimit, "",
+			"put many operations into one transaction, or use the bulk streams",
 			fmt.Sprintf("more than %g writes a second", s.cfg.WriteRate))
 	}
 	return nil

@@ -89,7 +89,8 @@ func (u UnixPeers) Identify(c net.Conn) *Peer {
 		return p
 	}
 	p.Name = fmt.Sprintf("user %d", p.UID)
-	writer := p.UID == 0 || int(p.UID) == u.Owner || int(p.UID) == os.Geteuid() ||
+	p.Privileged = p.UID == 0 || int(p.UID) == u.Owner || int(p.UID) == os.Geteuid()
+	writer := p.Privileged ||
 		u.Group >= 0 && (int(p.GID) == u.Group || slices.Contains(groups, uint32(u.Group)))
 	p.Write = writer && !u.ReadOnly
 	p.Read = writer || u.ReadersAny

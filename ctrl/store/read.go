@@ -149,6 +149,81 @@ func (s *Store) EachBinding(f func([]model.Binding) error) error {
 	})
 }
 
+// Scan reads all bindings, sorted by segment and MAC, in short transactions: no reader, however slow, keeps the file from
+// reusing pages. Each chunk is of one moment. A binding that exists all the time is returned exactly once; one that is
+// created, changed or deleted meanwhile is returned as one of its states or not at all.
+type Scan struct {
+	First, Last uint64 // revisions of the first and of the last chunk: equal if nothing was committed in between
+
+	s    *Store
+	key  []byte // of the last row returned: prefix and MAC; nil before the first
+	rows []model.Binding
+	pool []netip.Addr
+}
+
+// Scan begins to read.
+func (s *Store) Scan() *Scan { return &Scan{s: s} }
+
+// Next returns the next chunk, which is valid until the next call; none is the end.
+func (c *Scan) Next() ([]model.Binding, error) {
+	out, pool := c.rows[:0], c.pool[:0]
+	err := c.s.file.View(func(tx *bbolt.Tx) (err error) {
+		if c.Last, err = c.s.file.Uint(tx.Bucket(bucketMeta), keyRev); err != nil {
+			return err
+		}
+		cur := tx.Bucket([]byte(model.KindBinding)).Cursor()
+		k, v := cur.First()
+		if c.key == nil {
+			c.First = c.Last
+		} else if k, v = cur.Seek(c.key); !bytes.Equal(k, c.key) {
+			// The block in which the row lies may start before it.
+			if k == nil {
+				k, v = cur.Last()
+			} else if p, pv := cur.Prev(); p != nil {
+				k, v = p, pv
+			} else {
+				k, v = cur.First()
+			}
+		}
+		for ; k != nil && len(out) < chunk; k, v = cur.Next() {
+			if len(k) < 6 {
+				return c.s.file.Corrupted("the bindings have a key of %d octets", len(k))
+			}
+			prefix := k[:len(k)-6]
+			name := splitPrefix(string(prefix))
+			skip := c.key != nil && bytes.HasPrefix(c.key, prefix) && len(c.key) == len(k)
+			if c.key != nil && !skip && bytes.Compare(k, c.key) < 0 {
+				continue
+			}
+			rows, err := c.s.file.Unseal(k, v)
+			if err != nil {
+				return err
+			}
+			for n := 0; len(rows) > 0; rows = rows[n:] {
+				if n = rowLen(rows); n == 0 {
+					return c.s.file.Corrupted("a block of bindings of segment %s/%s is cut off", name.tenant, name.segment)
+				}
+				if skip && bytes.Compare(rows[:6], c.key[len(prefix):]) <= 0 {
+					continue
+				}
+				out = append(out, model.Binding{Tenant: name.tenant, Segment: name.segment})
+				pool = decodeRow(rows[:n], &out[len(out)-1], pool)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.rows, c.pool = out, pool
+	if len(out) > 0 {
+		b := &out[len(out)-1]
+		c.key = binary.BigEndian.AppendUint64([]byte(segName{b.Tenant, b.Segment}.prefix()), uint64(b.MAC)<<16)
+		c.key = c.key[:len(c.key)-2]
+	}
+	return out, nil
+}
+
 // Bindings returns the bindings of the given keys that exist.
 func (s *Store) Bindings(keys []model.BindingKey) (map[model.BindingKey]model.Binding, error) {
 	out := make(map[model.BindingKey]model.Binding, len(keys))

@@ -19,7 +19,11 @@ type Problem struct {
 // Described is implemented by values with a text form, to say what is expected of them.
 type Described interface{ DescribeJSON() string }
 
-// Bind fills *dst, a struct with json tags, from n and returns all that does not fit. path is prefixed to the fields.
+// MaxProblems is the most faults that are told of one value or request.
+const MaxProblems = 100
+
+// Bind fills *dst, a struct with json tags, from n and returns what does not fit, the first MaxProblems faults. path is
+// prefixed to the fields.
 // Absent members leave dst as it is; null is allowed where the zero value means "absent" (pointers, lists, maps, and
 // fields tagged omitempty or omitzero).
 func Bind(n *Node, dst any, path string) []Problem {
@@ -31,7 +35,9 @@ func Bind(n *Node, dst any, path string) []Problem {
 type binder struct{ problems []Problem }
 
 func (b *binder) add(field, code, message, hint string) {
-	b.problems = append(b.problems, Problem{field, code, message, hint})
+	if len(b.problems) < MaxProblems {
+		b.problems = append(b.problems, Problem{field, code, message, hint})
+	}
 }
 
 func (b *binder) wrong(n *Node, path, want string) {
@@ -58,6 +64,9 @@ func join(path, name string) string {
 }
 
 func (b *binder) bind(n *Node, v reflect.Value, path string, optional bool) {
+	if len(b.problems) >= MaxProblems {
+		return
+	}
 	if n.Type == Null {
 		switch v.Kind() {
 		case reflect.Pointer, reflect.Slice, reflect.Map:

@@ -7,12 +7,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep values may nest.
-const MaxDepth = 32
+// The limits of what Parse takes: a value that is larger is refused before it is built, so that a text costs no more
+// memory than its size and a fixed amount.
+const (
+	MaxDepth  = 32      // levels of nesting
+	MaxValues = 1 << 16 // values within one value, names of members not counted
+	MaxText   = 1 << 20 // octets
+)
 
 // Type is the JSON type of a Node.
 type Type uint8
@@ -34,6 +40,8 @@ func (t Type) String() string {
 // Node is a JSON value.
 type Node struct {
 	Type    Type
+	from    int32  // of the value, counted from the start of the outermost one
+	to      int32  // behind it
 	Text    string // of a string: unquoted; of a number or boolean: as written
 	Items   []*Node
 	Members []Member // in the order of the text, names unique
@@ -66,26 +74,38 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Message)
 }
 
-// Parse reads one JSON value that fills the whole of data. The error is a *SyntaxError.
-func Parse(data []byte) (n *Node, err error) {
-	p := parser{s: data}
-	p.space()
-	if p.i == len(data) {
-		return nil, p.fail("syntax", "the text is empty where a JSON value is expected")
+// Parse reads one JSON value within the limits MaxDepth, MaxValues and MaxText. The error is a *SyntaxError.
+func Parse(data []byte) (*Node, error) {
+	r := NewReader(data)
+	n, err := r.Value()
+	if err != nil {
+		return nil, err
 	}
+	return n, r.End()
+}
+
+// ParseFile is Parse without the limits MaxValues and MaxText, for what the caller chose to read.
+func ParseFile(data []byte) (n *Node, err error) {
+	p := parser{s: data, left: math.MaxInt}
+	p.space()
 	if n, err = p.value(0); err != nil {
 		return nil, err
 	}
-	p.space()
-	if p.i < len(data) {
-		return nil, p.fail("trailing", "%s follows the end of the JSON value", p.found())
-	}
-	return n, nil
+	return n, p.end()
 }
 
 type parser struct {
-	s []byte
-	i int
+	s    []byte
+	i    int
+	base int // where the outermost value starts
+	left int // values that may still come
+}
+
+func (p *parser) end() error {
+	if p.space(); p.i < len(p.s) {
+		return p.fail("trailing", "%s follows the end of the JSON value", p.found())
+	}
+	return nil
 }
 
 func (p *parser) fail(code, format string, args ...any) error {
@@ -118,8 +138,25 @@ func (p *parser) value(depth int) (*Node, error) {
 		return nil, p.fail("depth", "values nest deeper than %d levels", MaxDepth)
 	}
 	if p.i >= len(p.s) {
+		if len(bytes.TrimSpace(p.s)) == 0 {
+			return nil, p.fail("syntax", "the text is empty where a JSON value is expected")
+		}
 		return nil, p.fail("truncated", "the text ends inside a JSON value")
 	}
+	if p.left--; p.left < 0 {
+		return nil, p.fail("limit", "one value holds more than %d values", MaxValues)
+	}
+	from := p.i
+	n, err := p.kind(depth)
+	if err != nil {
+		return nil, err
+	}
+	n.from, n.to = int32(from-p.base), int32(p.i-p.base)
+	return n, nil
+}
+
+// kind reads a value by its first character.
+func (p *parser) kind(depth int) (*Node, error) {
 	switch c := p.s[p.i]; {
 	case c == '{':
 		return p.object(depth)
