@@ -14,6 +14,7 @@ import (
 
 	"penstock/conf"
 	"penstock/ctrl/alarm"
+	"penstock/ctrl/announce"
 	"penstock/ctrl/api"
 	"penstock/ctrl/compile"
 	"penstock/ctrl/core"
@@ -39,6 +40,7 @@ type box struct {
 	bindings *table.Bindings
 	engine   *dataplane.Engine
 	compiler *compile.Compiler
+	announce *announce.Announcer
 	store    *store.Store
 	events   *event.Log
 	alarms   *alarm.Board
@@ -82,6 +84,7 @@ func newBox(cfg *conf.Config, path string) (_ *box, err error) {
 	if b.saved, err = gateway.Load(b.gatewayState()); err != nil {
 		b.log.Warn("gateways", "err", err)
 	}
+	b.announce = announce.New(announce.Config{Snapshot: func() *fib.Snapshot { return b.compiler.Snapshot() }, Inject: b.engine.Inject})
 	b.compiler = compile.New(b.compileConfig())
 	if b.store, err = store.Open(filepath.Join(cfg.Box.StateDir, "penstock.db"), store.Options{}); err != nil {
 		return nil, err
@@ -144,6 +147,7 @@ func (b *box) start(ctx context.Context) (err error) {
 	b.newGateways()
 	b.task(func() { b.gateways.Run(ctx) })
 	b.task(func() { b.slow.run(ctx) })
+	b.task(func() { b.announce.Run(ctx) })
 	b.task(func() { b.followLinks(ctx, links) })
 	if err := b.serve(); err != nil {
 		return err
@@ -283,7 +287,7 @@ func (b *box) engineConfig() dataplane.Config {
 
 func (b *box) compileConfig() compile.Config {
 	cfg := b.cfg.Load()
-	c := compile.Config{Scheme: cfg.Box.Scheme, Bindings: b.bindings, Capacity: cfg.Dataplane.Bindings, Prepare: b.engine.Prepare, Publish: b.engine.Publish}
+	c := compile.Config{Scheme: cfg.Box.Scheme, Bindings: b.bindings, Capacity: cfg.Dataplane.Bindings, Prepare: b.engine.Prepare, Publish: b.engine.Publish, Moved: b.announce.Moved}
 	applyLive(&c, cfg, b.saved)
 	return c
 }

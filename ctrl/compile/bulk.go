@@ -23,7 +23,7 @@ type bulkState struct {
 
 	// Reused from row to row and call to call.
 	resolved []resolved
-	row      table.Binding
+	row, old table.Binding
 	sink     uint64 // keeps touches alive
 
 	// The last names resolved: rows come grouped.
@@ -87,12 +87,15 @@ func (c *Compiler) BulkPut(rows []model.Binding) error {
 	if err := c.resolve(rows); err != nil {
 		return err
 	}
+	var moves watch
+	defer func() { c.told(moves) }()
 	for from := 0; from < len(rows); from += ahead {
 		to := min(from+ahead, len(rows))
 		for i := from; i < to; i++ {
 			c.touch(&rows[i], c.bulk.resolved[i].seg)
 		}
 		for i := from; i < to; i++ {
+			c.watchPut(&moves, &rows[i], c.bulk.resolved[i].seg)
 			if err := c.putRow(&rows[i], c.bulk.resolved[i]); err != nil {
 				b := &rows[i]
 				return fail(model.KindBinding, bindingKey(b.Tenant, b.Segment, b.MAC), "", err)
@@ -101,6 +104,17 @@ func (c *Compiler) BulkPut(rows []model.Binding) error {
 	}
 	c.wrote(len(rows))
 	return nil
+}
+
+// watchPut watches a row that is about to be put.
+func (c *Compiler) watchPut(w *watch, b *model.Binding, seg uint32) {
+	if !c.watches(seg) {
+		return
+	}
+	row := &c.bulk.row
+	row.Seg, row.MAC = seg, uint64(b.MAC)
+	row.IP4, row.IP6 = addresses(b.Addresses, row.IP4[:0], row.IP6[:0])
+	w.addRow(c, row)
 }
 
 // ahead is the number of rows whose buckets are touched together, so that their cache misses overlap.
@@ -119,8 +133,13 @@ func (c *Compiler) BulkDelete(keys []model.BindingKey) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.openBulk()
+	var moves watch
+	defer func() { c.told(moves) }()
 	for i := range keys {
 		if seg, ok := c.lookup(keys[i].Tenant, keys[i].Segment); ok {
+			if c.watches(seg) {
+				moves.addRow(c, &table.Binding{Seg: seg, MAC: uint64(keys[i].MAC)})
+			}
 			c.deleteRow(rowKey{seg, uint64(keys[i].MAC)})
 		}
 	}

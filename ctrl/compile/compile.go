@@ -33,6 +33,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"penstock/ctrl/announce"
 	"penstock/ctrl/core"
 	"penstock/ctrl/model"
 	"penstock/dataplane/fib"
@@ -67,6 +68,10 @@ type Config struct {
 	// Prepare makes the dataplane's counters ready for the indices that the next snapshot uses, see dataplane.Engine. nil = there
 	// are none.
 	Prepare func(stats.Indices)
+	// Moved is told which addresses of segments with VIFs of this box have got another MAC, once that is live; nil = nobody is.
+	// It must not block.
+	Moved func([]announce.Move)
+
 	// Publish stores the snapshot and returns when every worker uses it or a later one.
 	Publish func(*fib.Snapshot)
 }
@@ -105,6 +110,7 @@ type Compiler struct {
 	stations map[string][]station // by tenant
 	held     map[rowKey]pushed
 	self     []fib.Loc // this box's own locations
+	departed departed
 
 	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs, groupIDs, memberIDs ids
 
@@ -213,6 +219,7 @@ func (c *Compiler) force(p *plan) {
 }
 
 func (c *Compiler) apply(p *plan) {
+	moves := c.watch(p)
 	if p.changed() {
 		s := p.snap
 		p.prepare()
@@ -228,6 +235,7 @@ func (c *Compiler) apply(p *plan) {
 	}
 	p.commit()
 	c.version++
+	c.told(moves)
 }
 
 // publish gives s the next generation and hands it to the workers.

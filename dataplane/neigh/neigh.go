@@ -73,7 +73,7 @@ func answerARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 		p.DropFor(drop.ARPForeign)
 		return
 	}
-	mac, ok := router4(s, p.Seg, target)
+	mac, ok := s.Router4(p.Seg, target)
 	if !ok {
 		var loc fib.Loc
 		if mac, loc, ok = table.FindIP4(s.Bindings, s.Delta, p.Seg, target); ok && besides(s, p, mac, loc) {
@@ -106,38 +106,6 @@ func besides(s *fib.Snapshot, p *frame.Packet, mac uint64, loc fib.Loc) bool {
 	return true
 }
 
-// router4 returns the router's MAC if ip is its address in one of the segment's subnets.
-func router4(s *fib.Snapshot, seg, ip uint32) (uint64, bool) {
-	g := &s.Segments[seg]
-	if ip == 0 || uint(g.Router) >= uint(len(s.Routers)) {
-		return 0, false
-	}
-	for i := range g.Subnets4 {
-		if g.Subnets4[i].RouterIP == ip {
-			return s.Routers[g.Router].MAC, true
-		}
-	}
-	return 0, false
-}
-
-// router6 returns the router's MAC if ip is its address in one of the segment's subnets, or its link-local address.
-func router6(s *fib.Snapshot, seg uint32, ip [2]uint64) (uint64, bool) {
-	g := &s.Segments[seg]
-	if wire.Unspecified6(ip) || uint(g.Router) >= uint(len(s.Routers)) {
-		return 0, false
-	}
-	mac := s.Routers[g.Router].MAC
-	if wire.LinkLocal6(ip) {
-		return mac, ip == wire.EUI64LinkLocal(mac)
-	}
-	for i := range g.Subnets6 {
-		if g.Subnets6[i].RouterIP == ip {
-			return mac, true
-		}
-	}
-	return 0, false
-}
-
 func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	f := mem[p.Off : p.Off+uint32(p.Len)]
 	asker := wire.IPv6(f[p.L3:]).Src()
@@ -155,7 +123,7 @@ func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 		return
 	}
 
-	mac, router := router6(s, p.Seg, target)
+	mac, router := s.Router6(p.Seg, target)
 	if !router {
 		var loc fib.Loc
 		var ok bool

@@ -75,7 +75,7 @@ func box4(s *fib.Snapshot, seg, ip uint32) bool {
 	if ip == 0 {
 		return false
 	}
-	if _, ok := router4(s, seg, ip); ok {
+	if _, ok := s.Router4(seg, ip); ok {
 		return true
 	}
 	_, loc, ok := table.FindIP4(s.Bindings, s.Delta, seg, ip)
@@ -87,7 +87,7 @@ func box6(s *fib.Snapshot, seg uint32, ip [2]uint64) bool {
 	if wire.Unspecified6(ip) {
 		return false
 	}
-	if _, ok := router6(s, seg, ip); ok {
+	if _, ok := s.Router6(seg, ip); ok {
 		return true
 	}
 	_, loc, ok := table.FindIP6(s.Bindings, s.Delta, seg, ip[0], ip[1])
