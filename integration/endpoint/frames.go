@@ -112,6 +112,19 @@ func NeighborSolicitation(from Host, vlan uint16, to netip.Addr) ([]byte, error)
 	return Serialize(append(Ethernet(from.MAC, groupMAC, vlan, layers.EthernetTypeIPv6), ip, icmp, ns)...)
 }
 
+// UnsolicitedAdvertisement tells all nodes that a host's IPv6 address is at its MAC (RFC 4861, section 7.2.6).
+func UnsolicitedAdvertisement(h Host, vlan uint16) ([]byte, error) {
+	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: h.IPv6.AsSlice(), DstIP: netip.MustParseAddr("ff02::1").AsSlice()}
+	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeNeighborAdvertisement, 0)}
+	if err := icmp.SetNetworkLayerForChecksum(ip); err != nil {
+		return nil, err
+	}
+	na := &layers.ICMPv6NeighborAdvertisement{Flags: 0x20, TargetAddress: h.IPv6.AsSlice(), Options: layers.ICMPv6Options{
+		{Type: layers.ICMPv6OptTargetAddress, Data: Hardware(h.MAC)},
+	}}
+	return Serialize(append(Ethernet(h.MAC, 0x333300000001, vlan, layers.EthernetTypeIPv6), ip, icmp, na)...)
+}
+
 // ParseNeighborAdvertisement returns the target and its MAC of a neighbour advertisement; false for other frames.
 func ParseNeighborAdvertisement(frame []byte) (netip.Addr, model.MAC, bool) {
 	packet := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default)
