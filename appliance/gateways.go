@@ -7,7 +7,8 @@ import (
 	"penstock/conf"
 	"penstock/ctrl/compile"
 	"penstock/ctrl/gateway"
-	dataplane "penstock/dataplane/gateway"
+	dpgateway "penstock/dataplane/gateway"
+	"penstock/dataplane/liveness"
 )
 
 // gatewayState is the file in which the active members are kept.
@@ -45,12 +46,15 @@ func valid(list ...netip.Addr) (out []netip.Addr) {
 	return out
 }
 
-func policy(c *conf.Group) dataplane.Policy {
-	return dataplane.Policy{
-		Interval: int64(c.ProbeInterval), Misses: uint32(c.Misses), Recover: uint32(c.Answers),
+func policy(c *conf.Group) dpgateway.Policy {
+	return dpgateway.Policy{
+		Policy: liveness.Policy{
+			Misses: uint32(c.Misses), Recover: uint32(c.Answers), FlapCount: uint32(c.FlapCount),
+			FlapWindow: int64(c.FlapWindow), HoldMin: int64(c.HoldMin), HoldMax: int64(c.HoldMax),
+		},
+		Interval:     int64(c.ProbeInterval),
 		DataLiveness: c.DataLiveness, DataMax: uint32(c.DataMax),
 		Preempt: c.Preempt, PreemptDelay: int64(c.PreemptDelay),
-		FlapCount: uint32(c.FlapCount), FlapWindow: int64(c.FlapWindow), HoldMin: int64(c.HoldMin), HoldMax: int64(c.HoldMax),
 		AnnounceRate: uint32(c.AnnounceRate), AnnounceInterval: int64(c.AnnounceInterval),
 	}
 }

@@ -26,11 +26,11 @@ import (
 	"penstock/ctrl/status"
 	"penstock/ctrl/store"
 	"penstock/dataplane/fib"
-	dataplane "penstock/dataplane/gateway"
+	dpgateway "penstock/dataplane/gateway"
 	"penstock/dataplane/table"
 )
 
-// world is the control plane of the box of conf/example/penstock.toml, with everything but the dataplane.
+// world is the control plane of the box of conf/example/penstock.toml, with everything but the dpgateway.
 type world struct {
 	t        *testing.T
 	socket   string
@@ -131,7 +131,7 @@ func (g *fakeGateways) Switch(group, member, expect string) (status.GatewayGroup
 
 func (g *fakeGateways) Disable(group, member, expect string, force bool) (status.GatewayGroup, error) {
 	if !force {
-		return status.GatewayGroup{}, dataplane.ErrLast
+		return status.GatewayGroup{}, dpgateway.ErrLast
 	}
 	return g.Status()[0], nil
 }

@@ -10,7 +10,7 @@ import (
 	"penstock/ctrl/model"
 	"penstock/ctrl/rest"
 	"penstock/ctrl/status"
-	dataplane "penstock/dataplane/gateway"
+	dpgateway "penstock/dataplane/gateway"
 )
 
 // Gateways are the gateway groups of the box; gateway.Service is them.
@@ -117,13 +117,13 @@ func (s *Server) gatewayProblem(group, member string, err error) error {
 	switch {
 	case errors.Is(err, gateway.ErrNoGroup):
 		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", list("gateway group", groups), "there is no gateway group "+rest.Clip(group))
-	case errors.Is(err, dataplane.ErrNoMember):
+	case errors.Is(err, dpgateway.ErrNoMember):
 		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "member", list("member", members), fmt.Sprintf("gateway group %s has no member %s", group, rest.Clip(member)))
-	case errors.Is(err, dataplane.ErrNotUp):
+	case errors.Is(err, dpgateway.ErrNotUp):
 		return rest.Problem(http.StatusConflict, codeNotUp, "member", list("healthy member", up), fmt.Sprintf("member %s is not up, and nothing was switched", rest.Clip(member)))
-	case errors.Is(err, dataplane.ErrNoOther):
+	case errors.Is(err, dpgateway.ErrNoOther):
 		return rest.Problem(http.StatusConflict, codeNotUp, "", "GET /v1/gateways/"+group+" says how each is", "no other member of "+group+" is up, and nothing was switched")
-	case errors.Is(err, dataplane.ErrLast):
+	case errors.Is(err, dpgateway.ErrLast):
 		return rest.Problem(http.StatusConflict, codeLast, "member", "enable or mend another one first, or force it", fmt.Sprintf("member %s is the last one that is fit: without it %s has no gateway", rest.Clip(member), group))
 	case errors.Is(err, gateway.ErrChanged):
 		return rest.Problem(http.StatusPreconditionFailed, codeChanged, "expect_active", "look at the group again, and decide again", err.Error())

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"penstock/ctrl/status"
-	dataplane "penstock/dataplane/gateway"
+	dpgateway "penstock/dataplane/gateway"
 )
 
 func TestGateways(t *testing.T) {
@@ -43,9 +43,9 @@ func TestGateways(t *testing.T) {
 		{"GET", "/v1/gateways/in", "", nil, 404, "not_found", "there is no gateway group in"},
 		{"GET", "/v1/gateways?x=1", "", nil, 400, "unknown_field", ""},
 		{"POST", "/v1/gateways/in/switch", "", nil, 404, "not_found", "gateway groups: out"},
-		{"POST", "/v1/gateways/out/switch", `{"member":"x"}`, dataplane.ErrNoMember, 404, "not_found", "members: isp1, isp2, isp3"},
-		{"POST", "/v1/gateways/out/switch", `{"member":"isp3"}`, dataplane.ErrNotUp, 409, "not_up", "healthy members: isp1, isp2"},
-		{"POST", "/v1/gateways/out/switch", "", dataplane.ErrNoOther, 409, "not_up", "no other member of out is up"},
+		{"POST", "/v1/gateways/out/switch", `{"member":"x"}`, dpgateway.ErrNoMember, 404, "not_found", "members: isp1, isp2, isp3"},
+		{"POST", "/v1/gateways/out/switch", `{"member":"isp3"}`, dpgateway.ErrNotUp, 409, "not_up", "healthy members: isp1, isp2"},
+		{"POST", "/v1/gateways/out/switch", "", dpgateway.ErrNoOther, 409, "not_up", "no other member of out is up"},
 		{"POST", "/v1/gateways/out/switch", `{"expect_active":"isp2"}`, nil, 412, "active_mismatch", "isp1"},
 		{"POST", "/v1/gateways/out/switch", `{"member":7}`, nil, 422, "type", ""},
 		{"POST", "/v1/gateways/out/switch", `{"to":"isp1"}`, nil, 422, "unknown_field", ""},

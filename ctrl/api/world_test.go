@@ -25,7 +25,7 @@ import (
 	"penstock/ctrl/rest"
 	"penstock/ctrl/status"
 	"penstock/ctrl/store"
-	dataplane "penstock/dataplane/gateway"
+	dpgateway "penstock/dataplane/gateway"
 )
 
 // sink is a Live that takes everything.
@@ -103,7 +103,7 @@ func (g *gates) Switch(group, member, expect string) (status.GatewayGroup, error
 
 func (g *gates) Disable(group, member, expect string, force bool) (status.GatewayGroup, error) {
 	if !force && group == "out" && member == "isp9" {
-		return status.GatewayGroup{}, dataplane.ErrLast
+		return status.GatewayGroup{}, dpgateway.ErrLast
 	}
 	return g.do(group, expect, func() {})
 }

@@ -5,7 +5,7 @@ import (
 
 	"penstock/ctrl/gateway"
 	"penstock/ctrl/status"
-	dataplane "penstock/dataplane/gateway"
+	dpgateway "penstock/dataplane/gateway"
 )
 
 // Gateways is what a scrape shows of gateway groups.
@@ -60,8 +60,8 @@ func (d *gatewayDescs) collect(o out, g *Gateways) {
 		up := 0
 		for j := range x.Members {
 			m := &x.Members[j]
-			up += int(truth(m.State == dataplane.Up.String()))
-			for _, s := range dataplane.States() {
+			up += int(truth(m.State == dpgateway.Up.String()))
+			for _, s := range dpgateway.States() {
 				o.gauge(d.state, truth(m.State == s), x.Name, m.Name, s)
 			}
 			o.gauge(d.inUse, truth(m.Active), x.Name, m.Name)

@@ -1,6 +1,10 @@
 package gateway
 
-import "errors"
+import (
+	"errors"
+
+	"penstock/dataplane/liveness"
+)
 
 // Why a command was refused.
 var (
@@ -37,15 +41,13 @@ func (m *Machine) Disable(now int64, slot uint32, force bool) error {
 		return ErrNoMember
 	}
 	p := &m.members[slot]
-	if p.disabled {
+	if p.Disabled() {
 		return nil
 	}
 	if slot == m.active && !force && m.heir(slot) == None {
 		return ErrLast
 	}
-	from := m.State(slot)
-	p.disabled, p.since, p.why = true, now, WhyDisabled
-	m.tell(now, slot, from, Disabled, WhyDisabled)
+	m.tell(now, slot, p.SetDisabled(now, true))
 	m.settle(now, WhyDisabled)
 	return nil
 }
@@ -56,11 +58,10 @@ func (m *Machine) Enable(now int64, slot uint32) error {
 		return ErrNoMember
 	}
 	p := &m.members[slot]
-	if !p.disabled {
+	if !p.Disabled() {
 		return nil
 	}
-	p.disabled, p.since, p.why = false, now, WhyEnabled
-	m.tell(now, slot, Disabled, p.state, WhyEnabled)
+	m.tell(now, slot, p.SetDisabled(now, false))
 	m.settle(now, WhyEnabled)
 	return nil
 }
@@ -68,7 +69,7 @@ func (m *Machine) Enable(now int64, slot uint32) error {
 // settle makes sure that the active member is the right one; why is what has just happened.
 func (m *Machine) settle(now int64, why Why) {
 	if m.fit(m.active) {
-		if c := m.preempting(); c != None && now-m.members[c].upAt >= m.policy.PreemptDelay {
+		if c := m.preempting(); c != None && now-m.members[c].UpAt() >= m.policy.PreemptDelay {
 			m.activate(now, c, WhyPreempt)
 		}
 		return
@@ -80,8 +81,8 @@ func (m *Machine) settle(now int64, why Why) {
 		}
 		return
 	}
-	if m.members[next].state == Down {
-		m.raise(now, next, WhyOnly)
+	if m.members[next].Health() == Down {
+		m.tell(now, next, m.members[next].Raise(now, liveness.Only))
 		if m.active == None {
 			why = WhyOnly
 		}
@@ -91,10 +92,10 @@ func (m *Machine) settle(now int64, why Why) {
 
 // fit reports whether a member may be, or stay, active.
 func (m *Machine) fit(slot uint32) bool {
-	if !m.Has(slot) || m.members[slot].disabled {
+	if !m.Has(slot) || m.members[slot].Disabled() {
 		return false
 	}
-	switch m.members[slot].state {
+	switch m.members[slot].Health() {
 	case Up, Suspect:
 		return true
 	case Init:
@@ -112,10 +113,10 @@ func (m *Machine) heir(except uint32) uint32 {
 	for _, s := range m.order {
 		p := &m.members[s]
 		switch {
-		case uint32(s) == except || p.disabled:
-		case p.state == Suspect:
+		case uint32(s) == except || p.Disabled():
+		case p.Health() == Suspect:
 			return uint32(s)
-		case p.state == Down && p.portUp && p.good > 0 && last == None:
+		case p.Health() == Down && p.PortUp() && p.Answered() && last == None:
 			last = uint32(s)
 		}
 	}
@@ -125,7 +126,7 @@ func (m *Machine) heir(except uint32) uint32 {
 // firstUp returns the first member in the list that is up and not disabled, except the given one.
 func (m *Machine) firstUp(except uint32) uint32 {
 	for _, s := range m.order {
-		if p := &m.members[s]; uint32(s) != except && !p.disabled && p.state == Up {
+		if p := &m.members[s]; uint32(s) != except && !p.Disabled() && p.Health() == Up {
 			return uint32(s)
 		}
 	}
@@ -141,7 +142,7 @@ func (m *Machine) preempting() uint32 {
 		if uint32(s) == m.active {
 			return None
 		}
-		if p := &m.members[s]; !p.disabled && p.state == Up {
+		if p := &m.members[s]; !p.Disabled() && p.Health() == Up {
 			return uint32(s)
 		}
 	}
@@ -155,76 +156,4 @@ func (m *Machine) activate(now int64, slot uint32, why Why) {
 	m.chosen = why == WhyOperator || why == WhyStart && m.chosen
 	m.starts = m.starts && why == WhyStart
 	m.emit(Event{Time: now, Kind: ActiveChanged, Member: slot, Old: old, Other: None, Why: why})
-}
-
-// raise brings a member up.
-func (m *Machine) raise(now int64, slot uint32, why Why) {
-	p := &m.members[slot]
-	if p.state != Suspect {
-		p.upAt = now
-	}
-	p.bad, p.held = 0, 0
-	m.become(now, slot, Up, why)
-}
-
-// recover is an answer from a member that is down.
-func (m *Machine) recover(now int64, slot uint32) {
-	p := &m.members[slot]
-	switch {
-	case p.good < m.policy.Recover:
-	case now < p.held:
-		if p.why != WhyHold && !p.disabled {
-			p.why = WhyHold
-			m.tell(now, slot, Down, Down, WhyHold)
-		}
-	default:
-		m.raise(now, slot, WhyAnswers)
-	}
-}
-
-// fail takes a member down, and holds it there if it fails too often.
-func (m *Machine) fail(now int64, slot uint32, why Why) {
-	p := &m.members[slot]
-	counts := p.state != Init && !p.disabled
-	p.good, p.bad = 0, 0
-	m.become(now, slot, Down, why)
-	if !counts {
-		return
-	}
-	p.fails[p.failed%MaxFlaps] = now
-	p.failed++
-	k := uint64(min(m.policy.FlapCount, MaxFlaps))
-	if k == 0 {
-		return
-	}
-	// One that fails soon after a hold time has learned nothing.
-	again := p.level > 0 && now-p.upAt < m.policy.FlapWindow
-	if !again {
-		p.level = 0
-		if p.failed < k || now-p.fails[(p.failed-k)%MaxFlaps] > m.policy.FlapWindow {
-			return
-		}
-	}
-	hold := m.policy.HoldMax
-	if p.level < 63 && m.policy.HoldMin <= hold>>p.level { // HoldMin << level may be too much for an int64
-		hold = m.policy.HoldMin << p.level
-	}
-	p.level++
-	p.held = now + hold
-}
-
-// become changes a member's state.
-func (m *Machine) become(now int64, slot uint32, to State, why Why) {
-	p := &m.members[slot]
-	from := p.state
-	p.state = to
-	if p.disabled {
-		return
-	}
-	p.since, p.why = now, why
-	m.tell(now, slot, from, to, why)
-}
-
-func (m *Machine) tell(now int64, slot uint32, from, to State, why Why) {
-	m.emit(Event{Time: now, Kind: MemberChanged, Member: slot, Old: None, Other: None, From: from, To: to, Why: why})
 }

@@ -1,47 +1,16 @@
 package gateway
 
-import "math"
+import "penstock/dataplane/liveness"
 
 // Machine is the state of one group. Members are known by their slots, 0 to MaxMembers-1.
 //
 // # Members
 //
-// What happens to a member, and what follows. N is Policy.Misses, M is Policy.Recover. The tests go through every line.
+// Each member is judged by package liveness, whose Target has the table of states. One line is the group's:
 //
 //	state    event      if                        state    why
 //	-------- ---------- ------------------------- -------- --------
-//	init     answer                               up       answers
-//	init     data                                 init
-//	init     miss       fewer than N in a row     init
-//	init     miss       N in a row                down     silent
-//	init     port-down                            down     carrier
-//	init     port-up                              init
-//	up       answer                               up
-//	up       data                                 up
-//	up       miss       fewer than N in a row     suspect  miss
-//	up       miss       N in a row                down     silent
-//	up       port-down                            down     carrier
-//	up       port-up                              up
-//	suspect  answer                               up       answers
-//	suspect  data                                 up       data
-//	suspect  miss       fewer than N in a row     suspect
-//	suspect  miss       N in a row                down     silent
-//	suspect  port-down                            down     carrier
-//	suspect  port-up                              suspect
-//	down     answer     its port is down          down
 //	down     answer     no other member is fit    up       only
-//	down     answer     fewer than M in a row     down
-//	down     answer     M in a row                up       answers
-//	down     answer     M in a row, held          down     hold
-//	down     data                                 down
-//	down     miss       fewer than N in a row     down
-//	down     miss       N in a row                down     silent
-//	down     port-down                            down     carrier
-//	down     port-up                              down     link
-//	down     time       M in a row, hold is over  up       answers
-//
-// A disabled member goes through the same states, unseen, so that its state is right when it is enabled; its failures
-// do not count for damping.
 //
 // # The group
 //
@@ -63,21 +32,10 @@ type Machine struct {
 	emit    func(Event)
 }
 
-// member is what is known of a member.
+// member is a slot of a group.
 type member struct {
-	used     bool
-	disabled bool
-	portUp   bool
-	state    State // never Disabled
-	why      Why
-	since    int64
-	bad      uint32 // unanswered probes in a row
-	good     uint32 // answered probes in a row
-	upAt     int64  // when it last came up from init or down
-	held     int64  // until when damping keeps it down
-	level    uint   // hold times in a row: the next is HoldMin << level
-	fails    [MaxFlaps]int64
-	failed   uint64 // failures so far; the last ones are in fails
+	used bool
+	liveness.Target
 }
 
 // New returns a group without members. emit receives what changes (Group is not set).
@@ -96,12 +54,9 @@ func (m *Machine) Add(now int64, slot uint32, portUp, disabled bool) {
 	if slot >= MaxMembers {
 		return
 	}
-	p := &m.members[slot]
-	*p = member{used: true, disabled: disabled, portUp: portUp, why: WhyAdded, since: now}
-	if !portUp {
-		p.state, p.why = Down, WhyCarrier
-	}
-	m.tell(now, slot, Init, m.State(slot), p.why)
+	t, c := liveness.New(now, portUp, disabled)
+	m.members[slot] = member{true, t}
+	m.tell(now, slot, c)
 }
 
 // Remove takes a member out of its slot.
@@ -122,7 +77,7 @@ func (m *Machine) Remove(now int64, slot uint32) {
 // Start makes slot the active member of a group that has just been made, if it may be: that is verified afterwards.
 // chosen says that an operator had chosen it, so that preemption rests as before.
 func (m *Machine) Start(now int64, slot uint32, chosen bool) {
-	if !m.Has(slot) || m.active != None || m.members[slot].disabled || m.members[slot].state != Init {
+	if !m.Has(slot) || m.active != None || m.members[slot].Disabled() || m.members[slot].Health() != Init {
 		return
 	}
 	m.starts, m.chosen = true, chosen
@@ -140,10 +95,10 @@ func (m *Machine) Chosen() bool { return m.chosen }
 
 // State returns the state of a member.
 func (m *Machine) State(slot uint32) State {
-	if m.Has(slot) && m.members[slot].disabled {
-		return Disabled
+	if !m.Has(slot) {
+		return Down
 	}
-	return m.Health(slot)
+	return m.members[slot].State()
 }
 
 // Health is the state of a member as if it were not disabled.
@@ -151,7 +106,7 @@ func (m *Machine) Health(slot uint32) State {
 	if !m.Has(slot) {
 		return Down
 	}
-	return m.members[slot].state
+	return m.members[slot].Health()
 }
 
 // Detail returns since when a member is in its state, why, until when it is held down (0 = it is not), and how often it
@@ -160,58 +115,32 @@ func (m *Machine) Detail(slot uint32) (since int64, why Why, held int64, fails u
 	if !m.Has(slot) {
 		return 0, WhyRemoved, 0, 0
 	}
-	p := &m.members[slot]
-	return p.since, p.why, p.held, p.failed
+	since, w, held, fails := m.members[slot].Detail()
+	return since, Why(w), held, fails
 }
 
 // Answer says that the gateway has answered the last probe.
 func (m *Machine) Answer(now int64, slot uint32) {
-	if !m.Has(slot) || !m.members[slot].portUp {
+	if !m.Has(slot) || !m.members[slot].PortUp() {
 		return
 	}
-	p := &m.members[slot]
-	p.good++
-	p.bad = 0
-	switch p.state {
-	case Init, Suspect:
-		m.raise(now, slot, WhyAnswers)
-	case Down:
-		m.recover(now, slot)
-	}
+	m.tell(now, slot, m.members[slot].Answer(now, &m.policy.Policy))
 	m.settle(now, WhyAnswers)
 }
 
 // Data says that the gateway has not answered the last probe but sent something else (Policy.DataLiveness).
 func (m *Machine) Data(now int64, slot uint32) {
-	if !m.Has(slot) || !m.members[slot].portUp {
-		return
-	}
-	m.members[slot].bad = 0
-	if m.members[slot].state == Suspect {
-		m.raise(now, slot, WhyData)
+	if m.Has(slot) {
+		m.tell(now, slot, m.members[slot].Data(now))
 	}
 }
 
 // Miss says that the gateway has not answered the last probe.
 func (m *Machine) Miss(now int64, slot uint32) {
-	if !m.Has(slot) {
-		return
+	if m.Has(slot) {
+		m.tell(now, slot, m.members[slot].Miss(now, &m.policy.Policy))
+		m.settle(now, WhySilent)
 	}
-	p := &m.members[slot]
-	p.good = 0
-	p.bad++
-	switch {
-	case p.state == Down:
-		if p.bad >= m.policy.Misses && p.portUp && p.why != WhySilent && !p.disabled { // its link is back, but that was not all
-			p.why = WhySilent
-			m.tell(now, slot, Down, Down, WhySilent)
-		}
-	case p.bad >= m.policy.Misses:
-		m.fail(now, slot, WhySilent)
-	case p.state == Up:
-		m.become(now, slot, Suspect, WhyMiss)
-	}
-	m.settle(now, WhySilent)
 }
 
 // Port says that a member's port can be used or not; why is WhyCarrier or WhyTransmit.
@@ -219,19 +148,9 @@ func (m *Machine) Port(now int64, slot uint32, up bool, why Why) {
 	if !m.Has(slot) {
 		return
 	}
-	p := &m.members[slot]
-	was := p.portUp
-	p.portUp = up
-	switch {
-	case up && !was && p.state == Down:
-		p.why = WhyLink
-	case !up:
-		p.good, p.bad = 0, 0
-		if p.state == Down {
-			p.why = why
-			return
-		}
-		m.fail(now, slot, why)
+	c, lost := m.members[slot].Port(now, up, liveness.Why(why), &m.policy.Policy)
+	m.tell(now, slot, c)
+	if lost {
 		m.settle(now, why)
 	}
 }
@@ -239,28 +158,26 @@ func (m *Machine) Port(now int64, slot uint32, up bool, why Why) {
 // Tick does what is due by now: the end of a hold time, preemption.
 func (m *Machine) Tick(now int64) {
 	for _, s := range m.order {
-		p := &m.members[s]
-		if p.state == Down && p.held != 0 && now >= p.held {
-			p.held = 0
-			if p.portUp && p.good >= m.policy.Recover {
-				m.raise(now, uint32(s), WhyAnswers)
-			}
-		}
+		m.tell(now, uint32(s), m.members[s].Tick(now, &m.policy.Policy))
 	}
 	m.settle(now, WhyAnswers)
 }
 
-// Next returns when Tick has something to do; math.MaxInt64 = never.
+// Next returns when Tick has something to do; liveness.Never = never.
 func (m *Machine) Next() int64 {
-	next := int64(math.MaxInt64)
+	next := liveness.Never
 	for _, s := range m.order {
-		p := &m.members[s]
-		if p.state == Down && p.held != 0 {
-			next = min(next, p.held)
-		}
+		next = min(next, m.members[s].Next())
 	}
 	if c := m.preempting(); c != None {
-		next = min(next, m.members[c].upAt+m.policy.PreemptDelay)
+		next = min(next, m.members[c].UpAt()+m.policy.PreemptDelay)
 	}
 	return next
+}
+
+// tell tells control of a member's transition.
+func (m *Machine) tell(now int64, slot uint32, c liveness.Change) {
+	if c.Why != liveness.None {
+		m.emit(Event{Time: now, Kind: MemberChanged, Member: slot, Old: None, Other: None, From: c.From, To: c.To, Why: Why(c.Why)})
+	}
 }

@@ -283,22 +283,19 @@ func TestEvents(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for i, n := range stateNames {
-		if State(i).String() != n || n == "" {
-			t.Errorf("state %d", i)
+	seen := map[string]bool{}
+	for w := range whys {
+		if n := w.String(); n == "" || seen[n] {
+			t.Errorf("reason %d is called %q, empty or given twice", w, n)
 		}
-	}
-	for i, n := range whyNames {
-		if Why(i).String() != n || n == "" {
-			t.Errorf("why %d", i)
-		}
+		seen[w.String()] = true
 	}
 	for i, n := range kindNames {
 		if Kind(i).String() != n || n == "" {
-			t.Errorf("kind %d", i)
+			t.Errorf("kind %d is called %q, want %q", i, Kind(i), n)
 		}
 	}
-	if State(99).String() == "" || Why(99).String() == "" || Kind(99).String() != "unknown" {
-		t.Error("an unknown value has no name")
+	if Why(99).String() == "" || Kind(99).String() != "unknown" {
+		t.Errorf("unknown values are called %q and %q", Why(99), Kind(99))
 	}
 }

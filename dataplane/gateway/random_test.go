@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"penstock/dataplane/liveness"
 )
 
 // history is what has happened to one member, told apart from the machine: a letter per verdict (a answer, d data, m
@@ -348,9 +350,11 @@ func TestRandom(t *testing.T) {
 	for run := range runs {
 		w := &world{t: t, rng: rand.New(rand.NewPCG(uint64(run), 7))}
 		w.p = Policy{
-			Interval: 100, Misses: 1 + uint32(w.rng.IntN(4)), Recover: 1 + uint32(w.rng.IntN(6)), DataLiveness: true,
-			Preempt: run%2 == 0, PreemptDelay: w.rng.Int64N(1000),
-			FlapCount: uint32(w.rng.IntN(4)), FlapWindow: 1 + w.rng.Int64N(5000), HoldMin: 1 + w.rng.Int64N(500), HoldMax: 500 + w.rng.Int64N(3000),
+			Interval: 100, DataLiveness: true, Preempt: run%2 == 0, PreemptDelay: w.rng.Int64N(1000),
+			Policy: liveness.Policy{
+				Misses: 1 + uint32(w.rng.IntN(4)), Recover: 1 + uint32(w.rng.IntN(6)), FlapCount: uint32(w.rng.IntN(4)),
+				FlapWindow: 1 + w.rng.Int64N(5000), HoldMin: 1 + w.rng.Int64N(500), HoldMax: 500 + w.rng.Int64N(3000),
+			},
 		}
 		w.m = New(w.p, func(e Event) {
 			w.events = append(w.events, e)

@@ -5,17 +5,23 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"penstock/dataplane/liveness"
 )
 
 // row is a line of the table in machine.go's comment.
 type row struct{ state, event, cond, want, why string }
 
-// readTable takes the table of member states out of a text: the comment of Machine.
-func readTable(t *testing.T, name string) (rows []row) {
+// readTable takes the table of member states out of the comments of liveness.Target and of Machine.
+func readTable(t *testing.T) (rows []row) {
 	t.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
+	var text []byte
+	for _, name := range []string{"../liveness/target.go", "machine.go"} {
+		part, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, part...)
 	}
 	cols := regexp.MustCompile(`^(?://)?\s*(init|up|suspect|down) +(answer|data|miss|port-down|port-up|time) +(.*?) {2,}(init|up|suspect|down)(?: +([a-z]+))?$`)
 	for _, line := range strings.Split(string(text), "\n") {
@@ -26,7 +32,10 @@ func readTable(t *testing.T, name string) (rows []row) {
 	return rows
 }
 
-var tablePolicy = Policy{Interval: 100, Misses: 3, Recover: 5, DataLiveness: true, FlapCount: 1, FlapWindow: 1 << 40, HoldMin: 1000, HoldMax: 8000}
+var tablePolicy = Policy{
+	Policy:   liveness.Policy{Misses: 3, Recover: 5, FlapCount: 1, FlapWindow: 1 << 40, HoldMin: 1000, HoldMax: 8000},
+	Interval: 100, DataLiveness: true,
+}
 
 const other = 1 // a second member, always up, so that the first one is not the only one
 
@@ -48,6 +57,7 @@ func build(t *testing.T, r row, events *[]Event) (m *Machine, now int64) {
 		p.Misses = 1 // the only way to fail without having been suspect
 	}
 	m.SetPolicy(p)
+	misses := uint32(0) // so far
 	switch r.state {
 	case "init":
 	case "up":
@@ -55,6 +65,7 @@ func build(t *testing.T, r row, events *[]Event) (m *Machine, now int64) {
 	case "suspect":
 		m.Answer(now, 0)
 		m.Miss(now, 0)
+		misses = 1
 	case "down":
 		m.Answer(now, 0)
 		m.Port(now, 0, false, WhyCarrier)
@@ -64,7 +75,7 @@ func build(t *testing.T, r row, events *[]Event) (m *Machine, now int64) {
 	}
 	switch r.cond {
 	case "N in a row":
-		for range p.Misses - 1 - m.members[0].bad {
+		for range p.Misses - 1 - misses {
 			m.Miss(now, 0)
 		}
 	case "no other member is fit":
@@ -84,9 +95,9 @@ func build(t *testing.T, r row, events *[]Event) (m *Machine, now int64) {
 	return m, now
 }
 
-// TestTable goes through every line of the table in the comment.
+// TestTable goes through every line of the table in the comments.
 func TestTable(t *testing.T) {
-	rows := readTable(t, "machine.go")
+	rows := readTable(t)
 	if len(rows) != 29 {
 		t.Fatalf("%d lines were understood, want 29", len(rows))
 	}
@@ -144,7 +155,7 @@ func TestTable(t *testing.T) {
 
 // Disabled, a member goes through the same states unseen: every line again.
 func TestTableDisabled(t *testing.T) {
-	for _, r := range readTable(t, "machine.go") {
+	for _, r := range readTable(t) {
 		if r.cond == "no other member is fit" || strings.Contains(r.cond, "held") {
 			continue // what is disabled is never the last resort, and its failures are not counted
 		}
