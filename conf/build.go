@@ -290,7 +290,7 @@ func distance(a, b string) int {
 
 func checkName(s string) string {
 	const allowed = "want 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit"
-	if s == "" || len(s) > 63 || s[0] == '.' || s[0] == '_' || s[0] == '-' {
+	if s == "" || len(s) > model.MaxName || s[0] == '.' || s[0] == '_' || s[0] == '-' {
 		return allowed
 	}
 	for i := range len(s) {

@@ -19,6 +19,10 @@ const (
 	MaxPathVLANs = 64
 	MaxAddresses = 16 // of one VIF or binding
 	MaxLabels    = 32
+	MaxWeight    = 100 // of a path's VLAN
+
+	MaxSwitchPort = 255  // one octet of an address in the fabric
+	MaxVLAN       = 4094 // IEEE 802.1Q, table 9-2
 )
 
 // Scope restricts validation to what a transaction can have broken: everything of some tenants, and some paths.
@@ -302,12 +306,12 @@ func (v *validator) paths() {
 		}
 		for i, l := range p.VLANs {
 			field := fmt.Sprintf("vlans[%d].", i)
-			if l.VID < 1 || l.VID > 4094 {
+			if l.VID < 1 || l.VID > MaxVLAN {
 				r(field+"vid", CodeInvalid, "VLAN IDs go from 1 to 4094", "%d is not a VLAN ID", l.VID)
 			} else if j := slices.IndexFunc(p.VLANs, func(o PathVLAN) bool { return o.VID == l.VID }); j < i {
 				r(field+"vid", CodeDuplicate, "name every VLAN once", "VLAN %d stands at vlans[%d] already", l.VID, j)
 			}
-			if l.Weight < 1 || l.Weight > 100 {
+			if l.Weight < 1 || l.Weight > MaxWeight {
 				r(field+"weight", CodeInvalid, "weights go from 1 (the default) to 100", "%d is not a weight", l.Weight)
 			}
 		}

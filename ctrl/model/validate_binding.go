@@ -59,7 +59,7 @@ func (c *BindingChecker) subnets(tenant string) []netRange {
 func (c *BindingChecker) OK(b *Binding) bool {
 	sv := c.view(b.Tenant, b.Segment)
 	if sv == nil || !unicastMAC(b.MAC) || b.MAC == sv.routerMAC || !unicastMAC(b.SwitchMAC) ||
-		b.SwitchPort < 1 || b.SwitchPort > 255 || len(b.Addresses) > MaxAddresses {
+		b.SwitchPort < 1 || b.SwitchPort > MaxSwitchPort || len(b.Addresses) > MaxAddresses {
 		return false
 	}
 	for i, a := range b.Addresses {
@@ -87,7 +87,7 @@ func (c *BindingChecker) Check(b *Binding) []Problem {
 		c.view(b.Tenant, b.Segment).addresses(r, b.Addresses, false)
 	}
 	v.unicast(r, "switch_mac", b.SwitchMAC, "the edge switch's MAC address")
-	if b.SwitchPort < 1 || b.SwitchPort > 255 {
+	if b.SwitchPort < 1 || b.SwitchPort > MaxSwitchPort {
 		r("switch_port", CodeInvalid, "switch ports go from 1 to 255", "%s", portFault(b.SwitchPort))
 	}
 	slices.SortStableFunc(v.problems, func(a, b Problem) int { return strings.Compare(a.Field, b.Field) })

@@ -118,7 +118,7 @@ func (v *validator) place(r reporter, key string, f VIF, places map[vifPlace]str
 	case role != "access":
 		r("port", CodeRole, v.portHint(), "port %s has the role %s; VIFs hang from access ports", f.Port, role)
 	}
-	if f.VLAN > 4094 {
+	if f.VLAN > MaxVLAN {
 		r("vlan", CodeInvalid, "VLAN IDs go from 1 to 4094; 0 means untagged", "%d is not a VLAN ID", f.VLAN)
 		return
 	}

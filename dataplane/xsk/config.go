@@ -35,8 +35,8 @@ func (m Mode) String() string {
 	return fmt.Sprintf("Mode(%d)", uint8(m))
 }
 
-// maxRing is the largest ring accepted, in slots. The kernel's own limit is memory.
-const maxRing = 1 << 20
+// MaxRing is the largest ring accepted, in slots. The kernel's own limit is memory.
+const MaxRing = 1 << 20
 
 // SocketConfig describes a socket. Ring sizes are in slots and powers of two.
 type SocketConfig struct {
@@ -64,9 +64,9 @@ func (c *SocketConfig) check() error {
 		name string
 		size int
 	}{{"rx", c.RxSize}, {"tx", c.TxSize}, {"fill", c.FillSize}, {"completion", c.CompSize}} {
-		if r.size < 1 || r.size > maxRing || r.size&(r.size-1) != 0 {
+		if r.size < 1 || r.size > MaxRing || r.size&(r.size-1) != 0 {
 			return fmt.Errorf("xsk: interface index %d, queue %d: %s ring of %d slots: must be a power of two up to %d",
-				c.Ifindex, c.Queue, r.name, r.size, maxRing)
+				c.Ifindex, c.Queue, r.name, r.size, MaxRing)
 		}
 	}
 	return nil

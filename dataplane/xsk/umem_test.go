@@ -56,7 +56,7 @@ func TestSocketConfig(t *testing.T) {
 		"rx ring of 0":         func(c *SocketConfig) { c.RxSize = 0 },
 		"tx ring of 100":       func(c *SocketConfig) { c.TxSize = 100 },
 		"fill ring of -64":     func(c *SocketConfig) { c.FillSize = -64 },
-		"completion ring of 2": func(c *SocketConfig) { c.CompSize = maxRing * 2 },
+		"completion ring of 2": func(c *SocketConfig) { c.CompSize = MaxRing * 2 },
 	} {
 		c := good
 		spoil(&c)
