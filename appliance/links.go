@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	"penstock/conf"
 	"penstock/ctrl/event"
 	"penstock/ctrl/link"
 )
@@ -66,12 +68,26 @@ func (b *box) linkChanged(port int, ev link.Event, last *link.Event) {
 		}
 		b.undo[port] = undo
 	}
+	if text := tooLong(&b.cfg.Load().Dataplane, ev.MTU); text != "" && ev.MTU != last.MTU {
+		b.log.Warn(text, "port", name, "interface", ev.Name, "mtu", ev.MTU)
+	}
 	*last = ev
 	err := b.engine.OpenPort(port)
 	if err != nil {
 		b.log.Warn("port cannot be opened, will try again", "port", name, "err", err)
 	}
 	b.setLink(port, ev, err)
+}
+
+// tooLong says that packets of an interface's MTU do not fit the buffers; "" if they do. The check at the start refuses such
+// an MTU; at run time it may be set all the same.
+func tooLong(d *conf.Dataplane, mtu int) string {
+	most := d.MaxMTU()
+	if mtu <= most {
+		return ""
+	}
+	return fmt.Sprintf("the MTU is larger than a packet buffer carries (%d): longer packets are lost, as kernel drops of the port. "+
+		"Set dataplane.frame_size = 4096, or a smaller MTU", most)
 }
 
 // setLink tells everybody the state of a port. Without sockets it is as good as down: other ports, where there are

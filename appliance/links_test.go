@@ -132,3 +132,16 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 		t.Errorf("%d descriptors are open, %d before", n, before)
 	}
 }
+
+// TestTooLong: an MTU that is set at run time and that no buffer carries is said.
+func TestTooLong(t *testing.T) {
+	for _, tc := range []struct {
+		size, mtu int
+		want      string
+	}{{2048, 1774, ""}, {2048, 1775, "(1774)"}, {4096, 3822, ""}, {4096, 9000, "(3822)"}} {
+		got := tooLong(&conf.Dataplane{FrameSize: tc.size}, tc.mtu)
+		if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
+			t.Errorf("MTU %d in frames of %d: %q, want %q in it", tc.mtu, tc.size, got, tc.want)
+		}
+	}
+}

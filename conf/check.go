@@ -250,7 +250,7 @@ func (k *checker) port(at func(string) string, p *Port, info Interface, running 
 }
 
 func (k *checker) interfaceMTU(key string, p *Port, mtu int) {
-	switch most := k.c.Dataplane.FrameSize - frameExtra; {
+	switch most := k.c.Dataplane.MaxMTU(); {
 	case mtu < minMTU:
 		k.failf(key, "the MTU of %s is %d, want at least %d: mtu = 1500", p.Interface, mtu, minMTU)
 	case mtu > most && mtu <= maxMTU:

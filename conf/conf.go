@@ -92,6 +92,9 @@ type Dataplane struct {
 	Nice       int    `toml:"nice"`
 }
 
+// MaxMTU returns the largest MTU whose packets a buffer carries, in octets.
+func (d *Dataplane) MaxMTU() int { return d.FrameSize - frameExtra }
+
 // Port is a network interface that the dataplane owns.
 type Port struct {
 	Name              string    `toml:"name"`

@@ -80,7 +80,7 @@ func (r *reader) validatePorts(c *Config) {
 		if good("queues") && r.ok("dataplane.workers") && p.Queues > c.Dataplane.Workers {
 			r.failf(at("queues"), "found %d, want at most %d, one for each worker (dataplane.workers)", p.Queues, c.Dataplane.Workers)
 		}
-		if most := c.Dataplane.FrameSize - frameExtra; good("mtu") && r.ok("dataplane.frame_size") && p.MTU > most {
+		if most := c.Dataplane.MaxMTU(); good("mtu") && r.ok("dataplane.frame_size") && p.MTU > most {
 			r.failf(at("mtu"), "found %d, but a frame of %d octets carries at most %d: want dataplane.frame_size = 4096 (at most %d) or a smaller mtu", p.MTU, c.Dataplane.FrameSize, most, maxMTU)
 		}
 		if !good("switch_port") {

@@ -10,6 +10,9 @@ func (s *Socket) SharesWith() int { return s.shared }
 // and Close wait so long.
 func (s *Socket) SendsFromFrames(limit time.Duration) { s.refers, s.limit = true, limit }
 
+// Refers reports whether the driver is taken for one that sends out of the frames.
+func (s *Socket) Refers() bool { return s.refers }
+
 // Sent returns the number of frames that went in by Send and have not come back.
 func (s *Socket) Sent() int { return s.sent.len() }
 

@@ -151,3 +151,35 @@ func TestCloseOfACopy(t *testing.T) {
 		t.Errorf("%d frames drained, %d of them still being sent from copies, want %d", n, sent, held)
 	}
 }
+
+// TestCloseOnVirtio: virtio-net in copy mode sends out of the frames, and has sent all that is under way soon after a burst.
+func TestCloseOnVirtio(t *testing.T) {
+	xsktest.Namespace(t)
+	a, _ := xsktest.Wire(t, "a", "b")
+	for range 20 {
+		p := newPool(t, 256)
+		c := config(a, 0)
+		c.Mode = xsk.ModeCopy
+		s, err := p.Open(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !s.Refers() {
+			t.Fatal("the driver is taken for one that sends copies")
+		}
+		for i := range uint64(128) {
+			d := xsk.Desc{Addr: p.free[0] + 256, Len: 1000}
+			copy(p.bytes(d), xsktest.Frame(i, 1000))
+			s.Send([]xsk.Desc{d})
+			p.free = p.free[1:]
+		}
+		if err := s.KickTx(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("close with %d frames under way: %v", s.Sent(), err)
+		}
+		s.Drain(func(a uint64) { p.free = append(p.free, a) })
+		p.whole(t)
+	}
+}
