@@ -171,7 +171,6 @@ func (b *box) serve() (err error) {
 		if b.metrics, err = metrics.Listen(cfg.Metrics.Listen, &metricsSource{b: b}); err != nil {
 			return fmt.Errorf("metrics.listen: %w", err)
 		}
-		b.task(func() { b.fail(b.metrics.Serve()) })
 	}
 	if b.api, err = api.New(api.Config{
 		Path: c.Socket, Mode: c.Mode, Owner: uid, Group: gid, ReadOnly: c.ReadersAny, Core: b.core, Events: b.events, Alarms: b.alarms, Gateways: b.gateways, Info: b, Log: b.log,
@@ -180,6 +179,9 @@ func (b *box) serve() (err error) {
 		return err
 	}
 	b.task(func() { b.fail(b.api.Serve()) })
+	if b.metrics != nil { // after b.api, which scrapes show
+		b.task(func() { b.fail(b.metrics.Serve()) })
+	}
 	return nil
 }
 

@@ -29,6 +29,7 @@ func (m *metricsSource) Stats() metrics.Stats {
 		Box: b.Box().(status.Box), Ports: b.portStats(), Workers: b.workerStats(), Paths: b.pathStats(),
 		Gateways: metrics.Gateways{Groups: b.gateways.Status(), Counters: b.gateways.Counters()},
 		Alarms:   metrics.Alarms{Active: b.alarms.Active(), Totals: b.alarms.Totals(), Webhooks: b.alarms.Receivers()},
+		Control:  b.api.Counters(),
 		Objects: map[string]int{
 			"tenants": len(s.Tenants), "segments": len(s.Segments), "subnets": len(s.Subnets), "vifs": len(s.VIFs), "paths": len(s.Paths),
 		},

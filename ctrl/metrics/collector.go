@@ -31,6 +31,7 @@ type collector struct {
 	pathUp                                           *prometheus.Desc
 	pathCounters                                     []counter[status.Path]
 	alarms                                           alarmDescs
+	control                                          controlDescs
 	gateways                                         gatewayDescs
 }
 
@@ -96,6 +97,7 @@ func newCollector(src Source) *collector {
 
 		gateways: newGatewayDescs(),
 		alarms:   newAlarmDescs(),
+		control:  newControlDescs(),
 	}
 }
 
@@ -113,6 +115,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	describe(ch, c.pathCounters)
 	c.gateways.describe(ch)
 	c.alarms.describe(ch)
+	c.control.describe(ch)
 }
 
 func describe[T any](ch chan<- *prometheus.Desc, list []counter[T]) {
@@ -159,6 +162,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	c.gateways.collect(o, &s.Gateways)
 	c.alarms.collect(o, &s.Alarms)
+	c.control.collect(o, &s.Control)
 }
 
 func (c *collector) collectBox(o out, s *Stats) {

@@ -8,17 +8,21 @@
 package metrics
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"penstock/ctrl/rest"
 	"penstock/ctrl/status"
 )
 
@@ -30,6 +34,7 @@ type Stats struct {
 	Paths      []status.Path
 	Gateways   Gateways
 	Alarms     Alarms
+	Control    rest.Counters
 	Objects    map[string]int // pushed objects by kind, as in URLs: "tenants", "vifs" …
 	Generation uint64         // of the snapshot that the workers use
 	Events     uint64         // sequence number of the last event
@@ -65,9 +70,52 @@ func Listen(addr string, src Source) (*Server, error) {
 		return nil, fmt.Errorf("listen for scrapes on %s: %w", addr, err)
 	}
 	s := newServer(src)
-	s.ln = ln
+	l := rest.Limit(ln, rest.Bounds{Conns: maxConns, Share: share}, identify)
+	s.ln, s.http.ConnState = l, l.State
 	return s, nil
 }
+
+// maxConns is the most connections at a time; one remote address has half of them, the machine itself all.
+const maxConns = 32
+
+func share(p *rest.Peer) int {
+	if a, err := netip.ParseAddr(p.Name); err == nil && a.Unmap().IsLoopback() {
+		return maxConns
+	}
+	return maxConns / 2
+}
+
+// identify names a caller by its address.
+func identify(c net.Conn) *rest.Peer {
+	p := &rest.Peer{Name: c.RemoteAddr().String()}
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		p.Name = a.IP.String()
+	}
+	return p
+}
+
+// gathered runs h to its end before the caller is written to: who does not read takes no place of those who may scrape at a
+// time.
+func gathered(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a := &answer{header: http.Header{}, status: http.StatusOK}
+		h.ServeHTTP(a, r)
+		maps.Copy(w.Header(), a.header)
+		w.WriteHeader(a.status)
+		_, _ = w.Write(a.text.Bytes()) // a caller that is gone needs no answer
+	})
+}
+
+// answer is an answer in memory.
+type answer struct {
+	header http.Header
+	status int
+	text   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) Write(p []byte) (int, error) { return a.text.Write(p) }
+func (a *answer) WriteHeader(status int)      { a.status = status }
 
 func newServer(src Source) *Server {
 	s := &Server{push: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -82,9 +130,9 @@ func newServer(src Source) *Server {
 	reg.MustRegister(newCollector(src), s.push, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
+	mux.Handle("GET /metrics", gathered(promhttp.HandlerFor(reg, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, Timeout: 10 * time.Second,
-	}))
+	})))
 	mux.HandleFunc("GET /healthz", check(src.Healthy))
 	mux.HandleFunc("GET /readyz", check(src.Ready))
 	s.http = &http.Server{

@@ -3,8 +3,10 @@ package metrics
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,6 +23,7 @@ import (
 
 	"penstock/ctrl/alarm"
 	"penstock/ctrl/gateway"
+	"penstock/ctrl/rest"
 	"penstock/ctrl/status"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/stats"
@@ -40,6 +43,7 @@ func sample() *fake {
 	gaps := make([]uint64, stats.GapBuckets)
 	gaps[stats.GapBucket(20)], gaps[stats.GapBucket(4000)], gaps[stats.GapBucket(1e6)], gaps[stats.GapBuckets-1] = 10, 20, 3, 1
 	return &fake{stats: Stats{
+		Control: rest.Counters{Connections: 51, Streams: 52, Refused: 53, Evicted: 54, SlowBodies: 55, SlowReaders: 56},
 		Box: status.Box{
 			Name: "gw1", Version: "1.2.3", Commit: "abc", Started: time.UnixMilli(1700000000500), Revision: 42, Scheme: "10.p.t",
 			Bindings: status.Bindings{Count: 7, Capacity: 100, Bytes: 4096},
@@ -351,4 +355,63 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// However many connections others hold, with and without a request, a scrape gets through; connections have a limit.
+func TestConnectionLimit(t *testing.T) {
+	s, err := Listen("127.0.0.1:0", sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve() }()
+	defer func() {
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
+	var held []net.Conn
+	defer func() {
+		for _, c := range held {
+			c.Close()
+		}
+	}()
+	for i := range 3 * maxConns {
+		c, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, c)
+		if i%3 > 0 { // answered, not read, and kept
+			fmt.Fprint(c, "GET /metrics HTTP/1.1\r\nHost: box\r\n\r\n")
+		}
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		resp, err := client.Get("http://" + s.Addr().String() + "/metrics")
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				break
+			}
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no scrape gets through: %v", err)
+		}
+	}
+	open := 0
+	for _, c := range held {
+		_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+		_, err := io.Copy(io.Discard, c)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			open++
+		}
+	}
+	const told = 16 // that were refused, and may still read why for a second
+	if open > maxConns+told {
+		t.Errorf("%d connections are open, want at most %d", open, maxConns+told)
+	}
 }
