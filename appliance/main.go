@@ -68,7 +68,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(runCommand(), checkCommand(), reloadCommand(), showCommand(), applyCommand(), gatewayCommand(), alarmCommand(), watchCommand(), genCommand(), demoCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), reloadCommand(), showCommand(), applyCommand(), gatewayCommand(), alarmCommand(), watchCommand(), genCommand(), demoCommand(), compactCommand(), versionCommand())
 	return root
 }
 

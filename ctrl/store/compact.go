@@ -1,0 +1,119 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"penstock/ctrl/model"
+)
+
+// compactSuffix is behind the name of a copy that is not finished.
+const compactSuffix = ".compact"
+
+// Compact replaces the database file at path by a copy without free pages, and returns the sizes before and after, in
+// octets. No box may use the file: else the error wraps ErrLocked. The copy is read and compared before it takes the
+// place of the file, in one step: whenever it is broken off, the file is whole, the old or the new one.
+func Compact(path string) (before, after int64, err error) {
+	if _, err := os.Stat(path); err != nil { // Open would make a new one
+		return 0, 0, fmt.Errorf("compact the store: %w", err)
+	}
+	s, err := Open(path, Options{})
+	if err != nil {
+		return 0, 0, err
+	}
+	defer s.Close() // and with it the lock, after the copy is in place
+	fail := func(what string, err error) (int64, int64, error) {
+		return 0, 0, errors.Join(fmt.Errorf("compact the store %s: %s: %w; the file is as it was", path, what, err), remove(path+compactSuffix))
+	}
+	if before, err = size(path); err != nil {
+		return fail("look at it", err)
+	}
+	if err := remove(path + compactSuffix); err != nil {
+		return fail("remove an unfinished copy", err)
+	}
+	if err := s.file.CopyTo(path + compactSuffix); err != nil {
+		return fail("copy it", err)
+	}
+	if err := s.same(path + compactSuffix); err != nil {
+		return fail("check the copy", err)
+	}
+	if after, err = size(path + compactSuffix); err != nil {
+		return fail("look at the copy", err)
+	}
+	if err := adopt(path, path+compactSuffix); err != nil {
+		return fail("give the copy the file's owner", err)
+	}
+	if err := os.Rename(path+compactSuffix, path); err != nil {
+		return fail("put the copy in its place", err)
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return 0, 0, fmt.Errorf("compact the store %s: it is done, but may not survive a power cut: %w", path, err)
+	}
+	return before, after, nil
+}
+
+// same reads a copy, which checks its sums and counts, and compares what identifies its content.
+func (s *Store) same(path string) error {
+	c, err := Open(path, Options{})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.Load(); err != nil {
+		return err
+	}
+	if err := c.EachBinding(func([]model.Binding) error { return nil }); err != nil {
+		return err
+	}
+	for _, of := range []func(*Store) (uint64, error){(*Store).Revision, (*Store).EventMark} {
+		want, err := of(s)
+		if err != nil {
+			return err
+		}
+		if have, err := of(c); err != nil || have != want {
+			return errors.Join(err, fmt.Errorf("it says %d where the file says %d", have, want))
+		}
+	}
+	return nil
+}
+
+// adopt gives a file owner, group and mode of another: the box need not be who compacts.
+func adopt(from, to string) error {
+	st, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return errors.New("its owner is not known")
+	}
+	return errors.Join(os.Chown(to, int(sys.Uid), int(sys.Gid)), os.Chmod(to, st.Mode().Perm()))
+}
+
+func size(path string) (int64, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
+
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// syncDir makes a directory's entries durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
