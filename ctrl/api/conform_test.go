@@ -264,3 +264,27 @@ func TestConditions(t *testing.T) {
 	status, h, text := w.exchange("PUT", "/v1/tenants/NEW", body, line("If-None-Match", "*"))
 	isEnvelope(t, "the same again", status, h, text, 412, "key")
 }
+
+// No route ignores a parameter that it does not know, or one that is given twice.
+func TestUnknownParameters(t *testing.T) {
+	w := conformWorld(t)
+	ops, _ := operations(t, w)
+	before := w.must("GET", "/v1/revision", "")
+	for _, o := range ops {
+		sep := "?"
+		if strings.Contains(o.url, "?") {
+			sep = "&"
+		}
+		status, h, text := w.exchange(o.method, o.url+sep+"nonsense=1", o.body)
+		isEnvelope(t, o.method+" "+o.path+" with an unknown parameter", status, h, text, 400, "nonsense")
+		if o.takes("dry_run") {
+			status, h, text = w.exchange(o.method, o.url+sep+"dry_run=1&dry_run=0", o.body)
+			isEnvelope(t, o.method+" "+o.path+" with a parameter twice", status, h, text, 400, "dry_run")
+		}
+		status, h, text = w.exchange(o.method, o.url+sep+"x=%zz", o.body)
+		isEnvelope(t, o.method+" "+o.path+" with a wrong escape", status, h, text, 400, "")
+	}
+	if after := w.must("GET", "/v1/revision", ""); after != before {
+		t.Errorf("refused parameters changed something: %s, before %s", after, before)
+	}
+}

@@ -180,11 +180,17 @@ func (s *Server) writeEvent(buf *bytes.Buffer, ev event.Event, sse bool) {
 }
 
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) error {
+	if _, err := rest.Query(r); err != nil {
+		return err
+	}
 	rest.Reply(w, http.StatusOK, map[string]string{"status": "ok"})
 	return nil
 }
 
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
+	if _, err := rest.Query(r); err != nil {
+		return err
+	}
 	if err := s.cfg.Info.Ready(); err != nil {
 		return rest.Problem(http.StatusServiceUnavailable, codeNotReady, "", "", err.Error())
 	}
@@ -199,6 +205,9 @@ type Revision struct {
 }
 
 func (s *Server) revision(w http.ResponseWriter, r *http.Request) error {
+	if _, err := rest.Query(r); err != nil {
+		return err
+	}
 	rev := Revision{s.cfg.Core.Revision(), s.cfg.Events.Last()}
 	rest.ETag(w, rev.Revision)
 	rest.Reply(w, http.StatusOK, rev)
@@ -206,6 +215,9 @@ func (s *Server) revision(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) box(w http.ResponseWriter, r *http.Request) error {
+	if _, err := rest.Query(r); err != nil {
+		return err
+	}
 	rest.ETag(w, s.cfg.Core.Revision())
 	rest.Reply(w, http.StatusOK, s.cfg.Info.Box())
 	return nil
@@ -227,6 +239,9 @@ func (s *Server) ports(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) port(w http.ResponseWriter, r *http.Request) error {
+	if _, err := rest.Query(r); err != nil {
+		return err
+	}
 	name := r.PathValue("name")
 	for _, p := range s.cfg.Info.Ports() {
 		if p.Name == name {
@@ -239,6 +254,9 @@ func (s *Server) port(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) stats(w http.ResponseWriter, r *http.Request) error {
+	if _, err := rest.Query(r); err != nil {
+		return err
+	}
 	kind := r.PathValue("kind")
 	if !slices.Contains(StatsKinds[:], kind) {
 		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "there are: "+strings.Join(StatsKinds[:], ", "), "there are no statistics "+rest.Clip(kind))
