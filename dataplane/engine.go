@@ -97,6 +97,9 @@ func (e *Engine) makeWorkers() error {
 		}
 		w.Edge.FDB = fdb
 		if i > 0 {
+			w.Overlay.Virtual = e.workers[0].Overlay.Virtual
+		}
+		if i > 0 {
 			w.PuntLimits = e.workers[0].PuntLimits
 		}
 		w.Flush = w.flush

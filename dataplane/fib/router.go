@@ -1,6 +1,9 @@
 package fib
 
-import "penstock/dataplane/wire"
+import (
+	"penstock/dataplane/table"
+	"penstock/dataplane/wire"
+)
 
 // Router4 returns the virtual router's MAC if ip is its address in one of the segment's subnets.
 func (s *Snapshot) Router4(seg, ip uint32) (mac uint64, ok bool) {
@@ -33,4 +36,15 @@ func (s *Snapshot) Router6(seg uint32, ip [2]uint64) (mac uint64, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// Station6 finds the VIF of a link-local address that was not pushed: the address that follows from a VIF's MAC is that
+// VIF's (RFC 4291, appendix A).
+func (s *Snapshot) Station6(seg uint32, ip [2]uint64) (mac uint64, loc Loc, ok bool) {
+	if ip[0] != 0xfe80<<48 || ip[1]>>24&0xffff != 0xfffe {
+		return 0, 0, false
+	}
+	mac = (ip[1]>>40^0x020000)<<24 | ip[1]&0xffffff
+	loc, ok = table.FindMAC(s.Bindings, s.Delta, seg, mac)
+	return mac, loc, ok
 }

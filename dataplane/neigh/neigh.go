@@ -128,7 +128,7 @@ func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 		var loc fib.Loc
 		var ok bool
 		if mac, loc, ok = table.FindIP6(s.Bindings, s.Delta, p.Seg, target[0], target[1]); !ok {
-			mac, loc, ok = station6(s, p.Seg, target)
+			mac, loc, ok = s.Station6(p.Seg, target)
 		}
 		if !ok {
 			unknown6(p, s, asker, target)

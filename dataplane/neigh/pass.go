@@ -127,14 +127,3 @@ func pass(p *frame.Packet, s *fib.Snapshot) {
 		p.Loc, p.Next = loc, frame.NextDeliver
 	}
 }
-
-// station6 finds the VIF of a link-local address that was not pushed: the address that follows from a VIF's MAC is that
-// VIF's (RFC 4291, appendix A).
-func station6(s *fib.Snapshot, seg uint32, ip [2]uint64) (mac uint64, loc fib.Loc, ok bool) {
-	if ip[0] != 0xfe80<<48 || ip[1]>>24&0xffff != 0xfffe {
-		return 0, 0, false
-	}
-	mac = (ip[1]>>40^0x020000)<<24 | ip[1]&0xffffff
-	loc, ok = table.FindMAC(s.Bindings, s.Delta, seg, mac)
-	return mac, loc, ok
-}

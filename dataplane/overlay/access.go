@@ -77,6 +77,9 @@ func ingress(mem []byte, p *frame.Packet, port *fib.Port, s *fib.Snapshot, st *S
 		p.Next = frame.NextNeigh
 	case p.Has(frame.FlagGroup):
 		p.Next = frame.NextFlood
+		if fib.VirtualRouterMAC(p.SrcMAC) {
+			st.heard(mem, p, s)
+		}
 	case p.DstMAC == from.router && from.router != 0:
 		p.Next = frame.NextRoute
 	default:

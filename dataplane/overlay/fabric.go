@@ -86,7 +86,7 @@ func decap(mem []byte, p *frame.Packet, f *fib.Fabric, s *fib.Snapshot, st *Stat
 	case dst&^f.HostMask != f.Prefix, !special(src, f.HostMask):
 		p.DropFor(drop.FabricAddress)
 	default:
-		if inner(mem, p, s, int(binary.BigEndian.Uint16(l3[2:4]))-ipLen, dst&f.HostMask, src&f.HostMask) {
+		if inner(mem, p, s, st, int(binary.BigEndian.Uint16(l3[2:4]))-ipLen, dst&f.HostMask, src&f.HostMask) {
 			addrs := uint64(src)<<32 | uint64(dst)
 			st.segments[place(addrs)] = segment{addrs: addrs, seg: p.Seg, port: p.Port}
 		}
@@ -104,7 +104,7 @@ func special(src, hostMask uint32) bool {
 
 // inner strips the outer headers; n is the length of the inner frame, which ends where the outer packet says, not where
 // Ethernet's padding does. It reports whether tenant and segment exist.
-func inner(mem []byte, p *frame.Packet, s *fib.Snapshot, n int, tenant, segment uint32) bool {
+func inner(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, n int, tenant, segment uint32) bool {
 	seg, ok := s.SegmentByID.Get(fib.SegmentKey(tenant, segment))
 	if !ok {
 		p.DropFor(drop.FabricSegment)
@@ -135,21 +135,24 @@ func inner(mem []byte, p *frame.Packet, s *fib.Snapshot, n int, tenant, segment 
 		p.DropFor(drop.LinkLocalGroup)
 	case p.EtherType == etherTypeARP, p.EtherType == wire.EtherTypeIPv6 && !(p.Len > next6-ethLen-ipLen && plain6(mem[p.Off+next6-ethLen-ipLen])),
 		p.EtherType < wire.EtherTypeMin, p.EtherType == etherTypeLong:
-		lookInside(mem, p)
+		lookInside(mem, p, s, st)
 	case p.EtherType == wire.EtherTypeVLAN || p.EtherType == wire.EtherTypeSTag || p.EtherType == wire.EtherTypeOldQinQ:
 		// No box sends a tag inside; behind an untagged attachment it would lead into another one's VLAN.
 		p.DropFor(drop.FabricInner)
 	default:
-		onward(p)
+		onward(mem, p, s, st)
 	}
 	return true
 }
 
 // onward sends an inner frame to its destination.
-func onward(p *frame.Packet) {
+func onward(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) {
 	if p.DstMAC>>40&1 == 1 {
 		p.Flags |= frame.FlagGroup
 		p.Next = frame.NextFlood
+		if fib.VirtualRouterMAC(p.SrcMAC) {
+			st.heard(mem, p, s)
+		}
 		return
 	}
 	p.Next = frame.NextLookup
@@ -157,7 +160,7 @@ func onward(p *frame.Packet) {
 
 // lookInside parses an inner frame that may be ARP or neighbour discovery: no box lets in everything that there is of
 // these, so neigh decides. All others go on as they came.
-func lookInside(mem []byte, p *frame.Packet) {
+func lookInside(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) {
 	q := frame.Packet{Off: p.Off, Len: p.Len, Port: p.Port}
 	if !parse.Access(mem, &q) {
 		if q.Drop == drop.LLCIP || q.Drop == drop.ARPMalformed || q.Drop == drop.NDMalformed {
@@ -170,5 +173,5 @@ func lookInside(mem []byte, p *frame.Packet) {
 		*p = q
 		return
 	}
-	onward(p)
+	onward(mem, p, s, st)
 }

@@ -26,7 +26,9 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 		p, loc, ok := &b.Pkt[q.Pkt&(frame.BatchSize-1)], q.Loc, q.OK
 		switch {
 		case p.Has(frame.FlagFromFabric):
-			fromFabric(p, s, loc, ok)
+			if fromFabric(p, s, loc, ok); p.Next == frame.NextFlood {
+				st.toVirtual(p, s)
+			}
 		case ok && loc&fib.LocLocal == 0:
 			p.Loc, p.Next = loc, frame.NextEncap
 		case ok && loc&fib.LocGateway != 0:
@@ -37,6 +39,7 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 			p.Loc, p.Next = loc, frame.NextDeliver
 		case s.Segments[p.Seg].UnknownUnicast:
 			p.Next = frame.NextFlood
+			st.toVirtual(p, s)
 		default:
 			p.DropFor(drop.Unresolved)
 		}

@@ -34,6 +34,9 @@ type State struct {
 	*stage.Env
 	Events *Events
 
+	// Virtual is where the masters of virtual routers are; one for all workers.
+	Virtual *Virtuals
+
 	of       *fib.Snapshot // what senders and segments were found in
 	senders  [senders]sender
 	segments [remembered]segment
@@ -54,4 +57,6 @@ type Events struct {
 }
 
 // NewState returns the state of the worker with that environment.
-func NewState(env *stage.Env) *State { return &State{Env: env, Events: &Events{}} }
+func NewState(env *stage.Env) *State {
+	return &State{Env: env, Events: &Events{}, Virtual: &Virtuals{}}
+}

@@ -7,12 +7,14 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
 	"penstock/ctrl/model"
 	"penstock/dataplane/drop"
+	"penstock/dataplane/wire/checksum"
 	"penstock/integration/endpoint"
 	"penstock/integration/rig"
 )
@@ -399,6 +401,92 @@ func TestFabricSource(t *testing.T) {
 			if want := tt.drop == 0; (len(out) == 1) != want || (refused == 0) != want {
 				t.Errorf("%s, from %s: %d delivered, %d dropped as fabric_address; delivered: want %t", tt.scheme, tt.src, len(out), refused, want)
 			}
+		}
+	}
+}
+
+// vrrp is an advertisement of a virtual router from its MAC.
+func vrrp(mac model.MAC, from string) func() ([]byte, error) {
+	return func() ([]byte, error) {
+		ip := &layers.IPv4{Version: 4, TTL: 255, Protocol: 112, SrcIP: net.ParseIP(from), DstIP: net.IP{224, 0, 0, 18}}
+		return endpoint.Serialize(append(endpoint.Ethernet(mac, 0x01005e000012, 0, layers.EthernetTypeIPv4), ip,
+			gopacket.Payload{0x31, 7, 200, 1, 0, 100, 0, 0, 10, 0, 0, 100})...)
+	}
+}
+
+// TestVirtualRouterIsFollowed: frames to a virtual router go to its master alone, once that has spoken, here or behind
+// another box, and are flooded when it has not for long. Another tenant's virtual router of the same MAC is another one.
+func TestVirtualRouterIsFollowed(t *testing.T) {
+	r, cfg := load(t, "host")
+	change(t, r, cfg, func(s *model.State) {
+		for key, g := range s.Segments {
+			g.UnknownUnicast = "flood"
+			s.Segments[key] = g
+		}
+		v := s.VIFs["red/vm1"]
+		v.Allow = []string{"vrrp"}
+		s.VIFs["red/vm1"] = v
+	})
+	toVIP := udp4(vm3, host(virtualMAC, "10.0.0.100", ""), 0, 9, 40)
+	expect := func(what string, acc0, fab0 int) {
+		t.Helper()
+		r.Sent(portIndex(t, cfg, "acc0"))
+		got := [2]int{len(send(t, r, cfg, "acc1", "fab0", toVIP)), len(r.Sent(portIndex(t, cfg, "acc0")))}
+		if want := [2]int{fab0, acc0}; got != want {
+			t.Errorf("%s: %d to the fabric, %d to acc0; want %d, %d", what, got[0], got[1], fab0, acc0)
+		}
+	}
+	expect("nobody has spoken", 1, 2)
+	send(t, r, cfg, "acc0", "fab0", vrrp(virtualMAC, "10.0.0.1"))
+	expect("the master is here", 1, 0)
+	send(t, r, cfg, "fab0", "acc0", outer(model.Scheme16, vrrp(virtualMAC, "10.0.0.2"), nil))
+	expect("the master is behind another box", 0, 1)
+	send(t, r, cfg, "fab0", "acc0", outer(model.Scheme16, vrrp(virtualMAC, "10.0.0.99"), nil))
+	expect("one that no binding has speaks", 0, 1)
+	send(t, r, cfg, "acc0", "fab0", vrrp(vm1.MAC, "10.0.0.1"))
+	expect("one without the virtual MAC speaks", 0, 1)
+	r.Sent(portIndex(t, cfg, "acc1"))
+	blue := changed(toVIP, func(b []byte) []byte {
+		copy(b[6:12], endpoint.Hardware(vm1.MAC))
+		b[29] = 1
+		b[24], b[25] = 0, 0
+		return tagged(30, b)
+	})
+	send(t, r, cfg, "acc1", "fab0", changed(blue, func(b []byte) []byte {
+		binary.BigEndian.PutUint16(b[28:], checksum.Checksum(b[18:38], 0))
+		return b
+	}))
+	if n := drops(t, r, cfg, "acc1", drop.SpoofIP); n > 0 {
+		t.Fatalf("the frame of blue is none of its own: %s", allDrops(t, r, cfg, "acc1"))
+	}
+	if out := r.Sent(portIndex(t, cfg, "acc0")); len(out) > 0 {
+		t.Errorf("blue reaches red's virtual router: % x", out[0])
+	}
+	send(t, r, cfg, "acc0", "fab0", vrrp(virtualMAC, "10.0.0.1"))
+	expect("the master is here again", 1, 0)
+	change(t, r, cfg, func(s *model.State) { delete(s.VIFs, "red/vm1") })
+	r.Sent(portIndex(t, cfg, "acc0"))
+	if out := send(t, r, cfg, "acc1", "acc0", toVIP); len(out) > 0 {
+		t.Errorf("the VIF has gone, and a frame leaves by its port: % x", out[0])
+	}
+}
+
+// TestVirtualRouterIsForgotten: thirty seconds after the last advertisement frames to it are flooded again.
+func TestVirtualRouterIsForgotten(t *testing.T) {
+	r, cfg := load(t, "host")
+	change(t, r, cfg, func(s *model.State) {
+		g := s.Segments["red/web"]
+		g.UnknownUnicast = "flood"
+		s.Segments["red/web"] = g
+	})
+	send(t, r, cfg, "fab0", "acc0", outer(model.Scheme16, vrrp(virtualMAC, "10.0.0.2"), nil))
+	for _, tt := range []struct {
+		after time.Duration
+		want  int
+	}{{29 * time.Second, 1}, {2 * time.Second, 2}} {
+		r.Tick(tt.after)
+		if out := send(t, r, cfg, "acc1", "fab0", udp4(vm3, host(virtualMAC, "10.0.0.100", ""), 0, 9, 40)); len(out) != tt.want {
+			t.Errorf("%v later: %d frames to the fabric, want %d", tt.after, len(out), tt.want)
 		}
 	}
 }

@@ -1,0 +1,106 @@
+package overlay
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/parse"
+	"penstock/dataplane/table"
+	"penstock/dataplane/wire"
+)
+
+// The MAC of a virtual router (VRRP between VMs) is no binding: it is wherever the master is. Its advertisements say so,
+// since they come from that MAC and from the master's own IP address. Frames to it then need not be flooded.
+
+const (
+	protoVRRP = 112 // RFC 9568, 5.1.1.4
+
+	virtuals    = 4096           // virtual routers that are remembered, of all segments; others are flooded
+	virtualLife = 30_000_000_000 // nanoseconds after the last advertisement
+)
+
+// Virtuals says where the masters of virtual routers are. All workers share it, without locks: a row that two of them
+// write at once may hold the time of the other's advertisement, no more.
+type Virtuals [virtuals]struct {
+	row  atomic.Uint64 // hash of segment and MAC, location
+	seen atomic.Int64  // when it was last heard of
+}
+
+// hash returns the place of a row, and what tells it from others there.
+func (v *Virtuals) hash(seg uint32, mac uint64) (place uint64, tag uint64) {
+	h := (uint64(seg)<<16 ^ mac&0xffff) * 0x9e3779b97f4a7c15
+	h ^= h >> 29
+	h *= 0xbf58476d1ce4e5b9
+	return h % virtuals, h >> 32 << 32
+}
+
+func (v *Virtuals) put(seg uint32, mac uint64, loc fib.Loc, now int64) {
+	place, tag := v.hash(seg, mac)
+	r := &v[place]
+	if w := tag | uint64(loc); r.row.Load() != w {
+		r.row.Store(w)
+	}
+	r.seen.Store(now)
+}
+
+func (v *Virtuals) get(seg uint32, mac uint64, now int64) (fib.Loc, bool) {
+	place, tag := v.hash(seg, mac)
+	r := &v[place]
+	w := r.row.Load()
+	return fib.Loc(uint32(w)), w != 0 && w>>32<<32 == tag && now-r.seen.Load() < virtualLife
+}
+
+// heard notes where the sender of a VRRP advertisement is. The sender may use the virtual MAC: its own box has checked it.
+func (st *State) heard(mem []byte, p *frame.Packet, s *fib.Snapshot) {
+	if !p.Has(frame.FlagFromFabric) {
+		if p.Proto == protoVRRP && p.VIF != frame.NoIndex {
+			st.Virtual.put(p.Seg, p.SrcMAC, fib.LocLocal|p.VIF, st.Now)
+		}
+		return
+	}
+	q := frame.Packet{Off: p.Off, Len: p.Len, Port: p.Port}
+	if !parse.Access(mem, &q) || q.Proto != protoVRRP {
+		return
+	}
+	l3 := mem[q.Off+uint32(q.L3) : q.Off+uint32(q.Len)]
+	var loc fib.Loc
+	ok := false
+	if q.Has(frame.FlagIPv4) {
+		_, loc, ok = table.FindIP4(s.Bindings, s.Delta, p.Seg, binary.BigEndian.Uint32(l3[ip4SourceOffset:]))
+	} else if q.Has(frame.FlagIPv6) {
+		src := wire.IPv6(l3).Src()
+		if _, loc, ok = table.FindIP6(s.Bindings, s.Delta, p.Seg, src[0], src[1]); !ok {
+			_, loc, ok = s.Station6(p.Seg, src)
+		}
+	}
+	if ok && loc&fib.LocLocal == 0 {
+		st.Virtual.put(p.Seg, p.SrcMAC, loc, st.Now)
+	}
+}
+
+// toVirtual sends a packet that would be flooded to the master of the virtual router that it is for, if that is known. What
+// came from the fabric goes to nobody but VIFs of this box.
+func (st *State) toVirtual(p *frame.Packet, s *fib.Snapshot) {
+	if !fib.VirtualRouterMAC(p.DstMAC) {
+		return
+	}
+	loc, ok := st.Virtual.get(p.Seg, p.DstMAC, st.Now)
+	switch fabric := p.Has(frame.FlagFromFabric); {
+	case !ok:
+	case loc&fib.LocLocal == 0:
+		if !fabric {
+			p.Loc, p.Next = loc, frame.NextEncap
+		}
+	default:
+		// The index may be another VIF's by now, even of another tenant.
+		i := loc &^ fib.LocLocal
+		if uint(i) >= uint(len(s.VIFs)) {
+			return
+		}
+		if v := &s.VIFs[i]; v.Attach != fib.None && v.Seg == p.Seg && v.Attach != p.Attach {
+			p.Loc, p.Next = loc, frame.NextDeliver
+		}
+	}
+}
