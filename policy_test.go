@@ -9,10 +9,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // The repository's rules (ARCHITECTURE.md), as tests. Code that must break one changes the rule here, and says why.
@@ -297,4 +299,102 @@ func partOfWord(line string, from, to int) bool {
 		return i >= 0 && i < len(line) && (line[i]|0x20 >= 'a' && line[i]|0x20 <= 'z' || line[i] == '_')
 	}
 	return letter(from-1) || letter(to)
+}
+
+// citation is a Markdown file that a text names, with or without a folder and an anchor.
+var citation = regexp.MustCompile(`(\.\./)*[A-Za-z0-9_][A-Za-z0-9_./-]*\.md\b(#[a-z0-9-]*)?`)
+
+// outside is what a text may not refer to, since it is no part of the repository.
+var outside = regexp.MustCompile(`(?i)\bthe ` + `specification\b|\bseed [0-9]{3}\b|\bspec "`)
+
+// headings returns the anchors of a Markdown file's headings, as GitHub makes them.
+func headings(text []byte) map[string]bool {
+	out := map[string]bool{}
+	for _, line := range strings.Split(string(text), "\n") {
+		title := strings.TrimLeft(line, "#")
+		if title == line || !strings.HasPrefix(title, " ") {
+			continue
+		}
+		out[strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case unicode.IsLetter(r), unicode.IsDigit(r), r == '-', r == '_':
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, strings.TrimSpace(title))] = true
+	}
+	return out
+}
+
+// cited returns the Markdown file that a citation in the file name means: beside it, or from the root on.
+func cited(name, file string) (text []byte, ok bool) {
+	for _, p := range []string{path.Join(path.Dir(name), file), file} {
+		if text, err := os.ReadFile(p); err == nil {
+			return text, true
+		}
+	}
+	return nil, false
+}
+
+// miscited returns what is wrong with the references of one line to documents.
+func miscited(name, line string) (faults []string) {
+	for _, at := range citation.FindAllStringIndex(line, -1) {
+		before := line[:at[0]]
+		if strings.HasSuffix(before, "/") { // a URL, or where a file is installed
+			continue
+		}
+		file, anchor, _ := strings.Cut(line[at[0]:at[1]], "#")
+		text, ok := cited(name, file)
+		switch {
+		case !ok:
+			faults = append(faults, file+" is not in the repository: cite PROTOCOL.md#SECTION, an RFC or a clause")
+		case anchor != "" && !headings(text)[anchor]:
+			faults = append(faults, file+" has no heading for #"+anchor)
+		}
+	}
+	if m := outside.FindString(line); m != "" {
+		faults = append(faults, strconv.Quote(m)+" is not in the repository: cite PROTOCOL.md#SECTION, an RFC or a clause")
+	}
+	return faults
+}
+
+// TestCitations: what code and documents refer to is in the repository, or is published.
+func TestCitations(t *testing.T) {
+	textFiles(t, func(name string, text []byte) {
+		if name == "policy_test.go" {
+			return
+		}
+		for n, line := range strings.Split(string(text), "\n") {
+			for _, fault := range miscited(name, line) {
+				t.Errorf("%s:%d: %s", name, n+1, fault)
+			}
+		}
+	}, ".go", ".md", ".toml", ".json", ".c", ".h", ".lua", ".py", ".yaml", ".yml", "Makefile", ".service", ".ci/run")
+}
+
+// TestMiscited holds the rule itself.
+func TestMiscited(t *testing.T) {
+	for _, tc := range []struct {
+		name, line string
+		faults     int
+	}{
+		{"dataplane/edge/edge.go", "// (PROTOCOL.md#addressing, PROTOCOL.md#edge-switch)", 0},
+		{"dataplane/edge/edge.go", "// (RFC 9568, 8.1.2; IEEE 802.1Q, 8.6.3; conf/README.md)", 0},
+		{"perf/e2e/figure.go", "// aim is that of perf/README.md#aims,", 0},
+		{"perf/README.md", "see [gen](gen/README.md), [conf](../conf/README.md#keys)", 0},
+		{"perf/README.md", "https://example.com/doc/none.md says", 0},
+		{"ctrl/alarm/README.md", "[keys](../../conf/README.md)", 0},
+		{"ctrl/alarm/README.md", "[keys](../conf/README.md)", 1},
+		{"dataplane/edge/edge.go", "// (spec/over" + "lay.md, \"Encapsulation\")", 1},
+		{"dataplane/edge/edge.go", "// (PROTOCOL.md#no-such-section)", 1},
+		{"dataplane/edge/edge.go", "// as The Speci" + "fication has it", 1},
+		{"dataplane/edge/edge.go", "// (seed 0" + "03, paragraph 14; over" + "lay.md)", 2},
+		{"dataplane/edge/edge.go", "// with its MAC, spec " + "\"Encapsulation\")", 1},
+	} {
+		if got := miscited(tc.name, tc.line); len(got) != tc.faults {
+			t.Errorf("%s: %s: %d faults %v, want %d", tc.name, tc.line, len(got), got, tc.faults)
+		}
+	}
 }

@@ -45,7 +45,7 @@ func newSlowPath(b *box) (*slowPath, error) {
 	return s, s.resolver.Set(cfg.Edge.MAC, downlinks)
 }
 
-// boxAddress is the address of the box behind a switch port (spec/overlay.md, "Addressing of the fabric").
+// boxAddress is the address of the box behind a switch port (PROTOCOL.md#addressing).
 func boxAddress(scheme model.Scheme, number uint8) netip.Addr {
 	if scheme == model.Scheme24 {
 		return netip.AddrFrom4([4]byte{number, 0, 0, 1})

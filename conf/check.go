@@ -273,7 +273,7 @@ func (k *checker) uplinks() {
 }
 
 // fabricMTU warns when encapsulation makes a frame of an access port too large for a fabric port, or when a trunk or
-// uplink is narrower than what leads to it (spec/overlay.md, "Encapsulation").
+// uplink is narrower than what leads to it (PROTOCOL.md#encapsulation).
 func (k *checker) fabricMTU(mtu []int) {
 	for i := range k.c.Ports {
 		to := &k.c.Ports[i]

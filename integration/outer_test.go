@@ -19,7 +19,7 @@ import (
 	"penstock/integration/lab"
 )
 
-// TestEncapsulation compares every field that a box writes with the table in spec/overlay.md, "Encapsulation".
+// TestEncapsulation compares every field that a box writes with the table in PROTOCOL.md#encapsulation.
 func TestEncapsulation(t *testing.T) {
 	for _, scheme := range []model.Scheme{model.Scheme16, model.Scheme24} {
 		t.Run(string(scheme), func(t *testing.T) {

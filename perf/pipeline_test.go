@@ -1,5 +1,5 @@
 // Package perf measures the packet path without the kernel: nanoseconds per packet of the whole stage chain on real
-// frames in a real UMEM layout, in batches as a worker forms them (spec/performance.md, "Pipeline"). ns/op is ns per packet.
+// frames in a real UMEM layout, in batches as a worker forms them (perf/README.md#pipeline). ns/op is ns per packet.
 //
 // 16,384 frames of 2,048 octets go round, 32 MB, so that no frame is in the core's own caches by accident. Before each
 // round, with the clock stopped, every frame gets a destination drawn at random from all bindings, and what the

@@ -104,7 +104,7 @@ func BenchmarkUplinkIngress(b *testing.B) {
 }
 
 // BenchmarkUplinkStage: what the stage itself costs, on one batch that stays in the core's cache: the gateway egress of
-// spec/performance.md. "access" is what goes before it (parser, attachment, lookup).
+// perf/README.md#aims. "access" is what goes before it (parser, attachment, lookup).
 func BenchmarkUplinkStage(b *testing.B) {
 	r := benchUplink(b, 1000)
 	rng := rand.New(rand.NewPCG(1, 2))

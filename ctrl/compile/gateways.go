@@ -13,7 +13,7 @@ import (
 	"penstock/dataplane/table"
 )
 
-// publicTenant is the ID of the tenant whose addresses are reachable from outside (spec/overlay.md, "Addressing").
+// publicTenant is the ID of the tenant whose addresses are reachable from outside (PROTOCOL.md#addressing).
 const publicTenant = 2
 
 // Group is what the configuration says about a gateway group. The rules of its values are the configuration's: here

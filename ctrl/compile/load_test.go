@@ -130,8 +130,8 @@ func bulkRows(n int) []model.Binding {
 	return rows
 }
 
-// TestLarge measures what the specification asks for (spec/overlay.md, "Sizes it must hold"; spec/control.md,
-// "Bulk"), with room for a slow machine: one VIF into 65,000 tenants, and a million bindings in bulk.
+// TestLarge measures pushes at the sizes that a box holds (PROTOCOL.md#sizes), with room for a slow
+// machine: one VIF into 65,000 tenants, and a million bindings in bulk.
 func TestLarge(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")

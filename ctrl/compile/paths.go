@@ -157,7 +157,7 @@ func (p *plan) fillPaths() {
 }
 
 // path prepares the outer header of one path. A frame for the port's own switch carries the box's MAC as source: a
-// switch drops a frame whose two MACs are equal (spec/overlay.md, "Encapsulation").
+// switch drops a frame whose two MACs are equal (PROTOCOL.md#encapsulation).
 func (p *plan) path(k statKey, v model.PathVLAN, stat uint32) fib.Path {
 	port := &p.ports[k.port]
 	src := k.own

@@ -1,5 +1,5 @@
 // Package metrics shows a running box to Prometheus: /metrics, /healthz and /readyz on a listener of its own, apart
-// from the control socket (spec/control.md, "Watching").
+// from the control socket.
 //
 // Nothing is counted here but the latency of pushes: every scrape asks the Source, which sums what the workers have
 // published. The number of series is bounded by the configuration: per port and worker a fixed number, per drop reason

@@ -9,7 +9,7 @@ const DefaultRouterMAC MAC = 0x025053000001
 // DefaultScheme is the addressing scheme of a fabric when the configuration names none.
 const DefaultScheme = Scheme16
 
-// Scheme is how the special addresses of a fabric are built (spec/overlay.md, "Addressing of the fabric").
+// Scheme is how the special addresses of a fabric are built (PROTOCOL.md#addressing).
 type Scheme string
 
 // The schemes.

@@ -6,7 +6,7 @@ import (
 	"penstock/ctrl/model/strict"
 )
 
-// Tenant is an isolated customer. IDs 0 and 1 are reserved, 2 is the public tenant (spec/overlay.md).
+// Tenant is an isolated customer. IDs 0 and 1 are reserved, 2 is the public tenant (PROTOCOL.md#addressing).
 type Tenant struct {
 	Name      string            `json:"name"`
 	ID        uint32            `json:"id"`

@@ -8,7 +8,7 @@ import (
 )
 
 // The most objects of a kind. Segments and subnets allow four per tenant of the 10.p.t scheme; paths are those of 500
-// edge switches, every pair (spec/overlay.md, "Sizes it must hold").
+// edge switches, every pair (PROTOCOL.md#sizes).
 const (
 	MaxTenants16 = 65_533  // scheme 10.p.t: IDs 2 … 65,534
 	MaxTenants   = 262_144 // scheme p.t

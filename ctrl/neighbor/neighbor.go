@@ -1,5 +1,5 @@
 // Package neighbor is the slow path of the box as edge switch: it finds out the MAC of the box behind each downlink,
-// which the switch needs as next hop of the downlink's fixed route (spec/overlay.md, "Addressing of the fabric").
+// which the switch needs as next hop of the downlink's fixed route (PROTOCOL.md#edge-switch).
 //
 // The switch has no IP address, so its questions are ARP probes (sender address 0.0.0.0, RFC 5227, 2.1.1), from its
 // own MAC. A box answers to that MAC alone.

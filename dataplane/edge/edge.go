@@ -1,5 +1,5 @@
 // Package edge is the box as edge switch: what a commodity switch with VLANs and one static route per downlink does
-// (spec/overlay.md, "Addressing of the fabric" and "The box as edge switch").
+// (PROTOCOL.md#addressing, PROTOCOL.md#edge-switch).
 //
 // A frame takes one of these ways, in the order of the files:
 //
@@ -8,7 +8,7 @@
 //	any other, tagged                      VLAN forwarding: learned port, or flooding                   vlan.go, fdb.go
 //
 // Downlinks carry no station but their box, so addresses are learned on trunks only, and a downlink's source MAC is
-// checked: it is the switch's own (a box sends with its edge switch's MAC, spec "Encapsulation") or the box's own
+// checked: it is the switch's own (a box sends with its edge switch's MAC, PROTOCOL.md#encapsulation) or the box's own
 // (same-switch frames and ARP).
 //
 // The tables are a snapshot's fib.Edge; only the FDB is written here. All ports may be served by several workers.

@@ -8,7 +8,7 @@ import (
 )
 
 // route sends an IPv4 packet for the switch's own MAC on to a downlink: tag off, the fixed route of the port number
-// in the destination address, TTL, MACs (spec/overlay.md, "Addressing of the fabric"). The packet is tagged and its
+// in the destination address, TTL, MACs (PROTOCOL.md#edge-switch). The packet is tagged and its
 // IPv4 header valid.
 func (t *turn) route(p *frame.Packet) {
 	s, e := t.s, &t.s.Edge

@@ -17,7 +17,7 @@ import (
 // None is the "no such entry" value of dense indices.
 const None = ^uint32(0)
 
-// Role is what a port is for (spec/README.md, "Words").
+// Role is what a port is for (PROTOCOL.md#terms).
 type Role uint8
 
 // The roles. A port without one (RoleNone) drops everything it receives.
@@ -265,7 +265,7 @@ type Head struct {
 	Sum        uint32
 }
 
-// The constant part of the outer IPv4 header: no options, DF, TTL 64, protocol 143 (spec/overlay.md, "Encapsulation").
+// The constant part of the outer IPv4 header: no options, DF, TTL 64, protocol 143 (PROTOCOL.md#encapsulation).
 const (
 	outerVersion = 0x4500
 	outerDF      = 0x4000

@@ -6,7 +6,7 @@ import (
 	"penstock/dataplane/gateway"
 )
 
-// Group is a gateway group: upstream gateways of which one is active (spec/gateways.md). Snapshot.Groups[0] is never
+// Group is a gateway group: upstream gateways of which one is active (PROTOCOL.md#gateway-groups). Snapshot.Groups[0] is never
 // used, so that an index of 0 means "none"; a free entry has Live == nil.
 //
 // What a switch changes is not here but behind Live and Member.Live, which stay the same objects for as long as the

@@ -1,4 +1,4 @@
-// Package gateway is the state machine of a gateway group: which member is active, and why (spec/gateways.md).
+// Package gateway is the state machine of a gateway group: which member is active, and why (PROTOCOL.md#gateway-groups).
 //
 // It is pure: it knows no clock, no packet and no lock. Whoever drives it (package uplink, on the first worker's thread;
 // the tests, with a clock of their own) tells it what happened and when, and it says what follows.
@@ -94,7 +94,7 @@ const (
 	MaxInterval = 10_000_000_000
 )
 
-// DefaultPolicy returns the defaults of spec/gateways.md; what it leaves open is in ARCHITECTURE.md.
+// DefaultPolicy returns the defaults of conf/README.md; why they are so is in ARCHITECTURE.md.
 func DefaultPolicy() Policy {
 	const second = 1_000_000_000
 	return Policy{

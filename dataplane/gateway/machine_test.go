@@ -25,7 +25,7 @@ func wantActive(t *testing.T, m *Machine, slot uint32, why Why) {
 	}
 }
 
-// The old primary is the standby when it comes back (seed 002).
+// The old primary is the standby when it comes back.
 func TestNoPreemption(t *testing.T) {
 	p := DefaultPolicy()
 	m, _ := pair(p)

@@ -59,7 +59,7 @@ func (w *world) failf(format string, args ...any) {
 	w.t.Fatalf("%s\nlast events:\n%s", fmt.Sprintf(format, args...), strings.Join(w.log[max(0, len(w.log)-40):], "\n"))
 }
 
-// fit is the rule of spec/gateways.md in one line: healthy, and not taken out of service.
+// fit is who may become active: a member that is healthy and not taken out of service.
 func (w *world) fit(s uint32) bool {
 	h := w.m.Health(s)
 	return w.mem[s].there && !w.mem[s].disabled && (h == Up || h == Suspect)

@@ -8,7 +8,7 @@ import (
 )
 
 // Box answers the edge switch's ARP requests for the box address, in place, out of the fabric port they came from
-// (spec/overlay.md, "Addressing of the fabric"). Nobody but the switch gets an answer. What came encapsulated is for
+// (PROTOCOL.md#addressing). Nobody but the switch gets an answer. What came encapsulated is for
 // tenants: see pass.go.
 //
 // It is a stage (stage.Func).

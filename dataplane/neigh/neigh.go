@@ -1,5 +1,5 @@
 // Package neigh answers ARP and IPv6 neighbour solicitations in place, from the bindings: the box stands in for the
-// whole segment, and questions that it can answer never cross the fabric (spec/overlay.md, "Address resolution"). What it
+// whole segment, and questions that it can answer never cross the fabric (PROTOCOL.md#address-resolution). What it
 // cannot, the guests settle among themselves (pass.go).
 //
 // An answer always overrides what the asker holds (NA with O set, unlike other proxies, RFC 4861, 7.2.8): the

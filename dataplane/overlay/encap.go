@@ -12,7 +12,7 @@ import (
 )
 
 // Encapsulate chooses each flow's path to its location and writes the outer header in front of the frame
-// (spec/overlay.md, "Encapsulation"; seed 003, paragraphs 46 and 47).
+// (PROTOCOL.md#encapsulation, PROTOCOL.md#path-choice).
 //
 //	 0      6     12     16   18                       38
 //	[dst 6][src 6][tag 4][type][IPv4 20: proto 143 ... ][inner Ethernet …

@@ -17,7 +17,7 @@ const (
 
 // Fabric parses frames of a fabric port and takes them out of their encapsulation. A frame is accepted only if it comes
 // from the edge switch, is addressed to a special address of this box, and its tenant and segment exist here
-// (spec/overlay.md, "Encapsulation"). What remains is delivered by (tenant, segment, inner destination MAC).
+// (PROTOCOL.md#reception). What remains is delivered by (tenant, segment, inner destination MAC).
 //
 // It is a stage (stage.Func).
 func (st *State) Fabric(b *frame.Batch) (todo uint32) {

@@ -1,4 +1,4 @@
-// Package overlay carries each tenant's Ethernet over the fabric (spec/overlay.md; seed 003, paragraphs 40–51).
+// Package overlay carries each tenant's Ethernet over the fabric (PROTOCOL.md#encapsulation).
 //
 // The files in the order of a packet's way from a tenant: access.go (which attachment, tag off; quick.go does parser and
 // this in one for nearly all frames), spoof.go, checksum.go (sums that the sender's stack left unfinished), spread.go (which

@@ -39,7 +39,7 @@ const (
 )
 
 // checkSource holds a frame to the VIF it claims to come from. The VIF's MAC is right already: it was found by it.
-// A VIF without configured addresses is held to its MAC only (a tenant may use no IP at all; seed 003, paragraph 14).
+// A VIF without configured addresses is held to its MAC only (a tenant may use no IP at all).
 // What a VIF may be beside a host is in its Allow.
 func checkSource(mem []byte, p *frame.Packet, v *fib.VIF) drop.Reason {
 	if v.Policy == fib.PolicyOff {

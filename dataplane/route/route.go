@@ -1,4 +1,4 @@
-// Package route is the virtual router: it joins the subnets of one tenant (spec/overlay.md, "Virtual router").
+// Package route is the virtual router: it joins the subnets of one tenant (PROTOCOL.md#virtual-router).
 //
 // Files in the order of a packet's way: route.go (which subnet, then which binding, then the rewrite), away.go (the
 // default route), local.go (what is for the router itself, and the ICMP errors it sends).

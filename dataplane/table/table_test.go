@@ -108,7 +108,7 @@ func TestZeroBytes(t *testing.T) {
 }
 
 // TestMemory holds the budget: 32 octets a binding at a million of them with an IPv4 address each, all included
-// (spec/performance.md), and what the table says of itself.
+// (perf/README.md#aims), and what the table says of itself.
 func TestMemory(t *testing.T) {
 	n := 1_000_000
 	if testing.Short() {

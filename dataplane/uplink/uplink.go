@@ -1,4 +1,4 @@
-// Package uplink joins tenants and the outside through gateway groups (spec/gateways.md; seed 002).
+// Package uplink joins tenants and the outside through gateway groups (PROTOCOL.md#gateway-groups).
 //
 // A group is a station in a segment, or the default route of virtual routers. It has one virtual MAC, which never
 // changes; what changes with the active member is where frames go:

@@ -12,7 +12,7 @@ import (
 // Proto143 is the IP protocol number of encapsulated Ethernet (RFC 8986, section 10.1).
 const Proto143 = 143
 
-// Outer is the encapsulation of a frame (spec/overlay.md, "Encapsulation").
+// Outer is the encapsulation of a frame (PROTOCOL.md#encapsulation).
 type Outer struct {
 	DstMAC, SrcMAC model.MAC
 	Tagged         bool

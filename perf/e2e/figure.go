@@ -10,7 +10,7 @@ import (
 	"penstock/perf/plot"
 )
 
-// aim is that of spec/performance.md, as a ratio of the box to testpmd; ok is false where there is none, or it is 1.
+// aim is that of perf/README.md#aims, as a ratio of the box to testpmd; ok is false where there is none, or it is 1.
 func (g *Group) aim() (ratio float64, ok bool) {
 	switch {
 	case g.Measure == Throughput && g.Place.Name == Half.Name && g.Size == 60:

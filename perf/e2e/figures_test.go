@@ -315,7 +315,7 @@ func TestExpect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Written out by hand from spec/overlay.md.
+	// Written out by hand from PROTOCOL.md#encapsulation.
 	good := append([]byte{
 		2, 0, 0, 0, 0, 0xbb, 2, 0, 0, 0, 0, 0xaa, 0x81, 0, 0, 102, 8, 0,
 		0x45, 0, 0, 80, 0, 102, 0x40, 0, 64, 143, 0, 0, 10, 7, 0, 7, 10, 13, 0, 100,

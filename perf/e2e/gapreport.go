@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// GapAim is what spec/performance.md asks of the loop gap's 99.99th percentile.
+// GapAim is what perf/README.md#aims asks of the loop gap's 99.99th percentile.
 const GapAim = 200 * time.Microsecond
 
 // worst is the share that makes a histogram's longest.

@@ -194,7 +194,7 @@ func writeBindings(w io.Writer, n, shift int) error {
 	return b.Flush()
 }
 
-// The outer headers (spec/overlay.md, "Encapsulation") and where things stand in them.
+// The outer headers (PROTOCOL.md#encapsulation) and where things stand in them.
 const (
 	outer           = 38 // Ethernet, 802.1Q, IPv4
 	outerVLAN       = 12 // TPID; the TCI that follows is one of the paths

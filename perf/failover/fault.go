@@ -35,7 +35,7 @@ const (
 // Fault is something that happens to a gateway or to a device.
 type Fault struct {
 	Name, Text string
-	Aim        time.Duration // p99 of blocked time with probes every 10 ms (spec/gateways.md); 0: none, and negative: nothing may be lost
+	Aim        time.Duration // p99 of blocked time with probes every 10 ms (perf/failover/README.md#measured); 0: none, and negative: nothing may be lost
 	moves      moves
 	outage     bool // both gateways are gone at first: what counts is the time since one is back
 	boxOnly    bool

@@ -86,7 +86,7 @@ func unsigned(f []byte) []byte {
 	return f
 }
 
-// TestOverlay compares the outer header, octet by octet, with the table of spec/overlay.md, "Encapsulation".
+// TestOverlay compares the outer header, octet by octet, with the table of PROTOCOL.md#encapsulation.
 func TestOverlay(t *testing.T) {
 	g := program(t, head+"size = 200\n"+strings.NewReplacer("tenant = 2", "tenant = { from = 500, to = 509 }\nvlan = 101\npcp = 5\nttl = 63", "segment = 1", "segment = 513").Replace(over)+
 		eth+ip4+"dscp = 46\n"+udp)

@@ -1,6 +1,6 @@
 package traffic
 
-// Tenant and segment IDs of the two addressing schemes (spec/overlay.md, "Addressing of the fabric"): 0 and 1 are
+// Tenant and segment IDs of the two addressing schemes (PROTOCOL.md#addressing): 0 and 1 are
 // reserved, and all ones would be a broadcast address to others.
 const (
 	firstTenant = 2

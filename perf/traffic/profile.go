@@ -109,7 +109,7 @@ type spec struct {
 
 type size struct{ octets, weight int }
 
-// overlay is the outer header (spec/overlay.md, "Encapsulation").
+// overlay is the outer header (PROTOCOL.md#encapsulation).
 type overlay struct {
 	wide             bool // scheme p.t: 24 bits
 	src, dst         number
