@@ -126,7 +126,7 @@ func Keys() []Key {
 		{Path: "port.complete_checksums", Kind: KindBool, Default: false, Roles: onAccess, Live: true,
 			Doc: "Finish L4 checksums that senders leave to hardware (veth and virtio without `tx off`)."},
 		{Path: "port.clamp_mss", Kind: KindBool, Default: true, Roles: onAccess, Live: true,
-			Doc: "Lower the MSS of TCP connections to what fits through the fabric."},
+			Doc: "Lower the MSS of TCP connections from here to what fits both this port and the fabric, uplink or port ahead. For those from uplinks this is always done."},
 		{Path: "port.encap", Kind: KindEnum, Default: "ip", Allowed: []string{"ip"}, Later: []string{"udp", "vxlan"}, Roles: onFabric, Why: whyIdentity,
 			Doc: "Form of encapsulation: L2 in IP, protocol 143."},
 		{Path: "port.switch_mac", Kind: KindMAC, Need: true, Roles: onFabric, Live: true,

@@ -2,10 +2,10 @@ package dataplane
 
 import "penstock/dataplane/stats"
 
-// Prepare makes the counters ready for tables that use indices as u says: room for all of them, and zero where an index gets
-// a new owner. It is to be called before the tables are published, when no worker uses tables any more in which a reused index has
-// its former owner. It returns when that is so on every worker, which each does between two turns: only there is it known
-// what of its counts belongs to the former owner and was not published yet.
+// Prepare makes the counters ready for tables that use indices as u says: room for all of them, and zero where an
+// index gets a new owner. It is to be called before the tables are published, when no worker uses tables any more in
+// which a reused index has its former owner. It returns when that is so on every worker, which each does between two
+// turns: only there is it known what of its counts belongs to the former owner and was not published yet.
 func (e *Engine) Prepare(u stats.Indices) {
 	e.runMu.RLock()
 	defer e.runMu.RUnlock()

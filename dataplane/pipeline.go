@@ -103,6 +103,7 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 	pl.Route = &route.State{Env: env}
 	pl.Uplink = &uplink.State{Env: env, Shared: uplink.NewShared(ports), Clock: func() int64 { return pl.Now }}
 	pl.Edge = &edge.State{Env: env}
+	pl.Overlay.Outward = pl.Uplink.Forward
 	pl.makeChains()
 	return pl
 }

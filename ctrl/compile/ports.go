@@ -121,7 +121,7 @@ func (p *plan) fillPort(i int) {
 		f.Untagged = fib.None
 	}
 	f.Role, f.Up, f.MTU, f.MAC = s.Role, s.up, s.mtu, s.mac
-	f.CompleteChecksums, f.ClampMSS = s.CompleteChecksums, s.ClampMSS
+	f.CompleteChecksums, f.ClampMSS = s.CompleteChecksums, s.ClampMSS || s.Role == fib.RoleUplink
 	f.Fabric = fib.Fabric{SwitchIdx: fib.None}
 	if s.onFabric() {
 		sw, _ := p.switches.get(uint64(s.SwitchMAC))

@@ -169,7 +169,7 @@ var table = [Count]Info{
 
 	NoPath:    {"no_path", "No live path to the destination's edge switch.", "`penstock show paths`"},
 	TooBig:    {"too_big", "Too large for the fabric and not a packet that ICMP can answer.", "the fabric port's MTU"},
-	AccessMTU: {"access_mtu", "Larger than the access port's MTU.", "the MTU of the access port and of the sender"},
+	AccessMTU: {"access_mtu", "Too large for the access port and not a packet that ICMP can answer.", "the MTU of the access port and of the sender"},
 
 	FabricVLAN:      {"fabric_vlan", "A tagged frame on a fabric port; the edge switch strips the tag.", "the edge switch's configuration"},
 	FabricNotIP:     {"fabric_not_ip", "Neither IPv4 nor ARP on a fabric port.", "the edge switch's configuration"},

@@ -109,7 +109,7 @@ type Port struct {
 	Untagged          uint32        // attachment of untagged and priority-tagged frames, or None
 	Tagged            *[4096]uint32 // attachment by VLAN ID, or nil when there is no tagged attachment; None inside
 	CompleteChecksums bool          // finish L4 checksums that the sender's stack left to hardware (pseudo-header sum only)
-	ClampMSS          bool          // lower the MSS of TCP SYNs to what fits through the fabric
+	ClampMSS          bool          // lower the MSS of TCP SYNs to what fits here and ahead; also of an uplink port
 
 	Fabric Fabric         // fabric ports
 	Uplink []UplinkMember // uplink ports: the members of gateway groups behind it

@@ -2,8 +2,8 @@ package fib
 
 import "penstock/dataplane/limit"
 
-// Limits are the token buckets for what senders can make the box do, by dense index. All workers share them. Control makes
-// room before an index is used and fills the bucket when an index gets a new owner.
+// Limits are the token buckets for what senders can make the box do, by dense index. All workers share them. Control
+// makes room before an index is used and fills the bucket when an index gets a new owner.
 type Limits struct {
 	Flood         *limit.Table // by local VIF: copies of broadcasts, multicasts and unknown unicasts
 	StrangerFlood *limit.Table // by attachment: the same of senders that are no VIF, together

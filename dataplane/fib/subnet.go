@@ -50,3 +50,37 @@ func FindSubnet6(subnets []Subnet6, ip [2]uint64) *Subnet6 {
 func (n *Subnet6) Holds(ip [2]uint64) bool { return !less6(ip, n.Start) && !less6(n.End, ip) }
 
 func less6(a, b [2]uint64) bool { return a[0] < b[0] || a[0] == b[0] && a[1] < b[1] }
+
+// RouterIP4 returns the router's address in the subnet of src, or else in any of the subnets; 0 if it has none.
+func RouterIP4(subnets []Subnet4, src uint32) (ip uint32) {
+	for i := range subnets {
+		n := &subnets[i]
+		if n.RouterIP == 0 {
+			continue
+		}
+		if src-n.Start <= n.End-n.Start {
+			return n.RouterIP
+		}
+		if ip == 0 {
+			ip = n.RouterIP
+		}
+	}
+	return ip
+}
+
+// RouterIP6 is RouterIP4 for IPv6.
+func RouterIP6(subnets []Subnet6, src [2]uint64) (ip [2]uint64) {
+	for i := range subnets {
+		n := &subnets[i]
+		if n.RouterIP == [2]uint64{} {
+			continue
+		}
+		if n.Holds(src) {
+			return n.RouterIP
+		}
+		if ip == [2]uint64{} {
+			ip = n.RouterIP
+		}
+	}
+	return ip
+}

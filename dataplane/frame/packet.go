@@ -41,7 +41,7 @@ const (
 	NextEncap
 	// NextUplink: Loc is a gateway group: send it to the outside.
 	NextUplink
-	// NextRefuse: from outside, and too big for the fabric, whose MTU is in Loc: answer by the uplink.
+	// NextRefuse: from outside, and too big for the fabric or a VIF's port, whose MTU is in Loc: answer by the uplink.
 	NextRefuse
 	// NextTx: send out of port Out. Final.
 	NextTx
@@ -91,7 +91,7 @@ type Packet struct {
 	Proto     uint8       // IPv4 protocol or last IPv6 next header
 	DSCP      uint8       // DSCP of the IP packet (6 bits), 0 for non-IP
 	Next      Next        // what happens next
-	Drop      drop.Reason // with NextDrop
+	Drop      drop.Reason // with NextDrop; with NextRefuse for when there can be no answer
 	Kind      uint8       // with NextPunt: what kind of frame, for its rate limit; with FlagFlooded: index of the original in its batch
 	Hash      uint32      // of the flow: 5-tuple, or address pair for fragments and other protocols, or MAC pair for non-IP
 	Seg       uint32      // segment, dense index

@@ -5,8 +5,8 @@
 //	before            [Ethernet][IP packet ...                    ]
 //	after   [Ethernet][IP][ICMP][IP packet, cut to what is allowed]
 //
-// may.go says which packets may be answered at all. The callers (packages route, overlay and uplink) own the question of
-// whose address the answer comes from.
+// may.go says which packets may be answered at all. The callers (packages route, overlay and uplink) own the question
+// of whose address the answer comes from.
 package icmp
 
 import (
@@ -55,13 +55,13 @@ var messages = [errorCount]message{
 	TooBig:          {wire.ICMPv4Unreachable, wire.ICMPv4FragmentationNeed, wire.ICMPv6TooBig, 0},
 }
 
-// Answer turns the parsed, untagged packet p into the ICMP error e about itself: to its source addresses, from srcMAC and
-// src4 or src6. mtu (octets of an IP packet) counts for TooBig only; now is in nanoseconds, for the limit of errors. It sets
-// FlagGenerated and leaves Next to the caller. Otherwise it returns why there is no answer, with p as it was:
-// drop.ICMPSuppressed where MayAnswer says so or there is no source address, drop.ICMPLimit.
+// Answer turns the parsed, untagged packet p into the ICMP error e about itself: to its source addresses, from srcMAC
+// and src4 or src6. mtu (octets of an IP packet) counts for TooBig only; now is in nanoseconds, for the limit of
+// errors. It sets FlagGenerated and leaves Next to the caller. Otherwise it returns why there is no answer, with p as
+// it was: drop.ICMPSuppressed where MayAnswer says so or there is no source address, drop.ICMPLimit.
 //
-// p.Seg is a segment of the tenant. The limit is that of the VIF that sent p, or of its attachment if it is no known VIF, or, for
-// what has come from the fabric or from outside, of the tenant.
+// p.Seg is a segment of the tenant. The limit is that of the VIF that sent p, or of its attachment if it is no known
+// VIF, or, for what has come from the fabric or from outside, of the tenant.
 func Answer(mem []byte, p *frame.Packet, s *fib.Snapshot, now int64, e Error, mtu uint16,
 	src4 uint32, src6 [2]uint64, srcMAC uint64) drop.Reason {
 	var r *fib.Router

@@ -8,11 +8,11 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// MayAnswer reports whether the packet may be answered with the ICMP error e at all. It may not if it is itself an ICMP error
-// or not IP, a fragment but not the first, or if its source or destination is no single host's address: broadcast,
-// multicast, unspecified, loopback, class E, and in the tenant's subnets (those of r, which may be nil) a subnet's broadcast or
-// network address, or an IPv6 subnet's anycast address (RFC 1122, 3.2.2; RFC 1812, 4.3.2.7; RFC 4443, 2.4 (e)). A frame to
-// several stations is answered with "packet too big" only, and only in IPv6.
+// MayAnswer reports whether the packet may be answered with the ICMP error e at all. It may not if it is itself an
+// ICMP error or not IP, a fragment but not the first, or if its source or destination is no single host's address:
+// broadcast, multicast, unspecified, loopback, class E, and in the tenant's subnets (those of r, which may be nil) a
+// subnet's broadcast or network address, or an IPv6 subnet's anycast address (RFC 1122, 3.2.2; RFC 1812, 4.3.2.7; RFC
+// 4443, 2.4 (e)). A frame to several stations is answered with "packet too big" only, and only in IPv6.
 func MayAnswer(mem []byte, p *frame.Packet, e Error, r *fib.Router) bool {
 	// Without headroom for the longer of the two answers there is none; a received frame has it.
 	if e >= errorCount || p.Off+uint32(p.L3) < wire.EthernetLen+head6 {
@@ -55,7 +55,8 @@ func MayAnswer(mem []byte, p *frame.Packet, e Error, r *fib.Router) bool {
 	return t >= wire.ICMPv6Echo && t != wire.ICMPv6Redirect
 }
 
-// broadcast4 reports whether ip is the broadcast or the network address of its subnet; /31 and /32 have none (RFC 3021).
+// broadcast4 reports whether ip is the broadcast or the network address of its subnet; /31 and /32 have none (RFC
+// 3021).
 func broadcast4(subnets []fib.Subnet4, ip uint32) bool {
 	n := fib.FindSubnet4(subnets, ip)
 	return n != nil && n.End-n.Start >= 3 && (ip == n.Start || ip == n.End)

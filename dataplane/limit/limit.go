@@ -4,33 +4,33 @@
 // taking n tokens moves that time n intervals on, and as many are missing from a full bucket as intervals lie between
 // now and then. Nothing has to be credited as time passes, and the zero value is a full bucket.
 //
-// All workers share a bucket, so that a limit holds whatever the number of workers and queues. A refusal reads the word and
-// writes nothing: what a flood costs beyond its limit stays in every worker's own cache. Only what is allowed is a
-// compare-and-swap, at most rate times a second.
+// All workers share a bucket, so that a limit holds whatever the number of workers and queues. A refusal reads the
+// word and writes nothing: what a flood costs beyond its limit stays in every worker's own cache. Only what is
+// allowed is a compare-and-swap, at most rate times a second.
 package limit
 
 import "sync/atomic"
 
-// unit is how finely time is kept: 1/16 of a nanosecond, so that a rate of 100,000,000 a second is right to a percent. The word
-// holds 18 years of that.
+// unit is how finely time is kept: 1/16 of a nanosecond, so that a rate of 100,000,000 a second is right to a
+// percent. The word holds 18 years of that.
 const unit = 16
 
 // farthest is how far ahead the word may be, so that nothing overflows: 4.5 years.
 const farthest = 1 << 61
 
-// tries is how often Take begins again after another worker has taken from the same bucket. Then it refuses: with so many
-// takers at once the bucket does not stay full anyway.
+// tries is how often Take begins again after another worker has taken from the same bucket. Then it refuses: with so
+// many takers at once the bucket does not stay full anyway.
 const tries = 64
 
 // Bucket is a token bucket. The zero value is full. It is safe for concurrent use.
 type Bucket struct{ full atomic.Int64 }
 
 // Take takes n tokens (0 counts as 1) and reports whether it did. now is in nanoseconds of a clock that does not run
-// backwards; the clocks of callers may differ, time that one of them has not seen yet gives it nothing. rate is in tokens
-// per second, 0 allows nothing; burst is how many tokens the bucket holds, at least 1.
+// backwards; the clocks of callers may differ, time that one of them has not seen yet gives it nothing. rate is in
+// tokens per second, 0 allows nothing; burst is how many tokens the bucket holds, at least 1.
 //
-// Who wants more tokens than the bucket holds gets them from a full bucket, which then owes the rest: over time it is the
-// rate all the same.
+// Who wants more tokens than the bucket holds gets them from a full bucket, which then owes the rest: over time it is
+// the rate all the same.
 func (b *Bucket) Take(now int64, rate, burst, n uint32) bool {
 	if b == nil || rate == 0 {
 		return false
@@ -63,7 +63,8 @@ type Table struct{ chunks []*[chunk]Bucket }
 // NewTable returns full buckets for indices below n.
 func NewTable(n int) *Table { return (*Table)(nil).Grown(n) }
 
-// Grown returns t if it has buckets for indices below n, else a table that has them; what t has is in both. t may be nil.
+// Grown returns t if it has buckets for indices below n, else a table that has them; what t has is in both. t may be
+// nil.
 func (t *Table) Grown(n int) *Table {
 	if n <= t.Len() {
 		return t

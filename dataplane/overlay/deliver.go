@@ -6,13 +6,14 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/mss"
 	"penstock/dataplane/stats"
 )
 
 // Deliver sends each frame at NextDeliver out of the attachment where its destination hangs. Answers made by the box go
 // back to the attachment that asked. It is a stage (stage.Func).
 func (st *State) Deliver(b *frame.Batch) (todo uint32) {
-	mem, s := st.Mem, st.Snap
+	s := st.Snap
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
 		if p.Next != frame.NextDeliver {
@@ -22,7 +23,7 @@ func (st *State) Deliver(b *frame.Batch) (todo uint32) {
 		if p.Flags&frame.FlagGenerated == 0 {
 			at = s.VIFs[vif].Attach
 		}
-		toAttachment(mem, p, s, st, at)
+		st.toAttachment(p, at)
 		if p.Next != frame.NextDrop && p.Flags&frame.FlagGenerated == 0 {
 			st.VIFs.AddPacket(int(vif)*stats.VIFStride+stats.VIFTxPackets, n)
 		}
@@ -32,7 +33,8 @@ func (st *State) Deliver(b *frame.Batch) (todo uint32) {
 }
 
 // toAttachment sends the untagged frame p out of an access port, with the attachment's tag.
-func toAttachment(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, at uint32) {
+func (st *State) toAttachment(p *frame.Packet, at uint32) {
+	s := st.Snap
 	if uint(at) >= uint(len(s.Attachments)) {
 		p.DropFor(drop.NoRole)
 		return
@@ -44,14 +46,33 @@ func toAttachment(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, at ui
 		return
 	}
 	if uint32(p.Len) > uint32(port.MTU)+ethLen {
-		p.DropFor(drop.AccessMTU)
+		st.tooBig(p, port.MTU, drop.AccessMTU)
 		return
+	}
+	if p.Flags&(frame.FlagL4|frame.FlagGenerated) == frame.FlagL4 && p.Proto == protoTCP {
+		st.clampHere(p, port)
 	}
 	if a.VID != 0 {
 		p.Push(tagLen)
-		f := p.Bytes(mem)
+		f := p.Bytes(st.Mem)
 		copy(f[0:12], f[4:16])
 		binary.BigEndian.PutUint32(f[12:], 0x81000000|uint32(p.PCP)<<13|uint32(a.VID))
 	}
 	st.Send(p, a.Port)
+}
+
+// clampHere lowers the MSS of a TCP SYN to a VIF of this box, unless sender and receiver are behind access ports of
+// one MTU, which both of them know.
+func (st *State) clampHere(p *frame.Packet, to *fib.Port) {
+	if from := &st.Snap.Ports[p.Port]; from.ClampMSS && (from.MTU != to.MTU || p.Has(frame.FlagFromUplink)) {
+		st.clamp(p, min(from.MTU, to.MTU))
+	}
+}
+
+// clamp lowers the MSS of a TCP SYN to what an IP packet of mtu octets holds: the smaller MTU of the link that it
+// came by and of the way ahead, since the segments that it asks for come back by both.
+func (st *State) clamp(p *frame.Packet, mtu uint16) {
+	if mss.Clamp(st.Mem, p, mtu) {
+		st.Events.MSSClamped++
+	}
 }

@@ -37,12 +37,12 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 		path := &s.Switches[sw].Paths[best]
 		total := uint32(p.Len) + ipLen
 		if total > uint32(path.MTU) {
-			tooBig(mem, p, s, st, path)
+			st.tooBig(p, path.MTU-Overhead, drop.TooBig)
 			todo |= p.Next.Bit()
 			continue
 		}
 		if p.Proto == protoTCP && p.Flags&frame.FlagL4 != 0 && s.Ports[p.Port].ClampMSS {
-			clampMSS(mem, p, path.MTU, st)
+			st.clamp(p, min(path.MTU-Overhead, s.Ports[p.Port].MTU))
 		}
 		seg := &s.Segments[p.Seg]
 		src := path.SrcPrefix | seg.ID&path.HostMask

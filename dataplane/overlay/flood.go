@@ -7,9 +7,9 @@ import (
 )
 
 // Flood sends broadcast, multicast and unknown unicast to every attachment of the segment on this box and, as unicast
-// copies, to every other box that holds a VIF of it; frames that came from the fabric go to attachments only. The last
-// receiver gets the original. What goes to other boxes is at NextEncap afterwards. What a sender may flood is limited by what
-// becomes of it: a frame counts once for each receiver.
+// copies, to every other box that holds a VIF of it; frames that came from the fabric go to attachments only. The
+// last receiver gets the original. What goes to other boxes is at NextEncap afterwards. What a sender may flood is
+// limited by what becomes of it: a frame counts once for each receiver.
 //
 // It is a stage (stage.Func).
 func (st *State) Flood(b *frame.Batch) (todo uint32) {
@@ -52,7 +52,7 @@ func receivers(p *frame.Packet, seg *fib.Segment) (n uint32) {
 }
 
 // copied is the Next values of copies.
-const copied = 1<<frame.NextEncap | 1<<frame.NextDrop | 1<<frame.NextTx
+const copied = 1<<frame.NextEncap | 1<<frame.NextRefuse | 1<<frame.NextDrop | 1<<frame.NextTx
 
 // floodOne sends p to each of its receivers.
 func (st *State) floodOne(mem []byte, p *frame.Packet, s *fib.Snapshot) {
@@ -80,15 +80,15 @@ func (st *State) floodOne(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 			}
 		}
 		if k < len(seg.Local) {
-			toAttachment(mem, q, s, st, seg.Local[k])
+			st.toAttachment(q, seg.Local[k])
 		} else {
 			q.Loc, q.Next = seg.Remote[k-len(seg.Local)], frame.NextEncap
 		}
 	}
 }
 
-// mayFlood applies the sender's limit to a frame with n receivers. Frames from the fabric were limited where they began.
-// Senders on an open attachment that are no VIF share one limit, apart from those of VIFs.
+// mayFlood applies the sender's limit to a frame with n receivers. Frames from the fabric were limited where they
+// began. Senders on an open attachment that are no VIF share one limit, apart from those of VIFs.
 func (st *State) mayFlood(p *frame.Packet, s *fib.Snapshot, n uint32) bool {
 	if p.Has(frame.FlagFromFabric) || s.FloodRate == 0 {
 		return true

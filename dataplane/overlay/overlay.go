@@ -3,7 +3,7 @@
 // The files in the order of a packet's way from a tenant: access.go (which attachment, tag off; quick.go does parser and
 // this in one for nearly all frames), spoof.go, checksum.go (sums that the sender's stack left unfinished), spread.go (which
 // worker), lookup.go (binding of the destination), deliver.go (to an attachment of this box), encap.go (path choice, outer
-// header), mss.go, toobig.go, flood.go (copies of broadcasts); and back from the fabric: fabric.go, then lookup.go and
+// header), toobig.go, flood.go (copies of broadcasts); and back from the fabric: fabric.go, then lookup.go and
 // deliver.go again. Between access and delivery the packages neigh and route have their turn.
 //
 // Stages expect what package parse has checked and never look at lengths again.
@@ -36,6 +36,8 @@ type State struct {
 
 	// Virtual is where the masters of virtual routers are; one for all workers.
 	Virtual *Virtuals
+	// Outward sends p, which the box made, to the gateway group at p.Loc, and sets Next to something final.
+	Outward func(p *frame.Packet)
 
 	of       *fib.Snapshot // what senders and segments were found in
 	senders  [senders]sender

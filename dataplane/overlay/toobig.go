@@ -1,64 +1,86 @@
 package overlay
 
 import (
-	"encoding/binary"
-
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/icmp"
+	"penstock/dataplane/parse"
 	"penstock/dataplane/wire"
 )
 
-// tooBig answers a packet that does not fit the fabric with ICMP, where ICMP can (RFC 1191, RFC 8201), on behalf of the
-// segment's router, or of the destination where the segment has none.
-func tooBig(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, path *fib.Path) {
-	if p.Has(frame.FlagFromUplink) {
-		p.Loc, p.Next = uint32(path.MTU-Overhead), frame.NextRefuse
-		return
-	}
-	if !st.first(p) {
-		p.DropFor(drop.TooBig)
-		return
-	}
-	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
-	v4 := p.Has(frame.FlagIPv4)
-	if v4 && l3[6]&0x40 == 0 || !v4 && !p.Has(frame.FlagIPv6) || p.Attach == frame.NoIndex {
-		p.DropFor(drop.TooBig)
-		return
-	}
-	home := &s.Segments[s.Attachments[p.Attach].Seg]
-	var src4 uint32
-	var src6 [2]uint64
-	srcMAC := p.DstMAC
-	if v4 {
-		src4 = binary.BigEndian.Uint32(l3[ip4DestinationOff:])
-		if len(home.Subnets4) > 0 && home.Subnets4[0].RouterIP != 0 {
-			src4 = home.Subnets4[0].RouterIP
-		}
-	} else {
-		src6 = [2]uint64{binary.BigEndian.Uint64(l3[24:]), binary.BigEndian.Uint64(l3[32:])}
-		if len(home.Subnets6) > 0 && home.Subnets6[0].RouterIP != [2]uint64{} {
-			src6 = home.Subnets6[0].RouterIP
-		}
-	}
-	if home.Router != fib.None {
-		srcMAC = s.Routers[home.Router].MAC
-	}
-	if !v4 && wire.Multicast6(src6) { // a group is nobody's address to answer from
-		p.DropFor(drop.TooBig)
-		return
-	}
-	if why := icmp.Answer(mem, p, s, st.Now, icmp.TooBig, path.MTU-Overhead, src4, src6, srcMAC); why != drop.None {
+// tooBig answers a packet that is longer than what is ahead takes, an IP packet of mtu octets, with ICMP, where ICMP
+// can (RFC 1191, RFC 8201); otherwise it is dropped for reason why. The answer goes back where the packet came from:
+// to the attachment, to the outside by the uplink, or to another box over the fabric.
+func (st *State) tooBig(p *frame.Packet, mtu uint16, why drop.Reason) {
+	if p.Has(frame.FlagGenerated) || !st.first(p) {
 		p.DropFor(why)
 		return
 	}
-	st.Events.TooBigSent++
-	toAttachment(mem, p, s, st, p.Attach)
+	switch {
+	case p.Has(frame.FlagFromUplink):
+		p.Loc, p.Next, p.Drop = uint32(mtu), frame.NextRefuse, why
+	case p.Has(frame.FlagFromFabric):
+		st.tooBigFromFabric(p, mtu, why)
+	case p.Attach == frame.NoIndex || !icmp.DontFragment(st.Mem, p):
+		p.DropFor(why)
+	default:
+		if home := st.Snap.Attachments[p.Attach].Seg; st.tell(p, mtu, home, why) {
+			st.toAttachment(p, p.Attach)
+		}
+	}
 }
 
-// first reports whether the sender of p has not had an ICMP error about it yet: a frame that is flooded gives rise to one,
-// however many of its receivers it is too big for.
+// tooBigFromFabric is tooBig for what has come out of an encapsulation, where nobody has looked at what is inside.
+func (st *State) tooBigFromFabric(p *frame.Packet, mtu uint16, why drop.Reason) {
+	seg := p.Seg
+	if !parse.Access(st.Mem, p) || !icmp.DontFragment(st.Mem, p) {
+		p.DropFor(why)
+		return
+	}
+	p.Seg = seg
+	to, ok := icmp.ReturnTo(st.Mem, p, st.Snap)
+	if !ok {
+		p.DropFor(why)
+		return
+	}
+	p.SrcMAC = to.MAC
+	if !st.tell(p, mtu, to.Seg, why) {
+		return
+	}
+	p.Seg, p.Loc = to.Seg, to.Loc
+	switch {
+	case to.Loc&fib.LocLocal == 0:
+		p.Next = frame.NextEncap
+	case to.Loc&fib.LocGateway != 0:
+		st.Outward(p)
+	default:
+		st.toAttachment(p, st.Snap.VIFs[to.Loc&^fib.LocLocal].Attach)
+	}
+}
+
+// tell turns p into the error to its sender, who is in segment home. It returns false when it has dropped p instead.
+func (st *State) tell(p *frame.Packet, mtu uint16, home uint32, why drop.Reason) bool {
+	s := st.Snap
+	mac := p.DstMAC
+	if r := s.Segments[home].Router; r != fib.None {
+		mac = s.Routers[r].MAC
+	}
+	src4, src6 := icmp.Source(st.Mem, p, s, home, false)
+	if wire.GroupMAC(mac) || !p.Has(frame.FlagIPv4) && wire.Unspecified6(src6) {
+		p.DropFor(why)
+		return false
+	}
+	if why := icmp.Answer(st.Mem, p, s, st.Now, icmp.TooBig, mtu, src4, src6, mac); why != drop.None {
+		p.DropFor(why)
+		return false
+	}
+	st.Events.TooBigSent++
+	return true
+}
+
+// first reports whether the sender of p has not had an ICMP error about it yet: a frame that is flooded gives rise to
+// one, however many of its receivers it is too big for.
 func (st *State) first(p *frame.Packet) bool {
 	if !p.Has(frame.FlagFlooded) {
 		return true

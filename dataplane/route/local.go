@@ -36,7 +36,7 @@ func refuse(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, e icmp.Erro
 	mac := s.Routers[g.Router].MAC
 	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
 	if p.Has(frame.FlagIPv4) {
-		src := from4(g.Subnets4, wire.IPv4(l3).Src())
+		src := fib.RouterIP4(g.Subnets4, wire.IPv4(l3).Src())
 		if src == 0 {
 			p.DropFor(r)
 			return
@@ -44,7 +44,7 @@ func refuse(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, e icmp.Erro
 		send(mem, p, st, s, e, mac, src, [2]uint64{})
 		return
 	}
-	src := from6(g.Subnets6, wire.IPv6(l3).Src())
+	src := fib.RouterIP6(g.Subnets6, wire.IPv6(l3).Src())
 	if wire.Unspecified6(src) {
 		p.DropFor(r)
 		return
@@ -64,38 +64,4 @@ func send(mem []byte, p *frame.Packet, st *State, s *fib.Snapshot, e icmp.Error,
 	} else {
 		st.Counters.Unreachable++
 	}
-}
-
-// from4 returns the router's address in the subnet of src, or else in any subnet of the segment; 0 if it has none.
-func from4(subnets []fib.Subnet4, src uint32) (ip uint32) {
-	for i := range subnets {
-		n := &subnets[i]
-		if n.RouterIP == 0 {
-			continue
-		}
-		if src-n.Start <= n.End-n.Start {
-			return n.RouterIP
-		}
-		if ip == 0 {
-			ip = n.RouterIP
-		}
-	}
-	return ip
-}
-
-// from6 is from4 for IPv6.
-func from6(subnets []fib.Subnet6, src [2]uint64) (ip [2]uint64) {
-	for i := range subnets {
-		n := &subnets[i]
-		if wire.Unspecified6(n.RouterIP) {
-			continue
-		}
-		if n.Holds(src) {
-			return n.RouterIP
-		}
-		if wire.Unspecified6(ip) {
-			ip = n.RouterIP
-		}
-	}
-	return ip
 }

@@ -16,6 +16,6 @@ func (u *Indices) Empty() bool {
 	return len(u.VIFs.Reused)+len(u.Paths.Reused)+len(u.Members.Reused) == 0
 }
 
-// MaxIndices is for how many objects of a kind there are counters at most: what lies beyond is not counted. A VIF's index is
-// below 20,000 (the model's 10,000 VIFs, all replaced in one transaction); this bounds the memory for paths.
+// MaxIndices is for how many objects of a kind there are counters at most: what lies beyond is not counted. A VIF's
+// index is below 20,000 (the model's 10,000 VIFs, all replaced in one transaction); this bounds the memory for paths.
 const MaxIndices = 1 << 20

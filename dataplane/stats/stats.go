@@ -8,8 +8,8 @@ import (
 	"penstock/dataplane/drop"
 )
 
-// Block is a set of counters with one writer. Load, Len and Grown are for anybody and see what was last published; all else is
-// for the writer alone.
+// Block is a set of counters with one writer. Load, Len and Grown are for anybody and see what was last published;
+// all else is for the writer alone.
 type Block struct {
 	live  []uint64
 	dirty []bool // for each 64 counters: changed since the last Publish
@@ -24,8 +24,8 @@ func NewBlock(n int) *Block {
 	return b
 }
 
-// Grown returns memory for the block to grow to n counters or more, nil if it has them. The writer is given it with Grow: it
-// does not allocate itself.
+// Grown returns memory for the block to grow to n counters or more, nil if it has them. The writer is given it with
+// Grow: it does not allocate itself.
 func (b *Block) Grown(n int) *Block {
 	if n <= b.Len() {
 		return nil
@@ -33,7 +33,8 @@ func (b *Block) Grown(n int) *Block {
 	return NewBlock(max(n, 2*b.Len()))
 }
 
-// Grow takes over what Grown returned; nil and less than there is already change nothing. All counters keep their values.
+// Grow takes over what Grown returned; nil and less than there is already change nothing. All counters keep their
+// values.
 func (b *Block) Grow(to *Block) {
 	if to == nil || to.Len() <= b.Len() {
 		return

@@ -6,6 +6,7 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/mss"
 	"penstock/dataplane/parse"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/wire"
@@ -64,6 +65,14 @@ func (st *State) Egress(b *frame.Batch) (todo uint32) {
 	}
 	to.count(st)
 	return todo
+}
+
+// Forward is Egress for one packet that the box made.
+func (st *State) Forward(p *frame.Packet) {
+	to := wayOf(p.Loc, st.Snap)
+	to.seg, to.router = p.Seg, tenantOf(p.Seg, p.Loc, st.Snap)
+	egress(st.Mem, p, st.Snap, st, &to)
+	to.count(st)
 }
 
 // wayOf reads which member is active, and where it is.
@@ -136,10 +145,24 @@ func egress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
 		tooBig(mem, p, s, st, to)
 		return
 	}
+	if p.Flags&(frame.FlagL4|frame.FlagGenerated) == frame.FlagL4 && p.Proto == wire.ProtoTCP {
+		clamp(mem, p, s, to.mtu)
+	}
 	address(mem, p, to.dst, to.src, to.vid)
 	to.packets++
 	to.octets += uint64(p.Len)
 	st.Send(p, to.port)
+}
+
+// clamp lowers the MSS of a TCP SYN to what fits the uplink and the link that it came by, unless an access port forbids it.
+func clamp(mem []byte, p *frame.Packet, s *fib.Snapshot, mtu uint16) {
+	from := &s.Ports[p.Port]
+	switch {
+	case p.Has(frame.FlagFromFabric):
+		mss.Clamp(mem, p, min(mtu, max(from.MTU, overhead)-overhead))
+	case from.ClampMSS:
+		mss.Clamp(mem, p, min(mtu, from.MTU))
+	}
 }
 
 // own reports whether the packet is for the group's own address.

@@ -222,7 +222,7 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 		}
 		if w>>56 <= 1 {
 			p.Seg = n.Seg
-			outside(mem, p, s, st, from, icmp.TimeExceeded, 0)
+			outside(mem, p, s, st, from, icmp.TimeExceeded, 0, drop.TTLExceeded)
 			return false
 		}
 	}
@@ -264,7 +264,7 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 		}
 		if h.HopLimit() <= 1 {
 			p.Seg = n.Seg
-			outside(mem, p, s, st, from, icmp.TimeExceeded, 0)
+			outside(mem, p, s, st, from, icmp.TimeExceeded, 0, drop.TTLExceeded)
 			return false
 		}
 	}
@@ -332,12 +332,12 @@ func (st *State) Refuse(b *frame.Batch) (todo uint32) {
 		if p.Next != frame.NextRefuse {
 			continue
 		}
-		mtu := uint16(p.Loc)
+		mtu, why := uint16(p.Loc), p.Drop
 		from := origin(p, s)
 		if from.why != drop.None {
-			p.DropFor(drop.TooBig)
+			p.DropFor(why)
 		} else {
-			outside(mem, p, s, st, &from, icmp.TooBig, mtu)
+			outside(mem, p, s, st, &from, icmp.TooBig, mtu, why)
 		}
 		todo |= p.Next.Bit()
 	}
@@ -371,8 +371,8 @@ func ping(mem []byte, p *frame.Packet, s *fib.Snapshot, from *sender, ours bool)
 	back(mem, p)
 }
 
-// outside refuses p, which came from outside, to its sender.
-func outside(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, from *sender, e icmp.Error, mtu uint16) {
+// outside refuses p, which came from outside, to its sender. What cannot be answered is dropped for reason why.
+func outside(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, from *sender, e icmp.Error, mtu uint16, why drop.Reason) {
 	src4, src6 := from.m.Source, from.m.Source6
 	if src4 == 0 {
 		src4 = from.g.IP4
@@ -381,22 +381,13 @@ func outside(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, from *send
 		src6 = from.g.IP6
 	}
 	v4 := p.Has(frame.FlagIPv4)
-	if v4 && src4 == 0 || !v4 && wire.Unspecified6(src6) || e == icmp.TooBig && v4 && df(mem, p) == 0 {
-		switch e {
-		case icmp.TooBig:
-			p.DropFor(drop.TooBig)
-		default:
-			p.DropFor(drop.TTLExceeded)
-		}
+	if v4 && src4 == 0 || !v4 && wire.Unspecified6(src6) || e == icmp.TooBig && !icmp.DontFragment(mem, p) {
+		p.DropFor(why)
 		return
 	}
 	if refuse(mem, p, s, st, e, mtu, src4, src6, mac(s, from.g, p.Port)) {
 		back(mem, p)
 	}
-}
-
-func df(mem []byte, p *frame.Packet) uint16 {
-	return wire.IPv4(mem[p.Off+uint32(p.L3):p.Off+uint32(p.L3)+wire.IPv4Len]).FlagsFragment() & wire.IPv4DF
 }
 
 // back sends the answer that has been made of p by the port and in the VLAN that p came from.

@@ -1,65 +1,80 @@
 package uplink
 
 import (
-	"encoding/binary"
-
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/icmp"
-	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
 )
 
+// overhead is what encapsulation takes of the fabric's MTU: outer IPv4 and inner Ethernet header.
+const overhead = wire.IPv4Len + wire.EthernetLen
+
 // echo answers a tenant's ping to the group's own address; nothing else is offered there.
 func echo(mem []byte, p *frame.Packet, s *fib.Snapshot) {
+	to, ok := wayBack(mem, p, s)
+	if !ok {
+		p.DropFor(drop.Unresolved)
+		return
+	}
 	if !icmp.Echo(mem, p, p.DstMAC) {
 		p.DropFor(drop.RouterProtocol)
 		return
 	}
-	toTenant(p, s)
+	toTenant(p, to)
 }
 
-// toTenant sends an answer back to the tenant from which p came: to the attachment, or to the box.
-func toTenant(p *frame.Packet, s *fib.Snapshot) {
+// wayBack finds the way back to the tenant's VIF that sent p: to the attachment, which p knows, or to the box. A
+// frame that is made of p then goes to its MAC.
+func wayBack(mem []byte, p *frame.Packet, s *fib.Snapshot) (to icmp.Return, ok bool) {
+	if p.Attach != frame.NoIndex {
+		return to, true
+	}
+	to, ok = icmp.ReturnTo(mem, p, s)
+	if !ok || to.Loc&fib.LocLocal != 0 {
+		return to, false
+	}
+	p.SrcMAC = to.MAC
+	return to, true
+}
+
+// toTenant sends an answer back to the tenant from which p came.
+func toTenant(p *frame.Packet, to icmp.Return) {
 	if p.Attach != frame.NoIndex {
 		p.Next = frame.NextDeliver
 		return
 	}
-	loc, ok := table.FindMACHash(s.Bindings, s.Delta, s.Bindings.HashMAC(p.Seg, p.DstMAC), p.Seg, p.DstMAC)
-	if !ok || loc&fib.LocLocal != 0 {
-		p.DropFor(drop.Unresolved)
-		return
-	}
-	p.Loc, p.Next = loc, frame.NextEncap
+	p.Seg, p.Loc, p.Next = to.Seg, to.Loc, frame.NextEncap
 }
 
 // tooBig answers a tenant's packet that does not fit the uplink (RFC 1191, RFC 8201), from the address that it was sent
 // by way of.
-func tooBig(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
-	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
-	v4 := p.Has(frame.FlagIPv4)
-	if v4 && wire.IPv4(l3).FlagsFragment()&wire.IPv4DF == 0 {
+func tooBig(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, way *way) {
+	if p.Has(frame.FlagGenerated) || !icmp.DontFragment(mem, p) {
 		p.DropFor(drop.UplinkMTU)
 		return
 	}
-	src4, src6 := to.g.IP4, to.g.IP6
-	if n := &s.Segments[p.Seg]; p.DstMAC != to.g.MAC { // by way of the virtual router
-		src4, src6 = 0, [2]uint64{}
-		if len(n.Subnets4) > 0 {
-			src4 = n.Subnets4[0].RouterIP
+	to, ok := wayBack(mem, p, s)
+	if !ok {
+		p.DropFor(drop.UplinkMTU)
+		return
+	}
+	home := to.Seg
+	if p.Attach != frame.NoIndex {
+		home = s.Attachments[p.Attach].Seg
+	}
+	src4, src6 := icmp.Source(mem, p, s, home, true)
+	if p.DstMAC == way.g.MAC { // the group is a station of the segment
+		if way.g.IP4 != 0 {
+			src4 = way.g.IP4
 		}
-		if len(n.Subnets6) > 0 {
-			src6 = n.Subnets6[0].RouterIP
+		if !wire.Unspecified6(way.g.IP6) {
+			src6 = way.g.IP6
 		}
 	}
-	if v4 && src4 == 0 {
-		src4 = binary.BigEndian.Uint32(l3[16:20])
-	} else if !v4 && wire.Unspecified6(src6) {
-		src6 = wire.IPv6(l3).Dst()
-	}
-	if refuse(mem, p, s, st, icmp.TooBig, to.mtu, src4, src6, p.DstMAC) {
-		toTenant(p, s)
+	if refuse(mem, p, s, st, icmp.TooBig, way.mtu, src4, src6, p.DstMAC) {
+		toTenant(p, to)
 	}
 }
 

@@ -101,7 +101,8 @@ func TestPuntLimitPerPort(t *testing.T) {
 		mac := hw(model.MAC(first + port))
 		return build(t, &layers.Ethernet{DstMAC: hw(own), SrcMAC: mac, EthernetType: layers.EthernetTypeARP},
 			&layers.ARP{AddrType: 1, Protocol: 0x0800, HwAddressSize: 6, ProtAddressSize: 4, Operation: 2,
-				SourceHwAddress: mac, SourceProtAddress: []byte{10, byte(port + 1), 0, 1}, DstHwAddress: hw(own), DstProtAddress: make([]byte, 4)})
+				SourceHwAddress: mac, SourceProtAddress: []byte{10, byte(port + 1), 0, 1},
+				DstHwAddress: hw(own), DstProtAddress: make([]byte, 4)})
 	}
 	var got [4]int
 	for range 100 { // a second

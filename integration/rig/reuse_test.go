@@ -43,7 +43,8 @@ func TestReusedVIFStartsAtZero(t *testing.T) {
 	o := world(1)
 	o.MTU, o.ICMPRate, o.FloodRate = []uint16{fab0: 1500}, 1, 1
 	r := start(t, o)
-	small, big := udp(t, remoteMAC(0), localMAC, remoteIP(0), localIP, 100), udp(t, remoteMAC(0), localMAC, remoteIP(0), localIP, 1500)
+	small := udp(t, remoteMAC(0), localMAC, remoteIP(0), localIP, 100)
+	big := udp(t, remoteMAC(0), localMAC, remoteIP(0), localIP, 1500)
 	broadcast := udp(t, 0xffffffffffff, localMAC, "255.255.255.255", localIP, 100)
 	answered := func() int {
 		r.Sent(acc0)
@@ -123,7 +124,8 @@ func TestReusedPathStartsAtZero(t *testing.T) {
 // TestReusedMemberStartsAtZero: likewise the counters of members of gateway groups.
 func TestReusedMemberStartsAtZero(t *testing.T) {
 	member := func(name, ip string) compile.GroupMember {
-		return compile.GroupMember{Name: name, Port: "up0", Gateway: netip.MustParseAddr(ip), Sources: []netip.Addr{netip.MustParseAddr("192.0.2.9")}}
+		return compile.GroupMember{Name: name, Port: "up0", Gateway: netip.MustParseAddr(ip),
+			Sources: []netip.Addr{netip.MustParseAddr("192.0.2.9")}}
 	}
 	groups := func(m ...compile.GroupMember) []compile.Group {
 		return []compile.Group{{Name: "outside", MAC: groupMAC, Policy: gateway.DefaultPolicy(), Members: m}}

@@ -43,13 +43,19 @@ func remoteMAC(n int) model.MAC { return model.MAC(0x020000000100 + n) }
 
 func remoteIP(n int) string { return fmt.Sprintf("10.1.%d.%d", 1+n/200, 1+n%200) }
 
-// world is two tenants that are alike, red at acc0 and blue at acc1: a segment with a router, vm1 here, boxes elsewhere.
+// world is two tenants that are alike, red at acc0 and blue at acc1: a segment with a router, vm1 here, boxes
+// elsewhere.
 func world(boxes int) Options {
-	s := &model.State{Tenants: map[string]model.Tenant{}, Segments: map[string]model.Segment{}, Subnets: map[string]model.Subnet{},
-		VIFs: map[string]model.VIF{}, Paths: map[string]model.Path{"p": {A: ourSwitch, B: otherSwitch, VLANs: []model.PathVLAN{{VID: 101, Weight: 1}}}}}
+	s := &model.State{
+		Tenants: map[string]model.Tenant{}, Segments: map[string]model.Segment{}, Subnets: map[string]model.Subnet{},
+		VIFs: map[string]model.VIF{}, Paths: map[string]model.Path{},
+	}
+	s.Paths["p"] = model.Path{A: ourSwitch, B: otherSwitch, VLANs: []model.PathVLAN{{VID: 101, Weight: 1}}}
 	o := Options{State: s, Frames: 4096, Ports: []compile.Port{
-		acc0: {Name: "acc0", Role: fib.RoleAccess, ClampMSS: true}, acc1: {Name: "acc1", Role: fib.RoleAccess, ClampMSS: true},
-		fab0: {Name: "fab0", Role: fib.RoleFabric, SwitchMAC: ourSwitch, SwitchPort: 3}, up0: {Name: "up0", Role: fib.RoleUplink},
+		acc0: {Name: "acc0", Role: fib.RoleAccess, ClampMSS: true},
+		acc1: {Name: "acc1", Role: fib.RoleAccess, ClampMSS: true},
+		fab0: {Name: "fab0", Role: fib.RoleFabric, SwitchMAC: ourSwitch, SwitchPort: 3},
+		up0:  {Name: "up0", Role: fib.RoleUplink},
 	}}
 	for i, n := range []string{"red", "blue"} {
 		s.Tenants[n] = model.Tenant{Name: n, ID: uint32(7 + i)}
@@ -61,8 +67,10 @@ func world(boxes int) Options {
 		s.VIFs[n+"/vm1"] = model.VIF{Tenant: n, Name: "vm1", Segment: "web", MAC: localMAC, Port: o.Ports[i].Name,
 			Addresses: []netip.Addr{netip.MustParseAddr(localIP), netip.MustParseAddr(localIP6)}}
 		for k := range boxes {
-			o.Bindings = append(o.Bindings, model.Binding{Tenant: n, Segment: "web", MAC: remoteMAC(k), SwitchMAC: otherSwitch, SwitchPort: uint16(4 + k),
-				Addresses: []netip.Addr{netip.MustParseAddr(remoteIP(k)), netip.MustParseAddr(fmt.Sprintf("fd00:1::%x", 0x100+k))}})
+			ip6 := fmt.Sprintf("fd00:1::%x", 0x100+k)
+			o.Bindings = append(o.Bindings, model.Binding{
+				Tenant: n, Segment: "web", MAC: remoteMAC(k), SwitchMAC: otherSwitch, SwitchPort: uint16(4 + k),
+				Addresses: []netip.Addr{netip.MustParseAddr(remoteIP(k)), netip.MustParseAddr(ip6)}})
 		}
 	}
 	return o
@@ -106,7 +114,8 @@ func build(t *testing.T, list ...gopacket.SerializableLayer) []byte {
 		}
 	}
 	b := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, list...); err != nil {
+	how := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(b, how, list...); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
