@@ -17,6 +17,7 @@ const (
 	CodeMissing  = "missing"           // If-Match: *, and it does not
 	CodeCapacity = "capacity"          // a table of the dataplane would overflow
 	CodeStore    = "store"             // the disk
+	CodeUnknown  = "outcome_unknown"   // the disk failed in the end of a write: a restart may find it done
 	CodeCanceled = "canceled"          // the caller went away or the body broke off
 	CodeInternal = "internal"
 )
@@ -29,7 +30,8 @@ type Detail struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
-// Error is the refusal of a request: nothing was changed. The embedded Detail is the first fault.
+// Error is the refusal of a request: nothing was changed, except that after CodeUnknown a restart may find the change on
+// disk. The embedded Detail is the first fault.
 type Error struct {
 	Detail
 	Problems []Detail // the faults if there are several, at most MaxProblems
@@ -121,12 +123,18 @@ func storeError(err error) error {
 	if errors.As(err, &e) {
 		return err
 	}
-	hint := "nothing was changed; look at the disk's space and health, then try again"
+	code, hint := CodeStore, "nothing was changed; look at the disk's space and health, then try again"
+	var ue *store.UnknownError
+	if errors.As(err, &ue) && !ue.Earlier {
+		code = CodeUnknown
+		hint = "nothing was changed in the dataplane, but a restart may find the change on disk; writes are refused until the disk " +
+			"answers: see the alarm store_failing, then read the tables and try again"
+	}
 	var ce *store.CorruptError
 	if errors.As(err, &ce) {
 		hint = "the dataplane goes on with its tables; see the message for the remedy"
 	}
-	return &Error{Detail: Detail{Code: CodeStore, Message: err.Error(), Hint: hint}, Err: err}
+	return &Error{Detail: Detail{Code: code, Message: err.Error(), Hint: hint}, Err: err}
 }
 
 // planError makes an Error of what Live returned.

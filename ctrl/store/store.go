@@ -37,6 +37,7 @@ var (
 type Options struct {
 	NoSync      bool          // tests only: do not fsync
 	LockTimeout time.Duration // how long to wait for another process to let go of the file; default 1 s
+	Traces      []string      // files that are made behind the store: where one is, a missing store was lost
 }
 
 // Store is an open database. Writers wait for one another, readers for nobody.
@@ -45,15 +46,22 @@ type Store struct{ file *file.File }
 // CorruptError says that the file is damaged.
 type CorruptError = file.CorruptError
 
+// UnknownError says that nobody knows whether a write is on disk.
+type UnknownError = file.UnknownError
+
+// LostError says that the file is missing although it was there.
+type LostError = file.LostError
+
 // ErrLocked is wrapped by Open when another process has the file.
 var ErrLocked = file.ErrLocked
 
-// Open opens or creates the database file at path. Errors are a *CorruptError, ErrLocked, or of the file system.
+// Open opens or creates the database file at path. Errors are a *CorruptError, a *LostError, ErrLocked, or of
+// the file system.
 func Open(path string, o Options) (*Store, error) {
 	s := &Store{}
 	f, err := file.Open(path, file.Options{
-		What: "the store", Remedy: "Restore it from a backup, or move it away, start again and push the tables anew",
-		NoSync: o.NoSync, LockTimeout: o.LockTimeout, MapSize: 1 << 30,
+		What: "the store", Remedy: "Restore it from a backup; or move all files of its directory away, start again and push the tables anew",
+		NoSync: o.NoSync, LockTimeout: o.LockTimeout, MapSize: 1 << 30, Traces: o.Traces,
 	}, check)
 	if err != nil {
 		return nil, err
@@ -132,6 +140,10 @@ func (s *Store) Close() error { return s.file.Close() }
 
 // Path returns the path of the file.
 func (s *Store) Path() string { return s.file.Path() }
+
+// Verify says why the store takes no writes, nil if it does as far as is known without one. A doubt about the outcome of
+// an earlier write is settled if the disk lets it.
+func (s *Store) Verify() error { return s.file.Verify() }
 
 // Revision returns the number of transactions committed since the file was made.
 func (s *Store) Revision() (rev uint64, err error) { return s.metaUint(keyRev) }

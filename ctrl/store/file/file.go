@@ -3,7 +3,10 @@
 //
 // bbolt itself panics on damaged pages, and a truncated file faults where it is mapped: every use goes through a guard
 // that turns both into a CorruptError, after which the file refuses everything. Values carry a CRC over key and value
-// (Seal, Unseal), since bbolt checks only its heads.
+// (Seal, Unseal), since bbolt checks only its heads. Before bbolt sees a file, every page of it is checked (pages.go).
+//
+// The order is: open.go (how a file comes into being and is opened), file.go (reading and writing), commit.go (what
+// becomes of a write that fails), pages.go (the check of the pages).
 package file
 
 import (
@@ -12,13 +15,12 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
-	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,15 +33,21 @@ type Options struct {
 	NoSync      bool          // tests only: do not fsync
 	LockTimeout time.Duration // how long to wait for another process to let go of the file; default 1 s
 	MapSize     int           // octets of address space to begin with: readers need not wait for a growing file
+	Traces      []string      // files that are made after this one: where one is and this one is not, this one was lost
 }
 
-// File is an open bbolt file. Writers wait for one another, readers for nobody.
+// File is an open bbolt file. Writers wait for one another. Readers wait for nobody, except that one which begins while a
+// commit writes the head of the file waits until it is known whether that is on disk.
 type File struct {
 	o       Options
 	db      *bbolt.DB
 	path    string
 	file    *os.File // bbolt's
 	corrupt atomic.Pointer[CorruptError]
+	commit  sync.RWMutex  // held for writing by the one who commits
+	writing atomic.Int64  // since when, in Unix nanoseconds; 0 = nobody does
+	durable atomic.Uint64 // the last transaction that is known to be on disk
+	doubt   *doubt        // under commit
 }
 
 // CorruptError says that the file is damaged.
@@ -56,98 +64,6 @@ func (e *CorruptError) Error() string {
 
 // ErrLocked is wrapped by Open when another process has the file.
 var ErrLocked = errors.New("another process uses it")
-
-// Open opens or creates the file at path. check, which may be nil, looks at the content or makes it: it runs in a
-// transaction that may write when the file is new. Errors are a *CorruptError, ErrLocked, of check, or of the file
-// system.
-func Open(path string, o Options, check func(f *File, tx *bbolt.Tx) error) (*File, error) {
-	if o.LockTimeout == 0 {
-		o.LockTimeout = time.Second
-	}
-	f := &File{path: path, o: o}
-	st, statErr := os.Stat(path)
-	fresh := statErr != nil || st.Size() == 0
-	if !fresh && st.Size() < int64(2*os.Getpagesize()) {
-		return nil, f.Corrupted("it is truncated: %d octets are less than its head", st.Size())
-	}
-	err := f.guard(func() (err error) {
-		f.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
-			Timeout:         o.LockTimeout,
-			NoSync:          o.NoSync,
-			FreelistType:    bbolt.FreelistMapType,
-			InitialMmapSize: o.MapSize,
-			NoStatistics:    true,
-			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-				h, err := os.OpenFile(name, flag, mode)
-				f.file = h
-				return h, err
-			},
-		})
-		if err != nil {
-			return err
-		}
-		return f.check(check)
-	})
-	switch {
-	case err == nil:
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("open %s %s: %w; end the other one, or configure another path", o.What, path, ErrLocked)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return nil, f.Corrupted("%v", err)
-	default:
-		if f.db != nil || f.corrupt.Load() != nil {
-			f.Close()
-		}
-		var ce *CorruptError
-		if errors.As(err, &ce) {
-			return nil, err
-		}
-		return nil, fmt.Errorf("open %s %s: %w", o.What, path, err)
-	}
-	if errors.Is(statErr, os.ErrNotExist) && !o.NoSync {
-		if err := syncDir(filepath.Dir(path)); err != nil {
-			f.Close()
-			return nil, fmt.Errorf("open %s %s: %w", o.What, path, err)
-		}
-	}
-	return f, nil
-}
-
-// syncDir makes a new file's directory entry durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
-// check looks at the file's size and calls the caller's check: in a reading transaction, or in a writing one when there
-// is nothing in the file yet.
-func (f *File) check(check func(f *File, tx *bbolt.Tx) error) error {
-	st, err := os.Stat(f.path)
-	if err != nil {
-		return err
-	}
-	empty := true
-	err = f.db.View(func(tx *bbolt.Tx) error {
-		if tx.Size() > st.Size() {
-			return f.Corrupted("it is truncated: %d octets of %d", st.Size(), tx.Size())
-		}
-		if k, _ := tx.Cursor().First(); k != nil {
-			empty = false
-		}
-		if check == nil || empty {
-			return nil
-		}
-		return check(f, tx)
-	})
-	if err != nil || check == nil || !empty {
-		return err
-	}
-	return f.db.Update(func(tx *bbolt.Tx) error { return check(f, tx) })
-}
 
 // Close releases the file.
 func (f *File) Close() error {
@@ -200,14 +116,42 @@ func Caller(fn func() error) error {
 	return fn()
 }
 
-// View runs fn in a reading transaction.
+// View runs fn in a reading transaction, which sees only what is on disk.
 func (f *File) View(fn func(tx *bbolt.Tx) error) error {
-	return f.guard(func() error { return f.db.View(fn) })
+	return f.guard(func() error {
+		for {
+			err := f.db.View(func(tx *bbolt.Tx) error {
+				if uint64(tx.ID()) > f.durable.Load() {
+					return errEarly
+				}
+				return fn(tx)
+			})
+			if !errors.Is(err, errEarly) {
+				return err
+			}
+			if err := f.decided(); err != nil {
+				return err
+			}
+		}
+	})
 }
 
-// Update runs fn in a writing transaction, which is durable when Update returns nil.
+// Update runs fn in a writing transaction, which is durable when Update returns nil. After any other error than an
+// *UnknownError with Earlier unset, the file holds what it held before.
 func (f *File) Update(fn func(tx *bbolt.Tx) error) error {
-	return f.guard(func() error { return f.db.Update(fn) })
+	return f.guard(func() error {
+		f.commit.Lock()
+		f.writing.Store(time.Now().UnixNano())
+		defer f.commit.Unlock()
+		defer f.writing.Store(0)
+		if err := f.settle(); err != nil {
+			return &UnknownError{File: f.name(), Err: err, Earlier: true}
+		}
+		if err := f.present(); err != nil {
+			return err
+		}
+		return f.update(fn)
+	})
 }
 
 // Seal appends the checksum of key and value; Unseal verifies and removes it.
