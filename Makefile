@@ -21,7 +21,7 @@ COMMIT  := $(shell $(GIT) rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # program:package that demo and tests call; for the race detector also a C compiler and libc's headers; Scapy for TRex profiles.
-TOOLS   = ip:iproute2 tcpdump:tcpdump tshark:tshark ethtool:ethtool iperf3:iperf3 ping:iputils-ping cc:gcc python3:python3 keepalived:keepalived dnsmasq:dnsmasq-base dhclient:isc-dhcp-client
+TOOLS   = ip:iproute2 tcpdump:tcpdump tshark:tshark ethtool:ethtool iperf3:iperf3 ping:iputils-ping cc:gcc python3:python3 keepalived:keepalived dnsmasq:dnsmasq-base dhclient:isc-dhcp-client strace:strace
 FILES   = /usr/include/stdlib.h:libc6-dev /usr/lib/python3/dist-packages/scapy/__init__.py:python3-scapy
 MISSING = $(strip $(foreach t,$(TOOLS),$(if $(shell PATH='$(PATH)'; command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))) \
 	$(foreach f,$(FILES),$(if $(wildcard $(firstword $(subst :, ,$f))),,$(lastword $(subst :, ,$f)))))

@@ -15,7 +15,7 @@ import (
 func (b *box) openAlarms() (err error) {
 	cfg := b.cfg.Load()
 	b.alarms, err = alarm.Open(alarm.Config{
-		Path: filepath.Join(cfg.Box.StateDir, "alarms.db"), Box: cfg.Box.Name, Agent: "penstock/" + version,
+		Path: b.alarmFile(), Box: cfg.Box.Name, Agent: "penstock/" + version,
 		Spool: cfg.Alarm.Spool, History: cfg.Alarm.History, Events: b.events, Log: b.log,
 	})
 	if err != nil {
@@ -27,6 +27,8 @@ func (b *box) openAlarms() (err error) {
 	}, alarm.PortDown)
 	return nil
 }
+
+func (b *box) alarmFile() string { return filepath.Join(b.cfg.Load().Box.StateDir, "alarms.db") }
 
 // receivers are the webhooks of a configuration.
 func receivers(cfg *conf.Config) []alarm.Receiver {

@@ -78,17 +78,14 @@ func newBox(cfg *conf.Config, path string) (_ *box, err error) {
 	if b.engine, err = dataplane.New(b.engineConfig()); err != nil {
 		return nil, err
 	}
-	if err = os.MkdirAll(cfg.Box.StateDir, 0o750); err != nil {
-		return nil, fmt.Errorf("box.state_dir: %w", err)
+	if err = b.openStore(); err != nil {
+		return nil, err
 	}
 	if b.saved, err = gateway.Load(b.gatewayState()); err != nil {
 		b.log.Warn("gateways", "err", err)
 	}
 	b.announce = announce.New(announce.Config{Snapshot: func() *fib.Snapshot { return b.compiler.Snapshot() }, Inject: b.engine.Inject})
 	b.compiler = compile.New(b.compileConfig())
-	if b.store, err = store.Open(filepath.Join(cfg.Box.StateDir, "penstock.db"), store.Options{}); err != nil {
-		return nil, err
-	}
 	mark, err := b.store.EventMark()
 	if err != nil {
 		return nil, err
@@ -149,6 +146,7 @@ func (b *box) start(ctx context.Context) (err error) {
 	b.task(func() { b.slow.run(ctx) })
 	b.task(func() { b.announce.Run(ctx) })
 	b.task(func() { b.followLinks(ctx, links) })
+	b.task(func() { b.watchStore(ctx) })
 	if err := b.serve(); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 
@@ -64,7 +65,11 @@ func refusedIn(file string, err error) error {
 		}
 		lines = append(lines, s)
 	}
-	return &exitError{exitRefused, errors.New(strings.Join(lines, "\n"))}
+	code := exitRefused
+	if e.Status == http.StatusInternalServerError { // it may have been done, by halves or not durably
+		code = exitFailure
+	}
+	return &exitError{code, errors.New(strings.Join(lines, "\n"))}
 }
 
 // count is "1 change", "2 changes".

@@ -37,7 +37,7 @@ func (b *box) Ready() error {
 	if !b.ready.Load() {
 		return errors.New("starting")
 	}
-	return nil
+	return b.store.Verify()
 }
 
 // Ports implements api.Info.

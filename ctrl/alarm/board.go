@@ -40,6 +40,9 @@ type Config struct {
 var (
 	ErrNotFound = errors.New("there is no such alarm")
 	ErrCleared  = errors.New("the alarm is cleared already")
+
+	// ErrNotDurable is wrapped when an alarm is acknowledged and that is not on disk yet.
+	ErrNotDurable = errors.New("it is not on disk")
 )
 
 type key struct {
@@ -224,14 +227,18 @@ func (b *Board) Retain(keep func(object string) bool, kinds ...Kind) {
 	}
 }
 
-// Acknowledge notes who has taken an alarm on, and returns when that is durable. The first who does stays; an alarm that
+// Acknowledge notes who has taken an alarm on, and returns when that is durable; ErrNotDurable says that it was noted and
+// sent, and is going to be written when the disk takes it. The first who does stays; an alarm that
 // nothing else ends is cleared by it.
 func (b *Board) Acknowledge(id uint64, by, comment string) (Alarm, error) {
 	a, err := b.acknowledge(id, Acknowledgement{By: clip(by, maxObject), Comment: clip(comment, maxText)})
 	if err != nil {
 		return a, err
 	}
-	return a, b.Flush()
+	if err := b.Flush(); err != nil {
+		return a, fmt.Errorf("%w: %w", ErrNotDurable, err)
+	}
+	return a, nil
 }
 
 func (b *Board) acknowledge(id uint64, ack Acknowledgement) (Alarm, error) {

@@ -38,6 +38,7 @@ const (
 	WebhookFailing     Kind = "webhook_failing"
 	WebhookLost        Kind = "webhook_lost"
 	SpoolFailing       Kind = "spool_failing"
+	StoreFailing       Kind = "store_failing"
 )
 
 // KindInfo describes a kind.
@@ -64,6 +65,7 @@ func Kinds() []KindInfo {
 		{WebhookFailing, Warning, false, "webhook NAME", "A receiver of alarms has taken nothing for `alarm.webhook.failing_after`; notices wait on disk.", "It takes notices again."},
 		{WebhookLost, Major, true, "webhook NAME", "Notices for a receiver gave way to newer ones, because the spool is full, or could not be read from disk; it will never get them.", "It is acknowledged."},
 		{SpoolFailing, Major, false, "spool", "Alarms cannot be written to disk, or a write has not ended for 2 s. They are delivered all the same, but a restart forgets them.", "Writing works again."},
+		{StoreFailing, Critical, false, "store", "The tables' store takes no writes: its disk hangs, or fails so that the outcome of a write is unknown, or its file was removed or replaced. The dataplane goes on; pushes are refused.", "It takes writes again."},
 	}
 }
 

@@ -14,11 +14,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"penstock/ctrl/readfile"
 )
 
 // Headers of requests.
@@ -182,15 +182,7 @@ func secret(what, path string) (string, error) {
 }
 
 func readLimited(what, path string, most int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe without a writer must not hold up anything
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(text)) > most {
-		err = fmt.Errorf("%s is larger than %d octets", path, most)
-	}
+	text, err := readfile.Regular(path, most)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}

@@ -103,7 +103,10 @@ func alarmProblem(id uint64, a alarm.Alarm, err error) error {
 	case errors.Is(err, alarm.ErrCleared):
 		return rest.Problem(http.StatusConflict, codeCleared, "", "nothing is left to be done", fmt.Sprintf("alarm %d (%s, %s) was cleared at %s", id, a.Kind, a.Object, a.Cleared.Format("2006-01-02 15:04:05 MST")))
 	}
-	return fmt.Errorf("alarm %d is acknowledged, but that may not survive a restart: %w", id, err)
+	if errors.Is(err, alarm.ErrNotDurable) {
+		return notDurable(fmt.Sprintf("alarm %d is acknowledged", id), err)
+	}
+	return err
 }
 
 // userName is the name of a user of this machine, or the number if it has none.

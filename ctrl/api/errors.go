@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 
@@ -16,6 +17,8 @@ const (
 	codeNotReady = "not_ready"
 	codeRefused  = "refused"
 	codeCleared  = "cleared"
+
+	codeNotDurable = "not_durable" // done, but not on disk: a restart may forget it
 )
 
 // statusOf is the HTTP status of a code; what is not named is a value that can be read but not accepted: 422.
@@ -27,7 +30,7 @@ func statusOf(code string) int {
 		return http.StatusPreconditionFailed
 	case core.CodeCapacity:
 		return http.StatusInsufficientStorage
-	case core.CodeStore, core.CodeInternal:
+	case core.CodeStore, core.CodeUnknown, core.CodeInternal:
 		return http.StatusInternalServerError
 	case core.CodeCanceled:
 		return http.StatusBadRequest
@@ -54,6 +57,13 @@ func toError(err error) *rest.EnvelopeError {
 		e.ProblemCount = ce.Count
 	}
 	return e
+}
+
+// notDurable is the answer when something was done and is not on disk.
+func notDurable(done string, err error) error {
+	return rest.Problem(http.StatusInternalServerError, codeNotDurable, "",
+		"it is in effect, do not repeat it; look at the disk's space and health: the box goes on trying to write it",
+		fmt.Sprintf("%s, but a restart may forget it: %v", done, err))
 }
 
 // withStatus is an object as the API shows it: its fields, and a member "status".

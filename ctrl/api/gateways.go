@@ -125,6 +125,8 @@ func (s *Server) gatewayProblem(group, member string, err error) error {
 		return rest.Problem(http.StatusConflict, codeNotUp, "", "GET /v1/gateways/"+group+" says how each is", "no other member of "+group+" is up, and nothing was switched")
 	case errors.Is(err, dpgateway.ErrLast):
 		return rest.Problem(http.StatusConflict, codeLast, "member", "enable or mend another one first, or force it", fmt.Sprintf("member %s is the last one that is fit: without it %s has no gateway", rest.Clip(member), group))
+	case errors.Is(err, gateway.ErrNotDurable):
+		return notDurable("it is done", err)
 	case errors.Is(err, gateway.ErrChanged):
 		return rest.Problem(http.StatusPreconditionFailed, codeChanged, "expect_active", "look at the group again, and decide again", err.Error())
 	}

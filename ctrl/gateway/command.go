@@ -12,7 +12,13 @@ import (
 var (
 	ErrNoGroup = errors.New("there is no such gateway group")
 	ErrChanged = errors.New("another member is active than was expected")
+
+	// ErrNotDurable is wrapped when a command was carried out and is not on disk yet.
+	ErrNotDurable = errors.New("it is not on disk")
 )
+
+// A command that was carried out and cannot be written returns the group as it is, and ErrNotDurable; it is written when
+// the disk takes it. To undo it instead would switch traffic twice because of a disk.
 
 // Switch makes a member the active one; "" is the first other one that is up. expect, unless it is "", is the member that
 // the caller believes to be active: if another one is, nothing is done. The answer is the group as it is then.
@@ -36,7 +42,10 @@ func (s *Service) command(group, member, expect string, do func(g *Group, slot u
 	if err != nil {
 		return st, err
 	}
-	return st, s.save.flush()
+	if err := s.save.flush(); err != nil {
+		return st, fmt.Errorf("%w: %w", ErrNotDurable, err)
+	}
+	return st, nil
 }
 
 func (s *Service) carryOut(group, member, expect string, do func(g *Group, slot uint32) error) (st status.GatewayGroup, err error) {

@@ -11,8 +11,11 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
 
+	"penstock/ctrl/readfile"
 	"penstock/dataplane/gateway"
 )
 
@@ -58,20 +61,30 @@ const maxState = 1 << 20
 // Load reads the state. One that is not there is empty. One that cannot be read is, too, and the error says why: it is a
 // hint, which the dataplane verifies, and no reason not to start.
 func Load(path string) (s State, err error) {
-	st, err := os.Stat(path)
+	text, err := readfile.Regular(path, maxState)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return s, nil
 	case err != nil:
 		return s, err
-	case st.Size() > maxState:
-		return s, fmt.Errorf("%s has %d octets, which is no state of gateways", path, st.Size())
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return s, err
 	}
 	return parse(text)
+}
+
+// Clean removes what interrupted writes of the state at path left. The caller makes sure that nobody writes it.
+func Clean(path string) error {
+	dir, name := filepath.Split(path)
+	entries, err := os.ReadDir(filepath.Clean(dir))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), name+".") && e.Type().IsRegular() {
+			errs = append(errs, os.Remove(dir+e.Name()))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func parse(text []byte) (State, error) {
@@ -88,7 +101,8 @@ func (s State) Store(path string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	// One name, so that at most one file is left over by a crash. Nobody else writes it: the box holds its store's lock.
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
@@ -168,7 +182,7 @@ func (v *saver) flush() error {
 			v.log.Error("the state of the gateways cannot be saved; a restart may begin with another member", "path", v.path, "err", err)
 		}
 		v.failed = true
-		return fmt.Errorf("done, but a restart may forget it: %w", err)
+		return err
 	}
 	v.have, v.failed = want, false
 	return nil
