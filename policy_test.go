@@ -113,8 +113,8 @@ func mayImport(dir, p string) string {
 	if within(dir, "ctrl/rest") && isLocal && !within(local, "ctrl/rest", "ctrl/model/strict") {
 		return "HTTP and JSON know no resource"
 	}
-	if within(dir, "conf") && isLocal && !within(local, "conf", "ctrl/model") {
-		return "the configuration shares the model's types and nothing else"
+	if within(dir, "conf") && isLocal && !within(local, "conf", "ctrl/model", "ctrl/readfile") {
+		return "the configuration shares the model's types and the reading of files, and nothing else"
 	}
 	if isLocal && within(local, "appliance", "perf", "integration") && !within(dir, "appliance", "perf", "integration") {
 		return "nothing below depends on it"

@@ -30,21 +30,8 @@ func applyCommand() *cobra.Command {
 			if err := a.check(c); err != nil {
 				return err
 			}
-			in := io.NopCloser(c.InOrStdin())
-			if a.file != "-" {
-				f, err := os.Open(a.file)
-				if err != nil {
-					return fmt.Errorf("the tables cannot be read: %w", err)
-				}
-				in = f
-			}
-			defer in.Close()
-			cl := s.client()
-			defer cl.Close()
-			if a.bulk != "" {
-				return a.stream(c, cl, in)
-			}
-			return a.document(c, cl, in)
+			// The file may be a pipe.
+			return interruptible(c.Context(), time.Second, func() error { return a.run(c, &s) })
 		},
 	}
 	c.Flags().StringVarP(&a.file, "file", "f", "", "file with the tables, - for standard input")
@@ -64,6 +51,25 @@ func applyCommand() *cobra.Command {
 type apply struct {
 	file, bulk, mode, output string
 	prune, dryRun            bool
+}
+
+// run opens the file and pushes what is in it.
+func (a *apply) run(c *cobra.Command, s *socketFlags) error {
+	in := io.NopCloser(c.InOrStdin())
+	if a.file != "-" {
+		f, err := os.Open(a.file)
+		if err != nil {
+			return fmt.Errorf("the tables cannot be read: %w", err)
+		}
+		in = f
+	}
+	defer in.Close()
+	cl := s.client()
+	defer cl.Close()
+	if a.bulk != "" {
+		return a.stream(c, cl, in)
+	}
+	return a.document(c, cl, in)
 }
 
 func (a *apply) check(c *cobra.Command) error {

@@ -36,6 +36,8 @@ type box struct {
 	started time.Time
 	log     *slog.Logger
 	level   *slog.LevelVar
+	logs    *logQueue
+	told    string // what was wrong with the service manager last
 
 	bindings *table.Bindings
 	engine   *dataplane.Engine
@@ -55,6 +57,7 @@ type box struct {
 	faults   map[int]string // by port, what its alarm says; for start, then followLinks
 
 	mu     sync.Mutex // one reload at a time
+	loader loader
 	cfg    atomic.Pointer[conf.Config]
 	ready  atomic.Bool
 	failed chan error
@@ -66,7 +69,7 @@ type box struct {
 func newBox(cfg *conf.Config, path string) (_ *box, err error) {
 	b := &box{path: path, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4)}
 	b.cfg.Store(cfg)
-	b.log = newLogger(cfg.Log, b.level)
+	b.log, b.logs = newLogger(cfg.Log, b.level)
 	defer func() {
 		if err != nil {
 			b.close()
@@ -206,8 +209,10 @@ func (b *box) fail(err error) {
 	}
 }
 
-// close undoes everything, in the opposite order; what was not built yet is skipped.
+// close undoes everything, in the opposite order; what was not built yet is skipped. What still runs after a time, because
+// a disk hangs or a file system, keeps what it may use: the process takes that with it.
 func (b *box) close() {
+	defer b.logs.flush(printLimit)
 	b.ready.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
@@ -221,7 +226,17 @@ func (b *box) close() {
 	if b.cancel != nil {
 		b.cancel()
 	}
-	b.tasks.Wait()
+	over := make(chan struct{})
+	go func() { b.tasks.Wait(); close(over) }()
+	select {
+	case <-over:
+	case <-time.After(tasksLimit):
+		for _, undo := range b.undo {
+			errs = append(errs, undo())
+		}
+		b.log.Error("stop: something hangs, a disk or a file system; the process ends without it", "err", errors.Join(errs...))
+		return
+	}
 	if b.engine != nil {
 		errs = append(errs, b.engine.Stop())
 	}
@@ -242,10 +257,16 @@ func (b *box) close() {
 	}
 }
 
+// notify logs what goes wrong with the service manager, once.
 func (b *box) notify(err error) {
+	text := ""
 	if err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != b.told {
 		b.log.Warn("systemd notification", "err", err)
 	}
+	b.told = text
 }
 
 // prepare makes a port's interface ready. Frames for others' MACs are wanted everywhere but on a fabric port, which the

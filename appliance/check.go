@@ -22,7 +22,8 @@ func checkCommand() *cobra.Command {
 			if len(args) == 1 {
 				path = args[0]
 			}
-			cfg, err := conf.Load(path)
+			var cfg *conf.Config
+			err := interruptible(c.Context(), 0, func() (err error) { cfg, err = conf.Load(path); return err }) // it may be a pipe
 			if err != nil {
 				return &exitError{exitConfig, err}
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/user"
@@ -10,13 +11,18 @@ import (
 	"penstock/conf"
 )
 
-func newLogger(c conf.Log, level *slog.LevelVar) *slog.Logger {
+// newLogger logs to standard error, by way of a queue.
+func newLogger(c conf.Log, level *slog.LevelVar) (*slog.Logger, *logQueue) {
 	setLevel(level, c.Level)
-	opts := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	to := func(w io.Writer) *slog.Logger {
+		opts := &slog.HandlerOptions{Level: level}
+		if c.Format == "json" {
+			return slog.New(slog.NewJSONHandler(w, opts))
+		}
+		return slog.New(slog.NewTextHandler(w, opts))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+	q := newLogQueue(os.Stderr, to(os.Stderr))
+	return to(q), q
 }
 
 func setLevel(level *slog.LevelVar, name string) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -49,7 +50,12 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	if code == exitConfig { // these name the file, on every line
 		prefix = ""
 	}
-	fmt.Fprintf(root.ErrOrStderr(), "%s%v\n", prefix, err)
+	printed := make(chan struct{})
+	go func() { fmt.Fprintf(root.ErrOrStderr(), "%s%v\n", prefix, err); close(printed) }()
+	select { // standard error may be a pipe that nobody reads
+	case <-printed:
+	case <-time.After(printLimit):
+	}
 	return code
 }
 

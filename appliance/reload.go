@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"penstock/conf"
 	"penstock/ctrl/compile"
 	"penstock/ctrl/event"
 )
@@ -41,10 +40,10 @@ func (b *box) reload(ctx context.Context) {
 }
 
 // Reload reads the configuration file and applies what changed, or refuses all of it. Implements api.Info.
-func (b *box) Reload(context.Context) error {
+func (b *box) Reload(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	next, err := conf.Load(b.path)
+	next, err := b.loader.load(ctx, b.path, loadLimit)
 	if err != nil {
 		b.events.Publish(event.Reload{Error: err.Error()})
 		return err

@@ -28,8 +28,17 @@ func runCommand() *cobra.Command {
 	return c
 }
 
-// run is the life of a box: configuration, store, tables, rings filled, READY; then events until a signal ends it.
+// run is the life of a box, and ends within stopLimit of a signal, whatever hangs.
 func run(ctx context.Context, path string) error {
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	return interruptible(ctx, stopLimit, func() error { return live(ctx, path, hup) })
+}
+
+// live is: configuration, store, tables, rings filled, READY; then events until a signal ends it.
+func live(ctx context.Context, path string, hup <-chan os.Signal) error {
 	cfg, err := conf.Load(path)
 	if err != nil {
 		return &exitError{exitConfig, err}
@@ -39,10 +48,6 @@ func run(ctx context.Context, path string) error {
 	if len(errs) > 0 {
 		return &exitError{exitConfig, errs}
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-
 	b, err := newBox(cfg, path)
 	if err != nil {
 		return err
@@ -57,13 +62,24 @@ func run(ctx context.Context, path string) error {
 	sd := notify.FromEnv()
 	b.notify(sd.Ready())
 	b.log.Info("ready", "version", version, "config", path, "socket", cfg.Control.Socket, "revision", b.core.Revision())
+	return b.follow(ctx, sd, hup)
+}
 
+// follow is the main loop. It waits for nothing but its events: reloads run beside it.
+func (b *box) follow(ctx context.Context, sd *notify.Notifier, hup <-chan os.Signal) error {
 	watchdog := time.NewTicker(time.Second)
 	if every := sd.WatchdogInterval(); every > 0 {
 		watchdog.Reset(every / 3)
 	}
 	defer watchdog.Stop()
 	progress := b.engine.Progress()
+	reloaded := make(chan struct{}, 1)
+	reloading, again := false, false
+	reload := func() {
+		reloading, again = true, false
+		b.notify(sd.Reloading())
+		b.task(func() { b.reload(ctx); reloaded <- struct{}{} })
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -71,10 +87,17 @@ func run(ctx context.Context, path string) error {
 			b.log.Info("stopping")
 			return nil
 		case <-hup:
-			b.notify(sd.Reloading())
-			b.reload(ctx)
+			if again = reloading; !again {
+				reload()
+			}
+		case <-reloaded:
+			reloading = false
 			b.notify(sd.Ready())
+			if again {
+				reload()
+			}
 		case <-watchdog.C:
+			b.notify(sd.Flush())
 			// systemd is told only as long as every worker turns.
 			if now := b.engine.Progress(); now != progress {
 				progress = now

@@ -12,11 +12,32 @@ import (
 	"strings"
 
 	"penstock/ctrl/model"
+	"penstock/ctrl/readfile"
 )
 
-// Load reads and checks the configuration in a file. What is wrong with the content is an Errors.
+// maxFile is more octets than any configuration has.
+const maxFile = 16 << 20
+
+// Load reads and checks the configuration in a file, which may be a pipe and is then waited for. What is wrong with the
+// content is an Errors.
 func Load(path string) (*Config, error) {
-	data, err := os.ReadFile(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := readfile.Limited(f, path, maxFile)
+	return loaded(path, data, err)
+}
+
+// LoadRegular is Load of a regular file; everything else is an error at once, so that only a file system that hangs holds
+// it up.
+func LoadRegular(path string) (*Config, error) {
+	data, err := readfile.Regular(path, maxFile)
+	return loaded(path, data, err)
+}
+
+func loaded(path string, data []byte, err error) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the configuration: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,9 @@ type Notifier struct {
 	conn     *net.UnixConn // nil without a manager
 	err      error         // why there is no connection although there is a manager
 	watchdog time.Duration
+
+	mu      sync.Mutex
+	waiting []string // what the manager's queue had no room for, in order
 }
 
 // FromEnv connects to the socket in NOTIFY_SOCKET and reads WATCHDOG_USEC and WATCHDOG_PID. It removes the three from
@@ -76,7 +80,7 @@ func (n *Notifier) WatchdogInterval() time.Duration {
 }
 
 // Ready says that the service is up, or that a reload is done.
-func (n *Notifier) Ready() error { return n.send("READY=1") }
+func (n *Notifier) Ready() error { return n.send(true, "READY=1") }
 
 // Reloading says that a reload has begun; Ready ends it. The time stamp, CLOCK_MONOTONIC in microseconds, is what
 // Type=notify-reload asks for.
@@ -85,14 +89,14 @@ func (n *Notifier) Reloading() error {
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
 		return fmt.Errorf("reading the clock: %w", err)
 	}
-	return n.send("RELOADING=1", "MONOTONIC_USEC="+strconv.FormatInt(ts.Nano()/1000, 10))
+	return n.send(true, "RELOADING=1", "MONOTONIC_USEC="+strconv.FormatInt(ts.Nano()/1000, 10))
 }
 
 // Stopping says that the service is on its way down.
-func (n *Notifier) Stopping() error { return n.send("STOPPING=1") }
+func (n *Notifier) Stopping() error { return n.send(true, "STOPPING=1") }
 
 // Watchdog says that the service makes progress. To be sent at least every half of WatchdogInterval.
-func (n *Notifier) Watchdog() error { return n.send("WATCHDOG=1") }
+func (n *Notifier) Watchdog() error { return n.send(false, "WATCHDOG=1") }
 
 // Status sets the line that systemctl status shows.
 func (n *Notifier) Status(status string) error {
@@ -102,7 +106,17 @@ func (n *Notifier) Status(status string) error {
 		}
 		return r
 	}, status)
-	return n.send("STATUS=" + oneLine)
+	return n.send(false, "STATUS="+oneLine)
+}
+
+// Flush sends what the manager had no room for earlier. To be called now and then.
+func (n *Notifier) Flush() error {
+	if n == nil || n.conn == nil {
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.flush()
 }
 
 // Close closes the connection. Later messages fail.
@@ -113,18 +127,59 @@ func (n *Notifier) Close() error {
 	return n.conn.Close()
 }
 
-// send writes one datagram. It waits while the manager's queue is full.
-func (n *Notifier) send(lines ...string) error {
+// maxWaiting is how many messages are kept for a manager that does not read; the oldest give way.
+const maxWaiting = 16
+
+// send sends one datagram, and never waits. What the manager's queue has no room for is sent later if keep is set, which
+// is no less of an error.
+func (n *Notifier) send(keep bool, lines ...string) error {
 	if n == nil {
 		return nil
 	}
 	if n.conn == nil {
 		return n.err
 	}
-	if _, err := n.conn.Write([]byte(strings.Join(lines, "\n") + "\n")); err != nil {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	text := strings.Join(lines, "\n") + "\n"
+	err := n.flush()
+	if err == nil {
+		err = n.write(text)
+	}
+	if errors.Is(err, unix.EAGAIN) && keep {
+		n.waiting = append(n.waiting, text)
+		n.waiting = n.waiting[max(0, len(n.waiting)-maxWaiting):]
+	}
+	if err != nil {
 		return fmt.Errorf("telling the service manager %q: %w", lines[0], err)
 	}
 	return n.err
+}
+
+func (n *Notifier) flush() error {
+	for len(n.waiting) > 0 {
+		if err := n.write(n.waiting[0]); err != nil {
+			return err
+		}
+		n.waiting = n.waiting[1:]
+	}
+	return nil
+}
+
+// write sends a datagram now or not at all (EAGAIN).
+func (n *Notifier) write(text string) error {
+	raw, err := n.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	if err := raw.Write(func(fd uintptr) bool {
+		sent = unix.Send(int(fd), []byte(text), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		return true
+	}); err != nil {
+		return err
+	}
+	return sent
 }
 
 // ErrWatchdog is wrapped by what Err says of the watchdog's variables.
