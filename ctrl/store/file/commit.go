@@ -144,6 +144,9 @@ func (f *File) reload() (err error) {
 func (f *File) decided() error {
 	f.commit.RLock()
 	defer f.commit.RUnlock()
+	if e := f.corrupt.Load(); e != nil {
+		return e
+	}
 	if f.doubt != nil {
 		return &UnknownError{File: f.name(), Err: f.doubt.err, Earlier: true}
 	}
