@@ -31,11 +31,11 @@ type Batch struct {
 func (s *Store) Commit(b *Batch, prepare func(*Outcome) error) (*Outcome, error) {
 	out := &Outcome{Removed: NewRows(0), Segments: map[string]int{}}
 	err := s.file.Update(func(tx *bbolt.Tx) error {
-		if err := s.apply(tx, b, out); err != nil {
-			return err
-		}
 		var err error
 		if out.Revision, err = s.file.Uint(tx.Bucket(bucketMeta), keyRev); err != nil {
+			return err
+		}
+		if err := s.apply(tx, b, out); err != nil {
 			return err
 		}
 		changed := out.Changed() || len(b.Puts)+len(b.Deletes) > 0
@@ -111,7 +111,10 @@ func (s *Store) apply(tx *bbolt.Tx, b *Batch, out *Outcome) error {
 
 func (s *Store) applyRows(tx *bbolt.Tx, b *Batch, out *Outcome) error {
 	name := []byte(model.KindBinding)
-	m := &merger{s: s, b: tx.Bucket(name), r: b.Rows, out: out}
+	m := &merger{s: s, b: tx.Bucket(name), r: b.Rows, out: out, age: out.Revision + 1}
+	if err := s.raiseSchema(tx); err != nil {
+		return err
+	}
 	if !b.Replace {
 		return m.merge()
 	}

@@ -38,6 +38,7 @@ type merger struct {
 	out *Outcome
 	seg segName // of the rows being joined
 	n   int     // by how much its number of bindings changes
+	age uint64  // of the rows that change: the revision of the commit
 }
 
 func (m *merger) enter(seg segName) {
@@ -50,13 +51,14 @@ func (m *merger) enter(seg segName) {
 // join merges one block of old rows with changes that lie in its range, and calls emit for every row that stays. With
 // replace, old rows without a change go away. It returns the changes that lie behind the last old row (none if
 // toEnd, which takes them too) and whether the block differs from what it was.
-func (m *merger) join(old []byte, ch []rowIndex, replace, toEnd bool, emit func([]byte)) (rest []rowIndex, dirty bool, err error) {
+func (m *merger) join(old []byte, ch []rowIndex, replace, toEnd bool, emit func(agedRow)) (rest []rowIndex, dirty bool, err error) {
+	block, old := splitBlock(old)
 	put := func(x *rowIndex) {
 		if x.off != noRow {
 			m.out.Created++
 			m.n++
 			dirty = true
-			emit(m.r.row(x))
+			emit(agedRow{m.r.row(x), m.age})
 		}
 	}
 	for len(old) > 0 {
@@ -73,26 +75,31 @@ func (m *merger) join(old []byte, ch []rowIndex, replace, toEnd bool, emit func(
 		switch {
 		case len(ch) > 0 && ch[0].mac == mac:
 			x := &ch[0]
+			at := cap(m.r.index) - cap(ch)
 			ch = ch[1:]
 			if x.off == noRow {
 				m.remove(mac)
 				dirty = true
 				continue
 			}
-			fresh := m.r.row(x)
-			if bytes.Equal(fresh, row) {
+			fresh, age := m.r.row(x), m.age
+			if sameRow(fresh, row) {
 				m.out.Unchanged++
 				x.mac |= unchanged
+				age = rowAge(row, block)
+				if replace {
+					m.r.setAge(at, age)
+				}
 			} else {
 				m.out.Updated++
 				dirty = true
 			}
-			emit(fresh)
+			emit(agedRow{fresh, age})
 		case replace:
 			m.remove(mac)
 			dirty = true
 		default:
-			emit(row)
+			emit(agedRow{row, rowAge(row, block)})
 		}
 	}
 	if toEnd {
@@ -110,7 +117,7 @@ func (m *merger) remove(mac uint64) {
 }
 
 // write puts rows of one segment as blocks and returns their keys.
-func (m *merger) write(prefix string, rows [][]byte) (keys [][]byte, err error) {
+func (m *merger) write(prefix string, rows []agedRow) (keys [][]byte, err error) {
 	blocks := 1
 	if len(rows) > maxBlock {
 		blocks = (len(rows) + fillBlock - 1) / fillBlock
@@ -120,15 +127,12 @@ func (m *merger) write(prefix string, rows [][]byte) (keys [][]byte, err error) 
 		if len(part) == 0 {
 			continue
 		}
-		size := 4
-		for _, r := range part {
-			size += len(r)
+		size := 4 + rowHead
+		for i := range part {
+			size += len(part[i].row)
 		}
-		key := append(append(make([]byte, 0, len(prefix)+6), prefix...), part[0][:6]...)
-		v := make([]byte, 0, size)
-		for _, r := range part {
-			v = append(v, r...)
-		}
+		key := append(append(make([]byte, 0, len(prefix)+6), prefix...), part[0].row[:6]...)
+		v := appendBlock(make([]byte, 0, size), part)
 		if err := m.b.Put(key, file.Seal(key, v)); err != nil {
 			return nil, err
 		}
@@ -141,8 +145,8 @@ func (m *merger) write(prefix string, rows [][]byte) (keys [][]byte, err error) 
 func (m *merger) merge() error {
 	// Keys that fall away are deleted at the end: the search for the block of a MAC relies on the keys in place.
 	var gone [][]byte
-	var rows [][]byte
-	emit := func(r []byte) { rows = append(rows, r) }
+	var rows []agedRow
+	emit := func(r agedRow) { rows = append(rows, r) }
 	for rest := m.r.index; len(rest) > 0; {
 		seg := rest[0].seg
 		if m.seg != m.r.segs[seg] {
@@ -219,7 +223,7 @@ func hasPrefix(k []byte, prefix string) bool {
 // diff compares the whole bucket with the rows, as replace does, and changes nothing.
 func (m *merger) diff() error {
 	rest := m.r.index
-	skip := func([]byte) {}
+	skip := func(agedRow) {}
 	group := func(seg uint32) (ch []rowIndex) {
 		n := 0
 		for n < len(rest) && rest[n].seg == seg {
@@ -283,13 +287,17 @@ func splitPrefix(p string) segName {
 // rewrite fills the empty bucket with the rows.
 func (m *merger) rewrite() error {
 	m.b.FillPercent = 0.95
-	var rows [][]byte
+	var rows []agedRow
 	for rest := m.r.index; len(rest) > 0; {
 		seg := rest[0].seg
 		rows = rows[:0]
 		for len(rest) > 0 && rest[0].seg == seg {
 			if r := m.r.row(&rest[0]); r != nil {
-				rows = append(rows, r)
+				age := m.age
+				if rest[0].mac&unchanged != 0 {
+					age = m.r.ages[cap(m.r.index)-cap(rest)]
+				}
+				rows = append(rows, agedRow{r, age})
 			}
 			rest = rest[1:]
 		}

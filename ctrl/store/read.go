@@ -120,6 +120,7 @@ func (s *Store) EachBinding(f func([]model.Binding) error) error {
 			if err != nil {
 				return err
 			}
+			_, rows = splitBlock(rows)
 			for len(rows) > 0 {
 				l := rowLen(rows)
 				if l == 0 {
@@ -230,20 +231,14 @@ func (s *Store) Bindings(keys []model.BindingKey) (map[model.BindingKey]model.Bi
 	err := s.file.View(func(tx *bbolt.Tx) error {
 		m := &merger{s: s, b: tx.Bucket([]byte(model.KindBinding))}
 		for _, key := range keys {
-			_, rows, _, err := m.block(segName{key.Tenant, key.Segment}.prefix(), uint64(key.MAC))
+			row, _, err := m.find(key)
 			if err != nil {
 				return err
 			}
-			for n := 0; len(rows) > 0; rows = rows[n:] {
-				if n = rowLen(rows); n == 0 {
-					return s.file.Corrupted("a block of bindings of segment %s/%s is cut off", key.Tenant, key.Segment)
-				}
-				if model.MAC(rowMAC(rows)) == key.MAC {
-					b := model.Binding{Tenant: key.Tenant, Segment: key.Segment}
-					decodeRow(rows[:n], &b, nil)
-					out[key] = b
-					break
-				}
+			if row != nil {
+				b := model.Binding{Tenant: key.Tenant, Segment: key.Segment}
+				decodeRow(row, &b, nil)
+				out[key] = b
 			}
 		}
 		return nil
@@ -293,6 +288,7 @@ func (s *Store) List(tenant, segment string, after model.BindingKey, limit int, 
 			}
 			prefix := string(k[:len(k)-6])
 			name := splitPrefix(prefix)
+			_, rows = splitBlock(rows)
 			for n := 0; len(rows) > 0; rows = rows[n:] {
 				if n = rowLen(rows); n == 0 {
 					return s.file.Corrupted("a block of bindings of segment %s/%s is cut off", name.tenant, name.segment)

@@ -12,7 +12,7 @@ import (
 )
 
 // A row in a block: MAC 6, switch MAC 6, switch port 1, number of IPv4 addresses 1, number of IPv6 addresses 1, then
-// the addresses. Everything big endian.
+// the addresses. Everything big endian. How a block keeps the age of its rows: age.go.
 const (
 	rowHead = 15
 	offPort = 12
@@ -44,6 +44,7 @@ type Rows struct {
 	last   uint32 // segment of the last row added
 	index  []rowIndex
 	blob   []byte
+	ages   []uint64 // by index: of rows marked unchanged, while a commit replaces all; nil if there are none
 }
 
 // NewRows makes an empty list with room for n rows.
@@ -116,7 +117,10 @@ func rowLen(b []byte) int {
 	if len(b) < rowHead {
 		return 0
 	}
-	n := rowHead + 4*int(b[off4]) + 16*int(b[off6])
+	n := bareLen(b)
+	if b[off6]&ageFlag != 0 {
+		n += ageLen
+	}
 	if n > len(b) {
 		return 0
 	}
@@ -142,7 +146,7 @@ func decodeRow(row []byte, b *model.Binding, pool []netip.Addr) []netip.Addr {
 	b.SwitchMAC = model.MAC(rowMAC(row[6:]))
 	b.SwitchPort = uint16(row[offPort])
 	from := len(pool)
-	n4, n6 := int(row[off4]), int(row[off6])
+	n4, n6 := int(row[off4]), int(row[off6]&^ageFlag)
 	row = row[rowHead:]
 	for range n4 {
 		pool = append(pool, netip.AddrFrom4([4]byte(row)))

@@ -22,8 +22,12 @@ import (
 	"penstock/ctrl/store/file"
 )
 
-// schema is the version of the file's layout.
-const schema = 1
+// schema is the version of the file's layout. Layout 1 has no ages of bindings: it is read as well, and becomes layout 2 when
+// bindings are written.
+const (
+	schema    = 2
+	oldSchema = 1
+)
 
 var (
 	bucketMeta = []byte("meta")
@@ -103,7 +107,7 @@ func check(f *file.File, tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	if n, _ := binary.Uvarint(v); n != schema {
+	if n, _ := binary.Uvarint(v); n != schema && n != oldSchema {
 		return fmt.Errorf("it has the layout %d, this version of penstock knows %d: start the version that wrote it", n, schema)
 	}
 	for _, k := range model.Kinds {
@@ -112,6 +116,15 @@ func check(f *file.File, tx *bbolt.Tx) error {
 		}
 	}
 	return nil
+}
+
+// raiseSchema notes that the file has the newest layout from now on.
+func (s *Store) raiseSchema(tx *bbolt.Tx) error {
+	m := tx.Bucket(bucketMeta)
+	if n, err := s.file.Uint(m, keySchema); err != nil || n == schema {
+		return err
+	}
+	return file.PutUint(m, keySchema, schema)
 }
 
 func create(tx *bbolt.Tx) error {

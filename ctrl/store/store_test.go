@@ -69,6 +69,7 @@ func TestBindingsAgainstMap(t *testing.T) {
 	}
 	defer func() { s.Close() }()
 	want := map[model.BindingKey]model.Binding{}
+	ages := map[model.BindingKey]uint64{} // the revision that changed it last
 	rnd := rand.New(rand.NewPCG(1, 2))
 	segs := [][2]string{{"RED", "a"}, {"RED", "a."}, {"RED", "ab"}, {"RED", "a-b"}, {"BLUE", "a"}, {"BLUE.x", "a"}, {"BLUE", "web"}}
 	for step := range 300 {
@@ -101,7 +102,15 @@ func TestBindingsAgainstMap(t *testing.T) {
 			t.Fatalf("step %d: %v", step, err)
 		}
 		created, updated, unchanged, removed := 0, 0, 0, 0
+		for k := range ages {
+			if _, stays := next[k]; !stays {
+				delete(ages, k)
+			}
+		}
 		for k, b := range next {
+			if old, ok := want[k]; !ok || !reflect.DeepEqual(old, b) {
+				ages[k] = out.Revision
+			}
 			old, ok := want[k]
 			switch {
 			case !ok:
@@ -143,6 +152,7 @@ func TestBindingsAgainstMap(t *testing.T) {
 			if got := all(t, s); !reflect.DeepEqual(got, want) {
 				t.Fatalf("step %d: the store differs from the map: %d and %d rows", step, len(got), len(want))
 			}
+			checkAges(t, s, ages)
 		}
 	}
 	listed := map[model.BindingKey]model.Binding{}
