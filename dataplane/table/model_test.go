@@ -51,6 +51,28 @@ func (m *model) upsert(b *Binding) {
 	m.rows[rowID{b.MAC, b.Seg}] = r
 }
 
+// upsertApart leaves other rows the addresses that they have, and reports whether there was one.
+func (m *model) upsertApart(b *Binding) (contested bool) {
+	own := Binding{Seg: b.Seg, MAC: b.MAC, Loc: b.Loc}
+	held := func(a addrID) bool {
+		mac, ok := m.owner[a]
+		contested = contested || ok && mac != b.MAC
+		return ok && mac != b.MAC
+	}
+	for _, ip := range b.IP4 {
+		if !held(addrID{b.Seg, true, 0, uint64(ip)}) {
+			own.IP4 = append(own.IP4, ip)
+		}
+	}
+	for _, ip := range b.IP6 {
+		if !held(addrID{b.Seg, false, ip[0], ip[1]}) {
+			own.IP6 = append(own.IP6, ip)
+		}
+	}
+	m.upsert(&own)
+	return contested
+}
+
 func (m *model) delete(seg uint32, mac uint64) bool {
 	r, ok := m.rows[rowID{mac, seg}]
 	if !ok {
@@ -222,6 +244,13 @@ func (s *script) run(t *testing.T, b *Bindings, m *model) {
 		switch {
 		case op%16 < 10:
 			_, had := m.rows[rowID{r.MAC, r.Seg}]
+			if op%16 >= 8 && (had || len(m.rows) < b.Capacity()) {
+				contested, err := b.UpsertApart(&r)
+				if want := m.upsertApart(&r); err != nil || contested != want {
+					t.Fatalf("UpsertApart(%+v): contested %t, error %v; want %t", r, contested, err, want)
+				}
+				break
+			}
 			err := b.Upsert(&r)
 			if full := !had && len(m.rows) == b.Capacity(); full != (err != nil) {
 				t.Fatalf("Upsert with %d of %d: %v", len(m.rows), b.Capacity(), err)

@@ -66,8 +66,18 @@ func (a *arrays) lookupIP4(k *keys, seg, ip uint32) (*bucket, int, bool) {
 //
 // It fails with ErrFull when Capacity rows are in the table.
 func (t *Bindings) Upsert(b *Binding) error {
+	_, err := t.upsert(b, true)
+	return err
+}
+
+// UpsertApart is Upsert but for the addresses that another row of the segment holds: these stay where they are. It reports
+// whether there was one.
+func (t *Bindings) UpsertApart(b *Binding) (contested bool, err error) { return t.upsert(b, false) }
+
+// upsert takes addresses over from other rows if take, and reports whether it left one to another row.
+func (t *Bindings) upsert(b *Binding, take bool) (left bool, err error) {
 	if b.MAC>>48 != 0 {
-		return fmt.Errorf("binding of segment %d: MAC %#x has more than 48 bits", b.Seg, b.MAC)
+		return false, fmt.Errorf("binding of segment %d: MAC %#x has more than 48 bits", b.Seg, b.MAC)
 	}
 	h := t.keys.row(b.Seg, b.MAC)
 	r, ok := t.cur.Load().lookup(h, b.Seg, b.MAC)
@@ -77,21 +87,20 @@ func (t *Bindings) Upsert(b *Binding) error {
 	} else {
 		if t.Len() >= t.Capacity() {
 			t.count(&t.counts.refused, 1)
-			return fmt.Errorf("binding %012x of segment %d: %w", b.MAC, b.Seg, ErrFull)
+			return false, fmt.Errorf("binding %012x of segment %d: %w", b.MAC, b.Seg, ErrFull)
 		}
-		var err error
 		if r, err = t.insert(h, b); err != nil {
-			return err
+			return false, err
 		}
 		t.count(&t.counts.rows, 1)
 	}
 	for _, ip := range b.IP4 {
-		t.addIP4(r, b, ip)
+		left = !t.addIP4(r, b, ip, take) || left
 	}
 	for _, ip := range b.IP6 {
-		t.addExtra(r, b, extraKey{kind: kind6, seg: b.Seg, hi: ip[0], lo: ip[1]})
+		left = !t.addExtra(r, b, extraKey{kind: kind6, seg: b.Seg, hi: ip[0], lo: ip[1]}, take) || left
 	}
-	return nil
+	return left, nil
 }
 
 // insert finds a slot for a new row.
@@ -142,17 +151,28 @@ func (t *Bindings) dropIndexed(a *arrays, r row, seg uint32) {
 }
 
 // addIP4 gives row r an IPv4 address: in the index if it has none there. 0.0.0.0 marks an empty place in arrays.ip4,
-// so that one is always extra.
-func (t *Bindings) addIP4(r row, b *Binding, ip uint32) {
+// so that one is always extra. It is false if another row keeps the address, which is so only without take.
+func (t *Bindings) addIP4(r row, b *Binding, ip uint32, take bool) bool {
 	a := t.cur.Load()
 	k := extraKey{kind: kind4, seg: b.Seg, lo: uint64(ip)}
 	if have := a.ip4[r.slot]; have != 0 || ip == 0 {
-		if have != ip || ip == 0 {
-			t.addExtra(r, b, k)
+		return have == ip && ip != 0 || t.addExtra(r, b, k, take)
+	}
+	// Another row may hold it in either table; this one among its extra addresses.
+	x := t.extra.Load()
+	at, inExtra := 0, false
+	if x != nil && x.ip4s.Load() != 0 {
+		if at, _, inExtra = x.find(t.keys.extra(k), k); inExtra && x.entry(at).owner() != rowWord(b.Seg, b.MAC) {
+			if !take {
+				return false
+			}
+			t.count(&t.counts.takeovers, 1)
 		}
-		return
 	}
 	if ib, i, ok := a.lookupIP4(&t.keys, b.Seg, ip); ok {
+		if !take {
+			return false
+		}
 		old := a.at(ib.ref(i))
 		ib.setRef(i, r.slot)
 		a.ip4[old.slot] = 0
@@ -160,18 +180,13 @@ func (t *Bindings) addIP4(r row, b *Binding, ip uint32) {
 	} else if t.index(a, b.Seg, ip, r.slot) {
 		t.count(&t.counts.indexed, 1)
 	} else {
-		t.addExtra(r, b, k)
-		return
+		return t.addExtra(r, b, k, take)
 	}
 	a.ip4[r.slot] = ip
-	if x := t.extra.Load(); x != nil && x.ip4s.Load() != 0 {
-		if i, _, ok := x.find(t.keys.extra(k), k); ok {
-			if x.entry(i).owner() != rowWord(b.Seg, b.MAC) {
-				t.count(&t.counts.takeovers, 1)
-			}
-			x.remove(&t.keys, i)
-		}
+	if inExtra {
+		x.remove(&t.keys, at)
 	}
+	return true
 }
 
 // index enters an address that is not there into the index; it fails when there is no room to be made.
@@ -183,30 +198,39 @@ func (t *Bindings) index(a *arrays, seg, ip, slot uint32) bool {
 	return ok
 }
 
-// addExtra gives row r an address in the extra table.
-func (t *Bindings) addExtra(r row, b *Binding, k extraKey) {
-	r.b.setMore(r.i, true)
+// addExtra gives row r an address in the extra table; false as with addIP4.
+func (t *Bindings) addExtra(r row, b *Binding, k extraKey, take bool) bool {
 	if x := t.extra.Load(); x != nil {
 		if i, _, ok := x.find(t.keys.extra(k), k); ok {
 			if x.entry(i).owner() != rowWord(b.Seg, b.MAC) {
+				if !take {
+					return false
+				}
+				r.b.setMore(r.i, true)
 				x.give(&t.keys, i, b.MAC)
 				t.count(&t.counts.takeovers, 1)
 			}
-			return
+			return true
 		}
 	}
-	t.extraForInsert().insert(&t.keys, k, b.MAC)
-	if k.kind != kind4 {
-		return
-	}
 	a := t.cur.Load()
-	if ib, i, ok := a.lookupIP4(&t.keys, b.Seg, uint32(k.lo)); ok {
-		old := a.at(ib.ref(i))
-		ib.clearIP(i)
+	var ib *bucket
+	at, held := 0, false
+	if k.kind == kind4 {
+		if ib, at, held = a.lookupIP4(&t.keys, b.Seg, uint32(k.lo)); held && !take {
+			return false
+		}
+	}
+	r.b.setMore(r.i, true)
+	t.extraForInsert().insert(&t.keys, k, b.MAC)
+	if held {
+		old := a.at(ib.ref(at))
+		ib.clearIP(at)
 		a.ip4[old.slot] = 0
 		t.count(&t.counts.indexed, -1)
 		t.count(&t.counts.takeovers, 1)
 	}
+	return true
 }
 
 // UpsertAll upserts rows in their order, with the cache misses of some of them overlapping: the way to load many.
