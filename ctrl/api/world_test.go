@@ -31,6 +31,8 @@ import (
 // sink is a Live that takes everything.
 type sink struct{}
 
+func (sink) SetAges(func([]model.BindingKey) ([]uint64, error)) {}
+
 func (sink) Plan(*model.State, model.BindingChanges) (core.Plan, error) { return 0, nil }
 func (sink) Apply(core.Plan)                                            {}
 func (sink) BulkBegin(core.BulkSize) error                              { return nil }

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,7 @@ const flushRows = 100_000
 // bulkState is what a bulk left to be published.
 type bulkState struct {
 	open  bool
+	load  bool            // of stored rows
 	rows  int             // since the last flush
 	dirty []uint32        // segments whose flood list changed
 	idle  map[uint32]bool // switches that may be unused now
@@ -41,12 +43,19 @@ type resolved struct{ seg, sw uint32 }
 func (c *Compiler) BulkBegin(size core.BulkSize) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// Of the rows to be removed, those that are held back free no room in the table.
-	after := c.cfg.Bindings.Len() + size.Added - max(0, size.Removed-len(c.held))
-	if room := c.cfg.capacity(); size.Added > 0 && after > room {
+	after, room := c.pushed+size.Added-size.Removed, c.cfg.Capacity
+	if size.Added > size.Removed && after > room && !size.Stored {
 		return fmt.Errorf("%d bindings, room for %d: %w", after, room, ErrCapacity)
 	}
-	return c.addSwitches(size.Switches)
+	// Of the rows to be removed, those that are held back free no room in the table; the others may come into it.
+	if err := c.makeRoom(c.cfg.Bindings.Len() + len(c.held) + size.Added - max(0, size.Removed-len(c.held))); err != nil {
+		return err
+	}
+	if err := c.addSwitches(size.Switches); err != nil {
+		return err
+	}
+	c.bulk.load = size.Stored
+	return nil
 }
 
 // addSwitches gives indices to the edge switches that have none, and publishes them.
@@ -152,6 +161,12 @@ func (c *Compiler) BulkEnd() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.bulk.open = false
+	if c.bulk.load {
+		c.bulk.load = false
+		if err := c.settleAges(); err != nil {
+			c.failed = errors.Join(c.failed, err)
+		}
+	}
 	c.flush()
 	c.bulk.idle = nil
 	c.bulk.resolved = nil
@@ -231,6 +246,7 @@ func (c *Compiler) putRow(b *model.Binding, r resolved) error {
 		row := pushed{loc: loc}
 		row.ip4, row.ip6 = addresses(b.Addresses, nil, nil)
 		c.held[k] = row
+		c.pushed++
 		c.segs[k.seg].pushed++
 		c.swRows[r.sw]++
 		return nil
@@ -238,7 +254,7 @@ func (c *Compiler) putRow(b *model.Binding, r resolved) error {
 	row := &c.bulk.row
 	row.Seg, row.MAC, row.Loc = k.seg, k.mac, loc
 	row.IP4, row.IP6 = addresses(b.Addresses, row.IP4[:0], row.IP6[:0])
-	if err := t.Upsert(row); err != nil {
+	if err := c.upsert(k, inTable, row); err != nil {
 		return fmt.Errorf("%w: %w", ErrCapacity, err)
 	}
 	if inTable && now == loc {
@@ -249,10 +265,12 @@ func (c *Compiler) putRow(b *model.Binding, r resolved) error {
 		c.forget(s, k.seg, now)
 	} else if held, ok := c.held[k]; ok {
 		delete(c.held, k)
+		c.pushed--
 		s.pushed--
 		c.swRows[switchOf(held.loc)]--
 		c.bulk.idle[switchOf(held.loc)] = true
 	}
+	c.pushed++
 	s.pushed++
 	c.swRows[r.sw]++
 	c.changeRefs(s, k.seg, loc, (*segInfo).ref)
@@ -264,6 +282,7 @@ func (c *Compiler) deleteRow(k rowKey) {
 	s := &c.segs[k.seg]
 	if held, ok := c.held[k]; ok {
 		delete(c.held, k)
+		c.pushed--
 		s.pushed--
 		c.swRows[switchOf(held.loc)]--
 		c.bulk.idle[switchOf(held.loc)] = true
@@ -271,13 +290,14 @@ func (c *Compiler) deleteRow(k rowKey) {
 	}
 	t := c.cfg.Bindings
 	if now, ok := t.FindMAC(k.seg, k.mac); ok && now&fib.LocLocal == 0 {
-		t.Delete(k.seg, k.mac)
+		c.drop(k)
 		c.forget(s, k.seg, now)
 	}
 }
 
 // forget counts one row of the table less.
 func (c *Compiler) forget(s *segInfo, seg uint32, loc fib.Loc) {
+	c.pushed--
 	s.pushed--
 	c.swRows[switchOf(loc)]--
 	c.bulk.idle[switchOf(loc)] = true

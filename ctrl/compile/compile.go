@@ -18,10 +18,11 @@
 //
 // # Bindings
 //
-// A local VIF is a row of its own and wins over a pushed binding of the same (segment, MAC). A pushed binding that
-// names one of this box's own locations, with no VIF here, leads nowhere. Rows of both sorts are held back: they are
+// Who owns a row and an address is decided by rank and age, see claims.go. A pushed binding whose row a gateway group or a
+// VIF of this box has, and one that names one of this box's own locations, with no VIF here, are held back: they are
 // remembered here (there are few) and take effect when what stands in their way goes. All other pushed rows live only
-// in the dataplane's table. Who gets a segment's broadcasts is counted per (segment, location), in 8 octets each.
+// in the dataplane's table. It has room for as many rows as are needed: the capacity counts what is pushed, whether it is
+// in the table or not, and what was accepted once is loaded even if the capacity has become smaller. Who gets a segment's broadcasts is counted per (segment, location), in 8 octets each.
 //
 // A location stands for a box: two locations of one box in one segment are two boxes to the flood list.
 package compile
@@ -60,7 +61,7 @@ type Config struct {
 	Groups      []Group      // gateway groups
 	ControlVLAN uint16       // edge: the VLAN that also holds every downlink; 0 = none
 	Bindings    *table.Bindings
-	Capacity    int // rows that may be in Bindings; 0 = as many as it holds
+	Capacity    int // bindings that may be pushed; 0 = as many as Bindings holds. This box's own rows come on top.
 
 	FloodRate, FloodBurst uint32 // see fib.Snapshot
 	ICMPRate, ICMPBurst   uint32
@@ -107,10 +108,19 @@ type Compiler struct {
 	paths    topology
 	stats    map[statKey]uint32
 	groups   map[string]groupRef
-	stations map[string][]station // by tenant
-	held     map[rowKey]pushed
-	self     []fib.Loc // this box's own locations
+	stations map[string][]rowKey // by tenant
+	self     []fib.Loc           // this box's own locations
 	departed departed
+
+	// Who claims what, see claims.go.
+	stationRows map[rowKey]station
+	vifRows     map[rowKey]uint32 // VIF index
+	held        map[rowKey]pushed
+	contested   map[addrKey][]claim
+	lost        map[rowKey][]addrKey
+	pushed      int // pushed rows, in the table or held back
+	ages        func([]model.BindingKey) ([]uint64, error)
+	retired     []func() error // memory of the table that workers may still read; see makeRoom
 
 	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs, groupIDs, memberIDs ids
 
@@ -140,6 +150,9 @@ func New(c Config) *Compiler {
 	if c.Scheme == "" {
 		c.Scheme = model.DefaultScheme
 	}
+	if c.Capacity == 0 {
+		c.Capacity = c.Bindings.Capacity()
+	}
 	c.Ports, c.Groups = slices.Clone(c.Ports), cloneGroups(c.Groups)
 	k := &Compiler{
 		cfg:      c,
@@ -150,8 +163,13 @@ func New(c Config) *Compiler {
 		attach:   map[attachKey]attachRef{},
 		switches: map[uint64]uint32{},
 		stats:    map[statKey]uint32{},
-		stations: map[string][]station{},
-		held:     map[rowKey]pushed{},
+		stations: map[string][]rowKey{},
+
+		stationRows: map[rowKey]station{},
+		vifRows:     map[rowKey]uint32{},
+		held:        map[rowKey]pushed{},
+		contested:   map[addrKey][]claim{},
+		lost:        map[rowKey][]addrKey{},
 	}
 	k.groupIDs.next = 1 // 0 means "none" in the dataplane
 	k.snap.Store(&fib.Snapshot{Bindings: c.Bindings})
@@ -245,4 +263,5 @@ func (c *Compiler) publish(s *fib.Snapshot) {
 		c.cfg.Publish(s)
 	}
 	c.snap.Store(s)
+	c.release()
 }

@@ -10,7 +10,6 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/gateway"
 	"penstock/dataplane/stats"
-	"penstock/dataplane/table"
 )
 
 // publicTenant is the ID of the tenant whose addresses are reachable from outside (PROTOCOL.md#addressing).
@@ -254,10 +253,12 @@ func restore(g *Group, members map[string]memberRef, live *fib.GroupLive) {
 // gate gives a tenant's virtual router its default route, and puts the group into the tenant's segments where it has an
 // address.
 func (p *plan) gate(tenant string, rebuilt map[uint32]bool) {
-	for _, s := range p.stations.at(tenant) {
-		p.setLocal(s.row, fib.None)
-		if g := &p.snapSegments.s[s.row.seg]; g.Tenant != 0 && g.Gateway == s.group {
-			p.snapSegments.at(s.row.seg).Gateway = 0
+	for _, k := range p.stations.at(tenant) {
+		s := p.stationRows.at(k)
+		p.stationRows.remove(k)
+		p.touch(k)
+		if g := &p.snapSegments.s[k.seg]; g.Tenant != 0 && g.Gateway == s.group {
+			p.snapSegments.at(k.seg).Gateway = 0
 		}
 	}
 	p.stations.remove(tenant)
@@ -328,12 +329,14 @@ func (p *plan) putStations(tenant string, g *Group, t *model.Tenant, r *fib.Rout
 	if len(list) == 0 {
 		return
 	}
-	p.stations.set(tenant, list)
+	var rows []rowKey
 	for _, s := range list {
-		p.setLocal(s.row, fib.LocGateway|index)
-		p.stationRows[s.row] = &table.Binding{Seg: s.row.seg, MAC: s.row.mac, Loc: fib.GatewayLoc(index), IP4: s.ip4, IP6: s.ip6}
+		rows = append(rows, s.row)
+		p.stationRows.set(s.row, s)
+		p.touch(s.row)
 		p.snapSegments.at(s.row.seg).Gateway = index
 	}
+	p.stations.set(tenant, rows)
 }
 
 // segmentOf returns the segment whose subnet holds the address.
@@ -348,7 +351,7 @@ func segmentOf(r *fib.Router, a netip.Addr) (uint32, bool) {
 	return 0, false
 }
 
-// at returns a tenant's stations.
+// at returns what the map has for k.
 func (e *edit[K, V]) at(k K) (v V) {
 	v, _ = e.get(k)
 	return v

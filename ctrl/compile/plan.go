@@ -10,13 +10,25 @@ import (
 	"penstock/dataplane/table"
 )
 
-// plan is one change: edits of the compiler's maps, the next snapshot, the changes of the bindings.
+// plan is one change: edits of the compiler's maps, the next snapshot, the changes of the bindings. Its fields are grouped by
+// what they are for; within a group each belongs to the step that is named with it, and later steps read it.
 type plan struct {
 	c       *Compiler
 	version uint64 // of the compiler when the plan was made
 	forced  bool   // too late to fail: capacity is not checked
 
-	// What changes.
+	request
+	names
+	tables
+	tenantStep
+	gatewayStep
+	attachStep
+	switchStep
+	rowStep
+}
+
+// request is what is to change.
+type request struct {
 	next *model.State
 	ch   model.BindingChanges
 	cfg  Config
@@ -26,8 +38,10 @@ type plan struct {
 	reconfigured bool         // anything in cfg
 	portsChanged bool         // configuration of any port
 	linksChanged bool         // state of any link
+}
 
-	// Edits, committed by Apply.
+// names are the edits of the compiler's own maps, committed by Apply.
+type names struct {
 	tenants  edit[string, tenantRef]
 	segments edit[segName, uint32]
 	segs     map[uint32]*segInfo
@@ -37,15 +51,15 @@ type plan struct {
 	swRows   map[uint32]int // change of the row count by switch index
 	stats    edit[statKey, uint32]
 	groups   map[string]groupRef
-	stations edit[string, []station]
-	held     edit[rowKey, pushed]
+	stations edit[string, []rowKey]
 	self     []fib.Loc
 	paths    topology
-	newPaths bool
 
 	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs, groupIDs, memberIDs idEdit
+}
 
-	// The next snapshot, slice by slice.
+// tables are the next snapshot, slice by slice.
+type tables struct {
 	snap            *fib.Snapshot
 	snapPorts       cow[fib.Port]
 	snapAttachments cow[fib.Attachment]
@@ -57,24 +71,47 @@ type plan struct {
 	tenantKeys      bool // Tenants must be rebuilt
 	segmentKeys     bool // SegmentByID
 	vifKeys         bool // VIFByMAC, VRRP
+}
 
-	// Notes from step to step.
+// tenantStep is what diffTenants, diffSegments and diffSubnets leave for later steps.
+type tenantStep struct {
 	goneTenants bool
 	goneSegs    []uint32
-	renumbered  map[uint32]uint32         // new ID of tenants whose ID changed, by router index
-	uplinks     [][]fib.UplinkMember      // by port, nil = unchanged
-	regate      map[string]bool           // tenants whose way to the outside may have changed
-	stationRows map[rowKey]*table.Binding // rows of groups that are stations
-	local       map[rowKey]uint32         // VIF index, or group with fib.LocGateway, that now owns the row; fib.None = no longer local
-	pushes      map[rowKey]*pushed        // pushed row after this change, nil = deleted
-	touched     []rowKey                  // keys of local and pushes, each once, in order
-	relocal     map[uint32]bool           // segments whose attachments changed
-	reports     map[uint16]bool           // ports whose attachments changed
-	idle        map[uint32]bool           // switches that may be unused now
-	bodies      map[uint32]*table.Binding // row of a local VIF by VIF index
-	upserts     []table.Binding
-	deletes     []table.Binding
-	newRows     int // upserts of rows that are not in the table
+	renumbered  map[uint32]uint32 // new ID of tenants whose ID changed, by router index
+	regate      map[string]bool   // tenants whose way to the outside may have changed
+}
+
+// gatewayStep is what gateways leaves for fillPorts.
+type gatewayStep struct {
+	uplinks [][]fib.UplinkMember // by port, nil = unchanged
+}
+
+// attachStep is what diffVIFs leaves for releaseAttachments, fillPorts and fillSegments.
+type attachStep struct {
+	relocal map[uint32]bool // segments whose attachments changed
+	reports map[uint16]bool // ports whose attachments changed
+}
+
+// switchStep is what findPaths and the rows leave for fillPaths and releaseSwitches.
+type switchStep struct {
+	newPaths bool
+	idle     map[uint32]bool // switches that may be unused now
+}
+
+// rowStep is who claims a row of the bindings, edited by diffVIFs, gateways and resolveBindings, and what decideRows makes of
+// the claims.
+type rowStep struct {
+	stationRows edit[rowKey, station] // groups that are stations
+	vifRows     edit[rowKey, uint32]  // index of this box's VIF
+	held        edit[rowKey, pushed]  // pushed rows that are not in the table
+	pushes      map[rowKey]*pushed    // pushed rows of this change, nil = deleted
+	touched     []rowKey              // keys to be decided, in order
+	seen        map[rowKey]bool       // likewise
+
+	dispute
+	deletes []table.Binding
+	newRows int // upserts of rows that are not in the table
+	pushed  int // change of the number of pushed rows
 }
 
 // newPlan returns a plan that changes nothing.
@@ -82,45 +119,48 @@ func (c *Compiler) newPlan() *plan {
 	s := *c.snap.Load()
 	return &plan{
 		c: c, version: c.version,
-		next: c.state, cfg: c.cfg, ports: c.ports, self: c.self, paths: c.paths,
-		tenants:   edit[string, tenantRef]{base: c.tenants},
-		segments:  edit[segName, uint32]{base: c.segments},
-		segs:      map[uint32]*segInfo{},
-		vifs:      edit[string, vifRef]{base: c.vifs},
-		attach:    edit[attachKey, attachRef]{base: c.attach},
-		switches:  edit[uint64, uint32]{base: c.switches},
-		swRows:    map[uint32]int{},
-		stats:     edit[statKey, uint32]{base: c.stats},
-		groups:    c.groups,
-		stations:  edit[string, []station]{base: c.stations},
-		held:      edit[rowKey, pushed]{base: c.held},
-		routerIDs: idEdit{of: &c.routerIDs},
-		segIDs:    idEdit{of: &c.segIDs},
-		vifIDs:    idEdit{of: &c.vifIDs},
-		attachIDs: idEdit{of: &c.attachIDs},
-		switchIDs: idEdit{of: &c.switchIDs},
-		statIDs:   idEdit{of: &c.statIDs},
-		groupIDs:  idEdit{of: &c.groupIDs},
-		memberIDs: idEdit{of: &c.memberIDs},
-
-		snap:            &s,
-		snapPorts:       cow[fib.Port]{s: s.Ports},
-		snapAttachments: cow[fib.Attachment]{s: s.Attachments},
-		snapVIFs:        cow[fib.VIF]{s: s.VIFs},
-		snapSegments:    cow[fib.Segment]{s: s.Segments},
-		snapRouters:     cow[fib.Router]{s: s.Routers},
-		snapSwitches:    cow[fib.Switch]{s: s.Switches},
-		snapGroups:      cow[fib.Group]{s: s.Groups},
-
-		renumbered:  map[uint32]uint32{},
-		regate:      map[string]bool{},
-		stationRows: map[rowKey]*table.Binding{},
-		local:       map[rowKey]uint32{},
-		pushes:      map[rowKey]*pushed{},
-		relocal:     map[uint32]bool{},
-		reports:     map[uint16]bool{},
-		idle:        map[uint32]bool{},
-		bodies:      map[uint32]*table.Binding{},
+		request: request{next: c.state, cfg: c.cfg, ports: c.ports},
+		names: names{
+			self: c.self, paths: c.paths, groups: c.groups,
+			tenants:   edit[string, tenantRef]{base: c.tenants},
+			segments:  edit[segName, uint32]{base: c.segments},
+			segs:      map[uint32]*segInfo{},
+			vifs:      edit[string, vifRef]{base: c.vifs},
+			attach:    edit[attachKey, attachRef]{base: c.attach},
+			switches:  edit[uint64, uint32]{base: c.switches},
+			swRows:    map[uint32]int{},
+			stats:     edit[statKey, uint32]{base: c.stats},
+			stations:  edit[string, []rowKey]{base: c.stations},
+			routerIDs: idEdit{of: &c.routerIDs},
+			segIDs:    idEdit{of: &c.segIDs},
+			vifIDs:    idEdit{of: &c.vifIDs},
+			attachIDs: idEdit{of: &c.attachIDs},
+			switchIDs: idEdit{of: &c.switchIDs},
+			statIDs:   idEdit{of: &c.statIDs},
+			groupIDs:  idEdit{of: &c.groupIDs},
+			memberIDs: idEdit{of: &c.memberIDs},
+		},
+		tables: tables{
+			snap:            &s,
+			snapPorts:       cow[fib.Port]{s: s.Ports},
+			snapAttachments: cow[fib.Attachment]{s: s.Attachments},
+			snapVIFs:        cow[fib.VIF]{s: s.VIFs},
+			snapSegments:    cow[fib.Segment]{s: s.Segments},
+			snapRouters:     cow[fib.Router]{s: s.Routers},
+			snapSwitches:    cow[fib.Switch]{s: s.Switches},
+			snapGroups:      cow[fib.Group]{s: s.Groups},
+		},
+		tenantStep: tenantStep{renumbered: map[uint32]uint32{}, regate: map[string]bool{}},
+		attachStep: attachStep{relocal: map[uint32]bool{}, reports: map[uint16]bool{}},
+		switchStep: switchStep{idle: map[uint32]bool{}},
+		rowStep: rowStep{
+			stationRows: edit[rowKey, station]{base: c.stationRows},
+			vifRows:     edit[rowKey, uint32]{base: c.vifRows},
+			held:        edit[rowKey, pushed]{base: c.held},
+			pushes:      map[rowKey]*pushed{},
+			seen:        map[rowKey]bool{},
+			dispute:     newDispute(c, c.agesOf),
+		},
 	}
 }
 
@@ -215,7 +255,11 @@ func (p *plan) commit() {
 	p.switches.commit()
 	p.stats.commit()
 	p.stations.commit()
+	p.stationRows.commit()
+	p.vifRows.commit()
 	p.held.commit()
+	p.dispute.commit()
+	c.pushed += p.pushed
 	for _, i := range slices.Sorted(maps.Keys(p.segs)) {
 		for int(i) >= len(c.segs) {
 			c.segs = append(c.segs, segInfo{})

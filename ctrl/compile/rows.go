@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -69,10 +70,8 @@ func (s *segInfo) locations() []fib.Loc {
 
 // touch lists a row as one to be decided.
 func (p *plan) touch(k rowKey) {
-	if _, seen := p.local[k]; seen {
-		return
-	}
-	if _, seen := p.pushes[k]; !seen {
+	if !p.seen[k] {
+		p.seen[k] = true
 		p.touched = append(p.touched, k)
 	}
 }
@@ -111,56 +110,46 @@ func (p *plan) decideRows() error {
 	for _, k := range p.touched {
 		p.decide(k)
 	}
+	if err := p.dispute.settle(); err != nil {
+		return err
+	}
+	for i := range p.upserts {
+		if _, inTable := p.t.FindMAC(p.upserts[i].Seg, p.upserts[i].MAC); !inTable {
+			p.newRows++
+		}
+	}
 	return nil
 }
 
 func (p *plan) decide(k rowKey) {
-	t := p.cfg.Bindings
-	now, inTable := t.FindMAC(k.seg, k.mac)
-	wasLocal := inTable && now&fib.LocLocal != 0
+	now, inTable := p.t.FindMAC(k.seg, k.mac)
 
 	// The pushed row before and after.
-	var old, row *pushed
+	var old *pushed
 	held, wasHeld := p.held.get(k)
 	switch {
 	case wasHeld:
 		old = &held
-	case inTable && !wasLocal:
+	case inTable && now&fib.LocLocal == 0:
 		old = &pushed{loc: now}
+		_, list := p.claimsOf(k)
+		old.ip4, old.ip6 = splitKeys(list)
 	}
-	row, repushed := p.pushes[k]
-	if !repushed {
+	row, fresh := p.pushes[k]
+	if !fresh {
 		row = old
 	}
 
 	// The owner.
-	vif, relocated := p.local[k]
-	if !relocated {
-		vif = fib.None
-		if wasLocal {
-			vif = now &^ fib.LocLocal
-		}
-	}
-	hold := row != nil && (vif != fib.None || slices.Contains(p.self, row.loc))
-	if hold && row == old && !wasHeld {
-		g, _ := t.Get(k.seg, k.mac)
-		row = &pushed{now, g.IP4, g.IP6}
-	}
-
+	own, isOwn := p.ownRow(k)
+	hold := row != nil && (isOwn || slices.Contains(p.self, row.loc))
 	switch {
-	case vif != fib.None:
-		if relocated {
-			body := p.bodies[vif]
-			if vif&fib.LocGateway != 0 {
-				body = p.stationRows[k]
-			}
-			p.upsert(*body, inTable)
-		}
+	case isOwn:
+		p.dispute.put(own, false)
 	case row != nil && !hold:
-		if repushed || wasHeld {
-			p.upsert(table.Binding{Seg: k.seg, MAC: k.mac, Loc: row.loc, IP4: row.ip4, IP6: row.ip6}, inTable)
-		}
+		p.dispute.put(&table.Binding{Seg: k.seg, MAC: k.mac, Loc: row.loc, IP4: row.ip4, IP6: row.ip6}, fresh)
 	case inTable:
+		p.dispute.remove(k)
 		p.deletes = append(p.deletes, table.Binding{Seg: k.seg, MAC: k.mac})
 	}
 	if hold {
@@ -171,11 +160,16 @@ func (p *plan) decide(k rowKey) {
 	p.count(k.seg, old, wasHeld, row, hold)
 }
 
-func (p *plan) upsert(b table.Binding, inTable bool) {
-	p.upserts = append(p.upserts, b)
-	if !inTable {
-		p.newRows++
+// ownRow returns the row of the gateway group that is a station at k, or else of this box's VIF.
+func (p *plan) ownRow(k rowKey) (*table.Binding, bool) {
+	if s, ok := p.stationRows.get(k); ok {
+		return &table.Binding{Seg: k.seg, MAC: k.mac, Loc: fib.GatewayLoc(s.group), IP4: s.ip4, IP6: s.ip6}, true
 	}
+	if i, ok := p.vifRows.get(k); ok {
+		v := &p.snapVIFs.s[i]
+		return &table.Binding{Seg: k.seg, MAC: k.mac, Loc: fib.LocLocal | i, IP4: v.IP4, IP6: v.IP6}, true
+	}
+	return nil, false
 }
 
 // count brings the counts into line with a pushed row that changed from old to row.
@@ -186,6 +180,7 @@ func (p *plan) count(seg uint32, old *pushed, wasHeld bool, row *pushed, hold bo
 	s := p.seg(seg)
 	if old != nil {
 		s.pushed--
+		p.pushed--
 		p.swRows[switchOf(old.loc)]--
 		p.idle[switchOf(old.loc)] = true
 		if !wasHeld {
@@ -194,6 +189,7 @@ func (p *plan) count(seg uint32, old *pushed, wasHeld bool, row *pushed, hold bo
 	}
 	if row != nil {
 		s.pushed++
+		p.pushed++
 		p.swRows[switchOf(row.loc)]++
 		if !hold {
 			s.ref(row.loc)
@@ -201,22 +197,39 @@ func (p *plan) count(seg uint32, old *pushed, wasHeld bool, row *pushed, hold bo
 	}
 }
 
-// checkCapacity makes sure that folding cannot fail.
+// checkCapacity holds the pushed rows to the capacity, and makes sure that folding cannot fail.
 func (p *plan) checkCapacity() error {
-	t := p.cfg.Bindings
-	room := p.cfg.capacity()
-	if n := t.Len() - len(p.deletes) + p.newRows; p.newRows > 0 && n > room && !p.forced {
+	if n, room := p.c.pushed+p.pushed, p.cfg.Capacity; p.pushed > 0 && n > room && !p.forced {
 		return fmt.Errorf("%d bindings, room for %d: %w", n, room, ErrCapacity)
 	}
+	return p.c.makeRoom(p.t.Len() - len(p.deletes) + p.newRows)
+}
+
+// makeRoom makes the table large enough for n rows.
+func (c *Compiler) makeRoom(n int) error {
+	t := c.cfg.Bindings
+	if n <= t.Capacity() {
+		return nil
+	}
+	release, err := t.Grow(n + n/64 + 64)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCapacity, err)
+	}
+	c.retired = append(c.retired, release)
 	return nil
 }
 
-// capacity returns how many rows may be in the table.
-func (c *Config) capacity() int {
-	if n := c.Bindings.Capacity(); c.Capacity == 0 || n < c.Capacity {
-		return n
+// release gives back what makeRoom replaced, when every worker uses a snapshot that is younger.
+func (c *Compiler) release() {
+	if c.cfg.Publish == nil {
+		return // nobody says when the readers are gone: Close gives it back
 	}
-	return c.Capacity
+	for _, f := range c.retired {
+		if err := f(); err != nil {
+			c.failed = errors.Join(c.failed, fmt.Errorf("give back the memory of the bindings table: %w", err))
+		}
+	}
+	c.retired = nil
 }
 
 // switchIndex returns the index of an edge switch, a new one if it is not known yet.

@@ -6,7 +6,6 @@ import (
 
 	"penstock/ctrl/model"
 	"penstock/dataplane/fib"
-	"penstock/dataplane/table"
 )
 
 // maxAttachments is how many attachments fib.VIFKey can tell apart: one more, and VIFs of two tenants would share a key.
@@ -61,7 +60,8 @@ func (p *plan) diffVIFs() error {
 		}
 		v, _ := p.vifs.get(ch.key)
 		p.detach(v.at, policies[ch.old.AntiSpoof])
-		p.setLocal(v.row, fib.None)
+		p.vifRows.remove(v.row)
+		p.touch(v.row)
 		p.seg(v.row.seg).vifs--
 		if ch.new == nil {
 			*p.snapVIFs.at(v.index) = fib.VIF{Attach: fib.None, Seg: fib.None}
@@ -101,7 +101,8 @@ func (p *plan) putVIF(key string, v *model.VIF) error {
 		return fail(model.KindVIF, key, "vlan", err)
 	}
 	p.vifs.set(key, ref)
-	p.setLocal(ref.row, ref.index)
+	p.vifRows.set(ref.row, ref.index)
+	p.touch(ref.row)
 	p.seg(seg).vifs++
 	p.vifKeys = true
 	v4, v6 := addresses(v.Addresses, nil, nil)
@@ -109,14 +110,7 @@ func (p *plan) putVIF(key string, v *model.VIF) error {
 	*p.snapVIFs.at(ref.index) = fib.VIF{
 		MAC: uint64(v.MAC), Attach: attach, Seg: seg, Policy: policies[v.AntiSpoof], Allow: allowOf(*v), IP4: own4, IP6: own6,
 	}
-	p.bodies[ref.index] = &table.Binding{Seg: seg, MAC: uint64(v.MAC), Loc: fib.LocLocal | ref.index, IP4: v4, IP6: v6}
 	return nil
-}
-
-// setLocal notes which local VIF owns a row from now on.
-func (p *plan) setLocal(k rowKey, vif uint32) {
-	p.touch(k)
-	p.local[k] = vif
 }
 
 // detach counts one VIF less at an attachment; releaseAttachments frees it if none came back.

@@ -79,7 +79,7 @@ func (c *Core) applyRows(rows *store.Rows, o BulkOptions) (BulkResult, error) {
 	begun := false
 	out, err := c.cfg.Store.Commit(&store.Batch{Rows: rows, Replace: o.Mode == Replace}, func(out *store.Outcome) error {
 		res.Created, res.Updated, res.Unchanged, res.Deleted = out.Created, out.Updated, out.Unchanged, out.Removed.Len()
-		if n := c.total + out.Created - out.Removed.Len(); out.Created > 0 && n > c.cfg.Limits.Bindings {
+		if n := c.total + out.Created - out.Removed.Len(); n > c.total && n > c.cfg.Limits.Bindings {
 			return refuse(CodeCapacity, "", "delete what is not used, or raise the table's size in the configuration",
 				"%d bindings are more than the %d that the box is configured for", n, c.cfg.Limits.Bindings)
 		}

@@ -171,7 +171,7 @@ func (c *Core) reviveSegment(tenant, segment string) error {
 	for i := range page.Bindings {
 		rows.Put(&page.Bindings[i])
 	}
-	if err := c.cfg.Live.BulkBegin(BulkSize{Added: rows.Len(), Switches: rows.Switches()}); err != nil {
+	if err := c.cfg.Live.BulkBegin(BulkSize{Stored: true, Added: rows.Len(), Switches: rows.Switches()}); err != nil {
 		return err
 	}
 	defer c.cfg.Live.BulkEnd()

@@ -159,6 +159,7 @@ func New(cfg Config) (*Core, error) {
 	for _, pr := range problems {
 		cfg.Log.Warn("stored object does not fit the configuration and is not live", "kind", pr.Kind, "key", pr.Key, "field", pr.Field, "problem", pr.Message, "hint", pr.Hint)
 	}
+	cfg.Live.SetAges(cfg.Store.Ages)
 	plan, err := cfg.Live.Plan(p.effective, model.BindingChanges{})
 	if err != nil {
 		return nil, fmt.Errorf("make the stored tables live: %w", err)
@@ -173,7 +174,7 @@ func New(cfg Config) (*Core, error) {
 
 // loadBindings makes the stored bindings live: once over them to count, once to push.
 func (c *Core) loadBindings(st *model.State) error {
-	size := BulkSize{}
+	size := BulkSize{Stored: true}
 	seen := map[model.MAC]bool{}
 	var last model.MAC
 	lost := 0

@@ -14,6 +14,7 @@ var ErrCapacity = errors.New("the dataplane's table is full")
 
 // BulkSize says what a bulk push is about to do, so that everything that can fail does so before the store's commit.
 type BulkSize struct {
+	Stored   bool        // they were accepted before and are loaded: in no order of age, and whatever the capacity is now
 	Added    int         // bindings that were not there before
 	Removed  int         // bindings that go away
 	Switches []model.MAC // the distinct edge switches of the rows to be put
@@ -25,6 +26,10 @@ type BulkSize struct {
 // A state given to Plan has passed validation; objects whose configuration has gone (a VIF on a port that was taken
 // out of the TOML) are not in it. Bindings refer to segments of the last applied state.
 type Live interface {
+	// SetAges is called once, before anything else: f returns how old stored bindings are (the revision that changed them
+	// last; 0 if there is none), in the order of the keys. Live may ask while Plan, Apply and BulkEnd run.
+	SetAges(f func([]model.BindingKey) ([]uint64, error))
+
 	// Plan compiles next, which replaces the last applied state, with the changes to the bindings. Nothing is live
 	// yet and a Plan may be dropped. An error means that the state cannot be made live (ErrCapacity and the like).
 	// Neither next nor ch may be changed or kept beyond Apply by the callee, next's maps may be read later.

@@ -34,6 +34,8 @@ func newRecorder(t testing.TB) *recorder {
 	return &recorder{t: t, state: &model.State{}, bindings: map[model.BindingKey]model.Binding{}, capacity: 1 << 20}
 }
 
+func (l *recorder) SetAges(func([]model.BindingKey) ([]uint64, error)) {}
+
 func (l *recorder) Plan(next *model.State, ch model.BindingChanges) (Plan, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
