@@ -81,7 +81,44 @@ func (c *Compiler) vifStatus(key string) *Status {
 	if !up {
 		s.Reason = "the port is down"
 	}
+	if loc, ok := c.cfg.Bindings.FindMAC(v.row.seg, v.row.mac); !ok || loc != fib.LocLocal|v.index {
+		s.Live = false
+		s.because("a gateway group of this box has this MAC in the segment")
+	} else {
+		s.because(c.claimReason(v.row))
+	}
 	return s
+}
+
+// because adds a reason.
+func (s *Status) because(why string) {
+	switch {
+	case s.Reason == "":
+		s.Reason = why
+	case why != "":
+		s.Reason += "; " + why
+	}
+}
+
+// claimReason says what a row of the table does not have of what it claims, "" if it has all.
+func (c *Compiler) claimReason(k rowKey) string {
+	s := Status{Reason: c.lostReason(k)}
+	snap := c.snap.Load()
+	if int(k.seg) >= len(snap.Segments) || int(snap.Segments[k.seg].Router) >= len(snap.Routers) {
+		return s.Reason
+	}
+	r := &snap.Routers[snap.Segments[k.seg].Router]
+	if r.MAC == k.mac {
+		s.because("the virtual router has this MAC")
+	}
+	b, _ := c.cfg.Bindings.Get(k.seg, k.mac)
+	for _, a := range addrKeys(nil, k.seg, b.IP4, b.IP6) {
+		n4, n6 := fib.FindSubnet4(r.Subnets4, uint32(a.lo)), fib.FindSubnet6(r.Subnets6, [2]uint64{a.hi, a.lo})
+		if !a.v6 && n4 != nil && uint64(n4.RouterIP) == a.lo || a.v6 && n6 != nil && n6.RouterIP == [2]uint64{a.hi, a.lo} {
+			s.because(a.addr().String() + " belongs to the virtual router")
+		}
+	}
+	return s.Reason
 }
 
 func (c *Compiler) bindingStatus(key string) *Status {
@@ -116,6 +153,7 @@ func (c *Compiler) bindingStatus(key string) *Status {
 		if !reachable {
 			s.Reason = "no live path to the edge switch"
 		}
+		s.because(c.claimReason(k))
 		return s
 	case isHeld:
 		s := c.locationStatus(held.loc)
