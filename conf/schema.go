@@ -99,7 +99,7 @@ func Keys() []Key {
 		{Path: "dataplane.verify", Kind: KindBool, Default: false, Why: whyMemory,
 			Doc: "Count every buffer's owner, and stop at the first mistake. Slow; for tests and support."},
 		{Path: "dataplane.bindings", Kind: KindInteger, Default: 1_000_000, Min: 1, Max: maxBindings, Why: whyMemory,
-			Doc: "How many bindings the box holds."},
+			Doc: "How many bindings may be pushed. A box that has more stored starts with all of them and takes no more."},
 		{Path: "dataplane.flood_rate", Kind: KindInteger, Default: 10_000, Min: 1, Max: 100_000_000, Live: true,
 			Doc: "Frames per second that one VIF's broadcast, multicast and unknown-unicast frames may become: each counts once for every receiver, another box or a VIF here. Whatever the number of workers."},
 		{Path: "dataplane.flood_burst", Kind: KindInteger, Default: 1000, Min: 1, Max: 100_000_000, Live: true,

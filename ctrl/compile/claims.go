@@ -13,13 +13,14 @@ import (
 
 // Who owns an address
 //
-// A row of a segment (a MAC) is claimed by a gateway group that is a station there, by a VIF of this box, and by a pushed
-// binding: the first of them in this order has it (decide). An address is claimed by every row that names it, at the rank
-// of the row's owner; of two pushed bindings the younger one has it, by the revision that changed it last, and of two of one
-// revision the one with the larger MAC. Rank, age and MAC are the same after a restart, so the owner is, too.
+// A row of a segment (a MAC) is claimed by a gateway group that is a station there, by a VIF of this box, and by a
+// pushed binding: the first of them in this order has it (decide). An address is claimed by every row that names it, at
+// the rank of the row's owner; of two pushed bindings the younger one has it, by the revision that changed it last, and
+// of two of one revision the one with the larger MAC. Rank, age and MAC are the same after a restart, so the owner is,
+// too.
 //
-// The owner is in the table. The others are here, while there is a dispute: when the owner goes, the next in order takes
-// the address over in the same change. An address that one row claims costs nothing.
+// The owner is in the table. The others are here, while there is a dispute: when the owner goes, the next in order
+// takes the address over in the same change. An address that one row claims costs nothing.
 
 // rank orders claims: the largest wins.
 type rank uint8
@@ -118,7 +119,8 @@ type claimant struct {
 }
 
 func newDispute(c *Compiler, ages ageFunc) dispute {
-	return dispute{t: c.cfg.Bindings, contested: edit[addrKey, []claim]{base: c.contested}, lost: edit[rowKey, []addrKey]{base: c.lost}, ages: ages}
+	return dispute{t: c.cfg.Bindings, contested: edit[addrKey, []claim]{base: c.contested}, lost: edit[rowKey,
+		[]addrKey]{base: c.lost}, ages: ages}
 }
 
 func (d *dispute) commit() {
@@ -165,8 +167,8 @@ func sameKeys(a, b []addrKey) bool {
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(k addrKey) bool { return !slices.Contains(b, k) })
 }
 
-// settle decides whose the addresses of the added rows are. Rows that come into an address are upserted in front of those
-// that were added: an address changes hands without being nobody's.
+// settle decides whose the addresses of the added rows are. Rows that come into an address are upserted in front of
+// those that were added: an address changes hands without being nobody's.
 func (d *dispute) settle() error {
 	claimants := map[addrKey][]*claimant{}
 	var affected []addrKey
@@ -362,7 +364,8 @@ func (c *Compiler) lostReason(k rowKey) string {
 		}
 		owner := c.contested[a][0]
 		s += a.addr().String() + " belongs to " + [...]string{
-			rankPushed: "the binding pushed last, ", rankVIF: "the VIF of this box with ", rankGroup: "the gateway group with "}[owner.rank] +
+			rankPushed: "the binding pushed last, ", rankVIF: "the VIF of this box with ",
+			rankGroup: "the gateway group with "}[owner.rank] +
 			"MAC " + model.MAC(owner.mac).String()
 	}
 	return s

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"penstock/ctrl/compile"
@@ -31,8 +30,10 @@ const (
 func claimMAC(i int) model.MAC { return model.MAC(0x020000000001 + i) }
 
 var claimAddrs = []netip.Addr{
-	netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("10.0.0.4"),
-	netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("fd00::1"), netip.MustParseAddr("fd00::2"), netip.MustParseAddr("fe80::1"),
+	netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3"),
+	netip.MustParseAddr("10.0.0.4"),
+	netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("fd00::1"), netip.MustParseAddr("fd00::2"),
+	netip.MustParseAddr("fe80::1"),
 }
 
 // setup is the configuration of a box.
@@ -63,17 +64,20 @@ func (s *setup) groups() []compile.Group {
 	if !s.group {
 		return nil
 	}
-	return []compile.Group{{Name: "out", MAC: claimMAC(claimMACs - 1), IPs: []netip.Addr{s.groupIP}, Policy: gateway.DefaultPolicy(),
+	return []compile.Group{{Name: "out", MAC: claimMAC(claimMACs - 1), IPs: []netip.Addr{s.groupIP},
+		Policy:  gateway.DefaultPolicy(),
 		Members: []compile.GroupMember{{Name: "a", Port: "up0", Gateway: netip.MustParseAddr("192.0.2.1")}}}}
 }
 
 func (s *setup) ports() []compile.Port {
-	return []compile.Port{{Name: "acc0", Role: fib.RoleAccess}, {Name: "acc1", Role: fib.RoleAccess}, {Name: "up0", Role: fib.RoleUplink},
+	return []compile.Port{{Name: "acc0", Role: fib.RoleAccess}, {Name: "acc1", Role: fib.RoleAccess}, {Name: "up0",
+		Role: fib.RoleUplink},
 		{Name: "fab0", Role: fib.RoleFabric, SwitchMAC: homeSwitch, SwitchPort: s.port}}
 }
 
 func (b *claimBox) compiler(tb *table.Bindings, publish func(*fib.Snapshot)) *compile.Compiler {
-	return compile.New(compile.Config{Bindings: tb, Capacity: b.setup.capacity, Ports: b.setup.ports(), Groups: b.setup.groups(), Publish: publish})
+	return compile.New(compile.Config{Bindings: tb, Capacity: b.setup.capacity, Ports: b.setup.ports(),
+		Groups: b.setup.groups(), Publish: publish})
 }
 
 func newTable(t *testing.T, capacity int) *table.Bindings {
@@ -142,7 +146,8 @@ func answers(s *fib.Snapshot) map[string]string {
 			var loc uint32
 			var ok bool
 			if x := a.As16(); a.Is4() {
-				mac, loc, ok = table.FindIP4(s.Bindings, s.Delta, uint32(i), uint32(x[12])<<24|uint32(x[13])<<16|uint32(x[14])<<8|uint32(x[15]))
+				mac, loc, ok = table.FindIP4(s.Bindings, s.Delta, uint32(i),
+					uint32(x[12])<<24|uint32(x[13])<<16|uint32(x[14])<<8|uint32(x[15]))
 			} else {
 				mac, loc, ok = table.FindIP6(s.Bindings, s.Delta, uint32(i), uint64(x[0])<<56|uint64(x[1])<<48, uint64(x[15]))
 			}
@@ -178,14 +183,16 @@ func (b *claimBox) want() map[string]string {
 		if x.SwitchMAC == homeSwitch && x.SwitchPort == uint16(b.setup.port) {
 			continue // held back, whoever else has the MAC
 		}
-		put(k.Tenant, k.Segment, claim{0, b.ages[k], k.MAC, fmt.Sprintf("%s port %d", x.SwitchMAC, x.SwitchPort), x.Addresses})
+		put(k.Tenant, k.Segment, claim{0, b.ages[k], k.MAC, fmt.Sprintf("%s port %d", x.SwitchMAC, x.SwitchPort),
+			x.Addresses})
 	}
 	for _, v := range st.VIFs {
 		put(v.Tenant, v.Segment, claim{1, 0, v.MAC, "VIF", v.Addresses})
 	}
 	for _, t := range st.Tenants {
 		for _, n := range st.Subnets {
-			if b.setup.group && t.Gateway == "out" && n.Tenant == t.Name && n.Prefix.Contains(b.setup.groupIP) && n.Router != b.setup.groupIP {
+			if b.setup.group && t.Gateway == "out" && n.Tenant == t.Name && n.Prefix.Contains(b.setup.groupIP) &&
+				n.Router != b.setup.groupIP {
 				put(t.Name, n.Segment, claim{2, 0, claimMAC(claimMACs - 1), "group", []netip.Addr{b.setup.groupIP}})
 			}
 		}
@@ -268,14 +275,15 @@ func (b *claimBox) took(revision uint64, puts []model.Binding, deletes []model.B
 	}
 }
 
-// TestClaimsRandom: after any sequence of pushes, reloads and restarts every MAC and every address has the owner that rank and
-// age give it, while a transaction becomes visible and afterwards, and on a box that loads the same in another order; and the
-// box starts, whatever its configuration has become.
+// TestClaimsRandom: after any sequence of pushes, reloads and restarts every MAC and every address has the owner that
+// rank and age give it, while a transaction becomes visible and afterwards, and on a box that loads the same in another
+// order; and the box starts, whatever its configuration has become.
 func TestClaimsRandom(t *testing.T) {
 	for seed := range uint64(16) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := claimRandom{rand.New(rand.NewPCG(seed, 23))}
-			b := &claimBox{t: t, path: filepath.Join(t.TempDir(), "db"), setup: setup{capacity: 40, groupIP: claimAddrs[0], port: 3},
+			b := &claimBox{t: t, path: filepath.Join(t.TempDir(), "db"), setup: setup{capacity: 40, groupIP: claimAddrs[0],
+				port: 3},
 				bindings: map[model.BindingKey]model.Binding{}, ages: map[model.BindingKey]uint64{}}
 			b.start()
 			done, refused := 0, 0
@@ -328,128 +336,4 @@ func TestClaimsRandom(t *testing.T) {
 			}
 		})
 	}
-}
-
-type claimRandom struct{ *rand.Rand }
-
-func (r claimRandom) change(s setup) setup {
-	switch r.IntN(5) {
-	case 0:
-		s.group = !s.group
-	case 1:
-		s.groupIP = claimAddrs[r.IntN(len(claimAddrs)-1)]
-	case 2:
-		s.port = []uint8{3, 4}[r.IntN(2)]
-	case 3:
-		s.capacity = 5 + r.IntN(40) // a restart may find more than that
-	}
-	return s
-}
-
-func (r claimRandom) addresses() (out []netip.Addr) {
-	for _, i := range r.Perm(len(claimAddrs))[:r.IntN(5)] {
-		out = append(out, claimAddrs[i])
-	}
-	return out
-}
-
-func (r claimRandom) binding() model.Binding {
-	return model.Binding{Tenant: fmt.Sprint("t", r.IntN(2)), Segment: fmt.Sprint("s", r.IntN(2)), MAC: claimMAC(r.IntN(claimMACs)),
-		Addresses: r.addresses(), SwitchMAC: []model.MAC{homeSwitch, farSwitch, farSwitch + 1}[r.IntN(3)], SwitchPort: uint16(3 + r.IntN(2))}
-}
-
-func line(x model.Binding) string {
-	return strings.ReplaceAll(fmt.Sprintf(`{"tenant":"%s","segment":"%s","mac":"%s","addresses":[%s],"switch_mac":"%s","switch_port":%d}`+"\n",
-		x.Tenant, x.Segment, x.MAC, list(x.Addresses), x.SwitchMAC, x.SwitchPort), `"addresses":[],`, "")
-}
-
-func list(addrs []netip.Addr) string {
-	var out []string
-	for _, a := range addrs {
-		out = append(out, `"`+a.String()+`"`)
-	}
-	return strings.Join(out, ",")
-}
-
-func (r claimRandom) bulk(b *claimBox) error {
-	if r.IntN(4) == 0 {
-		f := core.BindingFilter{Tenant: fmt.Sprint("t", r.IntN(2)), Segment: fmt.Sprint("s", r.IntN(2))}
-		res, err := b.core.DeleteBindings(b.t.Context(), f, core.BulkOptions{})
-		if err == nil {
-			b.took(res.Revision, nil, slices.Collect(func(yield func(model.BindingKey) bool) {
-				for k := range b.bindings {
-					if k.Tenant == f.Tenant && k.Segment == f.Segment && !yield(k) {
-						return
-					}
-				}
-			}))
-		}
-		return err
-	}
-	var text strings.Builder
-	last := map[model.BindingKey]model.Binding{}
-	for range 1 + r.IntN(25) {
-		x := r.binding()
-		last[x.BindingKey()] = x
-		text.WriteString(line(x))
-	}
-	mode := []core.BulkMode{core.Merge, core.Merge, core.Replace}[r.IntN(3)]
-	res, err := b.core.BulkBindings(b.t.Context(), strings.NewReader(text.String()), core.BulkOptions{Mode: mode})
-	if err != nil {
-		return err
-	}
-	var gone []model.BindingKey
-	for k := range b.bindings {
-		if _, stays := last[k]; mode == core.Replace && !stays {
-			gone = append(gone, k)
-		}
-	}
-	b.took(res.Revision, slices.Collect(maps.Values(last)), gone)
-	return nil
-}
-
-func (r claimRandom) transaction(b *claimBox) error {
-	var ops []core.Op
-	puts, deletes := map[model.BindingKey]model.Binding{}, map[model.BindingKey]bool{}
-	add := func(kind model.Kind, key, value string, args ...any) {
-		op := core.Op{Verb: core.Put, Kind: kind, Key: key, Value: []byte(fmt.Sprintf(value, args...))}
-		if value == "" {
-			op.Verb, op.Value = core.Delete, nil
-		}
-		ops = append(ops, op)
-	}
-	for range 1 + r.IntN(4) {
-		t, s := fmt.Sprint("t", r.IntN(2)), fmt.Sprint("s", r.IntN(2))
-		switch r.IntN(14) {
-		case 0, 1:
-			add(model.KindTenant, t, `{"id":%d,"gateway":"%s"}`, 7+t[1]-'0', []string{"out", "out", "none"}[r.IntN(3)])
-		case 2, 3:
-			add(model.KindSegment, t+"/"+s, `{"id":%d}`, 1+s[1]-'0')
-		case 4:
-			add([]model.Kind{model.KindSegment, model.KindSubnet}[r.IntN(2)], t+"/"+s, "")
-		case 5:
-			add(model.KindSubnet, t+"/v"+s[1:], `{"segment":"%s","prefix":"%s"}`, s, []string{"10.0.0.0/24", "10.0.0.0/30", "fd00::/64"}[r.IntN(3)])
-		case 6, 7, 8:
-			add(model.KindVIF, fmt.Sprintf("%s/vm%d", t, r.IntN(4)), `{"segment":"%s","mac":"%s","port":"acc%d","vlan":%d,"addresses":[%s]}`, s,
-				claimMAC(r.IntN(claimMACs)), t[1]-'0', 1+s[1]-'0', list(r.addresses()))
-		case 9:
-			add(model.KindVIF, fmt.Sprintf("%s/vm%d", t, r.IntN(4)), "")
-		case 10, 11, 12:
-			x := r.binding()
-			add(model.KindBinding, x.Key(), `%s`, strings.TrimSpace(line(x)))
-			puts[x.BindingKey()] = x
-			delete(deletes, x.BindingKey())
-		case 13:
-			x := r.binding()
-			k := x.BindingKey()
-			add(model.KindBinding, k.Tenant+"/"+k.Segment+"/"+k.MAC.String(), "")
-			delete(puts, k)
-			deletes[k] = true
-		}
-	}
-	res, err := b.core.Do(b.t.Context(), core.Transaction{Ops: ops})
-	if err == nil {
-		b.took(res.Revision, slices.Collect(maps.Values(puts)), slices.Collect(maps.Keys(deletes)))
-	}
-	return err
 }

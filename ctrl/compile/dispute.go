@@ -9,12 +9,12 @@ import (
 	"penstock/dataplane/table"
 )
 
-// Disputes in a bulk, whose rows are written in place: the rows of a push come sorted by MAC and are younger than all that is
-// there, so the order of the claims follows from the order of the rows. The rows of a load come sorted, too, and their ages
-// are asked for at its end.
+// Disputes in a bulk, whose rows are written in place: the rows of a push come sorted by MAC and are younger than all
+// that is there, so the order of the claims follows from the order of the rows. The rows of a load come sorted, too,
+// and their ages are asked for at its end.
 
-// SetAges tells the compiler where the ages of pushed bindings are to be had: the revisions that changed them last, in the
-// order of the keys. Without it all are of one age.
+// SetAges tells the compiler where the ages of pushed bindings are to be had: the revisions that changed them last, in
+// the order of the keys. Without it all are of one age.
 func (c *Compiler) SetAges(f func([]model.BindingKey) ([]uint64, error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -28,13 +28,14 @@ func (c *Compiler) agesOf(rows []rowKey) ([]uint64, error) {
 	}
 	keys := make([]model.BindingKey, len(rows))
 	for i, k := range rows {
-		keys[i] = model.BindingKey{Tenant: c.segs[k.seg].name.tenant, Segment: c.segs[k.seg].name.segment, MAC: model.MAC(k.mac)}
+		keys[i] = model.BindingKey{Tenant: c.segs[k.seg].name.tenant, Segment: c.segs[k.seg].name.segment,
+			MAC: model.MAC(k.mac)}
 	}
 	return c.ages(keys)
 }
 
-// disputed reports whether a row claims an address that others claim as well, or did so. next is the row after the change,
-// nil if it goes.
+// disputed reports whether a row claims an address that others claim as well, or did so. next is the row after the
+// change, nil if it goes.
 func (c *Compiler) disputed(k rowKey, inTable bool, next *table.Binding) bool {
 	if len(c.contested) == 0 {
 		return false

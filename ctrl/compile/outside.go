@@ -32,8 +32,8 @@ func (p *plan) listSubnets(i uint32) {
 	p.giveBack(i, g)
 }
 
-// giveBack lists with each tenant behind group i the subnets that the group delivers to: only from there may the tenant send
-// to the outside. Where nothing overlaps these are the router's own lists.
+// giveBack lists with each tenant behind group i the subnets that the group delivers to: only from there may the tenant
+// send to the outside. Where nothing overlaps these are the router's own lists.
 func (p *plan) giveBack(i uint32, g *fib.Group) {
 	for n := range p.snapRouters.s {
 		r := &p.snapRouters.s[n]
@@ -113,12 +113,13 @@ func (c *Compiler) gatewayReason(t *model.Tenant) string {
 	r := &c.snap.Load().Routers[ref.router]
 	switch cut := len(r.Subnets4) + len(r.Subnets6) - len(r.Outside4) - len(r.Outside6); {
 	case r.Gateway != 0 && cut > 0:
-		return fmt.Sprintf("%d of %d subnets are cut off from the outside: they overlap subnets of other tenants behind the same "+
-			"gateway group; the status of each subnet names the tenant", cut, len(r.Subnets4)+len(r.Subnets6))
+		return fmt.Sprintf("%d of %d subnets are cut off from the outside: they overlap subnets of other tenants behind "+
+			"the same gateway group; the status of each subnet names the tenant", cut, len(r.Subnets4)+len(r.Subnets6))
 	case t.Gateway == "" || r.Gateway != 0 || r.Via4 != 0 || r.Via6 != [2]uint64{}:
 		return ""
 	}
-	return fmt.Sprintf("no default route: gateway group %q is not of this box, and none of gateway_addresses is in a subnet of the tenant", t.Gateway)
+	return fmt.Sprintf("no default route: gateway group %q is not of this box, and none of gateway_addresses is in a subnet "+
+		"of the tenant", t.Gateway)
 }
 
 // subnetReason says why a subnet is cut off from the outside though its tenant has a gateway group, "" if it is not.
@@ -153,7 +154,9 @@ func (c *Compiler) subnetReason(n *model.Subnet) string {
 	if int(other) < len(c.segs) {
 		by = "tenant " + c.segs[other].name.tenant
 	}
-	return "cut off from the outside, both ways: it overlaps a subnet of " + by + " behind the same gateway group; the tenant with the smaller ID has the addresses"
+	return "cut off from the outside, both ways: it overlaps a subnet of " + by +
+		" behind the same gateway group; " +
+		"the tenant with the smaller ID has the addresses"
 }
 
 func compare6(a, b [2]uint64) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) }

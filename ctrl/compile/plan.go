@@ -10,8 +10,8 @@ import (
 	"penstock/dataplane/table"
 )
 
-// plan is one change: edits of the compiler's maps, the next snapshot, the changes of the bindings. Its fields are grouped by
-// what they are for; within a group each belongs to the step that is named with it, and later steps read it.
+// plan is one change: edits of the compiler's maps, the next snapshot, the changes of the bindings. Its fields are
+// grouped by what they are for; within a group each belongs to the step that is named with it, and later steps read it.
 type plan struct {
 	c       *Compiler
 	version uint64 // of the compiler when the plan was made
@@ -98,8 +98,8 @@ type switchStep struct {
 	idle     map[uint32]bool // switches that may be unused now
 }
 
-// rowStep is who claims a row of the bindings, edited by diffVIFs, gateways and resolveBindings, and what decideRows makes of
-// the claims.
+// rowStep is who claims a row of the bindings, edited by diffVIFs, gateways and resolveBindings, and what decideRows
+// makes of the claims.
 type rowStep struct {
 	stationRows edit[rowKey, station] // groups that are stations
 	vifRows     edit[rowKey, uint32]  // index of this box's VIF
@@ -207,7 +207,10 @@ func (p *plan) finish() {
 		s.VRRP = static(s.VIFs, func(v *fib.VIF) (uint64, bool) {
 			return uint64(v.Attach), v.Attach != fib.None && v.Allow&fib.AllowVRRP != 0
 		})
-		s.VIFByMAC = static(s.VIFs, func(v *fib.VIF) (uint64, bool) { return fib.VIFKey(v.Attach, v.MAC), v.Attach != fib.None })
+		s.VIFByMAC = static(s.VIFs, func(v *fib.VIF) (uint64, bool) {
+			return fib.VIFKey(v.Attach, v.MAC),
+				v.Attach != fib.None
+		})
 	}
 	if len(p.upserts)+len(p.deletes) > 0 {
 		s.Delta = table.NewDelta(p.cfg.Bindings, p.upserts, p.deletes)
@@ -272,7 +275,8 @@ func (p *plan) commit() {
 	for i, d := range p.swRows {
 		c.swRows[i] += uint32(d)
 	}
-	for _, e := range []*idEdit{&p.routerIDs, &p.segIDs, &p.vifIDs, &p.attachIDs, &p.switchIDs, &p.statIDs, &p.groupIDs, &p.memberIDs} {
+	for _, e := range []*idEdit{&p.routerIDs, &p.segIDs, &p.vifIDs, &p.attachIDs, &p.switchIDs, &p.statIDs,
+		&p.groupIDs, &p.memberIDs} {
 		e.commit()
 	}
 }

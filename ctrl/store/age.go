@@ -10,10 +10,10 @@ import (
 )
 
 // The age of a binding is the revision of the commit that changed it last. Of two bindings that claim one address the
-// younger one has it, also after a restart, hence the age is on disk. Nearly all rows of a block have the same age: it stands
-// once, in a row with the MAC 0 at the front of the block, in the place of the switch MAC. A row of another age has the flag
-// in its number of IPv6 addresses, and the age behind its addresses. Blocks of layout 1 have neither: their rows are of age 0,
-// older than all others.
+// younger one has it, also after a restart, hence the age is on disk. Nearly all rows of a block have the same age: it
+// stands once, in a row with the MAC 0 at the front of the block, in the place of the switch MAC. A row of another age
+// has the flag in its number of IPv6 addresses, and the age behind its addresses. Blocks of layout 1 have neither:
+// their rows are of age 0, older than all others.
 const (
 	ageFlag = 0x80
 	ageLen  = 6 // 48 bits

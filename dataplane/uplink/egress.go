@@ -40,9 +40,9 @@ func (w *way) count(st *State) {
 }
 
 // Egress sends the packets at NextUplink to the active gateway of their group (Loc): out of its port, to its MAC, from
-// the virtual MAC, in its VLAN. What is for the group's own address is answered, what is too big likewise. A packet whose
-// source address is not one that the group delivers to the same tenant is dropped: its answer would go to another tenant,
-// or to nobody.
+// the virtual MAC, in its VLAN. What is for the group's own address is answered, what is too big likewise. A packet
+// whose source address is not one that the group delivers to the same tenant is dropped: its answer would go to another
+// tenant, or to nobody.
 //
 // It is a stage (stage.Func).
 func (st *State) Egress(b *frame.Batch) (todo uint32) {
@@ -110,8 +110,9 @@ func tenantOf(seg uint32, loc fib.Loc, s *fib.Snapshot) *fib.Router {
 	return nil
 }
 
-// returns reports whether the group delivers what is sent to the packet's source address to the tenant of the packet: the
-// address lies in one of the tenant's subnets that the group has, and is no network or broadcast address (as in toSubnet4).
+// returns reports whether the group delivers what is sent to the packet's source address to the tenant of the packet:
+// the address lies in one of the tenant's subnets that the group has, and is no network or broadcast address (as in
+// toSubnet4).
 func returns(mem []byte, p *frame.Packet, r *fib.Router) bool {
 	if r == nil {
 		return false
@@ -174,8 +175,8 @@ func own(mem []byte, p *frame.Packet, g *fib.Group) bool {
 	return wire.IPv6((*[wire.IPv6Len]byte)(mem[l3:])[:]).Dst() == g.IP6 && g.IP6 != [2]uint64{}
 }
 
-// fromFabric parses what has come out of an encapsulation, where nobody has looked at what is inside. It reports whether
-// that is a whole IP packet; anything else is dropped.
+// fromFabric parses what has come out of an encapsulation, where nobody has looked at what is inside. It reports
+// whether that is a whole IP packet; anything else is dropped.
 func fromFabric(mem []byte, p *frame.Packet) bool {
 	if !p.Has(frame.FlagFromFabric) {
 		p.DropFor(drop.UplinkNotIP)

@@ -32,13 +32,14 @@ var (
 	far6    = netip.MustParseAddr("2001:db8:ffff::1")
 	some    = []string{"10.1.0.0/24", "10.1.0.0/25", "10.1.0.128/25", "10.2.0.0/16", "10.2.3.0/24", "10.3.0.0/31",
 		"fd00:1::/64", "fd00:1::/65", "fd00:2::/48", "fd00:2:0:7::/64"}
-	sources = []string{"10.1.0.0", "10.1.0.5", "10.1.0.127", "10.1.0.128", "10.1.0.200", "10.1.0.255", "10.2.3.0", "10.2.3.4",
+	sources = []string{"10.1.0.0", "10.1.0.5", "10.1.0.127", "10.1.0.128", "10.1.0.200", "10.1.0.255", "10.2.3.0",
+		"10.2.3.4",
 		"10.2.9.9", "10.2.255.255", "10.3.0.0", "10.3.0.1", "10.9.9.9", "fd00:1::5", "fd00:1::8000:0:0:5", "fd00:2:0:7::5",
 		"fd00:2:0:8::5", "fd00:9::5", "fe80::5"}
 )
 
-// behind returns a state in which tenants chosen at random have some of the prefixes, most of them behind the group, and a
-// VIF for every source in them; pub has the group as a station of its segment.
+// behind returns a state in which tenants chosen at random have some of the prefixes, most of them behind the group,
+// and a VIF for every source in them; pub has the group as a station of its segment.
 func behind(rng *rand.Rand) *model.State {
 	s := &model.State{Tenants: map[string]model.Tenant{}, Segments: map[string]model.Segment{},
 		Subnets: map[string]model.Subnet{}, VIFs: map[string]model.VIF{}}
@@ -130,9 +131,9 @@ func got(r *rig.Rig, text string) (ports []int) {
 	return ports
 }
 
-// TestOutsideReturns: a packet leaves through the group if, and only if, the group delivers a packet to its source address to
-// the same tenant. It holds for tenants whose subnets overlap in any way, in both families, by way of the virtual router and
-// where the group is a station, for packets of this box's VIFs and of other boxes.
+// TestOutsideReturns: a packet leaves through the group if, and only if, the group delivers a packet to its source
+// address to the same tenant. It holds for tenants whose subnets overlap in any way, in both families, by way of the
+// virtual router and where the group is a station, for packets of this box's VIFs and of other boxes.
 func TestOutsideReturns(t *testing.T) {
 	rng := rand.New(rand.NewPCG(6, 9))
 	left, dropped, foreign := 0, 0, uint64(0)
@@ -187,7 +188,8 @@ func TestOutsideReturns(t *testing.T) {
 		}
 	}
 	if left < 100 || dropped < 100 || foreign < 100 {
-		t.Errorf("%d packets left, %d did not, %d of them as uplink_foreign: too few to show anything", left, dropped, foreign)
+		t.Errorf("%d packets left, %d did not, %d of them as uplink_foreign: too few to show anything", left, dropped,
+			foreign)
 	}
 }
 
