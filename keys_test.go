@@ -12,6 +12,7 @@ import (
 
 	"penstock/conf"
 	"penstock/ctrl/alarm"
+	"penstock/ctrl/core"
 	"penstock/ctrl/model"
 	"penstock/ctrl/status"
 	"penstock/dataplane/drop"
@@ -47,7 +48,7 @@ func knownNames() names {
 		n.words[w] = true
 	}
 	for _, v := range []any{model.Tenant{}, model.Segment{}, model.Subnet{}, model.VIF{}, model.Binding{}, model.Path{}, status.Box{}, status.Port{},
-		status.Kernel{}, status.Worker{}, status.GatewayGroup{}, alarm.Notice{}} {
+		status.Kernel{}, status.Worker{}, status.GatewayGroup{}, alarm.Notice{}, core.Result{}} {
 		n.members(reflect.TypeOf(v))
 	}
 	return n

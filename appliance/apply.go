@@ -118,13 +118,22 @@ func (a *apply) document(c *cobra.Command, cl *client.Client, in io.Reader) erro
 	if a.output == "json" {
 		return writeJSON(out, r)
 	}
+	dead := 0
 	for _, ch := range r.Changes {
-		fmt.Fprintf(out, "%s %s %s\n", ch.Change, ch.Kind.One(), ch.Key)
+		fmt.Fprintf(out, "%s %s %s", ch.Change, ch.Kind.One(), ch.Key)
+		if ch.NotLive != "" {
+			dead++
+			fmt.Fprintf(out, "; not live: %s", ch.NotLive)
+		}
+		fmt.Fprintln(out)
 	}
-	if r.DryRun {
+	switch end := fmt.Sprintf("revision %d", r.Revision); {
+	case r.DryRun:
 		_, err = fmt.Fprintf(out, "%s, none made (dry run)\n", count(len(r.Changes), "change"))
-	} else {
-		_, err = fmt.Fprintf(out, "%s, revision %d\n", count(len(r.Changes), "change"), r.Revision)
+	case dead > 0:
+		_, err = fmt.Fprintf(out, "%s, %d of them not live, %s\n", count(len(r.Changes), "change"), dead, end)
+	default:
+		_, err = fmt.Fprintf(out, "%s, %s\n", count(len(r.Changes), "change"), end)
 	}
 	return err
 }

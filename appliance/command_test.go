@@ -146,6 +146,13 @@ func TestApply(t *testing.T) {
 	if a := stdin(`{"tenants":[{"name":"green","id":10}]}`, "-o", "json"); a.code != exitOK || decode[struct{ Revision int }](t, a.out).Revision != 3 {
 		t.Errorf("-o json: %+v", a)
 	}
+	// What is stored and not live says so.
+	self := `{"bindings":[{"tenant":"red","segment":"web","mac":"02:00:00:00:09:09","switch_mac":"02:00:00:00:00:0a","switch_port":7}]}`
+	want := "create binding red/web/02:00:00:00:09:09; not live: the location is this box, which has no VIF with this MAC\n" +
+		"1 change, 1 of them not live, revision 4\n"
+	if a := stdin(self); a.code != exitOK || a.out != want {
+		t.Errorf("a binding that leads to the box itself: %+v, want %q", a, want)
+	}
 	// Both faults of the file are named, with the object and not with an index of the request.
 	a := stdin("[[vifs]]\ntenant = \"red\"\nname = \"x\"\nsegment = \"web\"\nmac = \"02:00:00:00:00:09\"\naddresses = [\"10.9.9.9\"]\nport = \"acc9\"\n")
 	if a.code != exitRefused || strings.Count(a.err, "standard input: ") != 2 || !strings.Contains(a.err, "VIF red/x: there is no port \"acc9\"") || strings.Contains(a.err, "operations[") {

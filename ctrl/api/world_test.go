@@ -34,7 +34,7 @@ type sink struct{}
 func (sink) SetAges(func([]model.BindingKey) ([]uint64, error)) {}
 
 func (sink) Plan(*model.State, model.BindingChanges) (core.Plan, error) { return 0, nil }
-func (sink) Apply(core.Plan)                                            {}
+func (sink) Apply(core.Plan) error                                      { return nil }
 func (sink) BulkBegin(core.BulkSize) error                              { return nil }
 func (sink) BulkPut([]model.Binding) error                              { return nil }
 func (sink) BulkDelete([]model.BindingKey) error                        { return nil }

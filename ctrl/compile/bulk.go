@@ -190,7 +190,7 @@ func (c *Compiler) flush() {
 	}
 	maps.Copy(p.idle, c.bulk.idle)
 	c.bulk.dirty, c.bulk.rows = c.bulk.dirty[:0], 0
-	c.force(p)
+	_ = c.force(p) // Err has it
 }
 
 func (c *Compiler) lookup(tenant, segment string) (uint32, bool) {

@@ -212,28 +212,31 @@ func (c *Compiler) Plan(next *model.State, ch model.BindingChanges) (core.Plan, 
 	return p, nil
 }
 
-// Apply makes a plan live and returns when every worker uses it.
-func (c *Compiler) Apply(made core.Plan) {
+// Apply makes a plan live and returns when every worker uses it. If something else was applied since the plan was made,
+// the change is compiled again; an error means that it does not go with what is live now, and that nothing was done.
+func (c *Compiler) Apply(made core.Plan) error {
 	p := made.(*plan)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p.version != c.version {
 		again := c.newPlan()
 		again.next, again.ch = p.next, p.ch
-		c.force(again)
-		return
+		return c.force(again)
 	}
 	c.apply(p)
+	return nil
 }
 
-// force compiles and applies a plan that must not fail any more.
-func (c *Compiler) force(p *plan) {
+// force compiles and applies a plan that must not fail any more. If it does, nothing is done, and Err says so for good.
+func (c *Compiler) force(p *plan) error {
 	p.forced = true
 	if err := p.compile(); err != nil {
-		c.failed = errors.Join(c.failed, fmt.Errorf("compile a change again on a newer state: %w", err))
-		return
+		err = fmt.Errorf("compile a change again on a newer state: %w", err)
+		c.failed = errors.Join(c.failed, err)
+		return err
 	}
 	c.apply(p)
+	return nil
 }
 
 func (c *Compiler) apply(p *plan) {

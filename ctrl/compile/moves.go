@@ -1,8 +1,6 @@
 package compile
 
 import (
-	"encoding/binary"
-	"net/netip"
 	"slices"
 
 	"penstock/ctrl/announce"
@@ -13,13 +11,6 @@ import (
 
 // maxDeparted is how many addresses without owner are remembered with their last one.
 const maxDeparted = 16384
-
-// addrKey is an address of a segment.
-type addrKey struct {
-	seg    uint32
-	v6     bool
-	hi, lo uint64
-}
 
 // watch is the addresses that a change may give to another MAC, with the MACs they had before; 0 = none.
 type watch struct {
@@ -186,14 +177,4 @@ func (c *Compiler) told(w watch) {
 	if len(moves) > 0 {
 		c.cfg.Moved(moves)
 	}
-}
-
-func (k addrKey) addr() netip.Addr {
-	if !k.v6 {
-		return netip.AddrFrom4([4]byte{byte(k.lo >> 24), byte(k.lo >> 16), byte(k.lo >> 8), byte(k.lo)})
-	}
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], k.hi)
-	binary.BigEndian.PutUint64(b[8:], k.lo)
-	return netip.AddrFrom16(b)
 }

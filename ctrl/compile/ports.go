@@ -25,7 +25,7 @@ func (c *Compiler) SetLink(port int, up bool, mtu uint16, mac uint64) {
 	s.up, s.mtu, s.mac = up, mtu, mac
 	p.ports = slices.Clone(c.ports)
 	p.ports[port] = s
-	c.force(p)
+	_ = c.force(p) // Err has it
 }
 
 // SetBoxMAC takes over the MAC of the box behind downlink number, 0 when it is not known (any more).
@@ -39,7 +39,7 @@ func (c *Compiler) SetBoxMAC(number uint8, mac model.MAC) {
 	macs := c.boxMACs
 	macs[number] = uint64(mac)
 	p.boxMACs = &macs
-	c.force(p)
+	_ = c.force(p) // Err has it
 }
 
 // Reconfigure applies a changed configuration to the running dataplane: rates, the switches of access ports

@@ -29,6 +29,17 @@ type Status struct {
 	Reason string `json:"reason,omitempty"` // why it is not live, or not what was asked for
 }
 
+// NotLive says why the dataplane does not act on the object, "" if it does.
+func (s *Status) NotLive() string {
+	switch {
+	case s.Live:
+		return ""
+	case s.Reason == "":
+		return "not live"
+	}
+	return s.Reason
+}
+
 // Status says what the dataplane does with an object: a *Status, nil for a kind or key that it knows nothing of.
 func (c *Compiler) Status(kind model.Kind, key string) any {
 	c.mu.Lock()

@@ -115,7 +115,7 @@ func (c *Core) applyRows(rows *store.Rows, o BulkOptions) (BulkResult, error) {
 	c.publish(event.Bulk{Revision: res.Revision, Kind: string(model.KindBinding), Mode: string(o.Mode),
 		Created: res.Created, Updated: res.Updated, Deleted: res.Deleted})
 	if err != nil {
-		return res, &Error{Detail: Detail{Code: CodeInternal, Message: "stored, but not all of it is live: " + err.Error(), Hint: "restart the box: it will load what is stored"}, Err: err}
+		return res, notLive(err)
 	}
 	return res, nil
 }

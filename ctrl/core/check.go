@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -147,7 +148,8 @@ func (p *published) lives(tenant, segment string) bool {
 }
 
 // revive makes the stored bindings of segments live that were suspended before a transaction and are not any more.
-func (c *Core) revive(before, after *published) {
+func (c *Core) revive(before, after *published) error {
+	var errs []error
 	for ref := range before.suspended {
 		if _, still := after.suspended[ref]; still || ref.Kind != model.KindSegment || c.bindings[ref.Key] == 0 {
 			continue
@@ -157,9 +159,10 @@ func (c *Core) revive(before, after *published) {
 			continue
 		}
 		if err := c.reviveSegment(t, s); err != nil {
-			c.cfg.Log.Error("bindings of a segment are stored but not live: restart the box", "segment", ref.Key, "error", err)
+			errs = append(errs, fmt.Errorf("bindings of segment %s: %w", ref.Key, err))
 		}
 	}
+	return errors.Join(errs...)
 }
 
 func (c *Core) reviveSegment(tenant, segment string) error {

@@ -77,6 +77,8 @@ type Change struct {
 	Change string          `json:"change"` // create, update, delete
 	Before json.RawMessage `json:"before,omitempty"`
 	After  json.RawMessage `json:"after,omitempty"`
+
+	NotLive string `json:"not_live,omitempty"` // why the dataplane does not act on it
 }
 
 // Result of a transaction: the revision after it and what changed. A transaction that changes nothing keeps the revision.
@@ -164,7 +166,9 @@ func New(cfg Config) (*Core, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the stored tables live: %w", err)
 	}
-	cfg.Live.Apply(plan)
+	if err := cfg.Live.Apply(plan); err != nil {
+		return nil, fmt.Errorf("make the stored tables live: %w", err)
+	}
 	c.state.Store(p)
 	if err := c.loadBindings(p.effective); err != nil {
 		return nil, fmt.Errorf("make the stored bindings live: %w", err)

@@ -342,13 +342,39 @@ func (x *txn) finish(dryRun bool) (Result, error) {
 	if err != nil {
 		return Result{}, storeError(err)
 	}
-	c.cfg.Live.Apply(plan)
+	err = c.cfg.Live.Apply(plan)
 	c.counted(out)
-	c.revive(x.base, next)
+	if err == nil {
+		err = c.revive(x.base, next)
+	}
 	next.revision, res.Revision = out.Revision, out.Revision
 	c.state.Store(next)
 	c.publish(summary(res))
+	if err != nil {
+		return res, notLive(err)
+	}
+	c.noteNotLive(&res)
 	return res, nil
+}
+
+// notLive is the answer to a push that is durable and that the dataplane could not take over.
+func notLive(err error) error {
+	return &Error{Detail: Detail{Code: CodeInternal, Message: "stored, but not all of it is live: " + err.Error(),
+		Hint: "restart the box: it will load what is stored"}, Err: err}
+}
+
+// noteNotLive says of each changed object why the dataplane does not act on it. A path is left out: most paths are other
+// boxes'.
+func (c *Core) noteNotLive(res *Result) {
+	for i := range res.Changes {
+		ch := &res.Changes[i]
+		if ch.Change == "delete" || ch.Kind == model.KindPath {
+			continue
+		}
+		if s, ok := c.Status(ch.Kind, ch.Key).(interface{ NotLive() string }); ok {
+			ch.NotLive = s.NotLive()
+		}
+	}
 }
 
 func texts(before, after model.Object) (b, a json.RawMessage, err error) {

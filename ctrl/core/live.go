@@ -35,8 +35,9 @@ type Live interface {
 	// Neither next nor ch may be changed or kept beyond Apply by the callee, next's maps may be read later.
 	Plan(next *model.State, ch model.BindingChanges) (Plan, error)
 
-	// Apply publishes the last Plan and returns when every worker uses it. It cannot fail.
-	Apply(Plan)
+	// Apply publishes the last Plan and returns when every worker uses it. It fails only if something else has changed
+	// since Plan (the configuration, a link) and the state cannot be made live with that; then nothing of the Plan is.
+	Apply(Plan) error
 
 	// BulkBegin reserves what the push needs; an error (ErrCapacity) means that nothing was done. After it, BulkPut
 	// and BulkDelete are called any number of times, then BulkEnd once.

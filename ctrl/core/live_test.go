@@ -18,7 +18,9 @@ type recorder struct {
 	state    *model.State
 	bindings map[model.BindingKey]model.Binding
 	capacity int
-	light    bool // benchmarks: count rows only
+	light    bool   // benchmarks: count rows only
+	refuse   error  // of Apply
+	dead     string // key of an object that is not live
 
 	bulk    bool
 	planned any
@@ -52,9 +54,12 @@ func (l *recorder) Plan(next *model.State, ch model.BindingChanges) (Plan, error
 	return p, nil
 }
 
-func (l *recorder) Apply(p Plan) {
+func (l *recorder) Apply(p Plan) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.refuse != nil {
+		return l.refuse
+	}
 	if p != l.planned || l.bulk {
 		l.t.Error("Apply of a plan that is not the last, or inside a bulk")
 	}
@@ -66,6 +71,7 @@ func (l *recorder) Apply(p Plan) {
 	for _, b := range r.ch.Puts {
 		l.put(b)
 	}
+	return nil
 }
 
 func (l *recorder) put(b model.Binding) {
@@ -126,7 +132,15 @@ func (l *recorder) BulkEnd() {
 	l.bulk = false
 }
 
+// dead is the status of an object that is not live.
+type dead string
+
+func (d dead) NotLive() string { return string(d) }
+
 func (l *recorder) Status(kind model.Kind, key string) any {
+	if l.dead == key && key != "" {
+		return dead("it leads nowhere")
+	}
 	if kind == model.KindTenant {
 		return map[string]string{"state": "live"}
 	}

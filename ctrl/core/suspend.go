@@ -19,6 +19,9 @@ type suspension struct {
 	problem model.Problem
 }
 
+// NotLive returns the reason.
+func (s suspension) NotLive() string { return "suspended: " + s.Reason }
+
 // suspend derives p.effective and p.suspended from the problems of p.state, and returns those of objects: what has a
 // problem, and what refers to it.
 func (p *published) suspend(problems []model.Problem) []model.Problem {
@@ -82,7 +85,9 @@ func (c *Core) Reconfigure(opts model.Options) ([]model.Problem, error) {
 	if err != nil {
 		return nil, planError(err)
 	}
-	c.cfg.Live.Apply(plan)
+	if err := c.cfg.Live.Apply(plan); err != nil {
+		return nil, planError(err)
+	}
 	c.opts = opts
 	c.state.Store(p)
 	return problems, nil

@@ -36,6 +36,13 @@ func splitBlock(b []byte) (age uint64, rows []byte) {
 	return 0, b
 }
 
+// rowsOf returns the rows of a block as it is stored.
+func (s *Store) rowsOf(k, v []byte) ([]byte, error) {
+	b, err := s.file.Unseal(k, v)
+	_, rows := splitBlock(b)
+	return rows, err
+}
+
 // rowAge returns the age of a whole row of a block of that age.
 func rowAge(row []byte, block uint64) uint64 {
 	if row[off6]&ageFlag == 0 {

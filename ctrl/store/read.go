@@ -116,11 +116,10 @@ func (s *Store) EachBinding(f func([]model.Binding) error) error {
 				prefix = string(k[:len(k)-6])
 				name = splitPrefix(prefix)
 			}
-			rows, err := s.file.Unseal(k, v)
+			rows, err := s.rowsOf(k, v)
 			if err != nil {
 				return err
 			}
-			_, rows = splitBlock(rows)
 			for len(rows) > 0 {
 				l := rowLen(rows)
 				if l == 0 {
@@ -196,7 +195,7 @@ func (c *Scan) Next() ([]model.Binding, error) {
 			if c.key != nil && !skip && bytes.Compare(k, c.key) < 0 {
 				continue
 			}
-			rows, err := c.s.file.Unseal(k, v)
+			rows, err := c.s.rowsOf(k, v)
 			if err != nil {
 				return err
 			}
@@ -282,13 +281,12 @@ func (s *Store) List(tenant, segment string, after model.BindingKey, limit int, 
 		}
 		c := m.b.Cursor()
 		for k, v := c.Seek(start); k != nil && bytes.HasPrefix(k, []byte(scope)); k, v = c.Next() {
-			rows, err := s.file.Unseal(k, v)
+			rows, err := s.rowsOf(k, v)
 			if err != nil {
 				return err
 			}
 			prefix := string(k[:len(k)-6])
 			name := splitPrefix(prefix)
-			_, rows = splitBlock(rows)
 			for n := 0; len(rows) > 0; rows = rows[n:] {
 				if n = rowLen(rows); n == 0 {
 					return s.file.Corrupted("a block of bindings of segment %s/%s is cut off", name.tenant, name.segment)

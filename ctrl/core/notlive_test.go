@@ -1,0 +1,47 @@
+package core
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"penstock/ctrl/model"
+)
+
+// What is durable and could not be made live is not acknowledged as if it were: the answer is an error that says both.
+func TestNotLiveIsNotAcknowledged(t *testing.T) {
+	w := newWorld(t)
+	w.base(t)
+	w.live.refuse = errors.New("no room")
+	_, err := w.Do(t.Context(), Transaction{Ops: []Op{put(model.KindTenant, "LATE", `{"id":99}`)}})
+	if code(err) != CodeInternal || !strings.Contains(err.Error(), "stored, but not all of it is live") {
+		t.Errorf("a transaction that did not become live was answered with %v, want %s", err, CodeInternal)
+	}
+	if _, ok := w.State().Tenants["LATE"]; !ok {
+		t.Error("the tenant is durable, and the state does not have it")
+	}
+	if _, err := w.Reconfigure(w.opts); err == nil {
+		t.Error("a reload that did not become live was accepted")
+	}
+	w.live.refuse = nil
+	w.do(t, put(model.KindTenant, "NEXT", `{"id":98}`))
+	if st, _ := w.live.snapshot(); len(st.Tenants) != len(w.State().Tenants) {
+		t.Errorf("%d tenants are live after the next change, want %d", len(st.Tenants), len(w.State().Tenants))
+	}
+}
+
+// The answer to a transaction says which of the changed objects the dataplane does not act on.
+func TestAnswerSaysNotLive(t *testing.T) {
+	w := newWorld(t)
+	w.base(t)
+	w.live.dead = "GREEN"
+	res := w.do(t, put(model.KindTenant, "GREEN", `{"id":97}`), put(model.KindTenant, "BLACK", `{"id":96}`))
+	for _, ch := range res.Changes {
+		if want := map[string]string{"GREEN": "it leads nowhere"}[ch.Key]; ch.NotLive != want {
+			t.Errorf("%s %s is not live because of %q, want %q", ch.Kind, ch.Key, ch.NotLive, want)
+		}
+	}
+	if res = w.do(t, Op{Verb: Delete, Kind: model.KindTenant, Key: "GREEN"}); res.Changes[0].NotLive != "" {
+		t.Errorf("a deleted tenant is not live because of %q", res.Changes[0].NotLive)
+	}
+}
