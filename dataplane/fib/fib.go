@@ -1,11 +1,12 @@
 // Package fib is the forwarding information base: all tables that the packet path reads, except the bindings.
 //
-// A Snapshot is immutable. Control builds a new one for every transaction and publishes it with one atomic store;
-// a worker loads the pointer once per turn and uses that snapshot for the whole turn, so that no packet sees half
-// of a transaction. Everything is addressed by dense indices: names stay in control.
+// A Snapshot is immutable. Control builds a new snapshot for every transaction and publishes the snapshot with one
+// atomic store. A worker loads the pointer once per turn and uses that snapshot for the whole turn, so that no packet
+// sees half of a transaction. Dense indices refer to all objects; the packet path knows no names.
 //
-// Million-entry data (the bindings) lives in package table and is updated in place. What a transaction changes there
-// is visible first through Snapshot.Delta, atomically with the rest, and folded into the big table afterwards.
+// Tables of a million entries (the bindings) are in package table and are updated in place. A transaction's changes of
+// bindings become visible through Snapshot.Delta, atomically with the rest of the snapshot. Control folds them into the
+// large table afterwards.
 package fib
 
 import (
@@ -17,10 +18,10 @@ import (
 // None is the "no such entry" value of dense indices.
 const None = ^uint32(0)
 
-// Role is what a port is for (PROTOCOL.md#terms).
+// Role is the role of a port (PROTOCOL.md#terms).
 type Role uint8
 
-// The roles. A port without one (RoleNone) drops everything it receives.
+// The roles. A port with RoleNone drops every frame that it receives.
 const (
 	RoleNone Role = iota
 	RoleAccess
@@ -28,7 +29,7 @@ const (
 	RoleUplink
 	RoleDownlink
 	RoleTrunk
-	Roles // how many there are, not a role
+	Roles // number of roles, not a role
 )
 
 var roleNames = [...]string{"none", "access", "fabric", "uplink", "downlink", "trunk"}
@@ -41,14 +42,13 @@ func (r Role) String() string {
 	return "unknown"
 }
 
-// Loc is where a VIF hangs, packed into 32 bits so that a million of them stay small.
-// Local: bit 31 set, the rest is the index into Snapshot.VIFs.
-// Remote: bits 0–7 the switch port number, bits 8–23 the index into Snapshot.Switches.
+// Loc is the location of a VIF, in 32 bits, since there are a million of them.
+// Local: bit 31 is set, the other bits are the index into Snapshot.VIFs.
+// Remote: bits 0–7 are the switch port number, bits 8–23 the index into Snapshot.Switches.
 type Loc = uint32
 
-// LocLocal is the bit that tells a local location from a remote one. LocGateway, besides it, says that the rest is not
-// a VIF but a gateway group, the index into Snapshot.Groups: the group is a station in the segment, with its virtual
-// MAC and its IP.
+// LocLocal marks a local location. LocLocal and LocGateway together mark a gateway group: the other bits are the index
+// into Snapshot.Groups. The group is a station of the segment, with its virtual MAC and its IP.
 const (
 	LocLocal   Loc = 1 << 31
 	LocGateway Loc = 1 << 30
@@ -71,23 +71,23 @@ type Snapshot struct {
 	Attachments []Attachment  // by attachment index
 	VIFs        []VIF         // by local VIF index; a free slot has Attach == None
 	VIFByMAC    *table.Static // VIFKey(attachment, MAC) → local VIF index
-	VRRP        *table.Static // attachment → a local VIF there with AllowVRRP, whose are the MACs of virtual routers
+	VRRP        *table.Static // attachment → its local VIF with AllowVRRP, the sender for the MACs of virtual routers
 	Segments    []Segment     // by segment index; a free slot has Tenant == 0
 	SegmentByID *table.Static // SegmentKey(tenant, segment ID) → segment index
-	Tenants     *table.Static // tenant ID → router index (tells an unknown tenant from an unknown segment)
+	Tenants     *table.Static // tenant ID → router index; also distinguishes an unknown tenant from an unknown segment
 	Routers     []Router      // by router index, one per tenant
 	Switches    []Switch      // by switch index, as in Loc
-	Groups      []Group       // by gateway group index; entry 0 is never used, a free one has Live == nil
+	Groups      []Group       // by gateway group index; entry 0 is never used, a free entry has Live == nil
 	Edge        Edge
 
 	Bindings *table.Bindings
 	Delta    *table.Delta // nil nearly always
 
-	// FloodRate is the number of frames per second that the broadcast, multicast and unknown-unicast frames of one VIF may
-	// become, one for each receiver; FloodBurst the burst. 0 = no limit.
+	// FloodRate limits the frames per second that are made of the broadcast, multicast and unknown-unicast frames of
+	// one VIF: one frame for each receiver. FloodBurst is the burst in frames. A rate of 0 means no limit.
 	FloodRate, FloodBurst uint32
-	// ICMPRate is the number of ICMP errors per second about the packets of one VIF, or about those from the fabric and from
-	// outside for one tenant; ICMPBurst the burst.
+	// ICMPRate limits the ICMP errors per second about packets of one VIF, or about packets of one tenant that come
+	// from the fabric and from outside. ICMPBurst is the burst in errors.
 	ICMPRate, ICMPBurst uint32
 	Limits              Limits
 }
@@ -98,7 +98,7 @@ func VIFKey(attachment uint32, mac uint64) uint64 { return uint64(attachment)<<4
 // SegmentKey is the key of Snapshot.SegmentByID.
 func SegmentKey(tenant, segment uint32) uint64 { return uint64(tenant)<<24 | uint64(segment) }
 
-// Port is one port as the stages see it.
+// Port holds what the stages need to know of a port.
 type Port struct {
 	Role Role
 	Up   bool   // carrier and administrative state; a port that is down is never chosen for sending
@@ -107,15 +107,15 @@ type Port struct {
 
 	// Access ports.
 	Untagged          uint32        // attachment of untagged and priority-tagged frames, or None
-	Tagged            *[4096]uint32 // attachment by VLAN ID, or nil when there is no tagged attachment; None inside
-	CompleteChecksums bool          // finish L4 checksums that the sender's stack left to hardware (pseudo-header sum only)
-	ClampMSS          bool          // lower the MSS of TCP SYNs to what fits here and ahead; also of an uplink port
+	Tagged            *[4096]uint32 // attachment by VLAN ID, None without one; nil when no attachment is tagged
+	CompleteChecksums bool          // finish L4 checksums that the sender's stack left to hardware
+	ClampMSS          bool          // lower the MSS of TCP SYNs to what fits both links; also on uplink ports
 
 	Fabric Fabric         // fabric ports
-	Uplink []UplinkMember // uplink ports: the members of gateway groups behind it
+	Uplink []UplinkMember // uplink ports: the members of gateway groups behind the port
 }
 
-// Fabric is a fabric port's place: edge switch and port number, and the addresses that follow from them.
+// Fabric is the location of a fabric port: edge switch and port number, and the addresses that follow from both.
 type Fabric struct {
 	SwitchMAC uint64
 	OwnMAC    uint64
@@ -126,17 +126,17 @@ type Fabric struct {
 	SwitchIdx uint32 // of SwitchMAC in Snapshot.Switches
 }
 
-// Policy is how strictly an attachment holds its frames to the configured VIFs.
+// Policy selects the checks of frames of a VIF against its configured MAC and addresses.
 type Policy uint8
 
 // The policies.
 const (
 	PolicyStrict Policy = iota // MAC and IP, ARP and ND senders must be the VIF's
 	PolicyMAC                  // the source MAC must be a VIF's
-	PolicyOff                  // anything goes
+	PolicyOff                  // no check
 )
 
-// Allow is a set of what a VIF may be beside a host. With PolicyOff it may be anything.
+// Allow is the set of functions beside that of a host that a VIF may have. A VIF with PolicyOff may have all.
 type Allow uint8
 
 // The bits of Allow.
@@ -146,18 +146,18 @@ const (
 	AllowVRRP                         // send from the MAC of a virtual router
 )
 
-// DHCPAnswer is source and destination port of what a DHCP server sends to a client (RFC 2131, 4.1).
+// DHCPAnswer holds source and destination port of a DHCP server's messages to a client (RFC 2131, 4.1).
 const DHCPAnswer = 67<<16 | 68
 
 // VirtualRouterMAC reports whether mac is that of a virtual router (RFC 9568, 7.3): one for IPv4 or one for IPv6.
 func VirtualRouterMAC(mac uint64) bool { return mac>>8 == 0x00005e0001 || mac>>8 == 0x00005e0002 }
 
-// Attachment is one (port, VLAN) of an access port: the place where one or more VIFs of one segment hang.
+// Attachment is one (port, VLAN) of an access port. One or more VIFs of one segment are behind an attachment.
 type Attachment struct {
 	Seg  uint32
 	Port uint16
 	VID  uint16 // 0 = untagged
-	Open bool   // a VIF with PolicyOff hangs here: frames with any source MAC are let through
+	Open bool   // a VIF with PolicyOff is behind it: frames with any source MAC are accepted
 }
 
 // VIF is a virtual interface of this box.
@@ -167,7 +167,7 @@ type VIF struct {
 	Seg    uint32
 	Policy Policy
 	Allow  Allow
-	IP4    []uint32    // addresses it may send from, host order: configured and shared ones
+	IP4    []uint32    // allowed source addresses, host order: configured and shared ones
 	IP6    [][2]uint64 // likewise, high and low half
 }
 
@@ -176,13 +176,13 @@ type Segment struct {
 	Tenant         uint32    // tenant ID
 	ID             uint32    // segment ID, as carried in the outer source address
 	Router         uint32    // index of the tenant's virtual router
-	UnknownUnicast bool      // flood unknown unicast, and questions for unknown addresses, instead of dropping them
-	FabricRA       bool      // take router advertisements from the fabric
+	UnknownUnicast bool      // flood unknown unicast, and requests for unknown addresses, instead of dropping them
+	FabricRA       bool      // accept router advertisements from the fabric
 	Subnets4       []Subnet4 // the subnets of this segment (for the router's addresses)
 	Subnets6       []Subnet6
-	Local          []uint32 // attachments that hold a VIF of the segment, each once
-	Remote         []Loc    // one location of each other box that holds a VIF of the segment
-	Gateway        uint32   // the gateway group that is a station of this segment and carries it to the outside, 0 = none
+	Local          []uint32 // attachments that have a VIF of the segment, each once
+	Remote         []Loc    // one location on each other box that has a VIF of the segment
+	Gateway        uint32   // the gateway group that is a station of this segment, 0 = none
 }
 
 // Router is the virtual router of a tenant. Subnets are sorted by Start and do not overlap.
@@ -192,16 +192,18 @@ type Router struct {
 	Subnets4 []Subnet4
 	Subnets6 []Subnet6
 
-	// Default route: a gateway group of this box (an index, 0 = none), or else the address (0 = none) and its segment at
-	// which the group of another box is a station.
+	// The default route: Gateway is the index of a gateway group of this box, 0 = none. Without one, Via4 and Via6
+	// are the addresses (0 = none) at which a group of another box is a station, and Via4Seg and Via6Seg are their
+	// segments.
 	Gateway uint32
 	Via4    uint32
 	Via4Seg uint32
 	Via6    [2]uint64
 	Via6Seg uint32
 
-	// The subnets, sorted, to which Gateway delivers what comes from outside: Subnets4 and Subnets6 without those that
-	// overlap a subnet of another tenant behind the same group. Only their addresses may leave through the group.
+	// The subnets, sorted, to which Gateway delivers packets from outside: Subnets4 and Subnets6 without the subnets
+	// that overlap a subnet of another tenant behind the same group. Packets to the outside must have their source in
+	// one of these subnets.
 	Outside4 []Subnet4
 	Outside6 []Subnet6
 }
@@ -213,7 +215,7 @@ type Subnet4 struct {
 	Seg        uint32 // segment index
 }
 
-// Subnet6 is an IPv6 subnet of a tenant; addresses as high and low half.
+// Subnet6 is an IPv6 subnet of a tenant. Addresses are pairs of the high and the low half.
 type Subnet6 struct {
 	Start, End [2]uint64
 	RouterIP   [2]uint64
@@ -223,12 +225,12 @@ type Subnet6 struct {
 // Switch is an edge switch and the live paths by which this box reaches it.
 type Switch struct {
 	MAC      uint64
-	Paths    []Path   // live ones only; empty = unreachable; see SetPaths
-	Seeds    []uint64 // the paths' seeds side by side: all that choosing between equal paths reads
+	Paths    []Path   // live paths only; empty = unreachable; see SetPaths
+	Seeds    []uint64 // the seeds of Paths: the choice between paths of equal weight reads nothing else
 	Weighted bool     // the paths' weights differ
 }
 
-// SetPaths gives the switch its live paths and what the packet path needs of them at hand.
+// SetPaths sets the live paths of the switch, and the fields that follow from them.
 func (s *Switch) SetPaths(paths []Path) {
 	s.Paths, s.Seeds, s.Weighted = paths, nil, false
 	for i := range paths {
@@ -239,27 +241,27 @@ func (s *Switch) SetPaths(paths []Path) {
 	}
 }
 
-// Path is one way to an egress edge switch: a fabric port and a VLAN, with the outer header prepared.
+// Path is one path to an egress edge switch: a fabric port and a VLAN. Its outer header is prepared.
 type Path struct {
 	Port   uint16 // fabric port to send from
 	VID    uint16
 	Weight uint16 // ≥ 1; all equal = unweighted
 	MTU    uint16 // of the fabric port
 	Stat   uint32 // index of the path's counters, stable while the path is configured
-	Seed   uint32 // of the path in rendezvous hashing: a function of (egress switch, VID, fabric port), equal after every restart
+	Seed   uint32 // in rendezvous hashing: a function of (egress switch, VID, fabric port), equal after every restart
 
-	DstMAC, SrcMAC uint64 // outer MACs; SrcMAC is the box's own when the egress switch is the port's own switch
+	DstMAC, SrcMAC uint64 // outer MACs; SrcMAC is the fabric port's own if its switch is the egress switch
 	SrcPrefix      uint32 // prefix bits of this box's port; | segment ID = outer source
-	DstBase        uint32 // prefix of switch port 0 under the fabric's scheme; | number<<DstShift | tenant ID = outer destination
+	DstBase        uint32 // prefix of switch port 0; | number<<DstShift | tenant ID = outer destination
 	HostMask       uint32
 	DstShift       uint8 // 16 (10.p.t) or 24 (p.t)
 
 	Head Head // by SetPaths
 }
 
-// Head is the outer header of a path as far as it is the same for every frame, as words to be stored in little-endian
-// order: octets 0–7, 8–15 and 16–23 of the frame (Ethernet, tag, the first six octets of IPv4), and the sum of what is
-// constant in the IPv4 header.
+// Head is the part of a path's outer header that is equal in all frames. W0, W1 and W2 are octets 0–7, 8–15 and 16–23
+// of the frame (Ethernet, tag, the first six octets of IPv4), to be stored in little-endian order. Sum is the
+// checksum of the constant fields of the IPv4 header.
 type Head struct {
 	W0, W1, W2 uint64
 	Sum        uint32
@@ -281,25 +283,25 @@ func (p *Path) prepare() {
 	}
 }
 
-// Edge is the tables of the box as edge switch. Zero when no port is a downlink or trunk.
+// Edge holds the tables of the box as edge switch. Edge is zero when no port is a downlink or trunk.
 type Edge struct {
 	MAC        uint64            // the switch's own MAC
 	HostBits   uint8             // 16 (10.p.t) or 24 (p.t)
-	Net        uint32            // 10.0.0.0 or 0: what the destination must match above the port number
+	Net        uint32            // 10.0.0.0 or 0: the bits of a destination address above the port number
 	Downlinks  [256]EdgeDownlink // by port number
 	ByPort     []EdgePort        // by port index
-	VLANs      *[4096][]uint16   // trunk ports that carry a VLAN (and the downlinks, for the control VLAN)
+	VLANs      *[4096][]uint16   // by VLAN ID: the trunks that carry it (the control VLAN: also the downlinks)
 	ControlVID uint16            // 0 = none
 }
 
-// EdgeDownlink is the fixed route of one downlink: the prefix of its number, next hop the box's address.
+// EdgeDownlink is the fixed route of one downlink: to the prefix of its port number, with the box as next hop.
 type EdgeDownlink struct {
 	Valid  bool
 	Port   uint16 // port index
 	BoxMAC uint64 // 0 = not resolved yet
 }
 
-// EdgePort is what the edge stages know of a downlink or trunk port.
+// EdgePort holds what the edge stages need to know of a downlink or trunk.
 type EdgePort struct {
 	Number uint8       // downlink: its port number p
 	Allow  *[64]uint64 // trunk: bit set of allowed VLAN IDs

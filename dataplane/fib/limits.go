@@ -2,25 +2,27 @@ package fib
 
 import "penstock/dataplane/limit"
 
-// Limits are the token buckets for what senders can make the box do, by dense index. All workers share them. Control
-// makes room before an index is used and fills the bucket when an index gets a new owner.
+// Limits are the token buckets for floods and ICMP errors, by dense index. All workers share them. Control makes room
+// before an index is used, and fills the bucket when an index has a new owner.
 type Limits struct {
 	Flood         *limit.Table // by local VIF: copies of broadcasts, multicasts and unknown unicasts
-	StrangerFlood *limit.Table // by attachment: the same of senders that are no VIF, together
+	StrangerFlood *limit.Table // by attachment: the same for all senders that are no VIF together
 	ICMP          *limit.Table // by local VIF: ICMP errors about its packets
-	StrangerICMP  *limit.Table // by attachment: the same of senders that are no VIF, together
+	StrangerICMP  *limit.Table // by attachment: the same for all senders that are no VIF together
 	TenantICMP    *limit.Table // by router: ICMP errors about packets from the fabric and from outside
 }
 
-// Room returns l with buckets for so many local VIFs, attachments and routers; those that l has are the same ones.
+// Room returns l with buckets for the given numbers of local VIFs, attachments and routers. Buckets that l has stay the
+// same.
 func (l Limits) Room(vifs, attachments, routers int) Limits {
 	return Limits{
 		Flood: l.Flood.Grown(vifs), StrangerFlood: l.StrangerFlood.Grown(attachments),
-		ICMP: l.ICMP.Grown(vifs), StrangerICMP: l.StrangerICMP.Grown(attachments), TenantICMP: l.TenantICMP.Grown(routers),
+		ICMP: l.ICMP.Grown(vifs), StrangerICMP: l.StrangerICMP.Grown(attachments),
+		TenantICMP: l.TenantICMP.Grown(routers),
 	}
 }
 
-// Reset fills the buckets of indices that have new owners.
+// Reset fills the buckets of the given indices, which have new owners.
 func (l Limits) Reset(vifs, attachments, routers []uint32) {
 	l.Flood.Reset(vifs)
 	l.ICMP.Reset(vifs)

@@ -38,8 +38,8 @@ func (s *Snapshot) Router6(seg uint32, ip [2]uint64) (mac uint64, ok bool) {
 	return 0, false
 }
 
-// Station6 finds the VIF of a link-local address that was not pushed: the address that follows from a VIF's MAC is that
-// VIF's (RFC 4291, appendix A).
+// Station6 finds the VIF of a link-local address that has no binding: the address that follows from the MAC of a VIF
+// belongs to that VIF (RFC 4291, appendix A).
 func (s *Snapshot) Station6(seg uint32, ip [2]uint64) (mac uint64, loc Loc, ok bool) {
 	if ip[0] != 0xfe80<<48 || ip[1]>>24&0xffff != 0xfffe {
 		return 0, 0, false

@@ -1,9 +1,9 @@
 package fib
 
-// linear is up to how many subnets a scan is faster than a binary search.
+// linear is the largest number of subnets for which a scan is faster than a binary search.
 const linear = 8
 
-// FindSubnet4 returns the subnet that holds ip, or nil. Subnets are sorted by Start and do not overlap.
+// FindSubnet4 returns the subnet that contains ip, or nil. Subnets are sorted by Start and do not overlap.
 func FindSubnet4(subnets []Subnet4, ip uint32) *Subnet4 {
 	if len(subnets) <= linear {
 		for i := range subnets {
@@ -51,7 +51,8 @@ func (n *Subnet6) Holds(ip [2]uint64) bool { return !less6(ip, n.Start) && !less
 
 func less6(a, b [2]uint64) bool { return a[0] < b[0] || a[0] == b[0] && a[1] < b[1] }
 
-// RouterIP4 returns the router's address in the subnet of src, or else in any of the subnets; 0 if it has none.
+// RouterIP4 returns the router's address in the subnet of src. Without one there, it returns the router's address in
+// the first subnet that has one, or 0.
 func RouterIP4(subnets []Subnet4, src uint32) (ip uint32) {
 	for i := range subnets {
 		n := &subnets[i]

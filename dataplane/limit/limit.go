@@ -1,36 +1,37 @@
 // Package limit holds the token buckets of the packet path: punted frames, floods, ICMP errors.
 //
-// A bucket is one word, the time at which it is full again (the virtual scheduling form of GCRA, ITU-T I.371, annex A):
-// taking n tokens moves that time n intervals on, and as many are missing from a full bucket as intervals lie between
-// now and then. Nothing has to be credited as time passes, and the zero value is a full bucket.
+// A bucket is one word: the time at which the bucket will be full (the virtual scheduling form of GCRA, ITU-T I.371,
+// annex A). Taking n tokens moves that time n intervals ahead. The number of missing tokens is the number of intervals
+// from now to that time. No work is due as time passes, and the zero value is a full bucket.
 //
-// All workers share a bucket, so that a limit holds whatever the number of workers and queues. A refusal reads the
-// word and writes nothing: what a flood costs beyond its limit stays in every worker's own cache. Only what is
-// allowed is a compare-and-swap, at most rate times a second.
+// All workers share a bucket, so that a limit does not depend on the number of workers and queues. A refusal reads the
+// word and writes nothing: during a flood the word stays in every worker's own cache. Only a successful Take writes the
+// word, by a compare-and-swap, at most rate times a second.
 package limit
 
 import "sync/atomic"
 
-// unit is how finely time is kept: 1/16 of a nanosecond, so that a rate of 100,000,000 a second is right to a
-// percent. The word holds 18 years of that.
+// unit is the resolution of time, in units per nanosecond: a rate of 100,000,000 tokens per second is exact to a
+// percent. The word holds 18 years of such units.
 const unit = 16
 
-// farthest is how far ahead the word may be, so that nothing overflows: 4.5 years.
+// farthest is the largest distance of the word from now, in units (4.5 years): nothing overflows.
 const farthest = 1 << 61
 
-// tries is how often Take begins again after another worker has taken from the same bucket. Then it refuses: with so
-// many takers at once the bucket does not stay full anyway.
+// tries is the number of attempts of Take: an attempt fails when another worker takes from the same bucket meanwhile.
+// After that many attempts Take refuses: with so many workers at once the bucket is empty soon.
 const tries = 64
 
 // Bucket is a token bucket. The zero value is full. It is safe for concurrent use.
 type Bucket struct{ full atomic.Int64 }
 
-// Take takes n tokens (0 counts as 1) and reports whether it did. now is in nanoseconds of a clock that does not run
-// backwards; the clocks of callers may differ, time that one of them has not seen yet gives it nothing. rate is in
-// tokens per second, 0 allows nothing; burst is how many tokens the bucket holds, at least 1.
+// Take takes n tokens (0 counts as 1) and reports whether it did. now is in nanoseconds on a monotonic clock. The
+// clocks of callers may differ: a caller whose clock is behind gets no tokens for time that its clock has not
+// reached. rate is in tokens per second, 0 allows nothing. burst is the number of tokens that the bucket holds, at
+// least 1.
 //
-// Who wants more tokens than the bucket holds gets them from a full bucket, which then owes the rest: over time it is
-// the rate all the same.
+// A caller may take more tokens than the bucket holds, if the bucket is full. The bucket then stays empty for longer,
+// so that the rate holds over time.
 func (b *Bucket) Take(now int64, rate, burst, n uint32) bool {
 	if b == nil || rate == 0 {
 		return false
@@ -54,17 +55,16 @@ func (b *Bucket) Take(now int64, rate, burst, n uint32) bool {
 // Reset fills the bucket.
 func (b *Bucket) Reset() { b.full.Store(0) }
 
-// chunk is how many buckets a table has in one piece of memory: 4 KiB.
+// chunk is the number of buckets in one piece of a table's memory, of 4 KiB.
 const chunk = 512
 
-// Table is buckets by dense index. It never changes: a larger one shares its buckets.
+// Table holds buckets by dense index. A table never changes; a larger table shares its buckets.
 type Table struct{ chunks []*[chunk]Bucket }
 
-// NewTable returns full buckets for indices below n.
+// NewTable returns a table of full buckets for indices below n.
 func NewTable(n int) *Table { return (*Table)(nil).Grown(n) }
 
-// Grown returns t if it has buckets for indices below n, else a table that has them; what t has is in both. t may be
-// nil.
+// Grown returns t if t has buckets for indices below n, else a larger table that shares the buckets of t. t may be nil.
 func (t *Table) Grown(n int) *Table {
 	if n <= t.Len() {
 		return t
@@ -79,7 +79,7 @@ func (t *Table) Grown(n int) *Table {
 	return g
 }
 
-// Len returns how many buckets the table has. t may be nil.
+// Len returns the number of buckets of the table. t may be nil.
 func (t *Table) Len() int {
 	if t == nil {
 		return 0
@@ -87,7 +87,7 @@ func (t *Table) Len() int {
 	return len(t.chunks) * chunk
 }
 
-// At returns bucket i, nil if there is none; a nil bucket allows nothing.
+// At returns bucket i, or nil if the table has no bucket i. A nil bucket allows nothing.
 func (t *Table) At(i uint32) *Bucket {
 	if t == nil || uint(i/chunk) >= uint(len(t.chunks)) {
 		return nil
@@ -95,7 +95,7 @@ func (t *Table) At(i uint32) *Bucket {
 	return &t.chunks[i/chunk][i%chunk]
 }
 
-// Reset fills the buckets with the given indices: those of new owners.
+// Reset fills the buckets with the given indices.
 func (t *Table) Reset(list []uint32) {
 	for _, i := range list {
 		if b := t.At(i); b != nil {

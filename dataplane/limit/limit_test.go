@@ -9,9 +9,9 @@ import (
 
 const second = 1_000_000_000
 
-// naive is a bucket as a textbook has it: whole tokens in nanoseconds' worth, credited as time passes.
+// naive is a textbook's token bucket: its tokens are measured in nanoseconds, and are credited as time passes.
 type naive struct {
-	credit, last int64 // nanoseconds' worth
+	credit, last int64 // nanoseconds
 	started      bool
 }
 
@@ -29,7 +29,8 @@ func (b *naive) take(now, interval, burst, n int64) bool {
 	return true
 }
 
-// TestTake: random takers get what they get from a textbook's bucket. The rates divide a second into whole nanoseconds.
+// TestTake: random callers get the same answers from Bucket and from naive. The rates divide a second into whole
+// nanoseconds.
 func TestTake(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	for _, rate := range []uint32{1, 8, 1000, 40_000, 1_000_000, 100_000_000} {
@@ -94,7 +95,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestDebt: who wants more than the bucket holds waits as long afterwards as if he had taken one by one.
+// TestDebt: the rate holds for a caller that takes more tokens at once than the bucket holds.
 func TestDebt(t *testing.T) {
 	var b Bucket
 	passed := 0
@@ -108,7 +109,7 @@ func TestDebt(t *testing.T) {
 	}
 }
 
-// TestShared: workers that take from one bucket get the rate together, not each.
+// TestShared: several workers that take from one bucket share one rate.
 func TestShared(t *testing.T) {
 	const rate, burst, workers = 1000, 100, 8
 	var b Bucket
@@ -129,27 +130,28 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// TestTable: a table grows without forgetting, has no bucket beyond its end, and a new owner's bucket is full.
+// TestTable: a table that grows keeps its buckets, has no bucket beyond its end, and Reset fills a new owner's bucket.
 func TestTable(t *testing.T) {
 	var none *Table
 	if none.Len() != 0 || none.At(0) != nil {
-		t.Errorf("no table has %d buckets, want none", none.Len())
+		t.Errorf("a nil table has %d buckets and bucket 0 %v, want none", none.Len(), none.At(0) != nil)
 	}
 	a := NewTable(3)
 	if a.At(2) == nil || a.At(uint32(a.Len())) != nil || a.At(^uint32(0)) != nil {
-		t.Errorf("a table of %d buckets has the wrong ones", a.Len())
+		t.Errorf("a table of %d buckets: bucket 2 %v, bucket %d %v, bucket 2³²−1 %v; want bucket 2 alone",
+			a.Len(), a.At(2) != nil, a.Len(), a.At(uint32(a.Len())) != nil, a.At(^uint32(0)) != nil)
 	}
 	if same := a.Grown(a.Len()); same != a {
-		t.Error("a table that is large enough was replaced")
+		t.Error("Grown returns another table for a number of buckets that the table has, want the same table")
 	}
 	b := a.Grown(70_000)
 	if b.Len() < 70_000 || b.At(69_999) == nil {
 		t.Fatalf("%d buckets, want 70,000 at least", b.Len())
 	}
 	if !a.At(2).Take(1, 1, 1, 1) || b.At(2).Take(1, 1, 1, 1) {
-		t.Error("the larger table does not share the buckets of the smaller one")
+		t.Error("a token taken from the smaller table is left in the larger one, want shared buckets")
 	}
 	if b.Reset([]uint32{2, 1 << 30}); !b.At(2).Take(1, 1, 1, 1) {
-		t.Error("a bucket is not full after Reset")
+		t.Error("a bucket gives no token after Reset, want a full bucket")
 	}
 }

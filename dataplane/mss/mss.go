@@ -1,5 +1,5 @@
-// Package mss lowers the MSS that TCP SYNs offer to what fits the links ahead, so that hosts that ignore or never see
-// "fragmentation needed" get through as well (RFC 9293, 3.7.1).
+// Package mss lowers the MSS that TCP SYNs offer to what fits the links of the path (RFC 9293, 3.7.1). Without it,
+// hosts that ignore or do not receive ICMP "fragmentation needed" could not transfer data.
 package mss
 
 import (
@@ -17,15 +17,16 @@ const (
 	optMSS = 2
 )
 
-// The MSS is not lowered further than to what every host takes (RFC 9293, 3.7.1).
+// The lowest MSS that Clamp sets: every host accepts segments of that size (RFC 9293, 3.7.1).
 const (
 	least4 = 536
 	least6 = 1220
 )
 
-// Clamp lowers the MSS that p, a TCP segment that the parser has found whole, offers to what an IP packet of mtu
-// octets holds, and reports whether it did. Only SYNs are touched; of several MSS options each, since hosts differ in
-// which one they take. A SYN without the option is left alone: its sender assumes 536.
+// Clamp lowers the MSS that the TCP segment p offers to what fits an IP packet of mtu octets, and reports whether it
+// did. The parser has checked that the TCP header of p is whole. Clamp changes SYNs alone. It changes each of several
+// MSS options, since hosts differ in which one they use. It does not change a SYN without the option: the receiver of
+// that SYN assumes 536.
 func Clamp(mem []byte, p *frame.Packet, mtu uint16) (lowered bool) {
 	tcp := wire.TCP(mem[p.Off+uint32(p.L4) : p.Off+uint32(p.Len)])
 	if tcp.Flags()&wire.TCPSyn == 0 {
@@ -61,8 +62,8 @@ func Clamp(mem []byte, p *frame.Packet, mtu uint16) (lowered bool) {
 	return lowered
 }
 
-// updateAt corrects a checksum for a 16-bit value that may stand at an odd offset: there its octets belong to two
-// words of the sum, which is the same as a value with its octets swapped.
+// updateAt corrects a checksum for a 16-bit value that changes from old to new at the given offset. At an odd offset
+// the two octets of the value belong to two words of the sum; swapping the octets has the same effect.
 func updateAt(sum uint16, offset int, old, new uint16) uint16 {
 	if offset&1 == 1 {
 		old, new = old<<8|old>>8, new<<8|new>>8

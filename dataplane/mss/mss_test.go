@@ -29,8 +29,8 @@ func TestUpdateAtOddOffset(t *testing.T) {
 	}
 }
 
-// syn returns the TCP SYN with these options, behind an IP header of version, with a right checksum over the TCP part
-// alone.
+// syn returns a TCP segment with these flags and options behind an IP header of the given version. Its checksum covers
+// the TCP part alone.
 func syn(version int, flags byte, options ...byte) ([]byte, *frame.Packet) {
 	for len(options)%4 != 0 {
 		options = append(options, 0)
@@ -48,8 +48,8 @@ func syn(version int, flags byte, options ...byte) ([]byte, *frame.Packet) {
 	return b, p
 }
 
-// TestClamp: every MSS option of a SYN is lowered to what fits, wherever it stands; nothing else is touched, and the
-// checksum stays right.
+// TestClamp: Clamp lowers every MSS option of a SYN to what fits, at any offset, changes nothing else, and keeps the
+// checksum right.
 func TestClamp(t *testing.T) {
 	const synFlag, ack = wire.TCPSyn, 0x10
 	mss := func(n uint16) []byte { return []byte{2, 4, byte(n >> 8), byte(n)} }
@@ -66,15 +66,19 @@ func TestClamp(t *testing.T) {
 		{"fits", 4, synFlag, 1466, mss(1426), mss(1426)},
 		{"SYN and ACK", 4, synFlag | ack, 1466, mss(1460), mss(1426)},
 		{"no SYN", 4, ack, 1466, mss(1460), mss(1460)},
-		{"at an odd place", 4, synFlag, 1466, join([]byte{1}, mss(1460)), join([]byte{1}, mss(1426))},
+		{"at an odd offset", 4, synFlag, 1466, join([]byte{1}, mss(1460)), join([]byte{1}, mss(1426))},
 		{"a second one", 4, synFlag, 1466, join(mss(1460), mss(9000)), join(mss(1426), mss(1426))},
-		{"a small one first", 4, synFlag, 1466, join(mss(500), []byte{1}, mss(9000)), join(mss(500), []byte{1}, mss(1426))},
-		{"behind others", 4, synFlag, 1466, join([]byte{4, 2, 3, 3, 7}, mss(1460)), join([]byte{4, 2, 3, 3, 7}, mss(1426))},
-		{"behind the end", 4, synFlag, 1466, join([]byte{0, 0, 0, 0}, mss(1460)), join([]byte{0, 0, 0, 0}, mss(1460))},
-		{"behind a broken one", 4, synFlag, 1466, join([]byte{3, 1, 1, 1}, mss(1460)), join([]byte{3, 1, 1, 1}, mss(1460))},
+		{"a small one first", 4, synFlag, 1466,
+			join(mss(500), []byte{1}, mss(9000)), join(mss(500), []byte{1}, mss(1426))},
+		{"behind others", 4, synFlag, 1466,
+			join([]byte{4, 2, 3, 3, 7}, mss(1460)), join([]byte{4, 2, 3, 3, 7}, mss(1426))},
+		{"behind the end of the options", 4, synFlag, 1466,
+			join([]byte{0, 0, 0, 0}, mss(1460)), join([]byte{0, 0, 0, 0}, mss(1460))},
+		{"behind a malformed option", 4, synFlag, 1466,
+			join([]byte{3, 1, 1, 1}, mss(1460)), join([]byte{3, 1, 1, 1}, mss(1460))},
 		{"never below 536", 4, synFlag, 60, mss(1460), mss(536)},
-		{"nor in IPv6 below 1220", 6, synFlag, 0, mss(1460), mss(1220)},
-		{"none", 4, synFlag, 1466, nil, nil},
+		{"in IPv6 never below 1220", 6, synFlag, 0, mss(1460), mss(1220)},
+		{"no MSS option", 4, synFlag, 1466, nil, nil},
 	} {
 		b, p := syn(tc.version, tc.flags, tc.old...)
 		lowered := Clamp(b, p, tc.mtu)
@@ -83,10 +87,10 @@ func TestClamp(t *testing.T) {
 			t.Errorf("%s: options % x, want % x", tc.name, got, tc.want)
 		}
 		if want := !bytes.Equal(tc.old, tc.want); lowered != want {
-			t.Errorf("%s: says lowered %v, want %v", tc.name, lowered, want)
+			t.Errorf("%s: Clamp returns %v, want %v", tc.name, lowered, want)
 		}
 		if checksum.Checksum(tcp, 0) != 0 {
-			t.Errorf("%s: the checksum is wrong", tc.name)
+			t.Errorf("%s: checksum over the segment %#x, want 0", tc.name, checksum.Checksum(tcp, 0))
 		}
 	}
 }

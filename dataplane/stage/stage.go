@@ -1,7 +1,7 @@
-// Package stage is what the stages of the packet path share: one signature, and one environment per worker.
+// Package stage defines what the stages of the packet path share: one signature, and one environment per worker.
 //
-// A stage is a method of its package's State, which embeds the worker's Env. The table of all stages, in their order, is
-// in dataplane/pipeline.go.
+// A stage is a method of its package's State, which embeds the worker's Env. dataplane/pipeline.go has the table of all
+// stages, in their order.
 package stage
 
 import (
@@ -11,20 +11,22 @@ import (
 	"penstock/dataplane/stats"
 )
 
-// Func runs a stage over a batch. It acts only on packets whose Next is one that the stage takes, sets their Next to
-// what follows, and returns the set of the Next values that it has set (Next.Bit): stages that no packet needs are not run.
+// Func runs a stage over a batch. The stage acts only on packets whose Next is one of the values that the stage takes,
+// and sets their Next to the value for the stage that follows. Func returns the set of the Next values that the stage
+// has set (Next.Bit): the pipeline does not run stages that no packet needs.
 type Func func(b *frame.Batch) (todo uint32)
 
-// Env is what a worker's stages work with. The pipeline sets Snap and Port before each batch, and Now once per turn.
+// Env is the environment of a worker's stages. The pipeline sets Snap and Port before each batch, and Now once per
+// turn.
 type Env struct {
 	Mem  []byte        // the UMEM
 	Snap *fib.Snapshot // the tables
-	Port uint16        // the port that the batch came by; the snapshot has it
-	Now  int64         // time of the turn in nanoseconds, on a clock that never goes back
+	Port uint16        // the port that received the batch; Snap.Ports has it
+	Now  int64         // time of the turn in nanoseconds, on a monotonic clock
 
 	Pool   *frame.Pool
 	Cache  *frame.Cache  // free frames of this worker
-	Verify *frame.Verify // follows the owners of frames; nil unless verify mode is on
+	Verify *frame.Verify // checks the ownership of frames; nil unless verify mode is on
 
 	Ports   stats.Ports
 	Paths   *stats.Block // stats.PathStride counters per path
@@ -34,8 +36,8 @@ type Env struct {
 	Queues []frame.Queue // frames on their way to the transmit rings, by port
 	Spread Spread
 
-	// Copies are packets that a stage has made of packets of the batch. A stage that fills it calls Emit with the set of
-	// their Next values: Emit takes the copies through the stages that follow, and empties it.
+	// Copies are copies of packets of the batch that a stage has made. A stage that adds to Copies calls Emit with the
+	// set of their Next values. Emit runs the stages that follow over Copies, and empties Copies.
 	Copies frame.Batch
 	Emit   func(todo uint32)
 }
@@ -68,15 +70,15 @@ func (e *Env) Copy(p *frame.Packet) *frame.Packet {
 	return q
 }
 
-// Discard counts the frame of n octets at off, which belongs to port, as discarded for reason r, and frees it. Every frame
-// that the packet path discards goes through here.
+// Discard counts the frame of n octets at off, received on port, as discarded for reason r, and frees the frame. The
+// packet path discards frames through Discard alone.
 func (e *Env) Discard(port uint16, r drop.Reason, off uint32, n uint16) {
 	e.Ports.Drop(port, r)
 	e.Free(off)
 }
 
-// Unmade counts a frame of port that could not be made for want of a free frame: as made (counter is stats.Copies or
-// stats.Injected) and discarded.
+// Unmade counts a frame of port that was not made because no frame was free. The frame counts as made (counter is
+// stats.Copies or stats.Injected) and as discarded.
 func (e *Env) Unmade(port uint16, counter int) {
 	e.Ports.Count(port, counter, 1)
 	e.Ports.Drop(port, drop.FloodNoFrame)
@@ -88,7 +90,7 @@ func (e *Env) Free(off uint32) {
 	e.Cache.Put(e.Pool.Base(off))
 }
 
-// Move notes a change of owner of the frame that holds octet off.
+// Move records a change of owner of the frame that holds octet off.
 func (e *Env) Move(off uint32, from, to frame.Owner) {
 	if e.Verify != nil {
 		e.Verify.Move(off, from, to)

@@ -1,21 +1,22 @@
 package stats
 
-// Indices is what the next tables use of the counters' indices. Control says so before they are published.
+// Indices are the counter indices that the next snapshot uses. Control announces them before it publishes the snapshot.
 type Indices struct {
 	VIFs, Paths, Members Used
 }
 
-// Used is the indices of one kind.
+// Used are the indices of one kind.
 type Used struct {
 	N      int      // indices below N are in use
-	Reused []uint32 // those of them that had another owner before
+	Reused []uint32 // indices below N whose owner is new: another object had the index before
 }
 
-// Empty reports whether no index is given to a new owner.
+// Empty reports whether no index has a new owner.
 func (u *Indices) Empty() bool {
 	return len(u.VIFs.Reused)+len(u.Paths.Reused)+len(u.Members.Reused) == 0
 }
 
-// MaxIndices is for how many objects of a kind there are counters at most: what lies beyond is not counted. A VIF's
-// index is below 20,000 (the model's 10,000 VIFs, all replaced in one transaction); this bounds the memory for paths.
+// MaxIndices is the largest number of objects of a kind that have counters: objects with a larger index are not
+// counted. A VIF's index is below 20,000 (the model's 10,000 VIFs, all replaced in one transaction), so that MaxIndices
+// bounds the memory for the counters of paths.
 const MaxIndices = 1 << 20

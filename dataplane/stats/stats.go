@@ -1,5 +1,5 @@
-// Package stats holds the counters of the packet path: each worker counts in memory of its own without atomics and
-// publishes now and then, so that counting costs an add and reading disturbs nobody.
+// Package stats holds the counters of the packet path. Each worker counts in memory of its own without atomics and
+// publishes the counters about once a millisecond: counting costs one addition, and readers do not slow down workers.
 package stats
 
 import (
@@ -8,8 +8,8 @@ import (
 	"penstock/dataplane/drop"
 )
 
-// Block is a set of counters with one writer. Load, Len and Grown are for anybody and see what was last published;
-// all else is for the writer alone.
+// Block is a set of counters with one writer. Any goroutine may call Load, Len and Grown, which return what was last
+// published. Only the writer may call the other methods.
 type Block struct {
 	live  []uint64
 	dirty []bool // for each 64 counters: changed since the last Publish
@@ -24,8 +24,8 @@ func NewBlock(n int) *Block {
 	return b
 }
 
-// Grown returns memory for the block to grow to n counters or more, nil if it has them. The writer is given it with
-// Grow: it does not allocate itself.
+// Grown returns memory for a block of n counters or more, or nil if the block has n counters already. The writer takes
+// the memory over with Grow: the writer itself does not allocate.
 func (b *Block) Grown(n int) *Block {
 	if n <= b.Len() {
 		return nil
@@ -33,8 +33,8 @@ func (b *Block) Grown(n int) *Block {
 	return NewBlock(max(n, 2*b.Len()))
 }
 
-// Grow takes over what Grown returned; nil and less than there is already change nothing. All counters keep their
-// values.
+// Grow takes over the memory that Grown returned. All counters keep their values. If to is nil or not larger than the
+// block, Grow changes nothing.
 func (b *Block) Grow(to *Block) {
 	if to == nil || to.Len() <= b.Len() {
 		return
@@ -58,7 +58,7 @@ func (b *Block) Clear(i, n int) {
 	}
 }
 
-// Add adds d to counter i; an i outside is ignored.
+// Add adds d to counter i. Without a counter i, Add does nothing.
 func (b *Block) Add(i int, d uint64) {
 	if uint(i) < uint(len(b.live)) {
 		b.live[i] += d
@@ -83,7 +83,7 @@ func (b *Block) Max(i int, v uint64) {
 	}
 }
 
-// Publish makes the present values visible to readers.
+// Publish makes the current values visible to readers.
 func (b *Block) Publish() {
 	pub := *b.pub.Load()
 	for w, set := range b.dirty {
@@ -121,7 +121,7 @@ const (
 	Punted
 	Injected
 	Copies
-	TxErrors // transmit calls that the kernel refused (ENETDOWN, ENXIO …); the frames stay queued
+	TxErrors // transmit calls that failed in the kernel (ENETDOWN, ENXIO …); the frames stay queued
 	Drops
 	PortStride = (Drops + int(drop.Count) + 7) &^ 7
 )
@@ -141,7 +141,8 @@ func (s Ports) Drop(p uint16, r drop.Reason) { s.Add(int(p)*PortStride+Drops+int
 // Of returns the published counter c of port p.
 func (s Ports) Of(p, c int) uint64 { return s.Load(p*PortStride + c) }
 
-// The counters of a path, by offset. Packets and octets are neighbours, at an even offset, see AddPacket.
+// The counters of a path, by offset. The counter of packets has an even offset, and the counter of octets follows it:
+// see AddPacket.
 const (
 	PathPackets = iota
 	PathBytes
