@@ -33,7 +33,7 @@ VM_MISSING = $(strip $(foreach t,$(VM_TOOLS),$(if $(shell PATH='$(PATH)'; comman
 	$(foreach f,$(VM_FILES),$(if $(wildcard $(firstword $(subst :, ,$f))),,$(lastword $(subst :, ,$f)))))
 
 # Packages whose tests run goroutines against each other; the rest is tested without the race detector.
-RACE = ./appliance ./conf/... ./ctrl/... ./dataplane/table/... ./dataplane/frame/... ./dataplane/stats/...
+RACE = ./appliance/... ./conf/... ./ctrl/... ./dataplane/table/... ./dataplane/frame/... ./dataplane/stats/...
 # Packages that load the machine: they are tested one at a time, after all others.
 HEAVY = penstock/(integration|perf)(/.*)?
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -63,7 +62,7 @@ func ends(t *testing.T, what string, ended <-chan error) error {
 // A configuration that is a pipe, a service manager that does not read and a log that nobody reads hold up neither the main
 // loop, which feeds the watchdog, nor the end.
 func TestHeldUp(t *testing.T) {
-	if !alone(t) {
+	if !xsktest.Alone(t) {
 		return
 	}
 	xsktest.Veth(t, "a0", "b0", xsktest.VethConfig{})
@@ -175,24 +174,5 @@ func TestPipes(t *testing.T) {
 	}
 	if err := ends(t, "check of a pipe", ended); err == nil || !strings.Contains(said.String(), "nme") {
 		t.Errorf("check of a pipe: it ends with %v and says %q, want that nme is no key", err, said.String())
-	}
-}
-
-// A log that nobody reads costs lines, which are counted, and no time.
-func TestLogQueue(t *testing.T) {
-	r, w := io.Pipe()
-	var said strings.Builder
-	warn := slog.New(slog.NewTextHandler(&said, nil))
-	q := newLogQueue(w, warn)
-	for range 2 * logRoom {
-		if n, err := q.Write([]byte("line\n")); n != 5 || err != nil {
-			t.Fatalf("got %d, %v, want 5 and no error", n, err)
-		}
-	}
-	q.flush(10 * time.Millisecond) // in vain
-	go func() { _, _ = io.Copy(io.Discard, r) }()
-	q.flush(20 * time.Second)
-	if !strings.Contains(said.String(), "lost") || !strings.Contains(said.String(), "lines=") {
-		t.Errorf("it says %q, want how many lines were lost", said.String())
 	}
 }

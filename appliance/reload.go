@@ -1,14 +1,9 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"penstock/ctrl/compile"
-	"penstock/ctrl/event"
 )
 
 func reloadCommand() *cobra.Command {
@@ -30,47 +25,4 @@ func reloadCommand() *cobra.Command {
 	}
 	s.register(c)
 	return c
-}
-
-// reload is SIGHUP: like Reload, with the outcome in the log.
-func (b *box) reload(ctx context.Context) {
-	if err := b.Reload(ctx); err != nil {
-		b.log.Error("reload refused, the old configuration stays", "err", err)
-	}
-}
-
-// Reload reads the configuration file and applies what changed, or refuses all of it. Implements api.Info.
-func (b *box) Reload(ctx context.Context) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	next, err := b.loader.load(ctx, b.path, loadLimit)
-	if err != nil {
-		b.events.Publish(event.Reload{Error: err.Error()})
-		return err
-	}
-	changes := b.cfg.Load().Diff(next)
-	var errs []error
-	for _, c := range changes {
-		if !c.Live {
-			errs = append(errs, errors.New(c.String()))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		b.events.Publish(event.Reload{Error: err.Error()})
-		return err
-	}
-	if len(changes) > 0 {
-		known := b.gateways.State() // not what was saved when the box stopped: that may be long over
-		if err := b.compiler.Reconfigure(func(c *compile.Config) { applyLive(c, next, known) }); err != nil {
-			b.events.Publish(event.Reload{Error: err.Error()})
-			return err
-		}
-		setLevel(b.level, next.Log.Level)
-		b.cfg.Store(next)
-		b.gateways.Refresh()
-		b.alarms.SetReceivers(receivers(next))
-	}
-	b.log.Info("reloaded", "changes", len(changes))
-	b.events.Publish(event.Reload{OK: true, Changes: len(changes)})
-	return nil
 }

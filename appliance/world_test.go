@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"penstock/appliance/box"
 	"penstock/conf"
 	"penstock/ctrl/alarm"
 	"penstock/ctrl/api"
@@ -30,7 +31,7 @@ import (
 	"penstock/dataplane/table"
 )
 
-// world is the control plane of the box of conf/example/penstock.toml, with everything but the dpgateway.
+// world is the control plane of the box of conf/example/penstock.toml, with everything but the dataplane.
 type world struct {
 	t        *testing.T
 	socket   string
@@ -165,7 +166,7 @@ func newWorld(t *testing.T, change func(*conf.Config)) *world {
 	must(err)
 	t.Cleanup(func() { bindings.Close() })
 	cc := compile.Config{Scheme: cfg.Box.Scheme, Bindings: bindings, Capacity: cfg.Dataplane.Bindings, Publish: func(*fib.Snapshot) {}}
-	applyLive(&cc, cfg, gateway.State{})
+	box.ApplyLive(&cc, cfg, gateway.State{})
 	w.compiler = compile.New(cc)
 	for i := range cfg.Ports {
 		w.compiler.SetLink(i, true, 1534, 0x020000000100+uint64(i))
@@ -173,13 +174,11 @@ func newWorld(t *testing.T, change func(*conf.Config)) *world {
 	st, err := store.Open(filepath.Join(t.TempDir(), "db"), store.Options{NoSync: true})
 	must(err)
 	t.Cleanup(func() { st.Close() })
-	b := &box{}
 	events := event.New(event.Config{})
 	w.alarms, err = alarm.Open(alarm.Config{Path: filepath.Join(t.TempDir(), "alarms.db"), Box: "box1", Events: events, NoSync: true})
 	must(err)
 	t.Cleanup(func() { w.alarms.Close() })
-	b.cfg.Store(cfg)
-	c, err := core.New(core.Config{Store: st, Live: w.compiler, Events: events, Options: b.modelOptions()})
+	c, err := core.New(core.Config{Store: st, Live: w.compiler, Events: events, Options: box.ModelOptions(cfg)})
 	must(err)
 	server, err := api.New(api.Config{Path: w.socket, Owner: os.Getuid(), Group: -1, Core: c, Events: events, Alarms: w.alarms, Gateways: &fakeGateways{active: "isp1"}, Info: w.info})
 	must(err)

@@ -1,4 +1,10 @@
-package main
+// Package box is a running Penstock: the dataplane and the control plane that feeds it, wired together.
+//
+// Files in the order of a box's life: box.go (what is built, started and undone), run.go (the main loop, until a signal
+// ends it), config.go (configuration → dataplane and tables), store.go, alarms.go, log.go and logqueue.go; links.go and
+// carrier.go (interfaces that come and go), slowpath.go (frames for control), gateways.go; load.go and reload.go; info.go
+// and metrics.go (what is told of it).
+package box
 
 import (
 	"context"
@@ -22,16 +28,15 @@ import (
 	"penstock/ctrl/gateway"
 	"penstock/ctrl/link"
 	"penstock/ctrl/metrics"
-	"penstock/ctrl/model"
 	"penstock/ctrl/store"
 	"penstock/dataplane"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/table"
-	"penstock/dataplane/xsk"
 )
 
-// box is a running Penstock: the dataplane, and the control plane that feeds it.
-type box struct {
+// Box is a running Penstock: the dataplane, and the control plane that feeds it.
+type Box struct {
+	build   Build
 	path    string // of the configuration file
 	started time.Time
 	log     *slog.Logger
@@ -65,14 +70,18 @@ type box struct {
 	tasks  sync.WaitGroup
 }
 
-// newBox builds everything that can be built without touching an interface.
-func newBox(cfg *conf.Config, path string) (_ *box, err error) {
-	b := &box{path: path, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4)}
+// Build says which program this is.
+type Build struct{ Version, Commit string }
+
+// New builds everything that can be built without touching an interface; path is the file that the configuration is
+// from. What is returned is to be closed.
+func New(cfg *conf.Config, path string, build Build) (_ *Box, err error) {
+	b := &Box{build: build, path: path, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4)}
 	b.cfg.Store(cfg)
 	b.log, b.logs = newLogger(cfg.Log, b.level)
 	defer func() {
 		if err != nil {
-			b.close()
+			b.Close()
 		}
 	}()
 	if b.bindings, err = table.NewBindings(table.Config{Capacity: cfg.Dataplane.Bindings}); err != nil {
@@ -100,11 +109,11 @@ func newBox(cfg *conf.Config, path string) (_ *box, err error) {
 	return b, nil
 }
 
-// start makes the stored tables live, opens the ports and answers on the sockets.
-func (b *box) start(ctx context.Context) (err error) {
+// Start makes the stored tables live, opens the ports and answers on the sockets.
+func (b *Box) Start(ctx context.Context) (err error) {
 	cfg := b.cfg.Load()
 	if b.core, err = core.New(core.Config{
-		Store: b.store, Live: b.compiler, Events: b.events, Options: b.modelOptions(), Log: b.log,
+		Store: b.store, Live: b.compiler, Events: b.events, Options: ModelOptions(cfg), Log: b.log,
 		Limits: core.Limits{Bindings: cfg.Dataplane.Bindings},
 	}); err != nil {
 		return err
@@ -154,11 +163,11 @@ func (b *box) start(ctx context.Context) (err error) {
 		return err
 	}
 	b.ready.Store(true)
-	b.events.Publish(event.Started{Version: version, Revision: b.core.Revision()})
+	b.events.Publish(event.Started{Version: b.build.Version, Revision: b.core.Revision()})
 	return nil
 }
 
-func (b *box) serve() (err error) {
+func (b *Box) serve() (err error) {
 	cfg := b.cfg.Load()
 	c := &cfg.Control
 	uid, gid, err := socketOwner(c.Owner, c.Group)
@@ -187,7 +196,7 @@ func (b *box) serve() (err error) {
 }
 
 // observe feeds the metrics with the time of writes on the control socket.
-func (b *box) observe(pattern string, took time.Duration) {
+func (b *Box) observe(pattern string, took time.Duration) {
 	op := metrics.OpOther
 	switch {
 	case strings.HasPrefix(pattern, "/v1/bulk/"):
@@ -198,9 +207,9 @@ func (b *box) observe(pattern string, took time.Duration) {
 	b.metrics.ObservePush(op, took)
 }
 
-func (b *box) task(fn func()) { b.tasks.Go(fn) }
+func (b *Box) task(fn func()) { b.tasks.Go(fn) }
 
-func (b *box) fail(err error) {
+func (b *Box) fail(err error) {
 	if err != nil {
 		select {
 		case b.failed <- err:
@@ -209,10 +218,10 @@ func (b *box) fail(err error) {
 	}
 }
 
-// close undoes everything, in the opposite order; what was not built yet is skipped. What still runs after a time, because
+// Close undoes everything, in the opposite order; what was not built yet is skipped. What still runs after a time, because
 // a disk hangs or a file system, keeps what it may use: the process takes that with it.
-func (b *box) close() {
-	defer b.logs.flush(printLimit)
+func (b *Box) Close() {
+	defer b.logs.flush(logLimit)
 	b.ready.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
@@ -258,20 +267,9 @@ func (b *box) close() {
 }
 
 // notify logs what goes wrong with the service manager, once.
-func (b *box) notify(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != "" && text != b.told {
-		b.log.Warn("systemd notification", "err", err)
-	}
-	b.told = text
-}
-
 // prepare makes a port's interface ready. Frames for others' MACs are wanted everywhere but on a fabric port, which the
 // edge switch addresses by its own.
-func (b *box) prepare(p conf.Port) (undo func() error, err error) {
+func (b *Box) prepare(p conf.Port) (undo func() error, err error) {
 	undo, err = link.Prepare(p.Interface, link.Options{Promisc: roles[p.Role] != fib.RoleFabric, MTU: p.MTU, Warn: b.log.Warn})
 	if err != nil {
 		return nil, fmt.Errorf("port %s: %w", p.Name, err)
@@ -279,65 +277,11 @@ func (b *box) prepare(p conf.Port) (undo func() error, err error) {
 	return undo, nil
 }
 
-func (b *box) interfaces() []string {
+func (b *Box) interfaces() []string {
 	cfg := b.cfg.Load()
 	names := make([]string, len(cfg.Ports))
 	for i, p := range cfg.Ports {
 		names[i] = p.Interface
 	}
 	return names
-}
-
-func (b *box) engineConfig() dataplane.Config {
-	cfg := b.cfg.Load()
-	d := &cfg.Dataplane
-	polls := map[string]dataplane.PollMode{"adaptive": dataplane.PollAdaptive, "busy": dataplane.PollBusy, "interrupt": dataplane.PollInterrupt}
-	modes := map[string]xsk.Mode{"auto": xsk.ModeAuto, "zero-copy": xsk.ModeZeroCopy, "copy": xsk.ModeCopy, "generic": xsk.ModeGeneric}
-	c := dataplane.Config{
-		Workers: d.Workers, CPUs: d.CPUs, Poll: polls[d.Poll], Frames: d.Frames, FrameSize: d.FrameSize, RingSize: d.RingSize,
-		HugePages: d.HugePages, Handoff: d.Handoff, Verify: d.Verify, Nice: d.Nice,
-		Log: func(l dataplane.Level, msg string, args ...any) {
-			b.log.Log(context.Background(), [...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[l], msg, args...)
-		},
-	}
-	for _, p := range cfg.Ports {
-		c.Ports = append(c.Ports, dataplane.PortConfig{Interface: p.Interface, Queues: p.Queues, Mode: modes[p.Mode]})
-	}
-	return c
-}
-
-func (b *box) compileConfig() compile.Config {
-	cfg := b.cfg.Load()
-	c := compile.Config{Scheme: cfg.Box.Scheme, Bindings: b.bindings, Capacity: cfg.Dataplane.Bindings, Prepare: b.engine.Prepare, Publish: b.engine.Publish, Moved: b.announce.Moved}
-	applyLive(&c, cfg, b.saved)
-	return c
-}
-
-// applyLive fills in what a reload can change while the box runs.
-func applyLive(c *compile.Config, cfg *conf.Config, saved gateway.State) {
-	c.Groups = compileGroups(cfg, saved)
-	d := &cfg.Dataplane
-	c.FloodRate, c.FloodBurst = uint32(d.FloodRate), uint32(d.FloodBurst)
-	c.ICMPRate, c.ICMPBurst = uint32(d.ICMPRate), uint32(d.ICMPBurst)
-	if cfg.Edge != nil {
-		c.EdgeMAC, c.ControlVLAN = cfg.Edge.MAC, cfg.Edge.ControlVLAN
-	}
-	c.Ports = nil
-	for _, p := range cfg.Ports {
-		c.Ports = append(c.Ports, compile.Port{
-			Name: p.Name, Role: roles[p.Role], SwitchMAC: p.SwitchMAC, SwitchPort: uint8(p.SwitchPort), VLANs: p.VLANs,
-			CompleteChecksums: p.CompleteChecksums, ClampMSS: p.ClampMSS,
-		})
-	}
-}
-
-var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "uplink": fib.RoleUplink, "downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk}
-
-func (b *box) modelOptions() model.Options {
-	cfg := b.cfg.Load()
-	o := model.Options{Scheme: cfg.Box.Scheme}
-	for _, p := range cfg.Ports {
-		o.Ports = append(o.Ports, model.PortRef{Name: p.Name, Role: p.Role})
-	}
-	return o
 }

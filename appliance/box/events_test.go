@@ -1,4 +1,4 @@
-package main
+package box
 
 import (
 	"encoding/json"
@@ -49,7 +49,7 @@ type eventSchema struct {
 // TestEventsOfARun: what a box publishes, from its start over changes, reloads and an interface that goes and comes back, has
 // the types and members of its document.
 func TestEventsOfARun(t *testing.T) {
-	if !alone(t) {
+	if !xsktest.Alone(t) {
 		return
 	}
 	xsktest.Veth(t, "p0", "f0", xsktest.VethConfig{})

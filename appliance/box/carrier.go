@@ -1,4 +1,4 @@
-package main
+package box
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 // behind one that goes down switch within a turn of the first worker. It listens to the kernel by itself, since those who
 // bring tables and sockets into line (followLinks) may wait for a push of a million bindings.
 type carriers struct {
-	b *box
+	b *Box
 
 	mu   sync.Mutex
 	link []bool // by port: has carrier, as the kernel said last
@@ -21,7 +21,7 @@ type carriers struct {
 }
 
 // newCarriers begins with the links that the tables were made with.
-func newCarriers(b *box, up []bool) *carriers {
+func newCarriers(b *Box, up []bool) *carriers {
 	c := &carriers{b: b, link: append([]bool(nil), up...), open: make([]bool, len(up)), told: append([]bool(nil), up...)}
 	for i := range c.open {
 		c.open[i] = true

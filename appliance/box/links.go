@@ -1,4 +1,4 @@
-package main
+package box
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 )
 
 // followLinks keeps the dataplane's ports as the interfaces are: up, down, gone, back.
-func (b *box) followLinks(ctx context.Context, events <-chan link.Event) {
+func (b *Box) followLinks(ctx context.Context, events <-chan link.Event) {
 	index := map[string]int{}
 	for i, name := range b.interfaces() {
 		index[name] = i
@@ -41,7 +41,7 @@ func (b *box) followLinks(ctx context.Context, events <-chan link.Event) {
 	}
 }
 
-func (b *box) linkChanged(port int, ev link.Event, last *link.Event) {
+func (b *Box) linkChanged(port int, ev link.Event, last *link.Event) {
 	name := b.cfg.Load().Ports[port].Name
 	if last.Ifindex != 0 && last.Ifindex != ev.Ifindex {
 		b.carriers.opened(port, false)
@@ -92,7 +92,7 @@ func tooLong(d *conf.Dataplane, mtu int) string {
 
 // setLink tells everybody the state of a port. Without sockets it is as good as down: other ports, where there are
 // some, must carry what could leave by it.
-func (b *box) setLink(port int, ev link.Event, open error) {
+func (b *Box) setLink(port int, ev link.Event, open error) {
 	up := ev.Up && open == nil
 	b.carriers.opened(port, open == nil)
 	b.compiler.SetLink(port, up, uint16(min(ev.MTU, 65535)), uint64(ev.MAC))
@@ -112,14 +112,14 @@ func (b *box) setLink(port int, ev link.Event, open error) {
 	b.slow.linkChanged(port, up)
 }
 
-func (b *box) portEvent(port int, state string) {
+func (b *Box) portEvent(port int, state string) {
 	cfg := b.cfg.Load()
 	b.log.Info("port", "name", cfg.Ports[port].Name, "state", state)
 	b.events.Publish(event.Port{Port: cfg.Ports[port].Name, State: state})
 }
 
 // reopen opens the ports whose interface is there and whose sockets are not; what fails is tried again every second.
-func (b *box) reopen(last []link.Event) {
+func (b *Box) reopen(last []link.Event) {
 	for i, r := range b.engine.Ports() {
 		if r.Open || last[i].Ifindex == 0 {
 			continue

@@ -1,4 +1,4 @@
-package main
+package box
 
 import (
 	"fmt"
@@ -12,10 +12,10 @@ import (
 
 // openAlarms opens the list of alarms in a file of its own: a push of a million bindings keeps the tables' file busy for
 // longer than an alarm should wait.
-func (b *box) openAlarms() (err error) {
+func (b *Box) openAlarms() (err error) {
 	cfg := b.cfg.Load()
 	b.alarms, err = alarm.Open(alarm.Config{
-		Path: b.alarmFile(), Box: cfg.Box.Name, Agent: "penstock/" + version,
+		Path: b.alarmFile(), Box: cfg.Box.Name, Agent: "penstock/" + b.build.Version,
 		Spool: cfg.Alarm.Spool, History: cfg.Alarm.History, Events: b.events, Log: b.log,
 	})
 	if err != nil {
@@ -28,7 +28,7 @@ func (b *box) openAlarms() (err error) {
 	return nil
 }
 
-func (b *box) alarmFile() string { return filepath.Join(b.cfg.Load().Box.StateDir, "alarms.db") }
+func (b *Box) alarmFile() string { return filepath.Join(b.cfg.Load().Box.StateDir, "alarms.db") }
 
 // receivers are the webhooks of a configuration.
 func receivers(cfg *conf.Config) []alarm.Receiver {
@@ -46,7 +46,7 @@ func portObject(name string) string { return "port " + name }
 
 // portAlarm raises or clears the alarm of a port. fault says why it is down, "" that it is up. What was said already is
 // not said again: netlink tells many things of a link that is down.
-func (b *box) portAlarm(port int, fault string) {
+func (b *Box) portAlarm(port int, fault string) {
 	if b.faults == nil {
 		b.faults = map[int]string{}
 	}

@@ -1,4 +1,4 @@
-package main
+package box
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 )
 
 // openStore opens the tables' store, which also keeps a second box out of the state directory, and then tidies up there.
-func (b *box) openStore() (err error) {
+func (b *Box) openStore() (err error) {
 	dir := b.cfg.Load().Box.StateDir
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return fmt.Errorf("box.state_dir: %w", err)
@@ -29,7 +29,7 @@ func (b *box) openStore() (err error) {
 }
 
 // watchStore keeps the alarm of the store, and has it try again when it is in doubt, until ctx is done.
-func (b *box) watchStore(ctx context.Context) {
+func (b *Box) watchStore(ctx context.Context) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	last := ""

@@ -1,4 +1,4 @@
-package main
+package box
 
 import (
 	"net/netip"
@@ -12,7 +12,7 @@ import (
 )
 
 // gatewayState is the file in which the active members are kept.
-func (b *box) gatewayState() string {
+func (b *Box) gatewayState() string {
 	return filepath.Join(b.cfg.Load().Box.StateDir, "gateways.json")
 }
 
@@ -60,7 +60,7 @@ func policy(c *conf.Group) dpgateway.Policy {
 }
 
 // gatewayGroups are the live groups, with what the configuration says of them.
-func (b *box) gatewayGroups() []gateway.Group {
+func (b *Box) gatewayGroups() []gateway.Group {
 	cfg := b.cfg.Load()
 	var groups []gateway.Group
 	for _, l := range b.compiler.Gateways() {
@@ -80,7 +80,7 @@ func (b *box) gatewayGroups() []gateway.Group {
 }
 
 // newGateways makes the control plane of the gateway groups.
-func (b *box) newGateways() {
+func (b *Box) newGateways() {
 	b.gateways = gateway.New(gateway.Config{
 		Engine: b.engine, Groups: b.gatewayGroups, Events: b.events, Alarms: b.alarms, Log: b.log, Path: b.gatewayState(), Saved: b.saved,
 		Traffic: func(stat uint32) gateway.Traffic { return gateway.Traffic(b.engine.Member(stat)) },

@@ -1,4 +1,4 @@
-package main
+package box
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ const stuck = 5 * time.Second
 
 // metricsSource implements metrics.Source.
 type metricsSource struct {
-	b  *box
+	b  *Box
 	mu sync.Mutex
 
 	progress uint64

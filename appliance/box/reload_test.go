@@ -1,4 +1,4 @@
-package main
+package box
 
 import (
 	"os"
@@ -11,7 +11,7 @@ import (
 
 // A group that is taken out and put back is a new one: what was saved of it when the box last stopped may be long over.
 func TestReloadGroupPutBack(t *testing.T) {
-	if !alone(t) {
+	if !xsktest.Alone(t) {
 		return
 	}
 	xsktest.Veth(t, "u0", "g0", xsktest.VethConfig{})

@@ -1,4 +1,4 @@
-package main
+package box
 
 import (
 	"context"
@@ -17,11 +17,11 @@ const puntInterval = 5 * time.Millisecond
 
 // slowPath carries frames between the workers' rings and those in control who want them.
 type slowPath struct {
-	b        *box
+	b        *Box
 	resolver *neighbor.Resolver // of the boxes behind an edge switch's downlinks
 }
 
-func newSlowPath(b *box) (*slowPath, error) {
+func newSlowPath(b *Box) (*slowPath, error) {
 	cfg := b.cfg.Load()
 	s := &slowPath{b: b}
 	s.resolver = neighbor.New(b.engine, func(number uint8, mac model.MAC) {

@@ -1,4 +1,4 @@
-package main
+package box
 
 import (
 	"errors"
@@ -16,12 +16,12 @@ import (
 )
 
 // Box implements api.Info.
-func (b *box) Box() any {
+func (b *Box) Box() any {
 	cfg := b.cfg.Load()
 	d := &cfg.Dataplane
 	t := dataplane.Sum(b.engine.Ports())
 	s := status.Box{
-		Name: cfg.Box.Name, Version: version, Commit: commit, Started: b.started, Ready: b.ready.Load(),
+		Name: cfg.Box.Name, Version: b.build.Version, Commit: b.build.Commit, Started: b.started, Ready: b.ready.Load(),
 		Scheme: string(cfg.Box.Scheme), Workers: d.Workers, Poll: d.Poll, Revision: b.core.Revision(),
 		Bindings: status.Bindings{Count: b.bindings.Len(), Capacity: d.Bindings, Bytes: b.bindings.Bytes()},
 		Totals:   status.Totals{Rx: t.Rx, Tx: t.Tx, Drops: t.Drops, Punted: t.Punted, Injected: t.Injected, Copies: t.Copies, Balanced: t.Balanced()},
@@ -33,7 +33,7 @@ func (b *box) Box() any {
 }
 
 // Ready implements api.Info.
-func (b *box) Ready() error {
+func (b *Box) Ready() error {
 	if !b.ready.Load() {
 		return errors.New("starting")
 	}
@@ -41,7 +41,7 @@ func (b *box) Ready() error {
 }
 
 // Ports implements api.Info.
-func (b *box) Ports() []api.PortStatus {
+func (b *Box) Ports() []api.PortStatus {
 	var ports []api.PortStatus
 	for _, p := range b.portStats() {
 		ports = append(ports, api.PortStatus{Name: p.Name, Role: p.Role, Status: p})
@@ -50,7 +50,7 @@ func (b *box) Ports() []api.PortStatus {
 }
 
 // Stats implements api.Info.
-func (b *box) Stats(kind string) (any, error) {
+func (b *Box) Stats(kind string) (any, error) {
 	switch kind {
 	case "box":
 		t := dataplane.Sum(b.engine.Ports())
@@ -71,7 +71,7 @@ func (b *box) Stats(kind string) (any, error) {
 	return nil, fmt.Errorf("no statistics %q: want box, ports, workers, drops, paths, vifs or webhooks", kind)
 }
 
-func (b *box) portStats() []status.Port {
+func (b *Box) portStats() []status.Port {
 	cfg := b.cfg.Load()
 	snap := b.compiler.Snapshot()
 	ports := make([]status.Port, len(cfg.Ports))
@@ -98,7 +98,7 @@ func (b *box) portStats() []status.Port {
 	return ports
 }
 
-func (b *box) workerStats() []status.Worker {
+func (b *Box) workerStats() []status.Worker {
 	var workers []status.Worker
 	for i, r := range b.engine.Workers() {
 		w := status.Worker{ID: i, Turns: r.Turns, BusyTurns: r.Busy, Frames: r.Frames, Sleeps: r.Sleeps, BusyNs: r.BusyNs, MaxGapNs: r.MaxGapNs, Gaps: r.Gaps[:], BusyGaps: r.BusyGaps[:], PreemptedGaps: r.PreemptedGaps[:], StoppedGaps: r.StoppedGaps[:]}
@@ -111,7 +111,7 @@ func (b *box) workerStats() []status.Worker {
 	return workers
 }
 
-func (b *box) dropStats() status.Drops {
+func (b *Box) dropStats() status.Drops {
 	s := status.Drops{Total: map[string]uint64{}, Ports: map[string]map[string]uint64{}}
 	for _, p := range b.portStats() {
 		s.Ports[p.Name] = p.Reasons
@@ -122,7 +122,7 @@ func (b *box) dropStats() status.Drops {
 	return s
 }
 
-func (b *box) pathStats() []status.Path {
+func (b *Box) pathStats() []status.Path {
 	paths := []status.Path{}
 	read := map[compile.PathInfo][2]uint64{}
 	for _, p := range b.compiler.PathStats() {
@@ -144,7 +144,7 @@ func (b *box) pathStats() []status.Path {
 	return paths
 }
 
-func (b *box) vifStats() []status.VIF {
+func (b *Box) vifStats() []status.VIF {
 	vifs := []status.VIF{}
 	for key := range b.core.State().VIFs {
 		i, ok := b.compiler.VIFIndex(key)

@@ -1,12 +1,10 @@
-package main
+package box
 
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -14,26 +12,8 @@ import (
 	"penstock/dataplane/xsk/xsktest"
 )
 
-// alone runs the test in a process and a network namespace of its own, since a box uses all threads of its process, and
-// reports whether this is that process.
-func alone(t *testing.T) bool {
-	t.Helper()
-	const child = "PENSTOCK_TEST_ALONE"
-	if os.Getenv(child) != "" {
-		return true
-	}
-	xsktest.RequireRoot(t)
-	c := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=60s")
-	c.Env = append(os.Environ(), child+"=1")
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return false
-}
-
 // testBox is a box with an access port on each interface, started.
-func testBox(t *testing.T, interfaces ...string) *box {
+func testBox(t *testing.T, interfaces ...string) *Box {
 	t.Helper()
 	var ports strings.Builder
 	for i, name := range interfaces {
@@ -43,7 +23,7 @@ func testBox(t *testing.T, interfaces ...string) *box {
 }
 
 // startBox is a box with the given ports, as TOML, started.
-func startBox(t *testing.T, ports string) *box {
+func startBox(t *testing.T, ports string) *Box {
 	t.Helper()
 	dir := t.TempDir()
 	var toml strings.Builder
@@ -58,19 +38,19 @@ func startBox(t *testing.T, ports string) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := newBox(cfg, path)
+	b, err := New(cfg, path, Build{Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(b.close)
-	if err := b.start(t.Context()); err != nil {
+	t.Cleanup(b.Close)
+	if err := b.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
 // up reports which ports frames may leave by.
-func up(b *box) string {
+func up(b *Box) string {
 	var s []string
 	for _, p := range b.compiler.Snapshot().Ports {
 		s = append(s, fmt.Sprint(p.Up))
@@ -89,7 +69,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 // A box is ready when its ports can be used, and not before their links are known.
 func TestReadyMeansLinksAreKnown(t *testing.T) {
-	if !alone(t) {
+	if !xsktest.Alone(t) {
 		return
 	}
 	for _, name := range []string{"p0", "p1", "p2"} {
@@ -106,7 +86,7 @@ func TestReadyMeansLinksAreKnown(t *testing.T) {
 
 // A port follows its interface as often as that goes and comes back, and nothing is left of the former ones.
 func TestInterfaceComesAndGoes(t *testing.T) {
-	if !alone(t) {
+	if !xsktest.Alone(t) {
 		return
 	}
 	xsktest.Veth(t, "p0", "f0", xsktest.VethConfig{})

@@ -1,4 +1,4 @@
-package main
+package box
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ import (
 
 // A link's loss reaches the gateway groups although the tables are busy: with a push of a million bindings, say.
 func TestCarrierPassesBusyTables(t *testing.T) {
-	if !alone(t) {
+	if !xsktest.Alone(t) {
 		return
 	}
 	toml := ""

@@ -1,0 +1,68 @@
+package box
+
+import (
+	"context"
+	"log/slog"
+
+	"penstock/conf"
+	"penstock/ctrl/compile"
+	"penstock/ctrl/gateway"
+	"penstock/ctrl/model"
+	"penstock/dataplane"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/xsk"
+)
+
+func (b *Box) engineConfig() dataplane.Config {
+	cfg := b.cfg.Load()
+	d := &cfg.Dataplane
+	polls := map[string]dataplane.PollMode{"adaptive": dataplane.PollAdaptive, "busy": dataplane.PollBusy, "interrupt": dataplane.PollInterrupt}
+	modes := map[string]xsk.Mode{"auto": xsk.ModeAuto, "zero-copy": xsk.ModeZeroCopy, "copy": xsk.ModeCopy, "generic": xsk.ModeGeneric}
+	c := dataplane.Config{
+		Workers: d.Workers, CPUs: d.CPUs, Poll: polls[d.Poll], Frames: d.Frames, FrameSize: d.FrameSize, RingSize: d.RingSize,
+		HugePages: d.HugePages, Handoff: d.Handoff, Verify: d.Verify, Nice: d.Nice,
+		Log: func(l dataplane.Level, msg string, args ...any) {
+			b.log.Log(context.Background(), [...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[l], msg, args...)
+		},
+	}
+	for _, p := range cfg.Ports {
+		c.Ports = append(c.Ports, dataplane.PortConfig{Interface: p.Interface, Queues: p.Queues, Mode: modes[p.Mode]})
+	}
+	return c
+}
+
+func (b *Box) compileConfig() compile.Config {
+	cfg := b.cfg.Load()
+	c := compile.Config{Scheme: cfg.Box.Scheme, Bindings: b.bindings, Capacity: cfg.Dataplane.Bindings, Prepare: b.engine.Prepare, Publish: b.engine.Publish, Moved: b.announce.Moved}
+	ApplyLive(&c, cfg, b.saved)
+	return c
+}
+
+// ApplyLive fills in what a reload can change while the box runs.
+func ApplyLive(c *compile.Config, cfg *conf.Config, saved gateway.State) {
+	c.Groups = compileGroups(cfg, saved)
+	d := &cfg.Dataplane
+	c.FloodRate, c.FloodBurst = uint32(d.FloodRate), uint32(d.FloodBurst)
+	c.ICMPRate, c.ICMPBurst = uint32(d.ICMPRate), uint32(d.ICMPBurst)
+	if cfg.Edge != nil {
+		c.EdgeMAC, c.ControlVLAN = cfg.Edge.MAC, cfg.Edge.ControlVLAN
+	}
+	c.Ports = nil
+	for _, p := range cfg.Ports {
+		c.Ports = append(c.Ports, compile.Port{
+			Name: p.Name, Role: roles[p.Role], SwitchMAC: p.SwitchMAC, SwitchPort: uint8(p.SwitchPort), VLANs: p.VLANs,
+			CompleteChecksums: p.CompleteChecksums, ClampMSS: p.ClampMSS,
+		})
+	}
+}
+
+var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "uplink": fib.RoleUplink, "downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk}
+
+// ModelOptions is what validation needs to know of a configuration.
+func ModelOptions(cfg *conf.Config) model.Options {
+	o := model.Options{Scheme: cfg.Box.Scheme}
+	for _, p := range cfg.Ports {
+		o.Ports = append(o.Ports, model.PortRef{Name: p.Name, Role: p.Role})
+	}
+	return o
+}
