@@ -20,7 +20,7 @@ func applyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Make the box hold what a file says",
-		Long: "Reads tables (tenants, segments, subnets, vifs, paths, bindings) from a TOML or JSON file and pushes the\n" +
+		Long: "Reads tables (" + model.KindList() + ") from a TOML or JSON file and pushes the\n" +
 			"difference in one transaction: whole or not at all. With --bulk the file is NDJSON of one collection, of any\n" +
 			"size. What comes back has been stored and is used by every worker.",
 		Example: "  penstock apply -f tables.toml --dry-run\n  penstock apply -f tables.toml --prune\n" +

@@ -67,15 +67,13 @@ func kindShow(kind model.Kind) show {
 	info := kind.Info()
 	form := strings.ReplaceAll(info.KeyForm(), "/", "[/") + strings.Repeat("]", len(info.Key)-1)
 	w := show{name: string(kind), arg: "[" + form + "]", short: info.Short, kind: kind, print: showKind(kind)}
-	switch kind {
-	case model.KindTenant:
-		w.example = "show tenants"
-	case model.KindVIF:
-		w.example, w.rates, w.print = "show vifs\n  penstock show vifs red/vm1 --rate 1s", true, showVIFs
-	case model.KindBinding:
-		w.example = "show bindings red/web\n  penstock show bindings red/web/02:00:00:00:00:01 -o json"
-	default:
-		w.example = "show " + w.name + " red"
+	examples := make([]string, len(info.ShowArgs))
+	for i, args := range info.ShowArgs {
+		examples[i] = strings.TrimSpace("show " + w.name + " " + args)
+	}
+	w.example = strings.Join(examples, "\n  penstock ")
+	if kind == model.KindVIF { // with counters beside what was pushed
+		w.rates, w.print = true, showVIFs
 	}
 	return w
 }

@@ -16,8 +16,8 @@ import (
 	"penstock/ctrl/model/strict"
 )
 
-// Document is a declarative description of tables: a TOML or JSON file with the arrays tenants, segments, subnets,
-// vifs, paths and bindings, whose entries have the fields of the API.
+// Document is a declarative description of tables: a TOML or JSON file with an array for each kind, as tenants, whose
+// entries have the fields of the API.
 type Document struct {
 	objects map[model.Kind]map[string]model.Object
 	order   []model.Object

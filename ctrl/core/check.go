@@ -17,19 +17,13 @@ type netipAddr = netip.Addr
 // has its cause.
 func (x *txn) validate(ch *model.BindingChanges) error {
 	var f faults
-	scope := &model.Scope{Tenants: map[string]bool{}, Paths: map[string]bool{}}
+	scope := &model.Scope{}
 	tables := false
 	for _, ref := range x.order {
-		switch ref.Kind {
-		case model.KindPath:
-			scope.Paths[ref.Key] = true
-		case model.KindBinding:
-			continue
-		default:
-			t, _, _ := strings.Cut(ref.Key, "/")
-			scope.Tenants[t] = true
+		if ref.Kind.Held() {
+			scope.Add(ref)
+			tables = true
 		}
-		tables = true
 	}
 	if tables {
 		for _, p := range x.draft.ValidateScope(x.c.opts, scope) {
@@ -68,7 +62,7 @@ func (x *txn) place(p model.Problem, f *faults) {
 	}
 	// An object of the same tenant that does not fit any more: its subnet has shrunk or gone.
 	for _, r := range x.order {
-		if r.Kind != model.KindPath && r.Kind != model.KindBinding && sameTenant(r.Key, p.Key) {
+		if r.Kind.Held() && sameTenant(r, ref) {
 			d.Field = x.touched[r]
 			break
 		}
@@ -79,10 +73,10 @@ func (x *txn) place(p model.Problem, f *faults) {
 	f.add(d)
 }
 
-func sameTenant(a, b string) bool {
-	a, _, _ = strings.Cut(a, "/")
-	b, _, _ = strings.Cut(b, "/")
-	return a == b
+func sameTenant(a, b store.Ref) bool {
+	of, ok := a.Tenant()
+	other, both := b.Tenant()
+	return ok && both && of == other
 }
 
 // bindings checks the bindings that the transaction writes, and that no segment goes away under a binding.

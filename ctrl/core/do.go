@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"penstock/ctrl/event"
 	"penstock/ctrl/model"
@@ -64,7 +63,7 @@ func prepare(ops []Op) ([]prepared, error) {
 			continue
 		case !op.Kind.Valid():
 			f.add(Detail{model.CodeInvalid, fmt.Sprintf("%q is not a kind of resource", clip(string(op.Kind), maxField)),
-				p.field + ".kind", "allowed: " + kindList()})
+				p.field + ".kind", "allowed: " + model.KindList()})
 			continue
 		}
 		key, err := model.NormalizeKey(op.Kind, clip(op.Key, maxField))
@@ -110,14 +109,6 @@ func (p *prepared) parse(f *faults) (*strict.Node, bool) {
 		return nil, false
 	}
 	return n, true
-}
-
-func kindList() string {
-	var s []string
-	for _, k := range model.Kinds {
-		s = append(s, string(k))
-	}
-	return strings.Join(s, ", ")
 }
 
 // txn is a transaction under way.

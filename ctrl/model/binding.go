@@ -3,8 +3,6 @@ package model
 import (
 	"net/netip"
 	"strings"
-
-	"penstock/ctrl/model/strict"
 )
 
 // Binding says where a VIF hangs. A local VIF is its own binding and wins over a pushed one.
@@ -54,22 +52,24 @@ func ParseBindingKey(key string) (BindingKey, error) {
 
 // The state does not hold bindings: there may be a million, in the store and in the dataplane's table only.
 var bindingKind = Info{
-	Kind: KindBinding, One: "binding", Short: "Bindings: where the VIFs hang",
+	Kind: KindBinding, One: "binding", Doc: "Where a VIF hangs.",
 	Key: []KeyPart{{Name: "tenant"}, {Name: "segment"}, {Name: "mac", MAC: true}},
-	Filters: []Filter{
-		byMember("tenant", func(b Binding) string { return b.Tenant }),
-		byMember("segment", func(b Binding) string { return b.Segment }),
-		{Name: "switch", MAC: true, Match: func(o Object, value string) bool { return o.(Binding).SwitchMAC.String() == value }},
+	Example: Binding{Tenant: "RED", Segment: "web", MAC: 0x020000000101,
+		Addresses: []netip.Addr{netip.MustParseAddr("10.1.0.9")}, SwitchMAC: 0x02aa00000001, SwitchPort: 3},
+	Members: []Member{
+		{Name: "addresses", MaxItems: MaxAddresses, Doc: "IPv4 first when read."},
+		{Name: "switch_port", Min: 1, Max: MaxSwitchPort},
 	},
+	Filters: []Filter{
+		byTenant(func(b Binding) string { return b.Tenant }), bySegment(func(b Binding) string { return b.Segment }),
+		bySwitch(func(o Object, value string) bool { return o.(Binding).SwitchMAC.String() == value }),
+	},
+	Short:    "Bindings: where the VIFs hang",
+	ShowArgs: []string{"red/web", "red/web/02:00:00:00:00:01 -o json"},
 	Columns: []Column{
 		{Head: "TENANT", Member: "tenant"}, {Head: "SEGMENT", Member: "segment"}, {Head: "MAC", Member: "mac"},
 		{Head: "ADDRESSES", Member: "addresses"}, {Head: "EDGE SWITCH", Member: "switch_mac"},
 		{Head: "SWITCH PORT", Member: "switch_port", Number: true},
 	},
 	Refs: func(o Object) []Ref { b := o.(Binding); return []Ref{{KindSegment, b.Tenant + "/" + b.Segment}} },
-	decode: func(n *strict.Node, path, key string) (Object, []strict.Problem) {
-		return decode(n, path, key, func(b *Binding) []ident {
-			return []ident{str("tenant", &b.Tenant), str("segment", &b.Segment), mac("mac", &b.MAC)}
-		})
-	},
 }

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"penstock/ctrl/model/strict"
@@ -20,21 +21,32 @@ const (
 	KindPath    Kind = "paths"    // key: MAC/MAC, the smaller first
 )
 
-// Info describes a kind of resources once, for all that deals with kinds: routes, the state, validation, documents, the
-// command line. Each kind has a file of its own.
+// Info describes a kind of resources once, for all that deals with kinds: routes, the API's document, the state,
+// validation, the store, documents, metrics, the command line. Each kind has a file of its own.
 type Info struct {
-	Kind    Kind
-	One     string    // a single object, as in "segment RED/web"
-	Key     []KeyPart // the parts of the key, in order
-	Filters []Filter  // by what a listing can be restricted
-	Max     func(Scheme) int
-	Columns []Column // what a table for people shows of it, before the state
-	Short   string   // what such a table has, in one sentence
+	Kind Kind
+	One  string    // a single object, as in "segment RED/web"
+	Doc  string    // what such an object is, in one sentence
+	Key  []KeyPart // the parts of the key, in order
+
+	// Example is an object as the API's document and the tests have it. Its Go type is the kind's type. The examples of
+	// all kinds together are a valid state.
+	Example Object
+	Members []Member // what the Go type does not say of the members, in any order
+
+	Filters []Filter         // by what a listing can be restricted
+	Max     func(Scheme) int // the most objects of one box; nil: the configuration says (bindings)
+
+	Columns  []Column // what a table for people shows of an object, before its state
+	Short    string   // what such a table has, in one sentence
+	ShowArgs []string // arguments of `penstock show KIND`, for its help
 
 	// Refs are the objects that o cannot be live without; nil = none.
 	Refs func(o Object) []Ref
 
-	decode   func(n *strict.Node, path, key string) (Object, []strict.Problem)
+	unordered bool // the parts of the key are MACs, the smallest first
+	// decode makes an object of its JSON; nil = decodeObject.
+	decode   func(i *Info, n *strict.Node, path, key string) (Object, []strict.Problem)
 	validate func(v *validator)
 	objects  objects // nil: the state does not hold them (bindings)
 }
@@ -45,9 +57,21 @@ type KeyPart struct {
 	MAC  bool // a MAC, not a name
 }
 
+// Member is what a member of an object's JSON may be, as far as its Go type does not say that.
+type Member struct {
+	Name  string // "vlans.vid" is the member vid of the entries of the list vlans
+	Doc   string
+	Named bool     // its value is the name of another object
+	Words []string // the values allowed; of a list, the entries allowed
+
+	Min, Max           uint64 // of a number
+	MinItems, MaxItems int    // of a list; of a map, members
+}
+
 // Filter restricts a listing to the objects for which Match holds.
 type Filter struct {
 	Name  string // of the query parameter
+	Doc   string // what it does, in one sentence
 	MAC   bool   // its value is a MAC
 	Match func(o Object, value string) bool
 }
@@ -66,6 +90,16 @@ type Ref struct {
 	Key  string
 }
 
+// Tenant returns the tenant that the object is or belongs to, and whether there is one: paths belong to none.
+func (r Ref) Tenant() (name string, ok bool) {
+	i := r.Kind.Info()
+	if i == nil || r.Kind != KindTenant && i.Key[0].Name != "tenant" {
+		return "", false
+	}
+	name, _, _ = strings.Cut(r.Key, "/")
+	return name, true
+}
+
 // kinds are all kinds, in the order in which one refers to the one before.
 var kinds = [...]*Info{&tenantKind, &segmentKind, &subnetKind, &vifKind, &pathKind, &bindingKind}
 
@@ -76,6 +110,15 @@ var Kinds = func() (list []Kind) {
 	}
 	return list
 }()
+
+// KindList is all kinds, for help and errors.
+func KindList() string {
+	names := make([]string, len(Kinds))
+	for i, k := range Kinds {
+		names[i] = string(k)
+	}
+	return strings.Join(names, ", ")
+}
 
 // Info returns the description of the kind, or nil if there is no such kind.
 func (k Kind) Info() *Info {
@@ -150,35 +193,28 @@ func NormalizeKey(kind Kind, key string) (string, error) {
 			return "", fmt.Errorf("%q is not a name: %s", parts[p], nameHint)
 		}
 	}
-	if kind == KindPath && parts[1] < parts[0] {
-		parts[0], parts[1] = parts[1], parts[0]
+	if i.unordered {
+		slices.Sort(parts)
 	}
 	return strings.Join(parts, "/"), nil
 }
 
-// Decode makes an object of its JSON. key must be normalised; it fills the members that make up the key, and the
-// value may leave them out but not contradict them. key "" takes the key from the value. A member "status" is
-// ignored, so that what was read can be written back. Fields of problems are prefixed with path.
-func Decode(kind Kind, key string, n *strict.Node, path string) (Object, []strict.Problem) {
-	i := kind.Info()
-	if i == nil {
-		return nil, []strict.Problem{{Field: path, Code: CodeInvalid, Message: fmt.Sprintf("unknown kind %q", string(kind))}}
-	}
-	if n.Type == strict.Object && n.Get("status") != nil {
-		c := strict.Node{Type: n.Type}
-		for _, m := range n.Members {
-			if m.Name != "status" {
-				c.Members = append(c.Members, m)
-			}
-		}
-		n = &c
-	}
-	return i.decode(n, path, key)
+// byMember makes the filter that compares a member with the value.
+func byMember[T Object](name, doc string, member func(T) string) Filter {
+	return Filter{Name: name, Doc: doc, Match: func(o Object, value string) bool { return member(o.(T)) == value }}
 }
 
-// byMember makes the filter that compares a member with the value.
-func byMember[T Object](name string, member func(T) string) Filter {
-	return Filter{Name: name, Match: func(o Object, value string) bool { return member(o.(T)) == value }}
+func byTenant[T Object](tenant func(T) string) Filter {
+	return byMember("tenant", "Only of this tenant.", tenant)
+}
+
+func bySegment[T Object](segment func(T) string) Filter {
+	return byMember("segment", "Only of this segment.", segment)
+}
+
+// bySwitch makes the filter by edge switch.
+func bySwitch(match func(o Object, mac string) bool) Filter {
+	return Filter{Name: "switch", Doc: "Only with this edge switch (MAC).", MAC: true, Match: match}
 }
 
 // always is the limit of a kind whatever the scheme.

@@ -2,7 +2,6 @@ package model
 
 import (
 	"encoding/json"
-	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -10,16 +9,6 @@ import (
 
 	"penstock/ctrl/model/strict"
 )
-
-// one is an object of each kind.
-var one = map[Kind]Object{
-	KindTenant:  Tenant{Name: "red", ID: 7},
-	KindSegment: Segment{Tenant: "red", Name: "web", ID: 1},
-	KindSubnet:  Subnet{Tenant: "red", Name: "web4", Segment: "web", Prefix: netip.MustParsePrefix("10.0.0.0/24")},
-	KindVIF:     VIF{Tenant: "red", Name: "vm1", Segment: "web", MAC: 0x020000000001, Port: "acc0"},
-	KindPath:    Path{A: 0x0a, B: 0x0b},
-	KindBinding: Binding{Tenant: "red", Segment: "web", MAC: 0x020000000001, SwitchMAC: 0x0b, SwitchPort: 1},
-}
 
 // members are the names that the JSON of an object may have.
 func members(o Object) (names []string) {
@@ -31,12 +20,120 @@ func members(o Object) (names []string) {
 	return names
 }
 
+// hasMember reports whether the JSON of a type has a member; a dot leads into the entries of a list.
+func hasMember(t reflect.Type, name string) bool {
+	name, rest, deeper := strings.Cut(name, ".")
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
+			return !deeper || f.Type.Kind() == reflect.Slice && hasMember(f.Type.Elem(), rest)
+		}
+	}
+	return false
+}
+
+// problemsOf are the problems of an object of the kind with these members, in the state of all examples.
+func problemsOf(t *testing.T, kind Kind, values map[string]any) (problems []string) {
+	t.Helper()
+	d := NewDraft(&State{})
+	for _, k := range Kinds {
+		from := any(k.Info().Example)
+		if k == kind {
+			from = values
+		}
+		text, err := json.Marshal(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strict.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, ps := Decode(k, "", n, "")
+		for _, p := range ps {
+			problems = append(problems, p.Field+": "+p.Message)
+		}
+		if b, ok := o.(Binding); ok && k == kind {
+			for _, p := range d.ValidateBinding(&b) {
+				problems = append(problems, p.Error())
+			}
+		}
+		d.Put(o)
+	}
+	opts := Options{Scheme: Scheme24, Ports: []PortRef{{Name: "acc0", Role: "access"}}}
+	for _, p := range d.Validate(opts) {
+		problems = append(problems, p.Error())
+	}
+	return problems
+}
+
+// exampleValues is the JSON of a kind's example, as a map of its own.
+func exampleValues(t *testing.T, kind Kind) (values map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(kind.Info().Example)
+	if err == nil {
+		err = json.Unmarshal(text, &values)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
+// TestExamples: the examples of all kinds together are a valid state.
+func TestExamples(t *testing.T) {
+	for _, kind := range Kinds {
+		if ps := problemsOf(t, kind, exampleValues(t, kind)); len(ps) > 0 {
+			t.Errorf("%s: the example has problems: %q", kind, ps)
+		}
+	}
+}
+
+// TestMembersAreHeld: a number outside the range that a member is described with, a word that is none of its words and
+// an empty list that must have entries are refused.
+func TestMembersAreHeld(t *testing.T) {
+	for _, kind := range Kinds {
+		for _, m := range kind.Info().Members {
+			var wrong []any
+			if m.Max > 0 {
+				wrong = append(wrong, m.Max+1)
+			}
+			if m.Min > 0 {
+				wrong = append(wrong, m.Min-1)
+			}
+			switch {
+			case m.Words != nil && m.MaxItems > 0:
+				wrong = append(wrong, []string{"nonsense"})
+			case m.Words != nil:
+				wrong = append(wrong, "nonsense")
+			case m.Named:
+				wrong = append(wrong, "no name")
+			}
+			if m.MinItems > 0 {
+				wrong = append(wrong, []any{})
+			}
+			for _, value := range wrong {
+				values := exampleValues(t, kind)
+				in, name := values, m.Name
+				if list, member, deeper := strings.Cut(m.Name, "."); deeper {
+					in, name = values[list].([]any)[0].(map[string]any), member
+				}
+				in[name] = value
+				if ps := problemsOf(t, kind, values); len(ps) == 0 {
+					t.Errorf("%s: %s may be %v, and is described otherwise: %+v", kind, m.Name, value, m)
+				}
+			}
+		}
+	}
+}
+
 // TestKinds holds every description to its kind's objects.
 func TestKinds(t *testing.T) {
 	for _, kind := range Kinds {
-		o, i := one[kind], kind.Info()
-		if o == nil || i == nil || o.Kind() != kind {
-			t.Fatalf("%s: no object or no description", kind)
+		i := kind.Info()
+		o := i.Example
+		if o == nil || o.Kind() != kind || i.One == "" || i.Doc == "" || i.Short == "" {
+			t.Fatalf("%s: the description lacks example, names or sentences: %+v", kind, i)
 		}
 		names := members(o)
 		var values map[string]any
@@ -60,7 +157,8 @@ func TestKinds(t *testing.T) {
 		if got, err := NormalizeKey(kind, o.Key()); err != nil || got != o.Key() {
 			t.Errorf("%s: key %q is normalised to %q, %v", kind, o.Key(), got, err)
 		}
-		if n := strings.Count(i.KeyForm(), "/"); n != strings.Count(o.Key(), "/") || n != strings.Count(i.KeyPattern(), "/") {
+		n := strings.Count(o.Key(), "/")
+		if n != strings.Count(i.KeyForm(), "/") || n != strings.Count(i.KeyPattern(), "/") {
 			t.Errorf("%s: forms %s and %s do not fit the key %s", kind, i.KeyForm(), i.KeyPattern(), o.Key())
 		}
 		for _, c := range i.Columns {
@@ -71,10 +169,15 @@ func TestKinds(t *testing.T) {
 		for _, f := range i.Filters {
 			value, ok := values[f.Name].(string)
 			if f.Name == "switch" {
-				value, ok = MAC(0x0b).String(), true
+				value, ok = MAC(0x02aa00000001).String(), true
 			}
-			if !ok || !f.Match(o, value) || f.Match(o, "another") {
+			if !ok || f.Doc == "" || !f.Match(o, value) || f.Match(o, "another") {
 				t.Errorf("%s: filter %s does not tell %q from another value", kind, f.Name, value)
+			}
+		}
+		for _, m := range i.Members {
+			if !hasMember(reflect.TypeOf(o), m.Name) {
+				t.Errorf("%s: %q is described, and the type has no such member", kind, m.Name)
 			}
 		}
 		for _, text := range []string{string(text), `{"status":{"live":true}` + "," + string(text[1:])} {
@@ -93,7 +196,7 @@ func TestKinds(t *testing.T) {
 func TestRefs(t *testing.T) {
 	for at, kind := range Kinds {
 		if refs := kind.Info().Refs; refs != nil {
-			for _, r := range refs(one[kind]) {
+			for _, r := range refs(kind.Info().Example) {
 				if before := slices.Index(Kinds, r.Kind); before < 0 || before >= at {
 					t.Errorf("%s refer to %s, which come later or are no kind", kind, r.Kind)
 				}
@@ -112,14 +215,14 @@ func TestDraftOfEveryKind(t *testing.T) {
 			continue
 		}
 		base := NewDraft(&State{})
-		base.Put(one[kind])
+		base.Put(kind.Info().Example)
 		d := NewDraft(&base.State)
-		d.Delete(kind, one[kind].Key())
-		if _, ok := d.Get(kind, one[kind].Key()); ok || !d.Changed(kind) || len(d.Keys(kind)) != 0 {
+		d.Delete(kind, kind.Info().Example.Key())
+		if _, ok := d.Get(kind, kind.Info().Example.Key()); ok || !d.Changed(kind) || len(d.Keys(kind)) != 0 {
 			t.Errorf("%s: deleted, and still in the draft: %v", kind, d.Keys(kind))
 		}
-		if got, ok := base.Get(kind, one[kind].Key()); !ok || !reflect.DeepEqual(got, one[kind]) {
-			t.Errorf("%s: the base has %v, %v after the draft was changed; want %v", kind, got, ok, one[kind])
+		if got, ok := base.Get(kind, kind.Info().Example.Key()); !ok || !reflect.DeepEqual(got, kind.Info().Example) {
+			t.Errorf("%s: the base has %v, %v after the draft was changed; want %v", kind, got, ok, kind.Info().Example)
 		}
 	}
 }

@@ -1,13 +1,6 @@
 package model
 
-import (
-	"fmt"
-	"strings"
-
-	"penstock/ctrl/model/strict"
-)
-
-// Object is a resource: a Tenant, Segment, Subnet, VIF, Binding or Path (by value).
+// Object is a resource of one of the Kinds: a struct, by value, whose JSON is that of the API.
 type Object interface {
 	Kind() Kind
 	Key() string
@@ -38,42 +31,3 @@ func ValidName(s string) bool {
 }
 
 const nameHint = "names are 1 to 63 letters, digits, '.', '_' or '-', and not dots only"
-
-// ident is one part of an object's key: the member's name, its text as the value has it, and how to set it.
-type ident struct {
-	name string
-	get  func() string
-	set  func(string)
-}
-
-func str(name string, p *string) ident {
-	return ident{name, func() string { return *p }, func(s string) { *p = s }}
-}
-
-func mac(name string, p *MAC) ident {
-	return ident{name, func() string { return p.String() }, func(s string) { *p, _ = ParseMAC(s) }}
-}
-
-func decode[T Object](n *strict.Node, path, key string, idents func(*T) []ident) (Object, []strict.Problem) {
-	var v T
-	ps := strict.Bind(n, &v, path)
-	if key != "" && n.Type == strict.Object {
-		for i, part := range strings.Split(key, "/") {
-			id := idents(&v)[i]
-			if n.Get(id.name) == nil {
-				id.set(part)
-			} else if id.get() != part && len(ps) == 0 {
-				ps = append(ps, contradiction(path, id.name, id.get(), part))
-			}
-		}
-	}
-	return v, ps
-}
-
-func contradiction(path, name, value, key string) strict.Problem {
-	if path != "" {
-		name = path + "." + name
-	}
-	return strict.Problem{Field: name, Code: CodeConflict, Message: fmt.Sprintf("the value says %q, the key says %q", value, key),
-		Hint: "leave the member out, or make both equal"}
-}

@@ -102,6 +102,14 @@ func (s *State) Keys(kind Kind) []string {
 	return nil
 }
 
+// Count returns how many objects of a kind there are.
+func (s *State) Count(kind Kind) int {
+	if h := kind.held(); h != nil {
+		return h.count(s)
+	}
+	return 0
+}
+
 // Each calls fn for every object of a kind, in no order.
 func (s *State) Each(kind Kind, fn func(Object)) {
 	if h := kind.held(); h != nil {

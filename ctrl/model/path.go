@@ -31,22 +31,30 @@ func (p Path) Key() string {
 }
 
 var pathKind = Info{
-	Kind: KindPath, One: "path", Short: "VLAN paths between edge switches",
-	Key: []KeyPart{{Name: "a", MAC: true}, {Name: "b", MAC: true}},
-	Filters: []Filter{{Name: "switch", MAC: true, Match: func(o Object, value string) bool {
+	Kind: KindPath, One: "path", Doc: "The VLANs that connect a pair of edge switches.",
+	Key:     []KeyPart{{Name: "a", MAC: true}, {Name: "b", MAC: true}},
+	Example: Path{A: 0x02aa00000001, B: 0x02aa00000002, VLANs: []PathVLAN{{VID: 10}, {VID: 20, Weight: 5}}},
+	Members: []Member{
+		{Name: "vlans", MinItems: 1, MaxItems: MaxPathVLANs},
+		{Name: "vlans.vid", Min: 1, Max: MaxVLAN},
+		{Name: "vlans.weight", Min: 1, Max: MaxWeight, Doc: "Default 1."},
+	},
+	Filters: []Filter{bySwitch(func(o Object, value string) bool {
 		p := o.(Path)
 		return p.A.String() == value || p.B.String() == value
-	}}},
-	Columns:  []Column{{Head: "EDGE SWITCHES", Member: "key"}, {Head: "VLANS", Member: "vlans"}},
-	Max:      always(MaxPaths),
-	decode:   decodePath,
-	validate: (*validator).paths,
-	objects:  mapOf[Path](func(s *State) *map[string]Path { return &s.Paths }),
+	})},
+	Short:     "VLAN paths between edge switches",
+	Columns:   []Column{{Head: "EDGE SWITCHES", Member: "key"}, {Head: "VLANS", Member: "vlans"}},
+	Max:       always(MaxPaths),
+	unordered: true,
+	decode:    decodePath,
+	validate:  (*validator).paths,
+	objects:   mapOf[Path](func(s *State) *map[string]Path { return &s.Paths }),
 }
 
 // decodePath puts the smaller MAC first, whatever the order in the value.
-func decodePath(n *strict.Node, path, key string) (Object, []strict.Problem) {
-	o, ps := decode(n, path, "", func(p *Path) []ident { return []ident{mac("a", &p.A), mac("b", &p.B)} })
+func decodePath(i *Info, n *strict.Node, path, key string) (Object, []strict.Problem) {
+	o, ps := i.decodeObject(n, path, "")
 	p := o.(Path)
 	if key != "" {
 		ka, kb, _ := strings.Cut(key, "/")

@@ -1,7 +1,5 @@
 package model
 
-import "penstock/ctrl/model/strict"
-
 // Segment is one MAC address space of a tenant: a bridge domain.
 type Segment struct {
 	Tenant string `json:"tenant"`
@@ -15,6 +13,12 @@ type Segment struct {
 	RouterAdvertisements string `json:"router_advertisements,omitempty"`
 }
 
+// The words that the members may have, the default first.
+var (
+	unicastWords       = []string{"drop", "flood"}
+	advertisementWords = []string{"drop", "accept"}
+)
+
 // Kind implements Object.
 func (Segment) Kind() Kind { return KindSegment }
 
@@ -22,21 +26,27 @@ func (Segment) Kind() Kind { return KindSegment }
 func (s Segment) Key() string { return s.Tenant + "/" + s.Name }
 
 var segmentKind = Info{
-	Kind: KindSegment, One: "segment", Short: "Segments, and how much hangs from them",
+	Kind: KindSegment, One: "segment", Doc: "One MAC address space of a tenant: a bridge domain.",
 	Key:     []KeyPart{{Name: "tenant"}, {Name: "name"}},
-	Filters: []Filter{byMember("tenant", func(s Segment) string { return s.Tenant })},
+	Example: Segment{Tenant: "RED", Name: "web", ID: 1},
+	Members: []Member{
+		{Name: "id", Min: 1, Max: maxSegmentID24, Doc: "Up to 65535 under the scheme 10.p.t. Unique within the tenant."},
+		{Name: "unknown_unicast", Words: unicastWords, Doc: "What becomes of frames to a MAC, and of questions for an " +
+			"address, that no binding knows; default drop."},
+		{Name: "router_advertisements", Words: advertisementWords, Doc: "What becomes of IPv6 router advertisements from " +
+			"other boxes; default drop. Those of a VIF of this box are a matter of its allow."},
+	},
+	Filters:  []Filter{byTenant(func(s Segment) string { return s.Tenant })},
+	Short:    "Segments, and how much hangs from them",
+	ShowArgs: []string{"red"},
 	Columns: []Column{
-		{Head: "SEGMENT", Member: "key"}, {Head: "ID", Member: "id", Number: true}, {Head: "UNKNOWN UNICAST", Member: "unknown_unicast", Default: "drop"},
+		{Head: "SEGMENT", Member: "key"}, {Head: "ID", Member: "id", Number: true},
+		{Head: "UNKNOWN UNICAST", Member: "unknown_unicast", Default: "drop"},
 		{Head: "VIFS", Member: "status.vifs", Number: true}, {Head: "BINDINGS", Member: "status.bindings", Number: true},
 		{Head: "BOXES", Member: "status.boxes", Number: true},
 	},
-	Max:  always(MaxSegments),
-	Refs: func(o Object) []Ref { return []Ref{{KindTenant, o.(Segment).Tenant}} },
-	decode: func(n *strict.Node, path, key string) (Object, []strict.Problem) {
-		return decode(n, path, key, func(s *Segment) []ident {
-			return []ident{str("tenant", &s.Tenant), str("name", &s.Name)}
-		})
-	},
+	Max:      always(MaxSegments),
+	Refs:     func(o Object) []Ref { return []Ref{{KindTenant, o.(Segment).Tenant}} },
 	validate: (*validator).segments,
 	objects:  mapOf[Segment](func(s *State) *map[string]Segment { return &s.Segments }),
 }

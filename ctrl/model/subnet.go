@@ -2,8 +2,6 @@ package model
 
 import (
 	"net/netip"
-
-	"penstock/ctrl/model/strict"
 )
 
 // Subnet belongs to one segment and names the virtual router's address in it.
@@ -22,22 +20,26 @@ func (Subnet) Kind() Kind { return KindSubnet }
 func (s Subnet) Key() string { return s.Tenant + "/" + s.Name }
 
 var subnetKind = Info{
-	Kind: KindSubnet, One: "subnet", Short: "Subnets and their virtual routers",
+	Kind: KindSubnet, One: "subnet", Doc: "A subnet of one segment.",
 	Key: []KeyPart{{Name: "tenant"}, {Name: "name"}},
+	Example: Subnet{Tenant: "RED", Name: "web4", Segment: "web",
+		Prefix: netip.MustParsePrefix("10.1.0.0/24"), Router: netip.MustParseAddr("10.1.0.1")},
+	Members: []Member{
+		{Name: "segment", Named: true},
+		{Name: "prefix", Doc: "A masked prefix, as 10.1.0.0/24. The subnets of one tenant must not overlap."},
+		{Name: "router", Doc: "The virtual router's address in it; absent: none."},
+	},
 	Filters: []Filter{
-		byMember("tenant", func(s Subnet) string { return s.Tenant }),
-		byMember("segment", func(s Subnet) string { return s.Segment }),
+		byTenant(func(s Subnet) string { return s.Tenant }), bySegment(func(s Subnet) string { return s.Segment }),
 	},
+	Short:    "Subnets and their virtual routers",
+	ShowArgs: []string{"red"},
 	Columns: []Column{
-		{Head: "SUBNET", Member: "key"}, {Head: "SEGMENT", Member: "segment"}, {Head: "PREFIX", Member: "prefix"}, {Head: "ROUTER", Member: "router"},
+		{Head: "SUBNET", Member: "key"}, {Head: "SEGMENT", Member: "segment"},
+		{Head: "PREFIX", Member: "prefix"}, {Head: "ROUTER", Member: "router"},
 	},
-	Max:  always(MaxSubnets),
-	Refs: func(o Object) []Ref { s := o.(Subnet); return []Ref{{KindSegment, s.Tenant + "/" + s.Segment}} },
-	decode: func(n *strict.Node, path, key string) (Object, []strict.Problem) {
-		return decode(n, path, key, func(s *Subnet) []ident {
-			return []ident{str("tenant", &s.Tenant), str("name", &s.Name)}
-		})
-	},
+	Max:      always(MaxSubnets),
+	Refs:     func(o Object) []Ref { s := o.(Subnet); return []Ref{{KindSegment, s.Tenant + "/" + s.Segment}} },
 	validate: (*validator).subnets,
 	objects:  mapOf[Subnet](func(s *State) *map[string]Subnet { return &s.Subnets }),
 }

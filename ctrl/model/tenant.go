@@ -2,8 +2,6 @@ package model
 
 import (
 	"net/netip"
-
-	"penstock/ctrl/model/strict"
 )
 
 // Tenant is an isolated customer. IDs 0 and 1 are reserved, 2 is the public tenant (PROTOCOL.md#addressing).
@@ -28,19 +26,30 @@ func (Tenant) Kind() Kind { return KindTenant }
 func (t Tenant) Key() string { return t.Name }
 
 var tenantKind = Info{
-	Kind: KindTenant, One: "tenant", Short: "Tenants",
-	Key: []KeyPart{{Name: "name"}},
+	Kind: KindTenant, One: "tenant", Doc: "An isolated customer.",
+	Key:     []KeyPart{{Name: "name"}},
+	Example: Tenant{Name: "RED", ID: 7},
+	Members: []Member{
+		{Name: "id", Min: 2, Max: maxTenantID24,
+			Doc: "Up to 65534 under the scheme 10.p.t. 0 and 1 are reserved, 2 is the public tenant. Unique."},
+		{Name: "gateway", Doc: "The gateway group that is the default route, by its name in the box's configuration. " +
+			"The public tenant has the box's public group if it names none."},
+		{Name: "gateway_addresses", MaxItems: MaxGatewayAddresses, Doc: "Addresses, at most one of each family, at which " +
+			"the gateway group is a station in the tenant's own subnets: there boxes that do not have the group " +
+			"themselves find it, given a binding."},
+		{Name: "labels", MaxItems: MaxLabels},
+	},
+	Short:    "Tenants",
+	ShowArgs: []string{""},
 	Columns: []Column{
-		{Head: "NAME", Member: "name"}, {Head: "ID", Member: "id", Number: true}, {Head: "ROUTER MAC", Member: "router_mac", Default: DefaultRouterMAC.String()},
+		{Head: "NAME", Member: "name"}, {Head: "ID", Member: "id", Number: true},
+		{Head: "ROUTER MAC", Member: "router_mac", Default: DefaultRouterMAC.String()},
 	},
 	Max: func(s Scheme) int {
 		if s == Scheme16 {
 			return MaxTenants16
 		}
 		return MaxTenants
-	},
-	decode: func(n *strict.Node, path, key string) (Object, []strict.Problem) {
-		return decode(n, path, key, func(t *Tenant) []ident { return []ident{str("name", &t.Name)} })
 	},
 	validate: (*validator).tenants,
 	objects:  mapOf[Tenant](func(s *State) *map[string]Tenant { return &s.Tenants }),

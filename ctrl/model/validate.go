@@ -21,14 +21,41 @@ const (
 	MaxLabels    = 32
 	MaxWeight    = 100 // of a path's VLAN
 
+	MaxGatewayAddresses = 2 // of one tenant: one of each family
+
 	MaxSwitchPort = 255  // one octet of an address in the fabric
 	MaxVLAN       = 4094 // IEEE 802.1Q, table 9-2
 )
 
-// Scope restricts validation to what a transaction can have broken: everything of some tenants, and some paths.
+// The largest IDs of the scheme p.t.
+const (
+	maxTenantID24  = 1<<24 - 2
+	maxSegmentID24 = 1<<24 - 1
+)
+
+// Scope restricts validation to what a transaction can have broken: everything of some tenants, and some objects that
+// belong to no tenant.
 type Scope struct {
 	Tenants map[string]bool
-	Paths   map[string]bool
+	Objects map[Kind]map[string]bool // by key
+}
+
+// Add puts into scope what a write of an object can have broken.
+func (s *Scope) Add(r Ref) {
+	if t, ok := r.Tenant(); ok {
+		if s.Tenants == nil {
+			s.Tenants = map[string]bool{}
+		}
+		s.Tenants[t] = true
+		return
+	}
+	if s.Objects == nil {
+		s.Objects = map[Kind]map[string]bool{}
+	}
+	if s.Objects[r.Kind] == nil {
+		s.Objects[r.Kind] = map[string]bool{}
+	}
+	s.Objects[r.Kind][r.Key] = true
 }
 
 // Validate checks the whole state and returns all its problems, sorted by kind, key and field.
@@ -115,7 +142,7 @@ func (v *validator) scheme() Scheme {
 // broadcast address of the port's prefix and hence not a special IP.
 func (v *validator) maxIDs() (tenant, segment uint32) {
 	if v.scheme() == Scheme24 {
-		return 1<<24 - 2, 1<<24 - 1
+		return maxTenantID24, maxSegmentID24
 	}
 	return 1<<16 - 2, 1<<16 - 1
 }
@@ -275,13 +302,13 @@ func (v *validator) segments() {
 		} else if o := owner[id{s.Tenant, s.ID}]; o != key {
 			r("id", CodeDuplicate, "give every segment of a tenant its own ID", "segment ID %d belongs to segment %s already", s.ID, o).about(KindSegment, o)
 		}
-		v.oneOf(r, "unknown_unicast", s.UnknownUnicast, "drop", "flood")
-		v.oneOf(r, "router_advertisements", s.RouterAdvertisements, "drop", "accept")
+		v.oneOf(r, "unknown_unicast", s.UnknownUnicast, unicastWords)
+		v.oneOf(r, "router_advertisements", s.RouterAdvertisements, advertisementWords)
 	}
 }
 
 // oneOf checks a word; absent is allowed and means the first.
-func (v *validator) oneOf(r reporter, field, word string, words ...string) {
+func (v *validator) oneOf(r reporter, field, word string, words []string) {
 	if word != "" && !slices.Contains(words, word) {
 		r(field, CodeInvalid, "allowed: "+strings.Join(words, ", "), "%q is not a value of %s", clip(word), field)
 	}
@@ -289,7 +316,7 @@ func (v *validator) oneOf(r reporter, field, word string, words ...string) {
 
 func (v *validator) paths() {
 	for key, p := range v.s.Paths {
-		if v.scope != nil && !v.scope.Paths[key] {
+		if v.scope != nil && !v.scope.Objects[KindPath][key] {
 			continue
 		}
 		r := v.at(KindPath, key)

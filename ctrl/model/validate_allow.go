@@ -9,7 +9,7 @@ import (
 
 // allow checks what a VIF may be beside a host.
 func (v *validator) allow(r reporter, f VIF) {
-	all := []string{AllowDHCPServer, AllowRA, AllowVRRP}
+	all := allowWords[:]
 	for i, a := range f.Allow {
 		field := fmt.Sprintf("allow[%d]", i)
 		switch {

@@ -96,7 +96,7 @@ func (v *validator) vifs() {
 			}
 		}
 		v.place(r, key, f, places)
-		v.oneOf(r, "anti_spoof", f.AntiSpoof, "strict", "mac", "off")
+		v.oneOf(r, "anti_spoof", f.AntiSpoof, spoofWords)
 		v.allow(r, f)
 	}
 }

@@ -2,8 +2,6 @@ package model
 
 import (
 	"net/netip"
-
-	"penstock/ctrl/model/strict"
 )
 
 // VIF is a virtual interface that hangs from an access port of this box.
@@ -32,6 +30,11 @@ const (
 	AllowVRRP       = "vrrp"        // frames from the MACs of virtual routers (RFC 9568, 7.3)
 )
 
+var allowWords = [...]string{AllowDHCPServer, AllowRA, AllowVRRP}
+
+// What VIF.AntiSpoof may be, the default first.
+var spoofWords = []string{"strict", "mac", "off"}
+
 // DefaultAllow is what a VIF may be beside a host when nothing is said: a tenant's DHCP server is one of its hosts, and
 // reaches nobody but that tenant.
 var DefaultAllow = []string{AllowDHCPServer}
@@ -43,24 +46,36 @@ func (VIF) Kind() Kind { return KindVIF }
 func (v VIF) Key() string { return v.Tenant + "/" + v.Name }
 
 var vifKind = Info{
-	Kind: KindVIF, One: "VIF", Short: "VIFs of this box and what they sent and were sent",
+	Kind: KindVIF, One: "VIF", Doc: "A virtual interface that hangs from an access port of this box.",
 	Key: []KeyPart{{Name: "tenant"}, {Name: "name"}},
-	Filters: []Filter{
-		byMember("tenant", func(v VIF) string { return v.Tenant }),
-		byMember("segment", func(v VIF) string { return v.Segment }),
-		byMember("port", func(v VIF) string { return v.Port }),
+	Example: VIF{Tenant: "RED", Name: "vm1", Segment: "web", MAC: 0x020000000001,
+		Addresses: []netip.Addr{netip.MustParseAddr("10.1.0.5")}, Port: "acc0"},
+	Members: []Member{
+		{Name: "segment", Named: true},
+		{Name: "addresses", MaxItems: MaxAddresses},
+		{Name: "port", Doc: "An access port of the configuration."},
+		{Name: "vlan", Max: MaxVLAN, Doc: "0, the default, is untagged."},
+		{Name: "anti_spoof", Words: spoofWords, Doc: "Default strict."},
+		{Name: "allow", MaxItems: len(allowWords), Words: allowWords[:], Doc: "What the VIF may be beside a host, unless " +
+			"anti_spoof is off, which allows everything: answer as DHCP server, send router advertisements and " +
+			"redirects, send from the MACs of virtual routers (VRRP). Absent: dhcp-server. A list that is given is the " +
+			"whole of it; an empty one allows none."},
+		{Name: "shared_addresses", MaxItems: MaxAddresses, Doc: "Addresses that several VIFs of the segment may use and " +
+			"settle among themselves, as with VRRP. The segment needs unknown_unicast flood."},
 	},
+	Filters: []Filter{
+		byTenant(func(v VIF) string { return v.Tenant }), bySegment(func(v VIF) string { return v.Segment }),
+		byMember("port", "Only on this port.", func(v VIF) string { return v.Port }),
+	},
+	Short:    "VIFs of this box and what they sent and were sent",
+	ShowArgs: []string{"", "red/vm1 --rate 1s"},
 	Columns: []Column{
-		{Head: "VIF", Member: "key"}, {Head: "SEGMENT", Member: "segment"}, {Head: "MAC", Member: "mac"}, {Head: "ADDRESSES", Member: "addresses"},
+		{Head: "VIF", Member: "key"}, {Head: "SEGMENT", Member: "segment"}, {Head: "MAC", Member: "mac"},
+		{Head: "ADDRESSES", Member: "addresses"},
 		{Head: "PORT", Member: "port"}, {Head: "VLAN", Member: "vlan", Default: "untagged"},
 	},
-	Max:  always(MaxVIFs),
-	Refs: func(o Object) []Ref { v := o.(VIF); return []Ref{{KindSegment, v.Tenant + "/" + v.Segment}} },
-	decode: func(n *strict.Node, path, key string) (Object, []strict.Problem) {
-		return decode(n, path, key, func(v *VIF) []ident {
-			return []ident{str("tenant", &v.Tenant), str("name", &v.Name)}
-		})
-	},
+	Max:      always(MaxVIFs),
+	Refs:     func(o Object) []Ref { v := o.(VIF); return []Ref{{KindSegment, v.Tenant + "/" + v.Segment}} },
 	validate: (*validator).vifs,
 	objects:  mapOf[VIF](func(s *State) *map[string]VIF { return &s.VIFs }),
 }
