@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"penstock/ctrl/alarm"
+	"penstock/ctrl/model"
 	"penstock/ctrl/rest"
 )
 
@@ -101,9 +102,18 @@ func isEnvelope(t *testing.T, what string, status int, h http.Header, text strin
 	}
 }
 
+// conformWorld has what the examples of the document need: an object of every kind, an alarm, a gateway group.
 func conformWorld(t *testing.T) *world {
 	w := newWorld(t, nil)
 	w.must("POST", "/v1/transactions", base)
+	for _, kind := range model.Kinds {
+		o := kind.Info().Example
+		text, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.must("PUT", "/v1/"+string(kind)+"/"+o.Key(), string(text))
+	}
 	w.alarms.Raise(alarm.Report{Kind: alarm.PortDown, Object: "port fab0", Text: "x"})
 	return w
 }

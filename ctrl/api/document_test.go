@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"penstock/ctrl/alarm"
 )
 
 // schema checks values against the part of JSON Schema that the document uses; a keyword it does not know is an error,
@@ -137,11 +135,9 @@ func dig(v any, path ...string) any {
 
 // Every example of the document fits its schema and is accepted by the box, and every answer is as documented.
 func TestDocument(t *testing.T) {
-	w := newWorld(t, nil)
+	w := conformWorld(t)
 	doc := decode(t, w.must("GET", "/v1/openapi.json", "")).(map[string]any)
 	s := &schema{t, dig(doc, "components", "schemas").(map[string]any)}
-	w.must("POST", "/v1/transactions", base)
-	w.alarms.Raise(alarm.Report{Kind: alarm.PortDown, Object: "port fab0", Text: "x"})
 	paths := doc["paths"].(map[string]any)
 	var urls []string
 	for p := range paths {

@@ -3,13 +3,13 @@ package api_test
 import (
 	"encoding/json"
 	"maps"
-	"os"
 	"reflect"
 	"slices"
 	"testing"
 	"time"
 
 	"penstock/ctrl/alarm"
+	"penstock/ctrl/api"
 	"penstock/ctrl/event"
 	"penstock/ctrl/gateway"
 )
@@ -35,7 +35,7 @@ func samples() []event.Data {
 // TestEventsAreDocumented: the document has a schema for each type of event, with the members that the type's struct has and
 // no others.
 func TestEventsAreDocumented(t *testing.T) {
-	document, err := os.ReadFile("openapi.json")
+	document, err := api.OpenAPIDocument()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,10 +2,10 @@ package api_test
 
 import (
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
+	"penstock/ctrl/api"
 	"penstock/ctrl/core"
 	"penstock/ctrl/event"
 	"penstock/ctrl/model"
@@ -13,9 +13,9 @@ import (
 	"penstock/dataplane/stats"
 )
 
-// TestPairedLimits: the limits that openapi.json names are those of the code.
+// TestPairedLimits: the limits that the document names are those of the code.
 func TestPairedLimits(t *testing.T) {
-	text, err := os.ReadFile("openapi.json")
+	text, err := api.OpenAPIDocument()
 	if err != nil {
 		t.Fatal(err)
 	}

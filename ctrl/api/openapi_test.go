@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"os"
 	"testing"
 )
 
@@ -12,14 +11,14 @@ func TestOpenAPIRoutes(t *testing.T) {
 		OpenAPI string
 		Paths   map[string]map[string]json.RawMessage
 	}
-	text, err := os.ReadFile("openapi.json")
+	text, err := openapiDocument()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(text, &doc); err != nil {
 		t.Fatal(err)
 	}
-	if doc.OpenAPI != "3.1.0" || string(text) != string(openapiDocument) {
+	if doc.OpenAPI != "3.1.0" {
 		t.Errorf("version %q", doc.OpenAPI)
 	}
 	methods := map[string]string{"get": "GET", "put": "PUT", "post": "POST", "patch": "PATCH", "delete": "DELETE"}

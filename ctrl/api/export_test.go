@@ -1,0 +1,4 @@
+package api
+
+// OpenAPIDocument is what the server serves.
+var OpenAPIDocument = openapiDocument
