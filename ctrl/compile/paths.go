@@ -235,3 +235,33 @@ func (c *Compiler) PathStats() []PathInfo {
 	slices.SortFunc(out, func(a, b PathInfo) int { return cmp.Compare(a.Stat, b.Stat) })
 	return out
 }
+
+func (c *Compiler) pathStatus(key string) *Status {
+	x, ok := c.state.Paths[key]
+	if !ok {
+		return nil
+	}
+	a, b := uint64(x.A), uint64(x.B)
+	live, s := 0, &Status{}
+	known := false
+	for i := range c.ports {
+		port := &c.ports[i]
+		own := uint64(port.SwitchMAC)
+		if !port.onFabric() || own != a && own != b {
+			continue
+		}
+		known = true
+		if port.up {
+			live += len(c.paths.vlans[hop{own, a ^ b ^ own}])
+			s.Ports = append(s.Ports, port.Name)
+		}
+	}
+	s.Live, s.Paths = live > 0, &live
+	switch {
+	case !known:
+		s.Reason = "no fabric port of this box hangs from either switch"
+	case live == 0:
+		s.Reason = "the fabric ports that use it are down"
+	}
+	return s
+}

@@ -40,45 +40,26 @@ func (s *Status) NotLive() string {
 	return s.Reason
 }
 
+// statusOf has the status of an object of each kind; nil if there is no such object.
+var statusOf = map[model.Kind]func(c *Compiler, key string) *Status{
+	model.KindTenant:  (*Compiler).tenantStatus,
+	model.KindSegment: (*Compiler).segmentStatus,
+	model.KindSubnet:  (*Compiler).subnetStatus,
+	model.KindVIF:     (*Compiler).vifStatus,
+	model.KindPath:    (*Compiler).pathStatus,
+	model.KindBinding: (*Compiler).bindingStatus,
+}
+
 // Status says what the dataplane does with an object: a *Status, nil for a kind or key that it knows nothing of.
 func (c *Compiler) Status(kind model.Kind, key string) any {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var s *Status
-	switch kind {
-	case model.KindTenant:
-		if _, ok := c.tenants[key]; ok {
-			t := c.state.Tenants[key]
-			s = &Status{Live: true, Reason: c.gatewayReason(&t)}
+	if of := statusOf[kind]; of != nil {
+		if s := of(c, key); s != nil {
+			return s
 		}
-	case model.KindSegment:
-		s = c.segmentStatus(key)
-	case model.KindSubnet:
-		if n, ok := c.state.Subnets[key]; ok {
-			s = &Status{Live: true, Reason: c.subnetReason(&n)}
-		}
-	case model.KindVIF:
-		s = c.vifStatus(key)
-	case model.KindBinding:
-		s = c.bindingStatus(key)
-	case model.KindPath:
-		s = c.pathStatus(key)
 	}
-	if s == nil {
-		return nil
-	}
-	return s
-}
-
-func (c *Compiler) segmentStatus(key string) *Status {
-	tenant, name, _ := strings.Cut(key, "/")
-	i, ok := c.segments[segName{tenant, name}]
-	if !ok {
-		return nil
-	}
-	s := &c.segs[i]
-	vifs, boxes, rows := s.vifs, len(s.refs), s.pushed
-	return &Status{Live: true, VIFs: &vifs, Boxes: &boxes, Bindings: &rows}
+	return nil
 }
 
 func (c *Compiler) vifStatus(key string) *Status {
@@ -178,36 +159,6 @@ func (c *Compiler) bindingStatus(key string) *Status {
 func (c *Compiler) locationStatus(loc fib.Loc) *Status {
 	mac := model.MAC(c.snap.Load().Switches[switchOf(loc)].MAC)
 	return &Status{SwitchMAC: &mac, SwitchPort: uint8(loc)}
-}
-
-func (c *Compiler) pathStatus(key string) *Status {
-	x, ok := c.state.Paths[key]
-	if !ok {
-		return nil
-	}
-	a, b := uint64(x.A), uint64(x.B)
-	live, s := 0, &Status{}
-	known := false
-	for i := range c.ports {
-		port := &c.ports[i]
-		own := uint64(port.SwitchMAC)
-		if !port.onFabric() || own != a && own != b {
-			continue
-		}
-		known = true
-		if port.up {
-			live += len(c.paths.vlans[hop{own, a ^ b ^ own}])
-			s.Ports = append(s.Ports, port.Name)
-		}
-	}
-	s.Live, s.Paths = live > 0, &live
-	switch {
-	case !known:
-		s.Reason = "no fabric port of this box hangs from either switch"
-	case live == 0:
-		s.Reason = "the fabric ports that use it are down"
-	}
-	return s
 }
 
 // VIFIndex returns the index of a live VIF (its counters and its entry in fib.Snapshot.VIFs) by its key TENANT/NAME.
