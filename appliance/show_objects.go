@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"penstock/ctrl/api"
@@ -120,20 +121,19 @@ func objects(q *query, kind model.Kind, fn func(json.RawMessage) error) error {
 		}
 		return fn(raw)
 	}
-	filter := url.Values{"tenant": parts[:1]}
-	if len(parts) == 2 {
-		filter["segment"] = parts[1:]
-	}
+	filter := below(kind, parts)
 	n := 0
 	err := q.c.Each(q, kind, filter, func(raw json.RawMessage) error { n++; return fn(raw) })
 	if err != nil || n > 0 {
 		return err
 	}
 	// Nothing there: because the parent is not, or because it is empty?
-	parent := model.KindTenant
-	if len(parts) == 2 {
-		parent = model.KindSegment
+	part := kind.Info().Key[len(parts)-1].Name
+	at := slices.IndexFunc(model.Kinds, func(k model.Kind) bool { return k.One() == part })
+	if at < 0 {
+		return nil
 	}
+	parent := model.Kinds[at]
 	if err := q.c.Object(q, parent, q.arg, nil); client.Is(err, model.CodeNotFound) {
 		return absent(q, parent, parts)
 	} else if err != nil {
@@ -142,16 +142,20 @@ func objects(q *query, kind model.Kind, fn func(json.RawMessage) error) error {
 	return nil
 }
 
+// below is the filter for the objects below the first parts of a key.
+func below(kind model.Kind, parts []string) url.Values {
+	filter := url.Values{}
+	for p, part := range parts {
+		filter.Set(kind.Info().Key[p].Name, part)
+	}
+	return filter
+}
+
 // absent says that there is no object with that key, and which there are beside it.
 func absent(q *query, kind model.Kind, parts []string) error {
 	var there []string
-	filter := url.Values{"limit": {"1000"}}
-	if len(parts) > 1 {
-		filter["tenant"] = parts[:1]
-	}
-	if len(parts) > 2 {
-		filter["segment"] = parts[1:2]
-	}
+	filter := below(kind, parts[:len(parts)-1])
+	filter.Set("limit", "1000")
 	var l api.List
 	if err := q.c.Get(q, "/v1/"+string(kind)+"?"+filter.Encode(), &l); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"penstock/ctrl/metrics"
+	"penstock/ctrl/model"
 	"penstock/ctrl/status"
 )
 
@@ -24,17 +25,25 @@ type metricsSource struct {
 // Stats implements metrics.Source.
 func (m *metricsSource) Stats() metrics.Stats {
 	b := m.b
-	s := b.core.State()
 	return metrics.Stats{
 		Box: b.Box().(status.Box), Ports: b.portStats(), Workers: b.workerStats(), Paths: b.pathStats(),
-		Gateways: metrics.Gateways{Groups: b.gateways.Status(), Counters: b.gateways.Counters()},
-		Alarms:   metrics.Alarms{Active: b.alarms.Active(), Totals: b.alarms.Totals(), Webhooks: b.alarms.Receivers()},
-		Control:  b.api.Counters(),
-		Objects: map[string]int{
-			"tenants": len(s.Tenants), "segments": len(s.Segments), "subnets": len(s.Subnets), "vifs": len(s.VIFs), "paths": len(s.Paths),
-		},
+		Gateways:   metrics.Gateways{Groups: b.gateways.Status(), Counters: b.gateways.Counters()},
+		Alarms:     metrics.Alarms{Active: b.alarms.Active(), Totals: b.alarms.Totals(), Webhooks: b.alarms.Receivers()},
+		Control:    b.api.Counters(),
+		Objects:    counts(b.core.State()),
 		Generation: b.compiler.Snapshot().Generation, Events: b.events.Last(),
 	}
+}
+
+// counts are the numbers of objects that a state holds, by kind.
+func counts(s *model.State) map[string]int {
+	n := map[string]int{}
+	for _, kind := range model.Kinds {
+		if kind.Held() {
+			n[string(kind)] = s.Count(kind)
+		}
+	}
+	return n
 }
 
 // Healthy implements metrics.Source.
