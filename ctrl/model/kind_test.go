@@ -89,38 +89,57 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// TestMembersAreHeld: a number outside the range that a member is described with, a word that is none of its words and
-// an empty list that must have entries are refused.
+// values are what a member may be at the limits of its description, and what it may not be.
+func (m *Member) values() (right, wrong []any) {
+	if m.Max > 0 {
+		right, wrong = append(right, m.Min, m.Max), append(wrong, m.Max+1)
+	}
+	if m.Min > 0 {
+		wrong = append(wrong, m.Min-1)
+	}
+	for _, w := range m.Words {
+		if m.MaxItems > 0 {
+			right = append(right, []string{w})
+		} else {
+			right = append(right, w)
+		}
+	}
+	switch {
+	case m.Words != nil && m.MaxItems > 0:
+		wrong = append(wrong, []string{"nonsense"})
+	case m.Words != nil:
+		wrong = append(wrong, "nonsense")
+	case m.Named:
+		wrong = append(wrong, "no name")
+	}
+	if m.MinItems > 0 {
+		wrong = append(wrong, []any{})
+	}
+	return right, wrong
+}
+
+// TestMembersAreHeld: validation takes the numbers and words that a member is described with, and no others.
 func TestMembersAreHeld(t *testing.T) {
 	for _, kind := range Kinds {
 		for _, m := range kind.Info().Members {
-			var wrong []any
-			if m.Max > 0 {
-				wrong = append(wrong, m.Max+1)
-			}
-			if m.Min > 0 {
-				wrong = append(wrong, m.Min-1)
-			}
-			switch {
-			case m.Words != nil && m.MaxItems > 0:
-				wrong = append(wrong, []string{"nonsense"})
-			case m.Words != nil:
-				wrong = append(wrong, "nonsense")
-			case m.Named:
-				wrong = append(wrong, "no name")
-			}
-			if m.MinItems > 0 {
-				wrong = append(wrong, []any{})
-			}
-			for _, value := range wrong {
+			with := func(value any) []string {
 				values := exampleValues(t, kind)
 				in, name := values, m.Name
 				if list, member, deeper := strings.Cut(m.Name, "."); deeper {
 					in, name = values[list].([]any)[0].(map[string]any), member
 				}
 				in[name] = value
-				if ps := problemsOf(t, kind, values); len(ps) == 0 {
-					t.Errorf("%s: %s may be %v, and is described otherwise: %+v", kind, m.Name, value, m)
+				return problemsOf(t, kind, values)
+			}
+			right, wrong := m.values()
+			for _, value := range right {
+				if ps := with(value); len(ps) > 0 {
+					t.Errorf("%s: %s is described as %+v, and may not be %v: %q", kind, m.Name, m, value, ps)
+				}
+			}
+			for _, value := range wrong {
+				if ps := with(value); len(ps) == 0 {
+					t.Errorf("%s: %s is described as %+v, and may be %v", kind, m.Name, m, value)
 				}
 			}
 		}
