@@ -1,6 +1,8 @@
 package model
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"penstock/ctrl/model/strict"
@@ -79,4 +81,35 @@ func decodePath(i *Info, n *strict.Node, path, key string) (Object, []strict.Pro
 
 func absentWeight(n *strict.Node, i int) bool {
 	return n.Get("vlans").Items[i].Get("weight") == nil
+}
+
+func (v *validator) paths() {
+	for key, p := range v.s.Paths {
+		if v.scope != nil && !v.scope.Objects[KindPath][key] {
+			continue
+		}
+		r := v.at(KindPath, key)
+		v.unicast(r, "a", p.A, "the edge switch's MAC address")
+		v.unicast(r, "b", p.B, "the edge switch's MAC address")
+		if p.B < p.A {
+			r("a", CodeInvalid, "the smaller MAC address goes first", "the edge switches are in the wrong order")
+		}
+		if len(p.VLANs) == 0 {
+			r("vlans", CodeRequired, "name at least one VLAN, or delete the path", "the path has no VLAN")
+		}
+		if len(p.VLANs) > MaxPathVLANs {
+			r("vlans", CodeLimit, "", "%d VLANs are more than the %d allowed", len(p.VLANs), MaxPathVLANs)
+		}
+		for i, l := range p.VLANs {
+			field := fmt.Sprintf("vlans[%d].", i)
+			if l.VID < 1 || l.VID > MaxVLAN {
+				r(field+"vid", CodeInvalid, "VLAN IDs go from 1 to 4094", "%d is not a VLAN ID", l.VID)
+			} else if j := slices.IndexFunc(p.VLANs, func(o PathVLAN) bool { return o.VID == l.VID }); j < i {
+				r(field+"vid", CodeDuplicate, "name every VLAN once", "VLAN %d stands at vlans[%d] already", l.VID, j)
+			}
+			if l.Weight < 1 || l.Weight > MaxWeight {
+				r(field+"weight", CodeInvalid, "weights go from 1 (the default) to 100", "%d is not a weight", l.Weight)
+			}
+		}
+	}
 }

@@ -1,5 +1,7 @@
 package model
 
+import "fmt"
+
 // Segment is one MAC address space of a tenant: a bridge domain.
 type Segment struct {
 	Tenant string `json:"tenant"`
@@ -49,4 +51,39 @@ var segmentKind = Info{
 	Refs:     func(o Object) []Ref { return []Ref{{KindTenant, o.(Segment).Tenant}} },
 	validate: (*validator).segments,
 	objects:  mapOf[Segment](func(s *State) *map[string]Segment { return &s.Segments }),
+}
+
+func (v *validator) segments() {
+	type id struct {
+		tenant string
+		id     uint32
+	}
+	owner := map[id]string{}
+	for key, s := range v.s.Segments {
+		if !v.in(s.Tenant) {
+			continue
+		}
+		k := id{s.Tenant, s.ID}
+		if o, ok := owner[k]; !ok || key < o {
+			owner[k] = key
+		}
+	}
+	_, most := v.maxIDs()
+	for key, s := range v.s.Segments {
+		if !v.in(s.Tenant) {
+			continue
+		}
+		r := v.at(KindSegment, key)
+		v.name(r, "name", s.Name)
+		v.refTenant(r, s.Tenant)
+		if s.ID == 0 {
+			r("id", CodeRequired, fmt.Sprintf("choose an ID from 1 to %d", most), "the segment has no ID, or the ID 0")
+		} else if s.ID > most {
+			r("id", CodeInvalid, fmt.Sprintf("choose an ID from 1 to %d", most), "segment ID %d is too large for the scheme %q", s.ID, v.scheme())
+		} else if o := owner[id{s.Tenant, s.ID}]; o != key {
+			r("id", CodeDuplicate, "give every segment of a tenant its own ID", "segment ID %d belongs to segment %s already", s.ID, o).about(KindSegment, o)
+		}
+		v.oneOf(r, "unknown_unicast", s.UnknownUnicast, unicastWords)
+		v.oneOf(r, "router_advertisements", s.RouterAdvertisements, advertisementWords)
+	}
 }

@@ -1,7 +1,9 @@
 package model
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // Tenant is an isolated customer. IDs 0 and 1 are reserved, 2 is the public tenant (PROTOCOL.md#addressing).
@@ -53,4 +55,56 @@ var tenantKind = Info{
 	},
 	validate: (*validator).tenants,
 	objects:  mapOf[Tenant](func(s *State) *map[string]Tenant { return &s.Tenants }),
+}
+
+func (v *validator) tenants() {
+	owner := map[uint32]string{} // of the IDs in scope
+	if v.scope == nil {
+		owner = make(map[uint32]string, len(v.s.Tenants))
+	} else {
+		for key := range v.scope.Tenants {
+			if t, ok := v.s.Tenants[key]; ok {
+				owner[t.ID] = key
+			}
+		}
+	}
+	for key, t := range v.s.Tenants {
+		if o, ok := owner[t.ID]; !ok && v.scope == nil || ok && v.before(key, o) {
+			owner[t.ID] = key
+		}
+	}
+	most, _ := v.maxIDs()
+	for key, t := range v.s.Tenants {
+		if !v.in(key) {
+			continue
+		}
+		r := v.at(KindTenant, key)
+		v.name(r, "name", t.Name)
+		switch {
+		case t.ID == 0:
+			r("id", CodeRequired, fmt.Sprintf("choose an ID from 2 to %d; 0 and 1 are reserved", most), "the tenant has no ID, or the reserved ID 0")
+		case t.ID == 1:
+			r("id", CodeReserved, fmt.Sprintf("choose an ID from 2 to %d; 0 and 1 are reserved", most), "tenant ID 1 is the box itself")
+		case t.ID > most:
+			hint := fmt.Sprintf("choose an ID from 2 to %d", most)
+			if v.scheme() == Scheme16 {
+				hint += ", or configure the fabric with scheme \"p.t\""
+			}
+			r("id", CodeInvalid, hint, "tenant ID %d is too large for the scheme %q", t.ID, v.scheme())
+		case owner[t.ID] != key:
+			r("id", CodeDuplicate, "give every tenant its own ID", "tenant ID %d belongs to tenant %s already", t.ID, owner[t.ID]).about(KindTenant, owner[t.ID])
+		}
+		if t.RouterMAC != nil {
+			v.unicast(r, "router_mac", *t.RouterMAC, "the virtual router's MAC address")
+		}
+		v.gateway(r, &t)
+		if len(t.Labels) > MaxLabels {
+			r("labels", CodeLimit, "", "%d labels are more than the %d allowed", len(t.Labels), MaxLabels)
+		}
+		for k, l := range t.Labels {
+			if k == "" || len(k) > MaxName || len(l) > 255 || strings.ContainsFunc(k+l, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+				r("labels", CodeInvalid, "keys have 1 to 63 octets, values up to 255, without control characters", "label %.64q is not valid", k)
+			}
+		}
+	}
 }

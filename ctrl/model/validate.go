@@ -169,58 +169,6 @@ func (v *validator) unicast(r reporter, field string, m MAC, what string) bool {
 	return false
 }
 
-func (v *validator) tenants() {
-	owner := map[uint32]string{} // of the IDs in scope
-	if v.scope == nil {
-		owner = make(map[uint32]string, len(v.s.Tenants))
-	} else {
-		for key := range v.scope.Tenants {
-			if t, ok := v.s.Tenants[key]; ok {
-				owner[t.ID] = key
-			}
-		}
-	}
-	for key, t := range v.s.Tenants {
-		if o, ok := owner[t.ID]; !ok && v.scope == nil || ok && v.before(key, o) {
-			owner[t.ID] = key
-		}
-	}
-	most, _ := v.maxIDs()
-	for key, t := range v.s.Tenants {
-		if !v.in(key) {
-			continue
-		}
-		r := v.at(KindTenant, key)
-		v.name(r, "name", t.Name)
-		switch {
-		case t.ID == 0:
-			r("id", CodeRequired, fmt.Sprintf("choose an ID from 2 to %d; 0 and 1 are reserved", most), "the tenant has no ID, or the reserved ID 0")
-		case t.ID == 1:
-			r("id", CodeReserved, fmt.Sprintf("choose an ID from 2 to %d; 0 and 1 are reserved", most), "tenant ID 1 is the box itself")
-		case t.ID > most:
-			hint := fmt.Sprintf("choose an ID from 2 to %d", most)
-			if v.scheme() == Scheme16 {
-				hint += ", or configure the fabric with scheme \"p.t\""
-			}
-			r("id", CodeInvalid, hint, "tenant ID %d is too large for the scheme %q", t.ID, v.scheme())
-		case owner[t.ID] != key:
-			r("id", CodeDuplicate, "give every tenant its own ID", "tenant ID %d belongs to tenant %s already", t.ID, owner[t.ID]).about(KindTenant, owner[t.ID])
-		}
-		if t.RouterMAC != nil {
-			v.unicast(r, "router_mac", *t.RouterMAC, "the virtual router's MAC address")
-		}
-		v.gateway(r, &t)
-		if len(t.Labels) > MaxLabels {
-			r("labels", CodeLimit, "", "%d labels are more than the %d allowed", len(t.Labels), MaxLabels)
-		}
-		for k, l := range t.Labels {
-			if k == "" || len(k) > MaxName || len(l) > 255 || strings.ContainsFunc(k+l, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-				r("labels", CodeInvalid, "keys have 1 to 63 octets, values up to 255, without control characters", "label %.64q is not valid", k)
-			}
-		}
-	}
-}
-
 // before orders two owners of one value: the one that is out of scope was there first, else the smaller key.
 func (v *validator) before(a, b string) bool {
 	ta, tb := tenantOf(a), tenantOf(b)
@@ -272,75 +220,9 @@ func clip(s string) string {
 	return s
 }
 
-func (v *validator) segments() {
-	type id struct {
-		tenant string
-		id     uint32
-	}
-	owner := map[id]string{}
-	for key, s := range v.s.Segments {
-		if !v.in(s.Tenant) {
-			continue
-		}
-		k := id{s.Tenant, s.ID}
-		if o, ok := owner[k]; !ok || key < o {
-			owner[k] = key
-		}
-	}
-	_, most := v.maxIDs()
-	for key, s := range v.s.Segments {
-		if !v.in(s.Tenant) {
-			continue
-		}
-		r := v.at(KindSegment, key)
-		v.name(r, "name", s.Name)
-		v.refTenant(r, s.Tenant)
-		if s.ID == 0 {
-			r("id", CodeRequired, fmt.Sprintf("choose an ID from 1 to %d", most), "the segment has no ID, or the ID 0")
-		} else if s.ID > most {
-			r("id", CodeInvalid, fmt.Sprintf("choose an ID from 1 to %d", most), "segment ID %d is too large for the scheme %q", s.ID, v.scheme())
-		} else if o := owner[id{s.Tenant, s.ID}]; o != key {
-			r("id", CodeDuplicate, "give every segment of a tenant its own ID", "segment ID %d belongs to segment %s already", s.ID, o).about(KindSegment, o)
-		}
-		v.oneOf(r, "unknown_unicast", s.UnknownUnicast, unicastWords)
-		v.oneOf(r, "router_advertisements", s.RouterAdvertisements, advertisementWords)
-	}
-}
-
 // oneOf checks a word; absent is allowed and means the first.
 func (v *validator) oneOf(r reporter, field, word string, words []string) {
 	if word != "" && !slices.Contains(words, word) {
 		r(field, CodeInvalid, "allowed: "+strings.Join(words, ", "), "%q is not a value of %s", clip(word), field)
-	}
-}
-
-func (v *validator) paths() {
-	for key, p := range v.s.Paths {
-		if v.scope != nil && !v.scope.Objects[KindPath][key] {
-			continue
-		}
-		r := v.at(KindPath, key)
-		v.unicast(r, "a", p.A, "the edge switch's MAC address")
-		v.unicast(r, "b", p.B, "the edge switch's MAC address")
-		if p.B < p.A {
-			r("a", CodeInvalid, "the smaller MAC address goes first", "the edge switches are in the wrong order")
-		}
-		if len(p.VLANs) == 0 {
-			r("vlans", CodeRequired, "name at least one VLAN, or delete the path", "the path has no VLAN")
-		}
-		if len(p.VLANs) > MaxPathVLANs {
-			r("vlans", CodeLimit, "", "%d VLANs are more than the %d allowed", len(p.VLANs), MaxPathVLANs)
-		}
-		for i, l := range p.VLANs {
-			field := fmt.Sprintf("vlans[%d].", i)
-			if l.VID < 1 || l.VID > MaxVLAN {
-				r(field+"vid", CodeInvalid, "VLAN IDs go from 1 to 4094", "%d is not a VLAN ID", l.VID)
-			} else if j := slices.IndexFunc(p.VLANs, func(o PathVLAN) bool { return o.VID == l.VID }); j < i {
-				r(field+"vid", CodeDuplicate, "name every VLAN once", "VLAN %d stands at vlans[%d] already", l.VID, j)
-			}
-			if l.Weight < 1 || l.Weight > MaxWeight {
-				r(field+"weight", CodeInvalid, "weights go from 1 (the default) to 100", "%d is not a weight", l.Weight)
-			}
-		}
 	}
 }
