@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf8"
 )
 
 // The repository's rules (ARCHITECTURE.md), as tests. Code that must break one changes the rule here, and says why.
@@ -395,6 +396,56 @@ func TestMiscited(t *testing.T) {
 	} {
 		if got := miscited(tc.name, tc.line); len(got) != tc.faults {
 			t.Errorf("%s: %s: %d faults %v, want %d", tc.name, tc.line, len(got), got, tc.faults)
+		}
+	}
+}
+
+// readable are the packages that are held to the rules of TestLines and TestFailures; the rest follows package by package.
+var readable = []string{"dataplane/steer", "dataplane/table", "dataplane/wire"}
+
+// TestLines: no line of code is longer than 120 columns, a tab being four of them.
+func TestLines(t *testing.T) {
+	const most, tab = 120, 4
+	for _, f := range goFiles(t) {
+		if !within(f.dir, readable...) {
+			continue
+		}
+		for n, line := range strings.Split(string(f.text), "\n") {
+			if w := utf8.RuneCountInString(line) + (tab-1)*strings.Count(line, "\t"); w > most {
+				t.Errorf("%s:%d: %d columns, want at most %d", f.path, n+1, w, most)
+			}
+		}
+	}
+}
+
+// wordless is a format that has verbs alone: whoever reads such a failure learns neither what it is nor what was wanted.
+var wordless = regexp.MustCompile("\\.(?:Errorf|Fatalf)\\([\"`](?:[^a-zA-Z\"`%]|%[-+# 0-9.]*[a-zA-Z])*[\"`],")
+
+// TestFailures: a test that fails says of what, and what was expected.
+func TestFailures(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if !f.test || !within(f.dir, readable...) {
+			continue
+		}
+		for n, line := range strings.Split(string(f.text), "\n") {
+			if wordless.MatchString(line) && !strings.HasSuffix(line, "\", err)") {
+				t.Errorf("%s:%d: %s: want words, of what it is and what was expected", f.path, n+1, strings.TrimSpace(line))
+			}
+		}
+	}
+}
+
+// TestTestImports: tests of the dataplane stand on the dataplane. Those of dataplane/uplink stand on integration/rig still.
+func TestTestImports(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if !f.test || !within(f.dir, "dataplane") || within(f.dir, "dataplane/uplink") {
+			continue
+		}
+		for _, p := range f.imports() {
+			local, ok := strings.CutPrefix(p, module+"/")
+			if ok && within(local, "ctrl", "conf", "appliance", "integration", "perf") {
+				t.Errorf("%s imports %s, want only packages of the dataplane", f.path, p)
+			}
 		}
 	}
 }

@@ -50,7 +50,9 @@ func (p *Program) failed(tried string, err error) error {
 	case errors.Is(err, unix.EOPNOTSUPP):
 		a.Remedy = "the driver has no native mode; use mode auto or generic"
 	case errors.Is(err, unix.ERANGE), errors.Is(err, unix.EINVAL):
-		a.Remedy = fmt.Sprintf("the driver refuses its present settings: lower the MTU (`ip link set dev %s mtu 1500`), switch off LRO (`ethtool -K %s lro off`), or use generic mode", p.name, p.name)
+		a.Remedy = fmt.Sprintf("the driver refuses its present settings: "+
+			"lower the MTU (`ip link set dev %s mtu 1500`), "+
+			"switch off LRO (`ethtool -K %s lro off`), or use generic mode", p.name, p.name)
 	case errors.Is(err, unix.ENOMEM):
 		a.Remedy = "not enough memory, or locked memory is limited (systemd: LimitMEMLOCK=infinity)"
 	}
@@ -62,12 +64,14 @@ func (p *Program) occupant() (id uint32, remedy string) {
 	id, err := attached(p.opts.Ifindex)
 	if err != nil || id == 0 {
 		// It went away since, or cannot be asked for.
-		return 0, fmt.Sprintf("`bpftool net show dev %s` shows it; stop the process that attached it, or, if none holds it, `ip link set dev %s xdp off`", p.name, p.name)
+		return 0, fmt.Sprintf("`bpftool net show dev %s` shows it; stop the process that attached it, "+
+			"or, if none holds it, `ip link set dev %s xdp off`", p.name, p.name)
 	}
 	var s strings.Builder
 	fmt.Fprintf(&s, "program ID %d holds it (`bpftool prog show id %d`): ", id, id)
 	if l := holder(p.opts.Ifindex, id); l != 0 {
-		fmt.Fprintf(&s, "stop the process that attached it, or detach its link with `bpftool link detach id %d` (`ip link set dev %s xdp off` does not remove a link)", l, p.name)
+		fmt.Fprintf(&s, "stop the process that attached it, or detach its link with `bpftool link detach id %d` "+
+			"(`ip link set dev %s xdp off` does not remove a link)", l, p.name)
 	} else {
 		fmt.Fprintf(&s, "remove it with `ip link set dev %s xdp off`", p.name)
 	}

@@ -28,7 +28,8 @@ func checkRelease(release string) error {
 		return fmt.Errorf("steer: kernel release %q has no version: %w", release, err)
 	}
 	if major < wantMajor || major == wantMajor && minor < wantMinor {
-		return fmt.Errorf("steer: kernel %s: %w: %d.%d or newer is needed", release, ErrKernelTooOld, wantMajor, wantMinor)
+		return fmt.Errorf("steer: kernel %s: %w: %d.%d or newer is needed",
+			release, ErrKernelTooOld, wantMajor, wantMinor)
 	}
 	return nil
 }

@@ -11,17 +11,17 @@ import (
 func TestCheckRelease(t *testing.T) {
 	for _, r := range []string{"5.10.0", "5.10", "5.15.0-91-generic", "6.1.0-18-amd64", "6.18.44", "10.0.0-rc1"} {
 		if err := checkRelease(r); err != nil {
-			t.Errorf("%s: %v", r, err)
+			t.Errorf("%s: error %v, want none", r, err)
 		}
 	}
 	for _, r := range []string{"5.9.16", "4.19.0-26-amd64", "3.10.0-1160.el7.x86_64"} {
 		if err := checkRelease(r); !errors.Is(err, ErrKernelTooOld) {
-			t.Errorf("%s: %v", r, err)
+			t.Errorf("%s: error %v, want %v", r, err, ErrKernelTooOld)
 		}
 	}
 	for _, r := range []string{"", "linux", "5"} {
 		if err := checkRelease(r); err == nil || errors.Is(err, ErrKernelTooOld) {
-			t.Errorf("%q: %v", r, err)
+			t.Errorf("%q: error %v, want one that says it is no release", r, err)
 		}
 	}
 	if err := CheckKernel(); err != nil {
@@ -45,7 +45,7 @@ func FuzzProgramID(f *testing.F) {
 		f.Errorf("program ID %d, want 77", got)
 	}
 	if got := programID(attr(unix.IFLA_XDP_ATTACHED, 0)); got != 0 {
-		f.Errorf("program ID %d without a program", got)
+		f.Errorf("program ID %d without a program, want 0", got)
 	}
 	f.Add(whole)
 	f.Add([]byte{0, 0, 0, 0})
@@ -59,6 +59,6 @@ func TestInstructions(t *testing.T) {
 		t.Errorf("%d instructions, want 5", n)
 	}
 	if n := len(instructions(3, &Options{PassToKernel: []EtherType{1, 2}})); n != 5+6+2+2 {
-		t.Errorf("%d instructions with two exceptions", n)
+		t.Errorf("%d instructions with two exceptions, want %d", n, 5+6+2+2)
 	}
 }

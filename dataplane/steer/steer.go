@@ -54,8 +54,8 @@ type Options struct {
 	// Alone drops the frames that no socket takes, which pass to the kernel otherwise: the port is nobody else's.
 	Alone bool
 	// Stamp puts the time of arrival into the StampLen octets in front of each frame that a socket gets, if the driver
-	// has room for metadata there: CLOCK_MONOTONIC in ns, in the machine's byte order, as of when the program ran. Where
-	// it has none the octets stay as they were.
+	// has room for metadata there: CLOCK_MONOTONIC in ns, in the machine's byte order, as of when the program ran.
+	// Where it has none the octets stay as they were.
 	Stamp bool
 }
 
@@ -71,7 +71,8 @@ func (o *Options) check() error {
 	case o.Mode > Generic:
 		return fmt.Errorf("steer: interface index %d: unknown mode %d", o.Ifindex, o.Mode)
 	case len(o.PassToKernel) > maxPass:
-		return fmt.Errorf("steer: interface index %d: %d EtherTypes pass to the kernel: at most %d can", o.Ifindex, len(o.PassToKernel), maxPass)
+		return fmt.Errorf("steer: interface index %d: %d EtherTypes pass to the kernel: at most %d can",
+			o.Ifindex, len(o.PassToKernel), maxPass)
 	}
 	return nil
 }
@@ -88,8 +89,8 @@ type Program struct {
 	why     error
 }
 
-// Attach loads the program and attaches it to the interface. Frames pass to the kernel (with Alone they are dropped) until
-// sockets are registered.
+// Attach loads the program and attaches it to the interface. Frames pass to the kernel (with Alone they are dropped)
+// until sockets are registered.
 //
 // In mode Auto an interface that refuses native mode gets generic mode; Fallback then says why. Errors are wrapped
 // in an *AttachError and match what the system said: unix.EPERM, unix.ENODEV, … If another XDP program is attached,
@@ -195,7 +196,8 @@ func (p *Program) Fallback() error { return p.why }
 // bound to that queue of the interface, and its fill ring filled. A socket that is closed vanishes by itself.
 func (p *Program) Register(queue int, sockFD int) error {
 	if queue < 0 || queue >= p.opts.Queues {
-		return fmt.Errorf("steer: %s: register queue %d: the program was attached for %d queues", p.name, queue, p.opts.Queues)
+		return fmt.Errorf("steer: %s: register queue %d: the program was attached for %d queues",
+			p.name, queue, p.opts.Queues)
 	}
 	if sockFD < 0 {
 		return fmt.Errorf("steer: %s: register queue %d: %w: the socket is closed", p.name, queue, unix.EBADF)
@@ -214,7 +216,8 @@ func (p *Program) Register(queue int, sockFD int) error {
 // Unregister lets the frames that arrive on queue pass to the kernel. A queue without socket is no error.
 func (p *Program) Unregister(queue int) error {
 	if queue < 0 || queue >= p.opts.Queues {
-		return fmt.Errorf("steer: %s: unregister queue %d: the program was attached for %d queues", p.name, queue, p.opts.Queues)
+		return fmt.Errorf("steer: %s: unregister queue %d: the program was attached for %d queues",
+			p.name, queue, p.opts.Queues)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

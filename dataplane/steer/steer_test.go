@@ -49,7 +49,10 @@ func umemSocket(t *testing.T, e xsktest.End, queue int) (*xsk.Umem, *xsk.Socket)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { u.Close() })
-	s, err := u.Open(xsk.SocketConfig{Ifindex: e.Index, Queue: queue, RxSize: 64, TxSize: 64, FillSize: 64, CompSize: 64, Mode: xsk.ModeCopy})
+	s, err := u.Open(xsk.SocketConfig{
+		Ifindex: e.Index, Queue: queue, Mode: xsk.ModeCopy,
+		RxSize: 64, TxSize: 64, FillSize: 64, CompSize: 64,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,9 +84,11 @@ func TestSteering(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			xsktest.Namespace(t)
 			a, b := xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
-			p := attach(t, steer.Options{Ifindex: a.Index, Queues: 4, Mode: mode, PassToKernel: []steer.EtherType{0x88cc, 0x0806}})
+			p := attach(t, steer.Options{
+				Ifindex: a.Index, Queues: 4, Mode: mode, PassToKernel: []steer.EtherType{0x88cc, 0x0806},
+			})
 			if p.Mode() != mode || p.Fallback() != nil {
-				t.Errorf("mode %v, fallback %v", p.Mode(), p.Fallback())
+				t.Errorf("mode %v, fallback %v; want mode %v without fallback", p.Mode(), p.Fallback(), mode)
 			}
 			kernel, far := xsktest.Packet(t, a), xsktest.Packet(t, b)
 			s := socket(t, a, 0)
@@ -112,7 +117,7 @@ func TestSteering(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := p.Unregister(0); err != nil {
-				t.Errorf("unregister twice: %v", err)
+				t.Errorf("unregister twice: error %v, want none", err)
 			}
 			expect("unregistered", 0x0800, "kernel")
 			if err := p.Register(0, s.FD()); err != nil {
@@ -127,16 +132,16 @@ func TestSteering(t *testing.T) {
 				t.Error(err)
 			}
 			if id := xsktest.XDP(t, "a"); id != 0 {
-				t.Errorf("program %d still there after Close", id)
+				t.Errorf("program %d still there after Close, want none", id)
 			}
 			if err := p.Close(); err != nil {
-				t.Errorf("second close: %v", err)
+				t.Errorf("second close: error %v, want none", err)
 			}
 			if err := p.Register(0, 0); !errors.Is(err, fs.ErrClosed) {
-				t.Errorf("register after Close: %v", err)
+				t.Errorf("register after Close: error %v, want %v", err, fs.ErrClosed)
 			}
 			if err := p.Unregister(0); err != nil {
-				t.Errorf("unregister after Close: %v", err)
+				t.Errorf("unregister after Close: error %v, want none", err)
 			}
 		})
 	}
@@ -158,7 +163,7 @@ func TestNothingStays(t *testing.T) {
 		f[12], f[13] = byte(e>>8), byte(e)
 		far.Send(f)
 		if got := arrive(s, kernel); got != "socket" {
-			t.Errorf("type %#04x arrived at %q", e, got)
+			t.Errorf("type %#04x arrived at %q, want the socket", e, got)
 		}
 	}
 }
@@ -169,14 +174,14 @@ func TestRegisterErrors(t *testing.T) {
 	p := attach(t, steer.Options{Ifindex: a.Index, Queues: 2})
 	for _, q := range []int{-1, 2} {
 		if err := p.Register(q, 0); err == nil || !strings.Contains(err.Error(), "2 queues") {
-			t.Errorf("register queue %d: %v", q, err)
+			t.Errorf("register queue %d: error %v, want one that names 2 queues", q, err)
 		}
 		if err := p.Unregister(q); err == nil {
-			t.Errorf("unregister queue %d: no error", q)
+			t.Errorf("unregister queue %d: no error, want one", q)
 		}
 	}
 	if err := p.Register(0, -1); !errors.Is(err, unix.EBADF) {
-		t.Errorf("register a closed socket: %v", err)
+		t.Errorf("register a closed socket: error %v, want %v", err, unix.EBADF)
 	}
 	if err := p.Register(0, 0); err == nil { // standard input
 		t.Error("register what is no socket: no error")
@@ -239,9 +244,10 @@ func TestForeignProgram(t *testing.T) {
 					}
 					var e *steer.AttachError
 					if !errors.Is(err, steer.ErrOccupied) || !errors.As(err, &e) || e.Foreign != id || e.Name != "a" {
-						t.Errorf("error %v", err)
+						t.Errorf("error %v, want one that names program %d on interface a", err, id)
 					}
-					if !strings.Contains(err.Error(), remedy) || !strings.Contains(err.Error(), fmt.Sprintf("program ID %d", id)) {
+					program := fmt.Sprintf("program ID %d", id)
+					if !strings.Contains(err.Error(), remedy) || !strings.Contains(err.Error(), program) {
 						t.Errorf("error %q does not name %q", err, remedy)
 					}
 					if now := xsktest.XDP(t, "a"); now != id {
@@ -337,7 +343,9 @@ func TestStamp(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			xsktest.Namespace(t)
 			a, b := xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
-			p := attach(t, steer.Options{Ifindex: a.Index, Queues: 1, Mode: mode, PassToKernel: []steer.EtherType{0x88cc}, Stamp: true})
+			p := attach(t, steer.Options{
+				Ifindex: a.Index, Queues: 1, Mode: mode, PassToKernel: []steer.EtherType{0x88cc}, Stamp: true,
+			})
 			far := xsktest.Packet(t, b)
 			u, s := umemSocket(t, a, 0)
 			if err := p.Register(0, s.FD()); err != nil {

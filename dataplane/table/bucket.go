@@ -25,8 +25,9 @@ const bucketSize = 64
 //	│      location of slot 1      │    location of slot 0    │ word 6; word 7: slots 3 and 2
 //	└──────────────────────────────┴──────────────────────────┘
 //
-// mark: 8 bits of the key's hash, 2 to 255, 0 for a free slot: all slots of both candidate buckets are compared in one go, and
-// without a branch, for which slot it is cannot be predicted. more: the row may have addresses in the extra table.
+// mark: 8 bits of the key's hash, 2 to 255, 0 for a free slot: all slots of both candidate buckets are compared in one
+// go, and without a branch, for which slot it is cannot be predicted. more: the row may have addresses in the extra
+// table.
 // The version counts changes. Within one reading it would have to wrap 2^28 times to deceive.
 //
 // A bucket of addresses has 7 slots. Its head is version (32 bits), 25 zeros, used (7 bits); words 1–7 are 14 lanes

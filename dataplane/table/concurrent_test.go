@@ -88,7 +88,9 @@ func TestReadersUnderChurn(t *testing.T) {
 	b := newTable(t, capacity)
 	row := func(id, generation int) Binding {
 		r := Binding{
-			Seg: uint32(id%3) << 15, MAC: uint64(id) * 0x9e3779b1 & (1<<48 - 1), Loc: uint32(id)<<8 | uint32(generation&0xff),
+			Seg: uint32(id%3) << 15,
+			MAC: uint64(id) * 0x9e3779b1 & (1<<48 - 1),
+			Loc: uint32(id)<<8 | uint32(generation&0xff),
 			IP4: []uint32{0x0a000000 + uint32(id)},
 		}
 		if id%7 == 0 {
@@ -267,7 +269,8 @@ func TestReadersUnderDelta(t *testing.T) {
 		delta      *Delta
 	}
 	var current atomic.Pointer[snapshot]
-	// In generation g row i is at g and has address i+g mod 2·rows, which was row i+1's; odd rows are missing in odd generations.
+	// In generation g row i is at g and has address i+g mod 2·rows, which was row i+1's; odd rows are missing in odd
+	// generations.
 	state := func(g uint32) (ups, dels []Binding) {
 		for i := range uint32(rows) {
 			r := Binding{Seg: seg, MAC: uint64(i), Loc: g, IP4: []uint32{1 + (i+g)%(2*rows)}}

@@ -91,9 +91,9 @@ type Lookup struct {
 	Pkt  uint8  // the caller's: which packet of a batch it is for
 }
 
-// TouchMACs loads the buckets of a batch of lookups and nothing else: only in so short a loop do the cache misses of the
-// batch overlap, which with a million bindings is most of the speed. The result is to be kept alive, so that the loads
-// are not optimised away.
+// TouchMACs loads the buckets of a batch of lookups and nothing else: only in so short a loop do the cache misses of
+// the batch overlap, which with a million bindings is most of the speed. The result is to be kept alive, so that the
+// loads are not optimised away.
 func (t *Bindings) TouchMACs(l []Lookup) (touched uint64) {
 	rows := t.cur.Load().rows
 	for i := range l {

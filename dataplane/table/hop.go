@@ -13,9 +13,9 @@ type Hop struct {
 	at   uint64 // where the address index has it
 }
 
-// SeekHops prepares FindHop4 and FindHop6 for a batch: it loads the buckets of the address index, then, with what stands there, the
-// rows. Each loop is as short as can be: only then do the cache misses overlap. It returns a value to be summed and kept
-// alive, so that the loads are not optimised away.
+// SeekHops prepares FindHop4 and FindHop6 for a batch: it loads the buckets of the address index, then, with what
+// stands there, the rows. Each loop is as short as can be: only then do the cache misses overlap. It returns a value to
+// be summed and kept alive, so that the loads are not optimised away.
 func (t *Bindings) SeekHops(list []Hop) (touched uint64) {
 	v6 := false
 	for i := range list {

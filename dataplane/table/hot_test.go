@@ -184,8 +184,9 @@ func TestHotGrow(t *testing.T) {
 	const seg, shared, own = 3, 0x0a000001, 0x0a000002
 	b := newTable(t, 16)
 	put := func(mac uint64, ip4 ...uint32) {
-		if err := b.Upsert(&Binding{Seg: seg, MAC: mac, Loc: uint32(mac), IP4: ip4, IP6: [][2]uint64{{1, mac}}}); err != nil {
-			t.Error(err)
+		row := Binding{Seg: seg, MAC: mac, Loc: uint32(mac), IP4: ip4, IP6: [][2]uint64{{1, mac}}}
+		if err := b.Upsert(&row); err != nil {
+			t.Errorf("row of MAC %d: %v", mac, err)
 		}
 	}
 	put(1, shared)

@@ -218,7 +218,10 @@ func (s *script) next() int {
 func (s *script) row() Binding {
 	n := s.next()
 	// Segments that differ in the low, the high, and both halves.
-	b := Binding{Seg: [4]uint32{0, 1, 0x10000, 0xffff0001}[n&3], MAC: uint64(s.next()%s.macs) * 0x010000000001 & (1<<48 - 1)}
+	b := Binding{
+		Seg: [4]uint32{0, 1, 0x10000, 0xffff0001}[n&3],
+		MAC: uint64(s.next()%s.macs) * 0x010000000001 & (1<<48 - 1),
+	}
 	b.Loc = uint32(n)<<16 | uint32(s.next())
 	addrs := n >> 2 & 7
 	if addrs > 4 {

@@ -22,8 +22,8 @@ const (
 	mixB = 0xe7037ed1a0b428db
 )
 
-// spread is the part of Mix that all candidates of a flow share: each bit of the hash reaches the low bits, from where mix
-// carries it up.
+// spread is the part of Mix that all candidates of a flow share: each bit of the hash reaches the low bits, from where
+// mix carries it up.
 func spread(hash uint32) uint64 {
 	x := uint64(hash) * mixA
 	return x ^ x>>32
@@ -42,9 +42,9 @@ func Best(hash uint32, seeds []uint64) uint16 {
 	return uint16(best)
 }
 
-// WeightedScore turns the high half of a candidate's Mix into a score that gives each candidate a share in proportion to its
-// weight; weight 0 gets nothing as long as there are others. Equal weights lead to the same choice as Mix alone, but
-// for ties.
+// WeightedScore turns the high half of a candidate's Mix into a score that gives each candidate a share in proportion
+// to its weight; weight 0 gets nothing as long as there are others. Equal weights lead to the same choice as Mix alone,
+// but for ties.
 //
 // With u = (h+½)/2³² the time -log(u)/weight is exponentially distributed at the rate of the weight, and the first of
 // several such times is each one's with a probability in proportion to its rate. The score is the time's reciprocal.

@@ -26,7 +26,9 @@ func TestWeightedShares(t *testing.T) {
 		flows = 100_000
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	for _, weights := range [][]uint16{{1, 3, 6}, {1, 1}, {5, 5, 5, 5, 5, 5, 5}, {1, 99}, {1000, 3000, 6000}, {65535, 32768, 100}, {0, 2, 3}} {
+	for _, weights := range [][]uint16{
+		{1, 3, 6}, {1, 1}, {5, 5, 5, 5, 5, 5, 5}, {1, 99}, {1000, 3000, 6000}, {65535, 32768, 100}, {0, 2, 3},
+	} {
 		// Seeds that differ little, as well as random ones; hashes that count up, as well as random ones.
 		for round := range 4 {
 			seeds, sum := make([]uint32, len(weights)), 0
@@ -48,7 +50,8 @@ func TestWeightedShares(t *testing.T) {
 				want := float64(flows) * float64(w) / float64(sum)
 				// 2 %, and where so few flows are expected that chance has more to say, 5 standard deviations.
 				if math.Abs(float64(got[i])-want) > max(0.02*want, 5*math.Sqrt(want)) {
-					t.Errorf("weights %v, round %d: candidate %d got %d flows, want %.0f", weights, round, i, got[i], want)
+					t.Errorf("weights %v, round %d: candidate %d got %d flows, want %.0f",
+						weights, round, i, got[i], want)
 				}
 			}
 		}

@@ -129,7 +129,7 @@ func TestMemory(t *testing.T) {
 		t.Errorf("Bytes() = %d; %d mapped, %d on the heap: want at most %d", b.Bytes(), mapped, onHeap, 32*n)
 	}
 	if s := b.Stats(); s.Rows != n || s.IndexedIP4 != n || s.ExtraIP4 != 0 {
-		t.Errorf("%+v", s)
+		t.Errorf("statistics %+v: want %d rows and indexed addresses, and none in the extra table", s, n)
 	}
 	t.Logf("%.2f octets a binding; %d moves", float64(b.Bytes())/float64(n), b.Stats().Moves)
 }

@@ -70,8 +70,8 @@ func (t *Bindings) Upsert(b *Binding) error {
 	return err
 }
 
-// UpsertApart is Upsert but for the addresses that another row of the segment holds: these stay where they are. It reports
-// whether there was one.
+// UpsertApart is Upsert but for the addresses that another row of the segment holds: these stay where they are.
+// It reports whether there was one.
 func (t *Bindings) UpsertApart(b *Binding) (contested bool, err error) { return t.upsert(b, false) }
 
 // upsert takes addresses over from other rows if take, and reports whether it left one to another row.

@@ -30,7 +30,8 @@ const (
 func build(t *testing.T, ls ...gopacket.SerializableLayer) []byte {
 	t.Helper()
 	buf := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ls...); err != nil {
+	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(buf, options, ls...); err != nil {
 		t.Fatal(err)
 	}
 	return buf.Bytes()
@@ -67,7 +68,8 @@ func TestMAC(t *testing.T) {
 
 func TestEthernet(t *testing.T) {
 	b := build(t, &layers.Ethernet{DstMAC: dst, SrcMAC: src, EthernetType: layers.EthernetTypeDot1Q},
-		&layers.Dot1Q{Priority: 5, VLANIdentifier: 0xabc, Type: layers.EthernetTypeIPv6}, gopacket.Payload(make([]byte, 46)))
+		&layers.Dot1Q{Priority: 5, VLANIdentifier: 0xabc, Type: layers.EthernetTypeIPv6},
+		gopacket.Payload(make([]byte, 46)))
 	h := wire.Ethernet(b)
 	same(t, "Dst", h.Dst(), dstMAC)
 	same(t, "Src", h.Src(), srcMAC)
@@ -127,7 +129,10 @@ func TestIPv4(t *testing.T) {
 }
 
 func TestIPv6(t *testing.T) {
-	ip := &layers.IPv6{Version: 6, TrafficClass: 0xb9, FlowLabel: 0xabcde, NextHeader: layers.IPProtocolTCP, HopLimit: 63, SrcIP: ip6A, DstIP: ip6B}
+	ip := &layers.IPv6{
+		Version: 6, TrafficClass: 0xb9, FlowLabel: 0xabcde, NextHeader: layers.IPProtocolTCP, HopLimit: 63,
+		SrcIP: ip6A, DstIP: ip6B,
+	}
 	b := build(t, ip, gopacket.Payload{1, 2, 3})
 	h := wire.IPv6(b)
 	same(t, "Version", h.Version(), 6)
@@ -172,7 +177,8 @@ func TestAddresses(t *testing.T) {
 		got := [4]bool{wire.Multicast6(a), wire.LinkLocal6(a), wire.Unspecified6(a), wire.Loopback6(a)}
 		same(t, addr, got, want)
 	}
-	same(t, "SolicitedNode", wire.SolicitedNode(halves("4037::01:800:200e:8c6c")), halves("ff02::1:ff0e:8c6c")) // RFC 4291, 2.7.1
+	solicited := wire.SolicitedNode(halves("4037::01:800:200e:8c6c")) // RFC 4291, 2.7.1
+	same(t, "SolicitedNode", solicited, halves("ff02::1:ff0e:8c6c"))
 	same(t, "AllNodes", wire.AllNodes(), halves("ff02::1"))
 	same(t, "MulticastMAC", wire.MulticastMAC(halves("ff02::1:ff0e:8c6c")), 0x3333ff0e8c6c)
 	same(t, "EUI64LinkLocal", wire.EUI64LinkLocal(0x34567890abcd^0x020000000000), halves("fe80::3456:78ff:fe90:abcd"))
@@ -180,8 +186,10 @@ func TestAddresses(t *testing.T) {
 
 func TestTCP(t *testing.T) {
 	ip := &layers.IPv4{Version: 4, SrcIP: ipA, DstIP: ipB, Protocol: layers.IPProtocolTCP}
-	tcp := &layers.TCP{SrcPort: 40000, DstPort: 443, Seq: 0x01020304, Ack: 0x05060708, SYN: true, ACK: true, PSH: true, Window: 9,
-		Options: []layers.TCPOption{{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: []byte{5, 180}}}}
+	tcp := &layers.TCP{
+		SrcPort: 40000, DstPort: 443, Seq: 0x01020304, Ack: 0x05060708, SYN: true, ACK: true, PSH: true, Window: 9,
+		Options: []layers.TCPOption{{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: []byte{5, 180}}},
+	}
 	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
 		t.Fatal(err)
 	}
@@ -260,8 +268,12 @@ func TestICMP(t *testing.T) {
 }
 
 func TestARP(t *testing.T) {
-	arp := &layers.ARP{AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4,
-		Operation: layers.ARPReply, SourceHwAddress: src, SourceProtAddress: ipA, DstHwAddress: dst, DstProtAddress: ipB}
+	arp := &layers.ARP{
+		AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4,
+		Operation:       layers.ARPReply,
+		SourceHwAddress: src, SourceProtAddress: ipA,
+		DstHwAddress: dst, DstProtAddress: ipB,
+	}
 	b := build(t, arp)
 	h := wire.ARP(b)
 	same(t, "length", len(b), wire.ARPLen)
@@ -285,8 +297,12 @@ func TestNeighborDiscovery(t *testing.T) {
 		}
 		return h
 	}
-	ns := wire.NeighborSolicit(build(t, head(wire.ICMPv6NeighborSolicit), &layers.ICMPv6NeighborSolicitation{TargetAddress: ip6B,
-		Options: layers.ICMPv6Options{{Type: 14, Data: make([]byte, 14)}, {Type: layers.ICMPv6OptSourceAddress, Data: src}}}))
+	options := layers.ICMPv6Options{
+		{Type: 14, Data: make([]byte, 14)},
+		{Type: layers.ICMPv6OptSourceAddress, Data: src},
+	}
+	solicitation := &layers.ICMPv6NeighborSolicitation{TargetAddress: ip6B, Options: options}
+	ns := wire.NeighborSolicit(build(t, head(wire.ICMPv6NeighborSolicit), solicitation))
 	same(t, "Target", ns.Target(), half(ip6B))
 	same(t, "Valid", ns.Options().Valid(), true)
 	mac, ok := ns.Options().LinkAddr(wire.NDOptionSourceAddr)
@@ -308,7 +324,13 @@ func TestNeighborDiscovery(t *testing.T) {
 	wire.ICMPv6(made).SetChecksum(icmp.Checksum)
 	same(t, "made", string(made), string(b))
 
-	for _, o := range [][]byte{{1}, {1, 1, 0, 0, 0, 0, 0}, {1, 0, 0, 0, 0, 0, 0, 0}, {1, 2, 0, 0, 0, 0, 0, 0}, {200, 1, 0, 0, 0, 0, 0, 0, 1}} {
+	for _, o := range [][]byte{
+		{1},
+		{1, 1, 0, 0, 0, 0, 0},
+		{1, 0, 0, 0, 0, 0, 0, 0},
+		{1, 2, 0, 0, 0, 0, 0, 0},
+		{200, 1, 0, 0, 0, 0, 0, 0, 1},
+	} {
 		same(t, "Valid", wire.NDOptions(o).Valid(), false)
 		_, ok := wire.NDOptions(o).LinkAddr(wire.NDOptionSourceAddr)
 		same(t, "LinkAddr", ok, false)

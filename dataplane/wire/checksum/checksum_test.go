@@ -113,10 +113,10 @@ func FuzzSum(f *testing.F) {
 func TestRFC1071(t *testing.T) {
 	b := []byte{0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7}
 	if got := Fold(Sum(b, 0)); got != 0xddf2 {
-		t.Errorf("%#04x", got)
+		t.Errorf("sum %#04x, want 0xddf2", got)
 	}
 	if got := Checksum(b, 0); got != 0x220d {
-		t.Errorf("%#04x", got)
+		t.Errorf("checksum %#04x, want 0x220d", got)
 	}
 }
 
@@ -128,14 +128,16 @@ func TestPseudo(t *testing.T) {
 		n := uint16(r.Uint32())
 		proto := uint8(r.Uint32())
 		v4 := append(append([]byte(nil), b[:8]...), 0, proto, byte(n>>8), byte(n))
-		if got, want := Fold(PseudoIPv4(binary.BigEndian.Uint32(b[:]), binary.BigEndian.Uint32(b[4:]), proto, n)), naive(v4, 0); got != want {
+		src, dst := binary.BigEndian.Uint32(b[:]), binary.BigEndian.Uint32(b[4:])
+		if got, want := Fold(PseudoIPv4(src, dst, proto, n)), naive(v4, 0); got != want {
 			t.Fatalf("IPv4: %#04x, want %#04x", got, want)
 		}
 		n6 := r.Uint32N(1 << 20)
 		binary.BigEndian.PutUint32(b[32:], n6)
 		b[36], b[37], b[38], b[39] = 0, 0, 0, proto
 		u := func(i int) uint64 { return binary.BigEndian.Uint64(b[i:]) }
-		if got, want := Fold(PseudoIPv6([2]uint64{u(0), u(8)}, [2]uint64{u(16), u(24)}, proto, n6)), naive(b[:], 0); got != want {
+		pseudo := PseudoIPv6([2]uint64{u(0), u(8)}, [2]uint64{u(16), u(24)}, proto, n6)
+		if got, want := Fold(pseudo), naive(b[:], 0); got != want {
 			t.Fatalf("IPv6: %#04x, want %#04x", got, want)
 		}
 	}
@@ -171,7 +173,7 @@ func TestUpdate(t *testing.T) {
 // TestRFC1624 is the example of RFC 1624, section 4, which equation 2 gets wrong.
 func TestRFC1624(t *testing.T) {
 	if got := Update16(0xdd2f, 0x5555, 0x3285); got != 0x0000 {
-		t.Errorf("%#04x", got)
+		t.Errorf("updated checksum %#04x, want 0", got)
 	}
 }
 
@@ -180,16 +182,19 @@ func TestUpdateUDP(t *testing.T) {
 		t.Error("a datagram without checksum got one")
 	}
 	if got := UpdateUDP16(0xdd2f, 0x5555, 0x3285); got != 0xffff {
-		t.Errorf("0 is sent as %#04x", got)
+		t.Errorf("0 is sent as %#04x, want 0xffff", got)
 	}
 	if got := UpdateUDP32(0xdd2f, 0x5555, 0x3285); got != 0xffff {
-		t.Errorf("0 is sent as %#04x", got)
+		t.Errorf("0 is sent as %#04x, want 0xffff", got)
 	}
-	if UpdateUDP16(0x1234, 1, 2) != Update16(0x1234, 1, 2) || UpdateUDP32(0x1234, 1<<16, 2) != Update32(0x1234, 1<<16, 2) {
-		t.Error("an ordinary update differs")
+	if got, want := UpdateUDP16(0x1234, 1, 2), Update16(0x1234, 1, 2); got != want {
+		t.Errorf("UpdateUDP16: %#04x, want %#04x as by Update16", got, want)
 	}
-	if NonZero(0) != 0xffff || NonZero(7) != 7 {
-		t.Error("NonZero")
+	if got, want := UpdateUDP32(0x1234, 1<<16, 2), Update32(0x1234, 1<<16, 2); got != want {
+		t.Errorf("UpdateUDP32: %#04x, want %#04x as by Update32", got, want)
+	}
+	if zero, seven := NonZero(0), NonZero(7); zero != 0xffff || seven != 7 {
+		t.Errorf("NonZero of 0 and 7: %#04x and %#04x, want 0xffff and 0x0007", zero, seven)
 	}
 }
 

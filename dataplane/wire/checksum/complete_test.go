@@ -16,7 +16,8 @@ import (
 func build(t *testing.T, ls ...gopacket.SerializableLayer) []byte {
 	t.Helper()
 	buf := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ls...); err != nil {
+	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(buf, options, ls...); err != nil {
 		t.Fatal(err)
 	}
 	return buf.Bytes()
@@ -24,12 +25,20 @@ func build(t *testing.T, ls ...gopacket.SerializableLayer) []byte {
 
 // TestComplete leaves in the field what a virtual interface leaves there, and expects what gopacket computed.
 func TestComplete(t *testing.T) {
-	eth4 := &layers.Ethernet{DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}, EthernetType: layers.EthernetTypeIPv4}
+	eth4 := &layers.Ethernet{
+		DstMAC:       net.HardwareAddr{2, 0, 0, 0, 0, 1},
+		SrcMAC:       net.HardwareAddr{2, 0, 0, 0, 0, 2},
+		EthernetType: layers.EthernetTypeIPv4,
+	}
 	eth6 := *eth4
 	eth6.EthernetType = layers.EthernetTypeIPv6
 	for _, proto := range []layers.IPProtocol{layers.IPProtocolTCP, layers.IPProtocolUDP} {
-		ip4 := &layers.IPv4{Version: 4, TTL: 64, Protocol: proto, SrcIP: net.IP{10, 0, 0, 1}, DstIP: net.IP{10, 0, 0, 2}}
-		ip6 := &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: proto, SrcIP: net.ParseIP("fd00::1"), DstIP: net.ParseIP("fd00::2")}
+		ip4 := &layers.IPv4{
+			Version: 4, TTL: 64, Protocol: proto, SrcIP: net.IP{10, 0, 0, 1}, DstIP: net.IP{10, 0, 0, 2},
+		}
+		ip6 := &layers.IPv6{
+			Version: 6, HopLimit: 64, NextHeader: proto, SrcIP: net.ParseIP("fd00::1"), DstIP: net.ParseIP("fd00::2"),
+		}
 		for _, v6 := range []bool{false, true} {
 			for n := range 70 {
 				var ip gopacket.NetworkLayer = ip4
@@ -50,7 +59,9 @@ func TestComplete(t *testing.T) {
 				}
 				data := bytes.Repeat([]byte{0xa7}, n)
 				want := build(t, eth, ip.(gopacket.SerializableLayer), transport, gopacket.Payload(data))
-				p := &frame.Packet{Len: uint16(len(want)), L3: 14, L4: uint16(l4), Proto: uint8(proto), Flags: flags | frame.FlagL4}
+				p := &frame.Packet{
+					Len: uint16(len(want)), L3: 14, L4: uint16(l4), Proto: uint8(proto), Flags: flags | frame.FlagL4,
+				}
 
 				got := append(bytes.Clone(want), 1, 2, 3) // Ethernet padding is not summed
 				if checksum.Complete(got, p) && !bytes.Equal(got[:len(want)], want) {
@@ -60,7 +71,8 @@ func TestComplete(t *testing.T) {
 				pseudo := checksum.PseudoIPv4(0x0a000001, 0x0a000002, uint8(proto), l4n)
 				if v6 {
 					l4n = ip6.Length
-					pseudo = checksum.PseudoIPv6([2]uint64{0xfd00 << 48, 1}, [2]uint64{0xfd00 << 48, 2}, uint8(proto), uint32(l4n))
+					src, dst := [2]uint64{0xfd00 << 48, 1}, [2]uint64{0xfd00 << 48, 2}
+					pseudo = checksum.PseudoIPv6(src, dst, uint8(proto), uint32(l4n))
 				}
 				binary.BigEndian.PutUint16(got[at:], checksum.Fold(pseudo))
 				frag := *p
