@@ -14,13 +14,13 @@ import (
 // linkLocalGroups are the 16 addresses 01-80-C2-00-00-00 … -0F that no bridge forwards (IEEE 802.1Q, 8.6.3).
 const linkLocalGroups = 0x0180c2000000
 
-// Access parses frames of an access port and takes them to their attachment: it finds segment and VIF, holds the sender
-// to what is configured for it, takes the tag off, and says who is next: neigh, route, flood or lookup.
+// Access parses frames of an access port and assigns them to their attachment. It finds segment and VIF, checks the
+// source against the VIF's configuration (spoof.go), removes the tag, and sets Next: to neigh, route, flood or lookup.
 //
 // It is a stage (stage.Func).
 func (st *State) Access(b *frame.Batch) (todo uint32) {
 	mem, s := st.Mem, st.Snap
-	st.follow(s)
+	st.syncCaches(s)
 	st.pending = 0
 	from := &s.Ports[st.Port]
 	for i := 0; ; i++ {
@@ -32,17 +32,17 @@ func (st *State) Access(b *frame.Batch) (todo uint32) {
 		}
 		p := &b.Pkt[i]
 		if parse.Access(mem, p) && !st.Spread.Elsewhere(p) {
-			ingress(mem, p, from, s, st)
+			fromAccess(mem, p, from, s, st)
 			if p.Next == frame.NextLookup {
-				st.lookUp(i, p.Seg, p.DstMAC, s)
+				st.queueLookup(i, p.Seg, p.DstMAC, s)
 			}
 		}
 		todo |= p.Next.Bit()
 	}
 }
 
-// ingress is the way of any parsed frame.
-func ingress(mem []byte, p *frame.Packet, port *fib.Port, s *fib.Snapshot, st *State) {
+// fromAccess does what Access does with a parsed frame.
+func fromAccess(mem []byte, p *frame.Packet, port *fib.Port, s *fib.Snapshot, st *State) {
 	at := port.Untagged
 	if p.VID != 0 {
 		at = fib.None
@@ -58,7 +58,7 @@ func ingress(mem []byte, p *frame.Packet, port *fib.Port, s *fib.Snapshot, st *S
 		p.DropFor(drop.LinkLocalGroup)
 		return
 	}
-	from := st.sender(p, at, s)
+	from := st.station(p, at, s)
 	p.Attach, p.Seg, p.VIF = at, from.seg, from.vif
 	if !from.admits(mem, p) {
 		return
@@ -78,7 +78,7 @@ func ingress(mem []byte, p *frame.Packet, port *fib.Port, s *fib.Snapshot, st *S
 	case p.Has(frame.FlagGroup):
 		p.Next = frame.NextFlood
 		if fib.VirtualRouterMAC(p.SrcMAC) {
-			st.heard(mem, p, s)
+			st.learnMaster(mem, p, s)
 		}
 	case p.DstMAC == from.router && from.router != 0:
 		p.Next = frame.NextRoute
@@ -98,33 +98,33 @@ func stripTag(mem []byte, p *frame.Packet) {
 	p.Flags &^= frame.FlagTagged
 }
 
-// senders is how many senders a worker remembers.
-const senders = 256
+// cachedStations is the number of stations in a worker's cache.
+const cachedStations = 256
 
-// sender is what the frames of one VIF have in common: what the tables say about it is looked up once, not with every
-// frame.
-type sender struct {
-	quick  uint64 // octets 6–13 of the frames that quickAccess may take: MAC and EtherType (IPv4, or of the tag); 0 = none
+// station is the cache entry of a station behind an access port, most often a VIF. It holds what is equal for all
+// frames of the station, so that the tables need not be read for every frame.
+type station struct {
+	quick  uint64 // octets 6–13 of frames for quickAccess: MAC and EtherType (IPv4, or of the tag); 0 = none
 	router uint64 // MAC of the segment's virtual router, 0 = none
 	mac    uint64
 	at     uint32 // attachment
 	seg    uint32
-	vif    uint32 // local VIF index, NoIndex for one of those that need not be known
-	source uint32 // an IPv4 source that is right, as far as mask goes
+	vif    uint32 // local VIF index, NoIndex for a station on an open attachment that is no VIF
+	source uint32 // an IPv4 source address that has passed the check; quickAccess compares the bits in mask
 	mask   uint32
-	// refused is source and destination port of UDP packets that quickAccess does not take: they need checking.
+	// refused holds source and destination port of the UDP packets that quickAccess leaves to the checks in spoof.go.
 	refused uint32
 	port    uint16
 	vid     uint16 // of the tag
 	tagged  bool
-	open    bool     // the attachment takes senders that are not known
-	v       *fib.VIF // nil when not known
+	open    bool     // the attachment accepts stations that are no VIF
+	v       *fib.VIF // nil if the station is no VIF
 
-	packets, octets uint64 // taken by quickAccess and not yet counted
+	packets, octets uint64 // of the frames that quickAccess has processed and count has not counted
 }
 
-// count counts what quickAccess has taken.
-func (d *sender) count(vifs *stats.Block) {
+// count adds the frames that quickAccess has processed to the VIF's counters.
+func (d *station) count(vifs *stats.Block) {
 	if d.packets > 0 && d.v != nil {
 		vifs.Add(int(d.vif)*stats.VIFStride+stats.VIFRxPackets, d.packets)
 		vifs.Add(int(d.vif)*stats.VIFStride+stats.VIFRxBytes, d.octets)
@@ -132,39 +132,41 @@ func (d *sender) count(vifs *stats.Block) {
 	d.packets, d.octets = 0, 0
 }
 
-// Count brings the counters of the VIFs up to date, before they are published.
+// Count adds the frames that quickAccess has processed to the counters of the VIFs. The pipeline calls it before it
+// publishes the counters.
 func (st *State) Count() {
-	for i := range st.senders {
-		st.senders[i].count(st.VIFs)
+	for i := range st.stations {
+		st.stations[i].count(st.VIFs)
 	}
 }
 
-// follow forgets the senders when the tables have changed.
-func (st *State) follow(s *fib.Snapshot) {
-	if st.of != s {
+// syncCaches empties the caches of stations and segments when the tables have changed.
+func (st *State) syncCaches(s *fib.Snapshot) {
+	if st.cached != s {
 		st.Count()
-		st.of = s
-		st.senders = [senders]sender{}
-		st.segments = [remembered]segment{}
+		st.cached = s
+		st.stations = [cachedStations]station{}
+		st.segments = [cachedSegments]segment{}
 	}
 }
 
-// place is where a MAC is remembered.
-func place(mac uint64) uint64 { return mac * 0x9e3779b97f4a7c15 >> (64 - 8) % senders }
+// cacheSlot returns the index of a key (a MAC, or a pair of outer addresses) in the caches.
+func cacheSlot(mac uint64) uint64 { return mac * 0x9e3779b97f4a7c15 >> (64 - 8) % cachedStations }
 
-// sender returns what is known about the sender of p, which came by attachment at.
-func (st *State) sender(p *frame.Packet, at uint32, s *fib.Snapshot) *sender {
-	d := &st.senders[place(p.SrcMAC)]
-	if tagged := p.Has(frame.FlagTagged); d.mac != p.SrcMAC || d.at != at || d.port != p.Port || d.vid != p.VID || d.tagged != tagged {
+// station returns the cache entry of the station that sent p, a frame of attachment at. It fills the entry if needed.
+func (st *State) station(p *frame.Packet, at uint32, s *fib.Snapshot) *station {
+	d := &st.stations[cacheSlot(p.SrcMAC)]
+	if tagged := p.Has(frame.FlagTagged); d.mac != p.SrcMAC || d.at != at ||
+		d.port != p.Port || d.vid != p.VID || d.tagged != tagged {
 		d.count(st.VIFs)
-		*d = sender{mac: p.SrcMAC, at: at, port: p.Port, vid: p.VID, tagged: tagged}
-		d.lookUp(s)
+		*d = station{mac: p.SrcMAC, at: at, port: p.Port, vid: p.VID, tagged: tagged}
+		d.load(s)
 	}
 	return d
 }
 
-// lookUp finds the sender by attachment and MAC.
-func (d *sender) lookUp(s *fib.Snapshot) {
+// load fills the entry from the tables, by attachment and MAC.
+func (d *station) load(s *fib.Snapshot) {
 	a := &s.Attachments[d.at]
 	d.seg, d.open, d.vif = a.Seg, a.Open, frame.NoIndex
 	if r := s.Segments[a.Seg].Router; r != fib.None {
@@ -186,8 +188,9 @@ func (d *sender) lookUp(s *fib.Snapshot) {
 	}
 }
 
-// admits reports whether the packet may come from the sender, and remembers a source address that may.
-func (d *sender) admits(mem []byte, p *frame.Packet) bool {
+// admits reports whether the station may send p, and drops p otherwise. It stores the source address of an IPv4 packet
+// that the station may send.
+func (d *station) admits(mem []byte, p *frame.Packet) bool {
 	if d.v == nil && !d.open {
 		p.DropFor(drop.SpoofMAC)
 		return false
@@ -199,7 +202,7 @@ func (d *sender) admits(mem []byte, p *frame.Packet) bool {
 		}
 	}
 	if p.Has(frame.FlagIPv4) {
-		// The unspecified address may send, but only some packets.
+		// Only some packets may have the unspecified source address: they are checked one by one.
 		if src := binary.BigEndian.Uint32(mem[p.Off+uint32(p.L3)+ip4SourceOffset:]); src != 0 {
 			d.source = src
 			d.quick = d.mac<<16 | wire.EtherTypeIPv4

@@ -5,9 +5,9 @@ import (
 	"penstock/dataplane/wire/checksum"
 )
 
-// completeChecksum finishes an L4 checksum that the sender's stack left to hardware that is not there: a virtual
-// interface hands the frame over with the sum of the pseudo-header in the field. A checksum that is right, or wrong in
-// any other way, stays as it is.
+// completeChecksum finishes an L4 checksum that the sender's stack left to hardware. A virtual interface has no such
+// hardware: its frames arrive with the sum of the pseudo-header in the checksum field. Any other checksum, right or
+// wrong, stays unchanged.
 func completeChecksum(mem []byte, p *frame.Packet, st *State) {
 	if checksum.Complete(p.Bytes(mem), p) {
 		st.Events.ChecksumCompleted++

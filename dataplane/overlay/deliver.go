@@ -10,8 +10,8 @@ import (
 	"penstock/dataplane/stats"
 )
 
-// Deliver sends each frame at NextDeliver out of the attachment where its destination hangs. Answers made by the box go
-// back to the attachment that asked. It is a stage (stage.Func).
+// Deliver sends each frame at NextDeliver to the attachment of its destination VIF. Answers that the box made
+// (FlagGenerated) go back to the attachment that the request came from. It is a stage (stage.Func).
 func (st *State) Deliver(b *frame.Batch) (todo uint32) {
 	s := st.Snap
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
@@ -32,7 +32,7 @@ func (st *State) Deliver(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// toAttachment sends the untagged frame p out of an access port, with the attachment's tag.
+// toAttachment adds the attachment's tag to the untagged frame p and sends p to the attachment's access port.
 func (st *State) toAttachment(p *frame.Packet, at uint32) {
 	s := st.Snap
 	if uint(at) >= uint(len(s.Attachments)) {
@@ -50,7 +50,7 @@ func (st *State) toAttachment(p *frame.Packet, at uint32) {
 		return
 	}
 	if p.Flags&(frame.FlagL4|frame.FlagGenerated) == frame.FlagL4 && p.Proto == protoTCP {
-		st.clampHere(p, port)
+		st.clampDelivered(p, port)
 	}
 	if a.VID != 0 {
 		p.Push(tagLen)
@@ -61,16 +61,16 @@ func (st *State) toAttachment(p *frame.Packet, at uint32) {
 	st.Send(p, a.Port)
 }
 
-// clampHere lowers the MSS of a TCP SYN to a VIF of this box, unless sender and receiver are behind access ports of
-// one MTU, which both of them know.
-func (st *State) clampHere(p *frame.Packet, to *fib.Port) {
+// clampDelivered lowers the MSS of a TCP SYN to a VIF of this box. It does nothing if sender and receiver are behind
+// access ports of the same MTU: then both hosts use that MTU already.
+func (st *State) clampDelivered(p *frame.Packet, to *fib.Port) {
 	if from := &st.Snap.Ports[p.Port]; from.ClampMSS && (from.MTU != to.MTU || p.Has(frame.FlagFromUplink)) {
 		st.clamp(p, min(from.MTU, to.MTU))
 	}
 }
 
-// clamp lowers the MSS of a TCP SYN to what an IP packet of mtu octets holds: the smaller MTU of the link that it
-// came by and of the way ahead, since the segments that it asks for come back by both.
+// clamp lowers the MSS of a TCP SYN to what fits an IP packet of mtu octets. mtu is the smaller MTU of the link that
+// the SYN came from and of the link ahead, since the segments of the other host cross both.
 func (st *State) clamp(p *frame.Packet, mtu uint16) {
 	if mss.Clamp(st.Mem, p, mtu) {
 		st.Events.MSSClamped++

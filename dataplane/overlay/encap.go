@@ -17,7 +17,8 @@ import (
 //	 0      6     12     16   18                       38
 //	[dst 6][src 6][tag 4][type][IPv4 20: proto 143 ... ][inner Ethernet …
 //
-// Source address = prefix of our port | segment ID, destination = prefix of the other port | tenant ID, ID = VLAN ID.
+// The source address is the prefix of the own port | segment ID, the destination address is the prefix of the other
+// port | tenant ID, and the IPv4 ID is the VLAN ID.
 //
 // It is a stage (stage.Func).
 func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
@@ -55,7 +56,8 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 		h := (*[outerLen]byte)(mem[off:])
 		binary.LittleEndian.PutUint64(h[0:8], path.Head.W0)
 		binary.LittleEndian.PutUint64(h[8:16], path.Head.W1|uint64(p.PCP)<<53)
-		binary.LittleEndian.PutUint64(h[16:24], path.Head.W2|uint64(p.DSCP)<<26|uint64(bits.ReverseBytes16(uint16(total)))<<32)
+		binary.LittleEndian.PutUint64(h[16:24],
+			path.Head.W2|uint64(p.DSCP)<<26|uint64(bits.ReverseBytes16(uint16(total)))<<32)
 		binary.LittleEndian.PutUint64(h[24:32], 0x8f400040|uint64(bits.ReverseBytes16(uint16(sum)))<<32)
 		binary.BigEndian.PutUint64(h[30:38], uint64(src)<<32|uint64(dst))
 
@@ -67,9 +69,9 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// choosePaths notes which path each packet takes, by rendezvous hashing: the flow goes by the path with the highest
-// score, so that a path that comes or goes moves only the flows it must. In a loop of its own, since in the long one
-// there are not enough registers for both.
+// choosePaths stores the index of each packet's path in st.path. It uses rendezvous hashing: a flow uses the path with
+// the highest score, so that adding or removing a path moves only the flows of that path. The choice has a loop of its
+// own, because one loop for both the choice and the header would need more registers than there are.
 func choosePaths(b *frame.Batch, s *fib.Snapshot, st *State) {
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
@@ -86,7 +88,7 @@ func choosePaths(b *frame.Batch, s *fib.Snapshot, st *State) {
 	}
 }
 
-// chooseWeighted returns the index of the flow's path where weights differ.
+// chooseWeighted returns the index of the flow's path among paths of different weights.
 func chooseWeighted(sw *fib.Switch, hash uint32) (best uint16) {
 	var most uint64
 	for i, seed := range sw.Seeds {

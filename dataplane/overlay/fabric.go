@@ -15,14 +15,14 @@ const (
 	etherTypeLong = 0x8870 // LLC follows
 )
 
-// Fabric parses frames of a fabric port and takes them out of their encapsulation. A frame is accepted only if it comes
-// from the edge switch, is addressed to a special address of this box, and its tenant and segment exist here
-// (PROTOCOL.md#reception). What remains is delivered by (tenant, segment, inner destination MAC).
+// Fabric parses frames of a fabric port and removes their encapsulation. It accepts a frame only if the frame comes
+// from the edge switch, is addressed to a special address of this box, and its tenant and segment exist on this box
+// (PROTOCOL.md#reception). Tenant, segment and inner destination MAC then select the receiver.
 //
 // It is a stage (stage.Func).
 func (st *State) Fabric(b *frame.Batch) (todo uint32) {
 	mem, s := st.Mem, st.Snap
-	st.follow(s)
+	st.syncCaches(s)
 	st.pending = 0
 	f := &s.Ports[st.Port].Fabric
 	for i := 0; ; i++ {
@@ -34,26 +34,26 @@ func (st *State) Fabric(b *frame.Batch) (todo uint32) {
 		}
 		p := &b.Pkt[i]
 		if parse.Fabric(mem, p) && !st.outerElsewhere(mem, p) {
-			decap(mem, p, f, s, st)
+			decapsulate(mem, p, f, s, st)
 			if p.Next == frame.NextLookup {
-				st.lookUp(i, p.Seg, p.DstMAC, s)
+				st.queueLookup(i, p.Seg, p.DstMAC, s)
 			}
 		}
 		todo |= p.Next.Bit()
 	}
 }
 
-// remembered is how many segments a worker remembers by the outer addresses of their frames.
-const remembered = 256
+// cachedSegments is the number of segments in a worker's cache.
+const cachedSegments = 256
 
-// segment is what the addresses of an outer header stand for.
+// segment is the cache entry of a segment, by the outer addresses of its frames.
 type segment struct {
 	addrs uint64 // source and destination; 0 = none
 	seg   uint32
 	port  uint16
 }
 
-func decap(mem []byte, p *frame.Packet, f *fib.Fabric, s *fib.Snapshot, st *State) {
+func decapsulate(mem []byte, p *frame.Packet, f *fib.Fabric, s *fib.Snapshot, st *State) {
 	if p.SrcMAC != f.SwitchMAC {
 		p.DropFor(drop.FabricSwitchMAC)
 		return
@@ -86,14 +86,14 @@ func decap(mem []byte, p *frame.Packet, f *fib.Fabric, s *fib.Snapshot, st *Stat
 	case dst&^f.HostMask != f.Prefix, !special(src, f.HostMask):
 		p.DropFor(drop.FabricAddress)
 	default:
-		if inner(mem, p, s, st, int(binary.BigEndian.Uint16(l3[2:4]))-ipLen, dst&f.HostMask, src&f.HostMask) {
+		if stripOuter(mem, p, s, st, int(binary.BigEndian.Uint16(l3[2:4]))-ipLen, dst&f.HostMask, src&f.HostMask) {
 			addrs := uint64(src)<<32 | uint64(dst)
-			st.segments[place(addrs)] = segment{addrs: addrs, seg: p.Seg, port: p.Port}
+			st.segments[cacheSlot(addrs)] = segment{addrs: addrs, seg: p.Seg, port: p.Port}
 		}
 	}
 }
 
-// special reports whether an outer source is of the fabric's scheme: an address behind a port that a switch can have.
+// special reports whether an outer source follows the addressing scheme: its port number is one that a switch can have.
 func special(src, hostMask uint32) bool {
 	if hostMask == 0xffff {
 		return src>>24 == 10 && src>>16&0xff != 0
@@ -102,9 +102,9 @@ func special(src, hostMask uint32) bool {
 	return p != 0 && p != 127 && p < 224
 }
 
-// inner strips the outer headers; n is the length of the inner frame, which ends where the outer packet says, not where
-// Ethernet's padding does. It reports whether tenant and segment exist.
-func inner(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, n int, tenant, segment uint32) bool {
+// stripOuter removes the outer headers and reports whether tenant and segment exist. n is the length of the inner frame
+// by the outer packet's total length, without Ethernet's padding.
+func stripOuter(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, n int, tenant, segment uint32) bool {
 	seg, ok := s.SegmentByID.Get(fib.SegmentKey(tenant, segment))
 	if !ok {
 		p.DropFor(drop.FabricSegment)
@@ -127,40 +127,42 @@ func inner(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, n int, tenan
 	p.EtherType = binary.BigEndian.Uint16(e[12:14])
 	p.Flags = frame.FlagFromFabric
 	p.L3, p.L4, p.PCP, p.VID = ethLen, 0, 0, 0
-	p.Hash = 0 // of the outer header: it says nothing of the flow
+	p.Hash = 0 // the hash of the outer header does not identify the flow
 	switch {
 	case p.SrcMAC == 0 || p.SrcMAC>>40&1 == 1:
 		p.DropFor(drop.FabricInner)
 	case p.DstMAC&^0xf == linkLocalGroups:
 		p.DropFor(drop.LinkLocalGroup)
-	case p.EtherType == etherTypeARP, p.EtherType == wire.EtherTypeIPv6 && !(p.Len > next6-ethLen-ipLen && plain6(mem[p.Off+next6-ethLen-ipLen])),
+	case p.EtherType == etherTypeARP,
+		p.EtherType == wire.EtherTypeIPv6 &&
+			!(p.Len > next6-ethLen-ipLen && noDiscovery6(mem[p.Off+next6-ethLen-ipLen])),
 		p.EtherType < wire.EtherTypeMin, p.EtherType == etherTypeLong:
-		lookInside(mem, p, s, st)
+		parseInner(mem, p, s, st)
 	case p.EtherType == wire.EtherTypeVLAN || p.EtherType == wire.EtherTypeSTag || p.EtherType == wire.EtherTypeOldQinQ:
-		// No box sends a tag inside; behind an untagged attachment it would lead into another one's VLAN.
+		// No box sends an inner tag. Behind an untagged attachment the tag would select the VLAN of another attachment.
 		p.DropFor(drop.FabricInner)
 	default:
-		onward(mem, p, s, st)
+		forwardInner(mem, p, s, st)
 	}
 	return true
 }
 
-// onward sends an inner frame to its destination.
-func onward(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) {
+// forwardInner sets an inner frame to NextFlood or NextLookup, by its destination MAC.
+func forwardInner(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) {
 	if p.DstMAC>>40&1 == 1 {
 		p.Flags |= frame.FlagGroup
 		p.Next = frame.NextFlood
 		if fib.VirtualRouterMAC(p.SrcMAC) {
-			st.heard(mem, p, s)
+			st.learnMaster(mem, p, s)
 		}
 		return
 	}
 	p.Next = frame.NextLookup
 }
 
-// lookInside parses an inner frame that may be ARP or neighbour discovery: no box lets in everything that there is of
-// these, so neigh decides. All others go on as they came.
-func lookInside(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) {
+// parseInner parses an inner frame that may be ARP or neighbour discovery. Boxes forward only some of these messages,
+// so that neigh has to check them. Any other frame continues unchanged.
+func parseInner(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) {
 	q := frame.Packet{Off: p.Off, Len: p.Len, Port: p.Port}
 	if !parse.Access(mem, &q) {
 		if q.Drop == drop.LLCIP || q.Drop == drop.ARPMalformed || q.Drop == drop.NDMalformed {
@@ -173,5 +175,5 @@ func lookInside(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) {
 		*p = q
 		return
 	}
-	onward(mem, p, s, st)
+	forwardInner(mem, p, s, st)
 }

@@ -7,9 +7,9 @@ import (
 )
 
 // Flood sends broadcast, multicast and unknown unicast to every attachment of the segment on this box and, as unicast
-// copies, to every other box that holds a VIF of it; frames that came from the fabric go to attachments only. The
-// last receiver gets the original. What goes to other boxes is at NextEncap afterwards. What a sender may flood is
-// limited by what becomes of it: a frame counts once for each receiver.
+// copies, to every other box that has a VIF of the segment. Frames from the fabric go to attachments only. The last
+// receiver gets the original frame, the others get copies. Frames for other boxes are at NextEncap afterwards. The
+// flood limit counts a frame once for each receiver.
 //
 // It is a stage (stage.Func).
 func (st *State) Flood(b *frame.Batch) (todo uint32) {
@@ -23,13 +23,13 @@ func (st *State) Flood(b *frame.Batch) (todo uint32) {
 		switch {
 		case n == 0:
 			p.DropFor(drop.FloodEmpty)
-		case !st.mayFlood(p, s, n):
+		case !st.withinFloodLimit(p, s, n):
 			p.DropFor(drop.FloodLimit)
 		default:
 			p.Flags |= frame.FlagFlooded
 			p.Kind = uint8(i)
-			st.told &^= 1 << i
-			st.floodOne(mem, p, s)
+			st.reported &^= 1 << i
+			st.copyToAll(mem, p, s)
 		}
 		todo |= p.Next.Bit()
 	}
@@ -37,8 +37,8 @@ func (st *State) Flood(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// receivers returns how many frames p becomes: one for each attachment but its own, and, unless it has come from the
-// fabric, for each other box.
+// receivers returns the number of receivers of p: each attachment of the segment except the attachment of p, and,
+// unless p comes from the fabric, each other box.
 func receivers(p *frame.Packet, seg *fib.Segment) (n uint32) {
 	for _, at := range seg.Local {
 		if at != p.Attach {
@@ -51,11 +51,11 @@ func receivers(p *frame.Packet, seg *fib.Segment) (n uint32) {
 	return n
 }
 
-// copied is the Next values of copies.
+// copied is the set of the Next values that copies can have.
 const copied = 1<<frame.NextEncap | 1<<frame.NextRefuse | 1<<frame.NextDrop | 1<<frame.NextTx
 
-// floodOne sends p to each of its receivers.
-func (st *State) floodOne(mem []byte, p *frame.Packet, s *fib.Snapshot) {
+// copyToAll sends p to each of its receivers.
+func (st *State) copyToAll(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	seg := &s.Segments[p.Seg]
 	n := len(seg.Local)
 	if p.Flags&frame.FlagFromFabric == 0 {
@@ -87,9 +87,9 @@ func (st *State) floodOne(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	}
 }
 
-// mayFlood applies the sender's limit to a frame with n receivers. Frames from the fabric were limited where they
-// began. Senders on an open attachment that are no VIF share one limit, apart from those of VIFs.
-func (st *State) mayFlood(p *frame.Packet, s *fib.Snapshot, n uint32) bool {
+// withinFloodLimit applies the sender's limit to a frame with n receivers. Frames from the fabric have passed the limit
+// on the sending box. All senders on an open attachment that are no VIF share one limit.
+func (st *State) withinFloodLimit(p *frame.Packet, s *fib.Snapshot, n uint32) bool {
 	if p.Has(frame.FlagFromFabric) || s.FloodRate == 0 {
 		return true
 	}

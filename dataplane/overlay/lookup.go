@@ -7,14 +7,16 @@ import (
 	"penstock/dataplane/table"
 )
 
-// lookUp enters the destination of packet i into the lookups of the batch.
-func (st *State) lookUp(i int, seg uint32, mac uint64, s *fib.Snapshot) {
-	st.lookups[st.pending&(frame.BatchSize-1)] = table.Lookup{Hash: s.Bindings.HashMAC(seg, mac), MAC: mac, Seg: seg, Pkt: uint8(i)}
+// queueLookup adds the destination of packet i to the lookups of the batch.
+func (st *State) queueLookup(i int, seg uint32, mac uint64, s *fib.Snapshot) {
+	st.lookups[st.pending&(frame.BatchSize-1)] = table.Lookup{
+		Hash: s.Bindings.HashMAC(seg, mac), MAC: mac, Seg: seg, Pkt: uint8(i),
+	}
 	st.pending++
 }
 
-// Resolve looks all destinations up and turns each into a delivery, an encapsulation, a way to the outside, a flood or a
-// drop. It is a stage (stage.Func).
+// Resolve looks up the bindings of all queued destinations and sets Loc and Next of their packets: to deliver,
+// encapsulate, uplink, flood or drop. It is a stage (stage.Func).
 func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 	s := st.Snap
 	l := st.lookups[:min(st.pending, frame.BatchSize)]
@@ -27,7 +29,7 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 		switch {
 		case p.Has(frame.FlagFromFabric):
 			if fromFabric(p, s, loc, ok); p.Next == frame.NextFlood {
-				st.toVirtual(p, s)
+				st.toMaster(p, s)
 			}
 		case ok && loc&fib.LocLocal == 0:
 			p.Loc, p.Next = loc, frame.NextEncap
@@ -39,7 +41,7 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 			p.Loc, p.Next = loc, frame.NextDeliver
 		case s.Segments[p.Seg].UnknownUnicast:
 			p.Next = frame.NextFlood
-			st.toVirtual(p, s)
+			st.toMaster(p, s)
 		default:
 			p.DropFor(drop.Unresolved)
 		}
@@ -48,8 +50,8 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// fromFabric accepts only what is for a VIF of this box, and, where unknown unicast is flooded, the copies of what the
-// sending box had no binding for either.
+// fromFabric sets Next of a packet from the fabric. It accepts packets for VIFs and groups of this box, and, in a
+// segment that floods unknown unicast, packets for which there is no binding.
 func fromFabric(p *frame.Packet, s *fib.Snapshot, loc fib.Loc, ok bool) {
 	switch {
 	case !ok && s.Segments[p.Seg].UnknownUnicast:

@@ -1,12 +1,23 @@
 // Package overlay carries each tenant's Ethernet over the fabric (PROTOCOL.md#encapsulation).
 //
-// The files in the order of a packet's way from a tenant: access.go (which attachment, tag off; quick.go does parser and
-// this in one for nearly all frames), spoof.go, checksum.go (sums that the sender's stack left unfinished), spread.go (which
-// worker), lookup.go (binding of the destination), deliver.go (to an attachment of this box), encap.go (path choice, outer
-// header), toobig.go, flood.go (copies of broadcasts); and back from the fabric: fabric.go, then lookup.go and
-// deliver.go again. Between access and delivery the packages neigh and route have their turn.
+// The files in the order of a packet from a tenant:
 //
-// Stages expect what package parse has checked and never look at lengths again.
+//	quick.go      parser and access stage in one pass, for nearly all frames
+//	access.go     attachment, segment and VIF; removes the tag
+//	spoof.go      anti-spoofing
+//	checksum.go   checksums that the sender's stack left unfinished
+//	spread.go     worker of the flow
+//	virtual.go    masters of tenants' virtual routers
+//	lookup.go     binding of the destination
+//	deliver.go    to an attachment of this box
+//	flood.go      copies of broadcasts
+//	encap.go      path choice, outer header
+//	toobig.go     ICMP about packets that are too big
+//
+// A packet from the fabric passes fabric.go, then lookup.go and deliver.go. The packages neigh and route run between
+// access and lookup.
+//
+// The stages rely on the lengths that package parse has checked.
 package overlay
 
 import (
@@ -26,7 +37,8 @@ const (
 	protoEthernet = 143 // IANA: Ethernet (RFC 8986)
 )
 
-// Overhead is by how many octets the fabric's MTU must exceed a tenant's: outer IPv4 and inner Ethernet header.
+// Overhead is the difference between the fabric's MTU and the largest MTU of a tenant, in octets: the lengths of the
+// outer IPv4 header and the inner Ethernet header.
 const Overhead = ipLen + ethLen
 
 // State is what one worker keeps between batches.
@@ -34,31 +46,31 @@ type State struct {
 	*stage.Env
 	Events *Events
 
-	// Virtual is where the masters of virtual routers are; one for all workers.
+	// Virtual holds the locations of the masters of virtual routers. All workers share it.
 	Virtual *Virtuals
-	// Outward sends p, which the box made, to the gateway group at p.Loc, and sets Next to something final.
+	// Outward sends p, which the box made, to the gateway group at p.Loc, and sets Next to a final value.
 	Outward func(p *frame.Packet)
 
-	of       *fib.Snapshot // what senders and segments were found in
-	senders  [senders]sender
-	segments [remembered]segment
+	cached   *fib.Snapshot // the tables that stations and segments were filled from
+	stations [cachedStations]station
+	segments [cachedSegments]segment
 
 	lookups [frame.BatchSize]table.Lookup // of the batch
-	pending uint                          // how many there are
-	path    [frame.BatchSize]uint16       // index of the path by packet, where one is needed
-	touched uint64                        // keeps the touching loads alive
+	pending uint                          // number of lookups
+	path    [frame.BatchSize]uint16       // by packet at NextEncap: index of its path
+	touched uint64                        // sum of the prefetching loads, so that the compiler keeps them
 
-	told uint64 // bit for each flooded packet of the batch whose sender has had his ICMP error
+	reported uint64 // by flooded packet of the batch, a bit: an ICMP error about it was sent
 }
 
-// Events counts what happened without a frame being discarded.
+// Events counts events that do not discard a frame.
 type Events struct {
 	TooBigSent        uint64 // ICMP "fragmentation needed" and "packet too big"
 	MSSClamped        uint64 // TCP SYNs whose MSS was lowered
-	ChecksumCompleted uint64 // L4 checksums finished for the sender
+	ChecksumCompleted uint64 // L4 checksums that the sender's stack left unfinished
 }
 
-// NewState returns the state of the worker with that environment.
+// NewState returns the state of a worker with environment env.
 func NewState(env *stage.Env) *State {
 	return &State{Env: env, Events: &Events{}, Virtual: &Virtuals{}}
 }

@@ -36,7 +36,7 @@ func chooser(sw fib.Switch) func(hash uint32) uint16 {
 	}
 }
 
-// Each path gets its share of the flows, and losing one moves the flows of that path only.
+// TestPathChoice: each path carries its share of the flows, and a path that fails moves the flows of that path only.
 func TestPathChoice(t *testing.T) {
 	const flows = 200_000
 	all := paths(4)
@@ -51,10 +51,10 @@ func TestPathChoice(t *testing.T) {
 		before, after := inWhole(h), inWithout(h)
 		share[before]++
 		if before != all[2].VID && after != before {
-			t.Fatalf("flow %#x moved from path %d to %d although its path is still there", h, before, after)
+			t.Fatalf("flow %#x moved from path %d to %d, want no move: its path has not failed", h, before, after)
 		}
 		if after == all[2].VID {
-			t.Fatalf("flow %#x goes by the lost path", h)
+			t.Fatalf("flow %#x uses the failed path %d, want another one", h, after)
 		}
 	}
 	for vid, n := range share {
@@ -64,7 +64,7 @@ func TestPathChoice(t *testing.T) {
 	}
 }
 
-// Weights are shares, whichever path in the list is the first to differ.
+// TestWeightedPathChoice: each path carries a share of the flows in proportion to its weight.
 func TestWeightedPathChoice(t *testing.T) {
 	const flows = 200_000
 	p := paths(3)
@@ -78,12 +78,13 @@ func TestWeightedPathChoice(t *testing.T) {
 	}
 	for i, want := range []int{flows / 4, flows / 4, flows / 2} {
 		if n := share[p[i].VID]; n < want*95/100 || n > want*105/100 {
-			t.Errorf("path %d carries %d flows, want about %d", p[i].VID, n, want)
+			t.Errorf("path %d of weight %d carries %d flows, want about %d", p[i].VID, p[i].Weight, n, want)
 		}
 	}
 }
 
-// What arrives from the fabric is delivered here, flooded here, or dropped; it never goes back to the fabric.
+// TestFromFabric: a packet from the fabric is delivered, flooded or dropped on this box, and never goes back to the
+// fabric.
 func TestFromFabric(t *testing.T) {
 	s := &fib.Snapshot{Segments: []fib.Segment{{}, {UnknownUnicast: true}}}
 	for _, tc := range []struct {

@@ -10,14 +10,17 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// quickLen is how many octets quickAccess looks at: Ethernet, tag, IPv4 and TCP without options.
+// quickLen is the number of octets that quickAccess reads: Ethernet, tag, IPv4 and TCP without options.
 const quickLen = ethLen + tagLen + ipLen + wire.TCPLen
 
-// quickAccess is parser and ingress in one pass, without calls, for what nearly all frames are: well-formed TCP or UDP
-// over unfragmented IPv4 without options, from a sender that is remembered, to a unicast MAC. It goes on from packet i to
-// the first that is anything else, does not touch that one, and returns its index. What it takes leaves it exactly as it
-// would leave parse.Access and ingress (TestQuick and FuzzQuick hold them against each other).
-func quickAccess(mem []byte, b *frame.Batch, i int, port *fib.Port, s *fib.Snapshot, st *State) (next int, todo uint32) {
+// quickAccess is parse.Access and fromAccess in one pass, without calls, for nearly all frames: well-formed TCP or
+// UDP over unfragmented IPv4 without options, from a cached station, to a unicast MAC. It processes packets from
+// packet i on, stops at the first packet of any other kind, leaves that packet unchanged, and returns its index. A
+// packet has the same fields after quickAccess as after parse.Access and fromAccess (TestQuick and FuzzQuick compare
+// the two).
+func quickAccess(
+	mem []byte, b *frame.Batch, i int, port *fib.Port, s *fib.Snapshot, st *State,
+) (next int, todo uint32) {
 	for ; uint(i) < uint(min(b.N, frame.BatchSize)); i++ {
 		p := &b.Pkt[i]
 		off, n := uint64(p.Off), uint64(p.Len)
@@ -26,7 +29,7 @@ func quickAccess(mem []byte, b *frame.Batch, i int, port *fib.Port, s *fib.Snaps
 		}
 		f := (*[quickLen]byte)(mem[off:])
 		dst, link := binary.BigEndian.Uint64(f[0:8])>>16, binary.BigEndian.Uint64(f[6:14])
-		d := &st.senders[place(link>>16)]
+		d := &st.stations[cacheSlot(link>>16)]
 		if link != d.quick || link == 0 || p.Port != d.port || dst>>40&1 != 0 {
 			return i, todo
 		}
@@ -41,10 +44,11 @@ func quickAccess(mem []byte, b *frame.Batch, i int, port *fib.Port, s *fib.Snaps
 			h = (*[ipLen + wire.TCPLen]byte)(f[ethLen+tagLen:])
 			n -= tagLen
 		}
-		w0, w1, w2 := binary.BigEndian.Uint64(h[0:8]), binary.BigEndian.Uint64(h[8:16]), binary.BigEndian.Uint32(h[16:20])
+		w0, w1 := binary.BigEndian.Uint64(h[0:8]), binary.BigEndian.Uint64(h[8:16])
+		w2 := binary.BigEndian.Uint32(h[16:20])
 		total := w0 >> 32 & 0xffff
-		if w0>>56 != 0x45 || w0&(wire.IPv4MF|wire.IPv4OffsetMask) != 0 || ethLen+total > n || !parse.SumOK(w0, w1, w2) ||
-			(uint32(w1)^d.source)&d.mask != 0 {
+		if w0>>56 != 0x45 || w0&(wire.IPv4MF|wire.IPv4OffsetMask) != 0 || ethLen+total > n ||
+			!parse.SumOK(w0, w1, w2) || (uint32(w1)^d.source)&d.mask != 0 {
 			return i, todo
 		}
 		proto := uint8(w1 >> 48)
@@ -52,7 +56,8 @@ func quickAccess(mem []byte, b *frame.Batch, i int, port *fib.Port, s *fib.Snaps
 			if hl := uint64(h[32]>>4) * 4; hl < wire.TCPLen || ipLen+hl > total {
 				return i, todo
 			}
-		} else if proto != wire.ProtoUDP || total < ipLen+wire.UDPLen || binary.BigEndian.Uint32(h[20:24]) == d.refused {
+		} else if proto != wire.ProtoUDP || total < ipLen+wire.UDPLen ||
+			binary.BigEndian.Uint32(h[20:24]) == d.refused {
 			return i, todo
 		}
 		hash := parse.FlowHash(w1<<32|uint64(w2), binary.BigEndian.Uint32(h[20:24]), proto)
@@ -93,21 +98,24 @@ func quickAccess(mem []byte, b *frame.Batch, i int, port *fib.Port, s *fib.Snaps
 	return i, todo
 }
 
-// next6 is where an encapsulated IPv6 packet has its next header.
+// next6 is the offset of the next header field of an encapsulated IPv6 packet.
 const next6 = ethLen + ipLen + ethLen + 6
 
-// plain6 reports whether what follows an IPv6 header can be no neighbour discovery: no ICMPv6, nor an extension header,
-// behind which there may be some.
-func plain6(next uint8) bool {
-	const others = 1<<wire.ProtoHopByHop | 1<<wire.ProtoRouting | 1<<wire.ProtoFragment | 1<<wire.ProtoAH | 1<<protoICMPv6 | 1<<wire.ProtoDestOptions
+// noDiscovery6 reports whether an IPv6 packet with this next header cannot be neighbour discovery: the next header is
+// neither ICMPv6 nor an extension header, which ICMPv6 could follow.
+func noDiscovery6(next uint8) bool {
+	const others = 1<<wire.ProtoHopByHop | 1<<wire.ProtoRouting | 1<<wire.ProtoFragment | 1<<wire.ProtoAH |
+		1<<protoICMPv6 | 1<<wire.ProtoDestOptions
 	return next >= 64 || uint64(others)>>(next&63)&1 == 0
 }
 
-// quickFabric is parser and decapsulation in one pass, for frames as the edge switch and other boxes make them: from the
-// switch to this box, encapsulated without options, for a segment that is remembered, with a unicast IP packet inside.
-// Like quickAccess it goes on from packet i to the first that is anything else. What it takes leaves it as it would leave
-// parse.Fabric and decap.
-func quickFabric(mem []byte, b *frame.Batch, i int, f *fib.Fabric, s *fib.Snapshot, st *State) (next int, todo uint32) {
+// quickFabric is parse.Fabric and decapsulate in one pass, for nearly all frames from the fabric: from the edge
+// switch to this box, encapsulated without options, for a cached segment, with a unicast inner IP packet. Like
+// quickAccess it stops at the first packet of any other kind. A packet has the same fields after quickFabric as after
+// parse.Fabric and decapsulate.
+func quickFabric(
+	mem []byte, b *frame.Batch, i int, f *fib.Fabric, s *fib.Snapshot, st *State,
+) (next int, todo uint32) {
 	for ; uint(i) < uint(min(b.N, frame.BatchSize)); i++ {
 		p := &b.Pkt[i]
 		off, n := uint64(p.Off), uint64(p.Len)
@@ -115,21 +123,23 @@ func quickFabric(mem []byte, b *frame.Batch, i int, f *fib.Fabric, s *fib.Snapsh
 			return i, todo
 		}
 		h := (*[ethLen + ipLen + ethLen]byte)(mem[off:])
-		if binary.BigEndian.Uint64(h[0:8])>>16 != f.OwnMAC || binary.BigEndian.Uint64(h[6:14]) != f.SwitchMAC<<16|wire.EtherTypeIPv4 || f.SwitchMAC == 0 {
+		if binary.BigEndian.Uint64(h[0:8])>>16 != f.OwnMAC ||
+			binary.BigEndian.Uint64(h[6:14]) != f.SwitchMAC<<16|wire.EtherTypeIPv4 || f.SwitchMAC == 0 {
 			return i, todo
 		}
-		w0, w1, w2 := binary.BigEndian.Uint64(h[14:22]), binary.BigEndian.Uint64(h[22:30]), binary.BigEndian.Uint32(h[30:34])
+		w0, w1 := binary.BigEndian.Uint64(h[14:22]), binary.BigEndian.Uint64(h[22:30])
+		w2 := binary.BigEndian.Uint32(h[30:34])
 		total := w0 >> 32 & 0xffff
 		if w0>>56 != 0x45 || w0&(wire.IPv4MF|wire.IPv4OffsetMask) != 0 || uint8(w1>>48) != protoEthernet ||
 			ethLen+total > n || total < ipLen+ethLen || !parse.SumOK(w0, w1, w2) {
 			return i, todo
 		}
 		addrs := w1<<32 | uint64(w2)
-		d := &st.segments[place(addrs)]
+		d := &st.segments[cacheSlot(addrs)]
 		dst, link := binary.BigEndian.Uint64(h[34:42])>>16, binary.BigEndian.Uint64(h[40:48])
 		inner := uint16(link)
 		if d.addrs != addrs || addrs == 0 || d.port != p.Port || dst>>40&1 != 0 || link>>16 == 0 || link>>56&1 != 0 ||
-			inner != wire.EtherTypeIPv4 && !(inner == wire.EtherTypeIPv6 && n > next6 && plain6(mem[off+next6])) {
+			inner != wire.EtherTypeIPv4 && !(inner == wire.EtherTypeIPv6 && n > next6 && noDiscovery6(mem[off+next6])) {
 			return i, todo
 		}
 		if st.Spread.Workers > 1 && st.innerElsewhere(mem, p, ethLen+ipLen, uint16(total-ipLen)) {

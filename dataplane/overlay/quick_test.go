@@ -24,8 +24,8 @@ const (
 	quickBox    = 0x020000000f01
 )
 
-// quickWorld is a box with an access port (untagged: strict VIF; VLAN 5: VIF held to its MAC; VLAN 6: open) and a fabric
-// port at 10.2.0.0/16.
+// quickWorld is a box with an access port (untagged: strict VIF; VLAN 5: VIF held to its MAC; VLAN 6: open) and a
+// fabric port at 10.2.0.0/16.
 func quickWorld(t testing.TB) *fib.Snapshot {
 	t.Helper()
 	bindings, err := table.NewBindings(table.Config{Capacity: 16})
@@ -42,7 +42,9 @@ func quickWorld(t testing.TB) *fib.Snapshot {
 		Ports: []fib.Port{
 			{Role: fib.RoleAccess, Up: true, MTU: 1500, Untagged: 0, Tagged: tagged},
 			{Role: fib.RoleAccess, Up: true, MTU: 1500, Untagged: 2, Tagged: tagged, CompleteChecksums: true},
-			{Role: fib.RoleFabric, Up: true, MTU: 1600, Fabric: fib.Fabric{SwitchMAC: quickSwitch, OwnMAC: quickBox, Prefix: 10<<24 | 2<<16, HostMask: 0xffff, Number: 2}},
+			{Role: fib.RoleFabric, Up: true, MTU: 1600, Fabric: fib.Fabric{
+				SwitchMAC: quickSwitch, OwnMAC: quickBox, Prefix: 10<<24 | 2<<16, HostMask: 0xffff, Number: 2,
+			}},
 		},
 		Attachments: []fib.Attachment{{Seg: 0}, {Seg: 1, VID: 5}, {Seg: 1, VID: 6, Open: true}},
 		VIFs: []fib.VIF{
@@ -58,24 +60,35 @@ func quickWorld(t testing.TB) *fib.Snapshot {
 	}
 }
 
-// quickState is a worker's state; self and workers as in Spread.
+// quickState returns the state of worker 0 of the given number of workers.
 func quickState(workers uint32) *State {
 	env := &stage.Env{Ports: stats.NewPorts(3), VIFs: stats.NewBlock(4 * stats.VIFStride)}
 	env.Spread.Workers = workers
 	return NewState(env)
 }
 
-// outcome is all that a stage can do to a frame.
+// outcome is everything that a stage can change for a frame.
 type outcome struct {
-	p      frame.Packet
-	todo   uint32
-	looked []table.Lookup
-	mem    []byte
-	vifs   [16]uint64
+	p       frame.Packet
+	todo    uint32
+	lookups []table.Lookup
+	mem     []byte
+	vifs    [16]uint64
 }
 
-// through takes the frames through one port in batches of one, so that each finds what the one before left behind, or,
-// if forget is set, nothing: then no frame is taken by the quick way.
+// String lists the fields of the outcome, each on its line.
+func (o *outcome) String() string {
+	return fmt.Sprintf("packet %+v\n\tstages %#x, lookups %v\n\tVIF counters %v\n\toctets %x",
+		o.p, o.todo, o.lookups, o.vifs, o.mem[frame.Headroom-8:])
+}
+
+func (o *outcome) equal(q *outcome) bool {
+	return o.p == q.p && o.todo == q.todo && slices.Equal(o.lookups, q.lookups) && o.vifs == q.vifs &&
+		bytes.Equal(o.mem, q.mem)
+}
+
+// through runs the stage of a port over the frames, in batches of one packet. The stage keeps its caches from frame to
+// frame. If forget is set, the caches are emptied before each frame, so that the quick pass processes no frame.
 func through(frames [][]byte, port uint16, s *fib.Snapshot, workers uint32, forget bool) (out []outcome) {
 	st := quickState(workers)
 	for _, f := range frames {
@@ -83,11 +96,12 @@ func through(frames [][]byte, port uint16, s *fib.Snapshot, workers uint32, forg
 		copy(mem[frame.Headroom:], f)
 		b := &frame.Batch{N: 1}
 		b.Pkt[0] = frame.Packet{
-			Off: frame.Headroom, Len: uint16(len(f)), Port: port, Out: 9, L3: 9, L4: 9, EtherType: 9, Flags: 0xffff, VID: 9, PCP: 7,
-			Proto: 9, DSCP: 9, Next: frame.NextPunt, Drop: 9, Kind: 9, Hash: 9, Seg: 9, VIF: 9, Attach: 9, Loc: 9, DstMAC: 9, SrcMAC: 9,
+			Off: frame.Headroom, Len: uint16(len(f)), Port: port,
+			Out: 9, L3: 9, L4: 9, EtherType: 9, Flags: 0xffff, VID: 9, PCP: 7, Proto: 9, DSCP: 9, Next: frame.NextPunt,
+			Drop: 9, Kind: 9, Hash: 9, Seg: 9, VIF: 9, Attach: 9, Loc: 9, DstMAC: 9, SrcMAC: 9,
 		}
 		if forget {
-			st.follow(nil)
+			st.syncCaches(nil)
 		}
 		o := outcome{mem: mem}
 		st.Mem, st.Snap, st.Port = mem, s, port
@@ -97,10 +111,10 @@ func through(frames [][]byte, port uint16, s *fib.Snapshot, workers uint32, forg
 			o.todo = st.Access(b)
 		}
 		o.p = b.Pkt[0]
-		if o.p.Next == frame.NextHandoff { // nothing but the place of the frame matters to the other worker
+		if o.p.Next == frame.NextHandoff { // the other worker gets the location of the frame, and parses it again
 			o.p = frame.Packet{Off: o.p.Off, Len: o.p.Len, Port: o.p.Port, Out: o.p.Out, Next: o.p.Next}
 		}
-		o.looked = append(o.looked, st.lookups[:st.pending]...)
+		o.lookups = append(o.lookups, st.lookups[:st.pending]...)
 		st.Count()
 		st.VIFs.Publish()
 		for i := range o.vifs {
@@ -111,21 +125,20 @@ func through(frames [][]byte, port uint16, s *fib.Snapshot, workers uint32, forg
 	return out
 }
 
-// agree holds the quick way against the long one, frame by frame, and returns where each frame went.
+// agree compares the quick pass with parser and stage, frame by frame, and returns the outcomes.
 func agree(t *testing.T, frames [][]byte, port uint16, s *fib.Snapshot, workers uint32) []outcome {
 	t.Helper()
 	quick, long := through(frames, port, s, workers, false), through(frames, port, s, workers, true)
 	for i := range quick {
-		q, l := &quick[i], &long[i]
-		if q.p != l.p || q.todo != l.todo || !slices.Equal(q.looked, l.looked) || q.vifs != l.vifs || !bytes.Equal(q.mem, l.mem) {
-			t.Fatalf("port %d, frame %d %x: the quick way and the long way differ:\n%+v %x %v %x\n%+v %x %v %x", port, i, frames[i],
-				q.p, q.todo, q.vifs, q.mem[frame.Headroom-8:], l.p, l.todo, l.vifs, l.mem[frame.Headroom-8:])
+		if got, want := &quick[i], &long[i]; !got.equal(want) {
+			t.Fatalf("port %d, frame %d %x: the quick pass gives\n%v\nwant what parser and stage give:\n%v",
+				port, i, frames[i], got, want)
 		}
 	}
 	return quick
 }
 
-// ip4 is an Ethernet frame with an IPv4 packet whose payload begins with the given octets; vlan ≥ 0 adds a tag.
+// ip4 returns an Ethernet frame with an IPv4 packet of this payload. vlan ≥ 0 adds a tag.
 func ip4(dst, src uint64, vlan int, srcIP, dstIP uint32, proto byte, payload []byte) []byte {
 	f := make([]byte, 12, 100)
 	binary.BigEndian.PutUint64(f[0:], dst<<16|src>>32)
@@ -154,11 +167,13 @@ func dhcpAnswer() []byte {
 	return b
 }
 
-// ip6 is an Ethernet frame with an IPv6 packet whose first header is next.
+// ip6 returns an Ethernet frame with an IPv6 packet whose next header is next.
 func ip6(dst, src uint64, next byte) []byte {
 	f := ip4(dst, src, -1, 0, 0, 17, nil)[:14]
 	f[12], f[13] = 0x86, 0xdd
-	f = append(f, 0x60, 0, 0, 0, 0, 16, next, 255, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+	f = append(f, 0x60, 0, 0, 0, 0, 16, next, 255)
+	f = append(f, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+	f = append(f, 0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
 	return append(f, 134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0)
 }
 
@@ -169,7 +184,7 @@ func tcpPayload() []byte {
 	return b
 }
 
-// encapsulatedBy is what another box sends through the switch.
+// encapsulatedBy returns a frame that another box sends through the switch.
 func encapsulatedBy(src, dst uint32, inner []byte) []byte {
 	return ip4(quickBox, quickSwitch, -1, src, dst, protoEthernet, inner)
 }
@@ -180,7 +195,8 @@ func edited(f []byte, at int, v byte) []byte {
 	return f
 }
 
-// accessFrames are frames that the quick way takes, after the first of a sender, and such as differ from them in one thing.
+// accessFrames returns frames that quickAccess processes, after the first frame of a station, and frames that differ
+// from these in one field.
 func accessFrames() [][]byte {
 	good := ip4(quickPeer, quickVM, -1, 0x0a000001, 0x0a000009, 17, udpPayload())
 	tagged := ip4(quickPeer, quickVM, 0xa005, 0x0a000001, 0x0a000009, 17, udpPayload())
@@ -190,9 +206,9 @@ func accessFrames() [][]byte {
 		ip4(quickPeer, quickVM, 0, 0x0a000001, 0x0a000009, 6, tcpPayload()), // priority tag
 		ip4(quickPeer, quickVM, 0, 0x0a000001, 0x0a000009, 6, tcpPayload()), good,
 		ip4(quickPeer, quickVM, -1, 0x0a000002, 0x0a000009, 17, udpPayload()), good, // the other address
-		ip4(quickPeer, quickVM, -1, 0x0a000003, 0x0a000009, 17, udpPayload()), good, // a foreign one
-		ip4(quickPeer, quickVM, -1, 0, 0xffffffff, 17, []byte{0, 68, 0, 67, 0, 40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}),
-		ip4(quickPeer, quickVM, -1, 0, 0x0a000009, 17, udpPayload()), // from nowhere, and no DHCP
+		ip4(quickPeer, quickVM, -1, 0x0a000003, 0x0a000009, 17, udpPayload()), good, // a foreign address
+		ip4(quickPeer, quickVM, -1, 0, 0xffffffff, 17, append([]byte{0, 68, 0, 67, 0, 40}, make([]byte, 34)...)),
+		ip4(quickPeer, quickVM, -1, 0, 0x0a000009, 17, udpPayload()), // from 0.0.0.0, and not DHCP
 		ip4(quickRouter, quickVM, -1, 0x0a000001, 0x0b000009, 17, udpPayload()),
 		ip4(quickRouter, quickVM, 5, 0x0a000001, 0x0b000009, 17, udpPayload()),
 		ip4(0xffffffffffff, quickVM, -1, 0x0a000001, 0xffffffff, 17, udpPayload()),
@@ -206,7 +222,7 @@ func accessFrames() [][]byte {
 		append(bytes.Clone(good), make([]byte, 30)...), // padded
 		ip4(quickPeer, quickVM, -1, 0x0a000001, 0x0a000009, 17, dhcpAnswer()), good,
 		ip4(quickPeer, quickVM, 5, 0x0a000001, 0x0a000009, 17, dhcpAnswer()), tagged,
-		ip4(quickPeer, 0x0200000000cc, 6, 0x0a0000ff, 0x0a000009, 17, dhcpAnswer()), open, // one that may
+		ip4(quickPeer, 0x0200000000cc, 6, 0x0a0000ff, 0x0a000009, 17, dhcpAnswer()), open, // no check on this VLAN
 	}
 	for at := range 40 {
 		l = append(l, good, edited(good, at, good[at]+1), tagged, edited(tagged, at, tagged[at]^0x10))
@@ -222,13 +238,15 @@ func fabricFrames() [][]byte {
 	good := encapsulatedBy(0x0a050007, 0x0a020064, inner)
 	l := [][]byte{good, good,
 		encapsulatedBy(0x0a050008, 0x0a020064, inner), encapsulatedBy(0x0a050008, 0x0a020064, inner), good,
-		encapsulatedBy(0x0a060007, 0x0a020064, inner), encapsulatedBy(0x0a050009, 0x0a020064, inner), // another box; no such segment
+		encapsulatedBy(0x0a060007, 0x0a020064, inner), // another box
+		encapsulatedBy(0x0a050009, 0x0a020064, inner), // no such segment
 		encapsulatedBy(0x0a050007, 0x0a020065, inner), encapsulatedBy(0x0b050007, 0x0a020064, inner),
 		encapsulatedBy(0x0a050007, 0x0a020064, ip4(0xffffffffffff, quickPeer, -1, 1, 2, 17, udpPayload())),
 		encapsulatedBy(0x0a050007, 0x0a020064, ip4(quickVM, 0x010000000000, -1, 1, 2, 17, udpPayload())),
 		encapsulatedBy(0x0a050007, 0x0a020064, ip4(quickVM, 0, -1, 1, 2, 17, udpPayload())),
 		encapsulatedBy(0x0a050007, 0x0a020064, ip4(quickVM, quickPeer, 5, 1, 2, 17, udpPayload())),
-		encapsulatedBy(0x0a050007, 0x0a020064, edited(inner, 12, 0x86)), encapsulatedBy(0x0a050007, 0x0a020064, edited(inner, 13, 0x06)),
+		encapsulatedBy(0x0a050007, 0x0a020064, edited(inner, 12, 0x86)),
+		encapsulatedBy(0x0a050007, 0x0a020064, edited(inner, 13, 0x06)),
 		encapsulatedBy(0x0a050007, 0x0a020064, inner[:14]), encapsulatedBy(0x0a050007, 0x0a020064, inner[:13]),
 		append(bytes.Clone(good), make([]byte, 30)...),
 	}
@@ -239,9 +257,10 @@ func fabricFrames() [][]byte {
 	for n := 14; n < 24; n++ {
 		l = append(l, good, encapsulatedBy(0x0a050007, 0x0a020064, six[:n]))
 	}
+	linkLocal := append([]byte{0x01, 0x80, 0xc2, 0, 0}, inner[5:]...)
 	l = append(l, encapsulatedBy(0x0a000007, 0x0a020064, inner), encapsulatedBy(0x0a000007, 0x0a020064, inner),
 		encapsulatedBy(0x0a050007, 0x0a020064, edited(edited(inner, 12, 0), 13, 40)),
-		encapsulatedBy(0x0a050007, 0x0a020064, edited(edited(edited(edited(edited(inner, 0, 1), 1, 0x80), 2, 0xc2), 3, 0), 4, 0)))
+		encapsulatedBy(0x0a050007, 0x0a020064, linkLocal))
 	for at := range 48 {
 		l = append(l, good, edited(good, at, good[at]+1))
 	}
@@ -251,7 +270,8 @@ func fabricFrames() [][]byte {
 	return append(l, good)
 }
 
-// TestQuick: the quick way is taken where it is meant to be, and comes to what the long way comes to.
+// TestQuick: the quick passes process the frames that they are made for, and give the same outcomes as parser and
+// stage.
 func TestQuick(t *testing.T) {
 	s := quickWorld(t)
 	for _, workers := range []uint32{0, 3} {
@@ -271,23 +291,24 @@ func TestQuick(t *testing.T) {
 			p := frame.Packet{Off: frame.Headroom, Len: uint16(len(frames[i])), Port: uint16(port)}
 			b := &frame.Batch{N: 1, Pkt: [frame.BatchSize]frame.Packet{p}}
 			var next int
-			if st.follow(s); port == 0 {
+			if st.syncCaches(s); port == 0 {
 				next, _ = quickAccess(mem, b, 0, &s.Ports[port], s, st)
 			} else {
 				next, _ = quickFabric(mem, b, 0, &s.Ports[port].Fabric, s, st)
 			}
 			if got := next == 1; got != want || !got && b.Pkt[0] != p {
-				t.Errorf("port %d, frame %d: taken %v, want %v; %+v", port, i, got, want, p)
+				t.Errorf("port %d, frame %d: processed by the quick pass %v, want %v", port, i, got, want)
+				t.Errorf("the packet was %+v, is %+v; want it unchanged unless processed", p, b.Pkt[0])
 			}
 			through1(frames[i], uint16(port), s, st)
 		}
 	}
 	if parse.Access(nil, &frame.Packet{}) {
-		t.Error("a frame of nothing passed")
+		t.Error("parse.Access accepts a frame of 0 octets, want it dropped")
 	}
 }
 
-// TestQuickOtherPort: what is remembered of a port says nothing of another one.
+// TestQuickOtherPort: a cache entry of one port does not apply to frames of another port.
 func TestQuickOtherPort(t *testing.T) {
 	s, st := quickWorld(t), quickState(0)
 	f := accessFrames()[0]
@@ -303,7 +324,7 @@ func TestQuickOtherPort(t *testing.T) {
 	}
 }
 
-// through1 takes a frame the long way.
+// through1 runs the stage of a port over one frame.
 func through1(f []byte, port uint16, s *fib.Snapshot, st *State) {
 	mem := append(make([]byte, frame.Headroom), f...)
 	b := &frame.Batch{N: 1}

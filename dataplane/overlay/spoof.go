@@ -38,9 +38,9 @@ const (
 	ip4DestinationOff = 16
 )
 
-// checkSource holds a frame to the VIF it claims to come from. The VIF's MAC is right already: it was found by it.
-// A VIF without configured addresses is held to its MAC only (a tenant may use no IP at all).
-// What a VIF may be beside a host is in its Allow.
+// checkSource checks the source addresses of a frame from VIF v, and returns the reason to drop the frame. The source
+// MAC needs no check, since the VIF was found by it. For a VIF without configured addresses checkSource does not
+// check IP addresses (a tenant may use no IP at all). v.Allow has the exceptions.
 func checkSource(mem []byte, p *frame.Packet, v *fib.VIF) drop.Reason {
 	if v.Policy == fib.PolicyOff {
 		return drop.None
@@ -52,7 +52,8 @@ func checkSource(mem []byte, p *frame.Packet, v *fib.VIF) drop.Reason {
 		if strict && !sourceIP4(l3, p, v) {
 			return drop.SpoofIP
 		}
-		if v.Allow&fib.AllowDHCPServer == 0 && p.Has(frame.FlagL4) && p.Proto == protoUDP && ports(l3, p) == fib.DHCPAnswer {
+		if v.Allow&fib.AllowDHCPServer == 0 && p.Has(frame.FlagL4) && p.Proto == protoUDP &&
+			ports(l3, p) == fib.DHCPAnswer {
 			return drop.SpoofDHCP
 		}
 	case p.Has(frame.FlagARP):
@@ -73,7 +74,8 @@ func checkSource(mem []byte, p *frame.Packet, v *fib.VIF) drop.Reason {
 		switch {
 		case p.Has(frame.FlagND):
 			return checkND(mem[p.Off+uint32(p.L4):p.Off+uint32(p.Len)], p, v, strict)
-		case v.Allow&fib.AllowDHCPServer == 0 && p.Has(frame.FlagL4) && p.Proto == protoUDP && ports(l3, p) == dhcp6Answer:
+		case v.Allow&fib.AllowDHCPServer == 0 && p.Has(frame.FlagL4) && p.Proto == protoUDP &&
+			ports(l3, p) == dhcp6Answer:
 			return drop.SpoofDHCP
 		}
 	case strict && parse.Encapsulates(p.EtherType):
@@ -82,7 +84,7 @@ func checkSource(mem []byte, p *frame.Packet, v *fib.VIF) drop.Reason {
 	return drop.None
 }
 
-// dhcp6Answer is the ports of what a DHCPv6 server sends to a client (RFC 8415, 7.2).
+// dhcp6Answer holds source and destination port of a DHCPv6 server's messages to a client (RFC 8415, 7.2).
 const dhcp6Answer = dhcp6Server<<16 | dhcp6Client
 
 // ports returns source and destination port of a packet with FlagL4; l3 begins with its network header.
@@ -90,13 +92,14 @@ func ports(l3 []byte, p *frame.Packet) uint32 {
 	return binary.BigEndian.Uint32(l3[p.L4-p.L3:])
 }
 
-// ownMAC reports whether the sender of p may give mac as its own. The answer of a virtual router may leave with the MAC of
-// the station that it is, and the other way round (RFC 9568, 8.1.2).
+// ownMAC reports whether the sender of p may state mac as its own MAC in ARP and neighbour discovery. A VIF with
+// AllowVRRP may state a virtual MAC in a frame from its own MAC, and its own MAC in a frame from a virtual MAC (RFC
+// 9568, 8.1.2).
 func ownMAC(mac uint64, p *frame.Packet, v *fib.VIF) bool {
 	return mac == p.SrcMAC || v.Allow&fib.AllowVRRP != 0 && (mac == v.MAC || fib.VirtualRouterMAC(mac))
 }
 
-// ownLinkLocal reports whether an address is the link-local one that follows from the sender's MAC.
+// ownLinkLocal reports whether an address is the link-local address that follows from the sender's MAC.
 func ownLinkLocal(hi, lo uint64, p *frame.Packet, v *fib.VIF) bool {
 	return hi == linkLocalHigh && (lo == interfaceID(v.MAC) || lo == interfaceID(p.SrcMAC))
 }
@@ -106,16 +109,17 @@ func sourceIP4(l3 []byte, p *frame.Packet, v *fib.VIF) bool {
 	if hasIP4(v, src) {
 		return true
 	}
-	// A client that has no address yet asks for one (RFC 2131, 4.1).
-	if src != 0 || p.Proto != protoUDP || !p.Has(frame.FlagL4) || binary.BigEndian.Uint32(l3[ip4DestinationOff:]) != limitedBroadcast {
+	// A DHCP client without an address sends from 0.0.0.0 (RFC 2131, 4.1).
+	if src != 0 || p.Proto != protoUDP || !p.Has(frame.FlagL4) ||
+		binary.BigEndian.Uint32(l3[ip4DestinationOff:]) != limitedBroadcast {
 		return false
 	}
 	udp := l3[p.L4-p.L3:]
 	return len(udp) >= 4 && binary.BigEndian.Uint16(udp) == dhcpClient && binary.BigEndian.Uint16(udp[2:]) == dhcpServer
 }
 
-// sourceIP6 accepts configured addresses, the link-local address that follows from the MAC, and the unspecified
-// address where a host that has no address yet sends from it.
+// sourceIP6 accepts configured addresses, the link-local address that follows from the MAC, and the unspecified address
+// in packets that a host without an address sends.
 func sourceIP6(hi, lo uint64, l3 []byte, p *frame.Packet, v *fib.VIF) bool {
 	if hi|lo == 0 {
 		return unspecified6(l3, p)
@@ -123,10 +127,12 @@ func sourceIP6(hi, lo uint64, l3 []byte, p *frame.Packet, v *fib.VIF) bool {
 	return ownLinkLocal(hi, lo, p, v) || hasIP6(v, hi, lo)
 }
 
-// unspecified6 reports whether a packet is one that is sent from ::, which are few: the solicitation of duplicate address
-// detection, a router solicitation (RFC 4861, 4.1 and 4.3), and who listens to which group (RFC 3590, 4; RFC 3810, 5.2.13).
+// unspecified6 reports whether a packet may have the source ::. These are the solicitation of duplicate address
+// detection, router solicitations (RFC 4861, 4.1 and 4.3), and reports of multicast listeners (RFC 3590, 4; RFC 3810,
+// 5.2.13).
 func unspecified6(l3 []byte, p *frame.Packet) bool {
-	if p.Proto != protoICMPv6 || !p.Has(frame.FlagL4) || p.Has(frame.FlagFragment) || binary.BigEndian.Uint16(l3[24:]) != linkScope {
+	if p.Proto != protoICMPv6 || !p.Has(frame.FlagL4) || p.Has(frame.FlagFragment) ||
+		binary.BigEndian.Uint16(l3[24:]) != linkScope {
 		return false
 	}
 	switch l3[p.L4-p.L3] {
@@ -136,7 +142,8 @@ func unspecified6(l3 []byte, p *frame.Packet) bool {
 	return false
 }
 
-// checkND refuses tenants that pose as a router or announce addresses, or MACs, of others.
+// checkND returns the reason to drop a neighbour discovery message of VIF v. It refuses router messages without
+// AllowRA, and addresses and MACs that are not the VIF's own.
 func checkND(icmp []byte, p *frame.Packet, v *fib.VIF, strict bool) drop.Reason {
 	if len(icmp) < ndTargetOffset {
 		return drop.SpoofND

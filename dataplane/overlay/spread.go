@@ -7,8 +7,8 @@ import (
 	"penstock/dataplane/parse"
 )
 
-// outerElsewhere marks a parsed frame from the fabric that belongs to another worker, by the flow that is encapsulated
-// in it.
+// outerElsewhere sets p to NextHandoff if the flow of the encapsulated frame belongs to another worker, and reports
+// whether it does. p is a parsed frame from the fabric.
 func (st *State) outerElsewhere(mem []byte, p *frame.Packet) bool {
 	if st.Spread.Workers <= 1 || !p.Has(frame.FlagIPv4) || int(p.Len) < int(p.L3)+ipLen+ethLen {
 		return false
@@ -20,7 +20,8 @@ func (st *State) outerElsewhere(mem []byte, p *frame.Packet) bool {
 	return st.innerElsewhere(mem, p, p.L3+ipLen, n)
 }
 
-// innerElsewhere parses the n octets from at on, for their flow hash alone: a malformed frame hashes by what could be read.
+// innerElsewhere parses the n octets at offset at as a frame, for its flow hash alone, and does what outerElsewhere
+// does. The hash of a malformed frame covers what the parser could read.
 func (st *State) innerElsewhere(mem []byte, p *frame.Packet, at, n uint16) bool {
 	in := frame.Packet{Off: p.Off + uint32(at), Len: n}
 	parse.Access(mem, &in)

@@ -9,11 +9,11 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// tooBig answers a packet that is longer than what is ahead takes, an IP packet of mtu octets, with ICMP, where ICMP
-// can (RFC 1191, RFC 8201); otherwise it is dropped for reason why. The answer goes back where the packet came from:
+// tooBig answers p, an IP packet of more than mtu octets, with ICMP "fragmentation needed" or "packet too big" (RFC
+// 1191, RFC 8201). If ICMP cannot answer p, tooBig drops p for reason why. The answer goes back to where p came from:
 // to the attachment, to the outside by the uplink, or to another box over the fabric.
 func (st *State) tooBig(p *frame.Packet, mtu uint16, why drop.Reason) {
-	if p.Has(frame.FlagGenerated) || !st.first(p) {
+	if p.Has(frame.FlagGenerated) || !st.firstReport(p) {
 		p.DropFor(why)
 		return
 	}
@@ -25,13 +25,13 @@ func (st *State) tooBig(p *frame.Packet, mtu uint16, why drop.Reason) {
 	case p.Attach == frame.NoIndex || !icmp.DontFragment(st.Mem, p):
 		p.DropFor(why)
 	default:
-		if home := st.Snap.Attachments[p.Attach].Seg; st.tell(p, mtu, home, why) {
+		if home := st.Snap.Attachments[p.Attach].Seg; st.reportTooBig(p, mtu, home, why) {
 			st.toAttachment(p, p.Attach)
 		}
 	}
 }
 
-// tooBigFromFabric is tooBig for what has come out of an encapsulation, where nobody has looked at what is inside.
+// tooBigFromFabric is tooBig for an inner frame from the fabric, whose IP header has not been parsed yet.
 func (st *State) tooBigFromFabric(p *frame.Packet, mtu uint16, why drop.Reason) {
 	seg := p.Seg
 	if !parse.Access(st.Mem, p) || !icmp.DontFragment(st.Mem, p) {
@@ -45,7 +45,7 @@ func (st *State) tooBigFromFabric(p *frame.Packet, mtu uint16, why drop.Reason) 
 		return
 	}
 	p.SrcMAC = to.MAC
-	if !st.tell(p, mtu, to.Seg, why) {
+	if !st.reportTooBig(p, mtu, to.Seg, why) {
 		return
 	}
 	p.Seg, p.Loc = to.Seg, to.Loc
@@ -59,8 +59,9 @@ func (st *State) tooBigFromFabric(p *frame.Packet, mtu uint16, why drop.Reason) 
 	}
 }
 
-// tell turns p into the error to its sender, who is in segment home. It returns false when it has dropped p instead.
-func (st *State) tell(p *frame.Packet, mtu uint16, home uint32, why drop.Reason) bool {
+// reportTooBig turns p into the ICMP error to the sender of p, which is in segment home. It returns false if it drops p
+// instead.
+func (st *State) reportTooBig(p *frame.Packet, mtu uint16, home uint32, why drop.Reason) bool {
 	s := st.Snap
 	mac := p.DstMAC
 	if r := s.Segments[home].Router; r != fib.None {
@@ -79,16 +80,16 @@ func (st *State) tell(p *frame.Packet, mtu uint16, home uint32, why drop.Reason)
 	return true
 }
 
-// first reports whether the sender of p has not had an ICMP error about it yet: a frame that is flooded gives rise to
-// one, however many of its receivers it is too big for.
-func (st *State) first(p *frame.Packet) bool {
+// firstReport reports whether no ICMP error about p has been sent yet. A flooded frame causes one ICMP error, even if
+// it is too big for several receivers.
+func (st *State) firstReport(p *frame.Packet) bool {
 	if !p.Has(frame.FlagFlooded) {
 		return true
 	}
 	bit := uint64(1) << (p.Kind & (frame.BatchSize - 1))
-	if st.told&bit != 0 {
+	if st.reported&bit != 0 {
 		return false
 	}
-	st.told |= bit
+	st.reported |= bit
 	return true
 }

@@ -11,25 +11,26 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// The MAC of a virtual router (VRRP between VMs) is no binding: it is wherever the master is. Its advertisements say so,
-// since they come from that MAC and from the master's own IP address. Frames to it then need not be flooded.
+// The MAC of a virtual router (VRRP between VMs) has no binding: its location is that of the current master. A VRRP
+// advertisement has the virtual MAC and the master's own IP address as sources, and so gives the location of the
+// virtual MAC. Frames to a virtual MAC with a known location need not be flooded.
 
 const (
 	protoVRRP = 112 // RFC 9568, 5.1.1.4
 
-	virtuals    = 4096           // virtual routers that are remembered, of all segments; others are flooded
-	virtualLife = 30_000_000_000 // nanoseconds after the last advertisement
+	virtuals    = 4096           // entries, for the virtual routers of all segments
+	virtualLife = 30_000_000_000 // lifetime of an entry in nanoseconds after the last advertisement
 )
 
-// Virtuals says where the masters of virtual routers are. All workers share it, without locks: a row that two of them
-// write at once may hold the time of the other's advertisement, no more.
+// Virtuals holds the locations of the masters of virtual routers. All workers share it, without locks. If two workers
+// write an entry at once, the entry may have the location from one advertisement and the time of the other.
 type Virtuals [virtuals]struct {
 	row  atomic.Uint64 // hash of segment and MAC, location
-	seen atomic.Int64  // when it was last heard of
+	seen atomic.Int64  // time of the last advertisement
 }
 
-// hash returns the place of a row, and what tells it from others there.
-func (v *Virtuals) hash(seg uint32, mac uint64) (place uint64, tag uint64) {
+// hash returns the slot of an entry, and the tag that distinguishes entries with the same slot.
+func (v *Virtuals) hash(seg uint32, mac uint64) (slot uint64, tag uint64) {
 	h := (uint64(seg)<<16 ^ mac&0xffff) * 0x9e3779b97f4a7c15
 	h ^= h >> 29
 	h *= 0xbf58476d1ce4e5b9
@@ -37,8 +38,8 @@ func (v *Virtuals) hash(seg uint32, mac uint64) (place uint64, tag uint64) {
 }
 
 func (v *Virtuals) put(seg uint32, mac uint64, loc fib.Loc, now int64) {
-	place, tag := v.hash(seg, mac)
-	r := &v[place]
+	slot, tag := v.hash(seg, mac)
+	r := &v[slot]
 	if w := tag | uint64(loc); r.row.Load() != w {
 		r.row.Store(w)
 	}
@@ -46,14 +47,15 @@ func (v *Virtuals) put(seg uint32, mac uint64, loc fib.Loc, now int64) {
 }
 
 func (v *Virtuals) get(seg uint32, mac uint64, now int64) (fib.Loc, bool) {
-	place, tag := v.hash(seg, mac)
-	r := &v[place]
+	slot, tag := v.hash(seg, mac)
+	r := &v[slot]
 	w := r.row.Load()
 	return fib.Loc(uint32(w)), w != 0 && w>>32<<32 == tag && now-r.seen.Load() < virtualLife
 }
 
-// heard notes where the sender of a VRRP advertisement is. The sender may use the virtual MAC: its own box has checked it.
-func (st *State) heard(mem []byte, p *frame.Packet, s *fib.Snapshot) {
+// learnMaster stores the location of the sender of a VRRP advertisement. The sender's box has checked that the sender
+// may use the virtual MAC.
+func (st *State) learnMaster(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	if !p.Has(frame.FlagFromFabric) {
 		if p.Proto == protoVRRP && p.VIF != frame.NoIndex {
 			st.Virtual.put(p.Seg, p.SrcMAC, fib.LocLocal|p.VIF, st.Now)
@@ -80,9 +82,9 @@ func (st *State) heard(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	}
 }
 
-// toVirtual sends a packet that would be flooded to the master of the virtual router that it is for, if that is known. What
-// came from the fabric goes to nobody but VIFs of this box.
-func (st *State) toVirtual(p *frame.Packet, s *fib.Snapshot) {
+// toMaster sends a packet to a virtual MAC, which would be flooded otherwise, to the master of the virtual router, if
+// the master's location is known. A packet from the fabric goes to VIFs of this box only.
+func (st *State) toMaster(p *frame.Packet, s *fib.Snapshot) {
 	if !fib.VirtualRouterMAC(p.DstMAC) {
 		return
 	}
@@ -94,7 +96,7 @@ func (st *State) toVirtual(p *frame.Packet, s *fib.Snapshot) {
 			p.Loc, p.Next = loc, frame.NextEncap
 		}
 	default:
-		// The index may be another VIF's by now, even of another tenant.
+		// The index may belong to another VIF by now, even of another tenant.
 		i := loc &^ fib.LocLocal
 		if uint(i) >= uint(len(s.VIFs)) {
 			return
