@@ -7,20 +7,19 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// dummy4 is the source of IPv4 errors where the box has no address of its own that the sender could know (RFC 7600,
-// 4.8: 192.0.0.8).
+// dummy4 is 192.0.0.8, the source of IPv4 errors if the box has no address in the sender's network (RFC 7600, 4.8).
 const dummy4 = 0xc0000008
 
-// Return is the way back to the sender of a packet.
+// Return is the route back to the sender of a packet.
 type Return struct {
-	MAC uint64  // the sender's, or that of the next hop towards it
-	Loc fib.Loc // where it hangs; or a gateway group of this box, then MAC is 0
-	Seg uint32
+	MAC uint64  // of the sender, or of the next hop to the sender; 0 if Loc is a gateway group
+	Loc fib.Loc // of the station with that MAC, or a gateway group of this box
+	Seg uint32  // segment of that station
 }
 
-// ReturnTo finds the way back to the sender of the parsed IP packet p, which has come over the fabric, in its tenant:
-// by the source MAC, or, where the tenant's router on another box stands there, by the source address as the router
-// would route it. p.Seg is the segment that p came to.
+// ReturnTo finds the route back to the sender of the parsed IP packet p, which came over the fabric, in the tenant of
+// p.Seg. It looks up the source MAC. If that is the MAC of the tenant's router, or has no binding, it routes to the
+// source address as the router does.
 func ReturnTo(mem []byte, p *frame.Packet, s *fib.Snapshot) (to Return, ok bool) {
 	r := routerOf(s, p.Seg)
 	if r == nil || p.SrcMAC != r.MAC {
@@ -56,11 +55,11 @@ func ReturnTo(mem []byte, p *frame.Packet, s *fib.Snapshot) (to Return, ok bool)
 	return to, ok
 }
 
-// Source returns the addresses from which the sender of p, which is in segment home of p's tenant, hears of p: the
-// router's in the sender's subnet, or else any of the router's; or else the gateway group's. A tenant whose segments
-// have no such address is bridged only: there the destination's stands for the box in between. Where the destination
-// is outside, an address of nobody is used instead: 192.0.0.8, or the router's link-local address. src6 is 0 for a
-// multicast where there is none.
+// Source returns the source addresses of an ICMP error to the sender of p, which is in segment home of p's tenant. It
+// takes the first address that exists of: the router's in the sender's subnet, another address of the router, the
+// gateway group's, and the destination of p if it is in the tenant's network (a tenant whose segments have no router
+// address is bridged only). Otherwise, as for destinations outside, it takes an address of no host: 192.0.0.8, or the
+// router's link-local address. For a multicast, src6 is the router's in the sender's subnet or 0.
 func Source(mem []byte, p *frame.Packet, s *fib.Snapshot, home uint32, outside bool) (src4 uint32, src6 [2]uint64) {
 	g, r := &s.Segments[home], routerOf(s, home)
 	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
@@ -87,7 +86,7 @@ func Source(mem []byte, p *frame.Packet, s *fib.Snapshot, home uint32, outside b
 	}
 	src, dst := wire.IPv6(l3).Src(), wire.IPv6(l3).Dst()
 	if src6 = fib.RouterIP6(g.Subnets6, src); !wire.Unspecified6(src6) || wire.Multicast6(dst) {
-		return src4, src6 // a group of the segment: no address in another one has to do with it
+		return src4, src6 // a multicast stays in its segment: no address of another segment fits
 	}
 	if r != nil {
 		src6 = fib.RouterIP6(r.Subnets6, src)
@@ -105,8 +104,8 @@ func Source(mem []byte, p *frame.Packet, s *fib.Snapshot, home uint32, outside b
 	return src4, src6
 }
 
-// DontFragment reports whether the parsed packet p is one that must not be cut, so that its sender can be told: IPv4
-// with DF, or IPv6.
+// DontFragment reports whether the parsed packet p must not be fragmented, so that an ICMP error to its sender is due:
+// IPv4 with DF, or IPv6.
 func DontFragment(mem []byte, p *frame.Packet) bool {
 	if p.Has(frame.FlagIPv4) {
 		return wire.IPv4(mem[p.Off+uint32(p.L3):p.Off+uint32(p.Len)]).FlagsFragment()&wire.IPv4DF != 0

@@ -6,10 +6,10 @@ import (
 	"penstock/dataplane/wire/checksum"
 )
 
-// Echo turns the parsed, untagged echo request p into the reply, from srcMAC to where it came from, with TTL 64
-// (RFC 792; RFC 4443, 4.2). Options and extension headers are not sent back; a frame's padding is cut. It sets
-// FlagGenerated and leaves Next to the caller. It returns false, with p as it was, if p is no whole echo request, its
-// checksum is wrong, or its addresses are not those of single hosts.
+// Echo turns the parsed, untagged echo request p into the reply, from srcMAC to the source MAC of p, with TTL 64 (RFC
+// 792; RFC 4443, 4.2). The reply has no options, no extension headers and no padding. Echo sets FlagGenerated and
+// leaves Next to the caller. It returns false and leaves p unchanged if p is not a whole echo request, has a wrong
+// checksum, or has an address that is not the address of one host.
 func Echo(mem []byte, p *frame.Packet, srcMAC uint64) bool {
 	if !p.Has(frame.FlagL4) || p.Flags&(frame.FlagFragment|frame.FlagGroup) != 0 {
 		return false
@@ -36,7 +36,7 @@ func echo4(mem []byte, p *frame.Packet, l3 []byte, srcMAC uint64) bool {
 	c.SetChecksum(checksum.Update16(c.Checksum(), wire.ICMPv4Echo<<8, wire.ICMPv4EchoReply<<8))
 	tos := h.TOS()
 	if at == wire.IPv4Len {
-		// Swapped addresses leave the sum as it was.
+		// Swapping the addresses does not change the checksum.
 		h.SetSrc(dst)
 		h.SetDst(src)
 		h.SetChecksum(checksum.Update16(h.Checksum(), uint16(h.TTL())<<8, ttl<<8))
@@ -44,7 +44,7 @@ func echo4(mem []byte, p *frame.Packet, l3 []byte, srcMAC uint64) bool {
 		rehead(mem, p, 0, total, srcMAC, wire.EtherTypeIPv4)
 	} else {
 		id := h.ID()
-		behind(p, at)
+		skipHeader(p, at)
 		b := rehead(mem, p, wire.IPv4Len, len(c), srcMAC, wire.EtherTypeIPv4)
 		putIPv4(b, uint16(len(b)), dst, src)
 		r := wire.IPv4(b[:wire.IPv4Len])
@@ -70,7 +70,7 @@ func echo6(mem []byte, p *frame.Packet, l3 []byte, srcMAC uint64) bool {
 	c.SetType(wire.ICMPv6EchoReply)
 	c.SetChecksum(checksum.Update16(c.Checksum(), wire.ICMPv6Echo<<8, wire.ICMPv6EchoReply<<8))
 	class := h.TrafficClass()
-	behind(p, at)
+	skipHeader(p, at)
 	b := rehead(mem, p, wire.IPv6Len, len(c), srcMAC, wire.EtherTypeIPv6)
 	putIPv6(b, uint16(len(c)), dst, src)
 	wire.IPv6(b).SetFlow(class, 0)
@@ -78,5 +78,5 @@ func echo6(mem []byte, p *frame.Packet, l3 []byte, srcMAC uint64) bool {
 	return true
 }
 
-// behind moves the network header's offset n octets further in, so that a new header can be written before that place.
-func behind(p *frame.Packet, n int) { p.L3 += uint16(n) }
+// skipHeader moves the offset of the network header behind the n octets of the old header, so that rehead replaces it.
+func skipHeader(p *frame.Packet, n int) { p.L3 += uint16(n) }

@@ -1,12 +1,12 @@
-// Package icmp makes ICMP errors and echo replies in place: the received frame becomes the answer to its sender.
+// Package icmp makes ICMP errors and echo replies in place: it turns the received frame into the answer to its sender.
 //
-// An error is written in front of the offending IP packet, into the frame's headroom, so that nothing is copied:
+// It writes an error in front of the offending IP packet, into the frame's headroom, and copies nothing:
 //
 //	before            [Ethernet][IP packet ...                    ]
 //	after   [Ethernet][IP][ICMP][IP packet, cut to what is allowed]
 //
-// may.go says which packets may be answered at all. The callers (packages route, overlay and uplink) own the question
-// of whose address the answer comes from.
+// may.go decides which packets may be answered. The callers (packages route, overlay and uplink) choose the source
+// addresses of the answer, with the functions in back.go.
 package icmp
 
 import (
@@ -17,21 +17,21 @@ import (
 	"penstock/dataplane/wire/checksum"
 )
 
-// Error is what an ICMP error says.
+// Error is a kind of ICMP error.
 type Error uint8
 
 // The errors.
 const (
 	NetUnreachable  Error = iota // no route to the destination
-	HostUnreachable              // the destination does not answer for its address
-	PortUnreachable              // nobody listens there
+	HostUnreachable              // the destination address cannot be resolved
+	PortUnreachable              // no service at the destination port
 	AdminProhibited              // forbidden by configuration
 	TimeExceeded                 // TTL or hop limit ran out in transit
 	TooBig                       // larger than the MTU given (RFC 1191; RFC 4443, 3.2)
 	errorCount
 )
 
-// Limits of what an error may be long, in octets of the IP packet.
+// Sizes in octets. maxIPv4 and maxIPv6 are the largest IP packets that carry an error.
 const (
 	maxIPv4 = 576  // RFC 1812, 4.3.2.3
 	maxIPv6 = 1280 // RFC 4443, 2.4 (c): the minimum MTU
@@ -50,18 +50,20 @@ var messages = [errorCount]message{
 	NetUnreachable:  {wire.ICMPv4Unreachable, wire.ICMPv4Net, wire.ICMPv6Unreachable, wire.ICMPv6NoRoute},
 	HostUnreachable: {wire.ICMPv4Unreachable, wire.ICMPv4Host, wire.ICMPv6Unreachable, wire.ICMPv6AddressUnreach},
 	PortUnreachable: {wire.ICMPv4Unreachable, wire.ICMPv4Port, wire.ICMPv6Unreachable, wire.ICMPv6PortUnreach},
-	AdminProhibited: {wire.ICMPv4Unreachable, wire.ICMPv4AdminProhibited, wire.ICMPv6Unreachable, wire.ICMPv6AdminProhibited},
-	TimeExceeded:    {wire.ICMPv4TimeExceeded, wire.ICMPv4TransitTTLExceeded, wire.ICMPv6TimeExceeded, 0},
-	TooBig:          {wire.ICMPv4Unreachable, wire.ICMPv4FragmentationNeed, wire.ICMPv6TooBig, 0},
+	AdminProhibited: {wire.ICMPv4Unreachable, wire.ICMPv4AdminProhibited,
+		wire.ICMPv6Unreachable, wire.ICMPv6AdminProhibited},
+	TimeExceeded: {wire.ICMPv4TimeExceeded, wire.ICMPv4TransitTTLExceeded, wire.ICMPv6TimeExceeded, 0},
+	TooBig:       {wire.ICMPv4Unreachable, wire.ICMPv4FragmentationNeed, wire.ICMPv6TooBig, 0},
 }
 
-// Answer turns the parsed, untagged packet p into the ICMP error e about itself: to its source addresses, from srcMAC
-// and src4 or src6. mtu (octets of an IP packet) counts for TooBig only; now is in nanoseconds, for the limit of
-// errors. It sets FlagGenerated and leaves Next to the caller. Otherwise it returns why there is no answer, with p as
-// it was: drop.ICMPSuppressed where MayAnswer says so or there is no source address, drop.ICMPLimit.
+// Answer turns the parsed, untagged packet p into the ICMP error e about p: to the source addresses of p, from srcMAC
+// and src4 or src6. Only TooBig uses mtu (octets of an IP packet). now is in nanoseconds, for the rate limit of
+// errors. Answer sets FlagGenerated and leaves Next to the caller. If there is no answer, Answer leaves p unchanged
+// and returns the reason: drop.ICMPSuppressed if MayAnswer forbids an answer or there is no source address, or
+// drop.ICMPLimit.
 //
-// p.Seg is a segment of the tenant. The limit is that of the VIF that sent p, or of its attachment if it is no known
-// VIF, or, for what has come from the fabric or from outside, of the tenant.
+// p.Seg is a segment of the tenant. The limit is the limit of the VIF that sent p; for a sender that is no VIF, of the
+// attachment; for a packet from the fabric or from outside, of the tenant.
 func Answer(mem []byte, p *frame.Packet, s *fib.Snapshot, now int64, e Error, mtu uint16,
 	src4 uint32, src6 [2]uint64, srcMAC uint64) drop.Reason {
 	var r *fib.Router
@@ -89,7 +91,7 @@ func Answer(mem []byte, p *frame.Packet, s *fib.Snapshot, now int64, e Error, mt
 	return drop.None
 }
 
-// reply writes what Answer has decided on.
+// reply turns p into the error e, without any check.
 func reply(mem []byte, p *frame.Packet, e Error, mtu uint16, src4 uint32, src6 [2]uint64, srcMAC uint64) {
 	m := &messages[e]
 	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
@@ -118,8 +120,8 @@ func reply(mem []byte, p *frame.Packet, e Error, mtu uint16, src4 uint32, src6 [
 	generated(p, frame.FlagIPv6, wire.IPv6Len, wire.ProtoICMPv6, control)
 }
 
-// rehead puts Ethernet and n octets of room in front of the first keep octets of p's IP packet, cuts what is behind
-// them, and addresses the frame back to where it came from. It returns room and rest, from behind the Ethernet header.
+// rehead keeps the first keep octets of p's IP packet, cuts the rest, and prepends an Ethernet header, back to the
+// source MAC of p, and n octets of room. It returns the room and the kept octets.
 func rehead(mem []byte, p *frame.Packet, n, keep int, srcMAC uint64, etherType uint16) []byte {
 	l3 := p.Off + uint32(p.L3)
 	p.Off = l3 - uint32(n) - wire.EthernetLen
@@ -135,7 +137,7 @@ func rehead(mem []byte, p *frame.Packet, n, keep int, srcMAC uint64, etherType u
 	return f[wire.EthernetLen:]
 }
 
-// generated sets what the parser would have found in the answer.
+// generated sets the fields of p that the parser would set for the answer.
 func generated(p *frame.Packet, version uint16, ipLen uint16, proto, tos uint8) {
 	p.L4 = p.L3 + ipLen
 	p.Flags = p.Flags&frame.FlagFromFabric | version | frame.FlagL4 | frame.FlagGenerated
@@ -143,7 +145,8 @@ func generated(p *frame.Packet, version uint16, ipLen uint16, proto, tos uint8) 
 	p.DSCP = tos >> 2
 }
 
-// putIPv4 writes the header of an ICMP error of total octets: atomic, hence without an ID (RFC 6864, 4.1).
+// putIPv4 writes the header of an ICMP packet of total octets. The packet is an atomic datagram, hence its ID is 0 (RFC
+// 6864, 4.1).
 func putIPv4(b []byte, total uint16, src, dst uint32) {
 	h := wire.IPv4(b[:wire.IPv4Len])
 	h.SetVersionIHL(wire.IPv4Len)
@@ -159,7 +162,7 @@ func putIPv4(b []byte, total uint16, src, dst uint32) {
 	h.SetChecksum(checksum.Checksum(h, 0))
 }
 
-// putIPv6 writes the header of an ICMPv6 error of n octets.
+// putIPv6 writes the header of an ICMPv6 packet with n octets of payload.
 func putIPv6(b []byte, n uint16, src, dst [2]uint64) {
 	h := wire.IPv6(b)
 	h.SetFlow(control, 0)

@@ -39,20 +39,21 @@ func TestErrors4(t *testing.T) {
 			ip := pkt.NetworkLayer().(*layers.IPv4)
 			c := pkt.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4)
 			if !bytes.Equal(e.SrcMAC, hw(routerMAC)) || !bytes.Equal(e.DstMAC, hw(hostMAC)) {
-				t.Errorf("MACs %v → %v", e.SrcMAC, e.DstMAC)
+				t.Errorf("error from %v to %v, want from %v to %v", e.SrcMAC, e.DstMAC, hw(routerMAC), hw(hostMAC))
 			}
 			if ip.SrcIP.String() != "10.1.0.254" || ip.DstIP.String() != "10.1.0.10" || ip.TTL != 64 || ip.TOS != 0xc0 {
-				t.Errorf("IP %+v", ip)
+				t.Errorf("header %+v, want from 10.1.0.254 to 10.1.0.10, TTL 64, TOS 0xc0", ip)
 			}
 			if c.TypeCode != layers.CreateICMPv4TypeCode(tt.typ, tt.code) || c.Seq != tt.field || c.Id != 0 {
-				t.Errorf("ICMP %+v", c)
+				t.Errorf("message %+v, want type %d, code %d, MTU %d", c, tt.typ, tt.code, tt.field)
 			}
 			want := b[14:]
 			if len(want) > 548 {
 				want = want[:548]
 			}
 			if !bytes.Equal(c.Payload, want) || int(ip.Length) > 576 {
-				t.Errorf("%d octets: %d octets of the packet inside, want %d; total %d", n, len(c.Payload), len(want), ip.Length)
+				t.Errorf("%d octets: %d octets of the packet quoted in an error of %d, want %d, and 576 in all at most",
+					n, len(c.Payload), ip.Length, len(want))
 			}
 		}
 	}
@@ -80,24 +81,27 @@ func TestErrors6(t *testing.T) {
 			pkt := reparsed(t, mem, p)
 			ip := pkt.NetworkLayer().(*layers.IPv6)
 			c := pkt.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6)
-			if ip.SrcIP.String() != "fd00::fe" || ip.DstIP.String() != "fd00::10" || ip.HopLimit != 64 || ip.TrafficClass != 0xc0 {
-				t.Errorf("IP %+v", ip)
+			if ip.SrcIP.String() != "fd00::fe" || ip.DstIP.String() != "fd00::10" ||
+				ip.HopLimit != 64 || ip.TrafficClass != 0xc0 {
+				t.Errorf("header %+v, want from fd00::fe to fd00::10, hop limit 64, traffic class 0xc0", ip)
 			}
-			if c.TypeCode != layers.CreateICMPv6TypeCode(tt.typ, tt.code) || binary.BigEndian.Uint32(c.Payload) != tt.field {
-				t.Errorf("ICMPv6 %+v", c)
+			if c.TypeCode != layers.CreateICMPv6TypeCode(tt.typ, tt.code) ||
+				binary.BigEndian.Uint32(c.Payload) != tt.field {
+				t.Errorf("message %+v, want type %d, code %d, MTU %d", c, tt.typ, tt.code, tt.field)
 			}
 			want := b[14:]
 			if len(want) > 1232 {
 				want = want[:1232]
 			}
 			if !bytes.Equal(c.Payload[4:], want) || int(ip.Length)+40 > 1280 {
-				t.Errorf("%d octets: %d octets of the packet inside, want %d; total %d", n, len(c.Payload)-4, len(want), ip.Length+40)
+				t.Errorf("%d octets: %d octets of the packet quoted in an error of %d, want %d, 1280 in all at most",
+					n, len(c.Payload)-4, ip.Length+40, len(want))
 			}
 		}
 	}
 }
 
-// TestPaddingStaysOut: Ethernet padding is no part of the offending packet.
+// TestPaddingStaysOut: the error does not quote Ethernet padding.
 func TestPaddingStaysOut(t *testing.T) {
 	b := append(udp4(t, 30, "10.1.0.10", "10.2.0.10"), 1, 2, 3, 4)
 	mem, p := received(t, b)
@@ -105,7 +109,7 @@ func TestPaddingStaysOut(t *testing.T) {
 		t.Fatal("no reply")
 	}
 	if want := 14 + 28 + len(b) - 4 - 14; int(p.Len) != want {
-		t.Errorf("length %d, want %d", p.Len, want)
+		t.Errorf("error of %d octets, want %d", p.Len, want)
 	}
 }
 
@@ -117,7 +121,7 @@ func TestTagGoes(t *testing.T) {
 		t.Fatal("no reply")
 	}
 	if c := reparsed(t, mem, p).Layer(layers.LayerTypeICMPv4); !bytes.Equal(c.LayerPayload(), b[14:]) {
-		t.Errorf("inside: %x", c.LayerPayload())
+		t.Errorf("quoted packet %x, want the offending one %x", c.LayerPayload(), b[14:])
 	}
 }
 
@@ -141,6 +145,11 @@ func TestSuppressed(t *testing.T) {
 		return build(t, eth(layers.EthernetTypeIPv6), ip6(44, "fd00::10", "fd01::10"),
 			gopacket.Payload(append([]byte{next, 0, byte(offset >> 8), byte(offset) | 1, 0, 0, 0, 1}, body...)))
 	}
+	arp := build(t, eth(layers.EthernetTypeARP), &layers.ARP{
+		AddrType: 1, Protocol: 0x800, HwAddressSize: 6, ProtAddressSize: 4, Operation: 1,
+		SourceHwAddress: hw(1), SourceProtAddress: make([]byte, 4),
+		DstHwAddress: hw(0), DstProtAddress: make([]byte, 4),
+	})
 	tests := []struct {
 		name string
 		data []byte
@@ -169,14 +178,14 @@ func TestSuppressed(t *testing.T) {
 		{"time exceeded", icmp4(t, 11, 0, 20), HostUnreachable, false},
 		{"parameter problem", icmp4(t, 12, 0, 20), HostUnreachable, false},
 		{"unknown ICMP", icmp4(t, 200, 0, 20), HostUnreachable, false},
-		{"ARP", build(t, eth(layers.EthernetTypeARP), &layers.ARP{AddrType: 1, Protocol: 0x800, HwAddressSize: 6, ProtAddressSize: 4,
-			Operation: 1, SourceHwAddress: hw(1), SourceProtAddress: make([]byte, 4), DstHwAddress: hw(0), DstProtAddress: make([]byte, 4)}), TimeExceeded, false},
+		{"ARP", arp, TimeExceeded, false},
 		{"not an error", u4, errorCount, false},
 
 		{"v6 UDP", u6, TimeExceeded, true},
 		{"v6 link multicast", change(u6, func(b []byte) { b[0] = 0x33 }), TimeExceeded, false},
 		{"v6 to multicast", udp6(t, 0, "fd00::10", "ff05::1"), TimeExceeded, false},
-		{"v6 to multicast, too big", change(udp6(t, 0, "fd00::10", "ff05::1"), func(b []byte) { b[0] = 0x33 }), TooBig, true},
+		{"v6 to multicast, too big",
+			change(udp6(t, 0, "fd00::10", "ff05::1"), func(b []byte) { b[0] = 0x33 }), TooBig, true},
 		{"v6 from nobody", udp6(t, 0, "::", "fd01::10"), TimeExceeded, false},
 		{"v6 from loopback", udp6(t, 0, "::1", "fd01::10"), TimeExceeded, false},
 		{"v6 from multicast", udp6(t, 0, "ff02::1", "fd01::10"), TooBig, false},
@@ -195,15 +204,15 @@ func TestSuppressed(t *testing.T) {
 		before, was := bytes.Clone(mem), *p
 		got := answered(mem, p, tt.e, 1400, router4, router6, routerMAC)
 		if got != tt.want {
-			t.Errorf("%s: the answer is %v", tt.name, got)
+			t.Errorf("%s: answered %v, want %v", tt.name, got, tt.want)
 		}
 		if !got && (*p != was || !bytes.Equal(mem, before)) {
-			t.Errorf("%s: no reply, but the packet was touched", tt.name)
+			t.Errorf("%s: not answered, but changed to %+v; want it unchanged %+v", tt.name, *p, was)
 		}
 	}
 }
 
-// world is a tenant's router with a subnet of each kind, and room for limits.
+// world returns tables with a tenant's router that has a subnet of each kind, and with limits.
 func world() *fib.Snapshot {
 	v4 := func(start uint32, size uint32) fib.Subnet4 { return fib.Subnet4{Start: start, End: start + size - 1} }
 	return &fib.Snapshot{
@@ -218,7 +227,8 @@ func world() *fib.Snapshot {
 	}
 }
 
-// TestAnswerKnowsSubnets: no error about a packet from or to an address that is several hosts' in the tenant's subnets.
+// TestAnswerKnowsSubnets: no error is due about a packet from or to an address of several hosts in the tenant's
+// subnets.
 func TestAnswerKnowsSubnets(t *testing.T) {
 	for _, tc := range []struct {
 		name, src, dst string
@@ -232,7 +242,7 @@ func TestAnswerKnowsSubnets(t *testing.T) {
 		{"from the last of a /31", "10.2.0.1", "10.9.0.20", drop.None},
 		{"from the first of a /31", "10.2.0.0", "10.9.0.20", drop.None},
 		{"to a broadcast", "10.1.0.10", "10.1.0.255", drop.ICMPSuppressed},
-		{"from another subnet's like", "10.3.0.255", "10.9.0.20", drop.None},
+		{"from a broadcast of no subnet of the tenant", "10.3.0.255", "10.9.0.20", drop.None},
 		{"v6 hosts", "fd00::10", "fd02::10", drop.None},
 		{"v6 from an anycast address", "fd00::", "fd02::10", drop.ICMPSuppressed},
 		{"v6 from the first of a /127", "fd01::", "fd02::10", drop.None},
@@ -248,13 +258,13 @@ func TestAnswerKnowsSubnets(t *testing.T) {
 			t.Errorf("%s: dropped for %q, want %q", tc.name, got, tc.want)
 		}
 		if tc.want != drop.None && (*p != was || !bytes.Equal(mem, before)) {
-			t.Errorf("%s: no answer is due, but the packet was touched", tc.name)
+			t.Errorf("%s: not answered, but changed to %+v; want it unchanged %+v", tc.name, *p, was)
 		}
 	}
 }
 
-// TestAnswerLimits: each VIF, each attachment's strangers and each tenant has a limit of its own, in whatever state the
-// others' are; what must not be answered costs nothing.
+// TestAnswerLimits: each VIF, the unknown senders of each attachment, and each tenant have limits that are
+// independent of each other. A packet that must not be answered takes no token.
 func TestAnswerLimits(t *testing.T) {
 	s := world()
 	answers := func(vif, attach uint32, src string) (n int) {
@@ -278,8 +288,8 @@ func TestAnswerLimits(t *testing.T) {
 		{"a VIF", 0, 0, "10.1.0.10", 2},
 		{"the same again", 0, 0, "10.1.0.10", 0},
 		{"another VIF of the attachment", 1, 0, "10.1.0.10", 2},
-		{"strangers of the attachment", none, 0, "10.1.0.10", 2},
-		{"strangers of another", none, 1, "10.1.0.10", 2},
+		{"unknown senders of the attachment", none, 0, "10.1.0.10", 2},
+		{"unknown senders of another one", none, 1, "10.1.0.10", 2},
 		{"from the fabric or outside", none, none, "10.1.0.10", 2},
 		{"an index without a bucket", 1 << 20, 0, "10.1.0.10", 0},
 	} {
@@ -293,13 +303,15 @@ func TestNoSourceNoAnswer(t *testing.T) {
 	for _, b := range [][]byte{udp4(t, 0, "10.1.0.10", "10.2.0.10"), udp6(t, 0, "fd00::10", "fd01::10")} {
 		mem, p := received(t, b)
 		was := *p
-		if why := Answer(mem, p, world(), 1, TimeExceeded, 0, 0, [2]uint64{}, routerMAC); why != drop.ICMPSuppressed || *p != was {
-			t.Errorf("dropped for %q, want icmp_suppressed: there is no source address", why)
+		why := Answer(mem, p, world(), 1, TimeExceeded, 0, 0, [2]uint64{}, routerMAC)
+		if why != drop.ICMPSuppressed || *p != was {
+			t.Errorf("without a source address dropped as %q, want %q and an unchanged packet",
+				why, drop.ICMPSuppressed)
 		}
 	}
 }
 
-// TestNoHeadroom: a frame at the very start of memory cannot be answered, and nothing is written in front of it.
+// TestNoHeadroom: a frame without headroom for the answer is not answered.
 func TestNoHeadroom(t *testing.T) {
 	b := udp4(t, 30, "10.1.0.10", "10.2.0.10")
 	for off := range uint32(100) {
@@ -310,14 +322,17 @@ func TestNoHeadroom(t *testing.T) {
 			t.Fatal(p.Drop)
 		}
 		if ok := answered(mem, p, TimeExceeded, 0, router4, router6, routerMAC); ok != (off >= 48) {
-			t.Errorf("at %d: %v", off, ok)
+			t.Errorf("frame at offset %d answered %v, want %v", off, ok, off >= 48)
 		}
 	}
 }
 
-// FuzzReply feeds damaged packets, which the parser lets pass, to both: nothing may panic or leave the buffer.
+// FuzzReply gives damaged packets that the parser accepts to errors and echo replies: neither may panic or write
+// outside the buffer.
 func FuzzReply(f *testing.F) {
-	for _, b := range [][]byte{udp4(f, 9, "10.1.0.10", "10.2.0.10"), udp6(f, 9, "fd00::10", "fd01::10"), icmp4(f, 8, 0, 9), icmp6(f, 128, 9)} {
+	for _, b := range [][]byte{
+		udp4(f, 9, "10.1.0.10", "10.2.0.10"), udp6(f, 9, "fd00::10", "fd01::10"), icmp4(f, 8, 0, 9), icmp6(f, 128, 9),
+	} {
 		f.Add(b, uint8(TimeExceeded))
 	}
 	f.Fuzz(func(t *testing.T, b []byte, e uint8) {
@@ -331,7 +346,8 @@ func FuzzReply(f *testing.F) {
 			if !parse.Access(mem, p) {
 				return
 			}
-			if echo && !Echo(mem, p, routerMAC) || !echo && !answered(mem, p, Error(e), 1400, router4, router6, routerMAC) {
+			if echo && !Echo(mem, p, routerMAC) ||
+				!echo && !answered(mem, p, Error(e), 1400, router4, router6, routerMAC) {
 				continue
 			}
 			reparsed(t, mem, p)
@@ -346,12 +362,13 @@ func TestNoAllocation(t *testing.T) {
 		for _, b := range [...][]byte{b4, b6, e4} {
 			copy(mem[frame.Headroom:], b)
 			p := frame.Packet{Off: frame.Headroom, Len: uint16(len(b))}
-			if !parse.Access(mem, &p) || !(Echo(mem, &p, routerMAC) || answered(mem, &p, TimeExceeded, 0, router4, router6, routerMAC)) {
+			if !parse.Access(mem, &p) ||
+				!(Echo(mem, &p, routerMAC) || answered(mem, &p, TimeExceeded, 0, router4, router6, routerMAC)) {
 				panic("no answer")
 			}
 		}
 	}); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations, want none", n)
 	}
 }
 

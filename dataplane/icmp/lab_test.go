@@ -37,7 +37,8 @@ func hw(m uint64) net.HardwareAddr {
 func build(tb testing.TB, ls ...gopacket.SerializableLayer) []byte {
 	tb.Helper()
 	buf := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ls...); err != nil {
+	opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(buf, opts, ls...); err != nil {
 		tb.Fatal(err)
 	}
 	return buf.Bytes()
@@ -48,11 +49,17 @@ func eth(t layers.EthernetType) *layers.Ethernet {
 }
 
 func ip4(proto layers.IPProtocol, src, dst string) *layers.IPv4 {
-	return &layers.IPv4{Version: 4, TTL: 1, TOS: 0x20, Id: 77, Protocol: proto, SrcIP: net.ParseIP(src).To4(), DstIP: net.ParseIP(dst).To4()}
+	return &layers.IPv4{
+		Version: 4, TTL: 1, TOS: 0x20, Id: 77, Protocol: proto,
+		SrcIP: net.ParseIP(src).To4(), DstIP: net.ParseIP(dst).To4(),
+	}
 }
 
 func ip6(proto layers.IPProtocol, src, dst string) *layers.IPv6 {
-	return &layers.IPv6{Version: 6, HopLimit: 1, TrafficClass: 0x20, NextHeader: proto, SrcIP: net.ParseIP(src), DstIP: net.ParseIP(dst)}
+	return &layers.IPv6{
+		Version: 6, HopLimit: 1, TrafficClass: 0x20, NextHeader: proto,
+		SrcIP: net.ParseIP(src), DstIP: net.ParseIP(dst),
+	}
 }
 
 func data(n int) gopacket.Payload {
@@ -79,17 +86,19 @@ func udp6(tb testing.TB, n int, src, dst string) []byte {
 
 func icmp4(tb testing.TB, typ, code uint8, n int) []byte {
 	c := &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(typ, code), Id: 5, Seq: 6}
-	return build(tb, eth(layers.EthernetTypeIPv4), ip4(layers.IPProtocolICMPv4, "10.1.0.10", "10.1.0.254"), c, data(n))
+	ip := ip4(layers.IPProtocolICMPv4, "10.1.0.10", "10.1.0.254")
+	return build(tb, eth(layers.EthernetTypeIPv4), ip, c, data(n))
 }
 
 func icmp6(tb testing.TB, typ uint8, n int) []byte {
 	ip := ip6(layers.IPProtocolICMPv6, "fd00::10", "fd00::fe")
 	c := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)}
 	c.SetNetworkLayerForChecksum(ip)
-	return build(tb, eth(layers.EthernetTypeIPv6), ip, c, gopacket.Payload(append([]byte{0, 5, 0, 6}, data(n)...)))
+	echo := gopacket.Payload(append([]byte{0, 5, 0, 6}, data(n)...))
+	return build(tb, eth(layers.EthernetTypeIPv6), ip, c, echo)
 }
 
-// answered makes the error e of p if p may be answered.
+// answered turns p into the error e if p may be answered, and reports whether it did.
 func answered(mem []byte, p *frame.Packet, e Error, mtu uint16, src4 uint32, src6 [2]uint64, srcMAC uint64) bool {
 	if !MayAnswer(mem, p, e, nil) {
 		return false
@@ -98,7 +107,7 @@ func answered(mem []byte, p *frame.Packet, e Error, mtu uint16, src4 uint32, src
 	return true
 }
 
-// received puts a frame into a buffer as it comes from a port, parsed.
+// received returns memory with the frame b as a port receives it, and its parsed packet.
 func received(tb testing.TB, b []byte) ([]byte, *frame.Packet) {
 	tb.Helper()
 	mem := make([]byte, chunk)
@@ -113,19 +122,20 @@ func received(tb testing.TB, b []byte) ([]byte, *frame.Packet) {
 	return mem, p
 }
 
-// reparsed checks that the answer is what its packet says it is, and returns it with all checksums verified.
+// reparsed decodes the answer p, compares its metadata with the parser's, and verifies all checksums.
 func reparsed(t *testing.T, mem []byte, p *frame.Packet) gopacket.Packet {
 	t.Helper()
 	if !p.Has(frame.FlagGenerated) {
-		t.Error("FlagGenerated is missing")
+		t.Errorf("flags %#x of the answer, want FlagGenerated among them", p.Flags)
 	}
 	q := &frame.Packet{Off: p.Off, Len: p.Len}
 	if !parse.Access(mem, q) {
 		t.Fatal("the answer does not parse:", q.Drop)
 	}
-	if q.L3 != p.L3 || q.L4 != p.L4 || q.Flags|frame.FlagGenerated != p.Flags || q.Proto != p.Proto || q.DSCP != p.DSCP ||
+	if q.L3 != p.L3 || q.L4 != p.L4 || q.Flags|frame.FlagGenerated != p.Flags ||
+		q.Proto != p.Proto || q.DSCP != p.DSCP ||
 		q.SrcMAC != p.SrcMAC || q.DstMAC != p.DstMAC || q.EtherType != p.EtherType {
-		t.Errorf("the packet says\n%+v, the frame\n%+v", *p, *q)
+		t.Errorf("metadata of the answer\n%+v, want what the parser finds\n%+v", *p, *q)
 	}
 	pkt := gopacket.NewPacket(p.Bytes(mem), layers.LayerTypeEthernet, gopacket.Default)
 	if e := pkt.ErrorLayer(); e != nil {
@@ -148,7 +158,7 @@ func reparsed(t *testing.T, mem []byte, p *frame.Packet) gopacket.Packet {
 		s = s>>16 + s&0xffff
 	}
 	if s != 0xffff {
-		t.Errorf("ICMP checksum is wrong: sum %#x", s)
+		t.Errorf("sum over the ICMP message %#x, want 0xffff", s)
 	}
 	return pkt
 }

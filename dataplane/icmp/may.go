@@ -8,13 +8,14 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// MayAnswer reports whether the packet may be answered with the ICMP error e at all. It may not if it is itself an
-// ICMP error or not IP, a fragment but not the first, or if its source or destination is no single host's address:
-// broadcast, multicast, unspecified, loopback, class E, and in the tenant's subnets (those of r, which may be nil) a
-// subnet's broadcast or network address, or an IPv6 subnet's anycast address (RFC 1122, 3.2.2; RFC 1812, 4.3.2.7; RFC
-// 4443, 2.4 (e)). A frame to several stations is answered with "packet too big" only, and only in IPv6.
+// MayAnswer reports whether the packet may be answered with the ICMP error e (RFC 1122, 3.2.2; RFC 1812, 4.3.2.7; RFC
+// 4443, 2.4 (e)). It may not if the packet is not IP, is an ICMP error, is a fragment but not the first, or has a
+// source or destination that is not the address of one host. Such addresses are broadcast, multicast, unspecified,
+// loopback and class E addresses, and in the subnets of r (which may be nil) a subnet's broadcast or network address,
+// or an IPv6 subnet's anycast address. A frame to several stations is answered with "packet too big" only, and only
+// in IPv6.
 func MayAnswer(mem []byte, p *frame.Packet, e Error, r *fib.Router) bool {
-	// Without headroom for the longer of the two answers there is none; a received frame has it.
+	// The frame needs headroom for the longer of the two answers. A received frame has it.
 	if e >= errorCount || p.Off+uint32(p.L3) < wire.EthernetLen+head6 {
 		return false
 	}
@@ -39,7 +40,8 @@ func MayAnswer(mem []byte, p *frame.Packet, e Error, r *fib.Router) bool {
 		return false
 	}
 	src := h.Src()
-	if wire.Multicast6(src) || wire.Unspecified6(src) || wire.Loopback6(src) || p.Flags&frame.FlagFragment != 0 && later6(h) {
+	if wire.Multicast6(src) || wire.Unspecified6(src) || wire.Loopback6(src) ||
+		p.Flags&frame.FlagFragment != 0 && later6(h) {
 		return false
 	}
 	if r != nil && anycast6(r.Subnets6, src) {
@@ -69,14 +71,15 @@ func anycast6(subnets []fib.Subnet6, ip [2]uint64) bool {
 	return n != nil && ip == n.Start && (n.End[0] != n.Start[0] || n.End[1]-n.Start[1] >= 3)
 }
 
-// Host4 reports whether the IPv4 address a can be that of a single host beyond its own link's broadcasts: not in
-// 0.0.0.0/8 or 127.0.0.0/8, not multicast, reserved or broadcast (RFC 1812, 5.3.7).
+// Host4 reports whether the IPv4 address a can be the address of one host: it is not in 0.0.0.0/8 or 127.0.0.0/8, and
+// is not multicast, reserved or broadcast (RFC 1812, 5.3.7).
 func Host4(a uint32) bool {
 	net := a >> 24
 	return net != 0 && net != 127 && net < 224
 }
 
-// query4 reports whether t is an ICMPv4 type that asks or answers, and is no error; an unknown type counts as one.
+// query4 reports whether the ICMPv4 type t is a query or a reply. All other types, unknown ones included, count as
+// errors.
 func query4(t uint8) bool {
 	switch t {
 	case wire.ICMPv4Echo, wire.ICMPv4EchoReply, 13, 14, 17, 18: // timestamp, address mask
@@ -85,8 +88,8 @@ func query4(t uint8) bool {
 	return false
 }
 
-// later6 reports whether h, a fragment, is not the first one. The parser has checked the chain up to the fragment
-// header.
+// later6 reports whether the fragment h is not the first one. The parser has checked the chain of extension headers
+// up to the fragment header.
 func later6(h wire.IPv6) bool {
 	proto, at := h.NextHeader(), wire.IPv6Len
 	for at+8 <= len(h) {

@@ -7,9 +7,9 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// Box answers the edge switch's ARP requests for the box address, in place, out of the fabric port they came from
-// (PROTOCOL.md#addressing). Nobody but the switch gets an answer. What came encapsulated is for
-// tenants: see pass.go.
+// Box answers the edge switch's ARP requests for the box address (PROTOCOL.md#addressing). It makes the answer in
+// place and sends it out of the fabric port that received the request. Only the edge switch gets an answer. Messages
+// that came encapsulated are for tenants: see forward.go.
 //
 // It is a stage (stage.Func).
 func (st *State) Box(b *frame.Batch) (todo uint32) {
@@ -19,7 +19,7 @@ func (st *State) Box(b *frame.Batch) (todo uint32) {
 			continue
 		}
 		if p.Has(frame.FlagFromFabric) {
-			arrived(st.Mem, p, st.Snap)
+			fromFabric(st.Mem, p, st.Snap)
 		} else {
 			box(st.Mem, p, &st.Snap.Ports[st.Port])
 		}
@@ -28,6 +28,7 @@ func (st *State) Box(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
+// box answers or drops an ARP packet that came unencapsulated on a fabric port.
 func box(mem []byte, p *frame.Packet, port *fib.Port) {
 	if !p.Has(frame.FlagARP) {
 		p.DropFor(drop.ARPForeign)
@@ -46,6 +47,6 @@ func box(mem []byte, p *frame.Packet, port *fib.Port) {
 		return
 	}
 	a.Set(wire.ARPReply, f.OwnMAC, f.BoxIP, sender, a.SenderIP())
-	address(mem, p, sender, f.OwnMAC)
+	readdress(mem, p, sender, f.OwnMAC)
 	p.SendTo(p.Port)
 }

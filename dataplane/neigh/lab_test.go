@@ -50,11 +50,16 @@ func snapshot(tb testing.TB) *fib.Snapshot {
 	}
 	tb.Cleanup(func() { t.Close() })
 	for _, b := range []table.Binding{
-		{Seg: 0, MAC: macA, Loc: fib.LocLocal, IP4: []uint32{ip4("10.1.0.10")}, IP6: [][2]uint64{halves("fd00::a"), halves("fe80::a")}},
-		{Seg: 0, MAC: macB, Loc: fib.LocLocal | 1, IP4: []uint32{ip4("10.1.0.11")}, IP6: [][2]uint64{halves("fd00::b"), halves("fe80::b")}},
-		{Seg: 0, MAC: macC, Loc: fib.RemoteLoc(3, 7), IP4: []uint32{ip4("10.1.0.12")}, IP6: [][2]uint64{halves("fd00::c"), halves("fe80::c")}},
-		{Seg: 0, MAC: macD, Loc: fib.LocLocal | 2, IP4: []uint32{ip4("10.1.0.13")}, IP6: [][2]uint64{halves("fd00::d")}},
-		{Seg: 1, MAC: otherB, Loc: fib.RemoteLoc(4, 7), IP4: []uint32{ip4("10.1.0.11")}, IP6: [][2]uint64{halves("fd00::b")}},
+		{Seg: 0, MAC: macA, Loc: fib.LocLocal,
+			IP4: []uint32{ip4("10.1.0.10")}, IP6: [][2]uint64{halves("fd00::a"), halves("fe80::a")}},
+		{Seg: 0, MAC: macB, Loc: fib.LocLocal | 1,
+			IP4: []uint32{ip4("10.1.0.11")}, IP6: [][2]uint64{halves("fd00::b"), halves("fe80::b")}},
+		{Seg: 0, MAC: macC, Loc: fib.RemoteLoc(3, 7),
+			IP4: []uint32{ip4("10.1.0.12")}, IP6: [][2]uint64{halves("fd00::c"), halves("fe80::c")}},
+		{Seg: 0, MAC: macD, Loc: fib.LocLocal | 2,
+			IP4: []uint32{ip4("10.1.0.13")}, IP6: [][2]uint64{halves("fd00::d")}},
+		{Seg: 1, MAC: otherB, Loc: fib.RemoteLoc(4, 7),
+			IP4: []uint32{ip4("10.1.0.11")}, IP6: [][2]uint64{halves("fd00::b")}},
 	} {
 		if err := t.Upsert(&b); err != nil {
 			tb.Fatal(err)
@@ -70,7 +75,8 @@ func snapshot(tb testing.TB) *fib.Snapshot {
 				Subnets4: []fib.Subnet4{
 					{Start: ip4("10.9.0.0"), End: ip4("10.9.0.255")},
 					{Start: ip4("10.1.0.0"), End: ip4("10.1.0.255"), RouterIP: ip4("10.1.0.254")}},
-				Subnets6: []fib.Subnet6{{Start: halves("fd00::"), End: halves("fd00::ffff:ffff:ffff:ffff"), RouterIP: halves("fd00::fe")}}},
+				Subnets6: []fib.Subnet6{
+					{Start: halves("fd00::"), End: halves("fd00::ffff:ffff:ffff:ffff"), RouterIP: halves("fd00::fe")}}},
 			{Tenant: 6, Router: fib.None},
 			{Tenant: 7, Router: fib.None, Subnets4: []fib.Subnet4{{RouterIP: ip4("10.1.0.254")}}},
 		},
@@ -80,15 +86,20 @@ func snapshot(tb testing.TB) *fib.Snapshot {
 func build(tb testing.TB, ls ...gopacket.SerializableLayer) []byte {
 	tb.Helper()
 	buf := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ls...); err != nil {
+	opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(buf, opts, ls...); err != nil {
 		tb.Fatal(err)
 	}
 	return buf.Bytes()
 }
 
 func arp(tb testing.TB, op uint16, dst, src uint64, senderIP, targetIP string) []byte {
-	a := &layers.ARP{AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4, Operation: op,
-		SourceHwAddress: hw(src), SourceProtAddress: net.ParseIP(senderIP).To4(), DstHwAddress: make([]byte, 6), DstProtAddress: net.ParseIP(targetIP).To4()}
+	a := &layers.ARP{
+		AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4,
+		Operation:       op,
+		SourceHwAddress: hw(src), SourceProtAddress: net.ParseIP(senderIP).To4(),
+		DstHwAddress: make([]byte, 6), DstProtAddress: net.ParseIP(targetIP).To4(),
+	}
 	return build(tb, &layers.Ethernet{DstMAC: hw(dst), SrcMAC: hw(src), EthernetType: layers.EthernetTypeARP}, a)
 }
 
@@ -96,18 +107,22 @@ func request(tb testing.TB, src uint64, senderIP, targetIP string) []byte {
 	return arp(tb, wire.ARPRequest, wire.Broadcast, src, senderIP, targetIP)
 }
 
-// nd is a neighbour discovery message from src at address from to address to.
+// nd returns a frame with a neighbour discovery message from address from, at MAC src, to address to.
 func nd(tb testing.TB, typ uint8, dst, src uint64, from, to string, body gopacket.SerializableLayer) []byte {
-	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: net.ParseIP(from), DstIP: net.ParseIP(to)}
+	ip := &layers.IPv6{
+		Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6,
+		SrcIP: net.ParseIP(from), DstIP: net.ParseIP(to),
+	}
 	c := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)}
 	if err := c.SetNetworkLayerForChecksum(ip); err != nil {
 		tb.Fatal(err)
 	}
-	return build(tb, &layers.Ethernet{DstMAC: hw(dst), SrcMAC: hw(src), EthernetType: layers.EthernetTypeIPv6}, ip, c, body)
+	e := &layers.Ethernet{DstMAC: hw(dst), SrcMAC: hw(src), EthernetType: layers.EthernetTypeIPv6}
+	return build(tb, e, ip, c, body)
 }
 
-// solicit asks for target by multicast, with n source address options (more than one makes the question longer than
-// the answer).
+// solicit returns a multicast solicitation of target with n source address options. With more than one, the
+// solicitation is longer than its answer.
 func solicit(tb testing.TB, src uint64, from, target string, n int) []byte {
 	t := halves(target)
 	body := &layers.ICMPv6NeighborSolicitation{TargetAddress: net.ParseIP(target)}
@@ -120,11 +135,12 @@ func solicit(tb testing.TB, src uint64, from, target string, n int) []byte {
 	return nd(tb, wire.ICMPv6NeighborSolicit, wire.MulticastMAC(g), src, from, net.IP(group).String(), body)
 }
 
-// over returns a worker's state over memory and tables.
-func over(mem []byte, s *fib.Snapshot) *State { return &State{&stage.Env{Mem: mem, Snap: s}} }
+// newState returns a worker's state with this memory and these tables.
+func newState(mem []byte, s *fib.Snapshot) *State { return &State{&stage.Env{Mem: mem, Snap: s}} }
 
-// asked is what Answer finds after overlay.Ingress: the frame parsed, from attachment and VIF.
-func asked(tb testing.TB, b []byte, seg, attach, vif uint32) ([]byte, *frame.Batch) {
+// parsed returns memory and batch with frame b as overlay.Access leaves it for Answer: parsed, from this attachment and
+// VIF.
+func parsed(tb testing.TB, b []byte, seg, attach, vif uint32) ([]byte, *frame.Batch) {
 	tb.Helper()
 	mem := make([]byte, chunk)
 	for i := range mem {
@@ -141,22 +157,23 @@ func asked(tb testing.TB, b []byte, seg, attach, vif uint32) ([]byte, *frame.Bat
 	return mem, batch
 }
 
-// answer holds a packet that Answer has taken over to its metadata and decodes it.
+// answer decodes the answer p and compares its metadata with the parser's.
 func answer(t *testing.T, mem []byte, p *frame.Packet) gopacket.Packet {
 	t.Helper()
 	q := &frame.Packet{Off: p.Off, Len: p.Len}
 	if !parse.Access(mem, q) {
 		t.Fatal("the answer does not parse:", q.Drop)
 	}
-	if !p.Has(frame.FlagGenerated) || q.Flags|frame.FlagGenerated != p.Flags || q.L3 != p.L3 || q.SrcMAC != p.SrcMAC || q.DstMAC != p.DstMAC ||
-		q.EtherType != p.EtherType || q.Proto != p.Proto || q.DSCP != p.DSCP || q.Has(frame.FlagL4) && q.L4 != p.L4 {
-		t.Errorf("the packet says\n%+v, the frame\n%+v", *p, *q)
+	if !p.Has(frame.FlagGenerated) || q.Flags|frame.FlagGenerated != p.Flags || q.L3 != p.L3 ||
+		q.SrcMAC != p.SrcMAC || q.DstMAC != p.DstMAC || q.EtherType != p.EtherType ||
+		q.Proto != p.Proto || q.DSCP != p.DSCP || q.Has(frame.FlagL4) && q.L4 != p.L4 {
+		t.Errorf("metadata of the answer\n%+v, want FlagGenerated and what the parser finds\n%+v", *p, *q)
 	}
 	return gopacket.NewPacket(p.Bytes(mem), layers.LayerTypeEthernet, gopacket.Default)
 }
 
-// questions is a full batch of questions of all kinds, each in its own buffer; renew makes them questions again.
-func questions(tb testing.TB) (mem []byte, b *frame.Batch, renew func()) {
+// requests returns a full batch of requests of all kinds, each in its own buffer. renew undoes what Answer has changed.
+func requests(tb testing.TB) (mem []byte, b *frame.Batch, renew func()) {
 	var data [][]byte
 	for range 8 {
 		data = append(data, request(tb, macA, "10.1.0.10", "10.1.0.11"), request(tb, macA, "10.1.0.10", "10.1.0.254"),

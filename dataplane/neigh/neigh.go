@@ -1,10 +1,10 @@
-// Package neigh answers ARP and IPv6 neighbour solicitations in place, from the bindings: the box stands in for the
-// whole segment, and questions that it can answer never cross the fabric (PROTOCOL.md#address-resolution). What it
-// cannot, the guests settle among themselves (pass.go).
+// Package neigh answers ARP requests and IPv6 neighbour solicitations in place, from the bindings. The box answers for
+// all stations of a segment: a request that it can answer never crosses the fabric (PROTOCOL.md#address-resolution).
+// forward.go forwards the messages that the box does not answer and that stations need.
 //
-// An answer always overrides what the asker holds (NA with O set, unlike other proxies, RFC 4861, 7.2.8): the
-// bindings are the authority for the segment, and a VIF's address that has moved to another MAC must not wait for the
-// asker's unreachability detection.
+// An answer always overrides the neighbour cache of the requesting station (NA with O set, unlike other proxies, RFC
+// 4861, 7.2.8). The bindings are the authority for the segment: when an address moves to another MAC, stations must not
+// wait for unreachability detection.
 package neigh
 
 import (
@@ -18,12 +18,16 @@ import (
 )
 
 const (
-	naLen    = wire.NeighborLen + wire.NDLinkAddrLen                // ICMPv6 message of an answer
-	naFrame  = wire.EthernetLen + wire.IPv6Len + naLen              // its frame
-	hopLimit = 255                                                  // RFC 4861, 7.1
-	override = uint32(wire.NAFlagOverride)                          // an answer to a multicast
-	answered = uint32(wire.NAFlagOverride | wire.NAFlagSolicited)   // an answer to one asker
-	keep     = frame.FlagFromFabric | frame.FlagL4 | frame.FlagIPv6 // flags of a solicitation that its answer keeps
+	naLen    = wire.NeighborLen + wire.NDLinkAddrLen   // octets of a neighbour advertisement
+	naFrame  = wire.EthernetLen + wire.IPv6Len + naLen // octets of its frame
+	hopLimit = 255                                     // RFC 4861, 7.1
+
+	// Flags of an advertisement to all nodes, and of one to the source of the solicitation.
+	override  = uint32(wire.NAFlagOverride)
+	solicited = uint32(wire.NAFlagOverride | wire.NAFlagSolicited)
+
+	// keptFlags are the packet flags of a solicitation that its answer keeps.
+	keptFlags = frame.FlagFromFabric | frame.FlagL4 | frame.FlagIPv6
 )
 
 // State is what one worker keeps between batches.
@@ -31,9 +35,10 @@ type State struct {
 	*stage.Env
 }
 
-// Answer answers the packets that overlay.Ingress left at NextNeigh: ARP and neighbour discovery from access
-// attachments, untagged, senders checked, with Seg, VIF and Attach set. An answer goes to NextDeliver with
-// FlagGenerated, hence back to Attach; what the guests settle among themselves goes on; everything else is dropped.
+// Answer processes the packets that overlay.Access has set to NextNeigh: ARP and neighbour discovery messages from
+// access attachments, untagged, with Seg, VIF and Attach set, whose senders have been checked. An answer is at
+// NextDeliver with FlagGenerated, and hence goes back to Attach. forward.go lists the messages that are forwarded.
+// All others are dropped.
 //
 // It is a stage (stage.Func).
 func (st *State) Answer(b *frame.Batch) (todo uint32) {
@@ -62,9 +67,9 @@ func answerARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	a := wire.ARP(mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)])
 	sender, senderIP, target := a.SenderMAC(), a.SenderIP(), a.TargetIP()
 	flood := s.Segments[p.Seg].UnknownUnicast
-	switch ours := box4(s, p.Seg, senderIP); {
+	switch ours := boxAddress4(s, p.Seg, senderIP); {
 	case announces(a) && !ours, a.Op() == wire.ARPReply && flood && !ours:
-		pass(p, s)
+		forward(p, s)
 		return
 	case ours && a.Op() == wire.ARPReply:
 		p.DropFor(drop.SpoofARP)
@@ -76,25 +81,26 @@ func answerARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	mac, ok := s.Router4(p.Seg, target)
 	if !ok {
 		var loc fib.Loc
-		if mac, loc, ok = table.FindIP4(s.Bindings, s.Delta, p.Seg, target); ok && besides(s, p, mac, loc) {
+		if mac, loc, ok = table.FindIP4(s.Bindings, s.Delta, p.Seg, target); ok && sameAttachment(s, p, mac, loc) {
 			return
 		}
 	}
 	switch {
 	case ok && (mac == sender || mac == p.SrcMAC):
-		p.DropFor(drop.ARPForeign) // a probe of the sender's own address
-	case !ok && flood && target != 0 && !box4(s, p.Seg, senderIP):
-		pass(p, s)
+		p.DropFor(drop.ARPForeign) // the sender probes its own address
+	case !ok && flood && target != 0 && !boxAddress4(s, p.Seg, senderIP):
+		forward(p, s)
 	case !ok:
 		p.DropFor(drop.ARPUnresolved)
 	default:
 		a.Set(wire.ARPReply, mac, target, sender, senderIP)
-		address(mem, p, p.SrcMAC, mac)
+		readdress(mem, p, p.SrcMAC, mac)
 	}
 }
 
-// besides drops p if the VIF that was found hangs from the very attachment that asks: it hears the question itself.
-func besides(s *fib.Snapshot, p *frame.Packet, mac uint64, loc fib.Loc) bool {
+// sameAttachment drops p and returns true if the requested VIF is behind the attachment of p: that VIF has received the
+// request itself.
+func sameAttachment(s *fib.Snapshot, p *frame.Packet, mac uint64, loc fib.Loc) bool {
 	if loc&fib.LocLocal == 0 || mac == p.SrcMAC {
 		return false
 	}
@@ -108,18 +114,18 @@ func besides(s *fib.Snapshot, p *frame.Packet, mac uint64, loc fib.Loc) bool {
 
 func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	f := mem[p.Off : p.Off+uint32(p.Len)]
-	asker := wire.IPv6(f[p.L3:]).Src()
-	target := asker // of what speaks for its sender
+	source := wire.IPv6(f[p.L3:]).Src()
+	target := source // of messages without a target field
 	switch wire.ICMPv6(f[p.L4:]).Type() {
 	case wire.ICMPv6NeighborAdvert, wire.ICMPv6NeighborSolicit:
 		target = wire.NeighborSolicit(f[p.L4:]).Target()
 	}
 	if wire.ICMPv6(f[p.L4:]).Type() != wire.ICMPv6NeighborSolicit {
-		if box6(s, p.Seg, target) || box6(s, p.Seg, asker) {
+		if boxAddress6(s, p.Seg, target) || boxAddress6(s, p.Seg, source) {
 			p.DropFor(drop.SpoofND)
 			return
 		}
-		pass(p, s)
+		forward(p, s)
 		return
 	}
 
@@ -131,10 +137,10 @@ func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 			mac, loc, ok = s.Station6(p.Seg, target)
 		}
 		if !ok {
-			unknown6(p, s, asker, target)
+			forwardUnknown6(p, s, source, target)
 			return
 		}
-		if besides(s, p, mac, loc) {
+		if sameAttachment(s, p, mac, loc) {
 			return
 		}
 	}
@@ -145,31 +151,31 @@ func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	Advertise(mem, p, mac, router)
 }
 
-// unknown6 passes on a solicitation for an address that no table knows, where the guests are to settle it.
-func unknown6(p *frame.Packet, s *fib.Snapshot, asker, target [2]uint64) {
+// forwardUnknown6 forwards a solicitation for an address without binding, if forward.go allows it.
+func forwardUnknown6(p *frame.Packet, s *fib.Snapshot, source, target [2]uint64) {
 	switch {
-	case asker == target:
+	case source == target:
 		p.DropFor(drop.ARPForeign)
-	case box6(s, p.Seg, asker) || !wire.LinkLocal6(target) && !s.Segments[p.Seg].UnknownUnicast:
+	case boxAddress6(s, p.Seg, source) || !wire.LinkLocal6(target) && !s.Segments[p.Seg].UnknownUnicast:
 		p.DropFor(drop.ARPUnresolved)
 	default:
-		pass(p, s)
+		forward(p, s)
 	}
 }
 
-// Advertise turns the neighbour solicitation p into its answer: the target is at mac, and a router or not. It goes to
-// NextDeliver, untagged, with FlagGenerated.
+// Advertise turns the neighbour solicitation p into its answer: the target has address mac, and is a router or not. The
+// answer is at NextDeliver, untagged, with FlagGenerated.
 func Advertise(mem []byte, p *frame.Packet, mac uint64, router bool) {
 	if uint64(p.Off)+uint64(p.L3)+wire.IPv6Len+naLen > uint64(len(mem)) {
 		p.DropFor(drop.FrameLong)
 		return
 	}
 	f := mem[p.Off : p.Off+uint32(p.Len)]
-	asker := wire.IPv6(f[p.L3:]).Src()
+	source := wire.IPv6(f[p.L3:]).Src()
 	target := wire.NeighborSolicit(f[p.L4:]).Target()
-	flags, dst, dstMAC := answered, asker, p.SrcMAC
-	if wire.Unspecified6(asker) {
-		// Duplicate address detection for an address of somebody else: defend it (RFC 4861, 7.2.4).
+	flags, dst, dstMAC := solicited, source, p.SrcMAC
+	if wire.Unspecified6(source) {
+		// Duplicate address detection for an address that another station has: defend the address (RFC 4861, 7.2.4).
 		flags, dst = override, wire.AllNodes()
 		dstMAC = wire.MulticastMAC(dst)
 	}
@@ -179,7 +185,7 @@ func Advertise(mem []byte, p *frame.Packet, mac uint64, router bool) {
 	advertise(mem, p, flags, target, mac, dst, dstMAC)
 }
 
-// advertise turns p into the neighbour advertisement of target at mac.
+// advertise turns p into the neighbour advertisement with these flags, which states that target has address mac.
 func advertise(mem []byte, p *frame.Packet, flags uint32, target [2]uint64, mac uint64, dst [2]uint64, dstMAC uint64) {
 	p.Len = p.L3 + wire.IPv6Len + naLen
 	h := wire.IPv6(mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)])
@@ -195,13 +201,13 @@ func advertise(mem []byte, p *frame.Packet, flags uint32, target [2]uint64, mac 
 	p.L4 = p.L3 + wire.IPv6Len
 	p.Proto = wire.ProtoICMPv6
 	p.DSCP = 0
-	p.Flags = p.Flags & (keep | frame.FlagND)
-	address(mem, p, dstMAC, mac)
+	p.Flags = p.Flags & (keptFlags | frame.FlagND)
+	readdress(mem, p, dstMAC, mac)
 }
 
-// address puts an untagged Ethernet header in front of the answer and hands it to delivery.
-func address(mem []byte, p *frame.Packet, dst, src uint64) {
-	p.Pull(p.L3 - wire.EthernetLen) // the tag, should there be one
+// readdress writes an untagged Ethernet header in front of the answer and sets it to NextDeliver.
+func readdress(mem []byte, p *frame.Packet, dst, src uint64) {
+	p.Pull(p.L3 - wire.EthernetLen) // removes the tag, if there is one
 	p.DstMAC, p.SrcMAC = dst, src
 	p.Flags = p.Flags&^(frame.FlagGroup|frame.FlagTagged) | frame.FlagGenerated
 	if wire.GroupMAC(dst) {

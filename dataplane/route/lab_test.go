@@ -20,7 +20,7 @@ import (
 // The tenant of the tests: segment 0 with 10.1.0.0/24 and fd01::/64, segment 1 with 10.2.0.0/24 and fd02::/64, a
 // point-to-point 10.3.0.0/31 in segment 1, and 10.4.0.0/24 in segment 2, where the router has no address. Host a is in
 // segment 0, b and c are in segment 1, b on this box, c on another. Segment 3 belongs to a second tenant with the same
-// addresses, segment 4 to none with a router.
+// addresses, segment 4 to a tenant without router.
 const (
 	macA, macB, macC uint64 = 0x02000000000a, 0x02000000000b, 0x02000000000c
 	otherB           uint64 = 0x0200000001bb
@@ -75,7 +75,8 @@ func snapshot(tb testing.TB, more ...table.Binding) *fib.Snapshot {
 	tb.Cleanup(func() { t.Close() })
 	for _, b := range append([]table.Binding{
 		{Seg: 0, MAC: macA, Loc: locA, IP4: []uint32{ip4("10.1.0.10")}, IP6: [][2]uint64{halves("fd01::a")}},
-		{Seg: 1, MAC: macB, Loc: locB, IP4: []uint32{ip4("10.2.0.11"), ip4("10.3.0.1")}, IP6: [][2]uint64{halves("fd02::b"), halves("fe80::b")}},
+		{Seg: 1, MAC: macB, Loc: locB,
+			IP4: []uint32{ip4("10.2.0.11"), ip4("10.3.0.1")}, IP6: [][2]uint64{halves("fd02::b"), halves("fe80::b")}},
 		{Seg: 1, MAC: macC, Loc: locC, IP4: []uint32{ip4("10.2.0.12")}, IP6: [][2]uint64{halves("fd02::c")}},
 		{Seg: 2, MAC: macC, Loc: locC, IP4: []uint32{ip4("10.4.0.12")}},
 		{Seg: 3, MAC: otherB, Loc: locC, IP4: []uint32{ip4("10.2.0.11")}},
@@ -90,7 +91,8 @@ func snapshot(tb testing.TB, more ...table.Binding) *fib.Snapshot {
 	return &fib.Snapshot{
 		Bindings: t,
 		Routers: []fib.Router{
-			{Tenant: 5, MAC: routerMAC, Subnets4: []fib.Subnet4{web4, db4, pair4, silent4}, Subnets6: []fib.Subnet6{web6, db6}},
+			{Tenant: 5, MAC: routerMAC,
+				Subnets4: []fib.Subnet4{web4, db4, pair4, silent4}, Subnets6: []fib.Subnet6{web6, db6}},
 			{Tenant: 6, MAC: otherRouter, Subnets4: []fib.Subnet4{net4(3, "10.2.0.0/24", "10.2.0.254")}},
 		},
 		Segments: []fib.Segment{
@@ -107,13 +109,14 @@ func snapshot(tb testing.TB, more ...table.Binding) *fib.Snapshot {
 func build(tb testing.TB, ls ...gopacket.SerializableLayer) []byte {
 	tb.Helper()
 	buf := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ls...); err != nil {
+	opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(buf, opts, ls...); err != nil {
 		tb.Fatal(err)
 	}
 	return buf.Bytes()
 }
 
-// packet is a UDP datagram from src to dst by the router, IPv4 or IPv6.
+// packet returns a frame to the router with a UDP datagram from src to dst, IPv4 or IPv6.
 func packet(tb testing.TB, src, dst string, ttl uint8) []byte {
 	return packetOf(tb, layers.IPProtocolUDP, src, dst, ttl)
 }
@@ -122,7 +125,9 @@ func packetOf(tb testing.TB, proto layers.IPProtocol, src, dst string, ttl uint8
 	tb.Helper()
 	e := &layers.Ethernet{SrcMAC: hw(macA), DstMAC: hw(routerMAC), EthernetType: layers.EthernetTypeIPv4}
 	s, d := net.ParseIP(src), net.ParseIP(dst)
-	var ip gopacket.NetworkLayer = &layers.IPv4{Version: 4, TTL: ttl, Id: 9, Protocol: proto, SrcIP: s.To4(), DstIP: d.To4()}
+	var ip gopacket.NetworkLayer = &layers.IPv4{
+		Version: 4, TTL: ttl, Id: 9, Protocol: proto, SrcIP: s.To4(), DstIP: d.To4(),
+	}
 	if s.To4() == nil {
 		e.EthernetType = layers.EthernetTypeIPv6
 		ip = &layers.IPv6{Version: 6, HopLimit: ttl, NextHeader: proto, SrcIP: s, DstIP: d}
@@ -147,13 +152,13 @@ func packetOf(tb testing.TB, proto layers.IPProtocol, src, dst string, ttl uint8
 	return build(tb, append(ls, gopacket.Payload("0123456789012345678901234567890123456789"))...)
 }
 
-// over returns a worker's state over memory and tables.
-func over(mem []byte, s *fib.Snapshot) *State {
+// newState returns a worker's state with this memory and these tables.
+func newState(mem []byte, s *fib.Snapshot) *State {
 	return &State{Env: &stage.Env{Mem: mem, Snap: s, Now: 1}}
 }
 
-// arrived puts frames into a batch as overlay.Ingress leaves them for the router, in segment seg.
-func arrived(tb testing.TB, seg uint32, frames ...[]byte) ([]byte, *frame.Batch) {
+// parsed puts frames into a batch as overlay.Access leaves them for the router, in segment seg.
+func parsed(tb testing.TB, seg uint32, frames ...[]byte) ([]byte, *frame.Batch) {
 	tb.Helper()
 	mem := make([]byte, chunk*len(frames))
 	b := &frame.Batch{N: len(frames)}
@@ -169,16 +174,17 @@ func arrived(tb testing.TB, seg uint32, frames ...[]byte) ([]byte, *frame.Batch)
 	return mem, b
 }
 
-// decoded holds the packet's metadata against its frame, whose checksums the parser and this verify, and decodes it.
+// decoded decodes the frame of p and compares the metadata of p with the parser's.
 func decoded(t *testing.T, mem []byte, p *frame.Packet) gopacket.Packet {
 	t.Helper()
 	q := &frame.Packet{Off: p.Off, Len: p.Len}
 	if !parse.Access(mem, q) {
-		t.Fatal("the frame does not parse any more:", q.Drop)
+		t.Fatal("the parser drops the frame afterwards:", q.Drop)
 	}
-	if q.Flags != p.Flags&^frame.FlagGenerated || q.L3 != p.L3 || q.L4 != p.L4 && p.Has(frame.FlagL4) || q.SrcMAC != p.SrcMAC ||
-		q.DstMAC != p.DstMAC || q.EtherType != p.EtherType || q.Proto != p.Proto || q.DSCP != p.DSCP {
-		t.Errorf("the packet says\n%+v, the frame\n%+v", *p, *q)
+	if q.Flags != p.Flags&^frame.FlagGenerated || q.L3 != p.L3 || q.L4 != p.L4 && p.Has(frame.FlagL4) ||
+		q.SrcMAC != p.SrcMAC || q.DstMAC != p.DstMAC || q.EtherType != p.EtherType ||
+		q.Proto != p.Proto || q.DSCP != p.DSCP {
+		t.Errorf("metadata of the packet\n%+v, want what the parser finds\n%+v", *p, *q)
 	}
 	return gopacket.NewPacket(p.Bytes(mem), layers.LayerTypeEthernet, gopacket.Default)
 }

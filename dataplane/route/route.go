@@ -1,11 +1,11 @@
 // Package route is the virtual router: it joins the subnets of one tenant (PROTOCOL.md#virtual-router).
 //
-// Files in the order of a packet's way: route.go (which subnet, then which binding, then the rewrite), away.go (the
-// default route), local.go (what is for the router itself, and the ICMP errors it sends).
+// Files in packet order: route.go (subnet, binding, rewrite), default.go (the default route), local.go (packets to the
+// router itself, and the ICMP errors that the router sends).
 //
-// The batch is worked through several times: every packet gets its subnet; then the index of its destination is
-// touched, sought, and the binding touched, each in a loop of its own (table.SeekHops); then it is looked up and sent on. So
-// the cache misses of a batch overlap.
+// Route makes several passes over a batch. The first finds the subnets. Then table.SeekHops prefetches the address
+// index, searches the index, and prefetches the bindings, each in a loop of its own. The last reads the bindings and
+// forwards the packets. So the cache misses of a batch overlap.
 package route
 
 import (
@@ -27,19 +27,20 @@ type State struct {
 	Counters Counters
 
 	hops    [frame.BatchSize]table.Hop // of the batch
-	touched uint64                     // keeps the touching loads alive
+	touched uint64                     // sum of the prefetching loads, so that the compiler keeps them
 }
 
-// Counters counts what the router did besides forwarding and dropping.
+// Counters counts what the router has done, except drops.
 type Counters struct {
-	Routed       uint64 // packets passed on to another VIF
+	Routed       uint64 // packets forwarded to a VIF or a group
 	TimeExceeded uint64 // ICMP errors sent, by kind
 	Unreachable  uint64
-	EchoReplies  uint64 // pings answered
+	EchoReplies  uint64 // echo requests answered
 }
 
-// Route takes the packets at NextRoute, addressed to the router's MAC, to NextDeliver: with Seg, Loc and MACs of the
-// destination, or as the router's answer to their sender (FlagGenerated). What can be neither is dropped.
+// Route forwards the packets at NextRoute, which are addressed to the router's MAC: to NextDeliver, NextEncap or
+// NextUplink, with Seg, Loc and MACs of the destination. A packet may also become the router's answer to its sender, at
+// NextDeliver with FlagGenerated. All other packets are dropped.
 //
 // It is a stage (stage.Func).
 func (st *State) Route(b *frame.Batch) (todo uint32) {
@@ -80,7 +81,8 @@ func (st *State) Route(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// toSubnet finds the segment of the packet's destination; otherwise it has dropped or answered the packet.
+// toSubnet finds the next hop of the packet, for forward4 or forward6 to resolve. It returns false if the packet
+// needs no binding: toSubnet has then dropped the packet, answered it, or sent it to a gateway group.
 func toSubnet(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *table.Hop) bool {
 	if uint(p.Seg) >= uint(len(s.Segments)) || uint(s.Segments[p.Seg].Router) >= uint(len(s.Routers)) {
 		p.DropFor(drop.NoRoute)
@@ -106,7 +108,7 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 		return false
 	}
 	if !icmp.Host4(dst) {
-		p.DropFor(drop.NoRoute) // no unicast address, hence no error either (RFC 1812, 5.3.7)
+		p.DropFor(drop.NoRoute) // not a unicast address, hence no ICMP error (RFC 1812, 5.3.7)
 		return false
 	}
 	n := fib.FindSubnet4(r.Subnets4, dst)
@@ -115,7 +117,7 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 		return false
 	}
 	if n != nil && n.End-n.Start >= 3 && (dst == n.Start || dst == n.End) {
-		p.DropFor(drop.NoRoute) // a directed broadcast, likewise (RFC 2644); /31 and /32 have none (RFC 3021)
+		p.DropFor(drop.NoRoute) // a directed broadcast (RFC 2644), no error either; /31 and /32 have none (RFC 3021)
 		return false
 	}
 	if w>>56 <= 1 {
@@ -123,7 +125,7 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 		return false
 	}
 	if n == nil {
-		return away4(mem, p, s, st, r, to)
+		return toDefault4(mem, p, s, st, r, to)
 	}
 	to.Seg, to.IP4, to.V4 = n.Seg, dst, true
 	return true
@@ -145,7 +147,7 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 		local(mem, p, s, st, r)
 		return false
 	}
-	if wire.LinkLocal6(src) { // never leaves its link (RFC 4291, 2.5.6)
+	if wire.LinkLocal6(src) { // not forwarded to another link (RFC 4291, 2.5.6)
 		p.DropFor(drop.RouterSource)
 		return false
 	}
@@ -158,18 +160,18 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.R
 		return false
 	}
 	if n == nil {
-		return away6(mem, p, s, st, r, to)
+		return toDefault6(mem, p, s, st, r, to)
 	}
 	to.Seg, to.IP6, to.V4 = n.Seg, dst, false
 	return true
 }
 
-// header4 is the fixed part of p's IPv4 header.
+// header4 returns the fixed part of p's IPv4 header.
 func header4(mem []byte, p *frame.Packet) wire.IPv4 {
 	return (*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[:]
 }
 
-// forward4 sends p on to the VIF of segment to.seg that has its destination address.
+// forward4 forwards p to the station of segment to.Seg that has the address of the next hop.
 func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *table.Hop) {
 	h := header4(mem, p)
 	mac, loc, ok := table.FindHop4(s.Bindings, s.Delta, to)
@@ -177,12 +179,13 @@ func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *table
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
 		return
 	}
-	lessTTL(h)
+	decrementTTL(h)
 	rewrite(mem, p, s, st, to.Seg, mac, loc)
 }
 
-// lessTTL takes one off the TTL, the high half of its word, which adds 0x100 to the checksum (RFC 1624, equation 3).
-func lessTTL(h wire.IPv4) {
+// decrementTTL decrements the TTL. The TTL is the high octet of its 16-bit word, so that the checksum grows by 0x100
+// (RFC 1624, equation 3).
+func decrementTTL(h wire.IPv4) {
 	h.SetChecksum(checksum.Update16(h.Checksum(), 0x0100, 0))
 	h.SetTTL(h.TTL() - 1)
 }
@@ -199,8 +202,8 @@ func forward6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *table
 	rewrite(mem, p, s, st, to.Seg, mac, loc)
 }
 
-// rewrite addresses p to mac on behalf of the router. SrcMAC stays the sender's: should the packet turn out to be too
-// big for the fabric, the answer goes there.
+// rewrite sets the destination MAC of p to mac, and the source MAC of its frame to the router's. p.SrcMAC stays the
+// sender's: an ICMP "packet too big" needs it.
 func rewrite(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, seg uint32, mac uint64, loc fib.Loc) {
 	router := s.Routers[s.Segments[p.Seg].Router].MAC
 	p.DstMAC = mac

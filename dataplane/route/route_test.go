@@ -16,11 +16,11 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// one routes a single packet.
-func one(t *testing.T, s *fib.Snapshot, seg uint32, data []byte) ([]byte, *frame.Packet, *State) {
+// routeOne routes a single packet.
+func routeOne(t *testing.T, s *fib.Snapshot, seg uint32, data []byte) ([]byte, *frame.Packet, *State) {
 	t.Helper()
-	mem, b := arrived(t, seg, data)
-	st := over(mem, s)
+	mem, b := parsed(t, seg, data)
+	st := newState(mem, s)
 	st.Route(b)
 	return mem, &b.Pkt[0], st
 }
@@ -54,13 +54,16 @@ func TestForward(t *testing.T) {
 		{"v6 TCP", packetOf(t, layers.IPProtocolTCP, "fd01::a", "fd02::c", 64), 0, 1, macC, routerMAC, locC},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			mem, p, st := one(t, s, tt.from, tt.data)
+			mem, p, st := routeOne(t, s, tt.from, tt.data)
 			next := frame.NextEncap
 			if tt.loc&fib.LocLocal != 0 {
 				next = frame.NextDeliver
 			}
-			if p.Next != next || p.Seg != tt.seg || p.Loc != tt.loc || p.DstMAC != tt.mac || p.SrcMAC != wire.MAC(tt.data[6:]) || st.Counters.Routed != 1 {
-				t.Fatalf("%+v, %v, %+v", p, p.Drop, st.Counters)
+			if p.Next != next || p.Seg != tt.seg || p.Loc != tt.loc || p.DstMAC != tt.mac ||
+				p.SrcMAC != wire.MAC(tt.data[6:]) || st.Counters.Routed != 1 {
+				t.Fatalf("Next %d, segment %d, location %#x, from %012x to %012x, drop reason %v, %d routed; "+
+					"want %d, %d, %#x, from the sender to %012x, 1 routed",
+					p.Next, p.Seg, p.Loc, p.SrcMAC, p.DstMAC, p.Drop, st.Counters.Routed, next, tt.seg, tt.loc, tt.mac)
 			}
 			sent := *p
 			sent.SrcMAC = tt.via // the sender's MAC stays in the metadata
@@ -70,18 +73,18 @@ func TestForward(t *testing.T) {
 			wire.PutMAC(want[6:], tt.via)
 			if p.Has(frame.FlagIPv4) {
 				want[22]--
-				want[24], want[25] = p.Bytes(mem)[24], p.Bytes(mem)[25] // the parser has found the checksum right
+				want[24], want[25] = p.Bytes(mem)[24], p.Bytes(mem)[25] // the checksum, which the parser has checked
 			} else {
 				want[21]--
 			}
 			if !bytes.Equal(p.Bytes(mem), want) {
-				t.Errorf("\n%x, want\n%x", p.Bytes(mem), want)
+				t.Errorf("frame\n%x, want\n%x", p.Bytes(mem), want)
 			}
 		})
 	}
 }
 
-// TestTTLChecksum goes through every TTL and many checksums: the updated one must always be right.
+// TestTTLChecksum: the updated checksum is right for every TTL and many checksums.
 func TestTTLChecksum(t *testing.T) {
 	s := snapshot(t)
 	base := packet(t, "10.1.0.10", "10.2.0.11", 64)
@@ -98,10 +101,11 @@ func TestTTLChecksum(t *testing.T) {
 			}
 			sum = sum>>16 + sum&0xffff
 			h.SetChecksum(^uint16(sum>>16 + sum))
-			mem, p, _ := one(t, s, 0, data)
+			mem, p, _ := routeOne(t, s, 0, data)
 			q := frame.Packet{Off: p.Off, Len: p.Len}
 			if p.Next != frame.NextDeliver || !parseOK(mem, &q) {
-				t.Fatalf("TTL %d, ID %d: %v, %v", ttl, id, p.Drop, q.Drop)
+				t.Fatalf("TTL %d, ID %d: Next %d, drop reason %v, the parser then drops it as %v; "+
+					"want it delivered with a valid header", ttl, id, p.Next, p.Drop, q.Drop)
 			}
 		}
 	}
@@ -112,8 +116,10 @@ func TestFragmentsAreRouted(t *testing.T) {
 	h := wire.IPv4(data[14:])
 	h.SetChecksum(h.Checksum() - 5) // offset 5
 	h.SetFlagsFragment(5)
-	if _, p, _ := one(t, snapshot(t), 0, data); p.Next != frame.NextDeliver || !p.Has(frame.FlagFragment) || p.DstMAC != macB {
-		t.Errorf("%+v", p)
+	_, p, _ := routeOne(t, snapshot(t), 0, data)
+	if p.Next != frame.NextDeliver || !p.Has(frame.FlagFragment) || p.DstMAC != macB {
+		t.Errorf("Next %d, drop reason %v, flags %#x, to %012x; want a fragment delivered to %012x",
+			p.Next, p.Drop, p.Flags, p.DstMAC, macB)
 	}
 }
 
@@ -161,19 +167,21 @@ func TestDropped(t *testing.T) {
 		{"v6 TTL 1, router without address here", 3, u, "fd01::a", "fd02::b", 1, drop.TTLExceeded},
 		{"v6 OSPF to the router", 0, 89, "fd01::a", "fd01::fe", 64, drop.RouterProtocol},
 	} {
-		_, p, st := one(t, s, tt.seg, packetOf(t, tt.proto, tt.src, tt.dst, tt.ttl))
+		_, p, st := routeOne(t, s, tt.seg, packetOf(t, tt.proto, tt.src, tt.dst, tt.ttl))
 		if p.Next != frame.NextDrop || p.Drop != tt.want || st.Counters != (Counters{}) {
-			t.Errorf("%s: Next %d, %v, want %v; %+v", tt.name, p.Next, p.Drop, tt.want, st.Counters)
+			t.Errorf("%s: Next %d, drop reason %v, counters %+v; want it dropped as %v, all counters 0",
+				tt.name, p.Next, p.Drop, st.Counters, tt.want)
 		}
 	}
-	mem, b := arrived(t, 0, packet(t, "10.1.0.10", "10.2.0.11", 64))
+	mem, b := parsed(t, 0, packet(t, "10.1.0.10", "10.2.0.11", 64))
 	b.Pkt[0].Flags = 0
-	if over(mem, s).Route(b); b.Pkt[0].Drop != drop.RouterProtocol {
-		t.Errorf("without IP: %+v", b.Pkt[0])
+	if newState(mem, s).Route(b); b.Pkt[0].Drop != drop.RouterProtocol {
+		t.Errorf("without IP: Next %d, drop reason %v; want it dropped as %v",
+			b.Pkt[0].Next, b.Pkt[0].Drop, drop.RouterProtocol)
 	}
 }
 
-// TestErrors is what traceroute and a sender of lost packets see.
+// TestErrors: the router answers packets that it cannot forward with ICMP errors, for traceroute and for their senders.
 func TestErrors(t *testing.T) {
 	s := snapshot(t)
 	router6LL := net.IP(make([]byte, 16))
@@ -205,41 +213,47 @@ func TestErrors(t *testing.T) {
 		{"source of no subnet", 1, u, "10.77.0.1", "10.1.0.10", 1, "10.2.0.254", 11, 0, exceeded},
 		{"v6 traceroute", 0, u, "fd01::a", "fd02::b", 1, "fd01::fe", 3, 0, exceeded},
 		{"v6 to the router", 0, u, "fd01::a", "fd02::fe", 1, "fd02::fe", 1, 4, unreachable},
-		{"v6 to the router's link-local", 0, u, "fe80::a", router6LL.String(), 64, router6LL.String(), 1, 4, unreachable},
+		{"v6 to the router's link-local", 0, u, "fe80::a", router6LL.String(), 64,
+			router6LL.String(), 1, 4, unreachable},
 		{"v6 no subnet", 0, u, "fd01::a", "fd09::1", 64, "fd01::fe", 1, 0, unreachable},
 		{"v6 no binding", 0, u, "fd01::a", "fd02::99", 64, "fd01::fe", 1, 3, unreachable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			data := packetOf(t, tt.proto, tt.src, tt.dst, tt.ttl)
-			mem, p, st := one(t, s, tt.seg, data)
+			mem, p, st := routeOne(t, s, tt.seg, data)
 			if p.Next != frame.NextDeliver || !p.Has(frame.FlagGenerated) || p.DstMAC != macA || p.SrcMAC != routerMAC {
-				t.Fatalf("%v, %+v", p.Drop, p)
+				t.Fatalf("Next %d, drop reason %v, from %012x to %012x; want an answer from the router to %012x",
+					p.Next, p.Drop, p.SrcMAC, p.DstMAC, macA)
 			}
 			want := Counters{TimeExceeded: 1}
 			if tt.counter == unreachable {
 				want = Counters{Unreachable: 1}
 			}
 			if st.Counters != want {
-				t.Errorf("%+v", st.Counters)
+				t.Errorf("counters %+v, want %+v", st.Counters, want)
 			}
 			pkt := decoded(t, mem, p)
 			var inside []byte
 			switch ip := pkt.NetworkLayer().(type) {
 			case *layers.IPv4:
 				c := pkt.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4)
-				if ip.SrcIP.String() != tt.from || ip.DstIP.String() != tt.src || c.TypeCode != layers.CreateICMPv4TypeCode(tt.typ, tt.code) {
-					t.Errorf("%v → %v %v", ip.SrcIP, ip.DstIP, c.TypeCode)
+				code := layers.CreateICMPv4TypeCode(tt.typ, tt.code)
+				if ip.SrcIP.String() != tt.from || ip.DstIP.String() != tt.src || c.TypeCode != code {
+					t.Errorf("%v from %v to %v, want %v from %s to %s",
+						c.TypeCode, ip.SrcIP, ip.DstIP, code, tt.from, tt.src)
 				}
 				inside = c.Payload
 			case *layers.IPv6:
 				c := pkt.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6)
-				if ip.SrcIP.String() != tt.from || ip.DstIP.String() != tt.src || c.TypeCode != layers.CreateICMPv6TypeCode(tt.typ, tt.code) {
-					t.Errorf("%v → %v %v", ip.SrcIP, ip.DstIP, c.TypeCode)
+				code := layers.CreateICMPv6TypeCode(tt.typ, tt.code)
+				if ip.SrcIP.String() != tt.from || ip.DstIP.String() != tt.src || c.TypeCode != code {
+					t.Errorf("%v from %v to %v, want %v from %s to %s",
+						c.TypeCode, ip.SrcIP, ip.DstIP, code, tt.from, tt.src)
 				}
 				inside = c.Payload[4:]
 			}
 			if !bytes.Equal(inside, data[14:]) {
-				t.Errorf("the packet inside:\n%x, sent\n%x", inside, data[14:])
+				t.Errorf("quoted packet\n%x, want the offending one\n%x", inside, data[14:])
 			}
 		})
 	}
@@ -248,29 +262,31 @@ func TestErrors(t *testing.T) {
 func TestPing(t *testing.T) {
 	s := snapshot(t)
 	for _, tt := range []struct{ src, dst string }{
-		{"10.1.0.10", "10.1.0.254"}, {"10.1.0.10", "10.2.0.254"}, {"10.1.0.10", "10.3.0.0"}, {"fd01::a", "fd01::fe"}, {"fd01::a", "fd02::fe"},
-		{"fe80::a", "fd01::fe"},
+		{"10.1.0.10", "10.1.0.254"}, {"10.1.0.10", "10.2.0.254"}, {"10.1.0.10", "10.3.0.0"},
+		{"fd01::a", "fd01::fe"}, {"fd01::a", "fd02::fe"}, {"fe80::a", "fd01::fe"},
 	} {
 		for _, ttl := range []uint8{1, 64} {
 			proto := layers.IPProtocolICMPv4
 			if net.ParseIP(tt.src).To4() == nil {
 				proto = layers.IPProtocolICMPv6
 			}
-			mem, p, st := one(t, s, 0, packetOf(t, proto, tt.src, tt.dst, ttl))
-			if p.Next != frame.NextDeliver || !p.Has(frame.FlagGenerated) || p.DstMAC != macA || p.SrcMAC != routerMAC || st.Counters != (Counters{EchoReplies: 1}) {
-				t.Fatalf("%v: %v, %+v", tt, p.Drop, p)
+			mem, p, st := routeOne(t, s, 0, packetOf(t, proto, tt.src, tt.dst, ttl))
+			if p.Next != frame.NextDeliver || !p.Has(frame.FlagGenerated) || p.DstMAC != macA ||
+				p.SrcMAC != routerMAC || st.Counters != (Counters{EchoReplies: 1}) {
+				t.Fatalf("%v: Next %d, drop reason %v, from %012x to %012x, counters %+v; want an echo reply to %012x",
+					tt, p.Next, p.Drop, p.SrcMAC, p.DstMAC, st.Counters, macA)
 			}
 			flow := decoded(t, mem, p).NetworkLayer().NetworkFlow()
 			if flow.Src().String() != tt.dst || flow.Dst().String() != tt.src {
-				t.Errorf("%v: answered %v", tt, flow)
+				t.Errorf("answer %v, want %s to %s", flow, tt.dst, tt.src)
 			}
 		}
 	}
-	// A ping that needs no answer, or gets none since it is damaged.
+	// An echo request with a wrong checksum gets no answer.
 	damaged := packetOf(t, layers.IPProtocolICMPv4, "10.1.0.10", "10.1.0.254", 64)
 	damaged[50]++
-	if _, p, _ := one(t, s, 0, damaged); p.Drop != drop.RouterProtocol {
-		t.Errorf("%+v", p)
+	if _, p, _ := routeOne(t, s, 0, damaged); p.Drop != drop.RouterProtocol {
+		t.Errorf("damaged request: Next %d, drop reason %v; want it dropped as %v", p.Next, p.Drop, drop.RouterProtocol)
 	}
 }
 
@@ -281,8 +297,8 @@ func TestLimits(t *testing.T) {
 	for range 8 {
 		frames = append(frames, packet(t, "10.1.0.10", "10.2.0.11", 1))
 	}
-	mem, b := arrived(t, 0, frames...)
-	// The first is itself an error: it is never answered, and takes no token.
+	mem, b := parsed(t, 0, frames...)
+	// The first packet is an ICMP error: the router does not answer it, and takes no token for it.
 	isError := packetOf(t, layers.IPProtocolICMPv4, "10.1.0.10", "10.2.0.11", 1)
 	isError[34], isError[36], isError[37] = 3, 0, 0
 	copy(mem[frame.Headroom:], isError)
@@ -292,7 +308,7 @@ func TestLimits(t *testing.T) {
 	}
 	b.Pkt[0].Seg, b.Pkt[0].Next = 0, frame.NextRoute
 
-	st := over(mem, s)
+	st := newState(mem, s)
 	st.Now = 5
 	st.Route(b)
 	var got []drop.Reason
@@ -301,24 +317,27 @@ func TestLimits(t *testing.T) {
 	}
 	limit := drop.ICMPLimit
 	if want := []drop.Reason{drop.ICMPSuppressed, 0, 0, 0, limit, limit, limit, limit}; !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
+		t.Errorf("drop reasons %v, want %v", got, want)
 	}
 	if st.Counters.TimeExceeded != 3 {
-		t.Errorf("%+v", st.Counters)
+		t.Errorf("%d errors sent, want 3", st.Counters.TimeExceeded)
 	}
 	st.Now += 1e8
-	st.Mem, b = arrived(t, 0, frames[:2]...)
+	st.Mem, b = parsed(t, 0, frames[:2]...)
 	st.Route(b)
 	if b.Pkt[0].Drop != 0 || b.Pkt[1].Drop != drop.ICMPLimit {
-		t.Errorf("a tenth of a second later: %v, %v", b.Pkt[0].Drop, b.Pkt[1].Drop)
+		t.Errorf("a tenth of a second later: drop reasons %v and %v, want none and %v",
+			b.Pkt[0].Drop, b.Pkt[1].Drop, drop.ICMPLimit)
 	}
 }
 
-// TestMixedBatch: packets of all kinds in one batch end as they do alone, others are not touched.
+// TestMixedBatch: the result of a packet does not depend on the other packets of its batch, and Route changes packets
+// at NextRoute only.
 func TestMixedBatch(t *testing.T) {
 	s := snapshot(t)
 	kinds := [][]byte{
-		packet(t, "10.1.0.10", "10.2.0.11", 64), packet(t, "10.1.0.10", "10.2.0.12", 1), packet(t, "fd01::a", "fd02::c", 64),
+		packet(t, "10.1.0.10", "10.2.0.11", 64), packet(t, "10.1.0.10", "10.2.0.12", 1),
+		packet(t, "fd01::a", "fd02::c", 64),
 		packetOf(t, layers.IPProtocolICMPv4, "10.1.0.10", "10.1.0.254", 64), packet(t, "10.1.0.10", "10.2.0.99", 64),
 		packet(t, "127.0.0.1", "10.2.0.12", 64), packet(t, "fd01::a", "fd09::c", 64),
 	}
@@ -327,26 +346,26 @@ func TestMixedBatch(t *testing.T) {
 	for range frame.BatchSize {
 		frames = append(frames, kinds[r.IntN(len(kinds))])
 	}
-	mem, b := arrived(t, 0, frames...)
+	mem, b := parsed(t, 0, frames...)
 	for i := range b.N {
 		if r.IntN(4) == 0 {
 			b.Pkt[i].Next = frame.NextLookup
 		}
 	}
 	was := *b
-	over(mem, s).Route(b)
+	newState(mem, s).Route(b)
 	for i := range b.N {
 		p := &b.Pkt[i]
 		if was.Pkt[i].Next == frame.NextLookup {
 			if *p != was.Pkt[i] || !bytes.Equal(p.Bytes(mem), frames[i]) {
-				t.Errorf("packet %d was not the router's", i)
+				t.Errorf("packet %d at NextLookup:\n%+v, want it unchanged\n%+v", i, *p, was.Pkt[i])
 			}
 			continue
 		}
-		alone, q, _ := one(t, s, 0, frames[i])
+		alone, q, _ := routeOne(t, s, 0, frames[i])
 		q.Off += uint32(i * chunk)
 		if *p != *q || !bytes.Equal(p.Bytes(mem), alone[q.Off-uint32(i*chunk):][:q.Len]) {
-			t.Errorf("packet %d:\n%+v, alone\n%+v", i, p, q)
+			t.Errorf("packet %d:\n%+v, want what it is alone\n%+v", i, p, q)
 		}
 	}
 }
@@ -354,13 +373,15 @@ func TestMixedBatch(t *testing.T) {
 func TestDelta(t *testing.T) {
 	s := snapshot(t)
 	const moved uint64 = 0x0200000002bb
-	s.Delta = table.NewDelta(s.Bindings, []table.Binding{{Seg: 1, MAC: moved, Loc: fib.RemoteLoc(1, 1), IP4: []uint32{ip4("10.2.0.11")}}}, nil)
-	if _, p, _ := one(t, s, 0, packet(t, "10.1.0.10", "10.2.0.11", 64)); p.DstMAC != moved || p.Loc != fib.RemoteLoc(1, 1) {
-		t.Errorf("%+v", p)
+	loc := fib.RemoteLoc(1, 1)
+	s.Delta = table.NewDelta(s.Bindings,
+		[]table.Binding{{Seg: 1, MAC: moved, Loc: loc, IP4: []uint32{ip4("10.2.0.11")}}}, nil)
+	if _, p, _ := routeOne(t, s, 0, packet(t, "10.1.0.10", "10.2.0.11", 64)); p.DstMAC != moved || p.Loc != loc {
+		t.Errorf("to %012x at %#x, want the delta's %012x at %#x", p.DstMAC, p.Loc, moved, loc)
 	}
 }
 
-// TestFind compares both searches with a scan, for any number of subnets.
+// TestFind compares both searches with a scan, for random numbers of subnets.
 func TestFind(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 300 {
@@ -390,10 +411,10 @@ func TestFind(t *testing.T) {
 			got4, got6 := fib.FindSubnet4(n4, ip), fib.FindSubnet6(n6, wide(ip))
 			if want < 0 {
 				if got4 != nil || got6 != nil {
-					t.Fatalf("%d of %d subnets: found %v, %v", ip, n, got4, got6)
+					t.Fatalf("%d in %d subnets: found %v and %v, want none", ip, n, got4, got6)
 				}
 			} else if got4 != &n4[want] || got6 != &n6[want] {
-				t.Fatalf("%d of %d subnets: found %v, %v, want %v", ip, n, got4, got6, n4[want])
+				t.Fatalf("%d in %d subnets: found %v and %v, want %v", ip, n, got4, got6, n4[want])
 			}
 		}
 	}

@@ -9,12 +9,13 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// away4 takes a packet to none of the tenant's subnets by the default route: to a gateway group of this box, or to the
-// address at which another box has one, or else back to its sender as unreachable.
-func away4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *table.Hop) bool {
+// toDefault4 sends a packet whose destination is in none of the tenant's subnets to the default route: to a gateway
+// group of this box, or to the address of another box's group. Without a default route it answers that the network is
+// unreachable. It returns true if forward4 has to resolve the address in to.
+func toDefault4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *table.Hop) bool {
 	switch {
 	case r.Gateway != 0:
-		lessTTL(header4(mem, p))
+		decrementTTL(header4(mem, p))
 		toGroup(p, r, st)
 		return false
 	case r.Via4 != 0:
@@ -25,8 +26,8 @@ func away4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Route
 	return false
 }
 
-// away6 is away4 for IPv6.
-func away6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *table.Hop) bool {
+// toDefault6 is toDefault4 for IPv6.
+func toDefault6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *table.Hop) bool {
 	switch {
 	case r.Gateway != 0:
 		h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])

@@ -8,20 +8,22 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// What guests have to settle among themselves passes on, as any frame of theirs does, within its flood limit: that an
-// address has moved, which routers of the tenant's own there are, and questions for what no table knows:
+// The box forwards the ARP and neighbour discovery messages that stations need from each other, like any other frame
+// and within the sender's flood limit:
 //
-//	announcement of an address (RFC 5227, 2.3; RFC 4861, 7.2.6)   always
-//	router solicitation; router advertisement                    always; where the sender's VIF may, and from the fabric
-//	                                                              where the segment takes them
-//	question for an unknown link-local address, and its answer   always
-//	question for any other unknown address, and its answer       in a segment that floods unknown unicast
+//	announcement of an address                          always (RFC 5227, 2.3; RFC 4861, 7.2.6)
+//	router solicitation                                 always
+//	router advertisement                                from a VIF that may send it; from the fabric, in a segment
+//	                                                    that accepts it
+//	request for a link-local address without binding    always, and its answer
+//	request for another address without binding         in a segment that floods unknown unicast, and its answer
 //
-// The addresses of the virtual router and of a gateway group are the box's own: no guest speaks for them.
+// The addresses of the virtual router and of a gateway group belong to the box: the box drops messages of stations that
+// claim one of them.
 
-// arrived decides about ARP and neighbour discovery that came encapsulated: other boxes let in what pass says, and
-// anything else does not come from one.
-func arrived(mem []byte, p *frame.Packet, s *fib.Snapshot) {
+// fromFabric forwards or drops ARP and neighbour discovery messages that came encapsulated. It accepts only messages
+// that another box would have forwarded by the list above.
+func fromFabric(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	if uint(p.Seg) >= uint(len(s.Segments)) {
 		p.DropFor(drop.ARPForeign)
 		return
@@ -30,10 +32,10 @@ func arrived(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	if p.Has(frame.FlagARP) {
 		a := wire.ARP(mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)])
 		switch {
-		case box4(s, p.Seg, a.SenderIP()):
+		case boxAddress4(s, p.Seg, a.SenderIP()):
 			p.DropFor(drop.FabricForged)
 		case announces(a), g.UnknownUnicast && (a.Op() == wire.ARPRequest || a.Op() == wire.ARPReply):
-			pass(p, s)
+			forward(p, s)
 		default:
 			p.DropFor(drop.ARPForeign)
 		}
@@ -43,35 +45,36 @@ func arrived(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	m, from := f[p.L4:], wire.IPv6(f[p.L3:]).Src()
 	switch wire.ICMPv6(m).Type() {
 	case wire.ICMPv6RouterAdvert, wire.ICMPv6Redirect:
-		if !g.FabricRA || box6(s, p.Seg, from) {
+		if !g.FabricRA || boxAddress6(s, p.Seg, from) {
 			p.DropFor(drop.FabricForged)
 			return
 		}
 	case wire.ICMPv6NeighborAdvert:
-		if box6(s, p.Seg, wire.NeighborAdvert(m).Target()) {
+		if boxAddress6(s, p.Seg, wire.NeighborAdvert(m).Target()) {
 			p.DropFor(drop.FabricForged)
 			return
 		}
 	default:
-		if box6(s, p.Seg, from) {
+		if boxAddress6(s, p.Seg, from) {
 			p.DropFor(drop.FabricForged)
 			return
 		}
-		if wire.ICMPv6(m).Type() == wire.ICMPv6NeighborSolicit && !g.UnknownUnicast && !wire.LinkLocal6(wire.NeighborSolicit(m).Target()) {
+		if wire.ICMPv6(m).Type() == wire.ICMPv6NeighborSolicit && !g.UnknownUnicast &&
+			!wire.LinkLocal6(wire.NeighborSolicit(m).Target()) {
 			p.DropFor(drop.ARPForeign)
 			return
 		}
 	}
-	pass(p, s)
+	forward(p, s)
 }
 
-// announces reports whether an ARP packet says where its sender is, and asks for nothing.
+// announces reports whether an ARP packet is an announcement of its sender's address.
 func announces(a wire.ARP) bool {
 	return a.SenderIP() != 0 && a.SenderIP() == a.TargetIP() && (a.Op() == wire.ARPRequest || a.Op() == wire.ARPReply)
 }
 
-// box4 reports whether an address is the virtual router's or a gateway group's.
-func box4(s *fib.Snapshot, seg, ip uint32) bool {
+// boxAddress4 reports whether an address belongs to the virtual router or a gateway group.
+func boxAddress4(s *fib.Snapshot, seg, ip uint32) bool {
 	if ip == 0 {
 		return false
 	}
@@ -82,8 +85,8 @@ func box4(s *fib.Snapshot, seg, ip uint32) bool {
 	return ok && loc >= fib.GatewayLoc(0)
 }
 
-// box6 is box4 for IPv6; the router's link-local address is one of the box, too.
-func box6(s *fib.Snapshot, seg uint32, ip [2]uint64) bool {
+// boxAddress6 is boxAddress4 for IPv6. The router's link-local address belongs to the box too.
+func boxAddress6(s *fib.Snapshot, seg uint32, ip [2]uint64) bool {
 	if wire.Unspecified6(ip) {
 		return false
 	}
@@ -94,8 +97,8 @@ func box6(s *fib.Snapshot, seg uint32, ip [2]uint64) bool {
 	return ok && loc >= fib.GatewayLoc(0)
 }
 
-// pass sends p to where its destination MAC is: everywhere, or to one VIF.
-func pass(p *frame.Packet, s *fib.Snapshot) {
+// forward sets Loc and Next of p by its destination MAC: to all stations of the segment, or to one.
+func forward(p *frame.Packet, s *fib.Snapshot) {
 	if p.Has(frame.FlagGroup) {
 		p.Next = frame.NextFlood
 		return
