@@ -37,7 +37,10 @@ func (b *Box) Reload(ctx context.Context) error {
 	}
 	if len(changes) > 0 {
 		known := b.gateways.State() // not what was saved when the box stopped: that may be long over
-		if err := b.compiler.Reconfigure(func(c *compile.Config) { ApplyLive(c, next, known) }); err != nil {
+		err := b.core.Exclusive(ctx, func() error {
+			return b.compiler.Reconfigure(func(c *compile.Config) { ApplyLive(c, next, known) })
+		})
+		if err != nil {
 			b.events.Publish(event.Reload{Error: err.Error()})
 			return err
 		}

@@ -238,6 +238,15 @@ func (c *Core) unlock() { <-c.writer }
 // Limits returns what can be pushed.
 func (c *Core) Limits() Limits { return c.cfg.Limits }
 
+// Exclusive runs f while nothing is written: what f changes in Live cannot come between a plan and its being applied.
+func (c *Core) Exclusive(ctx context.Context, f func() error) error {
+	if err := c.lock(ctx); err != nil {
+		return err
+	}
+	defer c.unlock()
+	return f()
+}
+
 // State returns the current state, which must not be changed.
 func (c *Core) State() *model.State { return c.state.Load().state }
 

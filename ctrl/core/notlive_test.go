@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -28,6 +29,27 @@ func TestNotLiveIsNotAcknowledged(t *testing.T) {
 	if st, _ := w.live.snapshot(); len(st.Tenants) != len(w.State().Tenants) {
 		t.Errorf("%d tenants are live after the next change, want %d", len(st.Tenants), len(w.State().Tenants))
 	}
+}
+
+// What runs exclusively does not come between a plan and its being applied, and waits no longer than its caller.
+func TestExclusive(t *testing.T) {
+	w := newWorld(t)
+	w.base(t)
+	err := w.Exclusive(t.Context(), func() error {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := w.Do(ctx, Transaction{Ops: []Op{put(model.KindTenant, "LATE", `{"id":99}`)}}); code(err) != CodeCanceled {
+			t.Errorf("a push beside an exclusive run: %v, want %s", err, CodeCanceled)
+		}
+		if err := w.Exclusive(ctx, func() error { return nil }); code(err) != CodeCanceled {
+			t.Errorf("a second exclusive run: %v, want %s", err, CodeCanceled)
+		}
+		return errors.New("its own")
+	})
+	if err == nil || err.Error() != "its own" {
+		t.Errorf("Exclusive returned %v, want what the function returned", err)
+	}
+	w.do(t, put(model.KindTenant, "LATE", `{"id":99}`))
 }
 
 // The answer to a transaction says which of the changed objects the dataplane does not act on.
