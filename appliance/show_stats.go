@@ -131,6 +131,9 @@ func showPort(p *status.Port, t *sheet) {
 	t.row("refused by the kernel", fmt.Sprintf("%d transmit calls", p.TxErrors))
 	t.row("from control", p.Injected)
 	t.row("to control", p.Punted)
+	for _, k := range byCount(p.Punts) {
+		t.row("  "+k, p.Punts[k])
+	}
 	t.row("copies", p.Copies)
 	t.row("dropped", p.Drops)
 	for _, r := range byCount(p.Reasons) {

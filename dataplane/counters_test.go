@@ -4,6 +4,8 @@ import (
 	"sync"
 	"testing"
 
+	"penstock/dataplane/drop"
+	"penstock/dataplane/punt"
 	"penstock/dataplane/stats"
 )
 
@@ -76,8 +78,18 @@ func TestPrepare(t *testing.T) {
 // TestWorkersShareLimits: what control hears from a port is limited whatever the number of workers.
 func TestWorkersShareLimits(t *testing.T) {
 	x := newBench(t, 1, small(2))
-	if x.workers[0].PuntLimits != x.workers[1].PuntLimits {
-		t.Error("two workers have punt limits of their own, want the same")
+	now := int64(1)
+	for _, w := range x.workers {
+		if why := w.Punts.Put(now, 0, punt.LLDP, nil); why != drop.None {
+			t.Errorf("worker %d: the first frame is dropped as %s, want it taken", w.id, why)
+		}
+	}
+	n := 2
+	for i := 0; x.workers[i%2].Punts.Put(now, 0, punt.LLDP, nil) == drop.None; i++ {
+		n++
+	}
+	if want := int(punt.LLDP.Info().Burst); n != want {
+		t.Errorf("two workers let %d frames of a port to control at once, want %d together", n, want)
 	}
 	x.start()
 	x.end()

@@ -14,6 +14,7 @@ import (
 	"penstock/dataplane/edge"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/punt"
 	"penstock/dataplane/stage"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/uplink"
@@ -40,6 +41,7 @@ type Engine struct {
 	ctl       *frame.Cache // control's own frames, for filling and draining rings
 	stopped   bool         // no port is opened any more
 
+	punts   *punt.Reader
 	keeper  *uplink.Keeper // of the gateway groups
 	runMu   sync.RWMutex   // running, ended
 	running bool           // the workers take commands
@@ -84,6 +86,7 @@ func New(cfg Config) (*Engine, error) {
 func (e *Engine) makeWorkers() error {
 	n, ports := e.cfg.Workers, len(e.cfg.Ports)
 	fdb := edge.NewFDB(4096)
+	var rings []*punt.Ring
 	for i := range n {
 		wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 		if err != nil {
@@ -100,8 +103,9 @@ func (e *Engine) makeWorkers() error {
 			w.Overlay.Virtual = e.workers[0].Overlay.Virtual
 		}
 		if i > 0 {
-			w.PuntLimits = e.workers[0].PuntLimits
+			w.Punts.ShareLimits(e.workers[0].Punts)
 		}
+		rings = append(rings, w.Punts)
 		w.Flush = w.flush
 		w.gen.Store(idle)
 		w.rebuildPolls()
@@ -119,6 +123,7 @@ func (e *Engine) makeWorkers() error {
 			w.Spread = stage.Spread{Self: uint32(i), Workers: uint32(n)}
 		}
 	}
+	e.punts = punt.NewReader(rings...)
 	e.newKeeper()
 	return nil
 }
@@ -144,7 +149,8 @@ func (e *Engine) Start() error {
 }
 
 // Stop ends the workers and closes all ports. Afterwards every frame is back in the pool; the error says so if not.
-// Stopping again, as after a Start that failed, does nothing. Nobody may call Inject or Punted any more.
+// Stopping again, as after a Start that failed, does nothing. Nobody may call Inject any more, nor take
+// from Punts.
 func (e *Engine) Stop() error {
 	e.portMu.Lock()
 	defer e.portMu.Unlock()

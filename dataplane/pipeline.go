@@ -5,9 +5,9 @@ import (
 	"penstock/dataplane/edge"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
-	"penstock/dataplane/limit"
 	"penstock/dataplane/neigh"
 	"penstock/dataplane/overlay"
+	"penstock/dataplane/punt"
 	"penstock/dataplane/route"
 	"penstock/dataplane/stage"
 	"penstock/dataplane/stats"
@@ -22,9 +22,7 @@ type Pipeline struct {
 	Route   *route.State
 	Uplink  *uplink.State
 	Edge    *edge.State
-	Punts   *frame.Slots
-
-	PuntLimits *limit.Table // by port and kind; all workers share them
+	Punts   *punt.Ring
 
 	// Flush is called with a port whose out queue is nearly full, and by the owner of the pipeline at the end of a turn.
 	Flush func(port uint16)
@@ -94,7 +92,7 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 			VIFs: stats.NewBlock(vifs * stats.VIFStride), Members: stats.NewBlock(stats.Members * stats.MemberStride),
 			Queues: make([]frame.Queue, ports),
 		},
-		Punts: frame.NewSlots(256), PuntLimits: limit.NewTable(ports * edge.PuntKinds),
+		Punts: punt.NewRing(ports),
 	}
 	env := &pl.Env
 	env.Emit = pl.emit

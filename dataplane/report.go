@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"penstock/dataplane/drop"
+	"penstock/dataplane/punt"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/xsk"
 )
@@ -15,7 +16,8 @@ type PortReport struct {
 	RxPackets, RxBytes, TxPackets, TxBytes uint64
 	Punted, Injected, Copies, TxErrors     uint64
 	Drops                                  [drop.Count]uint64
-	Kernel                                 xsk.Stats // since the port was opened
+	Punts                                  [punt.Count]uint64 // of Punted: what went to control, by kind
+	Kernel                                 xsk.Stats          // since the port was opened
 }
 
 // WorkerReport is what a worker has done so far.
@@ -61,6 +63,9 @@ func (e *Engine) Ports() []PortReport {
 			r.TxErrors += w.Ports.Of(i, stats.TxErrors)
 			for d := range r.Drops {
 				r.Drops[d] += w.Ports.Of(i, stats.Drops+d)
+			}
+			for k := range r.Punts {
+				r.Punts[k] += w.Ports.Of(i, stats.Punts+k)
 			}
 		}
 	}

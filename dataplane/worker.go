@@ -163,6 +163,7 @@ func (w *worker) turn(now int64, s *fib.Snapshot) (n int) {
 		n++
 	}
 	w.flushAll()
+	w.Punts.Wake()
 	for t, r := range w.to {
 		if r != nil && r.Publish() {
 			w.eng.workers[t].wakeUp()

@@ -2,8 +2,8 @@
 //
 // Files in the order of a box's life: box.go (what is built, started and undone), run.go (the main loop, until a signal
 // ends it), config.go (configuration → dataplane and tables), store.go, alarms.go, log.go and logqueue.go; links.go and
-// carrier.go (interfaces that come and go), slowpath.go (frames for control), gateways.go; load.go and reload.go; info.go
-// and metrics.go (what is told of it).
+// carrier.go (interfaces that come and go), slowpath.go (who gets the frames for control), gateways.go; load.go and
+// reload.go; info.go and metrics.go (what is told of it).
 package box
 
 import (
@@ -28,6 +28,8 @@ import (
 	"penstock/ctrl/gateway"
 	"penstock/ctrl/link"
 	"penstock/ctrl/metrics"
+	"penstock/ctrl/neighbor"
+	"penstock/ctrl/slow"
 	"penstock/ctrl/store"
 	"penstock/dataplane"
 	"penstock/dataplane/fib"
@@ -58,8 +60,9 @@ type Box struct {
 	api      *api.Server
 	metrics  *metrics.Server
 	undo     []func() error // by port: puts the interface back as it was
-	slow     *slowPath
-	faults   map[int]string // by port, what its alarm says; for start, then followLinks
+	slow     *slow.Path
+	resolver *neighbor.Resolver // of the boxes behind an edge switch's downlinks
+	faults   map[int]string     // by port, what its alarm says; for start, then followLinks
 
 	mu     sync.Mutex // one reload at a time
 	loader loader
@@ -96,7 +99,8 @@ func New(cfg *conf.Config, path string, build Build) (_ *Box, err error) {
 	if b.saved, err = gateway.Load(b.gatewayState()); err != nil {
 		b.log.Warn("gateways", "err", err)
 	}
-	b.announce = announce.New(announce.Config{Snapshot: func() *fib.Snapshot { return b.compiler.Snapshot() }, Inject: b.engine.Inject})
+	b.slow = slow.New(b.engine)
+	b.announce = announce.New(announce.Config{Snapshot: func() *fib.Snapshot { return b.compiler.Snapshot() }, Inject: b.slow.Inject})
 	b.compiler = compile.New(b.compileConfig())
 	mark, err := b.store.EventMark()
 	if err != nil {
@@ -146,7 +150,7 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	if err := b.engine.Start(); err != nil {
 		return err
 	}
-	if b.slow, err = newSlowPath(b); err != nil {
+	if err := b.newResolver(); err != nil {
 		return err
 	}
 	b.carriers = newCarriers(b, up)
@@ -155,7 +159,7 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	}
 	b.newGateways()
 	b.task(func() { b.gateways.Run(ctx) })
-	b.task(func() { b.slow.run(ctx) })
+	b.startSlowPath(ctx)
 	b.task(func() { b.announce.Run(ctx) })
 	b.task(func() { b.followLinks(ctx, links) })
 	b.task(func() { b.watchStore(ctx) })

@@ -13,6 +13,7 @@ import (
 	"penstock/ctrl/status"
 	"penstock/dataplane"
 	"penstock/dataplane/drop"
+	"penstock/dataplane/punt"
 )
 
 // Box implements api.Info.
@@ -81,7 +82,7 @@ func (b *Box) portStats() []status.Port {
 			Name: c.Name, Interface: c.Interface, Role: c.Role, Open: r.Open, Up: f.Up, MTU: int(f.MTU), MAC: model.MAC(f.MAC).String(),
 			XDP: r.XDPMode, Mode: r.SocketMode, Queues: r.Queues,
 			RxPackets: r.RxPackets, RxBytes: r.RxBytes, TxPackets: r.TxPackets, TxBytes: r.TxBytes, TxErrors: r.TxErrors,
-			Punted: r.Punted, Injected: r.Injected, Copies: r.Copies, Reasons: map[string]uint64{},
+			Punted: r.Punted, Injected: r.Injected, Copies: r.Copies, Reasons: map[string]uint64{}, Punts: map[string]uint64{},
 			Kernel: status.Kernel{
 				RxDropped: r.Kernel.RxDropped, RxRingFull: r.Kernel.RxRingFull, FillRingEmpty: r.Kernel.RxFillEmpty,
 				RxInvalidDescs: r.Kernel.RxInvalidDescs, TxInvalidDescs: r.Kernel.TxInvalidDescs, TxRingEmptyDesc: r.Kernel.TxRingEmpty,
@@ -91,6 +92,11 @@ func (b *Box) portStats() []status.Port {
 			if n > 0 {
 				p.Reasons[drop.Reason(d).String()] = n
 				p.Drops += n
+			}
+		}
+		for k, n := range r.Punts {
+			if n > 0 {
+				p.Punts[punt.Kind(k).String()] = n
 			}
 		}
 		ports[i] = p

@@ -48,7 +48,7 @@ func (b *Box) linkChanged(port int, ev link.Event, last *link.Event) {
 		b.log.Warn("interface gone", "port", name, "interface", ev.Name)
 		b.compiler.SetLink(port, false, 0, 0)
 		b.engine.ClosePort(port)
-		b.slow.linkChanged(port, false)
+		b.resolver.Link(port, false)
 		b.portEvent(port, event.PortGone)
 		b.portAlarm(port, faultGone)
 		if err := b.undo[port](); err != nil {
@@ -109,7 +109,7 @@ func (b *Box) setLink(port int, ev link.Event, open error) {
 	default:
 		b.portAlarm(port, "")
 	}
-	b.slow.linkChanged(port, up)
+	b.resolver.Link(port, up)
 }
 
 func (b *Box) portEvent(port int, state string) {

@@ -24,15 +24,15 @@ type collector struct {
 	bindings, bindingsCap, bindingsBytes                         *prometheus.Desc
 	frames, framesPooled, framesOwner, violations                *prometheus.Desc
 
-	portInfo, portUp, portMTU, portDrops, portKernel *prometheus.Desc
-	portCounters                                     []counter[status.Port]
-	workerCounters                                   []counter[status.Worker]
-	workerGaps, workerMaxGap                         *prometheus.Desc
-	pathUp                                           *prometheus.Desc
-	pathCounters                                     []counter[status.Path]
-	alarms                                           alarmDescs
-	control                                          controlDescs
-	gateways                                         gatewayDescs
+	portInfo, portUp, portMTU, portDrops, portPunts, portKernel *prometheus.Desc
+	portCounters                                                []counter[status.Port]
+	workerCounters                                              []counter[status.Worker]
+	workerGaps, workerMaxGap                                    *prometheus.Desc
+	pathUp                                                      *prometheus.Desc
+	pathCounters                                                []counter[status.Path]
+	alarms                                                      alarmDescs
+	control                                                     controlDescs
+	gateways                                                    gatewayDescs
 }
 
 // counter is one field that becomes one counter.
@@ -67,6 +67,7 @@ func newCollector(src Source) *collector {
 		portUp:     desc("port_up", "1 when the port has carrier and its sockets are bound.", "port"),
 		portMTU:    desc("port_mtu_bytes", "MTU of the port's interface.", "port"),
 		portDrops:  desc("port_drops_total", "Frames received on the port and discarded. A reason appears once it counted.", "port", "reason"),
+		portPunts:  desc("port_punts_total", "Frames received on the port and handed to the control plane, by kind. A kind appears once it counted.", "kind", "port"),
 		portKernel: desc("port_kernel_drops_total", "Frames that the kernel could not hand over or refused (XDP_STATISTICS).", "port", "reason"),
 		portCounters: []counter[status.Port]{
 			{desc("port_receive_packets_total", "Frames received.", "port"), func(p *status.Port) float64 { return float64(p.RxPackets) }},
@@ -105,7 +106,7 @@ func newCollector(src Source) *collector {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.build, c.started, c.ready, c.revision, c.generation, c.events, c.objects, c.bindings, c.bindingsCap, c.bindingsBytes,
-		c.frames, c.framesPooled, c.framesOwner, c.violations, c.portInfo, c.portUp, c.portMTU, c.portDrops, c.portKernel,
+		c.frames, c.framesPooled, c.framesOwner, c.violations, c.portInfo, c.portUp, c.portMTU, c.portDrops, c.portPunts, c.portKernel,
 		c.workerGaps, c.workerMaxGap, c.pathUp,
 	} {
 		ch <- d
@@ -193,6 +194,9 @@ func (c *collector) collectPort(o out, p *status.Port) {
 	o.gauge(c.portMTU, float64(p.MTU), p.Name)
 	for _, x := range c.portCounters {
 		o.counter(x.desc, x.value(p), p.Name)
+	}
+	for kind, n := range p.Punts {
+		o.counter(c.portPunts, float64(n), kind, p.Name)
 	}
 	for reason, n := range p.Reasons {
 		if n > 0 {

@@ -52,6 +52,7 @@ func sample() *fake {
 		Ports: []status.Port{
 			{Name: "acc0", Interface: "eth0", Role: "access", Open: true, Up: true, MTU: 1500, XDP: "native", Mode: "zero-copy",
 				RxPackets: 1, RxBytes: 2, TxPackets: 3, TxBytes: 4, TxErrors: 5, Punted: 6, Injected: 7, Copies: 8,
+				Punts:   map[string]uint64{"arp": 3},
 				Reasons: map[string]uint64{drop.SpoofMAC.String(): 9, drop.NoPath.String(): 0},
 				Kernel:  status.Kernel{RxDropped: 10, RxRingFull: 11, FillRingEmpty: 12, RxInvalidDescs: 13, TxInvalidDescs: 14}},
 			{Name: "fab0", Interface: "eth1", Role: "fabric", Up: true},

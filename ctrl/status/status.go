@@ -68,6 +68,7 @@ type Port struct {
 	TxBytes   uint64            `json:"tx_bytes"`
 	TxErrors  uint64            `json:"tx_errors"`
 	Punted    uint64            `json:"punted"`
+	Punts     map[string]uint64 `json:"punts,omitempty"` // of Punted: what went to control, by kind
 	Injected  uint64            `json:"injected"`
 	Copies    uint64            `json:"copies"`
 	Drops     uint64            `json:"drops"`

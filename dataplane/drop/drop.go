@@ -297,7 +297,7 @@ var table = [Count]Info{
 		"the port's rate; ring_size in the configuration"},
 	TxPortDown:  {"tx_port_down", "The port to send from is down or gone.", "cabling; `penstock show ports`"},
 	HandoffFull: {"handoff_full", "The ring to another worker is full.", "the load of the workers"},
-	PuntFull:    {"punt_full", "The ring to the control plane is full.", "the load of the control plane"},
+	PuntFull:    {"punt_full", "All slots of the port for this kind of frame, on their way to the control plane, are taken.", "the load of the control plane"},
 	PuntLimit: {"punt_limit", "The port's rate limit of this kind of frame for the control plane was reached.",
 		"a flood of that kind from the box or switch behind the port"},
 	PuntUnwanted: {"punt_unwanted", "A frame for the box itself that no part of the box handles.", "the sender"},

@@ -22,16 +22,9 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/parse"
+	"penstock/dataplane/punt"
 	"penstock/dataplane/stage"
 	"penstock/dataplane/wire"
-)
-
-// Kinds of punted frames (frame.Packet.Kind).
-const (
-	PuntARP  uint8 = 1 // an ARP reply from the box behind a downlink, for ctrl/neighbor
-	PuntLLDP uint8 = 2 // an LLDP frame, from a downlink or a trunk
-
-	PuntKinds = 3 // kinds are below it
 )
 
 // State is what one worker keeps between batches. The workers share the FDB.
@@ -132,15 +125,15 @@ func (t *turn) from(port uint16) {
 
 func toLinkLocal(p *frame.Packet) {
 	if p.EtherType == wire.EtherTypeLLDP {
-		punt(p, PuntLLDP)
+		toControl(p, punt.LLDP)
 		return
 	}
 	p.DropFor(drop.LinkLocalGroup)
 }
 
-func punt(p *frame.Packet, kind uint8) {
+func toControl(p *frame.Packet, k punt.Kind) {
 	p.Next = frame.NextPunt
-	p.Kind = kind
+	p.Kind = uint8(k)
 }
 
 // fromTrunk takes a frame from another switch: for this one, or on its way to another (transit).

@@ -13,6 +13,7 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/punt"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/wire"
 )
@@ -36,7 +37,7 @@ func TestVerdicts(t *testing.T) {
 		b    []byte
 		out  []uint16 // sent
 		why  drop.Reason
-		punt uint8
+		punt punt.Kind
 		edit func(*fib.Snapshot)
 	}{
 		{name: "trunk to box", port: portTrunkA, b: overlayPacket(t, ownMAC, remoteMAC, vidABC, ipBox1, 64, 60), out: []uint16{portDown1}},
@@ -63,8 +64,8 @@ func TestVerdicts(t *testing.T) {
 		{name: "downlink down", port: portTrunkA, b: overlayPacket(t, ownMAC, remoteMAC, vidABC, ipBox1, 64, 60), why: drop.TxPortDown,
 			edit: func(s *fib.Snapshot) { s.Ports[portDown1].Up = false }},
 
-		{name: "ARP reply of a resolved box", port: portDown1, b: arpPacket(t, ownMAC, box1MAC, -1, layers.ARPReply), punt: PuntARP},
-		{name: "ARP reply of an unresolved box", port: portDown3, b: arpPacket(t, ownMAC, otherMAC, -1, layers.ARPReply), punt: PuntARP},
+		{name: "ARP reply of a resolved box", port: portDown1, b: arpPacket(t, ownMAC, box1MAC, -1, layers.ARPReply), punt: punt.ARP},
+		{name: "ARP reply of an unresolved box", port: portDown3, b: arpPacket(t, ownMAC, otherMAC, -1, layers.ARPReply), punt: punt.ARP},
 		{name: "ARP reply of another", port: portDown1, b: arpPacket(t, ownMAC, otherMAC, -1, layers.ARPReply), why: drop.EdgeSourceMAC},
 		{name: "ARP reply from the switch's MAC", port: portDown3, b: arpPacket(t, ownMAC, ownMAC, -1, layers.ARPReply), why: drop.EdgeSourceMAC},
 		{name: "ARP announcement", port: portDown1, b: arpPacket(t, bcast, box1MAC, -1, layers.ARPReply), why: drop.PuntUnwanted},
@@ -120,8 +121,8 @@ func TestVerdicts(t *testing.T) {
 		{name: "no trunk has the MTU", port: portTrunkA, b: payload(t, bcast, remoteMAC, vidAB, 0x88b5), why: drop.EdgeMTU,
 			edit: func(s *fib.Snapshot) { s.Ports[portTrunkB].MTU = 45 }},
 
-		{name: "LLDP from a box", port: portDown1, b: payload(t, lldp, box2MAC, -1, layers.EthernetTypeLinkLayerDiscovery), punt: PuntLLDP},
-		{name: "LLDP from a trunk", port: portTrunkA, b: payload(t, lldp, otherMAC, -1, layers.EthernetTypeLinkLayerDiscovery), punt: PuntLLDP},
+		{name: "LLDP from a box", port: portDown1, b: payload(t, lldp, box2MAC, -1, layers.EthernetTypeLinkLayerDiscovery), punt: punt.LLDP},
+		{name: "LLDP from a trunk", port: portTrunkA, b: payload(t, lldp, otherMAC, -1, layers.EthernetTypeLinkLayerDiscovery), punt: punt.LLDP},
 		{name: "STP", port: portTrunkA, b: payload(t, 0x0180c2000000, otherMAC, -1, 0x26), why: drop.LinkLocalGroup},
 		{name: "link-local group in a VLAN", port: portTrunkA, b: payload(t, 0x0180c200000f, otherMAC, vidABC, 0x26), why: drop.LinkLocalGroup},
 		{name: "next to the link-local groups", port: portTrunkA, b: payload(t, 0x0180c2000010, otherMAC, vidAB, 0x26), out: []uint16{portTrunkB}},
@@ -145,7 +146,7 @@ func TestVerdicts(t *testing.T) {
 			p := n.one(c.port, c.b)
 			switch {
 			case c.punt != 0:
-				if p.Next != frame.NextPunt || p.Kind != c.punt {
+				if p.Next != frame.NextPunt || punt.Kind(p.Kind) != c.punt {
 					t.Fatalf("next %d kind %d drop %q, want punt of kind %d", p.Next, p.Kind, p.Drop, c.punt)
 				}
 				if !bytes.Equal(p.Bytes(n.Mem), c.b) {

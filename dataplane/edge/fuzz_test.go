@@ -11,6 +11,7 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/punt"
 )
 
 // FuzzForward sends batches of arbitrary frames through a switch that has learned from earlier ones. The input is a
@@ -69,7 +70,7 @@ func checkVerdict(t *testing.T, n *bench, was *frame.Packet, b []byte, p *frame.
 			t.Fatalf("dropped without a reason: %+v", p)
 		}
 	case frame.NextPunt:
-		if p.Kind != PuntARP && p.Kind != PuntLLDP {
+		if k := punt.Kind(p.Kind); k != punt.ARP && k != punt.LLDP {
 			t.Fatalf("punt of kind %d", p.Kind)
 		}
 	case frame.NextTx:

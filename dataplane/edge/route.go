@@ -3,6 +3,7 @@ package edge
 import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/punt"
 	"penstock/dataplane/wire"
 	"penstock/dataplane/wire/checksum"
 )
@@ -86,5 +87,5 @@ func (t *turn) arp(p *frame.Packet) {
 		p.DropFor(drop.PuntUnwanted)
 		return
 	}
-	punt(p, PuntARP)
+	toControl(p, punt.ARP)
 }

@@ -92,7 +92,7 @@ type Packet struct {
 	DSCP      uint8       // DSCP of the IP packet (6 bits), 0 for non-IP
 	Next      Next        // what happens next
 	Drop      drop.Reason // with NextDrop; with NextRefuse for when there can be no answer
-	Kind      uint8       // with NextPunt: what kind of frame, for its rate limit; with FlagFlooded: index of the original in its batch
+	Kind      uint8       // with NextPunt: punt.Kind; with FlagFlooded: index of the original in its batch
 	Hash      uint32      // of the flow: 5-tuple, or address pair for fragments and other protocols, or MAC pair for non-IP
 	Seg       uint32      // segment, dense index
 	VIF       uint32      // local VIF the frame came from, dense index, or NoIndex

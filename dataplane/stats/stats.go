@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"penstock/dataplane/drop"
+	"penstock/dataplane/punt"
 )
 
 // Block is a set of counters with one writer. Any goroutine may call Load, Len and Grown, which return what was last
@@ -110,7 +111,7 @@ func (b *Block) Load(i int) uint64 {
 // Len returns the number of counters.
 func (b *Block) Len() int { return len(*b.pub.Load()) }
 
-// The counters of one port, by offset; the drop reasons follow from Drops on. Frames made in the box (copies of a
+// The counters of one port, by offset; the drop reasons follow from Drops on, the kinds of punted frames from Punts on. Frames made in the box (copies of a
 // broadcast, frames injected by control) count against the port where they began. Over all ports and workers, when
 // nothing is on its way, RxPackets + Injected + Copies = TxPackets + Punted + Σ drops, exactly.
 const (
@@ -123,7 +124,8 @@ const (
 	Copies
 	TxErrors // transmit calls that failed in the kernel (ENETDOWN, ENXIO …); the frames stay queued
 	Drops
-	PortStride = (Drops + int(drop.Count) + 7) &^ 7
+	Punts      = Drops + int(drop.Count) // of Punted, by kind, what went into the ring to control
+	PortStride = (Punts + int(punt.Count) + 7) &^ 7
 )
 
 // Ports are the counters of one worker for all ports.

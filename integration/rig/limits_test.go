@@ -2,14 +2,17 @@ package rig
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 
+	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
 	"penstock/ctrl/compile"
 	"penstock/ctrl/model"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
+	"penstock/dataplane/punt"
 )
 
 // TestICMPLimitIsTheSendersOwn: whatever one tenant makes of ICMP errors, another gets his.
@@ -129,7 +132,33 @@ func TestPuntLimitPerPort(t *testing.T) {
 			t.Errorf("%d of 100 of port %d went to control, want all; dropped %v", n, port+1, dropped(r, port+1))
 		}
 	}
-	if d := dropped(r, 0); d[drop.PuntLimit.String()] != uint64(64_000-got[0]) {
+	r.now += 1e9
+	before := dropped(r, 0)
+	lldp := build(t, &layers.Ethernet{DstMAC: hw(0x0180c200000e), SrcMAC: hw(first), EthernetType: 0x88cc},
+		gopacket.Payload(make([]byte, 46)))
+	for range 500 { // control reads nothing meanwhile
+		receive(t, r, 0, arp(0))
+	}
+	receive(t, r, 0, lldp)
+	receive(t, r, 1, arp(1))
+	waiting := map[string]int{}
+	for s := r.Punts.Peek(); s != nil; s = r.Punts.Peek() {
+		waiting[fmt.Sprintf("%s of port %d", punt.Kind(s.Kind), s.Port)]++
+		r.Punts.Drop()
+	}
+	slots := 2 * int(punt.ARP.Info().Burst)
+	want := map[string]int{"arp of port 0": slots, "lldp of port 0": 1, "arp of port 1": 1}
+	if !maps.Equal(waiting, want) {
+		t.Errorf("while control read nothing it got %v, want %v", waiting, want)
+	}
+	full := drop.PuntFull.String()
+	if n := dropped(r, 0)[full] - before[full]; n < 50 || n > 150 {
+		t.Errorf("%d frames of the flood found no slot, want about 90: what the limit lets through", n)
+	}
+	if n := dropped(r, 1)[full]; n != 0 {
+		t.Errorf("%d frames of the other port found no slot, want 0", n)
+	}
+	if d := before; d[drop.PuntLimit.String()] != uint64(64_000-got[0]) {
 		t.Errorf("dropped %v, want punt_limit %d", d, 64_000-got[0])
 	}
 }

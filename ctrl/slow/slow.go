@@ -1,0 +1,92 @@
+// Package slow is the slow path: it gives the frames that the packet path hands to control to those that want them, by
+// kind, and takes frames that control sends.
+//
+// A kind has one handler. Frames of a kind without one are counted and ignored.
+package slow
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"penstock/dataplane/punt"
+)
+
+// Handler takes a frame, without FCS, that the port with the given index has received. It must not keep the frame, and
+// must not block: the other kinds wait for it.
+type Handler func(port int, frame []byte)
+
+// Engine is what the slow path needs of the packet path.
+type Engine interface {
+	Punts() *punt.Reader
+	Inject(port int, frame []byte) bool
+}
+
+// Counters are what the slow path has done.
+type Counters struct {
+	Wakeups   uint64             // times that it was woken
+	Handled   [punt.Count]uint64 // frames given to a handler, by kind
+	Unclaimed uint64             // frames of kinds without a handler
+	NotSent   uint64             // frames that the packet path had no room for, or whose port or length is wrong
+}
+
+// Path is the slow path.
+type Path struct {
+	engine   Engine
+	handlers [punt.Count]Handler
+
+	wakeups, unclaimed, notSent atomic.Uint64
+	handled                     [punt.Count]atomic.Uint64
+}
+
+// New returns a slow path without handlers.
+func New(e Engine) *Path { return &Path{engine: e} }
+
+// Handle makes h the handler of kind k. It is to be called before Run. A second handler of a kind is an error.
+func (p *Path) Handle(k punt.Kind, h Handler) error {
+	switch {
+	case k == punt.None || k >= punt.Count:
+		return fmt.Errorf("slow path: there is no kind %d of punted frames", k)
+	case p.handlers[k] != nil:
+		return fmt.Errorf("slow path: kind %s has a handler already", k)
+	}
+	p.handlers[k] = h
+	return nil
+}
+
+// Run gives frames to their handlers until ctx is done. Between frames it sleeps, without a timer.
+func (p *Path) Run(ctx context.Context) {
+	punts := p.engine.Punts()
+	for punts.Wait(ctx) {
+		p.wakeups.Add(1)
+		punts.Take(p.dispatch)
+	}
+}
+
+func (p *Path) dispatch(port int, k punt.Kind, frame []byte) {
+	if k < punt.Count && p.handlers[k] != nil {
+		p.handlers[k](port, frame)
+		p.handled[k].Add(1)
+		return
+	}
+	p.unclaimed.Add(1)
+}
+
+// Inject sends a frame, without FCS, out of the port with the given index; false if there is no room or the port cannot
+// send. The frame is copied. It may be called from any goroutine.
+func (p *Path) Inject(port int, frame []byte) bool {
+	if p.engine.Inject(port, frame) {
+		return true
+	}
+	p.notSent.Add(1)
+	return false
+}
+
+// Counters returns the present values.
+func (p *Path) Counters() Counters {
+	c := Counters{Wakeups: p.wakeups.Load(), Unclaimed: p.unclaimed.Load(), NotSent: p.notSent.Load()}
+	for k := range c.Handled {
+		c.Handled[k] = p.handled[k].Load()
+	}
+	return c
+}

@@ -1,0 +1,56 @@
+// Package punt is the way of frames from the packet path to the control plane: which kinds there are, how many of each
+// may go, and the ring that carries them.
+//
+// One table gives all that is said about a kind: its name, its rate and burst, and the line in the documentation. A
+// rate holds for each port, whatever the number of workers, and a ring keeps slots for each kind of each port. So
+// neither a port nor a kind takes anything from another one, even while control reads nothing.
+//
+//	punt.go   the kinds
+//	ring.go   from one worker: limits, slots
+//	reader.go to control: all workers' rings, and the wake-up
+//
+// Control is woken and polls nothing: a worker rings once per turn at most, and only while control waits.
+package punt
+
+// Kind is why a frame goes to control. The zero value means that it does not.
+type Kind uint8
+
+// The kinds.
+const (
+	None Kind = iota
+
+	ARP
+	LLDP
+
+	Count // number of kinds, not a kind
+)
+
+// Info is what is said about a kind.
+type Info struct {
+	Name  string // stable, for metrics and JSON: lower case
+	Rate  uint32 // frames per second from one port
+	Burst uint32 // frames at once from one port
+	Text  string // one sentence for people
+}
+
+// slots is how many frames of a kind may wait in a ring for one port: two bursts, so that the second one need not wait
+// until control has read the first.
+func (i *Info) slots() uint32 { return 2 * i.Burst }
+
+var table = [Count]Info{
+	// A box is asked once a second or so (ctrl/neighbor).
+	ARP: {"arp", 200, 8, "An ARP answer to the edge switch from the box behind a downlink."},
+	// One a second while the neighbour starts, then one in 30 s (IEEE 802.1AB, 9.2.5).
+	LLDP: {"lldp", 20, 4, "An LLDP frame from a downlink or a trunk."},
+}
+
+// Info returns what is said about k. A k outside the list gives the zero Info.
+func (k Kind) Info() Info {
+	if k >= Count {
+		return Info{}
+	}
+	return table[k]
+}
+
+// String returns the kind's name.
+func (k Kind) String() string { return k.Info().Name }
