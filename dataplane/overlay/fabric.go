@@ -161,18 +161,15 @@ func forwardInner(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) {
 }
 
 // parseInner parses an inner frame that may be ARP or neighbour discovery. Boxes forward only some of these messages,
-// so that neigh has to check them. Any other frame continues unchanged.
+// so that neigh has to check them. Any other frame continues by its destination MAC.
 func parseInner(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) {
-	q := frame.Packet{Off: p.Off, Len: p.Len, Port: p.Port}
-	if !parse.Access(mem, &q) {
-		if q.Drop == drop.LLCIP || q.Drop == drop.ARPMalformed || q.Drop == drop.NDMalformed {
-			p.DropFor(drop.FabricForged)
-			return
-		}
-	} else if q.Flags&(frame.FlagARP|frame.FlagND) != 0 {
-		q.Flags |= frame.FlagFromFabric
-		q.Seg, q.Next = p.Seg, frame.NextNeigh
-		*p = q
+	switch parse.Inner(mem, p) {
+	case drop.LLCIP, drop.ARPMalformed, drop.NDMalformed:
+		p.DropFor(drop.FabricForged)
+		return
+	}
+	if p.Flags&(frame.FlagARP|frame.FlagND) != 0 {
+		p.Next = frame.NextNeigh
 		return
 	}
 	forwardInner(mem, p, s, st)

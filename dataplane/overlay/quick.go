@@ -142,7 +142,7 @@ func quickFabric(
 			inner != wire.EtherTypeIPv4 && !(inner == wire.EtherTypeIPv6 && n > next6 && noDiscovery6(mem[off+next6])) {
 			return i, todo
 		}
-		if st.Spread.Workers > 1 && st.innerElsewhere(mem, p, ethLen+ipLen, uint16(total-ipLen)) {
+		if st.Spread.Workers > 1 && st.Spread.HandOff(p, parse.InnerHash(mem, p, ethLen+ipLen, uint16(total-ipLen))) {
 			todo |= 1 << frame.NextHandoff
 			continue
 		}

@@ -17,13 +17,5 @@ func (st *State) outerElsewhere(mem []byte, p *frame.Packet) bool {
 	if total := binary.BigEndian.Uint16(mem[p.Off+uint32(p.L3)+2:]); total >= ipLen+ethLen && total-ipLen <= n {
 		n = total - ipLen
 	}
-	return st.innerElsewhere(mem, p, p.L3+ipLen, n)
-}
-
-// innerElsewhere parses the n octets at offset at as a frame, for its flow hash alone, and does what outerElsewhere
-// does. The hash of a malformed frame covers what the parser could read.
-func (st *State) innerElsewhere(mem []byte, p *frame.Packet, at, n uint16) bool {
-	in := frame.Packet{Off: p.Off + uint32(at), Len: n}
-	parse.Access(mem, &in)
-	return st.Spread.HandOff(p, in.Hash)
+	return st.Spread.HandOff(p, parse.InnerHash(mem, p, p.L3+ipLen, n))
 }

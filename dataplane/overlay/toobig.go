@@ -33,12 +33,11 @@ func (st *State) tooBig(p *frame.Packet, mtu uint16, why drop.Reason) {
 
 // tooBigFromFabric is tooBig for an inner frame from the fabric, whose IP header has not been parsed yet.
 func (st *State) tooBigFromFabric(p *frame.Packet, mtu uint16, why drop.Reason) {
-	seg := p.Seg
-	if !parse.Access(st.Mem, p) || !icmp.DontFragment(st.Mem, p) {
+	if parse.Inner(st.Mem, p) != drop.None || !icmp.DontFragment(st.Mem, p) {
 		p.DropFor(why)
 		return
 	}
-	p.Seg = seg
+	p.Flags &^= frame.FlagFromFabric // the answer may go back there
 	to, ok := icmp.ReturnTo(st.Mem, p, st.Snap)
 	if !ok {
 		p.DropFor(why)

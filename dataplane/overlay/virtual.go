@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"sync/atomic"
 
+	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/parse"
@@ -62,16 +63,15 @@ func (st *State) learnMaster(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 		}
 		return
 	}
-	q := frame.Packet{Off: p.Off, Len: p.Len, Port: p.Port}
-	if !parse.Access(mem, &q) || q.Proto != protoVRRP {
+	if parse.Inner(mem, p) != drop.None || p.Proto != protoVRRP {
 		return
 	}
-	l3 := mem[q.Off+uint32(q.L3) : q.Off+uint32(q.Len)]
+	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
 	var loc fib.Loc
 	ok := false
-	if q.Has(frame.FlagIPv4) {
+	if p.Has(frame.FlagIPv4) {
 		_, loc, ok = table.FindIP4(s.Bindings, s.Delta, p.Seg, binary.BigEndian.Uint32(l3[ip4SourceOffset:]))
-	} else if q.Has(frame.FlagIPv6) {
+	} else if p.Has(frame.FlagIPv6) {
 		src := wire.IPv6(l3).Src()
 		if _, loc, ok = table.FindIP6(s.Bindings, s.Delta, p.Seg, src[0], src[1]); !ok {
 			_, loc, ok = s.Station6(p.Seg, src)

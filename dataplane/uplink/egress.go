@@ -182,15 +182,13 @@ func fromFabric(mem []byte, p *frame.Packet) bool {
 		p.DropFor(drop.UplinkNotIP)
 		return false
 	}
-	seg, loc := p.Seg, p.Loc
-	if !parse.Access(mem, p) {
+	if why := parse.Inner(mem, p); why != drop.None {
+		p.DropFor(why)
 		return false
 	}
 	if p.Flags&(frame.FlagIPv4|frame.FlagIPv6) == 0 || p.Flags&(frame.FlagTagged|frame.FlagND) != 0 {
 		p.DropFor(drop.UplinkNotIP)
 		return false
 	}
-	p.Seg, p.Loc = seg, loc
-	p.Flags |= frame.FlagFromFabric
 	return true
 }
