@@ -35,9 +35,9 @@ func (r *counterRoom) any() bool { return r.vifs != nil || r.paths != nil || r.m
 // grown allocates what prepare needs. Not the worker's thread calls it.
 func (pl *Pipeline) grown(u *stats.Indices) counterRoom {
 	return counterRoom{
-		vifs:    pl.VIFs.Grown(min(u.VIFs.N, stats.MaxIndices) * stats.VIFStride),
-		paths:   pl.Paths.Grown(min(u.Paths.N, stats.MaxIndices) * stats.PathStride),
-		members: pl.Members.Grown(min(u.Members.N, stats.MaxIndices) * stats.MemberStride),
+		vifs:    pl.VIFs.Grown(min(u.VIFs.N, stats.MaxIndices) * stats.RxTxLen),
+		paths:   pl.Paths.Grown(min(u.Paths.N, stats.MaxIndices) * stats.TrafficLen),
+		members: pl.Members.Grown(min(u.Members.N, stats.MaxIndices) * stats.RxTxLen),
 	}
 }
 
@@ -49,9 +49,9 @@ func (pl *Pipeline) prepare(u *stats.Indices, room counterRoom) {
 		stride      int
 		reused      []uint32
 	}{
-		{pl.VIFs, room.vifs, stats.VIFStride, u.VIFs.Reused},
-		{pl.Paths, room.paths, stats.PathStride, u.Paths.Reused},
-		{pl.Members, room.members, stats.MemberStride, u.Members.Reused},
+		{pl.VIFs, room.vifs, stats.RxTxLen, u.VIFs.Reused},
+		{pl.Paths, room.paths, stats.TrafficLen, u.Paths.Reused},
+		{pl.Members, room.members, stats.RxTxLen, u.Members.Reused},
 	} {
 		x.block.Grow(x.room)
 		for _, i := range x.reused {

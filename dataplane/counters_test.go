@@ -18,10 +18,10 @@ func TestPrepare(t *testing.T) {
 	x := newBench(t, 1, cfg)
 	count := func(i int, n uint64) {
 		for _, w := range x.workers {
-			w.do(func(w *worker) { w.VIFs.Add(i*stats.VIFStride+stats.VIFRxPackets, n) })
+			w.do(func(w *worker) { w.VIFs.Add(i*stats.RxTxLen+stats.Rx, n) })
 		}
 	}
-	packets := func(i uint32) uint64 { return x.VIF(i).RxPackets }
+	packets := func(i uint32) uint64 { return x.VIF(i).Rx.Packets }
 	x.Prepare(stats.Indices{VIFs: stats.Used{N: 100}}) // before the workers run
 	x.start()
 	stop := make(chan struct{})
@@ -67,8 +67,8 @@ func TestPrepare(t *testing.T) {
 	readers.Wait()
 	x.Prepare(stats.Indices{VIFs: stats.Used{N: 1 << 30}})
 	for _, w := range x.workers {
-		if n := w.VIFs.Len(); n < stats.MaxIndices*stats.VIFStride || n > 4*stats.MaxIndices*stats.VIFStride {
-			t.Errorf("%d counters, want some %d: the bound", n, stats.MaxIndices*stats.VIFStride)
+		if n := w.VIFs.Len(); n < stats.MaxIndices*stats.RxTxLen || n > 4*stats.MaxIndices*stats.RxTxLen {
+			t.Errorf("%d counters, want some %d: the bound", n, stats.MaxIndices*stats.RxTxLen)
 		}
 	}
 	x.end()

@@ -446,7 +446,7 @@ func TestHandoffKeepsFlows(t *testing.T) {
 	for flow := range flows {
 		for i, w := range x.workers {
 			w.Pipeline.Publish()
-			n := w.VIFs.Load(flow*stats.VIFStride + stats.VIFRxPackets)
+			n := w.VIFs.Load(flow*stats.RxTxLen + stats.Rx)
 			if n == rounds {
 				flowsOf[i]++
 			} else if n != 0 {

@@ -7,7 +7,6 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/gateway"
-	"penstock/dataplane/stats"
 	"penstock/dataplane/uplink"
 )
 
@@ -52,21 +51,6 @@ func (e *Engine) command(fn func(now int64, k *uplink.Keeper) error) error {
 	var err error
 	e.workers[0].do(func(w *worker) { err = fn(e.Clock(), w.keeper) })
 	return err
-}
-
-// MemberReport counts what was received from a gateway and accepted, and sent to it.
-type MemberReport struct{ RxPackets, RxBytes, TxPackets, TxBytes uint64 }
-
-// Member returns the counters of a member of a gateway group, by fib.Member.Stat.
-func (e *Engine) Member(stat uint32) (r MemberReport) {
-	for _, w := range e.workers {
-		at := int(stat) * stats.MemberStride
-		r.RxPackets += w.Members.Load(at + stats.MemberRxPackets)
-		r.RxBytes += w.Members.Load(at + stats.MemberRxBytes)
-		r.TxPackets += w.Members.Load(at + stats.MemberTxPackets)
-		r.TxBytes += w.Members.Load(at + stats.MemberTxBytes)
-	}
-	return r
 }
 
 // newKeeper makes the Keeper of the gateway groups, which belongs to the first worker.

@@ -209,7 +209,7 @@ func TestGateways(t *testing.T) {
 				t.Fatal(err)
 			}
 			arrives(0)
-			if r := x.Member(0); r.TxPackets == 0 || r.TxBytes < 64*r.TxPackets {
+			if r := x.Member(0); r.Tx.Packets == 0 || r.Tx.Bytes < 64*r.Tx.Packets {
 				t.Errorf("%+v", r)
 			}
 			if p := g.Members[0].Live.Probes.Load(); p < 20 {

@@ -88,8 +88,8 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 	pl := &Pipeline{
 		Env: stage.Env{
 			Mem: mem, Pool: pool, Cache: pool.NewCache(), Verify: verify,
-			Ports: stats.NewPorts(ports), Paths: stats.NewBlock(paths * stats.PathStride),
-			VIFs: stats.NewBlock(vifs * stats.VIFStride), Members: stats.NewBlock(stats.Members * stats.MemberStride),
+			Ports: stats.NewPorts(ports), Paths: stats.NewBlock(paths * stats.TrafficLen),
+			VIFs: stats.NewBlock(vifs * stats.RxTxLen), Members: stats.NewBlock(stats.Members * stats.RxTxLen),
 			Queues: make([]frame.Queue, ports),
 		},
 		Punts: punt.NewRing(ports),

@@ -113,28 +113,28 @@ func (e *Engine) Workers() []WorkerReport {
 	return reports
 }
 
-// Path returns packets and octets sent by a path, by its Stat index.
-func (e *Engine) Path(i uint32) (packets, octets uint64) {
+// Path returns what was sent by a path, by its Stat index.
+func (e *Engine) Path(i uint32) (t stats.Traffic) {
 	for _, w := range e.workers {
-		packets += w.Paths.Load(int(i)*stats.PathStride + stats.PathPackets)
-		octets += w.Paths.Load(int(i)*stats.PathStride + stats.PathBytes)
+		t = t.Plus(w.Paths.Traffic(int(i) * stats.TrafficLen))
 	}
-	return packets, octets
+	return t
 }
 
-// VIFReport counts what a local VIF sent and was sent.
-type VIFReport struct{ RxPackets, RxBytes, TxPackets, TxBytes uint64 }
-
-// VIF returns the counters of a local VIF, by its index.
-func (e *Engine) VIF(i uint32) (r VIFReport) {
+// VIF returns what a local VIF sent and was sent, by its index.
+func (e *Engine) VIF(i uint32) (t stats.RxTx) {
 	for _, w := range e.workers {
-		at := int(i) * stats.VIFStride
-		r.RxPackets += w.VIFs.Load(at + stats.VIFRxPackets)
-		r.RxBytes += w.VIFs.Load(at + stats.VIFRxBytes)
-		r.TxPackets += w.VIFs.Load(at + stats.VIFTxPackets)
-		r.TxBytes += w.VIFs.Load(at + stats.VIFTxBytes)
+		t = t.Plus(w.VIFs.RxTx(int(i)))
 	}
-	return r
+	return t
+}
+
+// Member returns what was received from a gateway and accepted, and sent to it, by fib.Member.Stat.
+func (e *Engine) Member(stat uint32) (t stats.RxTx) {
+	for _, w := range e.workers {
+		t = t.Plus(w.Members.RxTx(int(stat)))
+	}
+	return t
 }
 
 // Progress returns a number that grows as long as every worker turns, for a watchdog: by one when all of them have

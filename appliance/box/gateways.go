@@ -83,6 +83,6 @@ func (b *Box) gatewayGroups() []gateway.Group {
 func (b *Box) newGateways() {
 	b.gateways = gateway.New(gateway.Config{
 		Engine: b.engine, Groups: b.gatewayGroups, Events: b.events, Alarms: b.alarms, Log: b.log, Path: b.gatewayState(), Saved: b.saved,
-		Traffic: func(stat uint32) gateway.Traffic { return gateway.Traffic(b.engine.Member(stat)) },
+		Traffic: b.engine.Member,
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"penstock/dataplane"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/punt"
+	"penstock/dataplane/stats"
 )
 
 // Box implements api.Info.
@@ -130,17 +131,17 @@ func (b *Box) dropStats() status.Drops {
 
 func (b *Box) pathStats() []status.Path {
 	paths := []status.Path{}
-	read := map[compile.PathInfo][2]uint64{}
+	read := map[compile.PathInfo]stats.Traffic{}
 	for _, p := range b.compiler.PathStats() {
-		packets, octets := b.engine.Path(p.Stat)
+		sent := b.engine.Path(p.Stat)
 		p.Live = false // may change meanwhile
-		read[p] = [2]uint64{packets, octets}
+		read[p] = sent
 	}
 	for _, p := range b.compiler.PathStats() { // an index that has changed hands since was another path's
 		s := status.Path{Switch: p.Switch.String(), Port: p.Port, VID: p.VID, Live: p.Live}
 		p.Live = false
 		if n, same := read[p]; same {
-			s.Packets, s.Bytes = n[0], n[1]
+			s.Packets, s.Bytes = n.Packets, n.Bytes
 			paths = append(paths, s)
 		}
 	}
@@ -161,7 +162,9 @@ func (b *Box) vifStats() []status.VIF {
 		if j, ok := b.compiler.VIFIndex(key); !ok || j != i {
 			continue // the index has changed hands meanwhile
 		}
-		vifs = append(vifs, status.VIF{Key: key, RxPackets: r.RxPackets, RxBytes: r.RxBytes, TxPackets: r.TxPackets, TxBytes: r.TxBytes})
+		vifs = append(vifs, status.VIF{
+			Key: key, RxPackets: r.Rx.Packets, RxBytes: r.Rx.Bytes, TxPackets: r.Tx.Packets, TxBytes: r.Tx.Bytes,
+		})
 	}
 	slices.SortFunc(vifs, func(x, y status.VIF) int { return strings.Compare(x.Key, y.Key) })
 	return vifs

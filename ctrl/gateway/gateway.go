@@ -21,6 +21,7 @@ import (
 	"penstock/ctrl/status"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/gateway"
+	"penstock/dataplane/stats"
 )
 
 // Group is a live gateway group: what the configuration says of it, and what the dataplane knows it by.
@@ -83,14 +84,11 @@ type Engine interface {
 	EnableGateway(group, slot uint32) error
 }
 
-// Traffic counts what was received from a gateway and sent to it.
-type Traffic struct{ RxPackets, RxBytes, TxPackets, TxBytes uint64 }
-
 // Config of a Service.
 type Config struct {
 	Engine  Engine
-	Groups  func() []Group            // the live groups; called again whenever they may have changed
-	Traffic func(stat uint32) Traffic // nil = not counted
+	Groups  func() []Group               // the live groups; called again whenever they may have changed
+	Traffic func(stat uint32) stats.RxTx // of a member's gateway; nil = not counted
 	Events  *event.Log
 	Alarms  *alarm.Board
 	Log     *slog.Logger
@@ -366,7 +364,7 @@ func (s *Service) status(g *Group) status.GatewayGroup {
 		}
 		if s.cfg.Traffic != nil {
 			t := s.cfg.Traffic(m.Stat)
-			x.RxPackets, x.RxBytes, x.TxPackets, x.TxBytes = t.RxPackets, t.RxBytes, t.TxPackets, t.TxBytes
+			x.RxPackets, x.RxBytes, x.TxPackets, x.TxBytes = t.Rx.Packets, t.Rx.Bytes, t.Tx.Packets, t.Tx.Bytes
 		}
 		st.Members = append(st.Members, x)
 	}

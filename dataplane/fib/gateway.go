@@ -39,7 +39,7 @@ type Member struct {
 	Static  uint64    // configured MAC of the gateway, which replaces resolution; 0 = resolve the MAC by ARP
 	Senders []uint64  // further MACs that the gateway sends from: their frames show that the gateway is alive
 	Locked  bool      // accept frames at Port and VID only from the gateway's MAC or Senders, else from any station
-	Stat    uint32    // index of the member's counters, see stats.MemberStride; stable while the member exists
+	Stat    uint32    // index of the member's counters, see stats.RxTxLen; stable while the member exists
 }
 
 // Sends reports whether mac is one of the member's Senders.

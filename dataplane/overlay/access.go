@@ -64,7 +64,7 @@ func fromAccess(mem []byte, p *frame.Packet, port *fib.Port, s *fib.Snapshot, st
 		return
 	}
 	if from.v != nil {
-		st.VIFs.AddPacket(int(from.vif)*stats.VIFStride+stats.VIFRxPackets, p.Len)
+		st.VIFs.AddPacket(int(from.vif)*stats.RxTxLen+stats.Rx, p.Len)
 	}
 	if p.Has(frame.FlagTagged) {
 		stripTag(mem, p)
@@ -120,16 +120,15 @@ type station struct {
 	open    bool     // the attachment accepts stations that are no VIF
 	v       *fib.VIF // nil if the station is no VIF
 
-	packets, octets uint64 // of the frames that quickAccess has processed and count has not counted
+	received stats.Traffic // frames that quickAccess has processed and count has not counted
 }
 
 // count adds the frames that quickAccess has processed to the VIF's counters.
 func (d *station) count(vifs *stats.Block) {
-	if d.packets > 0 && d.v != nil {
-		vifs.Add(int(d.vif)*stats.VIFStride+stats.VIFRxPackets, d.packets)
-		vifs.Add(int(d.vif)*stats.VIFStride+stats.VIFRxBytes, d.octets)
+	if d.received.Packets > 0 && d.v != nil {
+		vifs.AddTraffic(int(d.vif)*stats.RxTxLen+stats.Rx, d.received)
 	}
-	d.packets, d.octets = 0, 0
+	d.received = stats.Traffic{}
 }
 
 // Count adds the frames that quickAccess has processed to the counters of the VIFs. The pipeline calls it before it

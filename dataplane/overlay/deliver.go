@@ -25,7 +25,7 @@ func (st *State) Deliver(b *frame.Batch) (todo uint32) {
 		}
 		st.toAttachment(p, at)
 		if p.Next != frame.NextDrop && p.Flags&frame.FlagGenerated == 0 {
-			st.VIFs.AddPacket(int(vif)*stats.VIFStride+stats.VIFTxPackets, n)
+			st.VIFs.AddPacket(int(vif)*stats.RxTxLen+stats.Tx, n)
 		}
 		todo |= p.Next.Bit()
 	}

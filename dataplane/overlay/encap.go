@@ -61,7 +61,7 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 		binary.LittleEndian.PutUint64(h[24:32], 0x8f400040|uint64(bits.ReverseBytes16(uint16(sum)))<<32)
 		binary.BigEndian.PutUint64(h[30:38], uint64(src)<<32|uint64(dst))
 
-		env.Paths.AddPacket(int(path.Stat)*stats.PathStride+stats.PathPackets, n)
+		env.Paths.AddPacket(int(path.Stat)*stats.TrafficLen, n)
 		if p.Off, p.Len = off, n; !env.Send(p, path.Port) {
 			todo |= 1 << frame.NextTx
 		}

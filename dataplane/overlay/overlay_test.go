@@ -25,7 +25,7 @@ func chooser(sw fib.Switch) func(hash uint32) uint16 {
 	mem := make([]byte, 2048)
 	s := &fib.Snapshot{Switches: []fib.Switch{sw}, Segments: []fib.Segment{{Tenant: 2, ID: 1}}, Ports: []fib.Port{{}}}
 	env := &stage.Env{
-		Mem: mem, Snap: s, Paths: stats.NewBlock(2 * stats.PathStride), Queues: make([]frame.Queue, 1),
+		Mem: mem, Snap: s, Paths: stats.NewBlock(2 * stats.TrafficLen), Queues: make([]frame.Queue, 1),
 	}
 	st := NewState(env)
 	b := &frame.Batch{N: 1}

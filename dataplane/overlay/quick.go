@@ -68,8 +68,8 @@ func quickAccess(
 				continue
 			}
 		}
-		d.packets++
-		d.octets += uint64(p.Len)
+		d.received.Packets++
+		d.received.Bytes += uint64(p.Len)
 		if d.tagged {
 			high, low := binary.LittleEndian.Uint64(f[0:8]), binary.LittleEndian.Uint32(f[8:12])
 			binary.LittleEndian.PutUint64(f[4:12], high)

@@ -62,7 +62,7 @@ func quickWorld(t testing.TB) *fib.Snapshot {
 
 // quickState returns the state of worker 0 of the given number of workers.
 func quickState(workers uint32) *State {
-	env := &stage.Env{Ports: stats.NewPorts(3), VIFs: stats.NewBlock(4 * stats.VIFStride)}
+	env := &stage.Env{Ports: stats.NewPorts(3), VIFs: stats.NewBlock(4 * stats.RxTxLen)}
 	env.Spread.Workers = workers
 	return NewState(env)
 }

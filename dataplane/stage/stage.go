@@ -29,9 +29,9 @@ type Env struct {
 	Verify *frame.Verify // checks the ownership of frames; nil unless verify mode is on
 
 	Ports   stats.Ports
-	Paths   *stats.Block // stats.PathStride counters per path
-	VIFs    *stats.Block // stats.VIFStride counters per local VIF
-	Members *stats.Block // stats.MemberStride counters per gateway member
+	Paths   *stats.Block // stats.TrafficLen counters per path
+	VIFs    *stats.Block // stats.RxTxLen counters per local VIF
+	Members *stats.Block // stats.RxTxLen counters per gateway member
 
 	Queues []frame.Queue // frames on their way to the transmit rings, by port
 	Spread Spread

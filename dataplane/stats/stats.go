@@ -67,7 +67,7 @@ func (b *Block) Add(i int, d uint64) {
 	}
 }
 
-// AddPacket counts a packet of n octets in counters i and i+1.
+// AddPacket counts a packet of n octets in the traffic counter at i.
 func (b *Block) AddPacket(i int, n uint16) {
 	if at := uint(i); at+1 < uint(len(b.live)) && at < uint(len(b.live)) {
 		b.live[at]++
@@ -142,31 +142,3 @@ func (s Ports) Drop(p uint16, r drop.Reason) { s.Add(int(p)*PortStride+Drops+int
 
 // Of returns the published counter c of port p.
 func (s Ports) Of(p, c int) uint64 { return s.Load(p*PortStride + c) }
-
-// The counters of a path, by offset. The counter of packets has an even offset, and the counter of octets follows it:
-// see AddPacket.
-const (
-	PathPackets = iota
-	PathBytes
-	PathStride
-)
-
-// The counters of a local VIF: received from it, sent to it.
-const (
-	VIFRxPackets = iota
-	VIFRxBytes
-	VIFTxPackets
-	VIFTxBytes
-	VIFStride
-)
-
-// The counters of a member of a gateway group: received from its gateway and accepted, sent to it.
-const (
-	MemberRxPackets = iota
-	MemberRxBytes
-	MemberTxPackets
-	MemberTxBytes
-	MemberStride
-
-	Members = 1024 // members of all groups that have counters
-)

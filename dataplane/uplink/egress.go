@@ -28,14 +28,13 @@ type way struct {
 	seg    uint32 // whose tenant is in router
 	router *fib.Router
 
-	packets, octets uint64 // sent and not counted yet
+	sent stats.Traffic // and not counted yet
 }
 
 // count adds to the member's counters what was sent to it.
 func (w *way) count(st *State) {
-	if w.packets > 0 {
-		st.Members.Add(w.stat, w.packets)
-		st.Members.Add(w.stat+1, w.octets)
+	if w.sent.Packets > 0 {
+		st.Members.AddTraffic(w.stat, w.sent)
 	}
 }
 
@@ -90,7 +89,7 @@ func wayOf(loc fib.Loc, s *fib.Snapshot) way {
 	m := &to.g.Members[a]
 	to.src, to.port, to.vid, to.mtu = to.g.MAC, m.Port, m.VID, s.Ports[m.Port].MTU
 	to.most = uint32(to.mtu) + wire.EthernetLen
-	to.stat = int(m.Stat)*stats.MemberStride + stats.MemberTxPackets
+	to.stat = int(m.Stat)*stats.RxTxLen + stats.Tx
 	if to.dst, _ = m.Live.Gateway(); to.dst == 0 {
 		to.why = drop.UplinkUnresolved
 		return to
@@ -150,8 +149,8 @@ func egress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
 		clamp(mem, p, s, to.mtu)
 	}
 	address(mem, p, to.dst, to.src, to.vid)
-	to.packets++
-	to.octets += uint64(p.Len)
+	to.sent.Packets++
+	to.sent.Bytes += uint64(p.Len)
 	st.Send(p, to.port)
 }
 

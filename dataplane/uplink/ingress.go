@@ -89,7 +89,7 @@ func ingress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.
 		p.DropFor(from.why)
 		return false
 	}
-	st.Members.AddPacket(int(from.m.Stat)*stats.MemberStride+stats.MemberRxPackets, p.Len)
+	st.Members.AddPacket(int(from.m.Stat)*stats.RxTxLen+stats.Rx, p.Len)
 	switch {
 	case p.Has(frame.FlagIPv4):
 		return toSubnet4(mem, p, s, st, port, from, to)

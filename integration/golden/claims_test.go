@@ -152,7 +152,7 @@ func TestVIFCountsWhatIsSent(t *testing.T) {
 	r.Publish()
 	var sent uint64
 	for i := range cfg.VIFs {
-		sent += r.VIFs.Load(i*stats.VIFStride + stats.VIFTxPackets)
+		sent += r.VIFs.Load(i*stats.RxTxLen + stats.Tx)
 	}
 	if len(out) != 1 || sent != 1 {
 		t.Errorf("%d frames came out, %d are counted as sent to VIFs, want 1", len(out), sent)

@@ -13,14 +13,14 @@ import (
 )
 
 // vif returns the counters of a VIF.
-func vif(t *testing.T, r *Rig, key string) (c [stats.VIFStride]uint64) {
+func vif(t *testing.T, r *Rig, key string) (c [stats.RxTxLen]uint64) {
 	t.Helper()
 	i, ok := r.Compiler.VIFIndex(key)
 	if !ok {
 		t.Fatalf("no VIF %s", key)
 	}
 	for k := range c {
-		c[k] = r.VIFs.Load(int(i)*stats.VIFStride + k)
+		c[k] = r.VIFs.Load(int(i)*stats.RxTxLen + k)
 	}
 	return c
 }
@@ -57,8 +57,8 @@ func TestReusedVIFStartsAtZero(t *testing.T) {
 	for answered() > 0 { // the burst
 	}
 	r.Publish()
-	if c := vif(t, r, "red/vm1"); c[stats.VIFRxPackets] < 300 {
-		t.Fatalf("red/vm1 has sent %d packets by the counters, want 300 at least", c[stats.VIFRxPackets])
+	if c := vif(t, r, "red/vm1"); c[stats.Rx] < 300 {
+		t.Fatalf("red/vm1 has sent %d packets by the counters, want 300 at least", c[stats.Rx])
 	}
 	old, _ := r.Compiler.VIFIndex("red/vm1")
 	receive(t, r, acc0, small, small, small) // counted by the worker, not published
@@ -71,11 +71,11 @@ func TestReusedVIFStartsAtZero(t *testing.T) {
 	if i, _ := r.Compiler.VIFIndex("red/vm9"); i != old {
 		t.Fatalf("the new VIF has index %d, not %d: the test shows nothing", i, old)
 	}
-	if c := vif(t, r, "red/vm9"); c != [stats.VIFStride]uint64{} {
+	if c := vif(t, r, "red/vm9"); c != [stats.RxTxLen]uint64{} {
 		t.Errorf("a new VIF's counters are %v before anything is published, want 0", c)
 	}
 	r.Publish()
-	if c := vif(t, r, "red/vm9"); c != [stats.VIFStride]uint64{} {
+	if c := vif(t, r, "red/vm9"); c != [stats.RxTxLen]uint64{} {
 		t.Errorf("a new VIF's counters are %v, want 0", c)
 	}
 	if answered() != 1 {
@@ -86,8 +86,8 @@ func TestReusedVIFStartsAtZero(t *testing.T) {
 		t.Errorf("a new VIF's first broadcast is dropped: %v", dropped(r, acc0))
 	}
 	r.Publish()
-	if c := vif(t, r, "red/vm9"); c[stats.VIFRxPackets] != 2 {
-		t.Errorf("a new VIF has sent %d packets by the counters, want 2", c[stats.VIFRxPackets])
+	if c := vif(t, r, "red/vm9"); c[stats.Rx] != 2 {
+		t.Errorf("a new VIF has sent %d packets by the counters, want 2", c[stats.Rx])
 	}
 }
 
@@ -99,7 +99,7 @@ func TestReusedPathStartsAtZero(t *testing.T) {
 		r.Publish()
 		for _, p := range r.Compiler.PathStats() {
 			if p.VID == vid && p.Switch == otherSwitch {
-				n += r.Paths.Load(int(p.Stat)*stats.PathStride + stats.PathPackets)
+				n += r.Paths.Load(int(p.Stat) * stats.TrafficLen)
 			}
 		}
 		return n
@@ -143,7 +143,7 @@ func TestReusedMemberStartsAtZero(t *testing.T) {
 			m.Live.SetGateway(uint64(gatewayMAC), true, false)
 			g.Live.Active.Store(m.Slot)
 			r.Publish()
-			return r.Members.Load(int(m.Stat)*stats.MemberStride + stats.MemberTxPackets), m.Stat
+			return r.Members.Load(int(m.Stat)*stats.RxTxLen + stats.Tx), m.Stat
 		}
 		return 0, 0
 	}
@@ -204,8 +204,8 @@ func TestCountersAndLimitsForAll(t *testing.T) {
 		t.Errorf("%d answers to a packet that is too big, want 1; dropped %v", n, dropped(r, acc0))
 	}
 	r.Publish()
-	if c := vif(t, r, fmt.Sprintf("red/v%05d", last)); c[stats.VIFRxPackets] != 3 {
-		t.Errorf("the VIF with index %d has sent %d packets by the counters, want 3", most, c[stats.VIFRxPackets])
+	if c := vif(t, r, fmt.Sprintf("red/v%05d", last)); c[stats.Rx] != 3 {
+		t.Errorf("the VIF with index %d has sent %d packets by the counters, want 3", most, c[stats.Rx])
 	}
 	l := r.Compiler.Snapshot().Limits
 	for name, n := range map[string]int{"flood": l.Flood.Len(), "ICMP": l.ICMP.Len()} {
