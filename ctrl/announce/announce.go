@@ -1,10 +1,10 @@
-// Package announce tells the VIFs of this box that an address of their segment has another MAC: by gratuitous ARP (RFC
-// 5227, 2.3) and unsolicited neighbour advertisements (RFC 4861, 7.2.6). Without it a guest goes on sending to the former
-// owner until its reachability detection notices.
+// Package announce announces to the VIFs of this box that an address of their segment has another MAC: by gratuitous
+// ARP (RFC 5227, 2.3) and unsolicited neighbour advertisements (RFC 4861, 7.2.6). Without the announcement a guest
+// sends to the former owner until its reachability detection fails.
 //
-// Every announcement goes out twice, a second apart, since nobody confirms it. What is announced is what the tables say
-// at that moment: an address that has moved on, or has gone, is left out. Memory and rate are bounded: moves beyond
-// Pending are forgotten, the oldest first, and guests then learn by asking.
+// Every announcement is sent twice, a second apart, since no receiver confirms it. An announcement is sent only if the
+// tables still hold the move at that moment: an address that has moved again, or was removed, is left out. Memory and
+// rate are bounded: moves beyond Pending are forgotten, the oldest first; guests then resolve the address themselves.
 package announce
 
 import (
@@ -21,8 +21,8 @@ import (
 // Pending is how many moves are remembered at most, of each of the two rounds.
 const Pending = 4096
 
-// Rate is how many frames are sent per second at most, and burst how many at once: the ring to the worker holds 256, and
-// others use it too.
+// Rate is how many frames are sent per second at most, and burst how many at once: the ring to the worker holds 256,
+// and others use it too.
 const (
 	Rate  = 2000
 	burst = 64
@@ -32,7 +32,7 @@ const (
 // again is the time between the two rounds.
 const again = time.Second
 
-// Move is an address that has got another MAC.
+// Move is an address whose MAC has changed.
 type Move struct {
 	Seg  uint32 // segment index
 	Addr netip.Addr
@@ -46,7 +46,7 @@ type Config struct {
 	Now      func() time.Time                  // nil = time.Now
 }
 
-// Announcer announces moves. Its methods may be called by anybody.
+// Announcer announces moves. Its methods may be called from any goroutine.
 type Announcer struct {
 	cfg  Config
 	wake chan struct{}
@@ -64,7 +64,7 @@ func New(c Config) *Announcer {
 	return &Announcer{cfg: c, wake: make(chan struct{}, 1)}
 }
 
-// Moved notes moves, to be announced soon. It does not block.
+// Moved queues moves for announcement. It does not block.
 func (a *Announcer) Moved(moves []Move) {
 	if len(moves) == 0 {
 		return
@@ -99,7 +99,7 @@ func (a *Announcer) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-a.wake:
-			select { // pushes in a row do not raise the rate
+			select { // consecutive pushes do not raise the rate
 			case <-ctx.Done():
 				return
 			case <-time.After(step):
@@ -109,7 +109,7 @@ func (a *Announcer) Run(ctx context.Context) {
 	}
 }
 
-// Step sends what is due, at most a burst, and returns how long there is nothing more to do.
+// Step sends what is due, at most a burst, and returns the time until the next step is due.
 func (a *Announcer) Step() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -137,8 +137,8 @@ func (a *Announcer) Step() time.Duration {
 	return time.Hour
 }
 
-// send announces a move to all attachments of its segment but the owner's, from where it stopped last time. False: no room
-// for all of them.
+// send announces a move to all attachments of its segment but the owner's, from where it stopped last time. False: no
+// room for all of them.
 func (a *Announcer) send(e *entry, round int, room *int) bool {
 	s := a.cfg.Snapshot()
 	if uint(e.Seg) >= uint(len(s.Segments)) {
@@ -169,8 +169,8 @@ func (a *Announcer) send(e *entry, round int, room *int) bool {
 	return true
 }
 
-// owner returns the attachment where the owner of a moved address hangs (None = elsewhere), and whether it is the virtual
-// router; ok is false when the address is not at the move's MAC any more.
+// owner returns the attachment of the owner of a moved address (None = not on this box), and whether the owner is the
+// virtual router; ok is false when the address no longer has the move's MAC.
 func owner(s *fib.Snapshot, m Move) (home uint32, router, ok bool) {
 	var mac uint64
 	var loc fib.Loc

@@ -20,13 +20,14 @@ const (
 	mac1, mac2, macRouter model.MAC = 0x020000000001, 0x020000000002, 0x0250530000ff
 )
 
-// world is a segment with three attachments (port 0, port 1 in VLAN 7, port 2 that is down) and an equal one of another tenant.
+// world is a segment with three attachments (port 0, port 1 in VLAN 7, port 2 that is down) and an equal one of another
+// tenant.
 type world struct {
 	a    *Announcer
 	snap *fib.Snapshot
 	now  time.Time
 	full bool
-	sent []string // port and frame in words
+	sent []string // port and description of the frame
 }
 
 func newWorld(t *testing.T) *world {
@@ -48,7 +49,8 @@ func newWorld(t *testing.T) *world {
 	}}
 	w.bind(t, 0, mac1, fib.RemoteLoc(1, 2), "10.0.0.1", "fd00::1")
 	w.bind(t, 0, mac2, fib.LocLocal|0, "10.0.0.2")
-	w.a = New(Config{Snapshot: func() *fib.Snapshot { return w.snap }, Inject: w.inject, Now: func() time.Time { return w.now }})
+	w.a = New(Config{Snapshot: func() *fib.Snapshot { return w.snap }, Inject: w.inject,
+		Now: func() time.Time { return w.now }})
 	return w
 }
 
@@ -71,12 +73,12 @@ func (w *world) inject(port int, f []byte) bool {
 	if w.full {
 		return false
 	}
-	w.sent = append(w.sent, fmt.Sprint(port, " ", words(f)))
+	w.sent = append(w.sent, fmt.Sprint(port, " ", describe(f)))
 	return true
 }
 
-// words tells what an announcement says; gopacket reads it.
-func words(f []byte) string {
+// describe returns the content of an announcement as gopacket decodes it.
+func describe(f []byte) string {
 	p := gopacket.NewPacket(f, layers.LayerTypeEthernet, gopacket.Default)
 	if len(f) < 60 || p.ErrorLayer() != nil {
 		return fmt.Sprintf("broken: % x", f)
@@ -87,13 +89,15 @@ func words(f []byte) string {
 	}
 	if a, ok := p.Layer(layers.LayerTypeARP).(*layers.ARP); ok {
 		src, dst := netip.AddrFrom4([4]byte(a.SourceProtAddress)), netip.AddrFrom4([4]byte(a.DstProtAddress))
-		return s + fmt.Sprintf(" arp %d %s %s %s", a.Operation, src, dst, model.MAC(binary.BigEndian.Uint64(append([]byte{0, 0}, a.SourceHwAddress...))))
+		return s + fmt.Sprintf(" arp %d %s %s %s", a.Operation, src, dst,
+			model.MAC(binary.BigEndian.Uint64(append([]byte{0, 0}, a.SourceHwAddress...))))
 	}
 	n, ok := p.Layer(layers.LayerTypeICMPv6NeighborAdvertisement).(*layers.ICMPv6NeighborAdvertisement)
 	if !ok {
 		return s + " neither"
 	}
-	return s + fmt.Sprintf(" na %x %s %s %x", n.Flags, p.NetworkLayer().(*layers.IPv6).DstIP, n.TargetAddress, n.Options[0].Data)
+	return s + fmt.Sprintf(" na %x %s %s %x", n.Flags, p.NetworkLayer().(*layers.IPv6).DstIP, n.TargetAddress,
+		n.Options[0].Data)
 }
 
 func (w *world) expect(t *testing.T, what string, want ...string) {
@@ -109,27 +113,32 @@ func move(ip string, mac model.MAC) Move { return Move{Addr: netip.MustParseAddr
 // TestAnnounce: to all attachments of the segment but the owner's, by ports that are up, twice, and to no other tenant.
 func TestAnnounce(t *testing.T) {
 	w := newWorld(t)
-	w.a.Moved([]Move{move("10.0.0.1", mac1), move("fd00::1", mac1), move("10.0.0.2", mac2), move("10.0.0.254", macRouter)})
+	w.a.Moved([]Move{move("10.0.0.1", mac1), move("fd00::1", mac1), move("10.0.0.2", mac2),
+		move("10.0.0.254", macRouter)})
 	wait := w.a.Step()
 	w.expect(t, "at once",
-		"0 02:00:00:00:00:01 arp 1 10.0.0.1 10.0.0.1 02:00:00:00:00:01", "1 02:00:00:00:00:01 vlan 7 arp 1 10.0.0.1 10.0.0.1 02:00:00:00:00:01",
-		"0 02:00:00:00:00:01 na 20 ff02::1 fd00::1 020000000001", "1 02:00:00:00:00:01 vlan 7 na 20 ff02::1 fd00::1 020000000001",
+		"0 02:00:00:00:00:01 arp 1 10.0.0.1 10.0.0.1 02:00:00:00:00:01",
+		"1 02:00:00:00:00:01 vlan 7 arp 1 10.0.0.1 10.0.0.1 02:00:00:00:00:01",
+		"0 02:00:00:00:00:01 na 20 ff02::1 fd00::1 020000000001",
+		"1 02:00:00:00:00:01 vlan 7 na 20 ff02::1 fd00::1 020000000001",
 		"0 02:00:00:00:00:02 arp 1 10.0.0.2 10.0.0.2 02:00:00:00:00:02",
-		"0 02:50:53:00:00:ff arp 1 10.0.0.254 10.0.0.254 02:50:53:00:00:ff", "1 02:50:53:00:00:ff vlan 7 arp 1 10.0.0.254 10.0.0.254 02:50:53:00:00:ff")
+		"0 02:50:53:00:00:ff arp 1 10.0.0.254 10.0.0.254 02:50:53:00:00:ff",
+		"1 02:50:53:00:00:ff vlan 7 arp 1 10.0.0.254 10.0.0.254 02:50:53:00:00:ff")
 	if wait <= 0 || wait > again {
 		t.Errorf("the second round is due in %v, want within %v", wait, again)
 	}
 	w.now = w.now.Add(again / 2)
 	w.a.Step()
 	w.expect(t, "between the rounds")
-	w.bind(t, 0, mac1, fib.RemoteLoc(1, 2), "10.0.0.9") // 10.0.0.1 and fd00::1 have gone
+	w.bind(t, 0, mac1, fib.RemoteLoc(1, 2), "10.0.0.9") // 10.0.0.1 and fd00::1 are removed
 	w.now = w.now.Add(again)
 	w.a.Step()
 	w.expect(t, "second round, of what still holds", "0 02:00:00:00:00:02 arp 2 10.0.0.2 10.0.0.2 02:00:00:00:00:02",
-		"0 02:50:53:00:00:ff arp 2 10.0.0.254 10.0.0.254 02:50:53:00:00:ff", "1 02:50:53:00:00:ff vlan 7 arp 2 10.0.0.254 10.0.0.254 02:50:53:00:00:ff")
+		"0 02:50:53:00:00:ff arp 2 10.0.0.254 10.0.0.254 02:50:53:00:00:ff",
+		"1 02:50:53:00:00:ff vlan 7 arp 2 10.0.0.254 10.0.0.254 02:50:53:00:00:ff")
 	w.now = w.now.Add(time.Hour)
 	if wait := w.a.Step(); wait < time.Minute {
-		t.Errorf("after all is said, the next step is due in %v", wait)
+		t.Errorf("with an empty queue the next step is due in %v, want 0 (never)", wait)
 	}
 	w.expect(t, "afterwards")
 }
@@ -138,7 +147,8 @@ func TestAnnounce(t *testing.T) {
 func TestLatestCounts(t *testing.T) {
 	w := newWorld(t)
 	w.a.Moved([]Move{move("10.0.0.1", mac2), move("10.0.0.1", mac1)})
-	w.a.Moved([]Move{{Seg: 7, Addr: netip.MustParseAddr("10.0.0.1"), MAC: mac1}, {Seg: 1, Addr: netip.MustParseAddr("10.0.0.1"), MAC: mac1}})
+	w.a.Moved([]Move{{Seg: 7, Addr: netip.MustParseAddr("10.0.0.1"), MAC: mac1},
+		{Seg: 1, Addr: netip.MustParseAddr("10.0.0.1"), MAC: mac1}})
 	w.a.Step()
 	w.expect(t, "one address", "0 02:00:00:00:00:01 arp 1 10.0.0.1 10.0.0.1 02:00:00:00:00:01",
 		"1 02:00:00:00:00:01 vlan 7 arp 1 10.0.0.1 10.0.0.1 02:00:00:00:00:01")
@@ -180,7 +190,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestRun: a move is announced without being asked for, and Run ends with its context.
+// TestRun: Run announces a move by itself, and ends with its context.
 func TestRun(t *testing.T) {
 	w := newWorld(t)
 	w.a.cfg.Now = time.Now

@@ -13,8 +13,8 @@ const minFrame = 60
 
 const advertHopLimit = 255 // RFC 4861, 7.1.2
 
-// frameOf returns the announcement of a move for an attachment. An ARP announcement has the form of a request; the second
-// round has that of a reply, since there are receivers that heed only one of them (RFC 5227, 3).
+// frameOf returns the announcement of a move for an attachment. An ARP announcement has the form of a request; the
+// second round has the form of a reply, since some receivers accept only one of the two (RFC 5227, 3).
 func frameOf(m Move, vid uint16, round int, router bool) []byte {
 	f := make([]byte, 0, minFrame+wire.VLANTagLen+wire.IPv6Len)
 	if m.Addr.Is4() {

@@ -9,11 +9,11 @@ import (
 type entry struct {
 	Move
 	due time.Time
-	at  int // attachments of the segment that have been told
+	at  int // number of attachments of the segment to which the move was announced
 }
 
-// place is whose an entry is: a later move of the same address replaces an earlier one.
-type place struct {
+// entryKey identifies an entry: a later move of the same address replaces an earlier one.
+type entryKey struct {
 	seg  uint32
 	addr netip.Addr
 }
@@ -23,25 +23,25 @@ type queue struct {
 	ring []entry // allocated with the first entry
 	head int
 	n    int
-	at   map[place]int // index in ring
+	at   map[entryKey]int // index in ring
 }
 
 func (q *queue) first() *entry { return &q.ring[q.head] }
 
 func (q *queue) drop() {
 	e := q.first()
-	delete(q.at, place{e.Seg, e.Addr})
+	delete(q.at, entryKey{e.Seg, e.Addr})
 	q.head = (q.head + 1) % len(q.ring)
 	q.n--
 }
 
-// put adds an entry, or brings the one of the same address up to date, which then begins anew in its old place. It returns
-// how many entries were forgotten for it: the oldest, if there is no room.
+// put adds an entry, or replaces the one of the same address, whose announcement then starts again at its position in
+// the queue. It returns how many entries were forgotten to make room: the oldest, if the queue was full.
 func (q *queue) put(e entry) (forgotten uint64) {
 	if q.ring == nil {
-		q.ring, q.at = make([]entry, Pending), map[place]int{}
+		q.ring, q.at = make([]entry, Pending), map[entryKey]int{}
 	}
-	key := place{e.Seg, e.Addr}
+	key := entryKey{e.Seg, e.Addr}
 	if i, ok := q.at[key]; ok {
 		due := q.ring[i].due
 		q.ring[i] = e

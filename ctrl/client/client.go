@@ -1,4 +1,4 @@
-// Package client talks to the control socket of a box: the command line and the tests use it, and so can any Go
+// Package client sends requests to the control socket of a box, for the command line, the tests and any other Go
 // program on the machine.
 package client
 
@@ -31,7 +31,7 @@ const DefaultSocket = "/run/penstock/control.sock"
 // Error is a request that the box refused. Nothing was changed.
 type Error struct{ rest.EnvelopeError }
 
-// Error returns place, message and remedy of the first fault, and how many more there are.
+// Error returns field, message and hint of the first fault, and the number of further faults.
 func (e *Error) Error() string {
 	s := e.Message
 	if e.Field != "" {
@@ -52,11 +52,12 @@ func Is(err error, code string) bool {
 	return errors.As(err, &e) && e.Code == code
 }
 
-// ErrNotRunning is wrapped by errors of a socket on which nobody listens.
+// ErrNotRunning is wrapped by errors of a socket on which no process listens.
 var ErrNotRunning = errors.New("no box answers on it: is penstock running?")
 
 // ErrPermission is wrapped by errors of a socket that the user may not connect to.
-var ErrPermission = errors.New("permission denied: become a member of the socket's group, or ask for readers_any in the configuration")
+var ErrPermission = errors.New(
+	"permission denied: become a member of the socket's group, or set readers_any in the configuration")
 
 // Client of one box. It is safe for concurrent use.
 type Client struct {
@@ -64,8 +65,8 @@ type Client struct {
 	http   *http.Client
 }
 
-// New makes a client of the box whose control socket is at path; "" is DefaultSocket. Where the user may not connect
-// to it but the box lets everybody read, the read-only socket beside it is used.
+// New makes a client of the box whose control socket is at path; "" is DefaultSocket. If the user may not connect to it
+// and the box lets every user read, the client uses the read-only socket beside it.
 func New(path string) *Client {
 	if path == "" {
 		path = DefaultSocket
@@ -99,7 +100,7 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // WriteOptions of any write.
 type WriteOptions struct {
 	DryRun  bool
-	IfMatch *uint64 // the revision that the caller has seen; nil = any
+	IfMatch *uint64 // the revision that the caller has read; nil = any
 }
 
 func (o WriteOptions) query() url.Values {
@@ -111,7 +112,8 @@ func (o WriteOptions) query() url.Values {
 }
 
 // Do sends a request and hands the answer's body to the caller, who closes it. body may be nil. Refusals are *Error.
-func (c *Client) Do(ctx context.Context, method, path string, q url.Values, o WriteOptions, body io.Reader) (*http.Response, error) {
+func (c *Client) Do(ctx context.Context, method, path string, q url.Values, o WriteOptions,
+	body io.Reader) (*http.Response, error) {
 	u := "http://box" + path
 	if len(q) > 0 {
 		sep := "?"
@@ -133,7 +135,7 @@ func (c *Client) Do(ctx context.Context, method, path string, q url.Values, o Wr
 	resp, err := c.http.Do(req)
 	if err != nil {
 		var ue *url.Error
-		if errors.As(err, &ue) { // its text repeats the URL
+		if errors.As(err, &ue) { // the text of a url.Error repeats the URL
 			err = ue.Err
 		}
 		return nil, err
@@ -153,7 +155,7 @@ func (c *Client) Do(ctx context.Context, method, path string, q url.Values, o Wr
 	return nil, &Error{e.Error}
 }
 
-// call sends v as JSON (nil: no body) and reads the answer into out (nil: thrown away).
+// call sends v as JSON (nil: no body) and decodes the answer into out (nil: discarded).
 func (c *Client) call(ctx context.Context, method, path string, q url.Values, o WriteOptions, v, out any) error {
 	var body io.Reader
 	if v != nil {
@@ -213,25 +215,28 @@ func (c *Client) Each(ctx context.Context, kind model.Kind, q url.Values, fn fun
 }
 
 // Put creates or replaces an object.
-func (c *Client) Put(ctx context.Context, kind model.Kind, key string, value any, o WriteOptions) (r core.Result, err error) {
+func (c *Client) Put(ctx context.Context, kind model.Kind, key string, value any,
+	o WriteOptions) (r core.Result, err error) {
 	err = c.call(ctx, http.MethodPut, objectPath(kind, key), o.query(), o, value, &r)
 	return r, err
 }
 
 // Patch applies a JSON merge patch (RFC 7396) to an object.
-func (c *Client) Patch(ctx context.Context, kind model.Kind, key string, patch any, o WriteOptions) (r core.Result, err error) {
+func (c *Client) Patch(ctx context.Context, kind model.Kind, key string, patch any,
+	o WriteOptions) (r core.Result, err error) {
 	err = c.call(ctx, http.MethodPatch, objectPath(kind, key), o.query(), o, patch, &r)
 	return r, err
 }
 
-// Delete removes an object; one that is not there is no error.
+// Delete removes an object; an absent object is no error.
 func (c *Client) Delete(ctx context.Context, kind model.Kind, key string, o WriteOptions) (r core.Result, err error) {
 	err = c.call(ctx, http.MethodDelete, objectPath(kind, key), o.query(), o, nil, &r)
 	return r, err
 }
 
 // DeleteBindings removes the bindings that match the filter.
-func (c *Client) DeleteBindings(ctx context.Context, f core.BindingFilter, o WriteOptions) (r core.BulkResult, err error) {
+func (c *Client) DeleteBindings(ctx context.Context, f core.BindingFilter,
+	o WriteOptions) (r core.BulkResult, err error) {
 	q := o.query()
 	for k, v := range map[string]string{"tenant": f.Tenant, "segment": f.Segment} {
 		if v != "" {
@@ -259,7 +264,7 @@ func (c *Client) Revision(ctx context.Context) (r api.Revision, err error) {
 	return r, c.Get(ctx, "/v1/revision", &r)
 }
 
-// Acknowledge says that the caller has taken an alarm on, and returns the alarm.
+// Acknowledge acknowledges an alarm, and returns the alarm.
 func (c *Client) Acknowledge(ctx context.Context, id uint64, comment string) (a alarm.Alarm, err error) {
 	body := map[string]string{}
 	if comment != "" {
@@ -276,7 +281,8 @@ type GatewayOptions struct {
 	Force        bool   `json:"force,omitempty"`         // disable: also the last one
 }
 
-// SwitchGateway makes a member of a gateway group the active one; without Member the first other one that is up.
+// SwitchGateway makes a member of a gateway group the active one; without Member the first
+// other member that is up.
 func (c *Client) SwitchGateway(ctx context.Context, group string, o GatewayOptions) (status.GatewayGroup, error) {
 	return c.gateway(ctx, group, "switch", o)
 }
@@ -291,7 +297,8 @@ func (c *Client) EnableGateway(ctx context.Context, group string, o GatewayOptio
 	return c.gateway(ctx, group, "enable", o)
 }
 
-func (c *Client) gateway(ctx context.Context, group, action string, o GatewayOptions) (g status.GatewayGroup, err error) {
+func (c *Client) gateway(ctx context.Context, group, action string,
+	o GatewayOptions) (g status.GatewayGroup, err error) {
 	path := "/v1/gateways/" + url.PathEscape(group) + "/" + action
 	return g, c.call(ctx, http.MethodPost, path, nil, WriteOptions{}, o, &g)
 }

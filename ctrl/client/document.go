@@ -16,20 +16,20 @@ import (
 	"penstock/ctrl/model/strict"
 )
 
-// Document is a declarative description of tables: a TOML or JSON file with an array for each kind, as tenants, whose
-// entries have the fields of the API.
+// Document is a declarative description of tables: a TOML or JSON file with an array for each kind, such as tenants.
+// The entries have the fields of the API.
 type Document struct {
 	objects map[model.Kind]map[string]model.Object
 	order   []model.Object
 }
 
-// DocumentError holds everything that is wrong with a file.
+// DocumentError holds all faults of a file.
 type DocumentError struct {
 	File     string
 	Problems []strict.Problem
 }
 
-// Error returns one line per fault: FILE: PLACE: MESSAGE (HINT).
+// Error returns one line per fault: FILE: FIELD: MESSAGE (HINT).
 func (e *DocumentError) Error() string {
 	var lines []string
 	for _, p := range e.Problems {
@@ -45,8 +45,8 @@ func (e *DocumentError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// ParseDocument reads a document; name, the file's, is for errors. What starts with '{' is JSON, else TOML. Errors are a
-// *DocumentError with all faults of form; references are the box's to check.
+// ParseDocument reads a document; name is the file's name, for errors. A text that starts with '{' is JSON, any other
+// is TOML. Errors are a *DocumentError with all faults of form; the box checks references.
 func ParseDocument(name string, data []byte) (*Document, error) {
 	fail := func(ps ...strict.Problem) error { return &DocumentError{name, ps} }
 	if t := bytes.TrimSpace(data); len(t) == 0 || t[0] != '{' {
@@ -54,7 +54,8 @@ func ParseDocument(name string, data []byte) (*Document, error) {
 		if err := toml.Unmarshal(data, &m); err != nil {
 			var pe toml.ParseError
 			if errors.As(err, &pe) {
-				return nil, fail(strict.Problem{Field: fmt.Sprintf("line %d", pe.Position.Line), Code: "syntax", Message: pe.Message})
+				return nil, fail(strict.Problem{Field: fmt.Sprintf("line %d", pe.Position.Line), Code: "syntax",
+					Message: pe.Message})
 			}
 			return nil, fail(strict.Problem{Code: "syntax", Message: err.Error()})
 		}
@@ -68,7 +69,8 @@ func ParseDocument(name string, data []byte) (*Document, error) {
 		return nil, fail(strict.Problem{Code: "syntax", Message: err.Error()})
 	}
 	if n.Type != strict.Object {
-		return nil, fail(strict.Problem{Code: "type", Message: fmt.Sprintf("found %s where an object is expected", n.Type)})
+		return nil, fail(strict.Problem{Code: "type",
+			Message: fmt.Sprintf("found %s where an object is expected", n.Type)})
 	}
 	d := &Document{objects: map[model.Kind]map[string]model.Object{}}
 	var ps []strict.Problem
@@ -77,7 +79,7 @@ func ParseDocument(name string, data []byte) (*Document, error) {
 			ps = append(ps, strict.Unknown(m.Name, kindNames()))
 		}
 	}
-	for _, kind := range model.Kinds { // what others refer to comes first
+	for _, kind := range model.Kinds { // a kind comes before the kinds that refer to it
 		if part := n.Get(string(kind)); part != nil {
 			ps = append(ps, d.read(kind, part)...)
 		}
@@ -98,7 +100,9 @@ func kindNames() []string {
 
 func (d *Document) read(kind model.Kind, n *strict.Node) (ps []strict.Problem) {
 	if n.Type != strict.Array {
-		return []strict.Problem{{Field: string(kind), Code: "type", Message: fmt.Sprintf("found %s where a list is expected", n.Type), Hint: "in TOML write [[" + string(kind) + "]]"}}
+		return []strict.Problem{{Field: string(kind), Code: "type",
+			Message: fmt.Sprintf("found %s where a list is expected",
+				n.Type), Hint: "in TOML write [[" + string(kind) + "]]"}}
 	}
 	d.objects[kind] = map[string]model.Object{}
 	for i, it := range n.Items {
@@ -113,7 +117,8 @@ func (d *Document) read(kind model.Kind, n *strict.Node) (ps []strict.Problem) {
 			continue
 		}
 		if _, dup := d.objects[kind][o.Key()]; dup {
-			ps = append(ps, strict.Problem{Field: field, Code: model.CodeDuplicate, Message: fmt.Sprintf("%s %s occurs twice", kind.One(), o.Key()), Hint: "name every object once"})
+			ps = append(ps, strict.Problem{Field: field, Code: model.CodeDuplicate,
+				Message: fmt.Sprintf("%s %s occurs twice", kind.One(), o.Key()), Hint: "name every object once"})
 			continue
 		}
 		d.objects[kind][o.Key()] = o
@@ -127,12 +132,12 @@ func (d *Document) Len() int { return len(d.order) }
 
 // ApplyOptions of Apply.
 type ApplyOptions struct {
-	Prune  bool // delete what the box has and the document has not, in the collections that the document names
+	Prune  bool // delete objects of the box that the document does not have, in the collections that the document names
 	DryRun bool
 }
 
-// Apply makes the box hold what the document says, in one transaction. With Prune it is guarded against changes by others in
-// between, and tried again if there were any.
+// Apply makes the tables of the box equal to the document, in one transaction. With Prune the transaction is guarded by
+// the revision, and repeated if others have changed the tables in between.
 func (c *Client) Apply(ctx context.Context, d *Document, o ApplyOptions) (core.Result, error) {
 	for try := 0; ; try++ {
 		ops, w, err := c.operations(ctx, d, o)
@@ -183,7 +188,7 @@ func (c *Client) operations(ctx context.Context, d *Document, o ApplyOptions) ([
 			}
 			have, ps := model.Decode(kind, "", n, "")
 			if len(ps) > 0 {
-				return fmt.Errorf("the box lists a %s that cannot be read: %s", kind.One(), ps[0].Message)
+				return fmt.Errorf("the box lists a %s that cannot be decoded: %s", kind.One(), ps[0].Message)
 			}
 			if _, keep := want[have.Key()]; !keep {
 				ops = append(ops, core.Op{Verb: core.Delete, Kind: kind, Key: have.Key()})

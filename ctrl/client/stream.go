@@ -18,7 +18,8 @@ import (
 )
 
 // Bulk streams NDJSON from r into a table: kind is model.KindBinding or model.KindPath.
-func (c *Client) Bulk(ctx context.Context, kind model.Kind, r io.Reader, mode core.BulkMode, o WriteOptions) (res core.BulkResult, err error) {
+func (c *Client) Bulk(ctx context.Context, kind model.Kind, r io.Reader, mode core.BulkMode,
+	o WriteOptions) (res core.BulkResult, err error) {
 	q := o.query()
 	q.Set("mode", string(mode))
 	resp, err := c.Do(ctx, http.MethodPost, "/v1/bulk/"+string(kind), q, o, r)
@@ -29,8 +30,9 @@ func (c *Client) Bulk(ctx context.Context, kind model.Kind, r io.Reader, mode co
 	return res, json.NewDecoder(resp.Body).Decode(&res)
 }
 
-// Export writes a table to w as NDJSON, in the form that Bulk sends. atOnce reports whether all rows are of one moment; if
-// not, something was changed meanwhile, and each row is as it was when it was read. An error means that w got a part only.
+// Export writes a table to w as NDJSON, in the form that Bulk sends. atOnce reports whether all rows are of one
+// revision; if not, the table was changed meanwhile, and each row is as it was when it was read. After an error w holds
+// a part of the table only.
 func (c *Client) Export(ctx context.Context, kind model.Kind, w io.Writer) (atOnce bool, err error) {
 	resp, err := c.Do(ctx, http.MethodGet, "/v1/bulk/"+string(kind), nil, WriteOptions{}, nil)
 	if err != nil {
@@ -53,10 +55,10 @@ type Event struct {
 
 // WatchOptions of Watch.
 type WatchOptions struct {
-	Since  *uint64  // resume behind this number; nil = from now on; 0 = all there are
+	Since  *uint64  // resume behind this number; nil = from now on; 0 = all that are kept
 	Types  []string // only these; nil = all
-	Once   bool     // end with the last event there is, do not wait for more
-	Resume bool     // when the stream breaks off, connect again and go on where it was
+	Once   bool     // end with the newest event, do not wait for more
+	Resume bool     // when the stream breaks off, connect again and resume behind the last event
 }
 
 // Watch calls fn for every event until ctx is done, fn returns an error (which is returned), or the stream ends.
@@ -77,7 +79,7 @@ func (c *Client) Watch(ctx context.Context, o WatchOptions, fn func(Event) error
 			return err
 		}
 		if first && (errors.Is(err, ErrNotRunning) || errors.Is(err, ErrPermission)) {
-			return err // there is nothing to resume
+			return err // the first connection failed: no stream to resume
 		}
 		first = false
 		select {
@@ -95,7 +97,7 @@ type stopped struct{ err error }
 func (s *stopped) Error() string { return s.err.Error() }
 
 func (c *Client) watch(ctx context.Context, o *WatchOptions, fn func(Event) error) error {
-	if o.Since == nil && o.Resume { // so that what happens between two connections is not lost
+	if o.Since == nil && o.Resume { // so that no event between two connections is lost
 		rev, err := c.Revision(ctx)
 		if err != nil {
 			return err

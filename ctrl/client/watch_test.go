@@ -10,7 +10,7 @@ import (
 	"penstock/ctrl/client"
 )
 
-// Resume is for a stream that broke off: a box that was never there is an error at once.
+// Resume is for a stream that broke off: a box that never answered is an error at once.
 func TestWatchWithoutBox(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

@@ -1,9 +1,9 @@
 // Package event is the log of everything that changes or happens: a ring of the last events, numbered so that a reader
-// can resume where it was, also over a restart of the box.
+// can resume at its last number, also after a restart of the box.
 //
-// Publishing never blocks and readers never slow it down: a reader that falls behind the ring loses events and is told
-// so by an event of type "gap". Sequence numbers only grow. So that a restart never gives a number out again, blocks of
-// them are reserved durably in advance; after a restart numbering goes on behind the reserved block.
+// Publishing never blocks and readers never slow it down: a reader that falls behind the ring loses events and gets an
+// event of type "gap" instead. Sequence numbers only grow. Blocks of numbers are reserved durably in advance, so that
+// no number is used twice; after a restart numbering continues behind the reserved block.
 package event
 
 import (
@@ -27,7 +27,7 @@ const block = 1 << 24
 type Config struct {
 	Size    int                     // events kept; default 65,536
 	Start   uint64                  // the mark that Reserve stored last (store.EventMark)
-	Reserve func(mark uint64) error // makes a new mark durable (store.SetEventMark); nil = not kept
+	Reserve func(mark uint64) error // makes a new mark durable (store.SetEventMark); nil = no mark is stored
 	Now     func() time.Time        // nil = time.Now
 }
 
@@ -40,12 +40,12 @@ type Log struct {
 	ring      []Event
 	oldest    uint64 // number of the oldest event kept
 	next      uint64 // number of the next event
-	reserved  uint64 // numbers below are durable
+	reserved  uint64 // numbers below it are durable
 	reserving bool
 	wake      chan struct{} // closed by the next Publish; nil while nobody waits
 }
 
-// New makes a Log and reserves its first numbers; if that fails it is tried again as events are published.
+// New makes a Log and reserves its first numbers. A failed reservation is repeated when events are published.
 func New(c Config) *Log {
 	if c.Size <= 0 {
 		c.Size = 65536
@@ -107,9 +107,9 @@ type Reader struct {
 // After returns a reader of the events that follow number since.
 func (l *Log) After(since uint64) *Reader { return &Reader{l, since + 1} }
 
-// Next waits until there are events and returns them, at most limit. The first is a "gap", numbered like the last event that
-// is missing, when events before it are not to be had any more, or when the reader asks for numbers that were never
-// given out (of another box, or of a store that was replaced). The error is that of ctx.
+// Next waits until there are events and returns them, at most limit. The first event is a "gap" when earlier events are
+// no longer kept, or when the reader asks for numbers that were never given out (of another box, or of a store that was
+// replaced). The gap has the number of the last missing event. The error is that of ctx.
 func (r *Reader) Next(ctx context.Context, limit int) ([]Event, error) {
 	for {
 		events, wake := r.take(limit)
@@ -131,7 +131,7 @@ func (r *Reader) take(limit int) ([]Event, <-chan struct{}) {
 	if r.next < l.oldest || r.next > l.next {
 		gap := Gap{From: r.next, To: l.oldest - 1, Reason: GapOverrun}
 		switch {
-		case r.next > l.next: // never given out: start over with what there is
+		case r.next > l.next: // never given out: start with the oldest event kept
 			gap.From, gap.Reason = 0, GapUnknown
 		case r.next < l.first:
 			gap.Reason = GapRestart

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// note is what the events of these tests carry.
+// note is the data of the events in these tests.
 type note int
 
 func (note) EventType() string { return "note" }
@@ -21,18 +21,18 @@ func TestResumeAndGap(t *testing.T) {
 	}
 	ev, err := l.After(7).Next(t.Context(), 100)
 	if err != nil || len(ev) != 3 || ev[0].Seq != 8 || ev[2].Data != note(9) {
-		t.Fatalf("after 7: %+v %v", ev, err)
+		t.Fatalf("events after 7: %+v, error %v, want 8 to 10", ev, err)
 	}
 	r := l.After(2)
 	ev, _ = r.Next(t.Context(), 100)
 	if len(ev) != 1 || ev[0].Type != TypeGap || ev[0].Data != (Gap{3, 6, GapOverrun}) || ev[0].Seq != 6 {
-		t.Fatalf("after 2: %+v", ev)
+		t.Fatalf("events after 2: %+v, want a gap first", ev)
 	}
 	if ev, _ = r.Next(t.Context(), 2); len(ev) != 2 || ev[0].Seq != 7 {
-		t.Fatalf("behind the gap: %+v", ev)
+		t.Fatalf("events behind the gap: %+v, want the oldest kept", ev)
 	}
 	if ev, _ = l.After(999).Next(t.Context(), 1); ev[0].Type != TypeGap || ev[0].Data != (Gap{0, 6, GapUnknown}) {
-		t.Fatalf("a number never given: %+v", ev)
+		t.Fatalf("events after a number never given out: %+v, want a gap", ev)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
@@ -81,12 +81,12 @@ func TestNumbersGoOnOverRestarts(t *testing.T) {
 	for mark.Store(0); mark.Load() == 0; time.Sleep(time.Millisecond) {
 		l.Publish(note(0))
 		if time.Now().After(deadline) {
-			t.Fatal("a failed reservation is not tried again")
+			t.Fatal("a failed reservation was not repeated, want it repeated at the next event")
 		}
 	}
 }
 
-// Readers that run beside publishers see every number once and in order, or are told of the gap.
+// Readers that run beside publishers get every number once and in order, or a gap for the missing ones.
 func TestConcurrent(t *testing.T) {
 	l := New(Config{Size: 256})
 	const writers, each = 4, 2000

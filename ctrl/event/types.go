@@ -15,10 +15,12 @@ const (
 
 // Types returns all types of events.
 func Types() []string {
-	return []string{TypeStarted, TypeReload, TypeChange, TypeBulk, TypePort, TypeNeighbor, TypeGateway, TypeAlarm, TypeGap}
+	return []string{TypeStarted, TypeReload, TypeChange, TypeBulk, TypePort, TypeNeighbor, TypeGateway, TypeAlarm,
+		TypeGap}
 }
 
-// Data is what an event of one type carries, as JSON. It is a struct with the members that openapi.json has for the type.
+// Data is what an event of one type carries, as JSON. It is a struct with the members that openapi.json has for the
+// type.
 type Data interface {
 	EventType() string // one of Types
 }
@@ -29,7 +31,7 @@ type Started struct {
 	Revision uint64 `json:"revision"` // of the tables
 }
 
-// Reload is a configuration that was read again.
+// Reload is the outcome of reading the configuration again.
 type Reload struct {
 	OK      bool   `json:"ok"`
 	Changes int    `json:"changes"`         // keys that took another value
@@ -68,34 +70,34 @@ type Bulk struct {
 const (
 	PortUp   = "up"
 	PortDown = "down" // no link, or no sockets
-	PortGone = "gone" // its interface is not there
+	PortGone = "gone" // its interface does not exist
 )
 
-// Port is a port whose state is another one than before.
+// Port is a port whose state has changed.
 type Port struct {
 	Port  string `json:"port"`
 	State string `json:"state"` // PortUp, PortDown, PortGone
 }
 
-// Neighbor is a box behind a downlink of this edge switch whose MAC was found out, or is no longer known.
+// Neighbor is a box behind a downlink of this edge switch whose MAC was resolved, or is unresolved again.
 type Neighbor struct {
 	SwitchPort uint8  `json:"switch_port"`
 	MAC        string `json:"mac,omitempty"`
 	Resolved   bool   `json:"resolved"`
 }
 
-// Gap says that the events From … To are not to be had any more.
+// Gap says that the events From … To are no longer available.
 type Gap struct {
-	From   uint64 `json:"from"` // 0: a number was asked for that was never given out
+	From   uint64 `json:"from"` // 0: the requested number was never given out
 	To     uint64 `json:"to"`
 	Reason string `json:"reason"` // GapRestart, GapOverrun, GapUnknown
 }
 
 // Why there is a gap.
 const (
-	GapRestart = "restart" // they were before a restart of the box, which begins a new block of numbers
-	GapOverrun = "overrun" // newer ones took their room
-	GapUnknown = "unknown" // the number asked for is none of this box's, or of a store that was replaced
+	GapRestart = "restart" // they were published before a restart of the box, which begins a new block of numbers
+	GapOverrun = "overrun" // newer events have replaced them in the ring
+	GapUnknown = "unknown" // the requested number is of another box, or of a store that was replaced
 )
 
 // EventType implements Data.

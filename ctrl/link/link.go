@@ -1,8 +1,8 @@
-// Package link is what control knows of the kernel's network interfaces, and the only importer of netlink: which of
-// the box's ports exist, whether they have carrier, their MTU and MAC, and how a port is made ready for AF_XDP.
+// Package link reads and prepares the kernel's network interfaces, and is the only importer of netlink: which of the
+// box's ports exist, whether they have carrier, their MTU and MAC, and how a port is prepared for AF_XDP.
 //
-// Everything happens in the network namespace of the thread that calls; what goes on in the background afterwards
-// stays in that namespace.
+// Everything happens in the network namespace of the calling thread; background work started by a call stays in that
+// namespace.
 package link
 
 import (
@@ -17,10 +17,10 @@ import (
 	"penstock/ctrl/model"
 )
 
-// Event is the state of one interface. An absent one has its name and nothing else.
+// Event is the state of one interface. An absent interface has only its name.
 type Event struct {
 	Name    string
-	Ifindex int       // another one means another interface, though the name is the same
+	Ifindex int       // another index means another interface, though the name is the same
 	Present bool      // the kernel has an interface of this name
 	Up      bool      // administratively up, and with carrier (IFF_UP and IFF_LOWER_UP)
 	MTU     int       // octets behind the Ethernet header
@@ -42,8 +42,8 @@ func Get(name string) (Event, error) {
 	return eventOf(l.Attrs()), nil
 }
 
-// find is netlink.LinkByName for primary names only: an interface does not count under an alternative name,
-// as its events do not carry that one alone.
+// find is netlink.LinkByName for primary names only. Alternative names do not count, since an event names the
+// interface by its primary name.
 func find(name string) (netlink.Link, error) {
 	if err := checkName(name); err != nil {
 		return nil, err

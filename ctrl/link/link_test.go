@@ -76,7 +76,7 @@ func byName(t *testing.T, name string) netlink.Link {
 	return l
 }
 
-// until reads events of an interface until one fits, and returns it with those before it.
+// until reads events of an interface until one fits, and returns that event with the ones before it.
 func until(t *testing.T, events <-chan Event, name string, fits func(Event) bool) []Event {
 	t.Helper()
 	var list []Event
@@ -95,7 +95,7 @@ func until(t *testing.T, events <-chan Event, name string, fits func(Event) bool
 				return list
 			}
 		case <-timeout:
-			t.Fatalf("no such event of %s; there were %+v", name, list)
+			t.Fatalf("no event of %s fits, got %+v", name, list)
 		}
 	}
 }
@@ -121,7 +121,7 @@ func TestWatch(t *testing.T) {
 		t.Fatalf("first %+v, want %+v", e, want)
 	}
 	if e := until(t, events, "port1", func(Event) bool { return true })[0]; e != (Event{Name: "port1"}) {
-		t.Fatalf("first %+v, want it absent", e)
+		t.Fatalf("first event %+v, want it absent", e)
 	}
 
 	// Up needs both ends; carrier is lost with the other end.
@@ -144,13 +144,13 @@ func TestWatch(t *testing.T) {
 	must(t, netlink.LinkSetHardwareAddr(v, []byte{2, 0, 0, 0, 0, 0x11}))
 	until(t, events, "port0", func(e Event) bool { return e.MAC == 0x020000000011 })
 
-	// Renamed: gone under one name, there under the other.
+	// Renamed: absent under the old name, present under the new one.
 	must(t, netlink.LinkSetName(v, "port1"))
 	if e := last(until(t, events, "port0", absent)); e != (Event{Name: "port0"}) {
-		t.Fatalf("%+v", e)
+		t.Fatalf("port0 after it was renamed: %+v, want it absent", e)
 	}
 	if e := last(until(t, events, "port1", present)); e.Ifindex != v.Attrs().Index {
-		t.Fatalf("%+v", e)
+		t.Fatalf("port1 after port0 was renamed to it: %+v, want interface %d", e, v.Attrs().Index)
 	}
 	must(t, netlink.LinkSetName(v, "port0"))
 	until(t, events, "port0", present)
@@ -159,8 +159,9 @@ func TestWatch(t *testing.T) {
 	must(t, netlink.LinkDel(v))
 	w := veth(t, "port0")
 	list := until(t, events, "port0", present)
-	if !slices.ContainsFunc(list, absent) || last(list).Ifindex != w.Attrs().Index || w.Attrs().Index == v.Attrs().Index {
-		t.Fatalf("%+v", list)
+	if !slices.ContainsFunc(list, absent) || last(list).Ifindex != w.Attrs().Index ||
+		w.Attrs().Index == v.Attrs().Index {
+		t.Fatalf("events of port0 made anew: %+v, want it absent and then interface %d", list, w.Attrs().Index)
 	}
 	must(t, netlink.LinkDel(w))
 	until(t, events, "port0", absent)
@@ -170,7 +171,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestFollow: the same events, told from where they are read.
+// TestFollow: the same events as from Watch, reported by a call.
 func TestFollow(t *testing.T) {
 	namespace(t)
 	v := veth(t, "port0")
@@ -188,7 +189,7 @@ func TestFollow(t *testing.T) {
 	must(t, netlink.LinkDel(v))
 	until(t, events, "port0", absent)
 	if err := Follow(t.Context(), []string{""}, func(Event) {}); err == nil {
-		t.Error("a name that is none was accepted")
+		t.Error("an invalid name was accepted, want an error")
 	}
 }
 
@@ -209,14 +210,15 @@ func TestWatchBridge(t *testing.T) {
 	must(t, err)
 	must(t, netlink.LinkSetMaster(v, br))
 	must(t, netlink.LinkSetNoMaster(v))
-	must(t, netlink.LinkSetMTU(v, 1300)) // comes after whatever the bridge said
-	if list := until(t, events, "port0", func(e Event) bool { return e.MTU == 1300 }); slices.ContainsFunc(list, absent) {
-		t.Fatalf("gone with the bridge: %+v", list)
+	must(t, netlink.LinkSetMTU(v, 1300)) // comes after the messages of the bridge
+	list := until(t, events, "port0", func(e Event) bool { return e.MTU == 1300 })
+	if slices.ContainsFunc(list, absent) {
+		t.Fatalf("port0 is absent after its bridge was removed: %+v, want it present", list)
 	}
 }
 
-// TestWatchOverrun: nobody takes the events while more happens than the socket's buffer holds, so that the kernel
-// drops notifications. The last states come all the same.
+// TestWatchOverrun: events are not read while more arrive than the socket's buffer holds, so that the kernel drops
+// notifications. The last state of each interface is still reported.
 func TestWatchOverrun(t *testing.T) {
 	namespace(t)
 	v := veth(t, "port0")
@@ -229,10 +231,10 @@ func TestWatchOverrun(t *testing.T) {
 	must(t, netlink.LinkSetName(v, "port1"))
 	must(t, netlink.LinkDel(byName(t, "other")))
 	if n := netlinkDrops(t); n == 0 {
-		t.Fatal("the kernel dropped nothing: the test shows nothing")
+		t.Fatal("the kernel dropped no notification, want drops: the test shows nothing without them")
 	}
 	until(t, events, "port1", func(e Event) bool { return e.MTU == 1299 })
-	// "port0" and "other" may have been told of before that.
+	// "port0" and "other" may have been reported before.
 	must(t, netlink.LinkSetName(v, "port0"))
 	until(t, events, "port0", present)
 	veth(t, "other")
@@ -266,17 +268,17 @@ func TestWatchBadNames(t *testing.T) {
 func TestGet(t *testing.T) {
 	namespace(t)
 	if e, err := Get("port0"); err != nil || e != (Event{Name: "port0"}) {
-		t.Errorf("%+v, %v", e, err)
+		t.Errorf("absent interface: %+v, error %v, want its name alone", e, err)
 	}
 	v := veth(t, "port0")
 	if e, err := Get("port0"); err != nil || e.Ifindex != v.Attrs().Index || e.MAC != mac0 || e.Up {
-		t.Errorf("%+v, %v", e, err)
+		t.Errorf("port0: %+v, error %v, want interface %d, down, with its MAC", e, err, v.Attrs().Index)
 	}
 	if e, err := Get("lo"); err != nil || !e.Present || e.MAC != 0 {
-		t.Errorf("%+v, %v", e, err)
+		t.Errorf("lo: %+v, error %v, want it present without a MAC", e, err)
 	}
 	if _, err := Get("a-name-too-long-for-linux"); err == nil {
-		t.Error("an impossible name was accepted")
+		t.Error("an impossible name was accepted, want an error")
 	}
 }
 
@@ -300,11 +302,11 @@ func TestPrepare(t *testing.T) {
 	must(t, netlink.LinkSetUp(v))
 	must(t, undo())
 	if byName(t, "port0").Attrs().RawFlags&unix.IFF_UP == 0 {
-		t.Error("the second undo did something")
+		t.Error("the second undo changed the interface, want no change")
 	}
 }
 
-// TestPrepareChangesLittle: what was right before is not touched, and what others change meanwhile stays.
+// TestPrepareChangesLittle: values that were right before are not touched, and later changes by others stay.
 func TestPrepareChangesLittle(t *testing.T) {
 	namespace(t)
 	v := veth(t, "port0")
@@ -312,7 +314,7 @@ func TestPrepareChangesLittle(t *testing.T) {
 	undo, err := Prepare("port0", Options{MTU: 1600})
 	must(t, err)
 	if p := byName(t, "port0").Attrs().Promisc; p != 0 {
-		t.Errorf("promiscuity %d", p)
+		t.Errorf("promiscuity %d, want none added", p)
 	}
 	must(t, netlink.LinkSetMTU(v, 1700))
 	must(t, undo())
@@ -320,7 +322,7 @@ func TestPrepareChangesLittle(t *testing.T) {
 		t.Errorf("flags %#x MTU %d, want it up with 1700", a.RawFlags, a.MTU)
 	}
 
-	// The interface goes, another takes its name: it is not ours.
+	// The interface is removed, and another one gets its name: undo leaves it alone.
 	undo, err = Prepare("port0", Options{Promisc: true, MTU: 1600})
 	must(t, err)
 	must(t, netlink.LinkDel(v))
@@ -333,7 +335,7 @@ func TestPrepareChangesLittle(t *testing.T) {
 	}
 }
 
-// TestPrepareKeepsTags: an interface that takes tags out of frames is to leave them in while it is a port.
+// TestPrepareKeepsTags: an interface that strips tags leaves them in the frames while it is a port.
 func TestPrepareKeepsTags(t *testing.T) {
 	namespace(t)
 	veth(t, "port0")
@@ -344,10 +346,10 @@ func TestPrepareKeepsTags(t *testing.T) {
 			t.Fatalf("ethtool (Debian: package ethtool, make deps): %v: %s", err, out)
 		}
 		if on := regexp.MustCompile(`(?m)^rx-vlan-offload: on`).Match(out); on != want {
-			t.Errorf("%s: tags are taken out: %v, want %v", when, on, want)
+			t.Errorf("%s: the interface strips tags: %v, want %v", when, on, want)
 		}
 	}
-	expect("before", true) // or the test tests nothing
+	expect("before", true) // precondition of the test
 	warn := func(msg string, args ...any) { t.Error(msg, args) }
 	undo, err := Prepare("port0", Options{Warn: warn})
 	must(t, err)

@@ -16,27 +16,27 @@ type Options struct {
 	Promisc bool
 	// MTU in octets to be set, 0 = leave it.
 	MTU int
-	// Warn is told what could not be done and does not keep the port from working; nil = nobody is.
+	// Warn is called for a setting that failed although the port works without it; nil = no warnings.
 	Warn func(msg string, args ...any)
 }
 
-// Prepare makes an interface ready to be a port and returns how to put back what was changed. It belongs to the
-// interface that has the name now; one that is created later under the same name must be prepared again.
+// Prepare makes an interface ready to be a port and returns a function that restores what was changed. The preparation
+// belongs to the interface that has the name now; one that is created later under the same name must be prepared again.
 //
-// Offloads that take tags out of frames or join them are turned off: XDP would not see the frames that were sent.
+// Offloads that strip tags or join frames are turned off: XDP would not see the frames that were sent.
 //
 // Promiscuous mode is held by a packet socket (PACKET_MR_PROMISC, packet(7)), which the kernel takes back when the
-// process ends, however it ends, and which adds to what others ask for instead of overwriting it. The MTU,
+// process ends, however it ends, and which adds to requests of others instead of overwriting them. The MTU,
 // the administrative state and the offloads stay after a crash.
 //
-// undo changes only what is still as Prepare left it, on the interface that was prepared: what somebody else has set
-// since stays. It may be called from any thread, and more than once; the later calls do nothing.
+// undo changes only settings that are still as Prepare left them, on the interface that was prepared: later changes by
+// others stay. It may be called from any thread, and more than once; the later calls do nothing.
 func Prepare(name string, o Options) (undo func() error, err error) {
 	l, err := find(name)
 	if err != nil {
 		return nil, fmt.Errorf("interface %s: %w", name, err)
 	}
-	// A handle's socket stays in this namespace, whatever thread undo runs on.
+	// The handle's socket stays in this namespace, on whichever thread undo runs.
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("interface %s: open netlink socket: %w", name, err)
@@ -71,8 +71,8 @@ func (p *preparation) ref() netlink.Link {
 func (p *preparation) do(a *netlink.LinkAttrs, o Options) error {
 	if o.MTU != 0 && o.MTU != a.MTU {
 		if err := p.handle.LinkSetMTU(p.ref(), o.MTU); err != nil {
-			return fmt.Errorf("interface %s: set MTU %d (it is %d; \"ip -d link show %s\" gives the driver's range, XDP may allow less): %w",
-				p.name, o.MTU, a.MTU, p.name, err)
+			return fmt.Errorf("interface %s: set MTU %d (it is %d; \"ip -d link show %s\" gives the driver's range, "+
+				"XDP may allow less): %w", p.name, o.MTU, a.MTU, p.name, err)
 		}
 		p.mtu, p.oldMTU = o.MTU, a.MTU
 	}
@@ -110,10 +110,10 @@ func (p *preparation) undo() error {
 	}
 	l, err := p.handle.LinkByIndex(p.index)
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
-		return nil // removed meanwhile; nothing is left of what was changed
+		return nil // removed meanwhile, and the changes with it
 	}
 	if err != nil {
-		return fmt.Errorf("interface %s: put it back as it was: %w", p.name, err)
+		return fmt.Errorf("interface %s: restore its settings: %w", p.name, err)
 	}
 	var errs []error
 	if p.setUp && l.Attrs().RawFlags&unix.IFF_UP != 0 {

@@ -14,22 +14,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// receiveBuffer is the size in octets of the socket's buffer that is asked for: some hundred events at once.
+// receiveBuffer is the requested size in octets of the socket's buffer: some hundred events at once.
 const receiveBuffer = 1 << 20
 
 // retryDelay is how long Watch waits before it reads everything again after an unexpected error.
 const retryDelay = 200 * time.Millisecond
 
-// Watch tells of the interfaces with the given names: first the state of each, then every change. The channel is
-// closed when ctx is done.
+// Watch reports the interfaces with the given names: first the state of each, then every change. The channel is closed
+// when ctx is done.
 //
-// The notifications and the kernel's listing of what is there come through one socket, in the order in which things
-// happened; so a state never goes back to an older one. When the kernel drops notifications because they are not read
-// fast enough (ENOBUFS), everything is listed again: intermediate states may then be missing, the last one never is.
-// A reader that does not take events causes just that, and nothing worse.
+// The notifications and the kernel's listing of interfaces come through one socket, in the order of the changes; so a
+// state never goes back to an older one. When the kernel drops notifications because they are not read fast enough
+// (ENOBUFS), all interfaces are listed again: intermediate states may then be missing, the last one never is. A reader
+// that does not take events has no other effect.
 //
-// After an overrun the kernel goes on dropping, without a word, until the socket's queue is empty. Only then is it
-// safe to ask. The socket keeps its membership meanwhile, so there is nothing to subscribe again.
+// After an overrun the kernel drops notifications silently until the socket's queue is empty. A new listing is
+// requested only then. The socket keeps its membership meanwhile, so that no new subscription is needed.
 func Watch(ctx context.Context, interfaces []string) (<-chan Event, error) {
 	return watch(ctx, interfaces, receiveBuffer)
 }
@@ -48,22 +48,23 @@ func watch(ctx context.Context, interfaces []string, buffer int) (<-chan Event, 
 	return events, nil
 }
 
-// Follow is Watch for those who cannot wait for another goroutine to run: it calls tell with every event from where the
-// event is read, on a thread of its own that runs before others do, where the process may have one (CAP_SYS_NICE). tell
-// should be quick, as those that follow wait for it. Follow returns at once.
-func Follow(ctx context.Context, interfaces []string, tell func(Event)) error {
-	return follow(ctx, interfaces, receiveBuffer, tell, prompt, func() {})
+// Follow is Watch without the delay of a second goroutine: it calls report with every event where the event is read, on
+// a thread of its own with raised priority if the process may have one (CAP_SYS_NICE). report should be quick, since
+// the events that follow wait for it. Follow returns at once.
+func Follow(ctx context.Context, interfaces []string, report func(Event)) error {
+	return follow(ctx, interfaces, receiveBuffer, report, prompt, func() {})
 }
 
 // prompt gives the goroutine a thread of its own, which ends with it, at niceness -20.
 func prompt() {
 	runtime.LockOSThread()
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -20) // without the right to, it runs like the others
+	// without the right the thread keeps the default priority
+	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -20)
 }
 
-func follow(ctx context.Context, interfaces []string, buffer int, tell func(Event), begin, end func()) error {
+func follow(ctx context.Context, interfaces []string, buffer int, report func(Event), begin, end func()) error {
 	w := &watcher{
-		report: tell,
+		report: report,
 		state:  make(map[string]*state, len(interfaces)),
 		order:  slices.Clone(interfaces),
 	}
@@ -85,7 +86,7 @@ func follow(ctx context.Context, interfaces []string, buffer int, tell func(Even
 	if s.SetReceiveBufferSize(buffer, true) != nil {
 		_ = s.SetReceiveBufferSize(buffer, false)
 	}
-	if err := w.ask(); err != nil {
+	if err := w.requestList(); err != nil {
 		s.Close()
 		return fmt.Errorf("watch interfaces: list them: %w", err)
 	}
@@ -102,8 +103,8 @@ func follow(ctx context.Context, interfaces []string, buffer int, tell func(Even
 
 type state struct {
 	Event
-	told bool // the first state has been sent
-	seen bool // in the listing under way
+	reported bool // the first state has been reported
+	seen     bool // in the listing under way
 }
 
 type watcher struct {
@@ -113,11 +114,11 @@ type watcher struct {
 	order  []string
 
 	listing uint32 // sequence number of the listing under way, 0 = none
-	lost    bool   // something was missed: list again when the queue is empty and no listing is under way
+	lost    bool   // notifications were dropped: list again when the queue is empty and no listing is under way
 }
 
-// ask requests a listing of all interfaces.
-func (w *watcher) ask() error {
+// requestList requests a listing of all interfaces.
+func (w *watcher) requestList() error {
 	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP)
 	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
 	if err := w.socket.Send(req); err != nil {
@@ -133,7 +134,7 @@ func (w *watcher) ask() error {
 func (w *watcher) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if w.lost && w.listing == 0 && !w.waiting() {
-			if w.ask() != nil {
+			if w.requestList() != nil {
 				sleep(ctx, retryDelay)
 				continue
 			}
@@ -143,7 +144,7 @@ func (w *watcher) run(ctx context.Context) {
 		case errors.Is(err, unix.ENOBUFS):
 			w.lost = true
 		case err != nil:
-			// What could not be read may have been the end of a listing.
+			// The message that could not be read may have been the end of a listing.
 			w.lost, w.listing = true, 0
 			sleep(ctx, retryDelay)
 		case from.Pid == nl.PidKernel:
@@ -173,16 +174,16 @@ func (w *watcher) message(ctx context.Context, m *syscall.NetlinkMessage) {
 			w.listed()
 		}
 	case unix.NLMSG_ERROR:
-		if mine { // refused, as while another listing is under way
+		if mine { // the kernel refused the listing, as it does while another one is under way
 			w.lost, w.listing = true, 0
 			sleep(ctx, retryDelay)
 		}
 	case unix.RTM_NEWLINK:
 		if e, ok := decode(m.Data); ok {
-			w.gone(e.Ifindex, e.Name) // an interface that has been renamed is gone under its old name
+			w.gone(e.Ifindex, e.Name) // a renamed interface is absent under its old name
 			if s := w.state[e.Name]; s != nil {
 				s.seen = true
-				w.tell(s, e)
+				w.update(s, e)
 			}
 		}
 	case unix.RTM_DELLINK:
@@ -192,8 +193,9 @@ func (w *watcher) message(ctx context.Context, m *syscall.NetlinkMessage) {
 	}
 }
 
-// decode reads an ifinfomsg and its attributes (rtnetlink(7)). Those of bridges are not meant: they report their
-// ports in messages of the same types, and a port that leaves a bridge is an RTM_DELLINK of family AF_BRIDGE.
+// decode reads an ifinfomsg and its attributes (rtnetlink(7)). Messages of family
+// AF_BRIDGE are left out: a bridge reports its ports in messages of the same types, and a port that leaves a bridge is
+// an RTM_DELLINK.
 func decode(b []byte) (Event, bool) {
 	if len(b) < unix.SizeofIfInfomsg || b[0] != unix.AF_UNSPEC {
 		return Event{}, false
@@ -222,17 +224,17 @@ func decode(b []byte) (Event, bool) {
 	return e, e.Name != "" && e.Ifindex != 0
 }
 
-// gone notes that no name but except belongs to ifindex any more.
+// gone marks every name of ifindex but except as absent.
 func (w *watcher) gone(ifindex int, except string) {
 	for name, s := range w.state {
 		if s.Present && s.Ifindex == ifindex && name != except {
 			s.seen = false
-			w.tell(s, Event{Name: name})
+			w.update(s, Event{Name: name})
 		}
 	}
 }
 
-// listed ends a listing: what was not in it is absent.
+// listed ends a listing: an interface that was not in it is absent.
 func (w *watcher) listed() {
 	w.listing = 0
 	if w.lost {
@@ -240,17 +242,17 @@ func (w *watcher) listed() {
 	}
 	for _, name := range w.order {
 		if s := w.state[name]; !s.seen {
-			w.tell(s, Event{Name: name})
+			w.update(s, Event{Name: name})
 		}
 	}
 }
 
-// tell sends the state if it is news.
-func (w *watcher) tell(s *state, e Event) {
-	if s.told && s.Event == e {
+// update reports the state if it has changed.
+func (w *watcher) update(s *state, e Event) {
+	if s.reported && s.Event == e {
 		return
 	}
-	s.Event, s.told = e, true
+	s.Event, s.reported = e, true
 	w.report(e)
 }
 

@@ -14,31 +14,32 @@ const (
 	minFrame               = 60 // octets without FCS, IEEE 802.3
 )
 
-// Counters of a Resolver. What is ignored is counted under the first thing that is wrong with it.
+// Counters of a Resolver. An ignored frame is counted once, under the first check that it fails.
 type Counters struct {
 	Requests uint64 `json:"requests"`
 	NotSent  uint64 `json:"not_sent"` // the port took no frame
-	Replies  uint64 `json:"replies"`  // answers that count
+	Replies  uint64 `json:"replies"`  // accepted answers
 
-	Malformed   uint64 `json:"malformed"`    // cut off, or not ARP for Ethernet and IPv4
-	NotReply    uint64 `json:"not_reply"`    // a request
-	WrongPort   uint64 `json:"wrong_port"`   // not from a downlink that is up
-	Gratuitous  uint64 `json:"gratuitous"`   // not addressed to the switch, or with a target that the switch's questions do not have
+	Malformed uint64 `json:"malformed"`  // cut off, or not ARP for Ethernet and IPv4
+	NotReply  uint64 `json:"not_reply"`  // a request
+	WrongPort uint64 `json:"wrong_port"` // not from a downlink that is up
+	// not addressed to the switch, or with a target that the switch's probes do not have
+	Gratuitous  uint64 `json:"gratuitous"`
 	Forged      uint64 `json:"forged"`       // sender MAC differs from the frame's source, or cannot be a box's
 	WrongSender uint64 `json:"wrong_sender"` // not the address of the box on this downlink
-	Unsolicited uint64 `json:"unsolicited"`  // no question was open
-	Conflict    uint64 `json:"conflict"`     // the box is known by another MAC
+	Unsolicited uint64 `json:"unsolicited"`  // no probe was open
+	Conflict    uint64 `json:"conflict"`     // another MAC than the one that is resolved
 }
 
-// Counters returns the present values.
+// Counters returns the current values.
 func (n *Resolver) Counters() Counters {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.counters
 }
 
-// probe builds a question for box: Ethernet frame, untagged, padded.
-func probe(switchMAC, dst model.MAC, box netip.Addr) []byte {
+// probeFrame builds an ARP probe for box: Ethernet frame, untagged, padded.
+func probeFrame(switchMAC, dst model.MAC, box netip.Addr) []byte {
 	b := make([]byte, minFrame)
 	eth := wire.Ethernet(b)
 	eth.SetDst(uint64(dst))
@@ -54,11 +55,11 @@ func (n *Resolver) Punt(port int, frame []byte) {
 	now := time.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	*n.judge(port, frame, now)++
+	*n.classify(port, frame, now)++
 }
 
-// judge returns the counter under which the frame goes, and learns from it if it is an answer that counts.
-func (n *Resolver) judge(port int, frame []byte, now time.Time) *uint64 {
+// classify returns the counter of the frame, and learns the MAC if the frame is an accepted answer.
+func (n *Resolver) classify(port int, frame []byte, now time.Time) *uint64 {
 	c := &n.counters
 	a, ok := arpOf(frame)
 	if !ok {

@@ -1,16 +1,16 @@
-// Package neighbor is the slow path of the box as edge switch: it finds out the MAC of the box behind each downlink,
+// Package neighbor is the slow path of the box as edge switch: it resolves the MAC of the box behind each downlink,
 // which the switch needs as next hop of the downlink's fixed route (PROTOCOL.md#edge-switch).
 //
-// The switch has no IP address, so its questions are ARP probes (sender address 0.0.0.0, RFC 5227, 2.1.1), from its
-// own MAC. A box answers to that MAC alone.
+// The switch has no IP address, so it sends ARP probes (sender address 0.0.0.0, RFC 5227, 2.1.1), from its own MAC. A
+// box answers to that MAC alone.
 //
-//	unresolved   broadcast every 200 ms, after five without an answer less and less often, down to one a second
-//	resolved     unicast every 10 s; without an answer repeated every second, and after the third unresolved
-//	link down    unresolved at once, silent
+//	unresolved   broadcast every 200 ms, after five without an answer at growing intervals up to one second
+//	resolved     unicast every 10 s; without an answer repeated every second; unresolved after the third miss
+//	link down    unresolved at once, no probes
 //
-// An answer counts only while a question is open, on the downlink that was asked, from the address that was asked
-// for, and for a resolved neighbor from the MAC it is known by: everything else is ignored and counted. So a box that
-// is replaced without loss of carrier is found after the old one has missed its three answers.
+// An answer is accepted only while a probe is open, on the downlink of the probe, from the probed address, and for a
+// resolved neighbor from its resolved MAC. All other frames are ignored and counted. So a box that is replaced without
+// loss of carrier is resolved after three unanswered probes to the old one.
 package neighbor
 
 import (
@@ -26,9 +26,10 @@ import (
 
 // The intervals.
 const (
-	FirstInterval   = 200 * time.Millisecond // between the first FirstRequests broadcasts
-	MaxInterval     = time.Second            // between broadcasts after that, by doubling; and between repeated unicasts
-	RefreshInterval = 10 * time.Second       // from an answer to the next unicast
+	FirstInterval = 200 * time.Millisecond // between the first FirstRequests broadcasts
+	// between broadcasts after that, by doubling; and between repeated unicasts
+	MaxInterval     = time.Second
+	RefreshInterval = 10 * time.Second // from an answer to the next unicast
 	FirstRequests   = 5
 	MaxMisses       = 3 // unicasts without an answer until the neighbor is unresolved
 )
@@ -48,7 +49,7 @@ type Downlink struct {
 	Up     bool       // the port has carrier
 }
 
-// Status is what is known of a neighbor.
+// Status is the state of a neighbor.
 type Status struct {
 	Downlink
 	MAC    model.MAC // 0 = unresolved
@@ -60,21 +61,21 @@ type Status struct {
 type Resolver struct {
 	wire    Wire
 	changed func(number uint8, mac model.MAC)
-	wake    chan struct{} // something for Run to do
+	wake    chan struct{} // wakes Run
 
 	mu        sync.Mutex
 	switchMAC model.MAC
 	neighbors []*neighbor // by number
-	changes   []change    // not yet told, in order
+	changes   []change    // not reported yet, in order
 	counters  Counters
 }
 
 type neighbor struct {
 	Status
-	open  bool      // a question is out, or several
-	sent  bool      // the last of them did leave
-	asked int       // broadcasts since it became unresolved
-	next  time.Time // when to ask again
+	open       bool      // at least one probe waits for its answer
+	sent       bool      // the last probe was sent
+	broadcasts int       // broadcasts since it became unresolved
+	next       time.Time // when the next probe is due
 }
 
 type change struct {
@@ -88,8 +89,8 @@ func New(w Wire, changed func(number uint8, mac model.MAC)) *Resolver {
 	return &Resolver{wire: w, changed: changed, wake: make(chan struct{}, 1)}
 }
 
-// Set says which downlinks there are, and the switch's own MAC. What is known of a downlink that stays as it is, is
-// kept; under another switch MAC everything is asked anew.
+// Set sets the downlinks and the switch's own MAC. The state of an unchanged downlink is kept; a change of the switch
+// MAC resolves all neighbors again.
 func (n *Resolver) Set(switchMAC model.MAC, downlinks []Downlink) error {
 	if switchMAC == 0 || switchMAC.IsGroup() {
 		return fmt.Errorf("%s cannot be an edge switch's MAC: want a unicast address", switchMAC)
@@ -98,8 +99,9 @@ func (n *Resolver) Set(switchMAC model.MAC, downlinks []Downlink) error {
 		if !d.Box.Is4() {
 			return fmt.Errorf("downlink %d: box address %s is not IPv4", d.Number, d.Box)
 		}
-		if slices.ContainsFunc(downlinks[:i], func(o Downlink) bool { return o.Number == d.Number || o.Port == d.Port }) {
-			return fmt.Errorf("downlink %d: number or port is given twice", d.Number)
+		if slices.ContainsFunc(downlinks[:i],
+			func(o Downlink) bool { return o.Number == d.Number || o.Port == d.Port }) {
+			return fmt.Errorf("downlink %d: its number or port is used twice", d.Number)
 		}
 	}
 	now := time.Now()
@@ -132,7 +134,7 @@ func (n *Resolver) Set(switchMAC model.MAC, downlinks []Downlink) error {
 	return nil
 }
 
-// Link says that the port with the given index has gained or lost carrier.
+// Link sets the carrier of the port with the given index.
 func (n *Resolver) Link(port int, up bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -142,7 +144,7 @@ func (n *Resolver) Link(port int, up bool) {
 	}
 }
 
-// Status returns what is known of every downlink's neighbor, in the order of their numbers.
+// Status returns the state of every downlink's neighbor, in the order of the downlinks' numbers.
 func (n *Resolver) Status() []Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -153,7 +155,7 @@ func (n *Resolver) Status() []Status {
 	return list
 }
 
-// Run asks, and tells of changes, until ctx is done. There must be one Run at a time.
+// Run sends probes and reports changes until ctx is done. There must be one Run at a time.
 func (n *Resolver) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -165,14 +167,14 @@ func (n *Resolver) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		next := n.turn(time.Now())
-		n.tell()
+		n.report()
 		if !next.IsZero() {
 			timer.Reset(time.Until(next))
 		}
 	}
 }
 
-// turn asks whoever is to be asked now and returns when to come again; zero if nobody is to be asked.
+// turn sends the probes that are due and returns when the next one is; zero if none is.
 func (n *Resolver) turn(now time.Time) (next time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -181,7 +183,7 @@ func (n *Resolver) turn(now time.Time) (next time.Time) {
 			continue
 		}
 		if !b.next.After(now) {
-			n.ask(b, now)
+			n.probe(b, now)
 		}
 		if next.IsZero() || b.next.Before(next) {
 			next = b.next
@@ -190,8 +192,8 @@ func (n *Resolver) turn(now time.Time) (next time.Time) {
 	return next
 }
 
-// ask sends the next question to b, whose time has come.
-func (n *Resolver) ask(b *neighbor, now time.Time) {
+// probe sends the due probe to b.
+func (n *Resolver) probe(b *neighbor, now time.Time) {
 	if b.MAC != 0 && b.sent {
 		if b.Misses++; b.Misses >= MaxMisses {
 			n.learn(b, 0, now)
@@ -205,19 +207,19 @@ func (n *Resolver) ask(b *neighbor, now time.Time) {
 	}
 	if b.sent = n.send(b, broadcastMAC); b.sent {
 		b.open = true
-		b.asked++
+		b.broadcasts++
 	}
-	b.next = now.Add(interval(b.asked))
+	b.next = now.Add(interval(b.broadcasts))
 }
 
 // interval returns the time from the given number of broadcasts to the next.
-func interval(asked int) time.Duration {
-	doublings := min(max(asked-FirstRequests, 0), 8)
+func interval(broadcasts int) time.Duration {
+	doublings := min(max(broadcasts-FirstRequests, 0), 8)
 	return min(FirstInterval<<doublings, MaxInterval)
 }
 
 func (n *Resolver) send(b *neighbor, dst model.MAC) bool {
-	if !n.wire.Inject(b.Port, probe(n.switchMAC, dst, b.Box)) {
+	if !n.wire.Inject(b.Port, probeFrame(n.switchMAC, dst, b.Box)) {
 		n.counters.NotSent++
 		return false
 	}
@@ -233,9 +235,9 @@ func (n *Resolver) setUp(b *neighbor, up bool, now time.Time) {
 	n.learn(b, 0, now)
 }
 
-// learn notes a new MAC of b, or 0, which begins the questions anew.
+// learn sets a new MAC of b, or 0, which starts the resolution again.
 func (n *Resolver) learn(b *neighbor, mac model.MAC, now time.Time) {
-	b.open, b.sent, b.asked, b.Misses = false, false, 0, 0
+	b.open, b.sent, b.broadcasts, b.Misses = false, false, 0, 0
 	b.next = now
 	if mac != 0 {
 		b.next = now.Add(RefreshInterval)
@@ -264,8 +266,8 @@ func (n *Resolver) poke() {
 	}
 }
 
-// tell calls back for the changes that have piled up.
-func (n *Resolver) tell() {
+// report calls changed for the pending changes.
+func (n *Resolver) report() {
 	n.mu.Lock()
 	list := n.changes
 	n.changes = nil

@@ -32,9 +32,9 @@ type site struct {
 	start time.Time
 
 	mu      sync.Mutex
-	boxes   map[int]model.MAC // who answers, by port
+	boxes   map[int]model.MAC // MAC that answers, by port
 	full    bool              // Inject refuses
-	asked   []string          // "time port destination"
+	probes  []string          // "time port destination"
 	changes []string          // "time number MAC"
 }
 
@@ -61,7 +61,7 @@ func (s *site) Inject(port int, frame []byte) bool {
 	if dst == broadcastMAC {
 		to = "all"
 	}
-	s.asked = append(s.asked, fmt.Sprintf("%v %d %s", time.Since(s.start), port, to))
+	s.probes = append(s.probes, fmt.Sprintf("%v %d %s", time.Since(s.start), port, to))
 	mac := s.boxes[port]
 	if mac == 0 || dst != broadcastMAC && dst != mac {
 		return true
@@ -71,38 +71,38 @@ func (s *site) Inject(port int, frame []byte) bool {
 	return true
 }
 
-// answer says who answers behind a port; 0 = nobody.
+// answer sets the MAC that answers behind a port; 0 = none.
 func (s *site) answer(port int, mac model.MAC) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.boxes[port] = mac
 }
 
-// block lets Inject refuse every frame, or none.
+// block makes Inject refuse every frame, or none.
 func (s *site) block(full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.full = full
 }
 
-// pass lets time pass and everything that is due in it happen.
+// pass advances the clock and runs everything that is due.
 func (s *site) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// want compares what was asked and told since the last call.
-func (s *site) want(asked, changes []string) {
+// want compares the probes and the reported changes since the last call.
+func (s *site) want(probes, changes []string) {
 	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !slices.Equal(s.asked, asked) {
-		s.t.Errorf("asked %q\n want %q", s.asked, asked)
+	if !slices.Equal(s.probes, probes) {
+		s.t.Errorf("probes %q\n want %q", s.probes, probes)
 	}
 	if !slices.Equal(s.changes, changes) {
-		s.t.Errorf("told %q\nwant %q", s.changes, changes)
+		s.t.Errorf("changes %q\nwant %q", s.changes, changes)
 	}
-	s.asked, s.changes = nil, nil
+	s.probes, s.changes = nil, nil
 }
 
 func (s *site) set(downlinks ...Downlink) {
@@ -117,7 +117,7 @@ var (
 	down2 = Downlink{Number: 2, Port: 8, Box: box2, Up: true}
 )
 
-// reply is an ARP reply as a box sends it; zero fields are the right ones for down1.
+// reply is an ARP reply as a box sends it; a zero field stands for the right value of down1.
 type reply struct {
 	dst, src, sender, target model.MAC
 	ip, targetIP             netip.Addr
@@ -149,8 +149,9 @@ func (r reply) frame() []byte {
 	buf := gopacket.NewSerializeBuffer()
 	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{},
 		&layers.Ethernet{DstMAC: mac(or(r.dst, switchMAC)), SrcMAC: mac(src), EthernetType: layers.EthernetTypeARP},
-		&layers.ARP{AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4,
-			Operation: r.op, SourceHwAddress: mac(or(r.sender, src)), SourceProtAddress: ip(r.ip, box1),
+		&layers.ARP{AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6,
+			ProtAddressSize: 4, Operation: r.op,
+			SourceHwAddress: mac(or(r.sender, src)), SourceProtAddress: ip(r.ip, box1),
 			DstHwAddress: mac(or(r.target, switchMAC)), DstProtAddress: ip(r.targetIP, netip.IPv4Unspecified())},
 	); err != nil {
 		panic(err)
@@ -160,7 +161,7 @@ func (r reply) frame() []byte {
 
 func TestQuestion(t *testing.T) {
 	for _, dst := range []model.MAC{broadcastMAC, boxMAC} {
-		b := probe(switchMAC, dst, box1)
+		b := probeFrame(switchMAC, dst, box1)
 		if len(b) != 60 {
 			t.Errorf("%d octets, want 60", len(b))
 		}
@@ -168,11 +169,12 @@ func TestQuestion(t *testing.T) {
 		eth := p.Layer(layers.LayerTypeEthernet).(*layers.Ethernet)
 		a, ok := p.Layer(layers.LayerTypeARP).(*layers.ARP)
 		if !ok || eth.DstMAC.String() != dst.String() || eth.SrcMAC.String() != switchMAC.String() {
-			t.Fatalf("frame %v", p)
+			t.Fatalf("frame %v, want Ethernet and ARP", p)
 		}
-		if a.Operation != layers.ARPRequest || !bytes.Equal(a.SourceHwAddress, eth.SrcMAC) || !bytes.Equal(a.SourceProtAddress, make([]byte, 4)) ||
+		if a.Operation != layers.ARPRequest || !bytes.Equal(a.SourceHwAddress, eth.SrcMAC) ||
+			!bytes.Equal(a.SourceProtAddress, make([]byte, 4)) ||
 			!bytes.Equal(a.DstHwAddress, make([]byte, 6)) || !bytes.Equal(a.DstProtAddress, box1.AsSlice()) {
-			t.Errorf("ARP %+v", a)
+			t.Errorf("ARP %+v, want a probe from the switch's MAC", a)
 		}
 	}
 }
@@ -184,7 +186,7 @@ func TestSilentBox(t *testing.T) {
 		s.pass(4500 * time.Millisecond)
 		s.want([]string{"0s 7 all", "200ms 7 all", "400ms 7 all", "600ms 7 all", "800ms 7 all", "1s 7 all",
 			"1.4s 7 all", "2.2s 7 all", "3.2s 7 all", "4.2s 7 all"}, nil)
-		// It comes up at last.
+		// The box comes up.
 		s.answer(7, boxMAC)
 		s.pass(time.Second)
 		s.want([]string{"5.2s 7 all"}, []string{"5.2s 1 " + boxMAC.String()})
@@ -200,24 +202,24 @@ func TestRefreshAndLoss(t *testing.T) {
 		uni := " 7 " + boxMAC.String()
 		s.want([]string{"0s 7 all", "10s" + uni, "20s" + uni}, []string{"0s 1 " + boxMAC.String()})
 
-		// One miss is forgiven.
+		// One miss has no effect.
 		s.answer(7, 0)
 		s.pass(5500 * time.Millisecond)
 		if st := s.r.Status()[0]; st.Misses != 0 || st.MAC != boxMAC {
-			t.Errorf("status %+v", st)
+			t.Errorf("status %+v, want MAC, misses and time as probed", st)
 		}
 		s.pass(time.Second)
 		if st := s.r.Status()[0]; st.Misses != 1 {
-			t.Errorf("status %+v", st)
+			t.Errorf("status %+v, want MAC, misses and time as probed", st)
 		}
 		s.answer(7, boxMAC)
 		s.pass(time.Second)
 		if st := s.r.Status()[0]; st.Misses != 0 {
-			t.Errorf("status %+v", st)
+			t.Errorf("status %+v, want MAC, misses and time as probed", st)
 		}
 		s.want([]string{"30s" + uni, "31s" + uni, "32s" + uni}, nil)
 
-		// Three are not; and a new box is found by the broadcasts that follow.
+		// Three misses make it unresolved; the broadcasts that follow find a new box.
 		s.answer(7, otherMAC)
 		s.pass(14 * time.Second)
 		s.want([]string{"42s" + uni, "43s" + uni, "44s" + uni, "45s 7 all"},
@@ -244,11 +246,11 @@ func TestLink(t *testing.T) {
 		s.pass(0)
 		s.want(nil, []string{"3s 1 00:00:00:00:00:00"})
 		s.pass(5 * time.Second)
-		s.want(nil, nil) // nobody is asked without carrier
+		s.want(nil, nil) // no probes without carrier
 		s.r.Link(7, true)
 		s.pass(0)
 		s.want([]string{"8s 7 all"}, []string{"8s 1 " + boxMAC.String()})
-		// Down and up again before anybody looks: still told of.
+		// Down and up again between two turns: still reported.
 		s.r.Link(7, false)
 		s.r.Link(7, true)
 		s.pass(0)
@@ -282,9 +284,11 @@ func TestSet(t *testing.T) {
 		}
 		s.pass(time.Second)
 		// The box answers to the old MAC: its replies do not count.
-		s.want([]string{"4s 8 all", "4.2s 8 all", "4.4s 8 all", "4.6s 8 all", "4.8s 8 all", "5s 8 all"}, []string{"4s 1 00:00:00:00:00:00"})
-		if st := s.r.Status(); len(st) != 1 || st[0].MAC != 0 || st[0].Number != 1 || !st[0].Since.Equal(s.start.Add(4*time.Second)) {
-			t.Errorf("status %+v", st)
+		s.want([]string{"4s 8 all", "4.2s 8 all", "4.4s 8 all", "4.6s 8 all", "4.8s 8 all", "5s 8 all"},
+			[]string{"4s 1 00:00:00:00:00:00"})
+		if st := s.r.Status(); len(st) != 1 || st[0].MAC != 0 || st[0].Number != 1 ||
+			!st[0].Since.Equal(s.start.Add(4*time.Second)) {
+			t.Errorf("status %+v, want MAC, misses and time as probed", st)
 		}
 	})
 }
@@ -304,12 +308,12 @@ func TestSetRefuses(t *testing.T) {
 		"port twice":       r.Set(switchMAC, []Downlink{down1, samePort}),
 	} {
 		if err == nil {
-			t.Errorf("%s: accepted", name)
+			t.Errorf("%s: accepted, want an error", name)
 		}
 	}
 }
 
-// TestPortTakesNothing: a question that could not be sent is no miss, and is repeated at the first interval.
+// TestPortTakesNothing: a probe that could not be sent is no miss, and is repeated at the first interval.
 func TestPortTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
@@ -326,15 +330,15 @@ func TestPortTakesNothing(t *testing.T) {
 		s.block(true)
 		s.pass(30 * time.Second)
 		if st := s.r.Status()[0]; st.MAC != boxMAC || st.Misses != 0 {
-			t.Errorf("status %+v", st)
+			t.Errorf("status %+v, want MAC, misses and time as probed", st)
 		}
 		s.block(false)
 		s.pass(time.Second)
 		if st := s.r.Status()[0]; st.MAC != boxMAC {
-			t.Errorf("status %+v", st)
+			t.Errorf("status %+v, want MAC, misses and time as probed", st)
 		}
 		s.want([]string{"33.2s 7 " + boxMAC.String()}, nil)
-		// A late answer to the last question that did leave still counts.
+		// A late answer to the last probe that was sent is still accepted.
 		s.answer(7, 0)
 		s.pass(10 * time.Second)
 		s.want([]string{"43.2s 7 " + boxMAC.String()}, nil)

@@ -1,6 +1,6 @@
-// Package notify speaks the notification protocol of service managers, sd_notify(3): the box says when it is ready, is
-// reloading or stopping, and that it still makes progress. Without a manager, which is no error, every message is
-// silently dropped, so that callers need not ask.
+// Package notify implements the notification protocol of service managers, sd_notify(3): the box reports that it is
+// ready, reloading or stopping, and that it makes progress. Without a manager every message is dropped without an
+// error.
 //
 // A message is one datagram of NAME=VALUE lines to the socket that NOTIFY_SOCKET names. Abstract sockets (first
 // character @) and paths are supported; vsock, which is for managers of virtual machines, is not.
@@ -22,15 +22,16 @@ import (
 // Notifier sends messages to the service manager. The nil Notifier sends nothing. Safe for concurrent use.
 type Notifier struct {
 	conn     *net.UnixConn // nil without a manager
-	err      error         // why there is no connection although there is a manager
+	err      error         // why the connection to the manager failed
 	watchdog time.Duration
 
 	mu      sync.Mutex
-	waiting []string // what the manager's queue had no room for, in order
+	waiting []string // messages for which the manager's queue had no room, in order
 }
 
 // FromEnv connects to the socket in NOTIFY_SOCKET and reads WATCHDOG_USEC and WATCHDOG_PID. It removes the three from
-// the environment, so that no child process speaks for the box. What is wrong with them, Err and every message say.
+// the environment, so that no child process sends messages for the box. Err and every message return what is wrong with
+// them.
 func FromEnv() *Notifier {
 	n := &Notifier{}
 	n.err = n.open(os.Getenv("NOTIFY_SOCKET"))
@@ -71,7 +72,7 @@ func (n *Notifier) Err() error {
 }
 
 // WatchdogInterval returns how much time may pass between two Watchdog messages before the manager kills the process;
-// 0 means that nobody watches this process (sd_watchdog_enabled(3)).
+// 0 means that no manager watches this process (sd_watchdog_enabled(3)).
 func (n *Notifier) WatchdogInterval() time.Duration {
 	if n == nil {
 		return 0
@@ -79,11 +80,11 @@ func (n *Notifier) WatchdogInterval() time.Duration {
 	return n.watchdog
 }
 
-// Ready says that the service is up, or that a reload is done.
+// Ready reports that the service is up, or that a reload is done.
 func (n *Notifier) Ready() error { return n.send(true, "READY=1") }
 
-// Reloading says that a reload has begun; Ready ends it. The time stamp, CLOCK_MONOTONIC in microseconds, is what
-// Type=notify-reload asks for.
+// Reloading reports that a reload has begun; Ready ends it. The time stamp, CLOCK_MONOTONIC in microseconds, is what
+// Type=notify-reload requires.
 func (n *Notifier) Reloading() error {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
@@ -92,10 +93,10 @@ func (n *Notifier) Reloading() error {
 	return n.send(true, "RELOADING=1", "MONOTONIC_USEC="+strconv.FormatInt(ts.Nano()/1000, 10))
 }
 
-// Stopping says that the service is on its way down.
+// Stopping reports that the service is stopping.
 func (n *Notifier) Stopping() error { return n.send(true, "STOPPING=1") }
 
-// Watchdog says that the service makes progress. To be sent at least every half of WatchdogInterval.
+// Watchdog reports that the service makes progress. It is to be sent at least every half of WatchdogInterval.
 func (n *Notifier) Watchdog() error { return n.send(false, "WATCHDOG=1") }
 
 // Status sets the line that systemctl status shows.
@@ -109,7 +110,7 @@ func (n *Notifier) Status(status string) error {
 	return n.send(false, "STATUS="+oneLine)
 }
 
-// Flush sends what the manager had no room for earlier. To be called now and then.
+// Flush sends the messages for which the manager had no room earlier. It is to be called at intervals.
 func (n *Notifier) Flush() error {
 	if n == nil || n.conn == nil {
 		return nil
@@ -127,11 +128,11 @@ func (n *Notifier) Close() error {
 	return n.conn.Close()
 }
 
-// maxWaiting is how many messages are kept for a manager that does not read; the oldest give way.
+// maxWaiting is how many messages are kept for a manager that does not read; beyond it the oldest are dropped.
 const maxWaiting = 16
 
-// send sends one datagram, and never waits. What the manager's queue has no room for is sent later if keep is set, which
-// is no less of an error.
+// send sends one datagram, and never waits. If the manager's queue has no room, the message is
+// sent later if keep is set; the error is returned in either case.
 func (n *Notifier) send(keep bool, lines ...string) error {
 	if n == nil {
 		return nil
@@ -151,7 +152,7 @@ func (n *Notifier) send(keep bool, lines ...string) error {
 		n.waiting = n.waiting[max(0, len(n.waiting)-maxWaiting):]
 	}
 	if err != nil {
-		return fmt.Errorf("telling the service manager %q: %w", lines[0], err)
+		return fmt.Errorf("send %q to the service manager: %w", lines[0], err)
 	}
 	return n.err
 }
@@ -182,8 +183,8 @@ func (n *Notifier) write(text string) error {
 	return sent
 }
 
-// ErrWatchdog is wrapped by what Err says of the watchdog's variables.
-var ErrWatchdog = errors.New("the watchdog's environment is not understood")
+// ErrWatchdog is wrapped by Err if the watchdog's variables are wrong.
+var ErrWatchdog = errors.New("the watchdog's environment is invalid")
 
 // watchdogInterval reads WATCHDOG_USEC, in microseconds, and WATCHDOG_PID, the process that is meant.
 func watchdogInterval(usec, pid string) (time.Duration, error) {

@@ -40,14 +40,15 @@ func receive(t *testing.T, c *net.UnixConn) string {
 }
 
 func TestMessages(t *testing.T) {
-	for _, name := range []string{filepath.Join(t.TempDir(), "notify"), fmt.Sprintf("@penstock/notify/%d", os.Getpid())} {
+	for _, name := range []string{filepath.Join(t.TempDir(), "notify"),
+		fmt.Sprintf("@penstock/notify/%d", os.Getpid())} {
 		c := manager(t, name)
 		n := FromEnv()
 		if err := n.Err(); err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: connect: error %v, want none", name, err)
 		}
 		if _, there := os.LookupEnv("NOTIFY_SOCKET"); there {
-			t.Error("NOTIFY_SOCKET is still there: a child would speak for the box")
+			t.Error("NOTIFY_SOCKET is still set, want it removed: a child would send messages for the box")
 		}
 		for _, m := range []struct {
 			send func() error
@@ -98,13 +99,14 @@ func TestWithoutManager(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	t.Setenv("WATCHDOG_USEC", "")
 	for _, n := range []*Notifier{nil, FromEnv()} {
-		for _, err := range []error{n.Err(), n.Ready(), n.Reloading(), n.Stopping(), n.Watchdog(), n.Status("x"), n.Close()} {
+		for _, err := range []error{n.Err(), n.Ready(), n.Reloading(), n.Stopping(), n.Watchdog(), n.Status("x"),
+			n.Close()} {
 			if err != nil {
 				t.Error(err)
 			}
 		}
 		if n.WatchdogInterval() != 0 {
-			t.Error("somebody watches")
+			t.Error("a watchdog interval without a manager, want none")
 		}
 	}
 }
@@ -114,7 +116,7 @@ func TestErrors(t *testing.T) {
 		t.Setenv("NOTIFY_SOCKET", name)
 		n := FromEnv()
 		if err := n.Err(); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: error %v, want one", name, err)
 		}
 		if n.Ready() == nil {
 			t.Errorf("%s: Ready succeeds", name)
@@ -127,7 +129,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestBadWatchdog: the manager hears what it can hear, and the caller what is wrong.
+// TestBadWatchdog: messages still reach the manager, and the caller gets the error.
 func TestBadWatchdog(t *testing.T) {
 	c := manager(t, filepath.Join(t.TempDir(), "notify"))
 	t.Setenv("WATCHDOG_USEC", "soon")
@@ -165,11 +167,12 @@ func TestWatchdogInterval(t *testing.T) {
 		t.Setenv("WATCHDOG_USEC", tc.usec)
 		t.Setenv("WATCHDOG_PID", tc.pid)
 		n := FromEnv()
-		if err := n.Err(); n.WatchdogInterval() != tc.want || (err != nil) != tc.err || err != nil && !errors.Is(err, ErrWatchdog) {
+		if err := n.Err(); n.WatchdogInterval() != tc.want || (err != nil) != tc.err || err != nil &&
+			!errors.Is(err, ErrWatchdog) {
 			t.Errorf("WATCHDOG_USEC=%q WATCHDOG_PID=%q: %v, %v", tc.usec, tc.pid, n.WatchdogInterval(), err)
 		}
 		if _, there := os.LookupEnv("WATCHDOG_USEC"); there {
-			t.Error("WATCHDOG_USEC is still there")
+			t.Error("WATCHDOG_USEC is still set, want it removed")
 		}
 	}
 }

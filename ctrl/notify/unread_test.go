@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A manager that does not read holds up nobody, and is told what counts when it reads again, in order.
+// A manager that does not read delays no caller, and gets the states in order when it reads again.
 func TestUnread(t *testing.T) {
 	c := manager(t, filepath.Join(t.TempDir(), "notify"))
 	n := FromEnv()
@@ -22,13 +22,13 @@ func TestUnread(t *testing.T) {
 	if !errors.Is(err, unix.EAGAIN) {
 		t.Fatalf("behind %d messages: got error %v, want EAGAIN", sent, err)
 	}
-	for _, say := range []func() error{n.Reloading, n.Ready, n.Watchdog, n.Stopping} {
-		if err := say(); !errors.Is(err, unix.EAGAIN) {
+	for _, send := range []func() error{n.Reloading, n.Ready, n.Watchdog, n.Stopping} {
+		if err := send(); !errors.Is(err, unix.EAGAIN) {
 			t.Errorf("got error %v, want EAGAIN", err)
 		}
 	}
 	if took := time.Since(begin); took > 20*time.Second {
-		t.Errorf("it took %s: something was waited for", took)
+		t.Errorf("it took %s, want no waiting", took)
 	}
 	for range sent - 1 {
 		receive(t, c)

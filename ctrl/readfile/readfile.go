@@ -1,5 +1,5 @@
 // Package readfile reads small files that others write: configuration, secrets, certificates, saved states. It reads
-// regular files only, up to a size, so that a pipe, a device or a file that grows without end holds up nobody.
+// regular files only, up to a size, so that no pipe, device or endlessly growing file blocks the caller.
 package readfile
 
 import (
@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Regular returns the content of a regular file of at most so many octets. A file system that hangs holds it up.
+// Regular returns the content of a regular file of at most most octets. A file system that hangs blocks it.
 func Regular(path string, most int64) ([]byte, error) {
-	// Opened without waiting: a pipe without a writer would wait for one.
+	// Non-blocking: opening a pipe without a writer would block.
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func Regular(path string, most int64) ([]byte, error) {
 	return Limited(f, path, most)
 }
 
-// Limited reads to the end of what is called name, which must come within so many octets.
+// Limited reads r to its end, which must come within most octets. Errors call r by name.
 func Limited(r io.Reader, name string, most int64) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err == nil && int64(len(text)) > most {

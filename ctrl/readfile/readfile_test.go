@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Only a regular file of the allowed size is read, and nothing is waited for.
+// Only a regular file of the allowed size is read, without waiting.
 func TestRegular(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
@@ -22,7 +22,7 @@ func TestRegular(t *testing.T) {
 	if err := syscall.Mkfifo(path("fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	held, err := os.OpenFile(path("fifo"), os.O_RDWR, 0) // a writer that says nothing
+	held, err := os.OpenFile(path("fifo"), os.O_RDWR, 0) // a writer that writes nothing
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,8 @@ func TestRegular(t *testing.T) {
 		want string // of the error
 	}{
 		{path("file"), 5, ""}, {path("link"), 5, ""}, {path("file"), 4, "larger than 4 octets"},
-		{path("fifo"), 5, "no regular file"}, {"/dev/zero", 5, "no regular file"}, {dir, 5, "no regular file"}, {path("none"), 5, "no such file"},
+		{path("fifo"), 5, "no regular file"}, {"/dev/zero", 5, "no regular file"}, {dir, 5,
+			"no regular file"}, {path("none"), 5, "no such file"},
 	} {
 		text, err := Regular(c.name, c.most)
 		if c.want == "" && (err != nil || string(text) != "12345") {
@@ -45,6 +46,6 @@ func TestRegular(t *testing.T) {
 		}
 	}
 	if took := time.Since(begin); took > 10*time.Second {
-		t.Errorf("it took %s: something was waited for", took)
+		t.Errorf("it took %s, want no waiting", took)
 	}
 }

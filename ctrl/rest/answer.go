@@ -22,23 +22,23 @@ func Reply(w http.ResponseWriter, status int, v any) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(buf.Len()))
 	w.WriteHeader(status)
-	_, _ = w.Write(buf.Bytes()) // a caller that is gone needs no answer
+	_, _ = w.Write(buf.Bytes()) // a caller that has disconnected needs no answer
 }
 
-// ETag says which revision an answer is of.
+// ETag sets the revision of an answer.
 func ETag(w http.ResponseWriter, revision uint64) {
 	w.Header().Set("ETag", `"`+strconv.FormatUint(revision, 10)+`"`)
 }
 
 // Stream is an answer without an end: it ends with the caller or with the server.
 type Stream struct {
-	Ctx context.Context // done when the caller is gone or the server ends
+	Ctx context.Context // done when the caller disconnects or the server ends
 	w   http.ResponseWriter
 	rc  *http.ResponseController
 }
 
-// Stream answers r with the head of a stream and calls send with it. Streams are bounded by Config.MaxStreams. To
-// HEAD it answers with the head alone.
+// Stream answers r with the head of a stream and calls send with the stream. Config.MaxStreams bounds the streams. A
+// HEAD request gets the head alone.
 func (s *Server) Stream(w http.ResponseWriter, r *http.Request, mediaType string, send func(*Stream) error) error {
 	c := connOf(r)
 	if r.Method != http.MethodHead {
@@ -67,7 +67,7 @@ func (s *Server) Stream(w http.ResponseWriter, r *http.Request, mediaType string
 	return send(st)
 }
 
-// Send writes p to the caller at once. An error means that the caller is gone or does not read.
+// Send writes p to the caller at once. An error means that the caller has disconnected or does not read.
 func (st *Stream) Send(p []byte) error {
 	if _, err := st.w.Write(p); err != nil {
 		return err

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Conditions are the preconditions of a write (RFC 9110, clause 13). Reads have none: what they show changes without
-// the revision.
+// Conditions are the preconditions of a write (RFC 9110, clause 13). Reads have none: their content changes
+// without the revision.
 type Conditions struct {
-	Revision *uint64 // If-Match: "17": the revision that the caller has seen; nil = any
+	Revision *uint64 // If-Match: "17": the revision that the caller has read; nil = any
 	Exists   bool    // If-Match: *, on an object: it must exist
 	Absent   bool    // If-None-Match: *, on a PUT of an object: it must not exist
 }
@@ -20,7 +20,8 @@ func ConditionsOf(r *http.Request) Conditions {
 	return c
 }
 
-// conditions reads the preconditions and refuses what the route cannot honour: a guard that is ignored guards nothing.
+// conditions reads the preconditions and refuses those that the route cannot honour: an ignored precondition protects
+// nothing.
 func conditions(rt Route, r *http.Request) (c Conditions, err error) {
 	if !rt.Write {
 		return c, nil
@@ -32,7 +33,8 @@ func conditions(rt Route, r *http.Request) (c Conditions, err error) {
 	if h, given := header(r, "If-Match"); given {
 		switch {
 		case !rt.Revision:
-			return c, bad("If-Match", "leave the header out", "If-Match is not supported here: no revision belongs to this")
+			return c, bad("If-Match", "leave the header out",
+				"If-Match is not supported here: this resource has no revision")
 		case h == "*":
 			c.Exists = rt.Object
 		default:
@@ -51,7 +53,8 @@ func conditions(rt Route, r *http.Request) (c Conditions, err error) {
 		c.Absent = true
 	}
 	if _, given := header(r, "Content-Range"); given {
-		return c, bad("Content-Range", "send the whole", "Content-Range is not supported here: a body is always whole")
+		return c, bad("Content-Range", "send the whole body",
+			"Content-Range is not supported here: a body is always whole")
 	}
 	return c, nil
 }

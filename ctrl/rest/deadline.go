@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// minRate is how fast a body has to come on the average once IdleTimeout is over, in octets a second.
+// minRate is the least average rate of a body after IdleTimeout, in octets a second.
 const minRate = 4096
 
-// deadlines bounds how long a body or an answer may stand still, and both as a whole.
+// deadlines bounds the time without progress of a body or an answer, and the duration of both.
 type deadlines struct {
 	rc   *http.ResponseController
 	idle time.Duration
@@ -23,7 +23,7 @@ type deadlines struct {
 	start    time.Time // of the body's reading
 	received int64     // octets of the body
 	end      time.Time // of the body
-	last     time.Time // of the answer; zero = may take for ever
+	last     time.Time // of the answer; zero = no deadline
 	cut      *counters
 }
 
@@ -53,10 +53,10 @@ func (d *deadlines) overdue(err error, n *atomic.Uint64, what string) {
 type slowBody struct {
 	io.ReadCloser
 	d     *deadlines
-	ended bool // the whole was read
+	ended bool // the whole body was read
 }
 
-// bodyError says that a body could not be read: the caller's fault, or the caller is gone.
+// bodyError is an error of reading a body: a fault of the caller, or a caller that has disconnected.
 type bodyError struct{ err error }
 
 func (e *bodyError) Error() string { return e.err.Error() }
@@ -68,12 +68,13 @@ func (b *slowBody) Read(p []byte) (int, error) {
 		d.start = time.Now()
 	}
 	rate := d.start.Add(d.idle + time.Duration(d.received)*(time.Second/minRate))
-	// Where the layer below has no deadlines, there is nothing to be done about it.
+	// Errors are ignored: the layer below may not support deadlines.
 	_ = d.rc.SetReadDeadline(d.next(d.end, rate))
 	n, err := b.ReadCloser.Read(p)
 	d.received += int64(n)
 	if err != nil {
-		_ = d.rc.SetReadDeadline(time.Time{}) // else the watch for the caller's going away would run into it
+		// else the server's read that detects a disconnect would run into the deadline
+		_ = d.rc.SetReadDeadline(time.Time{})
 		if b.ended = err == io.EOF; !b.ended {
 			d.overdue(err, &d.cut.slowBodies, "a caller who sends too slowly was cut off")
 			err = &bodyError{err}

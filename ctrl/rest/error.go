@@ -14,8 +14,9 @@ import (
 type Detail struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
-	Field   string `json:"field,omitempty"` // place in the request: "operations[3].value.prefix", "line[17].switch_port"
-	Hint    string `json:"hint,omitempty"`
+	// location in the request: "operations[3].value.prefix", "line[17].switch_port"
+	Field string `json:"field,omitempty"`
+	Hint  string `json:"hint,omitempty"`
 }
 
 // Envelope is the form of all errors.
@@ -23,14 +24,14 @@ type Envelope struct {
 	Error EnvelopeError `json:"error"`
 }
 
-// EnvelopeError says what was wrong with a request: it is an error that travels as an answer. Problems holds every
-// fault when there is more than one, at most MaxProblems.
+// EnvelopeError is the error of a refused request, in the form of the answer. Problems holds every fault when there is
+// more than one, at most MaxProblems.
 type EnvelopeError struct {
 	Status int `json:"status"`
 	Detail
 	Problems []Detail `json:"problems,omitempty"`
-	// ProblemCount is how many faults were found if that is more than Problems holds. Reading may have ended before the
-	// rest of the request.
+	// ProblemCount is the number of faults found, if it is larger than len(Problems). Reading may have ended before
+	// the end of the request.
 	ProblemCount int `json:"problem_count,omitempty"`
 }
 
@@ -88,11 +89,12 @@ func (s *Server) answer(err error) *EnvelopeError {
 		}
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return Problem(http.StatusBadRequest, CodeTruncated, "", "nothing was changed; send it again", "the body breaks off")
+		return Problem(http.StatusBadRequest, CodeTruncated, "", "nothing was changed; send it again",
+			"the body breaks off")
 	}
 	if isBodyError(err) {
 		return Problem(http.StatusBadRequest, CodeMalformed, "",
-			"nothing was changed; look at the chunks and the length that were sent",
+			"nothing was changed; check the chunks and the length that were sent",
 			"the body cannot be read: "+Clip(err.Error()))
 	}
 	return Problem(http.StatusInternalServerError, CodeInternal, "", "", err.Error())
@@ -106,7 +108,7 @@ func isBodyError(err error) bool {
 func (s *Server) fail(w http.ResponseWriter, err error) {
 	e := s.answer(err)
 	if e.Status == http.StatusRequestTimeout || e.Status == http.StatusRequestEntityTooLarge || isBodyError(err) {
-		w.Header().Set("Connection", "close") // the rest of the body is not waited for
+		w.Header().Set("Connection", "close") // the server does not wait for the rest of the body
 	}
 	Reply(w, e.Status, Envelope{*e})
 }

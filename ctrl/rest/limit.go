@@ -19,9 +19,9 @@ type Bounds struct {
 	Share func(*Peer) int
 }
 
-// Limiter is a listener that bounds the connections at a time, as a whole and per caller. When there is no room, the
-// connection that has waited longest without a request gives way; if all are busy, the new one is told so and closed.
-// Its State belongs into http.Server.ConnState.
+// Limiter is a listener that bounds the connections at a time, as a whole and per caller. When the limit is reached,
+// the connection that has waited longest without a request is closed; if all are busy, the new one gets an error and is
+// closed. Its State is to be set as http.Server.ConnState.
 type Limiter struct {
 	net.Listener
 	identify Identify
@@ -38,19 +38,19 @@ type Limiter struct {
 	streamy map[string]int // streams by name
 }
 
-// reserveAge is how long a connection of the reserve is safe from the next one that needs it.
+// reserveAge is how long a connection of the reserve is kept before another privileged one may replace it.
 const reserveAge = 5 * time.Second
 
-// newAge is how long a connection may take to its first octet before it may have to give way.
+// newAge is how long a connection may take to its first octet before another one may replace it.
 const newAge = time.Second
 
-// Limit bounds the connections of ln. identify must not wait for the caller.
+// Limit bounds the connections of ln. identify must not block on the caller.
 func Limit(ln net.Listener, b Bounds, identify Identify) *Limiter {
 	return &Limiter{Listener: ln, identify: identify, b: b, refuse: refuser(),
 		conns: map[*limitConn]bool{}, callers: map[string]int{}, streamy: map[string]int{}}
 }
 
-// limitConn is a connection that counts.
+// limitConn is a counted connection.
 type limitConn struct {
 	net.Conn
 	l        *Limiter
@@ -82,7 +82,7 @@ func (l *Limiter) Accept() (net.Conn, error) {
 	}
 }
 
-// take counts a connection. It may name another one that has to give way, or why there is no room.
+// take counts a connection. It may return another one to be closed for it, or the reason of a refusal.
 func (l *Limiter) take(c *limitConn) (victim *limitConn, why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,7 +124,7 @@ func (l *Limiter) oldest(name string) (old *limitConn) {
 	return old
 }
 
-// longest returns the oldest connection of the reserve, if it had time enough; else nil.
+// longest returns the oldest connection of the reserve if it is older than reserveAge, else nil.
 func (l *Limiter) longest() (old *limitConn) {
 	now := time.Now()
 	for c := range l.conns {
@@ -144,7 +144,7 @@ func (l *Limiter) drop(c *limitConn) {
 	}
 }
 
-// State follows which connections wait for a request.
+// State records which connections wait for a request.
 func (l *Limiter) State(c net.Conn, state http.ConnState) {
 	lc, ok := c.(*limitConn)
 	if !ok {
@@ -196,7 +196,7 @@ func (c *limitConn) Close() error {
 	return c.Conn.Close()
 }
 
-// Write sends what net/http writes, and turns the errors that it writes as plain text into the form of all errors.
+// Write sends the output of net/http, and converts its plain-text errors into the form of all errors.
 func (c *limitConn) Write(p []byte) (int, error) {
 	if out := rewritePlain(p); out != nil {
 		if _, err := c.Conn.Write(out); err != nil {
@@ -207,14 +207,15 @@ func (c *limitConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// How many of those that are refused are heard out, and for how long at most: who is answered before it has asked,
-// or cut off while it writes, may never read why. The rest are answered at once.
+// How many refused connections are read to the end of their request, and for how long at most: a client that is
+// answered before its request, or cut off while it writes, may never read the reason. The other ones are answered at
+// once.
 const (
 	maxRefused  = 16
 	refuseLimit = time.Second
 )
 
-// refuser returns a function that tells a connection why there is no room, and closes it, at once or soon.
+// refuser returns a function that answers a connection with the reason of its refusal and closes it, at once or soon.
 func refuser() func(net.Conn, string) {
 	sem := make(chan struct{}, maxRefused)
 	return func(c net.Conn, why string) {
@@ -234,7 +235,7 @@ func refuser() func(net.Conn, string) {
 			_, _ = c.Read(first[:])
 			_, err := c.Write(answer)
 			if half, ok := c.(interface{ CloseWrite() error }); ok && err == nil && half.CloseWrite() == nil {
-				_, _ = io.Copy(io.Discard, c) // until it has understood and closes, or its time is over
+				_, _ = io.Copy(io.Discard, c) // until the client closes, or the time is over
 			}
 		}()
 	}
@@ -249,7 +250,7 @@ type bucket struct {
 	last   time.Time
 }
 
-// take takes a token, or says how long it is until there is one.
+// take takes a token, or returns the time until there is one.
 func (b *bucket) take() (wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -267,13 +268,13 @@ func (b *bucket) take() (wait time.Duration) {
 	return time.Duration((1 - b.tokens) / b.rate * float64(time.Second))
 }
 
-// Seats bounds what may be under way at a time. The last seat is for privileged callers.
+// Seats bounds the requests of one sort that are under way at a time. The last seat is for privileged callers.
 type Seats struct {
 	what  string
 	taken chan struct{}
 }
 
-// NewSeats makes n seats; what they are for is the noun of the error: "bulk pushes".
+// NewSeats makes n seats; what names their use in errors: "bulk pushes".
 func NewSeats(what string, n int) *Seats { return &Seats{what, make(chan struct{}, n)} }
 
 // Take takes a seat for the request, and returns the function that gives it back; or an error.

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// rewritePlain makes the form of all errors of an answer that net/http writes as plain text, before a handler has the
-// request: a head that cannot be read or is too long, a version or a transfer encoding that is not supported. It
-// returns nil for everything else. What it does not see stays plain text: the empty 417 to an unknown Expect, and on
-// a listener under TLS what is encrypted already.
+// rewritePlain converts an error that net/http writes as plain text, before a handler gets the request, into the form
+// of all errors: a head that is malformed or too long, a version or a transfer encoding that is not supported. It
+// returns nil for every other answer. Two answers stay plain text: the empty 417 to an unknown Expect, and on a
+// listener under TLS all that is already encrypted.
 func rewritePlain(p []byte) []byte {
 	const marker = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 	if !bytes.HasPrefix(p, []byte("HTTP/1.1 4")) && !bytes.HasPrefix(p, []byte("HTTP/1.1 5")) {
@@ -51,6 +51,7 @@ func rawAnswer(e *EnvelopeError, line string) []byte {
 	if line == "" {
 		line = " " + strconv.Itoa(e.Status) + " " + http.StatusText(e.Status)
 	}
-	return fmt.Appendf(nil, "HTTP/1.1%s\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s\n",
+	return fmt.Appendf(nil,
+		"HTTP/1.1%s\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s\n",
 		line, len(body)+1, body)
 }

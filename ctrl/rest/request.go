@@ -11,14 +11,14 @@ import (
 	"penstock/ctrl/model/strict"
 )
 
-// FixedMemory is what a request may take in memory besides four octets for each of its body, in octets. What is stored
-// takes more, as the tables need.
+// FixedMemory is the memory in octets that a request may take besides four octets per octet of its body. The tables
+// take more for stored objects.
 const FixedMemory = 64 << 20
 
 // bodyBlock is how much of a body is read at a time.
 const bodyBlock = 256 << 10
 
-// ReadBody reads a whole body. It takes twice the memory of the body at the most, and what did not come yet takes none.
+// ReadBody reads a whole body. It takes at most twice the memory of the octets that have arrived.
 func ReadBody(r *http.Request) ([]byte, error) {
 	var blocks [][]byte
 	size := int64(bodyBlock)
@@ -62,7 +62,7 @@ func ParseJSON(data []byte) (*strict.Node, error) {
 	return n, SyntaxProblem(err)
 }
 
-// SyntaxProblem makes an answer of a *strict.SyntaxError; other errors stay as they are.
+// SyntaxProblem converts a *strict.SyntaxError into an answer; other errors stay as they are.
 func SyntaxProblem(err error) error {
 	var se *strict.SyntaxError
 	if !errors.As(err, &se) {
@@ -91,7 +91,7 @@ func OptionalBody(r *http.Request, dst any) error {
 	return BindProblems(strict.Bind(n, dst, ""))
 }
 
-// BindProblems makes an error of what does not fit a body; nil if all does.
+// BindProblems makes an error of the faults of a body; nil if there are none.
 func BindProblems(ps []strict.Problem) error {
 	if len(ps) == 0 {
 		return nil
@@ -130,7 +130,8 @@ next:
 		if len(names) > 0 {
 			hint = "allowed: " + strings.Join(names, ", ")
 		}
-		return nil, Problem(http.StatusBadRequest, CodeUnknown, Clip(k), hint, "unknown parameter "+strconv.Quote(Clip(k)))
+		return nil, Problem(http.StatusBadRequest, CodeUnknown, Clip(k), hint,
+			"unknown parameter "+strconv.Quote(Clip(k)))
 	}
 	return out, nil
 }

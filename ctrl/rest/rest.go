@@ -1,9 +1,9 @@
-// Package rest is HTTP/1.1 and JSON without a resource: listeners and who calls on them, limits on connections, bodies,
-// streams and writes, one form of errors, and the dispatch of a table of routes. The control socket (ctrl/api) is a
-// table of routes on it.
+// Package rest is HTTP/1.1 and JSON without a resource: listeners and the identity of callers, limits on connections,
+// bodies, streams and writes, one form of errors, and the dispatch of a table of routes. The control socket (ctrl/api)
+// is a table of routes on it.
 //
-// A listener may be of any kind. It brings a function that identifies callers: for a Unix socket by the credentials
-// that the kernel keeps (ListenUnix, UnixPeers), for others by what the connection proves.
+// A listener may be of any kind. Its function Identify identifies callers: on a Unix socket by the credentials that the
+// kernel keeps (ListenUnix, UnixPeers), on others by the credentials of the connection.
 package rest
 
 import (
@@ -23,7 +23,8 @@ type Config struct {
 	Routes []Route // one per method and pattern
 	// ToError makes the answer of an error of a route that this package does not know; nil or a nil answer = 500.
 	ToError func(error) *EnvelopeError
-	// Observe is told how long each write took until it was acknowledged, by the pattern of its path; nil = nobody.
+	// Observe is called with the time from each write to its acknowledgement, by the pattern of its path; nil = no
+	// calls.
 	Observe func(pattern string, took time.Duration)
 	Log     *slog.Logger // nil = discard
 
@@ -93,7 +94,7 @@ type listener struct {
 	http *http.Server
 }
 
-// Identify says who is at the other end of a connection that was just accepted. It must not wait for the caller.
+// Identify returns the caller of a connection that was just accepted. It must not block on the caller.
 type Identify func(net.Conn) *Peer
 
 // New makes a Server without listeners.
@@ -135,7 +136,7 @@ func (s *Server) Add(ln net.Listener, identify Identify) {
 	s.listeners = append(s.listeners, l)
 }
 
-// Counters say what the limits did since the start, over all listeners.
+// Counters are the effects of the limits since the start, over all listeners.
 type Counters struct {
 	Connections int    // open now
 	Streams     int    // endless answers now
@@ -145,7 +146,7 @@ type Counters struct {
 	SlowReaders uint64 // requests cut off because their answer was not read
 }
 
-// Counters returns what the limits did.
+// Counters returns the effects of the limits.
 func (s *Server) Counters() Counters {
 	c := Counters{SlowBodies: s.cut.slowBodies.Load(), SlowReaders: s.cut.slowReaders.Load()}
 	for _, l := range s.listeners {
@@ -192,20 +193,20 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Peer is who is at the other end of a connection, and what they may do.
+// Peer is the caller at the other end of a connection, and the caller's permissions.
 type Peer struct {
 	Name       string // in errors, "user 1000"; callers of one name have one share of the connections
 	UID, GID   uint32 // of the calling process, on a Unix socket
 	PID        int32
 	Read       bool
 	Write      bool
-	Privileged bool   // may use what is held in reserve: connections, streams, seats
-	ReadHint   string // how to be allowed to read
-	WriteHint  string // how to be allowed to write
-	Err        error  // why the caller is not known; then nothing is allowed
+	Privileged bool   // may use the reserve of connections, streams and seats
+	ReadHint   string // how to get permission to read
+	WriteHint  string // how to get permission to write
+	Err        error  // why the caller could not be identified; then nothing is allowed
 }
 
-// conn is what is known of a connection.
+// conn is the state of a connection.
 type conn struct {
 	limiter  *Limiter
 	peer     *Peer
@@ -222,5 +223,5 @@ func connOf(r *http.Request) *conn {
 	return c
 }
 
-// PeerOf returns who sent a request.
+// PeerOf returns the caller of a request.
 func PeerOf(r *http.Request) *Peer { return connOf(r).peer }

@@ -17,7 +17,7 @@ import (
 	"penstock/ctrl/rest"
 )
 
-// box is a server whose callers say who they are: by the name of their end of the connection.
+// box is a server that identifies callers by the address of their end of the connection.
 type box struct {
 	t       *testing.T
 	path    string
@@ -101,8 +101,8 @@ func (b *box) dial(name string) net.Conn {
 	return c
 }
 
-// ask makes a request on a connection of its own.
-func (b *box) ask(name, path string) (status int, e rest.EnvelopeError) {
+// request makes a request on a connection of its own.
+func (b *box) request(name, path string) (status int, e rest.EnvelopeError) {
 	b.t.Helper()
 	c := b.dial(name)
 	defer c.Close()
@@ -126,11 +126,11 @@ func (b *box) answer(c net.Conn) (status int, e rest.EnvelopeError) {
 	return resp.StatusCode, e
 }
 
-// served fails unless a caller is answered within a time that has nothing to do with those who hold connections.
+// served fails unless a caller is answered within a time that does not depend on the holders of connections.
 func (b *box) served(what, name string) {
 	b.t.Helper()
 	for end := time.Now().Add(15 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		status, e := b.ask(name, "/ok")
+		status, e := b.request(name, "/ok")
 		if status == http.StatusOK {
 			return
 		}
@@ -140,8 +140,8 @@ func (b *box) served(what, name string) {
 	}
 }
 
-// One caller holds as many connections as there may be, in every way there is; another one, and the operator, are
-// served all the same.
+// One caller holds all the connections that the limits allow, in every possible way; another caller and the operator
+// are still served.
 func TestNobodyIsLockedOut(t *testing.T) {
 	for what, text := range map[string]string{
 		"silent connections":    "",
@@ -172,7 +172,7 @@ func TestNobodyIsLockedOut(t *testing.T) {
 	}
 }
 
-// Streams have a share of the connections; of it, one caller has a half of what is not for the operator.
+// Streams have a share of the connections. One caller may use half of the part that is not reserved for the operator.
 func TestStreamShare(t *testing.T) {
 	b := newBox(t, rest.Config{MaxConns: 64, MaxStreams: 1000})
 	open := func(name string, tries int) (n int) {
@@ -211,7 +211,7 @@ func TestReserve(t *testing.T) {
 			t.Fatalf("status %d, %+v, want 200", status, e)
 		}
 	}
-	if status, e := b.ask("root", "/stream"); status != http.StatusServiceUnavailable {
+	if status, e := b.request("root", "/stream"); status != http.StatusServiceUnavailable {
 		t.Errorf("a stream on the reserve: status %d, %+v, want 503", status, e)
 	}
 	c := b.dial("root")
@@ -219,13 +219,13 @@ func TestReserve(t *testing.T) {
 	if text, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 200") {
 		t.Errorf("the answer is %q (%v), want 200 and the end of the connection", text, err)
 	}
-	if status, e := b.ask("alice", "/ok"); status != http.StatusServiceUnavailable || !strings.Contains(e.Message,
+	if status, e := b.request("alice", "/ok"); status != http.StatusServiceUnavailable || !strings.Contains(e.Message,
 		"too many connections") {
 		t.Errorf("alice: status %d, %+v, want 503: too many connections", status, e)
 	}
 }
 
-// Who sends or reads too slowly is cut off, however steadily, and counted.
+// A caller that sends or reads too slowly is cut off and counted, even if it makes steady progress.
 func TestSlowCallers(t *testing.T) {
 	b := newBox(t, rest.Config{IdleTimeout: 300 * time.Millisecond, AnswerTimeout: time.Second})
 	drip := b.dial("alice")
@@ -253,7 +253,7 @@ func TestSlowCallers(t *testing.T) {
 		for end := time.Now().Add(20 * time.Second); b.server.Counters().SlowReaders == before; time.Sleep(every) {
 			_, _ = c.Read(buf)
 			if time.Now().After(end) {
-				t.Errorf("who reads %d octets every %v is not cut off", octets, every)
+				t.Errorf("a caller that reads %d octets every %v is not cut off, want it cut off", octets, every)
 				return
 			}
 		}

@@ -21,8 +21,8 @@ type Route struct {
 	Pattern  string        // as of http.ServeMux and OpenAPI alike: {name} is one part
 	Write    bool          // takes a body and the permission to write
 	Revision bool          // a write that If-Match with a revision can guard
-	Object   bool          // a write of one object, which can be asked to exist or not to exist
-	Streamed bool          // Do reads the body bit by bit
+	Object   bool          // a write of one object, with preconditions on its existence
+	Streamed bool          // Do reads the body as a stream
 	MaxBody  int64         // octets of the body; 0 = Config.MaxBody
 	BodyTime time.Duration // for the body as a whole; 0 = 1 min
 	Do       func(w http.ResponseWriter, r *http.Request) error
@@ -42,7 +42,7 @@ func (s *Server) handler() http.Handler {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.dispatch(methods, w, r) })
 	}
 	nothing := func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, Problem(http.StatusNotFound, CodeNotFound, "", "GET /v1/openapi.json lists what there is",
+		s.fail(w, Problem(http.StatusNotFound, CodeNotFound, "", "GET /v1/openapi.json lists all paths",
 			"there is nothing at "+Clip(r.URL.Path)))
 	}
 	mux.HandleFunc("/", nothing)
@@ -64,13 +64,14 @@ func (s *Server) handler() http.Handler {
 				}
 			}
 			who := PeerOf(r)
-			s.cfg.Log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", sw.status, "uid", who.UID, "pid",
+			s.cfg.Log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", sw.status, "uid", who.UID,
+				"pid",
 				who.PID, "took", time.Since(started))
 		}()
-		if r.ContentLength != 0 { // also for a body that no handler reads: the server drains it
+		if r.ContentLength != 0 { // also for a body that no handler reads: the server drains that body
 			_ = d.rc.SetReadDeadline(d.next())
 		}
-		if connOf(r).reserved { // taken from the reserve: for one request, and not for long
+		if connOf(r).reserved { // a connection of the reserve serves one request within reserveTime
 			sw.Header().Set("Connection", "close")
 			d.last = started.Add(min(reserveTime, s.cfg.AnswerTimeout))
 		}
@@ -85,8 +86,8 @@ func (s *Server) handler() http.Handler {
 // reserveTime is how long a request may take on a connection from the reserve: its body, and then its answer.
 const reserveTime = 30 * time.Second
 
-// clean reports whether http.ServeMux takes the path as it is. Others it would answer itself, with a redirection in
-// HTML or an empty answer.
+// clean reports whether http.ServeMux accepts the path as it is. It would answer other paths itself, with a redirection
+// in HTML or an empty answer.
 func clean(r *http.Request) bool {
 	p := r.URL.Path
 	return r.Method != http.MethodConnect && strings.HasPrefix(p, "/") && !strings.Contains(p, "//") && (p == "/" ||
@@ -134,7 +135,7 @@ func (s *Server) dispatch(methods map[string]Route, w http.ResponseWriter, r *ht
 		return
 	}
 	unread := rt.Write && r.ContentLength != 0 && !body.ended
-	if unread { // say so at once: net/http would wait for the rest of a short body before it answers
+	if unread { // answer at once: net/http would wait for the rest of a short body before it answers
 		_ = d.rc.EnableFullDuplex()
 		w.Header().Set("Connection", "close")
 	}
@@ -166,19 +167,19 @@ func (s *Server) serve(rt Route, limit int64, w http.ResponseWriter, r *http.Req
 	return rt.Do(w, r)
 }
 
-// drain takes some more of a body that was refused: closing at once would reset the connection of a caller who is still
-// sending, before they read why.
+// drain reads some more of a refused body: closing at once would reset the connection of a caller that is still
+// sending, before the caller has read the error.
 func drain(b *slowBody) {
 	b.d.idle = time.Second
 	b.d.end = time.Now().Add(2 * time.Second)
 	_, _ = io.CopyN(io.Discard, b, 64<<20)
 }
 
-// admit decides whether the caller may do this now.
+// admit decides whether the caller may make this request now.
 func (s *Server) admit(rt Route, w http.ResponseWriter, r *http.Request) error {
 	p := PeerOf(r)
 	if p.Err != nil {
-		return Problem(http.StatusForbidden, CodeForbidden, "", "", "the caller cannot be told: "+p.Err.Error())
+		return Problem(http.StatusForbidden, CodeForbidden, "", "", "the caller cannot be identified: "+p.Err.Error())
 	}
 	if !rt.Write {
 		if !p.Read {

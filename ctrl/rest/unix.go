@@ -12,26 +12,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ListenUnix opens the socket at path. A socket left behind by a process that is gone is replaced; one on which
-// somebody listens, or a file of another kind, is an error.
+// ListenUnix opens the socket at path. A socket left behind by an ended process is replaced. A socket on which a
+// process listens, or a file of another kind, is an error.
 func ListenUnix(path string, mode os.FileMode, owner, group int) (*net.UnixListener, error) {
 	if st, err := os.Lstat(path); err == nil {
 		if st.Mode()&os.ModeSocket == 0 {
-			return nil, fmt.Errorf("control socket %s: a file that is not a socket is there: move it away, or configure another path", path)
+			return nil, fmt.Errorf(
+				"control socket %s: the file there is not a socket: move it away, or configure another path", path)
 		}
 		c, err := net.DialTimeout("unix", path, time.Second)
 		if err == nil {
 			c.Close()
-			return nil, fmt.Errorf("control socket %s: another process listens on it: end it, or configure another path", path)
+			return nil,
+				fmt.Errorf("control socket %s: another process listens on it: end it, or configure another path", path)
 		}
 		if !errors.Is(err, syscall.ECONNREFUSED) {
-			return nil, fmt.Errorf("control socket %s: cannot tell whether it is in use: %w", path, err)
+			return nil, fmt.Errorf("control socket %s: cannot determine whether it is in use: %w", path, err)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("control socket: remove the stale one: %w", err)
 		}
 	}
-	// Between bind and chmod nobody but the owner may connect.
+	// Between bind and chmod only the owner may connect.
 	old := unix.Umask(0o177)
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	unix.Umask(old)
@@ -53,15 +55,16 @@ func ListenUnix(path string, mode os.FileMode, owner, group int) (*net.UnixListe
 	return ln, nil
 }
 
-// UnixPeers says who may do what on a Unix socket, besides root and the user of this process, who may do everything.
+// UnixPeers sets the permissions on a Unix socket. Root and the user of this process may do everything.
 type UnixPeers struct {
 	Owner      int  // uid that may write
 	Group      int  // gid whose members may write; -1 = none
 	ReadersAny bool // every other local user may read
-	ReadOnly   bool // nobody may write here
+	ReadOnly   bool // no caller may write here
 }
 
-// Identify asks the kernel who connected: the credentials are those of the moment of connect(2) and cannot be forged.
+// Identify reads the caller's credentials from the kernel: they are those of the moment of connect(2) and cannot be
+// forged.
 func (u UnixPeers) Identify(c net.Conn) *Peer {
 	p := &Peer{
 		ReadHint:  "become a member of the socket's group, or set readers_any in the configuration",

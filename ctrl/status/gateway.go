@@ -2,7 +2,7 @@ package status
 
 import "time"
 
-// GatewayGroup is a gateway group and what it does.
+// GatewayGroup is a gateway group and its state.
 type GatewayGroup struct {
 	Name      string     `json:"name"`
 	MAC       string     `json:"mac"` // virtual
@@ -18,20 +18,21 @@ type GatewayGroup struct {
 
 // Gateway is a member of a group.
 type Gateway struct {
-	Name     string     `json:"name"`
-	State    string     `json:"state"` // init, up, suspect, down, disabled
-	Active   bool       `json:"active"`
-	Since    *time.Time `json:"since,omitempty"` // of the state
-	Why      string     `json:"why"`
-	Held     *time.Time `json:"held_until,omitempty"` // flap damping keeps it down until then
-	Port     string     `json:"port"`
-	VLAN     int        `json:"vlan,omitempty"`
-	IP       string     `json:"ip"`
-	Address  string     `json:"address"`           // of the box on that network
-	MAC      string     `json:"mac,omitempty"`     // of the gateway; absent = not resolved
-	Sources  []string   `json:"sources,omitempty"` // MACs from which frames are taken there, "gateway" = the gateway's own; absent = any
-	Failures uint64     `json:"failures"`
-	Probes   Probes     `json:"probes"`
+	Name    string     `json:"name"`
+	State   string     `json:"state"` // init, up, suspect, down, disabled
+	Active  bool       `json:"active"`
+	Since   *time.Time `json:"since,omitempty"` // of the state
+	Why     string     `json:"why"`
+	Held    *time.Time `json:"held_until,omitempty"` // flap damping keeps it down until then
+	Port    string     `json:"port"`
+	VLAN    int        `json:"vlan,omitempty"`
+	IP      string     `json:"ip"`
+	Address string     `json:"address"`       // of the box on that network
+	MAC     string     `json:"mac,omitempty"` // of the gateway; absent = not resolved
+	// MACs from which frames are accepted, "gateway" = the gateway's own; absent = any
+	Sources  []string `json:"sources,omitempty"`
+	Failures uint64   `json:"failures"`
+	Probes   Probes   `json:"probes"`
 
 	RxPackets uint64 `json:"rx_packets"` // from the gateway, accepted
 	RxBytes   uint64 `json:"rx_bytes"`
@@ -45,6 +46,6 @@ type Probes struct {
 	Answered uint64 `json:"answered"`
 	Missed   uint64 `json:"missed"`
 	Excused  uint64 `json:"excused"`          // not answered, but data came
-	Late     uint64 `json:"late"`             // timers that ran late: the answers were given more time
+	Late     uint64 `json:"late"`             // probes whose timer ran late: their answers got more time
 	RTT      int64  `json:"rtt_ns,omitempty"` // of the last answer whose probe is known
 }

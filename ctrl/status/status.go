@@ -1,5 +1,5 @@
-// Package status holds what a running box says about itself under /v1/box and /v1/stats: the JSON that the control
-// socket answers and the command line prints.
+// Package status holds the summaries of a running box under /v1/box and /v1/stats: the JSON that the control socket
+// answers and the command line prints.
 package status
 
 import "time"
@@ -27,7 +27,7 @@ type Bindings struct {
 	Bytes    int `json:"bytes"` // of memory
 }
 
-// Frames is where the frame buffers are.
+// Frames counts the frame buffers by location.
 type Frames struct {
 	All        int            `json:"all"`
 	Pooled     int            `json:"pooled"`
@@ -37,8 +37,8 @@ type Frames struct {
 	Breaches   []string       `json:"breaches,omitempty"` // the first of them
 }
 
-// Totals are the frames that went through the box. When nothing is on its way
-// rx + injected + copies = tx + punted + drops, and Balanced says so.
+// Totals are the frames that went through the box. When no frame is under way,
+// rx + injected + copies = tx + punted + drops, and Balanced is true.
 type Totals struct {
 	Rx       uint64 `json:"rx"`
 	Tx       uint64 `json:"tx"`
@@ -76,7 +76,7 @@ type Port struct {
 	Kernel    Kernel            `json:"kernel"`
 }
 
-// Kernel is what the kernel says about the port's sockets (XDP_STATISTICS): frames that never reached the dataplane.
+// Kernel holds the kernel's counters of the port's sockets (XDP_STATISTICS): frames that never reached the dataplane.
 type Kernel struct {
 	RxDropped       uint64 `json:"rx_dropped"`
 	RxRingFull      uint64 `json:"rx_ring_full"`
@@ -97,10 +97,10 @@ type Worker struct {
 	NsPerFrame float64 `json:"ns_per_frame"`
 	PerTurn    float64 `json:"frames_per_busy_turn"`
 	MaxGapNs   uint64  `json:"max_gap_ns"`
-	// How many turns of the loop were how long: four buckets for each power of two of nanoseconds (stats.GapBucket).
+	// Turns of the loop by duration: four buckets for each power of two of nanoseconds (stats.GapBucket).
 	Gaps     []uint64 `json:"gaps"`      // of all turns
 	BusyGaps []uint64 `json:"busy_gaps"` // of those that moved a frame
-	// Of the turns longer than 100 µs those in which another thread had the CPU, and those in which the worker waited.
+	// Turns longer than 100 µs in which another thread had the CPU, and in which the worker waited.
 	PreemptedGaps []uint64 `json:"preempted_gaps"`
 	StoppedGaps   []uint64 `json:"stopped_gaps"`
 }
@@ -111,7 +111,7 @@ type Drops struct {
 	Ports map[string]map[string]uint64 `json:"ports"`
 }
 
-// Path is one way to an edge switch and what it carried.
+// Path is one path to an edge switch and its traffic.
 type Path struct {
 	Switch  string `json:"switch"` // egress edge switch
 	Port    string `json:"port"`   // fabric port
@@ -130,7 +130,7 @@ type VIF struct {
 	TxBytes   uint64 `json:"tx_bytes"`
 }
 
-// Items is how lists are wrapped.
+// Items wraps a list.
 type Items[T any] struct {
 	Items []T `json:"items"`
 }

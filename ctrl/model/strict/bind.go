@@ -10,20 +10,20 @@ import (
 
 // Problem is one fault of a value.
 type Problem struct {
-	Field   string // path of the place; "" = the whole value
+	Field   string // path of the member; "" = the whole value
 	Code    string // "type", "unknown_field", "range", "invalid"
 	Message string
 	Hint    string
 }
 
-// Described is implemented by values with a text form, to say what is expected of them.
+// Described is implemented by values with a text form; DescribeJSON names the expected form for errors.
 type Described interface{ DescribeJSON() string }
 
-// MaxProblems is the most faults that are told of one value or request.
+// MaxProblems is the most faults that are reported for one value or request.
 const MaxProblems = 100
 
-// Bind fills *dst, a struct with json tags, from n and returns what does not fit, the first MaxProblems faults. path is
-// prefixed to the fields.
+// Bind fills *dst, a struct with json tags, from n and returns the first MaxProblems faults. path is prefixed to the
+// fields.
 // Absent members leave dst as it is; null is allowed where the zero value means "absent" (pointers, lists, maps, and
 // fields tagged omitempty or omitzero).
 func Bind(n *Node, dst any, path string) []Problem {
@@ -122,7 +122,7 @@ func (b *binder) bind(n *Node, v reflect.Value, path string, optional bool) {
 			return
 		}
 		if len(n.Items) == 0 {
-			v.SetZero() // as an absent list: what is written and read back stays equal
+			v.SetZero() // like an absent list: a value that is written and read back stays equal
 			return
 		}
 		s := reflect.MakeSlice(v.Type(), len(n.Items), len(n.Items))

@@ -1,6 +1,6 @@
-// Package strict reads JSON that comes from outside: it rejects what encoding/json lets pass (unknown and repeated
-// members, trailing garbage, wrong UTF-8, endless nesting), reports everything that is wrong at once, and names the
-// place of each fault as a field path ("operations[3].value.prefix").
+// Package strict reads JSON that comes from outside: it rejects input that encoding/json accepts (unknown and repeated
+// members, trailing garbage, wrong UTF-8, endless nesting), reports all faults at once, and names the location of each
+// fault as a field path ("operations[3].value.prefix").
 package strict
 
 import (
@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// The limits of what Parse takes: a value that is larger is refused before it is built, so that a text costs no more
-// memory than its size and a fixed amount.
+// The limits of Parse: a larger value is refused before it is built, so that a text costs no more memory than its size
+// and a fixed amount.
 const (
 	MaxDepth  = 32      // levels of nesting
 	MaxValues = 1 << 16 // values within one value, names of members not counted
@@ -84,7 +84,7 @@ func Parse(data []byte) (*Node, error) {
 	return n, r.End()
 }
 
-// ParseFile is Parse without the limits MaxValues and MaxText, for what the caller chose to read.
+// ParseFile is Parse without the limits MaxValues and MaxText, for a file that the caller chose to read.
 func ParseFile(data []byte) (n *Node, err error) {
 	p := parser{s: data, left: math.MaxInt}
 	p.space()
@@ -111,7 +111,8 @@ func (p *parser) end() error {
 func (p *parser) fail(code, format string, args ...any) error {
 	before := p.s[:min(p.i, len(p.s))]
 	line := bytes.Count(before, []byte{'\n'}) + 1
-	return &SyntaxError{line, len(before) - (bytes.LastIndexByte(before, '\n') + 1) + 1, code, fmt.Sprintf(format, args...)}
+	return &SyntaxError{line, len(before) - (bytes.LastIndexByte(before, '\n') + 1) + 1, code,
+		fmt.Sprintf(format, args...)}
 }
 
 func (p *parser) found() string {
@@ -264,7 +265,7 @@ func (p *parser) expected(what string) error {
 
 func (p *parser) object(depth int) (*Node, error) {
 	n := &Node{Type: Object}
-	var seen map[string]bool // only for objects so large that the linear search would cost
+	var seen map[string]bool // only for objects for which the linear search would be slow
 	p.i++
 	for p.space(); ; p.space() {
 		if len(n.Members) == 0 && p.i < len(p.s) && p.s[p.i] == '}' {

@@ -62,8 +62,8 @@ func (r *Reader) within(f func() error) error {
 	return p.fail("limit", "one value is longer than %d octets", MaxText)
 }
 
-// maxToken is how far before the end of a text that was cut an error may stand that comes of the cut: it falls upon a
-// word, a number, an escape or a character of several octets.
+// maxToken is how far before the end of a cut text an error may lie that the cut caused: the cut may split a word, a
+// number, an escape or a character of several octets.
 const maxToken = 16
 
 // Object reads the next value, which must begin with '{', and calls f for each of its members; f reads the value.

@@ -33,11 +33,13 @@ func plain(n *Node) any {
 	return nil
 }
 
-// What Parse accepts, encoding/json accepts with the same result; what it refuses though encoding/json accepts it, it
-// refuses for one of its own reasons.
+// A text that Parse accepts, encoding/json accepts with the same result. A text that only encoding/json accepts is
+// refused for one of Parse's own reasons.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{`{}`, `[]`, `{"a":[1,2.5e-3,-0],"b":{"c":null,"d":true,"e":"x\u00e9\n\ud83d\ude00"}}`, `{"a":1,"a":2}`, "\"\xff\"", `[[[`, `"\ud800"`,
-		strings.Repeat("[", 40) + strings.Repeat("]", 40), `tru`, `-`, `01`, `1 2`, "\"a\tb\"", `{"a":}`, `[1,]`, `{,}`, ` `, `nulll`} {
+	for _, s := range []string{`{}`, `[]`, `{"a":[1,2.5e-3,-0],"b":{"c":null,"d":true,"e":"x\u00e9\n\ud83d\ude00"}}`,
+		`{"a":1,"a":2}`, "\"\xff\"", `[[[`, `"\ud800"`,
+		strings.Repeat("[", 40) + strings.Repeat("]", 40),
+		`tru`, `-`, `01`, `1 2`, "\"a\tb\"", `{"a":}`, `[1,]`, `{,}`, ` `, `nulll`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -49,15 +51,16 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			var se *SyntaxError
 			if !errors.As(err, &se) || se.Line < 1 || se.Column < 1 || se.Code == "" || se.Message == "" {
-				t.Fatalf("%q: %v", text, err)
+				t.Fatalf("%q: error %v, want a SyntaxError with line, column, code and message", text, err)
 			}
-			if valid && se.Code != "duplicate_key" && se.Code != "depth" && se.Code != "limit" && !strings.Contains(se.Message, "UTF-8") {
-				t.Fatalf("%q is JSON, Parse says %v", text, err)
+			if valid && se.Code != "duplicate_key" && se.Code != "depth" && se.Code != "limit" &&
+				!strings.Contains(se.Message, "UTF-8") {
+				t.Fatalf("%q is JSON, Parse returns the error %v, want none", text, err)
 			}
 			return
 		}
 		if !valid {
-			t.Fatalf("%q is no JSON, Parse takes it", text)
+			t.Fatalf("%q is no JSON, and Parse accepts it, want an error", text)
 		}
 		if err := d.Decode(&want); err != nil {
 			t.Fatal(err)
@@ -80,7 +83,7 @@ func TestManyMembers(t *testing.T) {
 		_, err := Parse([]byte("{" + strings.Join(s, ",") + "," + s[again] + "}"))
 		var se *SyntaxError
 		if !errors.As(err, &se) || se.Code != "duplicate_key" {
-			t.Errorf("member %d twice: %v", again, err)
+			t.Errorf("member %d twice: error %v, want duplicate_key", again, err)
 		}
 	}
 }
