@@ -14,6 +14,7 @@ import (
 	"penstock/dataplane/edge"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/keeper"
 	"penstock/dataplane/punt"
 	"penstock/dataplane/stage"
 	"penstock/dataplane/stats"
@@ -41,11 +42,12 @@ type Engine struct {
 	ctl       *frame.Cache // control's own frames, for filling and draining rings
 	stopped   bool         // no port is opened any more
 
-	punts   *punt.Reader
-	keeper  *uplink.Keeper // of the gateway groups
-	runMu   sync.RWMutex   // running, ended
-	running bool           // the workers take commands
-	ended   bool           // they do not any more
+	punts    *punt.Reader
+	keeper   *keeper.Keeper // probes and timers, on the first worker's thread
+	gateways *uplink.Prober // of the gateway groups
+	runMu    sync.RWMutex   // running, ended
+	running  bool           // the workers take commands
+	ended    bool           // they do not any more
 
 	progressMu sync.Mutex // progress, turnsSeen
 	progress   uint64

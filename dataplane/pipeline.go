@@ -5,6 +5,7 @@ import (
 	"penstock/dataplane/edge"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/keeper"
 	"penstock/dataplane/neigh"
 	"penstock/dataplane/overlay"
 	"penstock/dataplane/punt"
@@ -99,7 +100,7 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 	pl.Overlay = overlay.NewState(env)
 	pl.Neigh = &neigh.State{Env: env}
 	pl.Route = &route.State{Env: env}
-	pl.Uplink = &uplink.State{Env: env, Shared: uplink.NewShared(ports), Clock: func() int64 { return pl.Now }}
+	pl.Uplink = &uplink.State{Env: env, Shared: keeper.NewShared(ports), Clock: func() int64 { return pl.Now }}
 	pl.Edge = &edge.State{Env: env}
 	pl.Overlay.Outward = pl.Uplink.Forward
 	pl.makeChains()

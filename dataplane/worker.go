@@ -10,8 +10,8 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/keeper"
 	"penstock/dataplane/stats"
-	"penstock/dataplane/uplink"
 	"penstock/dataplane/xsk"
 )
 
@@ -55,15 +55,14 @@ type worker struct {
 	wake int                     // eventfd that ends a nap
 
 	injects *frame.Slots
-	drained atomic.Int64     // all frames that had arrived by then have been looked at; kept where there are gateway groups
+	drain   keeper.Drain     // kept where there are gateway groups
 	from    []*frame.Handoff // from each other worker, nil from itself
 	loop    *stats.Block
 
 	// -- the worker's own --
-	keeper  *uplink.Keeper // of the first worker, nil of others
-	clean   checkpoint
-	refused []int64 // by port: since when the kernel refuses to send, 0 = it does not
-	leave   uint32  // slots of a transmit ring that frames now leave free
+	keeper  *keeper.Keeper // of the first worker, nil of others
+	refused []int64        // by port: since when the kernel refuses to send, 0 = it does not
+	leave   uint32         // slots of a transmit ring that frames now leave free
 	rx      []rxQueue
 	tx      []*xsk.Socket    // by port: where to send; nil = another worker sends for us, or the port is gone
 	sent    []int            // by port: frames in the transmit ring or not yet taken back from the completion ring
@@ -146,7 +145,7 @@ func (w *worker) turn(now int64, s *fib.Snapshot) (n int) {
 		n += got
 	}
 	if len(s.Groups) > 0 {
-		w.noteDrained(now, empty)
+		w.drain.Note(now, empty, w.eng.cfg.RingSize/frame.BatchSize)
 	}
 	for _, r := range w.from {
 		if r != nil {

@@ -3,6 +3,7 @@ package uplink
 import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/gateway"
+	"penstock/dataplane/keeper"
 	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
 )
@@ -14,6 +15,9 @@ const (
 	mostFrames  = 64
 	stepLookups = 128
 )
+
+// never is a time that does not come.
+const never = keeper.Never
 
 // stepEvery is the time from one step to the next at least, in nanoseconds.
 const stepEvery = 1_000_000
@@ -55,7 +59,7 @@ func (a *announcer) start(now int64, active uint32) {
 }
 
 // announce takes one step of the present round.
-func (k *Keeper) announce(now int64, g *group) {
+func (r *Prober) announce(now int64, g *group) {
 	a := &g.round
 	active, _, _ := g.machine.Active()
 	if active == gateway.None {
@@ -63,9 +67,9 @@ func (k *Keeper) announce(now int64, g *group) {
 		return
 	}
 	m := &g.table.Members[active]
-	room := k.Room(m.Port) - probeFrames // probes go first
+	room := r.keeper.Room(m.Port) - probeFrames // probes go first
 	if room < stepFrames {
-		a.next = now + jammedRetry
+		a.next = now + keeper.Retry
 		return
 	}
 	rate := max(int64(g.table.Policy.AnnounceRate), 1)
@@ -73,12 +77,12 @@ func (k *Keeper) announce(now int64, g *group) {
 	sent := 0
 	switch a.stage {
 	case stageOwn:
-		sent = k.announceOwn(g, m)
+		sent = r.announceOwn(g, m)
 		a.stage, a.subnet, a.addr = stageSubnets, 0, 0
 	case stageSubnets:
-		sent = k.announceSubnets(g, m, most)
+		sent = r.announceSubnets(g, m, most)
 	case stageVIFs:
-		sent = k.announceVIFs(g, m, most)
+		sent = r.announceVIFs(g, m, most)
 	}
 	a.count += uint64(sent)
 	g.live.Announced.Add(uint64(sent))
@@ -87,7 +91,7 @@ func (k *Keeper) announce(now int64, g *group) {
 		return
 	}
 	if a.round == 0 {
-		k.tell(now, g, gateway.Event{Kind: gateway.AnnounceFinish, Member: active, Count: a.count})
+		r.tell(now, g, gateway.Event{Kind: gateway.AnnounceFinish, Member: active, Count: a.count})
 	}
 	pause := g.table.Policy.AnnounceInterval
 	if a.round < len(again) {
@@ -100,21 +104,21 @@ func (k *Keeper) announce(now int64, g *group) {
 	}
 }
 
-func (k *Keeper) announceOwn(g *group, m *fib.Member) (sent int) {
+func (r *Prober) announceOwn(g *group, m *fib.Member) (sent int) {
 	t := g.table
-	k.Send(m.Port, k.msg.rarp(t.MAC, m.VID))
+	r.keeper.Send(m.Port, r.msg.rarp(t.MAC, m.VID))
 	sent++
 	if m.Source != 0 {
-		k.Send(m.Port, k.msg.announce(t.MAC, m.VID, m.Source))
+		r.keeper.Send(m.Port, r.msg.announce(t.MAC, m.VID, m.Source))
 		sent++
 	}
 	if t.IP4 != 0 && t.IP4 != m.Source {
-		k.Send(m.Port, k.msg.announce(t.MAC, m.VID, t.IP4))
+		r.keeper.Send(m.Port, r.msg.announce(t.MAC, m.VID, t.IP4))
 		sent++
 	}
 	for _, ip := range [...][2]uint64{m.Source6, t.IP6} {
 		if !wire.Unspecified6(ip) {
-			k.Send(m.Port, k.msg.advertise(t.MAC, m.VID, ip))
+			r.keeper.Send(m.Port, r.msg.advertise(t.MAC, m.VID, ip))
 			sent++
 		}
 	}
@@ -122,8 +126,8 @@ func (k *Keeper) announceOwn(g *group, m *fib.Member) (sent int) {
 }
 
 // announceSubnets goes on through the IPv4 subnets of segments of which the group is a station.
-func (k *Keeper) announceSubnets(g *group, m *fib.Member, most int) (sent int) {
-	a, t, s := &g.round, g.table, k.snap
+func (r *Prober) announceSubnets(g *group, m *fib.Member, most int) (sent int) {
+	a, t, s := &g.round, g.table, r.snap
 	for looked := 0; looked < stepLookups && sent < most; looked++ {
 		if a.subnet >= len(t.Subnets4) {
 			a.stage = stageVIFs
@@ -139,7 +143,7 @@ func (k *Keeper) announceSubnets(g *group, m *fib.Member, most int) (sent int) {
 			a.subnet++
 		}
 		if _, loc, ok := table.FindIP4(s.Bindings, s.Delta, n.Seg, ip); ok && loc < fib.GatewayLoc(0) {
-			k.Send(m.Port, k.msg.announce(t.MAC, m.VID, ip))
+			r.keeper.Send(m.Port, r.msg.announce(t.MAC, m.VID, ip))
 			sent++
 		}
 	}
@@ -147,8 +151,8 @@ func (k *Keeper) announceSubnets(g *group, m *fib.Member, most int) (sent int) {
 }
 
 // announceVIFs goes on through the IPv6 addresses of this box's VIFs in segments of which the group is a station.
-func (k *Keeper) announceVIFs(g *group, m *fib.Member, most int) (sent int) {
-	a, s := &g.round, k.snap
+func (r *Prober) announceVIFs(g *group, m *fib.Member, most int) (sent int) {
+	a, s := &g.round, r.snap
 	for looked := 0; looked < stepLookups && sent < most; looked++ {
 		if a.vif >= len(s.VIFs) {
 			a.stage = stageEnd
@@ -163,7 +167,7 @@ func (k *Keeper) announceVIFs(g *group, m *fib.Member, most int) (sent int) {
 			if n := fib.FindSubnet6(g.table.Subnets6, ip); n == nil || n.Seg != v.Seg {
 				continue // link-local, or what is sent to it goes to another tenant
 			}
-			k.Send(m.Port, k.msg.advertise(g.table.MAC, m.VID, ip))
+			r.keeper.Send(m.Port, r.msg.advertise(g.table.MAC, m.VID, ip))
 			sent++
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/keeper"
 	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
 )
@@ -14,13 +15,13 @@ const answerTime = 2_000_000_000
 // twinTime is how far apart the answers to two copies of one probe may be, in nanoseconds. Probes are MinInterval apart.
 const twinTime = 2_000_000
 
-// arp takes an ARP packet of an uplink port. A gateway's answer is noted for the Keeper; who asks for an address of the
+// arp takes an ARP packet of an uplink port. A gateway's answer is noted for the Prober; who asks for an address of the
 // box or of a tenant behind a group of that network gets an answer; everything else is dropped.
 //
 // An answer counts only if it is one: to a question of the last moment, from the box's MAC and address. It may be addressed
 // to that MAC or broadcast (RFC 5227, 2.6). The next hop is the ARP sender's MAC; the Ethernet source may be another one
 // (a virtual router answers from its own MAC, RFC 9568, 8.1.2). Then it is noted in the member's words: of the MAC that is
-// in use the time, of any other MAC the MAC, once. What becomes of another MAC the Keeper decides, after the one in use has
+// in use the time, of any other MAC the MAC, once. What becomes of another MAC the Prober decides, after the one in use has
 // had its time to answer.
 func arp(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port) {
 	a := wire.ARP(mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)])
@@ -93,12 +94,12 @@ func answer(m *fib.Member, from uint64, st *State) bool {
 		}
 		l.Answered.Store(now)
 		if l.Eager() {
-			st.Shared.Tell()
+			st.Shared.Notify(keeper.Gateways)
 		}
 	case m.Static != 0 || !l.Other.CompareAndSwap(0, from):
 		return false
 	case inUse == 0:
-		st.Shared.Tell()
+		st.Shared.Notify(keeper.Gateways)
 	}
 	return true
 }

@@ -162,7 +162,7 @@ func (l *lab) collect() {
 			}
 		}
 	}
-	l.Keeper.Events.Take(func(e gateway.Event) { l.events = append(l.events, e) })
+	l.Gateways.Events.Take(func(e gateway.Event) { l.events = append(l.events, e) })
 }
 
 func (l *lab) toStation(port int, f []byte) bool {

@@ -51,7 +51,7 @@ func TestEgress(t *testing.T) {
 	if len(out) != 1 || model.MAC(wire.Ethernet(out[0]).Dst()) != l.stations[0].MAC || string(out[0][14:]) != string(f[14:]) {
 		t.Errorf("IPv6: % x", out)
 	}
-	if err := l.Keeper.Switch(l.Now(), l.gw.Index, l.gw.Members[1].Slot); err != nil {
+	if err := l.Gateways.Switch(l.Now(), l.gw.Index, l.gw.Members[1].Slot); err != nil {
 		t.Fatal(err)
 	}
 	if got := l.out(host1, viaGW, 0); got != "port 2 VLAN 7 02:ff:00:00:00:01→02:00:00:aa:00:02 TTL 64;" {
@@ -215,7 +215,7 @@ func TestIngress(t *testing.T) {
 		}
 	}
 	// A standby that has failed is not listened to; make-before-break keeps the old port receiving after a switch.
-	if err := l.Keeper.Switch(l.Now(), l.gw.Index, l.gw.Members[1].Slot); err != nil {
+	if err := l.Gateways.Switch(l.Now(), l.gw.Index, l.gw.Members[1].Slot); err != nil {
 		t.Fatal(err)
 	}
 	f, err := endpoint.UDP4(far(a.MAC), to(vmac, vm1IP), 0, 1000, 2000, nil)

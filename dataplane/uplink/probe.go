@@ -3,6 +3,7 @@ package uplink
 import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/gateway"
+	"penstock/dataplane/keeper"
 	"penstock/dataplane/wire"
 )
 
@@ -28,23 +29,13 @@ const (
 	both = unicast | broadcast
 )
 
-// jammedRetry is when a probe is tried again for which the transmit ring had no room, in nanoseconds.
-const jammedRetry = 1_000_000
-
-// prober asks one member's gateway.
-type prober struct {
+// member is one member of a group, whose gateway is asked.
+type member struct {
 	live        *fib.MemberLive // nil = no member
 	known, up   bool            // its port
-	open        bool            // its port likewise: gateways can be asked
-	asked       bool            // a probe is out
-	grace       bool            // its answer has been given more time, since the timer was late
 	hinted      int64           // fib.MemberLive.Hint, when last looked at
 	askedAt     int64           // time of that probe
 	judged      int64           // time of the last verdict: what was heard since counts for the next
-	pending     int64           // when the time of the probe was up, while the verdict waits for Clean; 0 = it does not
-	due         int64           // on the probes' clock: when the next probe is due
-	jammed      int64           // for how long there has been no room for it and nothing has moved, on the probes' clock
-	taken       uint32          // frames that the kernel had taken from the port's ring when that began
 	broadcastAt int64           // when it may be asked by broadcast
 	conflictAt  int64           // when another MAC that answers is told of again
 	excused     uint32          // misses in a row that data made not count
@@ -62,67 +53,30 @@ type prober struct {
 }
 
 // way is how the gateway is asked as long as it answers.
-func (p *prober) way() ways { return max(p.usual, unicast) }
-
-// asks reports whether the member's gateway is asked, and judged by what it answers.
-func (p *prober) asks() bool { return p.live != nil && p.up && p.open }
+func (p *member) way() ways { return max(p.usual, unicast) }
 
 // conflictEvery is how often control is told that two stations have a gateway's IP, in nanoseconds.
 const conflictEvery = 10_000_000_000
 
-// most is how many members are dealt with in one turn.
-const most = 32
-
-// probe judges and asks the members whose time has come.
-func (k *Keeper) probe(now int64) {
-	left := most
-	for _, g := range k.groups {
-		if g == nil {
-			continue
-		}
-		touched := false
-		for slot := range g.members {
-			p := &g.members[slot]
-			if !p.asks() || left == 0 {
-				continue
-			}
-			switch {
-			case p.pending != 0:
-				if !k.Clean(p.pending) {
-					continue
-				}
-				p.pending = 0
-				k.judge(now, g, uint32(slot))
-			case k.clock < p.due:
-				continue
-			default:
-				if k.late {
-					p.live.Late.Add(1)
-					if p.asked && !p.grace { // the answer may have arrived, but not been received yet
-						p.grace, p.due = true, k.clock+slack
-						continue
-					}
-				}
-				if p.asked { // what has arrived by now must have been looked at before it is a miss
-					p.pending = now
-					continue
-				}
-			}
-			touched = true
-			left--
-			if p.asks() { // the verdict cannot change that, but a port's fault may have come between
-				k.ask(now, g, uint32(slot))
-			}
-		}
-		if touched {
-			k.show(g)
-		}
-	}
-	k.schedule()
+// Late counts a probe whose timer ran late.
+func (r *Prober) Late(id uint32) {
+	g, slot := r.target(id)
+	g.members[slot].live.Late.Add(1)
 }
 
-// judge gives the verdict on the last probe of a member.
-func (k *Keeper) judge(now int64, g *group, slot uint32) {
+// Judge gives the verdict on the last probe of a member.
+func (r *Prober) Judge(now int64, id uint32) {
+	g, slot := r.target(id)
+	r.judge(now, g, slot)
+	r.show(g)
+}
+
+// target returns the group and the slot of a target that is probed: there is a member in it.
+func (r *Prober) target(id uint32) (g *group, slot uint32) {
+	return r.groups[id/gateway.MaxMembers], id % gateway.MaxMembers
+}
+
+func (r *Prober) judge(now int64, g *group, slot uint32) {
 	p := &g.members[slot]
 	l := p.live
 	answered := l.Answered.Load() > p.judged
@@ -133,32 +87,33 @@ func (k *Keeper) judge(now int64, g *group, slot uint32) {
 			l.Other.Store(0)
 			if now >= p.conflictAt {
 				p.conflictAt = now + conflictEvery
-				k.tell(now, g, gateway.Event{Kind: gateway.MACConflict, Member: slot, MAC: other, OldMAC: inUse})
+				r.tell(now, g, gateway.Event{Kind: gateway.MACConflict, Member: slot, MAC: other, OldMAC: inUse})
 			}
 		case inUse != 0 && p.silent == 0 && g.machine.Health(slot) == gateway.Up:
 			// One lost answer is not enough: the next probe asks everybody. Whatever data comes does not matter.
 		default:
 			l.Other.Store(0)
-			k.learn(now, g, slot, other)
+			r.learn(now, g, slot, other)
 			answered = true
 		}
 	}
 	if answered {
-		k.answered(now, g, slot)
+		r.answered(now, g, slot)
 		return
 	}
-	k.unanswered(now, g, slot)
+	r.unanswered(now, g, slot, true)
 }
 
-// unanswered is the verdict on a probe without an answer: a miss, unless data makes up for it.
-func (k *Keeper) unanswered(now int64, g *group, slot uint32) {
+// unanswered is the verdict on a probe without an answer: a miss, unless data makes up for it. sent is false if the
+// transmit ring did not let it out.
+func (r *Prober) unanswered(now int64, g *group, slot uint32, sent bool) {
 	p, policy := &g.members[slot], &g.table.Policy
 	l := p.live
-	if p.trial && p.asked {
-		p.trial, p.asked, p.judged = false, false, now
+	if p.trial && sent {
+		p.trial, p.judged = false, now
 		return
 	}
-	if p.asked { // otherwise the ring was jammed
+	if sent {
 		p.silent++
 		p.lone = p.lone || p.how == p.way()
 		p.rtt.unsure = true
@@ -172,42 +127,52 @@ func (k *Keeper) unanswered(now int64, g *group, slot uint32) {
 		l.Missed.Add(1)
 		g.machine.Miss(now, slot)
 	}
-	p.judged, p.asked = max(now, data), false
+	p.judged = max(now, data)
 }
 
 // answered is the verdict that a member's gateway is there.
-func (k *Keeper) answered(now int64, g *group, slot uint32) {
+func (r *Prober) answered(now int64, g *group, slot uint32) {
 	p := &g.members[slot]
 	at := p.live.Answered.Load()
 	p.rtt.measure(p.live, p.askedAt, max(g.table.Policy.Interval, gateway.MinInterval))
 	p.learnWay(now)
 	p.live.Answers.Add(1)
 	p.silent, p.trial = 0, false
-	p.excused, p.judged, p.asked, p.pending = 0, max(now, at), false, 0
+	p.excused, p.judged = 0, max(now, at)
+	r.queue.Settle(g.id(slot))
 	g.machine.Answer(now, slot)
 }
 
+// hasten gives the verdicts that cannot wait, and reports whether there were any.
+func (r *Prober) hasten(now int64, g *group) (any bool) {
+	for slot := range g.members {
+		any = r.eager(now, g, uint32(slot)) || any
+	}
+	return any
+}
+
 // eager gives a verdict that cannot wait: the gateway has answered, and nothing else carries the group's traffic.
-func (k *Keeper) eager(now int64, g *group, slot uint32) {
+func (r *Prober) eager(now int64, g *group, slot uint32) bool {
 	p := &g.members[slot]
-	if !p.asks() || !p.live.Eager() {
-		return
+	if p.live == nil || !p.live.Eager() || !r.queue.Runs(g.id(slot)) {
+		return false
 	}
 	if mac, _ := p.live.Gateway(); mac == 0 {
 		other := p.live.Other.Swap(0)
 		if other == 0 {
-			return
+			return false
 		}
-		k.learn(now, g, slot, other)
+		r.learn(now, g, slot, other)
 		p.live.Answered.Store(now)
 	} else if p.live.Answered.Load() <= p.judged {
-		return
+		return false
 	}
-	k.answered(now, g, slot)
+	r.answered(now, g, slot)
+	return true
 }
 
 // learn takes over a gateway's MAC.
-func (k *Keeper) learn(now int64, g *group, slot uint32, mac uint64) {
+func (r *Prober) learn(now int64, g *group, slot uint32, mac uint64) {
 	l := g.members[slot].live
 	old, _ := l.Gateway()
 	l.SetGateway(mac, g.machine.Health(slot) != gateway.Down, l.Eager())
@@ -215,7 +180,7 @@ func (k *Keeper) learn(now int64, g *group, slot uint32, mac uint64) {
 	if old == 0 {
 		kind = gateway.MACLearned
 	}
-	k.tell(now, g, gateway.Event{Kind: kind, Member: slot, MAC: mac, OldMAC: old})
+	r.tell(now, g, gateway.Event{Kind: kind, Member: slot, MAC: mac, OldMAC: old})
 	me := &g.table.Members[slot]
 	for i := range g.table.Members {
 		m := &g.table.Members[i]
@@ -223,44 +188,35 @@ func (k *Keeper) learn(now int64, g *group, slot uint32, mac uint64) {
 			continue
 		}
 		if of, _ := m.Live.Gateway(); of == mac {
-			k.tell(now, g, gateway.Event{Kind: gateway.MACShared, Member: slot, Other: uint32(i), MAC: mac})
+			r.tell(now, g, gateway.Event{Kind: gateway.MACShared, Member: slot, Other: uint32(i), MAC: mac})
 		}
 	}
 }
 
-func (k *Keeper) tell(now int64, g *group, e gateway.Event) {
+func (r *Prober) tell(now int64, g *group, e gateway.Event) {
 	e.Time, e.Group, e.Old = now, g.index, gateway.None
 	if e.Kind != gateway.MACShared {
 		e.Other = gateway.None
 	}
-	k.Events.Put(e)
+	r.Events.Put(e)
 }
 
-// ask sends the next probe to a member's gateway: to its MAC, and, while that is not known or does not answer, now and
+// Ask sends the next probe to a member's gateway: to its MAC, and, while that is not known or does not answer, now and
 // then to everybody.
-func (k *Keeper) ask(now int64, g *group, slot uint32) {
+func (r *Prober) Ask(now int64, id uint32) {
+	g, slot := r.target(id)
 	p, m := &g.members[slot], &g.table.Members[slot]
-	interval := max(g.table.Policy.Interval, gateway.MinInterval)
-	if k.Room(m.Port) < probeFrames {
-		// A full ring is the box's fault, and no probe is no miss; unless nothing moves for a whole interval.
-		p.due = k.clock + jammedRetry
-		var stuck bool
-		if stuck, p.taken = k.Stuck(m.Port, p.taken); !stuck {
-			p.jammed = 0
-		} else if p.jammed += jammedRetry; p.jammed >= interval {
-			p.jammed = 0
-			k.unanswered(now, g, slot)
-		}
+	switch r.queue.Admit(id, m.Port, probeFrames, max(g.table.Policy.Interval, gateway.MinInterval)) {
+	case keeper.Stuck:
+		r.unanswered(now, g, slot, false)
+		r.show(g)
+		return
+	case keeper.Delayed:
 		return
 	}
-	p.jammed = 0
-	p.due += interval
-	if p.due <= k.clock { // no probe is made up for
-		p.due = k.clock + interval
-	}
-	from := mac(k.snap, g.table, m.Port)
+	from := mac(r.snap, g.table, m.Port)
 	to, _ := p.live.Gateway()
-	how := k.ways(now, g, slot)
+	how := r.ways(now, g, slot)
 	if how == 0 {
 		return
 	}
@@ -273,19 +229,20 @@ func (k *Keeper) ask(now int64, g *group, slot uint32) {
 		if how&way == 0 {
 			continue
 		}
-		k.Send(m.Port, k.msg.arpRequest(dst, from, m.VID, m.Source, m.IP))
+		r.keeper.Send(m.Port, r.msg.arpRequest(dst, from, m.VID, m.Source, m.IP))
 		if twice {
-			k.Send(m.Port, k.msg.arpRequest(dst, from, m.VID, m.Source, m.IP))
+			r.keeper.Send(m.Port, r.msg.arpRequest(dst, from, m.VID, m.Source, m.IP))
 		}
 	}
-	p.how, p.asked, p.askedAt, p.grace = how, true, now, false
+	p.how, p.askedAt = how, now
+	r.queue.Sent(id)
 	p.live.Asked.Store(now)
 	p.live.Probes.Add(1)
 }
 
 // ways decides how a member's gateway is asked now: in the way that it answers; in both, while it is in doubt; by broadcast,
 // which everybody hears, no more often than it must. 0 = not at all: it is not resolved, and everybody has just been asked.
-func (k *Keeper) ways(now int64, g *group, slot uint32) ways {
+func (r *Prober) ways(now int64, g *group, slot uint32) ways {
 	p, m := &g.members[slot], &g.table.Members[slot]
 	to, _ := p.live.Gateway()
 	hinted := p.live.Hint.Load() != p.hinted
@@ -319,7 +276,7 @@ func (k *Keeper) ways(now int64, g *group, slot uint32) ways {
 // learnWay draws from an answer in which way the gateway answers: if twice a probe in the usual way alone was lost and one in
 // both ways answered, once, and none in the usual way alone was for certain in between, the other way is the usual one from
 // then on. An answer may be a late one to an earlier probe; that is not certain.
-func (p *prober) learnWay(now int64) {
+func (p *member) learnWay(now int64) {
 	twin := p.live.Twin.Load()
 	twice := twin != p.twin && now-p.rtt.paired > answerTime // to a probe that was sent in both ways
 	p.twin = twin

@@ -5,13 +5,13 @@
 //
 //	tenants ──▶ NextUplink ──▶ Egress ── group's active member ──▶ its port, its VLAN, its gateway's MAC
 //	tenants ◀── NextDeliver, NextEncap ◀── Ingress ◀── any member whose gateway is healthy
-//	                                        └─ ARP ──▶ Keeper: probes, state machine, announcements
+//	                                        └─ ARP ──▶ Prober: probes, state machine, announcements
 //
 // Files in the order of a packet's way: egress.go (to the outside), ingress.go (from outside: which group, which tenant),
 // arp.go and nd.go (questions and answers on the gateways' networks), own.go (what is for the group's own addresses, and
-// ICMP), header.go. Beside it, on the first worker's thread between two turns: keeper.go (follows the tables, runs the
-// timers), probe.go (asks gateways and judges them), announce.go (tells the network after a switch), message.go (the
-// frames of both).
+// ICMP), header.go. Beside it, called by package keeper on the first worker's thread between two turns: prober.go (follows
+// the tables and ports, runs the groups' machines), probe.go (asks gateways and judges them), announce.go (tells the
+// network after a switch), message.go (the frames of both).
 //
 // # MAC addresses on the uplink
 //
@@ -25,61 +25,22 @@
 // workers follow a switch with their next batch. What workers hear (answers, data) they note in such words as well; they
 // hold the last one only, so that a flood of answers costs no memory and cannot crowd out anything. The times in them are
 // read from the clock when they are noted: the turn in which a worker hears something may have begun long before the
-// Keeper asked for it.
+// Prober asked for it.
 package uplink
 
 import (
-	"sync/atomic"
-
 	"penstock/dataplane/fib"
+	"penstock/dataplane/keeper"
 	"penstock/dataplane/stage"
 )
 
 // State is what one worker keeps between batches.
 type State struct {
 	*stage.Env
-	Clock  func() int64 // the clock of Now, read afresh: for what the Keeper compares with times of its own turns
-	Shared *Shared
+	Clock  func() int64 // the clock of Now, read afresh: for what the Prober compares with times of its own turns
+	Shared *keeper.Shared
 
 	touched uint64 // keeps the touching loads alive
-}
-
-// Shared is what the workers tell the first one, besides what is in fib.MemberLive.
-type Shared struct {
-	news   atomic.Uint32  // grows when there is something to look at at once
-	faults []atomic.Int32 // by port: workers whose transmit calls the kernel refuses
-	open   []atomic.Bool  // by port: frames can be sent by it, and what it receives is steered to the workers
-	Wake   func()         // ends the first worker's nap; nil = it has none
-}
-
-// NewShared returns the shared state for a number of ports, none of them open.
-func NewShared(ports int) *Shared {
-	return &Shared{faults: make([]atomic.Int32, ports), open: make([]atomic.Bool, ports)}
-}
-
-// Tell makes the first worker look around.
-func (h *Shared) Tell() {
-	h.news.Add(1)
-	if h.Wake != nil {
-		h.Wake()
-	}
-}
-
-// Fault says that a worker's transmit calls on a port have begun (or ceased) to be refused.
-func (h *Shared) Fault(port uint16, refused bool) {
-	d := int32(-1)
-	if refused {
-		d = 1
-	}
-	h.faults[port].Add(d)
-	h.Tell()
-}
-
-// Open says that a port has been opened, or is about to be closed. By one that is not open no gateway is asked or judged;
-// that is no fault: whether a port can be used is for SetCarrier to say.
-func (h *Shared) Open(port int, open bool) {
-	h.open[port].Store(open)
-	h.Tell()
 }
 
 // mac returns the MAC that the box uses on a port for a group: the virtual one by the active member's port, the port's

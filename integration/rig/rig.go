@@ -13,6 +13,7 @@ import (
 	"penstock/dataplane/edge"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/keeper"
 	"penstock/dataplane/table"
 	"penstock/dataplane/uplink"
 	"penstock/dataplane/xsk"
@@ -42,7 +43,8 @@ type Rig struct {
 	Bindings *table.Bindings
 	Mem      []byte
 	Verify   *frame.Verify
-	Keeper   *uplink.Keeper // of the gateway groups; Tick runs it
+	Keeper   *keeper.Keeper // Tick runs it
+	Gateways *uplink.Prober // of the gateway groups
 	Behind   time.Duration  // how long ago the turns that receive began
 	umem     *xsk.Umem
 	ports    int
@@ -81,7 +83,8 @@ func New(o Options) (*Rig, error) {
 	r.Pipeline = dataplane.NewPipeline(r.Mem, pool, r.Verify, len(o.Ports), 16, 16)
 	r.Edge.FDB = edge.NewFDB(1024)
 	r.Flush = r.take
-	r.Keeper = uplink.NewKeeper(len(o.Ports), r.Uplink.Shared)
+	r.Keeper = keeper.New(len(o.Ports), r.Uplink.Shared)
+	r.Gateways = uplink.NewProber(r.Keeper)
 	r.Keeper.Send = r.Inject
 	r.Uplink.Clock = r.Now
 	r.Keeper.Room = func(uint16) int { return frame.QueueSize }

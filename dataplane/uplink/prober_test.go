@@ -361,7 +361,10 @@ func TestNoRoom(t *testing.T) {
 	n, taken, pending := 0, uint32(0), true
 	l.Keeper.Stuck = func(port uint16, since uint32) (bool, uint32) { return pending && since == taken, taken }
 	l.Keeper.Room = func(port uint16) int {
-		if n++; port == up0 && n%7 != 0 {
+		if port != up0 {
+			return 256
+		}
+		if n++; n%7 != 0 {
 			return 1
 		}
 		return 256
@@ -446,7 +449,7 @@ func TestAnnouncements(t *testing.T) {
 	p := policy()
 	p.AnnounceInterval = int64(10 * time.Second)
 	l := up(t, p)
-	if err := l.Keeper.Switch(l.Now(), l.gw.Index, l.gw.Members[1].Slot); err != nil {
+	if err := l.Gateways.Switch(l.Now(), l.gw.Index, l.gw.Members[1].Slot); err != nil {
 		t.Fatal(err)
 	}
 	l.want("b", gateway.WhyOperator)
@@ -522,7 +525,7 @@ func TestAnnounceRate(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.run(5 * time.Second)
-		if err := l.Keeper.Switch(l.Now(), l.gw.Index, l.gw.Members[1].Slot); err != nil {
+		if err := l.Gateways.Switch(l.Now(), l.gw.Index, l.gw.Members[1].Slot); err != nil {
 			t.Fatal(err)
 		}
 		before, done := l.gw.Live.Announced.Load(), l.told(gateway.AnnounceFinish)
