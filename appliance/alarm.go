@@ -9,10 +9,11 @@ import (
 
 func alarmCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "alarm",
-		Short:   "Take alarms on",
-		Long:    "Alarms are listed by `penstock show alarms`, and followed by `penstock watch --type alarm`.",
-		Example: "  penstock show alarms\n  penstock alarm acknowledge 17 --comment CHG4711",
+		Use:   "alarm",
+		Short: "Take alarms on",
+		Long:  "Alarms are listed by `penstock show alarms`, and followed by `penstock watch --type alarm`.",
+		Example: `  penstock show alarms
+  penstock alarm acknowledge 17 --comment CHG4711`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage("say what: penstock alarm acknowledge ID; penstock show alarms lists them")
@@ -31,8 +32,8 @@ func acknowledgeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "acknowledge ID",
 		Short: "Say that you have taken an alarm on",
-		Long: "Notes who you are and when, and tells the webhooks. The alarm stays until what it is about is over; one that\n" +
-			"nothing observable ends, such as gateway_mac_changed, is cleared by it.",
+		Long: `Notes who you are and when, and tells the webhooks. The alarm stays until what it is about is over; one that
+nothing observable ends, such as gateway_mac_changed, is cleared by it.`,
 		Example: "  penstock alarm acknowledge 17 --comment CHG4711",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

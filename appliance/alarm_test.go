@@ -26,21 +26,26 @@ func TestAlarmCommands(t *testing.T) {
 	w.alarms.Raise(alarm.Report{Kind: alarm.GatewayMAC, Object: "gateway out/a", Text: "Another MAC."})
 	got := w.ok("show", "alarms")
 	for _, want := range []string{`(?m)^ID  SEVERITY  RAISED +CLEARED  COUNT  ACKNOWLEDGED  OBJECT +WHAT TO DO$`,
-		`(?m)^ 1  major +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  - +2  - +port fab0 +Port fab0 is down: check its cable\.$`, `(?m)^ 2  warning .* gateway out/a  Another MAC\.$`} {
+		`(?m)^ 1  major +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  - +2  - +port fab0 +Port fab0 is down: check its cable\.$`,
+		`(?m)^ 2  warning .* gateway out/a  Another MAC\.$`} {
 		if !regexp.MustCompile(want).MatchString(got) {
 			t.Errorf("show alarms lacks %s:\n%s", want, got)
 		}
 	}
-	if got := w.ok("alarm", "acknowledge", "1", "--comment", "CHG4711"); !strings.HasPrefix(got, "alarm 1 (port_down, port fab0) acknowledged by "+me.Username+" at ") {
-		t.Error(got)
+	want := "alarm 1 (port_down, port fab0) acknowledged by " + me.Username + " at "
+	if got := w.ok("alarm", "acknowledge", "1", "--comment", "CHG4711"); !strings.HasPrefix(got, want) {
+		t.Errorf("penstock alarm acknowledge 1 prints %q, want %q and a time", got, want)
 	}
-	if a := decode[alarm.Alarm](t, w.ok("alarm", "acknowledge", "2", "-o", "json")); a.Acknowledged == nil || a.Cleared == nil {
+	if a := decode[alarm.Alarm](t, w.ok("alarm", "acknowledge", "2", "-o", "json")); a.Acknowledged == nil ||
+		a.Cleared == nil {
 		t.Errorf("%+v", a)
 	}
-	if got := w.ok("show", "alarms"); !strings.Contains(got, me.Username+": CHG4711") || strings.Contains(got, "gateway") {
+	if got := w.ok("show", "alarms"); !strings.Contains(got, me.Username+": CHG4711") ||
+		strings.Contains(got, "gateway") {
 		t.Error(got)
 	}
-	if l := decode[api.AlarmList](t, w.ok("show", "alarms", "cleared", "-o", "json")); len(l.Items) != 1 || l.Items[0].ID != 2 {
+	if l := decode[api.AlarmList](t, w.ok("show", "alarms", "cleared", "-o", "json")); len(l.Items) != 1 ||
+		l.Items[0].ID != 2 {
 		t.Errorf("%+v", l)
 	}
 	w.alarms.Clear(alarm.PortDown, "port fab0")
@@ -48,21 +53,25 @@ func TestAlarmCommands(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	for args, want := range map[string]string{
-		"alarm acknowledge 1":  "alarm 1 (port_down, port fab0) was cleared at ",
-		"alarm acknowledge 77": "there is no alarm 77, or it was cleared long ago (GET /v1/alarms?state=all lists them)",
+		"alarm acknowledge 1": "alarm 1 (port_down, port fab0) was cleared at ",
+		"alarm acknowledge 77": "there is no alarm 77, or it was cleared long ago " +
+			"(GET /v1/alarms?state=all lists them)",
 	} {
 		if a := w.run(strings.Fields(args)...); a.code != exitRefused || !strings.Contains(a.err, want) {
 			t.Errorf("%s: %+v", args, a)
 		}
 	}
-	if a := w.run("show", "alarms", "old"); a.code != exitUsage || !strings.Contains(a.err, "there are active, cleared, all") {
+	if a := w.run("show", "alarms", "old"); a.code != exitUsage ||
+		!strings.Contains(a.err, "there are active, cleared, all") {
 		t.Errorf("%+v", a)
 	}
 	if err := w.alarms.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	got = w.ok("watch", "--since", "0", "--once", "--type", "alarm")
-	for _, want := range []string{"alarm      raise: major 1, port_down, port fab0: Port fab0 is down", "repeat: major 1, port_down, port fab0, 2 times", "acknowledge: warning 2, gateway_mac_changed, gateway out/a, by " + me.Username,
+	for _, want := range []string{"alarm      raise: major 1, port_down, port fab0: Port fab0 is down",
+		"repeat: major 1, port_down, port fab0, 2 times",
+		"acknowledge: warning 2, gateway_mac_changed, gateway out/a, by " + me.Username,
 		"clear: major 1, port_down, port fab0, after "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("watch lacks %q:\n%s", want, got)

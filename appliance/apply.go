@@ -21,10 +21,12 @@ func applyCommand() *cobra.Command {
 		Use:   "apply -f FILE",
 		Short: "Make the box hold what a file says",
 		Long: "Reads tables (" + model.KindList() + ") from a TOML or JSON file and pushes the\n" +
-			"difference in one transaction: whole or not at all. With --bulk the file is NDJSON of one collection, of any\n" +
+			"difference in one transaction: whole or not at all. With --bulk the file is NDJSON of one collection, " +
+			"of any\n" +
 			"size. What comes back has been stored and is used by every worker.",
 		Example: "  penstock apply -f tables.toml --dry-run\n  penstock apply -f tables.toml --prune\n" +
-			"  penstock apply --bulk bindings --mode replace -f bindings.ndjson\n  generate | penstock apply --bulk paths -f -",
+			"  penstock apply --bulk bindings --mode replace -f bindings.ndjson\n" +
+			"  generate | penstock apply --bulk paths -f -",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := a.check(c); err != nil {
@@ -35,10 +37,12 @@ func applyCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&a.file, "file", "f", "", "file with the tables, - for standard input")
-	c.Flags().BoolVar(&a.prune, "prune", false, "delete what the box has and the file has not, in the collections that the file names")
+	c.Flags().BoolVar(&a.prune, "prune", false,
+		"delete what the box has and the file has not, in the collections that the file names")
 	c.Flags().BoolVar(&a.dryRun, "dry-run", false, "only say what would change")
 	c.Flags().StringVar(&a.bulk, "bulk", "", "the file is NDJSON of this collection: bindings or paths")
-	c.Flags().StringVar(&a.mode, "mode", string(core.Merge), "with --bulk: merge, or replace (what is not in the file goes away)")
+	c.Flags().StringVar(&a.mode, "mode", string(core.Merge),
+		"with --bulk: merge, or replace (what is not in the file goes away)")
 	c.Flags().StringVarP(&a.output, "output", "o", "text", "text or json")
 	complete(c, "bulk", string(model.KindBinding), string(model.KindPath))
 	complete(c, "mode", string(core.Merge), string(core.Replace))

@@ -13,17 +13,19 @@ func checkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Say what is wrong with a configuration file, and touch nothing",
-		Long: "Checks the file, then whether this machine has what it asks for: interfaces, queues, MTUs, rights, kernel.\n" +
-			"All errors are printed, not only the first. Exit code 0: the box would start.",
-		Example: "  penstock check /etc/penstock/penstock.toml\n  penstock check --file-only new.toml",
-		Args:    cobra.MaximumNArgs(1),
+		Long: `Checks the file, then whether this machine has what it asks for: interfaces, queues, MTUs, rights, kernel.
+All errors are printed, not only the first. Exit code 0: the box would start.`,
+		Example: `  penstock check /etc/penstock/penstock.toml
+  penstock check --file-only new.toml`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			path := defaultConfig
 			if len(args) == 1 {
 				path = args[0]
 			}
 			var cfg *conf.Config
-			err := interruptible(c.Context(), 0, func() (err error) { cfg, err = conf.Load(path); return err }) // it may be a pipe
+			// it may be a pipe
+			err := interruptible(c.Context(), 0, func() (err error) { cfg, err = conf.Load(path); return err })
 			if err != nil {
 				return &exitError{exitConfig, err}
 			}

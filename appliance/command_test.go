@@ -22,10 +22,11 @@ var clientOptions client.WriteOptions
 // TestUsage: what makes no sense ends with 64 and says what would.
 func TestUsage(t *testing.T) {
 	for args, want := range map[string]string{
-		"chek":                                  "unknown command \"chek\"",
-		"--foo":                                 "unknown flag: --foo (see penstock --help)",
-		"show ports --foo":                      "unknown flag: --foo (see penstock show ports --help)",
-		"show foo":                              "there are box, ports, workers, drops, paths, gateways, alarms, webhooks, tenants, ",
+		"chek":             "unknown command \"chek\"",
+		"--foo":            "unknown flag: --foo (see penstock --help)",
+		"show ports --foo": "unknown flag: --foo (see penstock show ports --help)",
+		"show foo": "there are box, ports, workers, drops, paths, gateways, alarms, " +
+			"webhooks, tenants, ",
 		"show ports a b":                        "accepts at most 1 arg(s)",
 		"show box a":                            "unknown command \"a\"",
 		"show ports -o yaml":                    "want table or json",
@@ -63,7 +64,8 @@ func TestUsage(t *testing.T) {
 			continue
 		}
 		a := command(t, "", strings.Fields(args)...)
-		if a.code != exitUsage || a.out != "" || !strings.Contains(a.err, want) || !strings.HasPrefix(a.err, "penstock: ") {
+		if a.code != exitUsage || a.out != "" || !strings.Contains(a.err, want) ||
+			!strings.HasPrefix(a.err, "penstock: ") {
 			t.Errorf("penstock %s: %+v\nwant %d and %q", args, a, exitUsage, want)
 		}
 	}
@@ -75,23 +77,28 @@ func TestNoBox(t *testing.T) {
 	if err := os.WriteFile(tables, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range []string{"show", "show ports", "show vifs -o json", "reload", "watch", "show alarms", "alarm acknowledge 1", "show gateways", "gateway switch out", "apply -f " + tables, "apply --prune -f " + tables, "apply --bulk paths -f " + tables} {
+	for _, args := range []string{"show", "show ports", "show vifs -o json", "reload", "watch", "show alarms",
+		"alarm acknowledge 1", "show gateways", "gateway switch out", "apply -f " + tables, "apply --prune -f " +
+			tables, "apply --bulk paths -f " + tables} {
 		start := time.Now()
 		a := command(t, "", append(strings.Fields(args), "-s", "/nowhere/c.sock")...)
-		if a.code != exitFailure || a.out != "" || a.err != "penstock: control socket /nowhere/c.sock: no box answers on it: is penstock running?\n" {
+		if a.code != exitFailure || a.out != "" ||
+			a.err != "penstock: control socket /nowhere/c.sock: no box answers on it: is penstock running?\n" {
 			t.Errorf("penstock %s: %+v", args, a)
 		}
 		if d := time.Since(start); d > 5*time.Second {
 			t.Errorf("penstock %s took %v", args, d)
 		}
 	}
-	if a := command(t, "", "apply", "-f", "/nowhere/t.toml"); a.code != exitFailure || !strings.Contains(a.err, "/nowhere/t.toml") {
+	if a := command(t, "", "apply", "-f", "/nowhere/t.toml"); a.code != exitFailure ||
+		!strings.Contains(a.err, "/nowhere/t.toml") {
 		t.Errorf("a file that is not there: %+v", a)
 	}
 }
 
 func TestCheck(t *testing.T) {
-	if a := command(t, "", "check", "--file-only", "../conf/example/penstock.toml"); a.code != exitOK || a.out != "../conf/example/penstock.toml: in order\n" || a.err != "" {
+	if a := command(t, "", "check", "--file-only", "../conf/example/penstock.toml"); a.code != exitOK ||
+		a.out != "../conf/example/penstock.toml: in order\n" || a.err != "" {
 		t.Errorf("the example: %+v", a)
 	}
 	bad := filepath.Join(t.TempDir(), "bad.toml")
@@ -123,14 +130,17 @@ func TestReload(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	w.info.refusal = errors.New("dataplane.workers: 1 → 2 (needs a restart)")
-	if a := w.run("reload"); a.code != exitRefused || !strings.Contains(a.err, "dataplane.workers: 1 → 2 (needs a restart)") || !strings.Contains(a.err, "old configuration stays") {
+	if a := w.run("reload"); a.code != exitRefused ||
+		!strings.Contains(a.err, "dataplane.workers: 1 → 2 (needs a restart)") ||
+		!strings.Contains(a.err, "old configuration stays") {
 		t.Errorf("%+v", a)
 	}
 }
 
 func TestApply(t *testing.T) {
 	w := newWorld(t, nil)
-	if got := w.ok("apply", "-f", "../conf/example/tables.toml", "--dry-run"); !strings.HasPrefix(got, "create tenant red\n") ||
+	if got := w.ok("apply", "-f", "../conf/example/tables.toml", "--dry-run"); !strings.HasPrefix(got,
+		"create tenant red\n") ||
 		!strings.HasSuffix(got, fmt.Sprintf("%d changes, none made (dry run)\n", strings.Count(got, "create "))) {
 		t.Errorf("dry run: want a line for every object, and their number:\n%s", got)
 	}
@@ -142,25 +152,41 @@ func TestApply(t *testing.T) {
 		t.Helper()
 		return command(t, text, append(append([]string{"apply", "-f", "-"}, args...), "-s", w.socket)...)
 	}
-	if a := stdin(`{"tenants":[{"name":"green","id":9}]}`); a.code != exitOK || a.out != "create tenant green\n1 change, revision 2\n" {
+	if a := stdin(`{"tenants":[{"name":"green","id":9}]}`); a.code != exitOK ||
+		a.out != "create tenant green\n1 change, revision 2\n" {
 		t.Errorf("JSON: %+v", a)
 	}
-	if a := stdin(`{"tenants":[{"name":"green","id":10}]}`, "-o", "json"); a.code != exitOK || decode[struct{ Revision int }](t, a.out).Revision != 3 {
+	if a := stdin(`{"tenants":[{"name":"green","id":10}]}`, "-o", "json"); a.code != exitOK ||
+		decode[struct{ Revision int }](t, a.out).Revision != 3 {
 		t.Errorf("-o json: %+v", a)
 	}
 	// What is stored and not live says so.
 	self := `{"bindings":[{"tenant":"red","segment":"web","mac":"02:00:00:00:09:09","switch_mac":"02:00:00:00:00:0a","switch_port":7}]}`
-	want := "create binding red/web/02:00:00:00:09:09; not live: the location is this box, which has no VIF with this MAC\n" +
+	want := "create binding red/web/02:00:00:00:09:09; not live: the location is this box, which has no VIF with " +
+		"this MAC\n" +
 		"1 change, 1 of them not live, revision 4\n"
 	if a := stdin(self); a.code != exitOK || a.out != want {
 		t.Errorf("a binding that leads to the box itself: %+v, want %q", a, want)
 	}
 	// Both faults of the file are named, with the object and not with an index of the request.
-	a := stdin("[[vifs]]\ntenant = \"red\"\nname = \"x\"\nsegment = \"web\"\nmac = \"02:00:00:00:00:09\"\naddresses = [\"10.9.9.9\"]\nport = \"acc9\"\n")
-	if a.code != exitRefused || strings.Count(a.err, "standard input: ") != 2 || !strings.Contains(a.err, "VIF red/x: there is no port \"acc9\"") || strings.Contains(a.err, "operations[") {
+	a := stdin(`[[vifs]]
+tenant = "red"
+name = "x"
+segment = "web"
+mac = "02:00:00:00:00:09"
+addresses = ["10.9.9.9"]
+port = "acc9"
+`)
+	if a.code != exitRefused || strings.Count(a.err, "standard input: ") != 2 ||
+		!strings.Contains(a.err, "VIF red/x: there is no port \"acc9\"") || strings.Contains(a.err, "operations[") {
 		t.Errorf("refused by the box: %+v", a)
 	}
-	if a := stdin("[[vifs]]\nprt = 1\n[[tenants]]\nid = \"7\"\n"); a.code != exitRefused || !strings.Contains(a.err, `vifs[0].prt: unknown member "prt" (did you mean "port"?)`) || !strings.Contains(a.err, "tenants[0].id") {
+	if a := stdin(`[[vifs]]
+prt = 1
+[[tenants]]
+id = "7"
+`); a.code != exitRefused || !strings.Contains(a.err, `vifs[0].prt: unknown member "prt" (did you mean "port"?)`) ||
+		!strings.Contains(a.err, "tenants[0].id") {
 		t.Errorf("a wrong form: %+v", a)
 	}
 	if a := stdin(`{"tenants":[`); a.code != exitRefused || !strings.Contains(a.err, "standard input: ") {
@@ -178,19 +204,24 @@ func TestApplyBulk(t *testing.T) {
 	w := newWorld(t, nil).example()
 	stdin := func(text string, args ...string) answer {
 		t.Helper()
-		return command(t, text, append(append([]string{"apply", "-f", "-", "--bulk", "bindings"}, args...), "-s", w.socket)...)
+		return command(t, text, append(append([]string{"apply", "-f", "-", "--bulk", "bindings"}, args...), "-s",
+			w.socket)...)
 	}
 	line := `{"tenant":"red","segment":"db","mac":"02:00:00:00:01:01","switch_mac":"02:00:00:00:00:0b","switch_port":4}` + "\n"
-	if a := stdin(line); a.code != exitOK || a.out != "1 line: 1 created, 0 updated, 0 unchanged, 0 deleted; revision 2\n" {
+	if a := stdin(line); a.code != exitOK ||
+		a.out != "1 line: 1 created, 0 updated, 0 unchanged, 0 deleted; revision 2\n" {
 		t.Errorf("%+v", a)
 	}
-	if a := stdin(line, "--mode", "replace", "--dry-run"); a.code != exitOK || a.out != "1 line: 0 created, 0 updated, 1 unchanged, 2 deleted; none made (dry run)\n" {
+	if a := stdin(line, "--mode", "replace", "--dry-run"); a.code != exitOK ||
+		a.out != "1 line: 0 created, 0 updated, 1 unchanged, 2 deleted; none made (dry run)\n" {
 		t.Errorf("%+v", a)
 	}
-	if a := stdin(line, "--mode", "replace", "-o", "json"); a.code != exitOK || decode[struct{ Deleted int }](t, a.out).Deleted != 2 {
+	if a := stdin(line, "--mode", "replace", "-o", "json"); a.code != exitOK ||
+		decode[struct{ Deleted int }](t, a.out).Deleted != 2 {
 		t.Errorf("%+v", a)
 	}
-	if a := stdin(line + strings.Replace(line, "db", "dx", 1)); a.code != exitRefused || !strings.Contains(a.err, "line[2].segment: ") {
+	if a := stdin(line + strings.Replace(line, "db", "dx", 1)); a.code != exitRefused ||
+		!strings.Contains(a.err, "line[2].segment: ") {
 		t.Errorf("%+v", a)
 	}
 }
@@ -220,8 +251,9 @@ func TestWatch(t *testing.T) {
 	for data, want := range map[string]string{
 		`{"from":3,"to":9,"reason":"overrun"}`:        "events 3 to 9 are no longer remembered",
 		`{"from":3,"to":33554432,"reason":"restart"}`: "the box restarted; events before 33554433 are gone",
-		`{"from":0,"to":9,"reason":"unknown"}`:        "this box has not had the events asked for; its own begin with 10",
-		`{"from":3,"to":9}`:                           "events 3 to 9 are no longer remembered", // of an older box
+		`{"from":0,"to":9,"reason":"unknown"}`: "this box has not had the events asked for; its own begin " +
+			"with 10",
+		`{"from":3,"to":9}`: "events 3 to 9 are no longer remembered", // of an older box
 	} {
 		if got := describe(client.Event{Type: "gap", Data: []byte(data)}); got != want {
 			t.Errorf("gap %s is described as %q, want %q", data, got, want)
@@ -247,7 +279,8 @@ func TestHelp(t *testing.T) {
 	commands(root, func(c *cobra.Command) {
 		seen++
 		args := append(strings.Fields(c.CommandPath())[1:], "--help")
-		if a := command(t, "", args...); a.code != exitOK || a.err != "" || !strings.Contains(a.out, "Examples:\n") || !strings.Contains(a.out, c.Short) && !strings.Contains(a.out, c.Long) {
+		if a := command(t, "", args...); a.code != exitOK || a.err != "" || !strings.Contains(a.out, "Examples:\n") ||
+			!strings.Contains(a.out, c.Short) && !strings.Contains(a.out, c.Long) {
 			t.Errorf("penstock %s: %+v", strings.Join(args, " "), a)
 		}
 		for line := range strings.Lines(c.Example) {

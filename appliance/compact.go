@@ -14,10 +14,11 @@ func compactCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "compact [FILE]",
 		Short: "Make the tables' file small again after much was deleted; the box must not run",
-		Long: "The file of the tables keeps the room of what was deleted, for what comes next. This gives the room back to the disk.\n" +
-			"The file is copied beside itself, the copy is checked, and then takes its place. FILE is the configuration.",
-		Example: "  penstock compact\n  penstock compact /etc/penstock/penstock.toml",
-		Args:    cobra.MaximumNArgs(1),
+		Long: `The file of the tables keeps the room of what was deleted, for what comes next. This gives the room back to the disk.
+The file is copied beside itself, the copy is checked, and then takes its place. FILE is the configuration.`,
+		Example: `  penstock compact
+  penstock compact /etc/penstock/penstock.toml`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			path := defaultConfig
 			if len(args) == 1 {

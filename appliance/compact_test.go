@@ -14,7 +14,14 @@ import (
 func TestCompactCommand(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "penstock.toml")
-	text := fmt.Sprintf("[box]\nname = \"test\"\nstate_dir = %q\n[[port]]\nname = \"acc0\"\nrole = \"access\"\ninterface = \"eth0\"\n", dir)
+	text := fmt.Sprintf(`[box]
+name = "test"
+state_dir = %q
+[[port]]
+name = "acc0"
+role = "access"
+interface = "eth0"
+`, dir)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +32,8 @@ func TestCompactCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := command(t, "", "compact", config); a.code != exitFailure || !strings.Contains(a.err, "another process uses it") {
+	if a := command(t, "", "compact", config); a.code != exitFailure ||
+		!strings.Contains(a.err, "another process uses it") {
 		t.Errorf("with a file in use: %+v, want an error that says so", a)
 	}
 	if err := s.Close(); err != nil {

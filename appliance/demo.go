@@ -16,12 +16,13 @@ func demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Show the main job live: two tenants with the same addresses cross a fabric",
-		Long: "Builds a fabric of two boxes, two edge switches and four VMs in network namespaces of this machine, runs this\n" +
-			"binary in each, and draws the tenants' traffic while a path is taken away and brought back, and while first one\n" +
-			"and then the other of two gateways fails. Needs root; sends nothing outside; leaves nothing behind. On a terminal of 100 columns the picture is live, else it is a line at a\n" +
-			"time. Exit code 0: everything held that the summary says.",
-		Example: "  sudo penstock demo\n  sudo penstock demo --keep --duration 10s",
-		Args:    cobra.NoArgs,
+		Long: `Builds a fabric of two boxes, two edge switches and four VMs in network namespaces of this machine, runs this
+binary in each, and draws the tenants' traffic while a path is taken away and brought back, and while first one
+and then the other of two gateways fails. Needs root; sends nothing outside; leaves nothing behind. On a terminal of 100 columns the picture is live, else it is a line at a
+time. Exit code 0: everything held that the summary says.`,
+		Example: `  sudo penstock demo
+  sudo penstock demo --keep --duration 10s`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {
 				return errors.New("the demo makes network namespaces: run it as root (sudo penstock demo)")

@@ -15,42 +15,46 @@ import (
 
 func gatewayCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "gateway",
-		Short:   "Switch gateways, take them out of service and put them back",
-		Long:    "Gateway groups are shown by `penstock show gateways`, and followed by `penstock watch --type gateway,alarm`.",
-		Example: "  penstock gateway switch out\n  penstock gateway switch out isp2\n  penstock gateway disable out isp1",
+		Use:   "gateway",
+		Short: "Switch gateways, take them out of service and put them back",
+		Long: "Gateway groups are shown by `penstock show gateways`, and followed by `penstock watch --type " +
+			"gateway,alarm`.",
+		Example: `  penstock gateway switch out
+  penstock gateway switch out isp2
+  penstock gateway disable out isp1`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage("say what: penstock gateway switch, disable or enable; penstock show gateways lists them")
 			}
-			return usage("there is nothing to do with gateways that is called %q; there are switch, disable, enable", args[0])
+			return usage("there is nothing to do with gateways that is called %q; there are switch, disable, enable",
+				args[0])
 		},
 		RunE: func(*cobra.Command, []string) error { return nil },
 	}
 	c.AddCommand(
 		gatewayAction("switch GROUP [MEMBER]", "Make another member the active one",
-			"Without MEMBER it is the first other one that is up. Nothing is lost by it: the gateway before goes on being\nlistened to. The member stays active until it fails, or somebody switches again.",
+			"Without MEMBER it is the first other one that is up. Nothing is lost by it: the gateway before goes on "+
+				"being\nlistened to. The member stays active until it fails, or somebody switches again.",
 			"  penstock gateway switch out\n  penstock gateway switch out isp2 --expect isp1", 1,
-			func(ctx context.Context, cl *client.Client, group string, o client.GatewayOptions) (status.GatewayGroup, error) {
-				return cl.SwitchGateway(ctx, group, o)
-			}, false),
+			(*client.Client).SwitchGateway, false),
 		gatewayAction("disable GROUP MEMBER", "Take a member out of service, for maintenance",
-			"If it is the active one, another takes over first. It goes on being probed, and stays disabled over a restart\nof the box. The last member that is fit is refused, unless forced.",
+			"If it is the active one, another takes over first. It goes on being probed, and stays disabled over a "+
+				"restart\nof the box. The last member that is fit is refused, unless forced.",
 			"  penstock gateway disable out isp1", 2,
-			func(ctx context.Context, cl *client.Client, group string, o client.GatewayOptions) (status.GatewayGroup, error) {
-				return cl.DisableGateway(ctx, group, o)
-			}, true),
+			(*client.Client).DisableGateway, true),
 		gatewayAction("enable GROUP MEMBER", "Put a member back into service",
 			"It does not become active by this, unless nothing else is, or preemption is configured.",
 			"  penstock gateway enable out isp1", 2,
-			func(ctx context.Context, cl *client.Client, group string, o client.GatewayOptions) (status.GatewayGroup, error) {
-				return cl.EnableGateway(ctx, group, o)
-			}, false),
+			(*client.Client).EnableGateway, false),
 	)
 	return c
 }
 
-func gatewayAction(use, short, long, example string, need int, do func(context.Context, *client.Client, string, client.GatewayOptions) (status.GatewayGroup, error), forcible bool) *cobra.Command {
+// gatewayRequest is the client's method for one of the actions.
+type gatewayRequest func(*client.Client, context.Context, string, client.GatewayOptions) (status.GatewayGroup, error)
+
+// gatewayAction is a command that sends request for a group; need is the number of arguments that are required.
+func gatewayAction(use, short, long, example string, need int, request gatewayRequest, forcible bool) *cobra.Command {
 	var s socketFlags
 	var o client.GatewayOptions
 	var output string
@@ -65,7 +69,7 @@ func gatewayAction(use, short, long, example string, need int, do func(context.C
 			}
 			cl := s.client()
 			defer cl.Close()
-			g, err := do(c.Context(), cl, args[0], o)
+			g, err := request(cl, c.Context(), args[0], o)
 			if err != nil {
 				return refused(err)
 			}
@@ -154,10 +158,12 @@ func showGateways(q *query, t *sheet) error {
 		showGroup(&l.Items[0], t)
 		return nil
 	}
-	t.head("GROUP", "MEMBER", "", "STATE", "SINCE", "WHY", "PORT", "GATEWAY", "MAC", "RTT", "MISSED", "LATE", "FAILURES")
+	t.head("GROUP", "MEMBER", "", "STATE", "SINCE", "WHY", "PORT", "GATEWAY", "MAC", "RTT", "MISSED", "LATE",
+		"FAILURES")
 	for _, g := range l.Items {
 		for _, m := range g.Members {
-			t.row(g.Name, m.Name, activeMark(&m), m.State, ago(m.Since), m.Why, place(&m), m.IP, m.MAC, rtt(m.Probes.RTT), m.Probes.Missed, m.Probes.Late, m.Failures)
+			t.row(g.Name, m.Name, activeMark(&m), m.State, ago(m.Since), m.Why, place(&m), m.IP, m.MAC,
+				rtt(m.Probes.RTT), m.Probes.Missed, m.Probes.Late, m.Failures)
 		}
 	}
 	return nil
@@ -169,8 +175,10 @@ func showGroup(g *status.GatewayGroup, t *sheet) {
 		active = "none"
 	}
 	for _, r := range [][2]any{
-		{"name", g.Name}, {"virtual MAC", g.MAC}, {"addresses", strings.Join(g.Addresses, " ")}, {"public", fmt.Sprint(g.Public)},
-		{"active", active}, {"since", ago(g.Since)}, {"why", g.Why}, {"switches", g.Switches}, {"announcements", g.Announced},
+		{"name", g.Name}, {"virtual MAC", g.MAC}, {"addresses", strings.Join(g.Addresses, " ")},
+		{"public", fmt.Sprint(g.Public)},
+		{"active", active}, {"since", ago(g.Since)}, {"why", g.Why}, {"switches", g.Switches},
+		{"announcements", g.Announced},
 	} {
 		t.row(r[0], fmt.Sprint(r[1]))
 	}
@@ -183,10 +191,13 @@ func showGroup(g *status.GatewayGroup, t *sheet) {
 		for _, r := range [][2]string{
 			{"member " + m.Name, strings.TrimSpace(m.State + " " + activeMark(m))},
 			{"  since", ago(m.Since)}, {"  why", m.Why + held},
-			{"  gateway", strings.TrimSpace(m.IP + " " + m.MAC)}, {"  behind", place(m) + ", the box is " + m.Address + onlyFrom(m)},
-			{"  probes", fmt.Sprintf("%d sent, %d answered, %d missed, %d excused by data, %d timers late", m.Probes.Sent, m.Probes.Answered, m.Probes.Missed, m.Probes.Excused, m.Probes.Late)},
+			{"  gateway", strings.TrimSpace(m.IP + " " + m.MAC)},
+			{"  behind", place(m) + ", the box is " + m.Address + onlyFrom(m)},
+			{"  probes", fmt.Sprintf("%d sent, %d answered, %d missed, %d excused by data, %d timers late",
+				m.Probes.Sent, m.Probes.Answered, m.Probes.Missed, m.Probes.Excused, m.Probes.Late)},
 			{"  last answer", cmp.Or(rtt(m.Probes.RTT), "none")}, {"  failures", fmt.Sprint(m.Failures)},
-			{"  received", fmt.Sprintf("%d packets, %d octets", m.RxPackets, m.RxBytes)}, {"  sent", fmt.Sprintf("%d packets, %d octets", m.TxPackets, m.TxBytes)},
+			{"  received", fmt.Sprintf("%d packets, %d octets", m.RxPackets, m.RxBytes)},
+			{"  sent", fmt.Sprintf("%d packets, %d octets", m.TxPackets, m.TxBytes)},
 		} {
 			t.row(r[0], r[1])
 		}

@@ -12,7 +12,8 @@ func TestGatewayCommands(t *testing.T) {
 	if got := w.ok("gateway", "switch", "out"); got != "out: isp2 is active; isp1 (up), isp2 (active, up)\n" {
 		t.Errorf("%q", got)
 	}
-	if g := decode[status.GatewayGroup](t, w.ok("gateway", "switch", "out", "isp1", "--expect", "isp2", "-o", "json")); g.Active != "isp1" {
+	if g := decode[status.GatewayGroup](t, w.ok("gateway", "switch", "out", "isp1", "--expect", "isp2", "-o",
+		"json")); g.Active != "isp1" {
 		t.Errorf("%+v", g)
 	}
 	if got := w.ok("gateway", "disable", "out", "isp2", "--force"); !strings.HasPrefix(got, "out: ") {

@@ -55,17 +55,18 @@ func genCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gen",
 		Short: "Send traffic through a device under test, and measure what comes back",
-		Long: "Sends the frames of a traffic profile by one port over AF_XDP, receives them by another, and reports loss, duplicates,\n" +
-			"reordering, latency and the longest gap, to the frame. With --ndr and --pdr it searches for the rates that a device\n" +
-			"bears (RFC 2544, RFC 9971); with --blocked-time it measures for how long an event interrupts traffic. Ctrl-C ends it,\n" +
-			"with results.\n\n" +
-			"The ports belong to the generator while it runs: no frame that arrives there reaches the kernel. It takes none that\n" +
-			"carries an address or a default route unless --force is given, and sends by no other. A rate is that of each port that\n" +
-			"sends; Gbps counts preamble, gap and FCS, so that 100% is all the link carries. See perf/gen/README.md.",
-		Example: "  penstock gen --tx eth1 --rx eth2 --profile size-64 --rate 1Mpps --duration 10s\n" +
-			"  penstock gen --tx eth1 --rx eth2 --profile size-imix --rate 50% --set flows=10000 --json -\n" +
-			"  penstock gen --tx eth1 --rx eth2 --profile size-64 --dst-mac 02:00:00:00:00:0a --ndr --pdr 0.5 --latency\n" +
-			"  penstock gen --tx eth1 --rx eth2 --profile size-64 --rate 100kpps --blocked-time failover.sh --runs 20",
+		Long: `Sends the frames of a traffic profile by one port over AF_XDP, receives them by another, and reports loss, duplicates,
+reordering, latency and the longest gap, to the frame. With --ndr and --pdr it searches for the rates that a device
+bears (RFC 2544, RFC 9971); with --blocked-time it measures for how long an event interrupts traffic. Ctrl-C ends it,
+with results.
+
+The ports belong to the generator while it runs: no frame that arrives there reaches the kernel. It takes none that
+carries an address or a default route unless --force is given, and sends by no other. A rate is that of each port that
+sends; Gbps counts preamble, gap and FCS, so that 100% is all the link carries. See perf/gen/README.md.`,
+		Example: `  penstock gen --tx eth1 --rx eth2 --profile size-64 --rate 1Mpps --duration 10s
+  penstock gen --tx eth1 --rx eth2 --profile size-imix --rate 50% --set flows=10000 --json -
+  penstock gen --tx eth1 --rx eth2 --profile size-64 --dst-mac 02:00:00:00:00:0a --ndr --pdr 0.5 --latency
+  penstock gen --tx eth1 --rx eth2 --profile size-64 --rate 100kpps --blocked-time failover.sh --runs 20`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -89,16 +90,21 @@ func (f *genFlags) define(c *cobra.Command) {
 	fl := c.Flags()
 	fl.SortFlags = false
 	fl.StringVar(&f.tx, "tx", "", "`interface` to send by: side a of the profile")
-	fl.StringVar(&f.rx, "rx", "", "`interface` to receive by; it sends side b, if the profile has one. Without: send only")
+	fl.StringVar(&f.rx, "rx", "",
+		"`interface` to receive by; it sends side b, if the profile has one. Without: send only")
 	fl.BoolVar(&f.reflect, "reflect", false, "frames come back by the port they left by (instead of --rx)")
 	fl.StringVar(&f.profile, "profile", "", "built-in `profile`, or a file (with a / or ending in .toml)")
-	fl.StringArrayVar(&f.set, "set", nil, "replace a `key=value` of the profile, as size=1518 or flows=10000; may be repeated")
+	fl.StringArrayVar(&f.set, "set", nil,
+		"replace a `key=value` of the profile, as size=1518 or flows=10000; may be repeated")
 	fl.Uint64Var(&f.seed, "seed", 0, "other random values in the profile's fields")
 	fl.StringVar(&f.side, "side", "", "with one port: the side to send, a, b or both; without: a, if there is one")
-	fl.StringSliceVar(&f.srcMAC, "src-mac", nil, "`MAC` that frames come from; two, with a comma, for the sides a and b")
+	fl.StringSliceVar(&f.srcMAC, "src-mac", nil,
+		"`MAC` that frames come from; two, with a comma, for the sides a and b")
 	fl.StringSliceVar(&f.dstMAC, "dst-mac", nil, "`MAC` that frames go to, as the device's; two for the sides a and b")
-	fl.StringVar(&f.rate, "rate", "", "`rate` of each sending port, as 250kpps, 1Mpps, 50%, 1Gbps, max; for a search the highest")
-	fl.DurationVar(&f.duration, "duration", 10*time.Second, "`length` of the run, of a full trial of a search (then 2s), of the load after --blocked-time")
+	fl.StringVar(&f.rate, "rate", "",
+		"`rate` of each sending port, as 250kpps, 1Mpps, 50%, 1Gbps, max; for a search the highest")
+	fl.DurationVar(&f.duration, "duration", 10*time.Second,
+		"`length` of the run, of a full trial of a search (then 2s), of the load after --blocked-time")
 	fl.Uint64Var(&f.count, "count", 0, "`frames` of each sending port; without --duration they alone end the run")
 	fl.IntVar(&f.burst, "burst", 0, "`frames` sent at once; 0: those due in 20 µs, 1 to 32")
 	fl.IntVar(&f.queues, "queues", 1, "sending threads of each port, and queues they send on")
@@ -114,14 +120,17 @@ func (f *genFlags) define(c *cobra.Command) {
 	fl.IntVar(&f.repeat, "repeat", 3, "full trials that decide a rate by majority; 1: a single one, as RFC 2544 has it")
 	fl.Float64Var(&f.width, "width", 0.5, "how wide a search's result may be, in `percent`")
 	fl.StringVar(&f.minRate, "min-rate", "", "lowest `rate` that a search tries; without: a thousandth of the highest")
-	fl.DurationVar(&f.limit, "limit", 0, "longest `time` that a search's trials may take in all; 0: as long as it takes")
+	fl.DurationVar(&f.limit, "limit", 0,
+		"longest `time` that a search's trials may take in all; 0: as long as it takes")
 
-	fl.StringVar(&f.blocked, "blocked-time", "", "under steady load run this `command` (sh -c) and report for how long nothing arrived")
+	fl.StringVar(&f.blocked, "blocked-time", "",
+		"under steady load run this `command` (sh -c) and report for how long nothing arrived")
 	fl.StringVar(&f.restore, "restore", "", "`command` that is run after each run of --blocked-time")
 	fl.IntVar(&f.runs, "runs", 1, "how many times --blocked-time is measured")
 	fl.DurationVar(&f.lead, "lead", time.Second, "steady load before --blocked-time's command")
 
-	fl.StringVar(&f.json, "json", "", "write the result as JSON to this `file`, or to standard output (-) in place of the text")
+	fl.StringVar(&f.json, "json", "",
+		"write the result as JSON to this `file`, or to standard output (-) in place of the text")
 	f.complete(c)
 }
 
@@ -158,7 +167,8 @@ func (f *genFlags) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	res := &genResult{Schema: 1, Date: time.Now().UTC().Truncate(time.Second), Version: version, Commit: commit, Command: f.commandLine, Machine: m}
+	res := &genResult{Schema: 1, Date: time.Now().UTC().Truncate(time.Second), Version: version, Commit: commit,
+		Command: f.commandLine, Machine: m}
 	s, err := f.setup(res)
 	if err != nil {
 		return err
@@ -201,7 +211,9 @@ func (f *genFlags) run(ctx context.Context) (err error) {
 }
 
 func (r *genResult) measured() bool {
-	return r.Run != nil || r.Throughput != nil && r.Throughput.Report != nil || r.Blocked != nil && len(r.Blocked.Runs) > 0
+	return r.Run != nil ||
+		r.Throughput != nil && r.Throughput.Report != nil ||
+		r.Blocked != nil && len(r.Blocked.Runs) > 0
 }
 
 // refusedByGen gives what the generator refused its exit code.

@@ -28,12 +28,14 @@ func (f *genFlags) once(ctx context.Context, e *gen.Engine, s *genSetup) (*gen.R
 }
 
 // search looks for NDR and PDR.
-func (f *genFlags) search(ctx context.Context, e *gen.Engine, s *genSetup, p *genProgress) (*gen.ThroughputReport, error) {
+func (f *genFlags) search(ctx context.Context, e *gen.Engine, s *genSetup, p *genProgress) (*gen.ThroughputReport,
+	error) {
 	most, err := s.highest(e, s.rate)
 	if err != nil {
 		return nil, err
 	}
-	t := gen.Throughput{Options: search.Options{Max: most, Goals: f.goals(), Limit: f.limit, Progress: p.trial}, Shares: s.shares(), Measuring: p.measuring}
+	t := gen.Throughput{Options: search.Options{Max: most, Goals: f.goals(), Limit: f.limit, Progress: p.trial},
+		Shares: s.shares(), Measuring: p.measuring}
 	if f.minRate != "" {
 		if t.Min, err = s.highest(e, s.minRate); err != nil {
 			return nil, err
@@ -54,7 +56,8 @@ func (f *genFlags) disturb(ctx context.Context, e *gen.Engine, s *genSetup, p *g
 	if err != nil {
 		return nil, err
 	}
-	d := gen.Disturbance{Rates: rates, Lead: f.lead, Length: f.duration, Runs: f.runs, Progress: p.blocked, Do: f.shell(f.blocked)}
+	d := gen.Disturbance{Rates: rates, Lead: f.lead, Length: f.duration, Runs: f.runs, Progress: p.blocked,
+		Do: f.shell(f.blocked)}
 	if f.restore != "" {
 		restore := f.shell(f.restore)
 		d.Undo = func(_ context.Context, run int) error {
@@ -156,7 +159,8 @@ func (p *genProgress) trial(t search.Trial) {
 	if what == "" {
 		what = "first"
 	}
-	s := fmt.Sprintf("%-5s  %s for %v: %s of %s lost", what, rateText(t.Rate), t.Duration.Round(time.Millisecond), thousands(t.Lost), thousands(t.Sent))
+	s := fmt.Sprintf("%-5s  %s for %v: %s of %s lost", what, rateText(t.Rate), t.Duration.Round(time.Millisecond),
+		thousands(t.Lost), thousands(t.Sent))
 	if t.Fault != "" {
 		s += "; does not count: " + t.Fault
 	}

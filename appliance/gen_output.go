@@ -12,8 +12,8 @@ import (
 // genOutput is where the result goes.
 type genOutput struct {
 	f *genFlags
-	// file is a temporary one beside path, which it replaces when it is whole; or, if path is empty, something that is no
-	// regular file (a device, a pipe), which is written to as it is. nil: the result does not go to a file.
+	// file is a temporary one beside path, which it replaces when it is whole; or, if path is empty, something that is
+	// no regular file (a device, a pipe), which is written to as it is. nil: the result does not go to a file.
 	file *os.File
 	path string
 	mode fs.FileMode // for path
@@ -46,7 +46,8 @@ func (o *genOutput) open(path string) error {
 		return err
 	default:
 		if _, err := os.Lstat(path); err == nil {
-			return &exitError{exitRefused, fmt.Errorf("%s is a symbolic link to what does not exist: name a file", path)}
+			return &exitError{exitRefused, fmt.Errorf("%s is a symbolic link to what does not exist: name a file",
+				path)}
 		}
 	}
 	var err error

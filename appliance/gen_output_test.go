@@ -14,8 +14,8 @@ import (
 	"penstock/perf/gen"
 )
 
-// TestGenOutput: a regular file is replaced as a whole, also behind a symbolic link; what is none is written to and stays
-// what it is; a directory is refused before anything is measured.
+// TestGenOutput: a regular file is replaced as a whole, also behind a symbolic link; what is none is written to and
+// stays what it is; a directory is refused before anything is measured.
 func TestGenOutput(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
@@ -41,7 +41,8 @@ func TestGenOutput(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %q, %v", name, text, at.Mode(), want, mode)
 		}
 	}
-	if err := errors.Join(os.WriteFile(path("old"), []byte("longer than new"), 0o640), os.Symlink("old", path("link")), os.Symlink("gone", path("dangling")), unix.Mkfifo(path("pipe"), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(path("old"), []byte("longer than new"), 0o640), os.Symlink("old", path("link")),
+		os.Symlink("gone", path("dangling")), unix.Mkfifo(path("pipe"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	save(path("absent"))
@@ -69,7 +70,8 @@ func TestGenOutput(t *testing.T) {
 	for name, want := range map[string]string{".": "is a directory", "dangling": "does not exist"} {
 		f := &genFlags{json: path(name)}
 		var ee *exitError
-		if _, err := f.output(); !errors.As(err, &ee) || ee.code != exitRefused || !strings.Contains(err.Error(), "--json: ") || !strings.Contains(err.Error(), want) {
+		if _, err := f.output(); !errors.As(err, &ee) || ee.code != exitRefused ||
+			!strings.Contains(err.Error(), "--json: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}
@@ -104,12 +106,14 @@ func TestGenMajority(t *testing.T) {
 // TestGenNotFollowed: of frames without a signature nothing is said but that they were sent.
 func TestGenNotFollowed(t *testing.T) {
 	var b strings.Builder
-	d := gen.Direction{From: "a", To: "b", Requested: 1000, Sent: 1000, Unsigned: 1000, TxRate: 1000, Sender: gen.Sender{Reached: true}}
+	d := gen.Direction{From: "a", To: "b", Requested: 1000, Sent: 1000, Unsigned: 1000, TxRate: 1000,
+		Sender: gen.Sender{Reached: true}}
 	if err := runText(&b, &gen.Report{Took: 1e9, Directions: []gen.Direction{d}}); err != nil {
 		t.Fatal(err)
 	}
 	got := b.String()
-	if !strings.Contains(got, "\nnot followed  no frame carries a signature") || !strings.Contains(got, "\nsent          1,000 frames") {
+	if !strings.Contains(got, "\nnot followed  no frame carries a signature") ||
+		!strings.Contains(got, "\nsent          1,000 frames") {
 		t.Errorf("%s", got)
 	}
 	for _, row := range []string{"received", "lost", "duplicates", "reordered", "latency", "longest gap"} {

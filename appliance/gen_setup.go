@@ -33,7 +33,8 @@ func (f *genFlags) check(c *cobra.Command) error {
 	case f.profile == "":
 		return usage("--profile is missing: a file, or one of %s", strings.Join(traffic.Names(), ", "))
 	case f.rx == f.tx:
-		return usage("--tx and --rx are both %s: frames do not come in by the port they left by; if the device sends them back by it, say --reflect in place of --rx", f.tx)
+		return usage("--tx and --rx are both %s: frames do not come in by the port they left by; if the device sends "+
+			"them back by it, say --reflect in place of --rx", f.tx)
 	case f.reflect && f.rx != "":
 		return usage("--reflect and --rx %s: say one of them", f.rx)
 	case f.side != "" && f.rx != "":
@@ -71,9 +72,11 @@ func (f *genFlags) check(c *cobra.Command) error {
 		flag, with string
 		ok         bool
 	}{
-		{"latency", "--ndr or --pdr", f.searches()}, {"repeat", "--ndr or --pdr", f.searches()}, {"width", "--ndr or --pdr", f.searches()},
+		{"latency", "--ndr or --pdr", f.searches()}, {"repeat", "--ndr or --pdr", f.searches()},
+		{"width", "--ndr or --pdr", f.searches()},
 		{"min-rate", "--ndr or --pdr", f.searches()}, {"limit", "--ndr or --pdr", f.searches()},
-		{"runs", "--blocked-time", f.blocked != ""}, {"restore", "--blocked-time", f.blocked != ""}, {"lead", "--blocked-time", f.blocked != ""},
+		{"runs", "--blocked-time", f.blocked != ""}, {"restore", "--blocked-time", f.blocked != ""},
+		{"lead", "--blocked-time", f.blocked != ""},
 	} {
 		if changed(need.flag) && !need.ok {
 			return usage("--%s is for %s", need.flag, need.with)
@@ -94,7 +97,8 @@ type genSetup struct {
 }
 
 func (f *genFlags) setup(res *genResult) (*genSetup, error) {
-	s := &genSetup{config: gen.Config{Reflect: f.reflect, Queues: f.queues, CPUs: f.cpus, Burst: f.burst, Ring: f.ring, Force: f.force}}
+	s := &genSetup{config: gen.Config{Reflect: f.reflect, Queues: f.queues, CPUs: f.cpus, Burst: f.burst, Ring: f.ring,
+		Force: f.force}}
 	var ok bool
 	if s.config.XDP, ok = genXDP[f.xdp]; !ok {
 		return nil, usage("--xdp %s: want auto, native or generic", f.xdp)
@@ -146,7 +150,8 @@ func (f *genFlags) frames(s *genSetup, res *genResult) error {
 	if sides[0] == traffic.Both {
 		for flag, texts := range map[string][]string{"src-mac": f.srcMAC, "dst-mac": f.dstMAC} {
 			if len(texts) > 1 {
-				return usage("--%s: two addresses, and --side both sends the frames of both sides with the same: want one, or one side", flag)
+				return usage("--%s: two addresses, and --side both sends the frames of both sides with the same: "+
+					"want one, or one side", flag)
 			}
 		}
 	}
@@ -167,7 +172,8 @@ func (f *genFlags) frames(s *genSetup, res *genResult) error {
 		}
 		s.config.Ports = append(s.config.Ports, port)
 	}
-	res.Profile = genProfile{Name: p.Name, Title: p.Title, Set: set, Seed: f.seed, Remarks: slices.Compact(slices.Sorted(slices.Values(remarks)))}
+	res.Profile = genProfile{Name: p.Name, Title: p.Title, Set: set, Seed: f.seed,
+		Remarks: slices.Compact(slices.Sorted(slices.Values(remarks)))}
 	if g := s.config.Ports[0].Program; g != nil {
 		res.Profile.MeanLen = g.MeanLen() + 4
 	}
@@ -283,7 +289,10 @@ func (f *genFlags) complete(c *cobra.Command) {
 	}
 	offer := func(flag string, d cobra.ShellCompDirective, values func() []string) {
 		// It fails only for a flag that does not exist.
-		_ = c.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) { return values(), d })
+		_ = c.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string,
+			cobra.ShellCompDirective) {
+			return values(), d
+		})
 	}
 	offer("profile", cobra.ShellCompDirectiveDefault, traffic.Names)
 	for _, flag := range []string{"tx", "rx"} {

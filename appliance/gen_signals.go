@@ -9,8 +9,8 @@ import (
 )
 
 // genSignals returns two contexts. The first one ends with the first signal that asks the generator to stop, a lost
-// session's SIGHUP included: it stops measuring and puts back what it changed, which runs --restore. The second one ends with
-// the next signal: it does not wait for that command either. One more ends the process as it stands.
+// session's SIGHUP included: it stops measuring and puts back what it changed, which runs --restore. The second one
+// ends with the next signal: it does not wait for that command either. One more ends the process as it stands.
 func genSignals(parent context.Context) (measuring, restoring context.Context, stop func()) {
 	measuring, first := context.WithCancel(parent)
 	restoring, second := context.WithCancel(context.WithoutCancel(parent))

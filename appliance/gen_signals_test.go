@@ -15,8 +15,8 @@ import (
 	"penstock/dataplane/xsk/xsktest"
 )
 
-// TestGenSignals: a lost session ends the generator as Ctrl-C does, with what it has to put back; a second signal ends a
-// command of --restore that hangs, and the result says so.
+// TestGenSignals: a lost session ends the generator as Ctrl-C does, with what it has to put back; a second signal ends
+// a command of --restore that hangs, and the result says so.
 func TestGenSignals(t *testing.T) {
 	xsktest.Namespace(t)
 	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
@@ -43,9 +43,11 @@ func TestGenSignals(t *testing.T) {
 		hup(began)
 		hup(hangs)
 	}()
-	a := command(t, "", "gen", "--tx", "a", "--rx", "b", "--profile", "size-64", "--rate", "1kpps", "--duration", "1h", "--lead", "50ms",
+	a := command(t, "", "gen", "--tx", "a", "--rx", "b", "--profile", "size-64", "--rate", "1kpps", "--duration", "1h",
+		"--lead", "50ms",
 		"--blocked-time", "touch "+began+"; sleep 3600", "--restore", "touch "+hangs+"; sleep 3600 & sleep 3600")
-	if a.code != exitFailure || !strings.Contains(a.err, "interrupted: the measurement is not whole") || !strings.Contains(a.err, "a second signal ended it") || strings.Contains(a.err, "canceled") {
+	if a.code != exitFailure || !strings.Contains(a.err, "interrupted: the measurement is not whole") ||
+		!strings.Contains(a.err, "a second signal ended it") || strings.Contains(a.err, "canceled") {
 		t.Errorf("%+v", a)
 	}
 	if ctx.Err() != nil {
@@ -67,7 +69,8 @@ func TestBeside(t *testing.T) {
 		{errors.Join(canceled, context.DeadlineExceeded), nil},
 		{errors.Join(errors.Join(gone, canceled), context.Canceled), gone},
 	} {
-		if got := beside(tc.err); (got == nil) != (tc.want == nil) || got != nil && (got.Error() != tc.want.Error() || !errors.Is(got, tc.want)) {
+		if got := beside(tc.err); (got == nil) != (tc.want == nil) || got != nil &&
+			(got.Error() != tc.want.Error() || !errors.Is(got, tc.want)) {
 			t.Errorf("%v: %v, want %v", tc.err, got, tc.want)
 		}
 	}

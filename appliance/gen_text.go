@@ -21,9 +21,11 @@ func genText(w io.Writer, r *genResult) error {
 		if p.SpeedMbps > 0 {
 			speed = fmt.Sprintf(", %g Gb/s", float64(p.SpeedMbps)/1e3)
 		}
-		fmt.Fprintf(w, "%s: %s%s, %s, %s, MTU %d\n", p.Interface, p.Driver, speed, strings.TrimSpace(p.XDP+" "+p.Socket), count(p.Queues, "queue"), p.MTU)
+		fmt.Fprintf(w, "%s: %s%s, %s, %s, MTU %d\n", p.Interface, p.Driver, speed,
+			strings.TrimSpace(p.XDP+" "+p.Socket), count(p.Queues, "queue"), p.MTU)
 	}
-	fmt.Fprintf(w, "%s, %s, kernel %s, penstock %s (%s)\n\n", r.Machine.CPU, count(r.Machine.Cores, "core"), r.Machine.Kernel, r.Version, r.Commit)
+	fmt.Fprintf(w, "%s, %s, kernel %s, penstock %s (%s)\n\n", r.Machine.CPU, count(r.Machine.Cores, "core"),
+		r.Machine.Kernel, r.Version, r.Commit)
 	switch {
 	case r.Run != nil:
 		return runText(w, r.Run)
@@ -72,7 +74,8 @@ func runText(w io.Writer, r *gen.Report) error {
 	}
 	t.head(head...)
 	rows("sent", func(d *gen.Direction) string {
-		return fmt.Sprintf("%s frames in %s, %s, %.3f Gb/s on the wire", thousands(d.Sent), timeText(r.Took), rateText(d.TxRate), d.TxBits/1e9)
+		return fmt.Sprintf("%s frames in %s, %s, %.3f Gb/s on the wire", thousands(d.Sent), timeText(r.Took),
+			rateText(d.TxRate), d.TxBits/1e9)
 	})
 	rows("rate", func(d *gen.Direction) string {
 		switch {
@@ -87,7 +90,9 @@ func runText(w io.Writer, r *gen.Report) error {
 	rows("received", heard(func(d *gen.Direction) string {
 		return fmt.Sprintf("%s frames, %s", thousands(d.Received), rateText(d.RxRate))
 	}))
-	rows("lost", heard(func(d *gen.Direction) string { return fmt.Sprintf("%s, %s", thousands(d.Lost), percent(d.LossRatio)) }))
+	rows("lost", heard(func(d *gen.Direction) string {
+		return fmt.Sprintf("%s, %s", thousands(d.Lost), percent(d.LossRatio))
+	}))
 	rows("not followed", func(d *gen.Direction) string {
 		switch {
 		case d.To == "":
@@ -103,12 +108,16 @@ func runText(w io.Writer, r *gen.Report) error {
 			return "0"
 		}
 		least := map[bool]string{true: "at least "}[d.AtLeast]
-		return fmt.Sprintf("%s, %s; largest extent %s%s, largest distance %s", thousands(d.Reordered), percent(float64(d.Reordered)/float64(max(d.Received, 1))), least, thousands(d.Extent), thousands(d.Behind))
+		return fmt.Sprintf("%s, %s; largest extent %s%s, largest distance %s", thousands(d.Reordered),
+			percent(float64(d.Reordered)/float64(max(d.Received, 1))), least, thousands(d.Extent), thousands(d.Behind))
 	}))
-	rows("too late", heard(func(d *gen.Direction) string { return some(d.TooLate, "beyond the window of 64 Mi frames") }))
+	rows("too late", heard(func(d *gen.Direction) string {
+		return some(d.TooLate, "beyond the window of 64 Mi frames")
+	}))
 	rows("latency", heard(func(d *gen.Direction) string { return latencyText(&d.Latency) }))
 	rows("longest gap", heard(func(d *gen.Direction) string {
-		return fmt.Sprintf("%s, after %s; lost ÷ rate %s", timeText(d.Gap.Length), timeText(d.Gap.Begin), timeText(d.ByLoss))
+		return fmt.Sprintf("%s, after %s; lost ÷ rate %s", timeText(d.Gap.Length), timeText(d.Gap.Begin),
+			timeText(d.ByLoss))
 	}))
 	if err := t.print(w); err != nil {
 		return err
@@ -148,7 +157,8 @@ func streamsText(w io.Writer, d *gen.Direction) error {
 		case d.To == "":
 			t.row(s.Name, s.Sent, "-", "-")
 		default:
-			t.row(s.Name, s.Sent, strconv.FormatUint(s.Received, 10), strconv.FormatUint(s.Sent-min(s.Sent, s.Received), 10))
+			t.row(s.Name, s.Sent, strconv.FormatUint(s.Received, 10), strconv.FormatUint(s.Sent-min(s.Sent, s.Received),
+				10))
 		}
 	}
 	return t.print(w)
@@ -163,16 +173,20 @@ func portsText(w io.Writer, r *gen.Report) {
 				fmt.Fprintf(w, "%s: %s frames %s\n", p.Interface, thousands(n), what)
 			}
 		}
-		say(p.Overrun, "found no room in the receiver's ring: lost by the generator, not by the device (--ring, --cpus)")
-		say(p.Counters.RxMissed, "missed by the card for want of buffers (rx_missed_errors): lost by the generator, not by the device (--ring, --cpus)")
+		say(p.Overrun,
+			"found no room in the receiver's ring: lost by the generator, not by the device (--ring, --cpus)")
+		say(p.Counters.RxMissed, "missed by the card for want of buffers (rx_missed_errors): lost by the generator, "+
+			"not by the device (--ring, --cpus)")
 		if p.FillEmpty > 0 && p.Overrun == 0 {
-			fmt.Fprintf(w, "%s: the driver was out of the receiver's buffers %s times: what is lost may be lost by the generator, not by the device (--ring, --cpus)\n", p.Interface, thousands(p.FillEmpty))
+			fmt.Fprintf(w, "%s: the driver was out of the receiver's buffers %s times: what is lost may be lost by "+
+				"the generator, not by the device (--ring, --cpus)\n", p.Interface, thousands(p.FillEmpty))
 		}
 		say(p.Foreign, "arrived that the generator did not send, or without a signature")
 		say(p.Looped, "came back by the port that sent them")
 		say(p.Stale, "arrived from an earlier run")
 		say(p.Counters.TxDropped, "dropped by the kernel at its transmit side (tx_dropped)")
-		say(p.Counters.RxDropped-min(p.Counters.RxDropped, p.Overrun), "dropped by the kernel on reception (rx_dropped)")
+		say(p.Counters.RxDropped-min(p.Counters.RxDropped, p.Overrun),
+			"dropped by the kernel on reception (rx_dropped)")
 		say(p.Counters.TxErrors+p.Counters.RxErrors, "with errors (tx_errors, rx_errors)")
 	}
 }
@@ -202,7 +216,8 @@ func throughputText(w io.Writer, r *gen.ThroughputReport) error {
 		return err
 	}
 	remarksText(w, contradictions(r))
-	fmt.Fprintf(w, "%s, %s of load; highest rate tried %s: %s\n", count(len(r.Trials), "trial"), timeText(int64(r.Took)), rateText(r.Max), r.MaxWhy)
+	fmt.Fprintf(w, "%s, %s of load; highest rate tried %s: %s\n", count(len(r.Trials), "trial"),
+		timeText(int64(r.Took)), rateText(r.Max), r.MaxWhy)
 	if len(r.Latency) == 0 {
 		return nil
 	}
@@ -215,7 +230,8 @@ func throughputText(w io.Writer, r *gen.ThroughputReport) error {
 			if d.To == "" || unknown(d) {
 				continue
 			}
-			l.row(fmt.Sprintf("%.0f %%", at.Share*100), rateText(d.Requested), percent(d.LossRatio), latencyText(&d.Latency))
+			l.row(fmt.Sprintf("%.0f %%", at.Share*100), rateText(d.Requested), percent(d.LossRatio),
+				latencyText(&d.Latency))
 		}
 	}
 	return l.print(w)
@@ -226,13 +242,16 @@ func contradictions(r *gen.ThroughputReport) (remarks []string) {
 	for i := range r.Latency {
 		at := &r.Latency[i]
 		if at.Fault != "" {
-			remarks = append(remarks, fmt.Sprintf("the latency at %s says nothing about the device: %s", rateText(at.Rate), at.Fault))
+			remarks = append(remarks, fmt.Sprintf("the latency at %s says nothing about the device: %s",
+				rateText(at.Rate), at.Fault))
 			continue
 		}
 		for _, goal := range at.Contradicts {
-			remarks = append(remarks, fmt.Sprintf("%s is in doubt: %s was lost at %s, where latency was measured, below the %s that was "+
-				"found. Search again with longer trials (--duration) or more of them (--repeat)", goal, percent(at.Loss),
-				rateText(at.Rate), goal))
+			remarks = append(remarks,
+				fmt.Sprintf("%s is in doubt: %s was lost at %s, where latency was measured, below the %s that was "+
+					"found. Search again with longer trials (--duration) or more of them (--repeat)", goal,
+					percent(at.Loss),
+					rateText(at.Rate), goal))
 		}
 	}
 	return remarks
@@ -258,7 +277,8 @@ func blockedText(w io.Writer, b *gen.Blocked) error {
 	whole := 0
 	for i := range b.Runs {
 		r := &b.Runs[i]
-		t.row(strconv.Itoa(r.Run), timeText(r.Gap), timeText(r.ByLoss), timeText(r.Before), timeText(r.Command), r.Error)
+		t.row(strconv.Itoa(r.Run), timeText(r.Gap), timeText(r.ByLoss), timeText(r.Before), timeText(r.Command),
+			r.Error)
 		if r.Error == "" {
 			whole++
 		}
@@ -289,7 +309,8 @@ func liveLine(l *gen.Live) string {
 		case d.Unsigned > 0 && d.Unsigned == d.Sent:
 			s = fmt.Sprintf("%s → %s: tx %s, not followed", d.From, d.To, rateText(d.TxRate))
 		default:
-			s = fmt.Sprintf("%s → %s: tx %s, rx %s, missing %s, p50 %s, p99 %s", d.From, d.To, rateText(d.TxRate), rateText(d.RxRate), thousands(d.Missing), timeText(d.Latency.P50), timeText(d.Latency.P99))
+			s = fmt.Sprintf("%s → %s: tx %s, rx %s, missing %s, p50 %s, p99 %s", d.From, d.To, rateText(d.TxRate),
+				rateText(d.RxRate), thousands(d.Missing), timeText(d.Latency.P50), timeText(d.Latency.P99))
 		}
 		parts = append(parts, s)
 	}
@@ -305,7 +326,8 @@ func latencyText(l *gen.Latency) string {
 	if l.Clock != "xdp" {
 		how = " (as the receiver saw it: this driver has no room for time stamps)"
 	}
-	return fmt.Sprintf("µs: min %s, p50 %s, p90 %s, p99 %s, p99.9 %s, max %s%s", us(l.Min), us(l.P50), us(l.P90), us(l.P99), us(l.P999), us(l.Max), how)
+	return fmt.Sprintf("µs: min %s, p50 %s, p90 %s, p99 %s, p99.9 %s, max %s%s", us(l.Min), us(l.P50), us(l.P90),
+		us(l.P99), us(l.P999), us(l.Max), how)
 }
 
 // some is a number with what it means, nothing if it is 0.

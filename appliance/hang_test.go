@@ -59,8 +59,8 @@ func ends(t *testing.T, what string, ended <-chan error) error {
 	return nil
 }
 
-// A configuration that is a pipe, a service manager that does not read and a log that nobody reads hold up neither the main
-// loop, which feeds the watchdog, nor the end.
+// A configuration that is a pipe, a service manager that does not read and a log that nobody reads hold up neither the
+// main loop, which feeds the watchdog, nor the end.
 func TestHeldUp(t *testing.T) {
 	if !xsktest.Alone(t) {
 		return
@@ -68,8 +68,23 @@ func TestHeldUp(t *testing.T) {
 	xsktest.Veth(t, "a0", "b0", xsktest.VethConfig{})
 	dir := t.TempDir()
 	path := filepath.Join(dir, "penstock.toml")
-	text := fmt.Sprintf("[box]\nname = \"test\"\nstate_dir = %q\n[dataplane]\nworkers = 1\nframes = 4096\nring_size = 256\n"+
-		"bindings = 1024\n[control]\nsocket = %q\n[metrics]\nlisten = \"\"\n[[port]]\nname = \"acc0\"\ninterface = \"a0\"\n"+
+	text := fmt.Sprintf(`[box]
+name = "test"
+state_dir = %q
+[dataplane]
+workers = 1
+frames = 4096
+ring_size = 256
+`+
+		`bindings = 1024
+[control]
+socket = %q
+[metrics]
+listen = ""
+[[port]]
+name = "acc0"
+interface = "a0"
+`+
 		"role = \"access\"\nmode = \"copy\"\n", dir, filepath.Join(dir, "control.sock"))
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -99,7 +114,8 @@ func TestHeldUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer logged.Close()
-	c, ended := penstock(t, stderr, []string{"NOTIFY_SOCKET=" + filepath.Join(dir, "notify"), "WATCHDOG_USEC=300000"}, "run", "--config", path)
+	c, ended := penstock(t, stderr, []string{"NOTIFY_SOCKET=" + filepath.Join(dir, "notify"), "WATCHDOG_USEC=300000"},
+		"run", "--config", path)
 	heard("READY=1")
 
 	// The configuration is a pipe that somebody holds open and says nothing on.

@@ -1,4 +1,5 @@
-// Command penstock is the appliance: `penstock run` is the box itself, the other subcommands talk to its control socket.
+// Command penstock is the appliance: `penstock run` is the box itself, the other
+// subcommands talk to its control socket.
 //
 // This package only wires: one file per subcommand, and box.go, which builds a box out of conf, ctrl and dataplane.
 package main
@@ -63,18 +64,23 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "penstock",
 		Short: "A userspace gateway on AF_XDP",
-		Long: "Penstock carries tenants' Ethernet over a plain switched fabric. `penstock run` is the box itself; the other\n" +
-			"commands talk to its control socket.\n\n" +
-			"Exit codes: 0 done; 1 it did not work; 3 refused, the message says what to change; 64 the command line makes\n" +
-			"no sense; 78 the configuration is wrong.",
-		Example:       "  penstock check /etc/penstock/penstock.toml\n  penstock show ports --rate 1s\n  penstock apply -f tables.toml --dry-run\n  penstock watch",
+		Long: "Penstock carries tenants' Ethernet over a plain switched fabric. `penstock run` is the box itself;\n" +
+			"the other commands talk to its control socket.\n" +
+			"\n" +
+			"Exit codes: 0 done; 1 it did not work; 3 refused, the message says what to change; 64 the command\n" +
+			"line makes no sense; 78 the configuration is wrong.",
+		Example: `  penstock check /etc/penstock/penstock.toml
+  penstock show ports --rate 1s
+  penstock apply -f tables.toml --dry-run
+  penstock watch`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(runCommand(), checkCommand(), reloadCommand(), showCommand(), applyCommand(), gatewayCommand(), alarmCommand(), watchCommand(), genCommand(), demoCommand(), compactCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), reloadCommand(), showCommand(), applyCommand(), gatewayCommand(),
+		alarmCommand(), watchCommand(), genCommand(), demoCommand(), compactCommand(), versionCommand())
 	return root
 }
 

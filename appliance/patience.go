@@ -12,8 +12,8 @@ const (
 	printLimit = time.Second     // for a message to standard error
 )
 
-// interruptible runs fn, which may hang in a system call, until it ends or ctx is done, and some time is over in which it
-// may end by itself.
+// interruptible runs fn, which may hang in a system call, until it ends or ctx is done, and some time is over in which
+// it may end by itself.
 func interruptible(ctx context.Context, grace time.Duration, fn func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- fn() }()
@@ -26,6 +26,7 @@ func interruptible(ctx context.Context, grace time.Duration, fn func() error) er
 	case err := <-ended:
 		return err
 	case <-time.After(grace):
-		return fmt.Errorf("it was told to end, and did not within %s: it waits for a disk, a file or another process", grace)
+		return fmt.Errorf("it was told to end, and did not within %s: it waits for a disk, a file or another process",
+			grace)
 	}
 }

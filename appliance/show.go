@@ -46,13 +46,25 @@ type query struct {
 func shows() []show {
 	list := []show{
 		{name: "box", short: "Summary of the box", example: "show box", print: showBox, json: jsonBox},
-		{name: "ports", arg: "[NAME]", short: "Ports: state, mode, packets and drops; one port with all its counters", example: "show ports --rate 1s\n  penstock show ports fab0", rates: true, print: showPorts, json: jsonPorts},
-		{name: "workers", arg: "[NUMBER]", short: "Workers: load, packets per turn, nanoseconds per packet", example: "show workers --rate 1s", rates: true, print: showWorkers, json: jsonWorkers},
-		{name: "drops", arg: "[PORT]", short: "Discarded frames by reason, and what to check", example: "show drops\n  penstock show drops acc0 --rate 5s", rates: true, print: showDrops, json: jsonDrops},
-		{name: "paths", arg: "[EDGE-SWITCH]", short: "VLAN paths to the edge switches and what they carried", example: "show paths\n  penstock show paths 02:00:00:00:00:0b --rate 1s", rates: true, print: showPaths, json: jsonPaths},
-		{name: "gateways", arg: "[GROUP]", short: "Gateway groups: who is active, since when and why, and how each gateway answers", example: "show gateways\n  penstock show gateways out -o json", print: showGateways, json: jsonGateways},
-		{name: "alarms", arg: "[active|cleared|all]", short: "Alarms: what to replace or check, since when, and who has taken it on", example: "show alarms\n  penstock show alarms all -o json", print: showAlarms, json: jsonAlarms},
-		{name: "webhooks", arg: "[NAME]", short: "Receivers of alarms: what waits for them, and what went wrong", example: "show webhooks", print: showWebhooks, json: jsonWebhooks},
+		{name: "ports", arg: "[NAME]", short: "Ports: state, mode, packets and drops; one port with all its counters",
+			example: "show ports --rate 1s\n  penstock show ports fab0", rates: true, print: showPorts,
+			json: jsonPorts},
+		{name: "workers", arg: "[NUMBER]", short: "Workers: load, packets per turn, nanoseconds per packet",
+			example: "show workers --rate 1s", rates: true, print: showWorkers, json: jsonWorkers},
+		{name: "drops", arg: "[PORT]", short: "Discarded frames by reason, and what to check",
+			example: "show drops\n  penstock show drops acc0 --rate 5s", rates: true, print: showDrops,
+			json: jsonDrops},
+		{name: "paths", arg: "[EDGE-SWITCH]", short: "VLAN paths to the edge switches and what they carried",
+			example: "show paths\n  penstock show paths 02:00:00:00:00:0b --rate 1s", rates: true, print: showPaths,
+			json: jsonPaths},
+		{name: "gateways", arg: "[GROUP]",
+			short:   "Gateway groups: who is active, since when and why, and how each gateway answers",
+			example: "show gateways\n  penstock show gateways out -o json", print: showGateways, json: jsonGateways},
+		{name: "alarms", arg: "[active|cleared|all]",
+			short:   "Alarms: what to replace or check, since when, and who has taken it on",
+			example: "show alarms\n  penstock show alarms all -o json", print: showAlarms, json: jsonAlarms},
+		{name: "webhooks", arg: "[NAME]", short: "Receivers of alarms: what waits for them, and what went wrong",
+			example: "show webhooks", print: showWebhooks, json: jsonWebhooks},
 	}
 	for _, kind := range model.Kinds {
 		if kind != model.KindPath { // `show paths` is of the paths that carry traffic
@@ -85,9 +97,12 @@ func showCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show",
 		Short: "Show what the box is, has and does",
-		Long: "Shows counters and objects as tables for people, or with -o json for programs. Without more it is the summary of\n" +
-			"the box. A name restricts it; one that is not there is an error which lists what is.",
-		Example: "  penstock show\n  penstock show ports --rate 1s\n  penstock show drops -o json\n  penstock show bindings red/web",
+		Long: `Shows counters and objects as tables for people, or with -o json for programs. Without more it is the summary of
+the box. A name restricts it; one that is not there is an error which lists what is.`,
+		Example: `  penstock show
+  penstock show ports --rate 1s
+  penstock show drops -o json
+  penstock show bindings red/web`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
@@ -118,7 +133,8 @@ func showCommand() *cobra.Command {
 		}
 		if w.arg != "" {
 			sub.Args = cobra.MaximumNArgs(1)
-			sub.ValidArgsFunction = func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			sub.ValidArgsFunction = func(cmd *cobra.Command, args []string, typed string) ([]string,
+				cobra.ShellCompDirective) {
 				return w.names(cmd, &s, args, typed), cobra.ShellCompDirectiveNoFileComp
 			}
 		}
@@ -166,7 +182,8 @@ func (w *show) run(cmd *cobra.Command, s *socketFlags, output string, q *query) 
 }
 
 // twice calls get, and again after the time over which rates are wanted. per divides a difference by that time.
-func twice[T any](q *query, get func() (T, error)) (before, after T, per func(after, before uint64) float64, err error) {
+func twice[T any](q *query, get func() (T, error)) (before, after T, per func(after, before uint64) float64,
+	err error) {
 	start := time.Now()
 	if after, err = get(); err != nil || q.rate == 0 {
 		return before, after, nil, err

@@ -100,9 +100,11 @@ func showWebhooks(q *query, t *sheet) error {
 	if err != nil {
 		return err
 	}
-	t.head("WEBHOOK", "PLACE", "SEVERITY", "STATE", "WAITING", "DELIVERED", "DROPPED", "FAILURES", "FAILING SINCE", "LAST ERROR")
+	t.head("WEBHOOK", "PLACE", "SEVERITY", "STATE", "WAITING", "DELIVERED", "DROPPED", "FAILURES", "FAILING SINCE",
+		"LAST ERROR")
 	for _, r := range l.Items {
-		t.row(r.Name, r.Place, string(r.Severity), r.State, r.Waiting, r.Delivered, r.Dropped, r.Failures, clock(r.Since), r.LastError)
+		t.row(r.Name, r.Place, string(r.Severity), r.State, r.Waiting, r.Delivered, r.Dropped, r.Failures,
+			clock(r.Since), r.LastError)
 	}
 	return nil
 }

@@ -249,7 +249,8 @@ func showVIFs(q *query, t *sheet) error {
 			vlan = "untagged"
 		}
 		if per == nil {
-			t.row(key, o.text("segment"), o.text("mac"), o.text("addresses"), o.text("port"), vlan, v.RxPackets, v.TxPackets, o.state())
+			t.row(key, o.text("segment"), o.text("mac"), o.text("addresses"), o.text("port"), vlan, v.RxPackets,
+				v.TxPackets, o.state())
 			return
 		}
 		t.row(key, o.text("port"), vlan, per(v.RxPackets, b.RxPackets), 8e-6*per(v.RxBytes, b.RxBytes),

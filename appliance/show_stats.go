@@ -38,7 +38,8 @@ func showBox(q *query, t *sheet) error {
 	t.row("revision", b.Revision)
 	t.row("scheme", b.Scheme)
 	t.row("workers", fmt.Sprintf("%d, %s", b.Workers, b.Poll))
-	t.row("bindings", fmt.Sprintf("%d of %d, %.1f MB", b.Bindings.Count, b.Bindings.Capacity, float64(b.Bindings.Bytes)/1e6))
+	t.row("bindings", fmt.Sprintf("%d of %d, %.1f MB", b.Bindings.Count, b.Bindings.Capacity,
+		float64(b.Bindings.Bytes)/1e6))
 	t.row("frames", fmt.Sprintf("%d of %d octets, %d free in the pool", b.Frames.All, b.Frames.Size, b.Frames.Pooled))
 	for _, o := range slices.Sorted(maps.Keys(b.Frames.ByOwner)) {
 		t.row("  "+o, b.Frames.ByOwner[o])
@@ -94,14 +95,17 @@ func showPorts(q *query, t *sheet) error {
 		return nil
 	}
 	if per == nil {
-		t.head("NAME", "ROLE", "INTERFACE", "STATE", "MODE", "QUEUES", "MTU", "RX PACKETS", "TX PACKETS", "DROPS", "KERNEL DROPS")
+		t.head("NAME", "ROLE", "INTERFACE", "STATE", "MODE", "QUEUES", "MTU", "RX PACKETS", "TX PACKETS", "DROPS",
+			"KERNEL DROPS")
 	} else {
-		t.head("NAME", "ROLE", "STATE", "RX PACKET/S", "RX MBIT/S", "TX PACKET/S", "TX MBIT/S", "DROPS/S", "KERNEL DROPS/S")
+		t.head("NAME", "ROLE", "STATE", "RX PACKET/S", "RX MBIT/S", "TX PACKET/S", "TX MBIT/S", "DROPS/S",
+			"KERNEL DROPS/S")
 	}
 	for i := range ports {
 		p := &ports[i]
 		if per == nil {
-			t.row(p.Name, p.Role, p.Interface, portState(p), portMode(p), p.Queues, p.MTU, p.RxPackets, p.TxPackets, p.Drops, kernelDrops(&p.Kernel))
+			t.row(p.Name, p.Role, p.Interface, portState(p), portMode(p), p.Queues, p.MTU, p.RxPackets, p.TxPackets,
+				p.Drops, kernelDrops(&p.Kernel))
 			continue
 		}
 		var b status.Port
@@ -110,7 +114,8 @@ func showPorts(q *query, t *sheet) error {
 				b = x
 			}
 		}
-		t.row(p.Name, p.Role, portState(p), per(p.RxPackets, b.RxPackets), 8e-6*per(p.RxBytes, b.RxBytes), per(p.TxPackets, b.TxPackets),
+		t.row(p.Name, p.Role, portState(p), per(p.RxPackets, b.RxPackets), 8e-6*per(p.RxBytes, b.RxBytes),
+			per(p.TxPackets, b.TxPackets),
 			8e-6*per(p.TxBytes, b.TxBytes), per(p.Drops, b.Drops), per(kernelDrops(&p.Kernel), kernelDrops(&b.Kernel)))
 	}
 	return nil
@@ -183,7 +188,8 @@ func showWorkers(q *query, t *sheet) error {
 			}
 		}
 		frames, busy := per(w.Frames, b.Frames), per(w.BusyNs, b.BusyNs)
-		t.row(w.ID, busy/1e7, frames, ratio(frames, per(w.BusyTurns, b.BusyTurns)), ratio(busy, frames), per(w.Turns, b.Turns), per(w.Sleeps, b.Sleeps))
+		t.row(w.ID, busy/1e7, frames, ratio(frames, per(w.BusyTurns, b.BusyTurns)), ratio(busy, frames),
+			per(w.Turns, b.Turns), per(w.Sleeps, b.Sleeps))
 	}
 	return nil
 }

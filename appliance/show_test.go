@@ -147,12 +147,20 @@ func TestShowTables(t *testing.T) {
 func TestShowCounters(t *testing.T) {
 	w := newWorld(t, nil).example()
 	for _, tc := range []struct{ args, head, row string }{
-		{"ports", "NAME  ROLE    INTERFACE  STATE  MODE              QUEUES   MTU  RX PACKETS  TX PACKETS  DROPS  KERNEL DROPS", `(?m)^acc0  access  eth1       up     native zero-copy       2  1500 +\d+           7      3            11$`},
-		{"ports --rate 20ms", "NAME  ROLE    STATE  RX PACKET/S  RX MBIT/S  TX PACKET/S  TX MBIT/S  DROPS/S  KERNEL DROPS/S", `(?m)^acc0  access  up +[1-9]\d+\.\d +[1-9]\d*\.\d +0\.0 +0\.0 +0\.0 +0\.0$`},
+		{"ports", "NAME  ROLE    INTERFACE  STATE  MODE              QUEUES   MTU  RX PACKETS  TX PACKETS  DROPS  " +
+			"KERNEL DROPS",
+			`(?m)^acc0  access  eth1       up     native zero-copy       2  1500` +
+				` +\d+           7      3            11$`},
+		{"ports --rate 20ms",
+			"NAME  ROLE    STATE  RX PACKET/S  RX MBIT/S  TX PACKET/S  TX MBIT/S  DROPS/S  KERNEL DROPS/S",
+			`(?m)^acc0  access  up +[1-9]\d+\.\d +[1-9]\d*\.\d +0\.0 +0\.0 +0\.0 +0\.0$`},
 		{"ports fab0 --rate 1ms", "NAME  ROLE    STATE  RX PACKET/S", `(?m)^fab0  fabric  down`},
-		{"workers", "WORKER  TURNS  BUSY  SLEEPS  PACKETS  PACKETS/TURN  NS/PACKET  LONGEST GAP", `(?m)^     0 +\d+ +\d+ +0 +\d+           4\.0      100\.0        1\.5µs$`},
-		{"workers 0 --rate 20ms", "WORKER  LOAD %  PACKET/S  PACKETS/TURN  NS/PACKET  TURNS/S  SLEEPS/S", `(?m)^     0 +\d+\.\d +[1-9]\d*\.\d           4\.0      100\.0 +`},
-		{"paths --rate 20ms", "EDGE SWITCH        PORT  VLAN  STATE  PACKET/S  MBIT/S", `(?m)^02:00:00:00:00:0b  fab0   101  live +[1-9]\d*\.\d`},
+		{"workers", "WORKER  TURNS  BUSY  SLEEPS  PACKETS  PACKETS/TURN  NS/PACKET  LONGEST GAP",
+			`(?m)^     0 +\d+ +\d+ +0 +\d+           4\.0      100\.0        1\.5µs$`},
+		{"workers 0 --rate 20ms", "WORKER  LOAD %  PACKET/S  PACKETS/TURN  NS/PACKET  TURNS/S  SLEEPS/S",
+			`(?m)^     0 +\d+\.\d +[1-9]\d*\.\d           4\.0      100\.0 +`},
+		{"paths --rate 20ms", "EDGE SWITCH        PORT  VLAN  STATE  PACKET/S  MBIT/S",
+			`(?m)^02:00:00:00:00:0b  fab0   101  live +[1-9]\d*\.\d`},
 		{"vifs --rate 20ms", "VIF        PORT  VLAN  RX PACKET/S", `(?m)^red/web1   acc0  10 +[1-9]\d*\.\d`},
 		{"drops", "PORT  REASON         FRAMES  MEANING", `(?m)^fab0  fabric_not_ip       9  Neither`},
 	} {
@@ -161,7 +169,8 @@ func TestShowCounters(t *testing.T) {
 			t.Errorf("show %s:\n%s", tc.args, got)
 		}
 	}
-	if a := w.run("show", "drops", "--rate", "1ms"); a.code != exitOK || strings.Count(a.out, "\n") != 1 || a.err != "(none)\n" {
+	if a := w.run("show", "drops", "--rate", "1ms"); a.code != exitOK || strings.Count(a.out, "\n") != 1 ||
+		a.err != "(none)\n" {
 		t.Errorf("drops that do not grow: %+v", a)
 	}
 }
@@ -176,10 +185,12 @@ func TestShowJSON(t *testing.T) {
 			t.Errorf("show %s -o json: %v", sh.name, v)
 		}
 	}
-	if l := decode[status.Items[status.Port]](t, w.ok("show", "ports", "fab0", "-o", "json")); len(l.Items) != 1 || l.Items[0].Interface != "eth2" {
+	if l := decode[status.Items[status.Port]](t, w.ok("show", "ports", "fab0", "-o", "json")); len(l.Items) != 1 ||
+		l.Items[0].Interface != "eth2" {
 		t.Errorf("one port: %+v", l)
 	}
-	if d := decode[status.Drops](t, w.ok("show", "drops", "fab0", "-o", "json")); len(d.Ports) != 1 || d.Total["fabric_not_ip"] != 9 || len(d.Total) != 1 {
+	if d := decode[status.Drops](t, w.ok("show", "drops", "fab0", "-o", "json")); len(d.Ports) != 1 ||
+		d.Total["fabric_not_ip"] != 9 || len(d.Total) != 1 {
 		t.Errorf("drops of one port: %+v", d)
 	}
 	l := decode[status.Items[model.Binding]](t, w.ok("show", "bindings", "blue/web/02:00:00:00:00:03", "-o", "json"))
@@ -212,7 +223,9 @@ func TestShowAllPages(t *testing.T) {
 	if got := w.ok("show", "tenants", "t00000"); !strings.Contains(got, " 16777213 ") {
 		t.Errorf("a large ID:\n%s", got)
 	}
-	if a := w.run("show", "tenants", "nobody"); a.code != exitRefused || !strings.Contains(a.err, "there is no tenant nobody; there are t00000, t00001, ") || !strings.HasSuffix(a.err, " more\n") {
+	if a := w.run("show", "tenants", "nobody"); a.code != exitRefused ||
+		!strings.Contains(a.err, "there is no tenant nobody; there are t00000, t00001, ") ||
+		!strings.HasSuffix(a.err, " more\n") {
 		t.Errorf("%+v", a)
 	}
 }
@@ -221,29 +234,32 @@ func TestShowAllPages(t *testing.T) {
 func TestShowMissing(t *testing.T) {
 	w := newWorld(t, nil).example()
 	for args, want := range map[string]string{
-		"ports acc9":                         "there is no port acc9; there are acc0, fab0",
-		"ports acc9 -o json":                 "there is no port acc9; there are acc0, fab0",
-		"workers 7":                          "there is no worker 7; there are 0, 1",
-		"drops x":                            "there is no port x; there are acc0, fab0",
-		"paths 02:00:00:00:00:0c":            "there is no edge switch 02:00:00:00:00:0c; there are 02:00:00:00:00:0a, 02:00:00:00:00:0b",
-		"gateways in":                        "there is no gateway group in; there are out, spare",
-		"webhooks pager":                     "there is no webhook pager; there are noc, sms",
-		"tenants green":                      "there is no tenant green; there are blue, red",
-		"segments green":                     "there is no tenant green; there are blue, red",
-		"segments red/app":                   "there is no segment red/app; there are red/db, red/web",
-		"subnets blue/x":                     "there is no subnet blue/x; there are blue/web4",
-		"vifs green/web1":                    "there is no VIF green/web1; there is none",
-		"vifs red/web9 -o json":              "there is no VIF red/web9; there are red/db1, red/web1",
-		"bindings red/app":                   "there is no segment red/app; there are red/db, red/web",
-		"bindings red/web/02:00:00:00:00:99": "there is no binding red/web/02:00:00:00:00:99; there are red/web/02:00:00:00:00:03",
-		"bindings red/web/nonsense":          "key: \"nonsense\" is not a MAC address: want the form 02:00:00:00:00:01",
+		"ports acc9":         "there is no port acc9; there are acc0, fab0",
+		"ports acc9 -o json": "there is no port acc9; there are acc0, fab0",
+		"workers 7":          "there is no worker 7; there are 0, 1",
+		"drops x":            "there is no port x; there are acc0, fab0",
+		"paths 02:00:00:00:00:0c": "there is no edge switch 02:00:00:00:00:0c; there are " +
+			"02:00:00:00:00:0a, 02:00:00:00:00:0b",
+		"gateways in":           "there is no gateway group in; there are out, spare",
+		"webhooks pager":        "there is no webhook pager; there are noc, sms",
+		"tenants green":         "there is no tenant green; there are blue, red",
+		"segments green":        "there is no tenant green; there are blue, red",
+		"segments red/app":      "there is no segment red/app; there are red/db, red/web",
+		"subnets blue/x":        "there is no subnet blue/x; there are blue/web4",
+		"vifs green/web1":       "there is no VIF green/web1; there is none",
+		"vifs red/web9 -o json": "there is no VIF red/web9; there are red/db1, red/web1",
+		"bindings red/app":      "there is no segment red/app; there are red/db, red/web",
+		"bindings red/web/02:00:00:00:00:99": "there is no binding red/web/02:00:00:00:00:99; there are " +
+			"red/web/02:00:00:00:00:03",
+		"bindings red/web/nonsense": "key: \"nonsense\" is not a MAC address: want the form 02:00:00:00:00:01",
 	} {
 		a := w.run(append([]string{"show"}, strings.Fields(args)...)...)
 		if a.code != exitRefused || a.out != "" || a.err != "penstock: "+want+"\n" {
 			t.Errorf("show %s: %+v\nwant %s", args, a, want)
 		}
 	}
-	if a := w.run("show", "bindings", "red/db"); a.code != exitOK || a.err != "(none)\n" || !strings.HasPrefix(a.out, "TENANT ") {
+	if a := w.run("show", "bindings", "red/db"); a.code != exitOK || a.err != "(none)\n" ||
+		!strings.HasPrefix(a.out, "TENANT ") {
 		t.Errorf("an empty segment: %+v", a)
 	}
 	if a := w.run("show", "vifs", "red/a/b"); a.code != exitUsage {

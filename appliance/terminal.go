@@ -29,7 +29,8 @@ func fits(w any, columns, lines int) bool {
 	return err != nil || size.Col == 0 || int(size.Col) >= columns && int(size.Row) >= lines
 }
 
-// cut shortens a line to what fits w, if that is a terminal that knows its size: one that wraps could not be written over.
+// cut shortens a line to what fits w, if that is a terminal that knows its size: one
+// that wraps could not be written over.
 func cut(w any, line string) string {
 	if !isTerminal(w) {
 		return line

@@ -27,17 +27,21 @@ func watchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "watch",
 		Short: "Follow what changes and happens on the box",
-		Long: "Prints events as they come, until Ctrl-C. With --since it starts behind that sequence number, as far as the\n" +
-			"box remembers; 0 is everything it does. A box that restarts meanwhile is waited for.",
-		Example: "  penstock watch\n  penstock watch --type port,reload\n  penstock watch --since 1200 -o json\n  penstock watch --since 0 --once",
-		Args:    cobra.NoArgs,
+		Long: `Prints events as they come, until Ctrl-C. With --since it starts behind that sequence number, as far as the
+box remembers; 0 is everything it does. A box that restarts meanwhile is waited for.`,
+		Example: `  penstock watch
+  penstock watch --type port,reload
+  penstock watch --since 1200 -o json
+  penstock watch --since 0 --once`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {
 				return usage("--output %s: want text or json", output)
 			}
 			for _, name := range o.Types {
 				if !slices.Contains(event.Types(), name) {
-					return usage("--type %s: there are no events of this type, only %s", name, strings.Join(event.Types(), ", "))
+					return usage("--type %s: there are no events of this type, only %s", name,
+						strings.Join(event.Types(), ", "))
 				}
 			}
 			cl := s.client()
@@ -57,7 +61,8 @@ func watchCommand() *cobra.Command {
 						return err
 					}
 				} else {
-					text = fmt.Appendf(nil, "%8d  %s  %-10s %s", e.Seq, e.Time.Local().Format(time.DateTime+".000"), e.Type, describe(e))
+					text = fmt.Appendf(nil, "%8d  %s  %-10s %s", e.Seq, e.Time.Local().Format(time.DateTime+".000"),
+						e.Type, describe(e))
 				}
 				_, err := c.OutOrStdout().Write(append(text, '\n'))
 				return err
@@ -69,7 +74,8 @@ func watchCommand() *cobra.Command {
 		},
 	}
 	c.Flags().Uint64Var(&since, "since", 0, "sequence number of the last event already seen")
-	c.Flags().StringSliceVar(&o.Types, "type", nil, "only events of these types, as change or port,reload: "+strings.Join(event.Types(), ", "))
+	c.Flags().StringSliceVar(&o.Types, "type", nil, "only events of these types, as change or port,reload: "+
+		strings.Join(event.Types(), ", "))
 	c.Flags().BoolVar(&o.Once, "once", false, "end with the last event there is")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	complete(c, "output", "text", "json")

@@ -49,17 +49,22 @@ type fakeInfo struct {
 }
 
 func (i *fakeInfo) Box() any {
-	return status.Box{Name: i.name, Version: "v1", Commit: "abc", Started: time.Now().Add(-90 * time.Second), Ready: true, Scheme: "10.p.t", Workers: 2, Poll: "adaptive",
-		Bindings: status.Bindings{Count: 5, Capacity: 1000, Bytes: 2_000_000}, Frames: status.Frames{All: 16384, Pooled: 16000, Size: 2048},
-		Totals: status.Totals{Rx: 10, Tx: 7, Drops: 4, Punted: 1, Copies: 2}}
+	return status.Box{Name: i.name, Version: "v1", Commit: "abc", Started: time.Now().Add(-90 * time.Second),
+		Ready: true, Scheme: "10.p.t", Workers: 2, Poll: "adaptive",
+		Bindings: status.Bindings{Count: 5, Capacity: 1000, Bytes: 2_000_000},
+		Frames:   status.Frames{All: 16384, Pooled: 16000, Size: 2048},
+		Totals:   status.Totals{Rx: 10, Tx: 7, Drops: 4, Punted: 1, Copies: 2}}
 }
 
 func (i *fakeInfo) ports() []status.Port {
 	n := i.asked.Load()
 	return []status.Port{
-		{Name: "acc0", Interface: "eth1", Role: "access", Open: true, Up: true, MTU: 1500, XDP: "native", Mode: "zero-copy", Queues: 2, RxPackets: 1000 * n, RxBytes: 125_000 * n, TxPackets: 7,
-			Drops: 3, Reasons: map[string]uint64{"spoof_mac": 1, "access_vlan": 2}, Kernel: status.Kernel{RxDropped: 5, RxRingFull: 6}},
-		{Name: "fab0", Interface: "eth2", Role: "fabric", Open: true, MTU: 1534, XDP: "generic", Mode: "copy", Queues: 2, Reasons: map[string]uint64{"fabric_not_ip": 9}},
+		{Name: "acc0", Interface: "eth1", Role: "access", Open: true, Up: true, MTU: 1500, XDP: "native",
+			Mode: "zero-copy", Queues: 2, RxPackets: 1000 * n, RxBytes: 125_000 * n, TxPackets: 7,
+			Drops: 3, Reasons: map[string]uint64{"spoof_mac": 1, "access_vlan": 2},
+			Kernel: status.Kernel{RxDropped: 5, RxRingFull: 6}},
+		{Name: "fab0", Interface: "eth2", Role: "fabric", Open: true, MTU: 1534, XDP: "generic", Mode: "copy",
+			Queues: 2, Reasons: map[string]uint64{"fabric_not_ip": 9}},
 	}
 }
 
@@ -76,7 +81,8 @@ func (i *fakeInfo) Stats(kind string) (any, error) {
 	case "ports":
 		return status.Items[status.Port]{Items: i.ports()}, nil
 	case "workers":
-		return status.Items[status.Worker]{Items: []status.Worker{{ID: 0, Turns: 100 * n, BusyTurns: 10 * n, Frames: 40 * n, BusyNs: 4000 * n, NsPerFrame: 100, PerTurn: 4, MaxGapNs: 1500}, {ID: 1}}}, nil
+		return status.Items[status.Worker]{Items: []status.Worker{{ID: 0, Turns: 100 * n, BusyTurns: 10 * n,
+			Frames: 40 * n, BusyNs: 4000 * n, NsPerFrame: 100, PerTurn: 4, MaxGapNs: 1500}, {ID: 1}}}, nil
 	case "drops":
 		d := status.Drops{Total: map[string]uint64{}, Ports: map[string]map[string]uint64{}}
 		for _, p := range i.ports() {
@@ -88,14 +94,18 @@ func (i *fakeInfo) Stats(kind string) (any, error) {
 		return d, nil
 	case "paths":
 		return status.Items[status.Path]{Items: []status.Path{
-			{Switch: "02:00:00:00:00:0a", Port: "fab0", VID: 100}, {Switch: "02:00:00:00:00:0b", Port: "fab0", VID: 101, Live: true, Packets: 500 * n, Bytes: 62_500 * n},
+			{Switch: "02:00:00:00:00:0a", Port: "fab0", VID: 100}, {Switch: "02:00:00:00:00:0b", Port: "fab0", VID: 101,
+				Live: true, Packets: 500 * n, Bytes: 62_500 * n},
 		}}, nil
 	case "webhooks":
 		since := time.Date(2024, 5, 1, 12, 0, 0, 0, time.Local)
-		return status.Items[alarm.ReceiverStatus]{Items: []alarm.ReceiverStatus{{Name: "noc", Place: "https://noc", Severity: "warning", State: "idle", Delivered: 9},
-			{Name: "sms", Place: "http://sms", Severity: "critical", State: "retrying", Waiting: 3, Dropped: 1, Failures: 7, LastError: "it answers 500", Since: &since}}}, nil
+		return status.Items[alarm.ReceiverStatus]{Items: []alarm.ReceiverStatus{{Name: "noc", Place: "https://noc",
+			Severity: "warning", State: "idle", Delivered: 9},
+			{Name: "sms", Place: "http://sms", Severity: "critical", State: "retrying", Waiting: 3, Dropped: 1,
+				Failures: 7, LastError: "it answers 500", Since: &since}}}, nil
 	case "vifs":
-		return status.Items[status.VIF]{Items: []status.VIF{{Key: "red/web1", RxPackets: 100 * n, TxPackets: 50}, {Key: "red/db1"}, {Key: "blue/web1"}}}, nil
+		return status.Items[status.VIF]{Items: []status.VIF{{Key: "red/web1", RxPackets: 100 * n, TxPackets: 50},
+			{Key: "red/db1"}, {Key: "blue/web1"}}}, nil
 	}
 	return nil, errors.New("no such statistics")
 }
@@ -106,14 +116,19 @@ type fakeGateways struct{ active string }
 func (g *fakeGateways) Status() []status.GatewayGroup {
 	since := time.Now().Add(-90 * time.Second)
 	probes := status.Probes{Sent: 900, Answered: 890, Missed: 4, Excused: 5, Late: 6, RTT: 123_456}
-	out := status.GatewayGroup{Name: "out", MAC: "02:50:53:01:00:01", Addresses: []string{"10.0.0.254"}, Active: g.active, Since: &since, Why: "answers", Switches: 1, Announced: 12, Members: []status.Gateway{
-		{Name: "isp1", State: "up", Since: &since, Why: "answers", Port: "up0", VLAN: 7, IP: "192.0.2.1", Address: "192.0.2.2/29", MAC: "02:00:00:00:00:91", Probes: probes, RxPackets: 1, RxBytes: 2, TxPackets: 3, TxBytes: 4},
-		{Name: "isp2", State: "up", Since: &since, Why: "answers", Port: "up1", IP: "198.51.100.1", Address: "198.51.100.2/29", Failures: 2},
-	}}
+	out := status.GatewayGroup{Name: "out", MAC: "02:50:53:01:00:01", Addresses: []string{"10.0.0.254"},
+		Active: g.active, Since: &since, Why: "answers", Switches: 1, Announced: 12, Members: []status.Gateway{
+			{Name: "isp1", State: "up", Since: &since, Why: "answers", Port: "up0", VLAN: 7, IP: "192.0.2.1",
+				Address: "192.0.2.2/29", MAC: "02:00:00:00:00:91", Probes: probes, RxPackets: 1, RxBytes: 2,
+				TxPackets: 3, TxBytes: 4},
+			{Name: "isp2", State: "up", Since: &since, Why: "answers", Port: "up1", IP: "198.51.100.1",
+				Address: "198.51.100.2/29", Failures: 2},
+		}}
 	for i := range out.Members {
 		out.Members[i].Active = out.Members[i].Name == g.active
 	}
-	return []status.GatewayGroup{out, {Name: "spare", MAC: "02:50:53:01:00:02", Why: "none", Addresses: []string{}, Members: []status.Gateway{{Name: "isp3", State: "down", Why: "carrier", Port: "up1", IP: "203.0.113.1"}}}}
+	return []status.GatewayGroup{out, {Name: "spare", MAC: "02:50:53:01:00:02", Why: "none", Addresses: []string{},
+		Members: []status.Gateway{{Name: "isp3", State: "down", Why: "carrier", Port: "up1", IP: "203.0.113.1"}}}}
 }
 
 func (g *fakeGateways) Switch(group, member, expect string) (status.GatewayGroup, error) {
@@ -165,7 +180,8 @@ func newWorld(t *testing.T, change func(*conf.Config)) *world {
 	bindings, err := table.NewBindings(table.Config{Capacity: cfg.Dataplane.Bindings})
 	must(err)
 	t.Cleanup(func() { bindings.Close() })
-	cc := compile.Config{Scheme: cfg.Box.Scheme, Bindings: bindings, Capacity: cfg.Dataplane.Bindings, Publish: func(*fib.Snapshot) {}}
+	cc := compile.Config{Scheme: cfg.Box.Scheme, Bindings: bindings, Capacity: cfg.Dataplane.Bindings,
+		Publish: func(*fib.Snapshot) {}}
 	box.ApplyLive(&cc, cfg, gateway.State{})
 	w.compiler = compile.New(cc)
 	for i := range cfg.Ports {
@@ -175,12 +191,14 @@ func newWorld(t *testing.T, change func(*conf.Config)) *world {
 	must(err)
 	t.Cleanup(func() { st.Close() })
 	events := event.New(event.Config{})
-	w.alarms, err = alarm.Open(alarm.Config{Path: filepath.Join(t.TempDir(), "alarms.db"), Box: "box1", Events: events, NoSync: true})
+	w.alarms, err = alarm.Open(alarm.Config{Path: filepath.Join(t.TempDir(), "alarms.db"), Box: "box1", Events: events,
+		NoSync: true})
 	must(err)
 	t.Cleanup(func() { w.alarms.Close() })
 	c, err := core.New(core.Config{Store: st, Live: w.compiler, Events: events, Options: box.ModelOptions(cfg)})
 	must(err)
-	server, err := api.New(api.Config{Path: w.socket, Owner: os.Getuid(), Group: -1, Core: c, Events: events, Alarms: w.alarms, Gateways: &fakeGateways{active: "isp1"}, Info: w.info})
+	server, err := api.New(api.Config{Path: w.socket, Owner: os.Getuid(), Group: -1, Core: c, Events: events,
+		Alarms: w.alarms, Gateways: &fakeGateways{active: "isp1"}, Info: w.info})
 	must(err)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()
@@ -273,11 +291,13 @@ func TestExampleTables(t *testing.T) {
 			t.Errorf("%s: %d objects, %v", kind, n, err)
 		}
 	}
-	if a := w.run("apply", "--prune", "-f", "../conf/example/tables.toml"); a.code != exitOK || a.out != "0 changes, revision 1\n" {
+	if a := w.run("apply", "--prune", "-f", "../conf/example/tables.toml"); a.code != exitOK ||
+		a.out != "0 changes, revision 1\n" {
 		t.Errorf("the second time: %+v", a)
 	}
 	var vif model.VIF
-	if err := w.client.Object(t.Context(), model.KindVIF, "red/web1", &vif); err != nil || vif.Addresses[0] != netip.MustParseAddr("10.0.0.1") {
+	if err := w.client.Object(t.Context(), model.KindVIF, "red/web1", &vif); err != nil ||
+		vif.Addresses[0] != netip.MustParseAddr("10.0.0.1") {
 		t.Errorf("%+v %v", vif, err)
 	}
 }

@@ -36,9 +36,11 @@ func (r *reader) alarm(s *section) Alarm {
 			continue
 		}
 		a.Webhooks[i] = Webhook{
-			Name: w.text("name", checkName), URL: w.text("url", checkURL), Severity: w.enum("severity"), Timeout: w.duration("timeout"),
+			Name: w.text("name", checkName), URL: w.text("url", checkURL), Severity: w.enum("severity"),
+			Timeout:  w.duration("timeout"),
 			RetryMax: w.duration("retry_max"), FailingAfter: w.duration("failing_after"),
-			TokenFile: w.text("token_file", checkFile), SecretFile: w.text("secret_file", checkFile), CAFile: w.text("ca_file", checkFile),
+			TokenFile: w.text("token_file", checkFile), SecretFile: w.text("secret_file", checkFile),
+			CAFile: w.text("ca_file", checkFile),
 		}
 	}
 	return a
@@ -84,7 +86,8 @@ func (r *reader) validateAlarm(c *Config) {
 		at := func(name string) string { return fmt.Sprintf("alarm.webhook[%d].%s", i, name) }
 		if r.ok(at("name")) && w.Name != "" {
 			if first, dup := names[w.Name]; dup {
-				r.failf(at("name"), "%q is the name of the webhook on line %d already: every webhook has its own", w.Name, r.idx.line(fmt.Sprintf("alarm.webhook[%d].name", first)))
+				r.failf(at("name"), "%q is the name of the webhook on line %d already: every webhook has its own",
+					w.Name, r.idx.line(fmt.Sprintf("alarm.webhook[%d].name", first)))
 			} else {
 				names[w.Name] = i
 			}
@@ -98,12 +101,14 @@ func (r *reader) validateAlarm(c *Config) {
 // files warns of files that are not there: the box runs, but its receivers hear nothing.
 func (k *checker) files() {
 	for i, w := range k.c.Alarm.Webhooks {
-		for _, f := range []struct{ name, path string }{{"token_file", w.TokenFile}, {"secret_file", w.SecretFile}, {"ca_file", w.CAFile}} {
+		for _, f := range []struct{ name, path string }{{"token_file", w.TokenFile}, {"secret_file", w.SecretFile},
+			{"ca_file", w.CAFile}} {
 			if f.path == "" {
 				continue
 			}
 			if err := k.probe.Readable(f.path); err != nil {
-				k.warnf(fmt.Sprintf("alarm.webhook[%d].%s", i, f.name), "the file cannot be read, and until it can, webhook %s gets nothing: %v", w.Name, err)
+				k.warnf(fmt.Sprintf("alarm.webhook[%d].%s", i, f.name),
+					"the file cannot be read, and until it can, webhook %s gets nothing: %v", w.Name, err)
 			}
 		}
 		if w.TokenFile != "" && strings.HasPrefix(w.URL, "http:") {

@@ -30,8 +30,8 @@ func Load(path string) (*Config, error) {
 	return loaded(path, data, err)
 }
 
-// LoadRegular is Load of a regular file; everything else is an error at once, so that only a file system that hangs holds
-// it up.
+// LoadRegular is Load of a regular file; everything else is an error at once, so that only a file system that hangs
+// holds it up.
 func LoadRegular(path string) (*Config, error) {
 	data, err := readfile.Regular(path, maxFile)
 	return loaded(path, data, err)
@@ -47,7 +47,8 @@ func loaded(path string, data []byte, err error) (*Config, error) {
 // Parse reads and checks a configuration; name stands for the file in errors. A non-nil error is an Errors.
 func Parse(name string, data []byte) (*Config, error) {
 	tree, idx, errs := parseTree(name, string(data))
-	r := &reader{file: name, idx: idx, errs: errs, bad: map[string]bool{}, partial: len(errs) > 0, keys: map[string]*Key{}}
+	r := &reader{file: name, idx: idx, errs: errs, bad: map[string]bool{}, partial: len(errs) > 0,
+		keys: map[string]*Key{}}
 	for _, k := range Keys() {
 		r.keys[k.Path] = &k
 	}
@@ -92,7 +93,8 @@ func (r *reader) build(c *Config, tree map[string]any) {
 }
 
 func (r *reader) box(s *section) Box {
-	b := Box{Name: s.text("name", checkName), StateDir: s.text("state_dir", checkPath), Scheme: model.Scheme(s.enum("scheme"))}
+	b := Box{Name: s.text("name", checkName), StateDir: s.text("state_dir", checkPath),
+		Scheme: model.Scheme(s.enum("scheme"))}
 	if b.Name == "" {
 		b.Name = "box"
 		if h, err := os.Hostname(); err == nil && checkName(h) == "" {
@@ -142,14 +144,17 @@ func (r *reader) tables(m map[string]any, path, table string) []*section {
 		for i, e := range v {
 			m, ok := e.(map[string]any)
 			if !ok {
-				r.failf(fmt.Sprintf("%s[%d]", path, i), "found %s, want a table: write %s and its keys below", describe(e), head)
+				r.failf(fmt.Sprintf("%s[%d]", path, i), "found %s, want a table: write %s and its keys below",
+					describe(e), head)
 			}
 			elements = append(elements, m)
 		}
 	case map[string]any:
-		r.failf(path, "found one table, want an array of tables: write %s with double brackets for every %s", head, table[strings.LastIndexByte(table, '.')+1:])
+		r.failf(path, "found one table, want an array of tables: write %s with double brackets for every %s", head,
+			table[strings.LastIndexByte(table, '.')+1:])
 	default:
-		r.failf(path, "found %s, want an array of tables: write %s and its keys below, for every %s", describe(v), head, table[strings.LastIndexByte(table, '.')+1:])
+		r.failf(path, "found %s, want an array of tables: write %s and its keys below, for every %s", describe(v), head,
+			table[strings.LastIndexByte(table, '.')+1:])
 	}
 	out := make([]*section, len(elements))
 	for i, m := range elements {
@@ -176,8 +181,9 @@ func port(s *section) Port {
 
 func (r *reader) control(s *section) Control {
 	return Control{
-		Socket: s.text("socket", checkSocket), Owner: s.text("owner", checkAccount), Group: s.text("group", checkAccount),
-		Mode: s.mode("mode"), ReadersAny: s.boolean("readers_any"),
+		Socket: s.text("socket", checkSocket), Owner: s.text("owner", checkAccount),
+		Group: s.text("group", checkAccount),
+		Mode:  s.mode("mode"), ReadersAny: s.boolean("readers_any"),
 		MaxBody: s.size("max_body"), MaxConnections: s.integer("max_connections"),
 	}
 }
@@ -190,7 +196,8 @@ func (s *section) mode(name string) fs.FileMode {
 		case err != nil || n > 0o777 || len(t) < 3:
 			return `want an octal string from "0600" to "0775", such as "0660"`
 		case n&0o002 != 0:
-			return fmt.Sprintf(`writable for everybody: the control socket never is; want "%04o", and readers_any = true to let everybody read`, n&^0o007)
+			return fmt.Sprintf("writable for everybody: the control socket never is; want \"%04o\", "+
+				"and readers_any = true to let everybody read", n&^0o007)
 		case n&0o600 != 0o600:
 			return fmt.Sprintf(`the owner could not use the socket: want "%04o"`, n|0o600)
 		}
@@ -228,7 +235,8 @@ func (r *reader) unknownTables(tree map[string]any) {
 		if hint := r.elsewhere(name); hint != "" && !isTable && !isArray {
 			r.failf(path, "unknown key outside of any table: %s", hint)
 		} else {
-			r.failf(path, "unknown %s%s", map[bool]string{true: "table", false: "key"}[isTable || isArray], suggest(name, known, "the tables are "))
+			r.failf(path, "unknown %s%s", map[bool]string{true: "table", false: "key"}[isTable || isArray],
+				suggest(name, known, "the tables are "))
 		}
 	}
 }
@@ -324,7 +332,8 @@ func checkName(s string) string {
 
 // checkInterface follows the kernel's dev_valid_name: at most 15 octets, no '/', ':' or white space.
 func checkInterface(s string) string {
-	if s == "" || len(s) > 15 || s == "." || s == ".." || strings.ContainsAny(s, "/: \t\n\r\v\f%") || strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' }) {
+	if s == "" || len(s) > 15 || s == "." || s == ".." || strings.ContainsAny(s, "/: \t\n\r\v\f%") ||
+		strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' }) {
 		return "want the name of a network interface, 1 to 15 characters, as `ip link` shows it"
 	}
 	if s == "lo" {

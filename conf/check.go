@@ -125,7 +125,8 @@ func (k *checker) privileges() {
 	}
 	d := &k.c.Dataplane
 	if umem := uint64(d.Frames) * uint64(d.FrameSize); !p.IPCLock && umem > p.MemLock {
-		k.failf("dataplane.frames", "%d frames of %d octets are locked memory, but the limit is %s: want CAP_IPC_LOCK or LimitMEMLOCK=infinity", d.Frames, d.FrameSize, sizeText(int64(p.MemLock)))
+		k.failf("dataplane.frames", "%d frames of %d octets are locked memory, but the limit is %s: want "+
+			"CAP_IPC_LOCK or LimitMEMLOCK=infinity", d.Frames, d.FrameSize, sizeText(int64(p.MemLock)))
 	}
 	if d.Nice < 0 && !p.SysNice {
 		k.failf("dataplane.nice", "found %d, but a value below 0 needs CAP_SYS_NICE", d.Nice)
@@ -140,7 +141,8 @@ func (k *checker) cpus() {
 	}
 	for i, cpu := range k.c.Dataplane.CPUs {
 		if !slices.Contains(have, cpu) {
-			k.failf(fmt.Sprintf("dataplane.cpus[%d]", i), "CPU %d is not there, or not for this process: there are %s", cpu, cpuText(have))
+			k.failf(fmt.Sprintf("dataplane.cpus[%d]", i), "CPU %d is not there, or not for this process: there are %s",
+				cpu, cpuText(have))
 		}
 	}
 	if w := k.c.Dataplane.Workers; w > len(have) {
@@ -166,7 +168,9 @@ func (k *checker) hugePages() {
 	if free, err := k.probe.HugePages(); err != nil {
 		k.warnf("dataplane.huge_pages", "free huge pages are not known: %v", err)
 	} else if free < need && !k.probe.Running(k.c.Control.Socket) {
-		k.warnf("dataplane.huge_pages", "%d pages of 2 MiB are free, %d are needed; ordinary pages will be used: sysctl vm.nr_hugepages=%d", free, need, need)
+		k.warnf("dataplane.huge_pages",
+			"%d pages of 2 MiB are free, %d are needed; ordinary pages will be used: sysctl vm.nr_hugepages=%d", free,
+			need, need)
 	}
 }
 
@@ -197,7 +201,9 @@ func (k *checker) ports() {
 			continue
 		}
 		if first, dup := byIndex[info.Index]; dup {
-			k.failf(at("interface"), "%s is the interface of port %s already (both names mean %s): an interface is one port", p.Interface, k.c.Ports[first].Name, info.Name)
+			k.failf(at("interface"),
+				"%s is the interface of port %s already (both names mean %s): an interface is one port", p.Interface,
+				k.c.Ports[first].Name, info.Name)
 			continue
 		}
 		byIndex[info.Index] = i
@@ -217,15 +223,19 @@ func (k *checker) port(at func(string) string, p *Port, info Interface, running 
 		return
 	}
 	if info.Master != "" {
-		k.warnf(at("interface"), "%s is a member of %s, which will see none of the port's packets: ip link set %s nomaster", p.Interface, info.Master, p.Interface)
+		k.warnf(at("interface"),
+			"%s is a member of %s, which will see none of the port's packets: ip link set %s nomaster", p.Interface,
+			info.Master, p.Interface)
 	}
 	switch {
 	case running: // the program and the sockets are the running box's own
 	case info.XDPProgram != 0:
-		k.failf(at("interface"), "%s has an XDP program already (id %d%s): %s", p.Interface, info.XDPProgram, heldBy(info.XDPHolder),
+		k.failf(at("interface"), "%s has an XDP program already (id %d%s): %s", p.Interface, info.XDPProgram,
+			heldBy(info.XDPHolder),
 			releaseXDP(p.Interface, info.XDPHolder))
 	case info.XDPSockets > 0:
-		k.failf(at("interface"), "%s is in use by %d AF_XDP sockets: stop the program that has them", p.Interface, info.XDPSockets)
+		k.failf(at("interface"), "%s is in use by %d AF_XDP sockets: stop the program that has them", p.Interface,
+			info.XDPSockets)
 	}
 	have := min(info.RxQueues, info.TxQueues)
 	if have >= p.Queues {
@@ -235,7 +245,9 @@ func (k *checker) port(at func(string) string, p *Port, info Interface, running 
 			if info.Combined {
 				remedy = fmt.Sprintf("ethtool -L %s combined %d, or queues = %d", p.Interface, p.Queues, info.RxQueues)
 			}
-			k.warnf(at("queues"), "%s receives on %d queues, the port has %d: what arrives on the others never reaches the box: %s", p.Interface, info.RxQueues, p.Queues, remedy)
+			k.warnf(at("queues"),
+				"%s receives on %d queues, the port has %d: what arrives on the others never reaches the box: %s",
+				p.Interface, info.RxQueues, p.Queues, remedy)
 		}
 		return
 	}
@@ -254,9 +266,12 @@ func (k *checker) interfaceMTU(key string, p *Port, mtu int) {
 	case mtu < minMTU:
 		k.failf(key, "the MTU of %s is %d, want at least %d: mtu = 1500", p.Interface, mtu, minMTU)
 	case mtu > most && mtu <= maxMTU:
-		k.failf(key, "the MTU of %s is %d, but a frame of %d octets carries %d: want dataplane.frame_size = 4096, or mtu = %d", p.Interface, mtu, k.c.Dataplane.FrameSize, most, most)
+		k.failf(key,
+			"the MTU of %s is %d, but a frame of %d octets carries %d: want dataplane.frame_size = 4096, or mtu = %d",
+			p.Interface, mtu, k.c.Dataplane.FrameSize, most, most)
 	case mtu > most:
-		k.failf(key, "the MTU of %s is %d, but a frame of %d octets carries %d: want mtu = %d or less", p.Interface, mtu, k.c.Dataplane.FrameSize, most, most)
+		k.failf(key, "the MTU of %s is %d, but a frame of %d octets carries %d: want mtu = %d or less", p.Interface,
+			mtu, k.c.Dataplane.FrameSize, most, most)
 	}
 }
 
@@ -267,7 +282,8 @@ func (k *checker) uplinks() {
 		if p.Role == RoleUplink && !slices.ContainsFunc(k.c.Groups, func(g Group) bool {
 			return slices.ContainsFunc(g.Members, func(m Member) bool { return m.Port == p.Name })
 		}) {
-			k.warnf(fmt.Sprintf("port[%d].role", i), "no gateway is behind port %s: add a [[gateway_group.member]] with port = %q", p.Name, p.Name)
+			k.warnf(fmt.Sprintf("port[%d].role", i),
+				"no gateway is behind port %s: add a [[gateway_group.member]] with port = %q", p.Name, p.Name)
 		}
 	}
 }
@@ -291,7 +307,8 @@ func (k *checker) fabricMTU(mtu []int) {
 			if !applies || mtu[i] == 0 || mtu[j] == 0 || mtu[i] >= mtu[j]+extra {
 				continue
 			}
-			k.warnf(fmt.Sprintf("port[%d]", i), "the MTU of %s port %s is %d, but %s port %s has %d: full-sized packets will not fit; want mtu = %d here, or %d there",
+			k.warnf(fmt.Sprintf("port[%d]", i), "the MTU of %s port %s is %d, but %s port %s has %d: full-sized "+
+				"packets will not fit; want mtu = %d here, or %d there",
 				to.Role, to.Name, mtu[i], from.Role, from.Name, mtu[j], mtu[j]+extra, mtu[i]-extra)
 		}
 	}

@@ -1,7 +1,7 @@
 package conf
 
-// Document is a TOML text as a tree, with the line of every key. It is for the other TOML files of the project, whose keys are
-// their own: syntax errors, lines and the form of errors are those of the configuration.
+// Document is a TOML text as a tree, with the line of every key. It is for the other TOML files of the project, whose
+// keys are their own: syntax errors, lines and the form of errors are those of the configuration.
 type Document struct {
 	Tree map[string]any
 	file string

@@ -21,8 +21,13 @@ func FuzzParse(f *testing.F) {
 		f.Add(text)
 	}
 	for _, s := range []string{
-		"", "[", "[[port", "a = [1,\n2", "x = \"\"\"\n\n\"\"\"", "x = '''a'''''", "port = [{name = 'x'}, {}]", "a.b.c = {d = [[{}]]}",
-		"\"\\u00e9\" = 1", "\"a\\e\\x41\" = 1\n[\"x.y\".z]", "[[port]]\n[port.x]\ny=1\n[[port.z]]\n[[port.z]]", "k = {a = 1,\n # c\n b = 2,\n}", "x = 1 # [a]",
+		"", "[", "[[port", "a = [1,\n2", "x = \"\"\"\n\n\"\"\"", "x = '''a'''''", "port = [{name = 'x'}, {}]",
+		"a.b.c = {d = [[{}]]}",
+		"\"\\u00e9\" = 1", "\"a\\e\\x41\" = 1\n[\"x.y\".z]", `[[port]]
+[port.x]
+y=1
+[[port.z]]
+[[port.z]]`, "k = {a = 1,\n # c\n b = 2,\n}", "x = 1 # [a]",
 		"mode = \"0o6\"", "a = 2024-01-01T00:00:00Z", "[box]\nname = \"x\"\nname = \"y\"\n[box]",
 	} {
 		f.Add([]byte(s))
@@ -51,7 +56,8 @@ func FuzzParse(f *testing.F) {
 func checkPromises(t *testing.T, c *Config) {
 	t.Helper()
 	d := &c.Dataplane
-	if len(c.Ports) == 0 || c.Box.Name == "" || d.Frames < c.FramesNeeded() || int64(d.Frames)*int64(d.FrameSize) > maxUMEM ||
+	if len(c.Ports) == 0 || c.Box.Name == "" || d.Frames < c.FramesNeeded() ||
+		int64(d.Frames)*int64(d.FrameSize) > maxUMEM ||
 		d.RingSize&(d.RingSize-1) != 0 || len(d.CPUs) != 0 && len(d.CPUs) != d.Workers || c.Control.Mode&^0o775 != 0 {
 		t.Fatalf("inconsistent: %+v", c)
 	}
@@ -60,7 +66,8 @@ func checkPromises(t *testing.T, c *Config) {
 	for _, p := range c.Ports {
 		edge = edge || p.Role == RoleDownlink || p.Role == RoleTrunk
 		if names[p.Name] || p.Queues < 1 || p.Queues > d.Workers || p.MTU+frameExtra > d.FrameSize ||
-			(p.SwitchMAC != 0) != (p.Role == RoleFabric) || (p.SwitchPort != 0) != (p.Role == RoleFabric || p.Role == RoleDownlink) ||
+			(p.SwitchMAC != 0) != (p.Role == RoleFabric) || (p.SwitchPort != 0) != (p.Role == RoleFabric ||
+			p.Role == RoleDownlink) ||
 			(len(p.VLANs) > 0) != (p.Role == RoleTrunk) || (p.Encap == "ip") != (p.Role == RoleFabric) {
 			t.Fatalf("inconsistent port: %+v", p)
 		}
@@ -75,18 +82,21 @@ func checkPromises(t *testing.T, c *Config) {
 		t.Fatalf("edge ports %v, Edge %v", edge, c.Edge)
 	}
 	for _, g := range c.Groups {
-		if g.Name == "" || g.MAC == 0 || len(g.Members) == 0 || len(g.Members) > maxMembers || g.ProbeInterval < 10e6 || g.Misses < 1 || g.Answers < 1 || g.HoldMin > g.HoldMax {
+		if g.Name == "" || g.MAC == 0 || len(g.Members) == 0 || len(g.Members) > maxMembers || g.ProbeInterval < 10e6 ||
+			g.Misses < 1 || g.Answers < 1 || g.HoldMin > g.HoldMax {
 			t.Fatalf("inconsistent group: %+v", g)
 		}
 		for _, m := range g.Members {
-			if m.Name == "" || !m.IP.Is4() || !m.Address.Contains(m.IP) || m.Address.Addr() == m.IP || m.MAC == g.MAC || c.port(m.Port) == nil || c.port(m.Port).Role != RoleUplink {
+			if m.Name == "" || !m.IP.Is4() || !m.Address.Contains(m.IP) || m.Address.Addr() == m.IP || m.MAC == g.MAC ||
+				c.port(m.Port) == nil || c.port(m.Port).Role != RoleUplink {
 				t.Fatalf("inconsistent member: %+v", m)
 			}
 		}
 	}
 	hooks := map[string]bool{}
 	for _, w := range c.Alarm.Webhooks {
-		if hooks[w.Name] || w.Name == "" || w.URL == "" || w.Timeout <= 0 || w.RetryMax <= 0 || w.FailingAfter <= 0 || w.Severity == "" {
+		if hooks[w.Name] || w.Name == "" || w.URL == "" || w.Timeout <= 0 || w.RetryMax <= 0 || w.FailingAfter <= 0 ||
+			w.Severity == "" {
 			t.Fatalf("inconsistent webhook: %+v", w)
 		}
 		hooks[w.Name] = true

@@ -97,11 +97,13 @@ func (r *reader) groups(tree map[string]any) []Group {
 			continue
 		}
 		groups[i] = Group{
-			Name: s.text("name", checkName), MAC: s.mac("mac"), IP: s.address("ip"), IP6: s.address("ip6"), Public: s.boolean("public"),
+			Name: s.text("name", checkName), MAC: s.mac("mac"), IP: s.address("ip"), IP6: s.address("ip6"),
+			Public:        s.boolean("public"),
 			ProbeInterval: s.duration("probe_interval"), Misses: s.integer("misses"), Answers: s.integer("answers"),
 			DataLiveness: s.boolean("data_liveness"), DataMax: s.integer("data_max"),
 			Preempt: s.boolean("preempt"), PreemptDelay: s.duration("preempt_delay"),
-			FlapCount: s.integer("flap_count"), FlapWindow: s.duration("flap_window"), HoldMin: s.duration("hold_min"), HoldMax: s.duration("hold_max"),
+			FlapCount: s.integer("flap_count"), FlapWindow: s.duration("flap_window"), HoldMin: s.duration("hold_min"),
+			HoldMax:      s.duration("hold_max"),
 			AnnounceRate: s.integer("announce_rate"), AnnounceInterval: s.duration("announce_interval"),
 			Members: r.members(s),
 		}
@@ -127,7 +129,8 @@ func (r *reader) members(g *section) []Member {
 
 // validateGroups checks groups against each other, members against each other and both against the ports.
 func (r *reader) validateGroups(c *Config) {
-	v := groupCheck{reader: r, c: c, names: map[string]int{}, macs: map[model.MAC]int{}, own: map[gate]string{}, public: -1}
+	v := groupCheck{reader: r, c: c, names: map[string]int{}, macs: map[model.MAC]int{}, own: map[gate]string{},
+		public: -1}
 	v.listOwn()
 	members := 0
 	for i := range c.Groups {
@@ -172,8 +175,8 @@ type seen struct {
 	fixed map[fixedMAC]string
 }
 
-// listOwn notes the box's addresses on every network: those of members, and those of the groups that have a member there,
-// since the box answers for these by any port of the group.
+// listOwn notes the box's addresses on every network: those of members, and those of the groups that have a member
+// there, since the box answers for these by any port of the group.
 func (v *groupCheck) listOwn() {
 	note := func(m *Member, ip netip.Addr, path string) {
 		k := gate{m.Port, m.VLAN, ip}
@@ -201,14 +204,16 @@ func (v *groupCheck) group(i int) {
 	at := func(name string) string { return path + "." + name }
 	if v.there(at("name")) {
 		if first, dup := v.names[g.Name]; dup {
-			v.failf(at("name"), "%q is the name of the group on line %d already: every group has its own", g.Name, v.idx.line(fmt.Sprintf("gateway_group[%d].name", first)))
+			v.failf(at("name"), "%q is the name of the group on line %d already: every group has its own", g.Name,
+				v.idx.line(fmt.Sprintf("gateway_group[%d].name", first)))
 		} else {
 			v.names[g.Name] = i
 		}
 	}
 	if v.there(at("mac")) {
 		if first, dup := v.macs[g.MAC]; dup {
-			v.failf(at("mac"), "%s is the virtual MAC of the group on line %d already: every group has its own", g.MAC, v.idx.line(fmt.Sprintf("gateway_group[%d].mac", first)))
+			v.failf(at("mac"), "%s is the virtual MAC of the group on line %d already: every group has its own", g.MAC,
+				v.idx.line(fmt.Sprintf("gateway_group[%d].mac", first)))
 		} else if v.c.Edge != nil && g.MAC == v.c.Edge.MAC {
 			v.failf(at("mac"), "%s is the edge switch's MAC (edge.mac): want another", g.MAC)
 		} else {
@@ -217,16 +222,19 @@ func (v *groupCheck) group(i int) {
 	}
 	if v.ok(at("public")) && g.Public {
 		if v.public >= 0 {
-			v.failf(at("public"), "the group on line %d is public already: want one public group at most", v.idx.line(fmt.Sprintf("gateway_group[%d]", v.public)))
+			v.failf(at("public"), "the group on line %d is public already: want one public group at most",
+				v.idx.line(fmt.Sprintf("gateway_group[%d]", v.public)))
 		} else {
 			v.public = i
 		}
 	}
 	if v.ok(at("hold_min"), at("hold_max")) && g.HoldMin > g.HoldMax {
-		v.failf(at("hold_max"), "found %s, less than hold_min (%s): want at least that", timeText(g.HoldMax), timeText(g.HoldMin))
+		v.failf(at("hold_max"), "found %s, less than hold_min (%s): want at least that", timeText(g.HoldMax),
+			timeText(g.HoldMin))
 	}
 	if n := len(g.Members); v.ok(at("member")) && !v.partial && n == 0 {
-		v.failf(path, "the group has no member: write [[gateway_group.member]] below it, with name, port, ip and address, for every gateway")
+		v.failf(path, "the group has no member: write [[gateway_group.member]] below it, with name, port, ip and "+
+			"address, for every gateway")
 	} else if n > maxMembers {
 		v.failf(at("member"), "found %d members, want at most %d", n, maxMembers)
 	}
@@ -240,7 +248,8 @@ func (v *groupCheck) member(g *Group, path string, m *Member, seen *seen) {
 	at := func(name string) string { return path + "." + name }
 	if v.there(at("name")) {
 		if first, dup := seen.names[m.Name]; dup {
-			v.failf(at("name"), "%q is the name of the member on line %d already: every member of a group has its own", m.Name, v.idx.line(first))
+			v.failf(at("name"), "%q is the name of the member on line %d already: every member of a group has its own",
+				m.Name, v.idx.line(first))
 		} else {
 			seen.names[m.Name] = at("name")
 		}
@@ -253,25 +262,31 @@ func (v *groupCheck) member(g *Group, path string, m *Member, seen *seen) {
 		case m.IP == own:
 			v.failf(at("ip"), "%s is the box's own address here: want that of the gateway", m.IP)
 		case !m.Address.Contains(m.IP):
-			v.failf(at("ip"), "%s is not in the network of the box's address, %s: probes would not reach it; want a gateway in %s, or another address", m.IP, m.Address, m.Address.Masked())
+			v.failf(at("ip"), "%s is not in the network of the box's address, %s: probes would not reach it; want a "+
+				"gateway in %s, or another address", m.IP, m.Address, m.Address.Masked())
 		case !host(m.Address, m.IP):
-			v.failf(at("ip"), "%s is the network's own or broadcast address in %s: want the gateway's", m.IP, m.Address.Masked())
+			v.failf(at("ip"), "%s is the network's own or broadcast address in %s: want the gateway's", m.IP,
+				m.Address.Masked())
 		}
 	}
 	if v.there(at("ip")) && v.there(at("port")) && v.ok(at("vlan")) {
 		k := gate{m.Port, m.VLAN, m.IP}
 		if first, dup := seen.gates[k]; dup {
-			v.failf(at("ip"), "%s on port %s is the member on line %d already: to switch between them would change nothing", m.IP, m.Port, v.idx.line(first))
+			v.failf(at("ip"),
+				"%s on port %s is the member on line %d already: to switch between them would change nothing", m.IP,
+				m.Port, v.idx.line(first))
 		} else {
 			seen.gates[k] = at("ip")
 		}
 		if own := v.own[k]; own != "" && m.IP != m.Address.Addr() { // if it is, that is said already
-			v.failf(at("ip"), "%s is the box's own address on port %s, by line %d: want that of the gateway", m.IP, m.Port, v.idx.line(own))
+			v.failf(at("ip"), "%s is the box's own address on port %s, by line %d: want that of the gateway", m.IP,
+				m.Port, v.idx.line(own))
 		}
 	}
 	for i, mac := range m.Sources.MACs {
 		if mac == g.MAC {
-			v.failf(fmt.Sprintf("%s[%d]", at("sources"), i), "%s is the group's virtual MAC, from which nothing is ever taken: want MACs of the gateway", mac)
+			v.failf(fmt.Sprintf("%s[%d]", at("sources"), i),
+				"%s is the group's virtual MAC, from which nothing is ever taken: want MACs of the gateway", mac)
 		}
 	}
 	if !v.there(at("mac")) {
@@ -281,7 +296,8 @@ func (v *groupCheck) member(g *Group, path string, m *Member, seen *seen) {
 	case m.MAC == g.MAC:
 		v.failf(at("mac"), "%s is the group's virtual MAC: want the gateway's", m.MAC)
 	case seen.fixed[k] != "":
-		v.failf(at("mac"), "%s on port %s is the MAC of the member on line %d already: they are one gateway", m.MAC, m.Port, v.idx.line(seen.fixed[k]))
+		v.failf(at("mac"), "%s on port %s is the MAC of the member on line %d already: they are one gateway", m.MAC,
+			m.Port, v.idx.line(seen.fixed[k]))
 	default:
 		seen.fixed[k] = at("mac")
 	}

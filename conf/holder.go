@@ -31,13 +31,14 @@ func releaseXDP(name string, holder Holder) string {
 	case holder.PID != 0:
 		return fmt.Sprintf("stop that process (kill %d)", holder.PID)
 	}
-	return fmt.Sprintf("stop what put it there (bpftool net show dev %s); if no process holds it, ip link set dev %s xdp off", name, name)
+	return fmt.Sprintf("stop what put it there (bpftool net show dev %s); if no process holds it, ip link set dev %s "+
+		"xdp off", name, name)
 }
 
 var systemService = regexp.MustCompile(`(?m)/system\.slice/(?:[^\n]*/)?([^/\n]+\.service)(?:/|$)`)
 
-// xdpHolder finds the process that holds the bpf_link by which an XDP program is attached. The kernel tells it file by file
-// (/proc/PID/fdinfo), and of other users' processes to root alone.
+// xdpHolder finds the process that holds the bpf_link by which an XDP program is attached. The kernel tells it file by
+// file (/proc/PID/fdinfo), and of other users' processes to root alone.
 func xdpHolder(program uint32) Holder {
 	files, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is sound
 	for _, file := range files {

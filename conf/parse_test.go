@@ -51,11 +51,13 @@ func TestDefaults(t *testing.T) {
 	c := mustParse(t, "box.name = \"b1\"\n"+minimal)
 	want := Config{
 		Box: Box{Name: "b1", StateDir: "/var/lib/penstock", Scheme: "10.p.t"},
-		Dataplane: Dataplane{Workers: 1, Poll: "adaptive", Frames: 16384, FrameSize: 2048, RingSize: 2048, Bindings: 1_000_000,
+		Dataplane: Dataplane{Workers: 1, Poll: "adaptive", Frames: 16384, FrameSize: 2048, RingSize: 2048,
+			Bindings:  1_000_000,
 			FloodRate: 10_000, FloodBurst: 1000, ICMPRate: 1000, ICMPBurst: 200},
 		Ports: []Port{
 			{Name: "acc0", Interface: "eth1", Role: "access", Queues: 1, Mode: "auto", ClampMSS: true},
-			{Name: "fab0", Interface: "eth2", Role: "fabric", Queues: 1, Mode: "auto", Encap: "ip", SwitchMAC: 0x02000000000a, SwitchPort: 7},
+			{Name: "fab0", Interface: "eth2", Role: "fabric", Queues: 1, Mode: "auto", Encap: "ip",
+				SwitchMAC: 0x02000000000a, SwitchPort: 7},
 		},
 		Control: Control{Socket: "/run/penstock/control.sock", Mode: 0o660, MaxBody: 64 << 20, MaxConnections: 64},
 		Metrics: Metrics{Listen: "127.0.0.1:9469"},
@@ -192,27 +194,40 @@ format = "json"
 `)
 	want := Config{
 		Box: Box{Name: "edge-7", StateDir: "/srv/penstock", Scheme: "p.t"},
-		Dataplane: Dataplane{Workers: 2, CPUs: []int{2, 3}, Poll: "busy", Frames: 40000, FrameSize: 4096, RingSize: 1024, HugePages: true, Handoff: true,
+		Dataplane: Dataplane{Workers: 2, CPUs: []int{2, 3}, Poll: "busy", Frames: 40000, FrameSize: 4096,
+			RingSize: 1024, HugePages: true, Handoff: true,
 			Verify: true, Bindings: 16 << 20, FloodRate: 1, FloodBurst: 2, ICMPRate: 3, ICMPBurst: 4, Nice: -20},
 		Ports: []Port{
-			{Name: "acc0", Interface: "eth1", Role: "access", Queues: 1, Mode: "zero-copy", MTU: 3000, CompleteChecksums: true},
-			{Name: "fab0", Interface: "eth2", Role: "fabric", Queues: 2, Mode: "auto", Encap: "ip", SwitchMAC: 0x02000000000a, SwitchPort: 223},
+			{Name: "acc0", Interface: "eth1", Role: "access", Queues: 1, Mode: "zero-copy", MTU: 3000,
+				CompleteChecksums: true},
+			{Name: "fab0", Interface: "eth2", Role: "fabric", Queues: 2, Mode: "auto", Encap: "ip",
+				SwitchMAC: 0x02000000000a, SwitchPort: 223},
 			{Name: "d1", Interface: "eth3", Role: "downlink", Queues: 2, Mode: "auto", SwitchPort: 1},
-			{Name: "t1", Interface: "eth4", Role: "trunk", Queues: 2, Mode: "auto", VLANs: []uint16{7, 101, 102, 103, 4094}},
+			{Name: "t1", Interface: "eth4", Role: "trunk", Queues: 2, Mode: "auto",
+				VLANs: []uint16{7, 101, 102, 103, 4094}},
 			{Name: "up0", Interface: "eth5", Role: "uplink", Queues: 2, Mode: "auto"},
 		},
 		Groups: []Group{{
-			Name: "out", MAC: 0x025053010001, IP: netip.MustParseAddr("10.0.0.254"), IP6: netip.MustParseAddr("fd00::fe"), Public: true, ProbeInterval: 10 * time.Millisecond, Misses: 1, Answers: 2,
-			DataMax: 7, Preempt: true, FlapWindow: time.Second, HoldMin: 2 * time.Second, HoldMax: time.Hour, AnnounceRate: 5,
-			Members: []Member{{Name: "a", Port: "up0", IP: netip.MustParseAddr("192.0.2.1"), Address: netip.MustParsePrefix("192.0.2.2/30")},
-				{Name: "b", Port: "up0", VLAN: 4094, IP: netip.MustParseAddr("192.0.2.1"), Address: netip.MustParsePrefix("192.0.2.0/31"), Address6: netip.MustParseAddr("2001:db8::2"), MAC: 0x020000000099}},
+			Name: "out", MAC: 0x025053010001, IP: netip.MustParseAddr("10.0.0.254"),
+			IP6: netip.MustParseAddr("fd00::fe"), Public: true, ProbeInterval: 10 * time.Millisecond, Misses: 1,
+			Answers: 2,
+			DataMax: 7, Preempt: true, FlapWindow: time.Second, HoldMin: 2 * time.Second, HoldMax: time.Hour,
+			AnnounceRate: 5,
+			Members: []Member{{Name: "a", Port: "up0", IP: netip.MustParseAddr("192.0.2.1"),
+				Address: netip.MustParsePrefix("192.0.2.2/30")},
+				{Name: "b", Port: "up0", VLAN: 4094, IP: netip.MustParseAddr("192.0.2.1"),
+					Address: netip.MustParsePrefix("192.0.2.0/31"), Address6: netip.MustParseAddr("2001:db8::2"),
+					MAC: 0x020000000099}},
 		}},
-		Edge:    &Edge{MAC: 0x02000000000b, ControlVLAN: 4094},
-		Control: Control{Socket: "/run/p.sock", Owner: "root", Group: "_net", Mode: 0o640, ReadersAny: true, MaxBody: 1 << 30, MaxConnections: 3},
+		Edge: &Edge{MAC: 0x02000000000b, ControlVLAN: 4094},
+		Control: Control{Socket: "/run/p.sock", Owner: "root", Group: "_net", Mode: 0o640, ReadersAny: true,
+			MaxBody: 1 << 30, MaxConnections: 3},
 		Alarm: Alarm{Spool: 20, History: 1, Webhooks: []Webhook{
-			{Name: "noc", URL: "https://a.example:8443/x?y=z", Severity: "critical", Timeout: 100 * time.Millisecond, RetryMax: time.Hour, FailingAfter: 90 * time.Second,
+			{Name: "noc", URL: "https://a.example:8443/x?y=z", Severity: "critical", Timeout: 100 * time.Millisecond,
+				RetryMax: time.Hour, FailingAfter: 90 * time.Second,
 				TokenFile: "/t", SecretFile: "/s", CAFile: "/c"},
-			{Name: "b", URL: "http://[::1]/", Severity: "warning", Timeout: 5 * time.Second, RetryMax: time.Minute, FailingAfter: 30 * time.Second},
+			{Name: "b", URL: "http://[::1]/", Severity: "warning", Timeout: 5 * time.Second, RetryMax: time.Minute,
+				FailingAfter: 30 * time.Second},
 		}},
 		Log:  Log{Level: "debug", Format: "json"},
 		file: "p.toml",
@@ -248,7 +263,13 @@ port = [ { name = "acc0", interface = "eth1", role = "access" },
 // Gateways may serve several groups, in another order too, and addresses of one network mean nothing in another.
 func TestSharedGateways(t *testing.T) {
 	member := func(name, ip, address, more string) string {
-		return fmt.Sprintf("[[gateway_group.member]]\nname = %q\nport = \"up0\"\nip = %q\naddress = %q\n%s\n", name, ip, address, more)
+		return fmt.Sprintf(`[[gateway_group.member]]
+name = %q
+port = "up0"
+ip = %q
+address = %q
+%s
+`, name, ip, address, more)
 	}
 	const mac1, mac2 = "mac = \"02:00:00:00:00:01\"", "mac = \"02:00:00:00:00:02\""
 	text := minimal + "[[port]]\nname = \"up0\"\ninterface = \"eth3\"\nrole = \"uplink\"\n" +
@@ -317,9 +338,11 @@ level = "info"
 		`p.toml:8: dataplane.poll: bsy is not a value that TOML knows`,
 		`p.toml:12: port[0].role: found the string "gateway", want "access", "fabric", "uplink", "downlink" or "trunk"`,
 		`p.toml:14: port[1].name: "acc0" is the name of the port on line 10 already`,
-		`p.toml:17: port[1].switch_port: only a port with role fabric or downlink has this key; this one is access: remove it`,
+		`p.toml:17: port[1].switch_port: only a port with role fabric or downlink has this key; ` +
+			`this one is access: remove it`,
 		`p.toml:18: port[1].mtu: found 9000, want an integer from 576 to 3822`,
-		`p.toml:20: control.mode: found the string "0666", writable for everybody: the control socket never is; want "0660"`,
+		`p.toml:20: control.mode: found the string "0666", writable for everybody: ` +
+			`the control socket never is; want "0660"`,
 		`p.toml:21: loging: unknown table; did you mean log?`,
 	}
 	for i := range max(len(want), len(errs)) {
@@ -343,9 +366,12 @@ level = "info"
 // TestLargeInput: time does not grow beyond measure with anything that fits a file.
 func TestLargeInput(t *testing.T) {
 	for _, text := range []string{
-		strings.Repeat("a\n", maxFileSize/2), strings.Repeat("[", maxFileSize), strings.Repeat("[[a]]\n", maxFileSize/6), strings.Repeat("a=[1,\n", maxFileSize/6),
-		"x=" + strings.Repeat("{a=", maxFileSize/4), "x=[" + strings.Repeat("1,", maxFileSize/3) + "]", strings.Repeat("a.", maxFileSize/3) + "=1",
-		"[" + strings.Repeat("a.", maxFileSize/3) + "b]", "x=[" + strings.Repeat("{a=1},", maxFileSize/7) + "]", "x=\"\"\"" + strings.Repeat("\n", maxFileSize/2),
+		strings.Repeat("a\n", maxFileSize/2), strings.Repeat("[", maxFileSize),
+		strings.Repeat("[[a]]\n", maxFileSize/6), strings.Repeat("a=[1,\n", maxFileSize/6),
+		"x=" + strings.Repeat("{a=", maxFileSize/4), "x=[" + strings.Repeat("1,", maxFileSize/3) + "]",
+		strings.Repeat("a.", maxFileSize/3) + "=1",
+		"[" + strings.Repeat("a.", maxFileSize/3) + "b]", "x=[" + strings.Repeat("{a=1},", maxFileSize/7) + "]",
+		"x=\"\"\"" + strings.Repeat("\n", maxFileSize/2),
 	} {
 		start := time.Now()
 		if _, err := Parse("p.toml", []byte(text)); err == nil {
@@ -358,7 +384,8 @@ func TestLargeInput(t *testing.T) {
 }
 
 func TestLoad(t *testing.T) {
-	if _, err := Load("/nonexistent/penstock.toml"); err == nil || !strings.Contains(err.Error(), "cannot read the configuration: open /nonexistent/penstock.toml") {
+	if _, err := Load("/nonexistent/penstock.toml"); err == nil ||
+		!strings.Contains(err.Error(), "cannot read the configuration: open /nonexistent/penstock.toml") {
 		t.Errorf("err = %v", err)
 	}
 	for _, name := range []string{"penstock.toml", "edge-switch.toml", "gateway.toml"} {

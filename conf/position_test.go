@@ -66,8 +66,10 @@ k = 2
 // TestScanBroken: a mistake ends its statement where the line ends, so that the next statement is seen.
 func TestScanBroken(t *testing.T) {
 	for _, src := range []string{
-		"a = [1, 2\nb = 2", "a = {x = 1\nb = 2", "a = \"open\nb = 2", "a =\nb = 2", "[a\nb = 2", "[[a]\nb = 2", "a\nb = 2", "= 1\nb = 2",
-		"a = [1, [2\n\n# c\nb = 2", "\"a\nb = 2", "a = ]\nb = 2", "a = [=\nb = 2", "a..c = 1\nb = 2", "a = [[[[[[[[[[[[[[[[[[[[\nb = 2",
+		"a = [1, 2\nb = 2", "a = {x = 1\nb = 2", "a = \"open\nb = 2", "a =\nb = 2", "[a\nb = 2", "[[a]\nb = 2",
+		"a\nb = 2", "= 1\nb = 2",
+		"a = [1, [2\n\n# c\nb = 2", "\"a\nb = 2", "a = ]\nb = 2", "a = [=\nb = 2", "a..c = 1\nb = 2",
+		"a = [[[[[[[[[[[[[[[[[[[[\nb = 2",
 	} {
 		x := scan(src)
 		n := len(x.stmts)
@@ -79,7 +81,8 @@ func TestScanBroken(t *testing.T) {
 
 func TestLineOf(t *testing.T) {
 	x := scan("[[port]]\nname = 1\n")
-	for path, want := range map[string]int{"port[0].name": 2, "port[0].name[3]": 2, "port[0].role": 1, "port[7]": 1, "box.name": 0, "": 0} {
+	for path, want := range map[string]int{"port[0].name": 2, "port[0].name[3]": 2, "port[0].role": 1, "port[7]": 1,
+		"box.name": 0, "": 0} {
 		if got := x.line(path); got != want {
 			t.Errorf("line(%q) = %d, want %d", path, got, want)
 		}

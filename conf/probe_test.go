@@ -110,8 +110,10 @@ func TestMachineInterface(t *testing.T) {
 		t.Fatal(err)
 	}
 	id, _ := info.ID()
-	if got, err := (Machine{}).Interface("v0"); err != nil || got.XDPProgram != uint32(id) || got.XDPHolder.PID != os.Getpid() {
-		t.Errorf("XDP program %d of process %d, %v; want %d of %d", got.XDPProgram, got.XDPHolder.PID, err, id, os.Getpid())
+	if got, err := (Machine{}).Interface("v0"); err != nil || got.XDPProgram != uint32(id) ||
+		got.XDPHolder.PID != os.Getpid() {
+		t.Errorf("XDP program %d of process %d, %v; want %d of %d", got.XDPProgram, got.XDPHolder.PID, err, id,
+			os.Getpid())
 	}
 
 	c := mustParse(t, strings.NewReplacer("eth1", "v0", "eth2", "br0").Replace(minimal))
@@ -125,7 +127,8 @@ func TestMachineInterface(t *testing.T) {
 	}
 }
 
-// TestSystemService: the service that a process belongs to is one of the system's, whatever lies below it; a session is none.
+// TestSystemService: the service that a process belongs to is one of the system's,
+// whatever lies below it; a session is none.
 func TestSystemService(t *testing.T) {
 	for groups, want := range map[string]string{
 		"0::/system.slice/penstock.service\n":                                     "penstock.service",
@@ -156,7 +159,8 @@ func TestMachine(t *testing.T) {
 	if err != nil || os.Geteuid() != 0 && p.NetAdmin {
 		t.Errorf("Privileges = %+v, %v", p, err)
 	}
-	if !m.Account("root", false) || !m.Account("root", true) || !m.Account("12345", true) || m.Account("nobody-of-that-name", false) || m.Account("nobody-of-that-name", true) {
+	if !m.Account("root", false) || !m.Account("root", true) || !m.Account("12345", true) ||
+		m.Account("nobody-of-that-name", false) || m.Account("nobody-of-that-name", true) {
 		t.Error("Account")
 	}
 	path := filepath.Join(t.TempDir(), "s")

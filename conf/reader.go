@@ -24,7 +24,8 @@ type reader struct {
 
 func (r *reader) failf(path, format string, args ...any) {
 	r.bad[path] = true
-	r.errs = append(r.errs, Error{File: r.file, Line: r.idx.line(path), Key: path, Message: fmt.Sprintf(format, args...)})
+	r.errs = append(r.errs, Error{File: r.file, Line: r.idx.line(path), Key: path,
+		Message: fmt.Sprintf(format, args...)})
 }
 
 // ok reports whether the values of all paths could be read.
@@ -61,7 +62,8 @@ func (s *section) lookup(name string) (k *Key, v any, use bool) {
 	v, there := s.m[name]
 	switch {
 	case there && s.role != "" && !s.roleHas(k):
-		s.failf(s.at(name), "only a port with role %s has this key; this one is %s: remove it", oneOf(k.Roles, ""), s.role)
+		s.failf(s.at(name), "only a port with role %s has this key; this one is %s: remove it", oneOf(k.Roles, ""),
+			s.role)
 		return k, nil, false
 	case !there:
 		if k.Need && !s.partial && s.roleHas(k) {
@@ -72,7 +74,8 @@ func (s *section) lookup(name string) (k *Key, v any, use bool) {
 	return k, v, true
 }
 
-// roleHas reports whether the key exists for the section's role; a port whose role is wrong has none but the common ones.
+// roleHas reports whether the key exists for the section's role; a port whose role
+// is wrong has none but the common ones.
 func (s *section) roleHas(k *Key) bool { return k.Roles == nil || slices.Contains(k.Roles, s.role) }
 
 func (s *section) wrong(name string, k *Key, v any) {
@@ -164,7 +167,8 @@ func (s *section) mac(name string) model.MAC {
 	case m == 0:
 		s.failf(s.at(name), "found the zero address, want the MAC address of one device")
 	case m.IsGroup():
-		s.failf(s.at(name), "found %s, a group address (lowest bit of the first octet set), want the MAC address of one device", m)
+		s.failf(s.at(name),
+			"found %s, a group address (lowest bit of the first octet set), want the MAC address of one device", m)
 	default:
 		return m
 	}
@@ -208,7 +212,9 @@ func (s *section) sources(name string) (out Sources) {
 	case len(list) > k.Max:
 		s.failf(s.at(name), "found %d addresses, want at most %d", len(list), k.Max)
 	case len(list) == 0 && s.ok(s.at(name)):
-		s.failf(s.at(name), `found an empty list: write "gateway" to take frames from the gateway's own MAC alone, or leave the key out`)
+		s.failf(s.at(name),
+			`found an empty list: write "gateway" to take frames from the gateway's own MAC alone, `+
+				"or leave the key out")
 	}
 	out.Locked = true
 	return out
@@ -235,7 +241,8 @@ func (s *section) address(name string) netip.Addr {
 
 // station reports whether an address can be that of one station on an Ethernet.
 func station(a netip.Addr) bool {
-	return !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255}) && !(a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240))
+	return !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() &&
+		a != netip.AddrFrom4([4]byte{255, 255, 255, 255}) && !(a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240))
 }
 
 // prefix reads an IPv4 address with the length of its network, neither the first nor the last address of it.
@@ -252,7 +259,8 @@ func (s *section) prefix(name string) netip.Prefix {
 	case p.Bits() < 8 || p.Bits() > 31:
 		s.failf(s.at(name), "found the length %d, want 8 to 31: the gateway has to be in the same network", p.Bits())
 	case !station(p.Addr()) || !host(p, p.Addr()):
-		s.failf(s.at(name), "found %s, want the address of one station, neither the network's own nor its broadcast address", p)
+		s.failf(s.at(name),
+			"found %s, want the address of one station, neither the network's own nor its broadcast address", p)
 	default:
 		return p
 	}

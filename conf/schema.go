@@ -48,12 +48,13 @@ type Key struct {
 // Limits that more than one place refers to.
 const (
 	maxWorkers  = 64
-	maxCPU      = 1023              // CPU_SETSIZE − 1
-	maxBindings = 16 << 20          //
-	maxUMEM     = int64(1)<<32 - 1  // octets: a frame's place in the UMEM is a 32-bit number
-	minMTU      = 576               // RFC 791, section 3.1: every host takes 576 octets
-	maxMTU      = 3822              // fits a frame of 4096 octets
-	encapSize   = 34                // octets of IP payload that encapsulation adds: IPv4 header and inner Ethernet header
+	maxCPU      = 1023             // CPU_SETSIZE − 1
+	maxBindings = 16 << 20         //
+	maxUMEM     = int64(1)<<32 - 1 // octets: a frame's place in the UMEM is a 32-bit number
+	minMTU      = 576              // RFC 791, section 3.1: every host takes 576 octets
+	maxMTU      = 3822             // fits a frame of 4096 octets
+	// octets of IP payload that encapsulation adds: IPv4 header and inner Ethernet header
+	encapSize   = 34
 	frameExtra  = 256 + 18          // octets of a frame that the MTU does not count: headroom, Ethernet header, tag
 	defFrames   = 16384             //
 	maxSunPath  = 107               // unix(7): sun_path without its terminating zero
@@ -78,34 +79,45 @@ func Keys() []Key {
 		{Path: "box.state_dir", Kind: KindString, Default: "/var/lib/penstock", Why: "the store is open",
 			Doc: "Directory of the table store; an absolute path."},
 		{Path: "box.scheme", Kind: KindEnum, Default: "10.p.t", Allowed: []string{"10.p.t", "p.t"}, Why: whyIdentity,
-			Doc: "Addressing scheme of the fabric, the same on every box: `10.p.t` holds 65,533 tenants, `p.t` 16,777,213."},
+			Doc: "Addressing scheme of the fabric, the same on every box: `10.p.t` holds 65,533 tenants, `p.t` " +
+				"16,777,213."},
 
 		{Path: "dataplane.workers", Kind: KindInteger, Default: 1, Min: 1, Max: maxWorkers, Why: whyThreads,
 			Doc: "Threads of the packet path, one CPU each."},
-		{Path: "dataplane.cpus", Kind: KindIntegers, Min: 0, Max: maxCPU, Note: "the scheduler chooses", Why: whyThreads,
+		{Path: "dataplane.cpus", Kind: KindIntegers, Min: 0, Max: maxCPU, Note: "the scheduler chooses",
+			Why: whyThreads,
 			Doc: "The CPUs of the workers, one for each, e.g. `[2, 3]`."},
-		{Path: "dataplane.poll", Kind: KindEnum, Default: PollAdaptive, Allowed: []string{PollBusy, PollAdaptive, PollInterrupt}, Why: whyThreads,
-			Doc: "`busy` spins always, `adaptive` spins and sleeps when idle, `interrupt` sleeps whenever there is nothing."},
-		{Path: "dataplane.frames", Kind: KindInteger, Min: 256, Max: int(maxUMEM / 2048), Note: "16384, or what the rings need if that is more", Why: whyMemory,
-			Doc: "Packet buffers, shared by all ports; at least 4 × `ring_size` × the queues of all ports. `frames` × `frame_size` is less than 4 GiB."},
+		{Path: "dataplane.poll", Kind: KindEnum, Default: PollAdaptive,
+			Allowed: []string{PollBusy, PollAdaptive, PollInterrupt}, Why: whyThreads,
+			Doc: "`busy` spins always, `adaptive` spins and sleeps when idle, `interrupt` sleeps whenever there is " +
+				"nothing."},
+		{Path: "dataplane.frames", Kind: KindInteger, Min: 256, Max: int(maxUMEM / 2048),
+			Note: "16384, or what the rings need if that is more", Why: whyMemory,
+			Doc: "Packet buffers, shared by all ports; at least 4 × `ring_size` × the queues of all ports. `frames` " +
+				"× `frame_size` is less than 4 GiB."},
 		{Path: "dataplane.frame_size", Kind: KindEnum, Default: 2048, Allowed: []string{"2048", "4096"}, Why: whyMemory,
-			Doc: "Octets of a buffer; 274 of them are not for the packet, so 2048 carries an MTU of 1774 and 4096 one of 3822."},
+			Doc: "Octets of a buffer; 274 of them are not for the packet, so 2048 carries an MTU of 1774 and 4096 " +
+				"one of 3822."},
 		{Path: "dataplane.ring_size", Kind: KindInteger, Default: 2048, Min: 64, Max: 16384, Why: whySockets,
 			Doc: "Entries of each ring of a queue; a power of two."},
 		{Path: "dataplane.huge_pages", Kind: KindBool, Default: false, Why: whyMemory,
-			Doc: "Take the buffers from reserved 2 MiB pages (`vm.nr_hugepages`); otherwise from transparent ones, where the kernel has them."},
+			Doc: "Take the buffers from reserved 2 MiB pages (`vm.nr_hugepages`); otherwise from transparent ones, " +
+				"where the kernel has them."},
 		{Path: "dataplane.handoff", Kind: KindBool, Default: false, Why: whyThreads,
 			Doc: "Spread the flows that arrive on one queue over all workers."},
 		{Path: "dataplane.verify", Kind: KindBool, Default: false, Why: whyMemory,
 			Doc: "Count every buffer's owner, and stop at the first mistake. Slow; for tests and support."},
 		{Path: "dataplane.bindings", Kind: KindInteger, Default: 1_000_000, Min: 1, Max: maxBindings, Why: whyMemory,
-			Doc: "How many bindings may be pushed. A box that has more stored starts with all of them and takes no more."},
+			Doc: "How many bindings may be pushed. A box that has more stored starts with all of them and takes no " +
+				"more."},
 		{Path: "dataplane.flood_rate", Kind: KindInteger, Default: 10_000, Min: 1, Max: 100_000_000, Live: true,
-			Doc: "Frames per second that one VIF's broadcast, multicast and unknown-unicast frames may become: each counts once for every receiver, another box or a VIF here. Whatever the number of workers."},
+			Doc: "Frames per second that one VIF's broadcast, multicast and unknown-unicast frames may become: each " +
+				"counts once for every receiver, another box or a VIF here. Whatever the number of workers."},
 		{Path: "dataplane.flood_burst", Kind: KindInteger, Default: 1000, Min: 1, Max: 100_000_000, Live: true,
 			Doc: "How many of them may come at once."},
 		{Path: "dataplane.icmp_rate", Kind: KindInteger, Default: 1000, Min: 1, Max: 100_000_000, Live: true,
-			Doc: "ICMP errors per second about the packets of one VIF, or about those from outside and from the fabric for one tenant. Whatever the number of workers."},
+			Doc: "ICMP errors per second about the packets of one VIF, or about those from outside and from the " +
+				"fabric for one tenant. Whatever the number of workers."},
 		{Path: "dataplane.icmp_burst", Kind: KindInteger, Default: 200, Min: 1, Max: 100_000_000, Live: true,
 			Doc: "How many of them may go at once."},
 		{Path: "dataplane.nice", Kind: KindInteger, Default: 0, Min: -20, Max: 19, Why: whyThreads,
@@ -115,44 +127,58 @@ func Keys() []Key {
 			Doc: "The port's name in the API, the command line and the metrics."},
 		{Path: "port.interface", Kind: KindString, Need: true, Why: whySockets,
 			Doc: "The network interface, as `ip link` shows it."},
-		{Path: "port.role", Kind: KindEnum, Need: true, Allowed: []string{RoleAccess, RoleFabric, RoleUplink, RoleDownlink, RoleTrunk}, Why: whySockets,
-			Doc: "`access`: tenants attach here. `fabric`: towards the edge switch. `uplink`: towards gateways. `downlink`, `trunk`: the box is an edge switch, towards boxes and towards other switches."},
+		{Path: "port.role", Kind: KindEnum, Need: true, Allowed: []string{RoleAccess, RoleFabric, RoleUplink,
+			RoleDownlink, RoleTrunk}, Why: whySockets,
+			Doc: "`access`: tenants attach here. `fabric`: towards the edge switch. `uplink`: towards gateways. " +
+				"`downlink`, `trunk`: the box is an edge switch, towards boxes and towards other switches."},
 		{Path: "port.queues", Kind: KindInteger, Min: 1, Max: maxWorkers, Note: "`dataplane.workers`", Why: whySockets,
 			Doc: "Queues of the interface to use, at most one for each worker."},
-		{Path: "port.mode", Kind: KindEnum, Default: ModeAuto, Allowed: []string{ModeAuto, ModeZeroCopy, ModeCopy, ModeGeneric}, Why: whySockets,
-			Doc: "AF_XDP mode. `auto` takes the best that the driver offers, but zero-copy of virtio-net only where that driver is built into the kernel (as a module it may send what the host cannot read); the others insist."},
-		{Path: "port.mtu", Kind: KindInteger, Min: minMTU, Max: maxMTU, Note: "as the interface is", Why: "MTU changes go with a reset of the driver's rings",
+		{Path: "port.mode", Kind: KindEnum, Default: ModeAuto, Allowed: []string{ModeAuto, ModeZeroCopy, ModeCopy,
+			ModeGeneric}, Why: whySockets,
+			Doc: "AF_XDP mode. `auto` takes the best that the driver offers, but zero-copy of virtio-net only where " +
+				"that driver is built into the kernel (as a module it may send what the host cannot read); the " +
+				"others insist."},
+		{Path: "port.mtu", Kind: KindInteger, Min: minMTU, Max: maxMTU, Note: "as the interface is",
+			Why: "MTU changes go with a reset of the driver's rings",
 			Doc: "Set the interface's MTU, in octets. A fabric port needs 34 more than the access ports."},
 		{Path: "port.complete_checksums", Kind: KindBool, Default: false, Roles: onAccess, Live: true,
 			Doc: "Finish L4 checksums that senders leave to hardware (veth and virtio without `tx off`)."},
 		{Path: "port.clamp_mss", Kind: KindBool, Default: true, Roles: onAccess, Live: true,
-			Doc: "Lower the MSS of TCP connections from here to what fits both this port and the fabric, uplink or port ahead. For those from uplinks this is always done."},
-		{Path: "port.encap", Kind: KindEnum, Default: "ip", Allowed: []string{"ip"}, Later: []string{"udp", "vxlan"}, Roles: onFabric, Why: whyIdentity,
+			Doc: "Lower the MSS of TCP connections from here to what fits both this port and the fabric, uplink or " +
+				"port ahead. For those from uplinks this is always done."},
+		{Path: "port.encap", Kind: KindEnum, Default: "ip", Allowed: []string{"ip"}, Later: []string{"udp", "vxlan"},
+			Roles: onFabric, Why: whyIdentity,
 			Doc: "Form of encapsulation: L2 in IP, protocol 143."},
 		{Path: "port.switch_mac", Kind: KindMAC, Need: true, Roles: onFabric, Live: true,
 			Doc: "MAC of the edge switch that the port hangs from."},
-		{Path: "port.switch_port", Kind: KindInteger, Need: true, Min: 1, Max: 255, Roles: []string{RoleFabric, RoleDownlink}, Live: true, Why: whyIdentity,
-			Doc: "Fabric: the edge switch's port number that the cable goes to. Downlink: the number of this port. Under `p.t` not 127 and not above 223."},
+		{Path: "port.switch_port", Kind: KindInteger, Need: true, Min: 1, Max: 255,
+			Roles: []string{RoleFabric, RoleDownlink}, Live: true, Why: whyIdentity,
+			Doc: "Fabric: the edge switch's port number that the cable goes to. Downlink: the number of this port. " +
+				"Under `p.t` not 127 and not above 223."},
 		{Path: "port.vlans", Kind: KindVLANs, Need: true, Roles: onTrunk, Live: true,
 			Doc: "VLAN IDs that the trunk carries: `[101, \"110-119\"]`."},
 
 		{Path: "edge.mac", Kind: KindMAC, Need: true, Why: whyIdentity,
-			Doc: "The edge switch's own MAC, as the other boxes know it. `[edge]` is required with a downlink or trunk port, and only then allowed."},
+			Doc: "The edge switch's own MAC, as the other boxes know it. `[edge]` is required with a downlink or " +
+				"trunk port, and only then allowed."},
 		{Path: "edge.control_vlan", Kind: KindInteger, Min: 1, Max: 4094, Note: "none", Why: whyIdentity,
 			Doc: "The VLAN that holds every downlink of every edge switch."},
 
 		{Path: "gateway_group.name", Kind: KindString, Need: true, Live: true,
 			Doc: "The group's name, which tenants and segments refer to."},
 		{Path: "gateway_group.mac", Kind: KindMAC, Need: true, Why: whyTenants,
-			Doc: "The group's virtual MAC, towards tenants and gateways, whichever member is active. Choose one with 02 in front, another one on every box."},
+			Doc: "The group's virtual MAC, towards tenants and gateways, whichever member is active. Choose one with " +
+				"02 in front, another one on every box."},
 		{Path: "gateway_group.ip", Kind: KindIPv4, Note: "none", Why: whyTenants,
 			Doc: "The group's address in the tenant network, where it is a station of a segment."},
 		{Path: "gateway_group.ip6", Kind: KindIPv6, Note: "none", Why: whyTenants,
 			Doc: "Likewise for IPv6."},
 		{Path: "gateway_group.public", Kind: KindBool, Default: false, Live: true,
-			Doc: "The default route of the public tenant (ID 2), unless that names a group itself. One group of a box at most."},
-		{Path: "gateway_group.probe_interval", Kind: KindDuration, Default: "100ms", Min: 10 * ms, Max: 10 * second, Live: true,
-			Doc: "Time from one ARP probe of a member to the next."},
+			Doc: "The default route of the public tenant (ID 2), unless that names a group itself. One group of a " +
+				"box at most."},
+		{Path: "gateway_group.probe_interval", Kind: KindDuration, Default: "100ms", Min: 10 * ms, Max: 10 * second,
+			Live: true,
+			Doc:  "Time from one ARP probe of a member to the next."},
 		{Path: "gateway_group.misses", Kind: KindInteger, Default: 3, Min: 1, Max: 100, Live: true,
 			Doc: "So many probes in a row without an answer, and a member has failed."},
 		{Path: "gateway_group.answers", Kind: KindInteger, Default: 5, Min: 1, Max: 1000, Live: true,
@@ -163,36 +189,49 @@ func Keys() []Key {
 			Doc: "… for so many probes in a row at most; 0 = for as long as there are any."},
 		{Path: "gateway_group.preempt", Kind: KindBool, Default: false, Live: true,
 			Doc: "Go back to the member that stands first when it has come back. Otherwise it is the standby then."},
-		{Path: "gateway_group.preempt_delay", Kind: KindDuration, Default: "1m", Min: 0, Max: 86400 * second, Live: true,
-			Doc: "… after it has been up for so long."},
+		{Path: "gateway_group.preempt_delay", Kind: KindDuration, Default: "1m", Min: 0, Max: 86400 * second,
+			Live: true,
+			Doc:  "… after it has been up for so long."},
 		{Path: "gateway_group.flap_count", Kind: KindInteger, Default: 3, Min: 0, Max: 16, Live: true,
-			Doc: "A member that fails so often within `flap_window` is held down for `hold_min`, then twice as long each time, up to `hold_max`; 0 = never. Not if it is the only one left."},
-		{Path: "gateway_group.flap_window", Kind: KindDuration, Default: "1m", Min: second, Max: 86400 * second, Live: true,
-			Doc: "See `flap_count`."},
-		{Path: "gateway_group.hold_min", Kind: KindDuration, Default: "10s", Min: second, Max: 86400 * second, Live: true,
-			Doc: "See `flap_count`."},
-		{Path: "gateway_group.hold_max", Kind: KindDuration, Default: "10m", Min: second, Max: 86400 * second, Live: true,
-			Doc: "See `flap_count`; at least `hold_min`."},
+			Doc: "A member that fails so often within `flap_window` is held down for `hold_min`, then twice as long " +
+				"each time, up to `hold_max`; 0 = never. Not if it is the only one left."},
+		{Path: "gateway_group.flap_window", Kind: KindDuration, Default: "1m", Min: second, Max: 86400 * second,
+			Live: true,
+			Doc:  "See `flap_count`."},
+		{Path: "gateway_group.hold_min", Kind: KindDuration, Default: "10s", Min: second, Max: 86400 * second,
+			Live: true,
+			Doc:  "See `flap_count`."},
+		{Path: "gateway_group.hold_max", Kind: KindDuration, Default: "10m", Min: second, Max: 86400 * second,
+			Live: true,
+			Doc:  "See `flap_count`; at least `hold_min`."},
 		{Path: "gateway_group.announce_rate", Kind: KindInteger, Default: 10_000, Min: 1, Max: 64_000, Live: true,
 			Doc: "Announcements (gratuitous ARP and the like) per second after a switch, and in each later round."},
-		{Path: "gateway_group.announce_interval", Kind: KindDuration, Default: "1m", Min: 0, Max: 86400 * second, Live: true,
-			Doc: "Time from one round of announcements to the next; 0s = only after a switch."},
+		{Path: "gateway_group.announce_interval", Kind: KindDuration, Default: "1m", Min: 0, Max: 86400 * second,
+			Live: true,
+			Doc:  "Time from one round of announcements to the next; 0s = only after a switch."},
 		{Path: "gateway_group.member.name", Kind: KindString, Need: true, Live: true,
-			Doc: "The member's name. The first member of a group is preferred, then the next, where there is a choice: on the very first start the one that answers first becomes active, and stays so unless `preempt` is set."},
+			Doc: "The member's name. The first member of a group is preferred, then the next, where there is a " +
+				"choice: on the very first start the one that answers first becomes active, and stays so unless " +
+				"`preempt` is set."},
 		{Path: "gateway_group.member.port", Kind: KindString, Need: true, Live: true,
 			Doc: "Name of the uplink port that the gateway is behind; members may share one."},
-		{Path: "gateway_group.member.vlan", Kind: KindInteger, Default: 0, Min: 0, Max: 4094, Note: "untagged", Live: true,
-			Doc: "VLAN of the gateway's network on that port."},
+		{Path: "gateway_group.member.vlan", Kind: KindInteger, Default: 0, Min: 0, Max: 4094, Note: "untagged",
+			Live: true,
+			Doc:  "VLAN of the gateway's network on that port."},
 		{Path: "gateway_group.member.ip", Kind: KindIPv4, Need: true, Live: true,
 			Doc: "The gateway's address. It may be a member of several groups."},
 		{Path: "gateway_group.member.address", Kind: KindAddress4, Need: true, Live: true,
-			Doc: "The box's own address on that network, with its length: sender of the probes, next hop of the gateway's routes to tenants."},
+			Doc: "The box's own address on that network, with its length: sender of the probes, next hop of the " +
+				"gateway's routes to tenants."},
 		{Path: "gateway_group.member.address6", Kind: KindIPv6, Note: "none", Live: true,
 			Doc: "The box's own IPv6 address there. IPv6 gateways are not probed apart: the IPv4 probe stands for both."},
 		{Path: "gateway_group.member.mac", Kind: KindMAC, Note: "resolved by ARP", Live: true,
-			Doc: "The gateway's MAC, if it is fixed: the ARP sender of its answers to unicast. No other is ever taken over, and nobody is asked by broadcast."},
+			Doc: "The gateway's MAC, if it is fixed: the ARP sender of its answers to unicast. No other is ever " +
+				"taken over, and nobody is asked by broadcast."},
 		{Path: "gateway_group.member.sources", Kind: KindSources, Max: maxSources, Note: "any station", Live: true,
-			Doc: "The MACs from which frames are taken there: `\"gateway\"` = the gateway's own alone, the one that its ARP answers name; a list = these as well, such as those of the routers of a VRRP pair, whose frames are signs of its life, too. See below."},
+			Doc: "The MACs from which frames are taken there: `\"gateway\"` = the gateway's own alone, the one that " +
+				"its ARP answers name; a list = these as well, such as those of the routers of a VRRP pair, whose " +
+				"frames are signs of its life, too. See below."},
 
 		{Path: "control.socket", Kind: KindString, Default: "/run/penstock/control.sock", Why: whyListener,
 			Doc: "Path of the control socket."},
@@ -204,7 +243,8 @@ func Keys() []Key {
 			Doc: "Permissions of the socket, octal. Never writable for others."},
 		{Path: "control.readers_any", Kind: KindBool, Default: false, Why: whyListener,
 			Doc: "Every local user may read, not only the owner and the group."},
-		{Path: "control.max_body", Kind: KindSize, Default: "64MiB", Min: 4 << 10, Max: int(maxBodyCap), Why: whyListener,
+		{Path: "control.max_body", Kind: KindSize, Default: "64MiB", Min: 4 << 10, Max: int(maxBodyCap),
+			Why: whyListener,
 			Doc: "Largest request, in octets or with KiB, MiB, GiB."},
 		{Path: "control.max_connections", Kind: KindInteger, Default: 64, Min: 1, Max: 65536, Why: whyListener,
 			Doc: "Connections at the same time."},
@@ -213,21 +253,26 @@ func Keys() []Key {
 			Doc: "ADDRESS:PORT of the Prometheus listener; `\"\"` turns it off."},
 
 		{Path: "alarm.spool", Kind: KindInteger, Default: 10_000, Min: 10, Max: 1_000_000, Why: "the spool is open",
-			Doc: "Notices kept on disk for receivers that are away. When it is full, the oldest give way: they are counted, and an alarm says so."},
+			Doc: "Notices kept on disk for receivers that are away. When it is full, the oldest give way: they are " +
+				"counted, and an alarm says so."},
 		{Path: "alarm.history", Kind: KindInteger, Default: 1000, Min: 1, Max: 100_000, Why: "the spool is open",
 			Doc: "Cleared alarms that are kept."},
 		{Path: "alarm.webhook.name", Kind: KindString, Need: true, Live: true,
 			Doc: "The receiver's name in alarms and metrics. What it has got belongs to the name: its URL may change."},
 		{Path: "alarm.webhook.url", Kind: KindString, Need: true, Live: true,
-			Doc: "Where notices are POSTed, as JSON: `https://…` or `http://…`. Any answer of 2xx counts, redirects are not followed."},
-		{Path: "alarm.webhook.severity", Kind: KindEnum, Default: "warning", Allowed: []string{"warning", "minor", "major", "critical"}, Live: true,
+			Doc: "Where notices are POSTed, as JSON: `https://…` or `http://…`. Any answer of 2xx counts, redirects " +
+				"are not followed."},
+		{Path: "alarm.webhook.severity", Kind: KindEnum, Default: "warning",
+			Allowed: []string{"warning", "minor", "major", "critical"}, Live: true,
 			Doc: "The least severity that it is told."},
 		{Path: "alarm.webhook.timeout", Kind: KindDuration, Default: "5s", Min: 100 * ms, Max: 60 * second, Live: true,
 			Doc: "How long one request may take, from the name's resolution to the answer's end."},
-		{Path: "alarm.webhook.retry_max", Kind: KindDuration, Default: "1m", Min: second, Max: 3600 * second, Live: true,
-			Doc: "Longest time between two attempts; it begins with half a second and doubles."},
-		{Path: "alarm.webhook.failing_after", Kind: KindDuration, Default: "30s", Min: second, Max: 86400 * second, Live: true,
-			Doc: "How long it may take nothing before an alarm (`webhook_failing`) says so."},
+		{Path: "alarm.webhook.retry_max", Kind: KindDuration, Default: "1m", Min: second, Max: 3600 * second,
+			Live: true,
+			Doc:  "Longest time between two attempts; it begins with half a second and doubles."},
+		{Path: "alarm.webhook.failing_after", Kind: KindDuration, Default: "30s", Min: second, Max: 86400 * second,
+			Live: true,
+			Doc:  "How long it may take nothing before an alarm (`webhook_failing`) says so."},
 		{Path: "alarm.webhook.token_file", Kind: KindString, Default: "", Note: "none", Live: true,
 			Doc: "File with a token, sent as `Authorization: Bearer …`. Read for every request."},
 		{Path: "alarm.webhook.secret_file", Kind: KindString, Default: "", Note: "none", Live: true,
@@ -235,9 +280,11 @@ func Keys() []Key {
 		{Path: "alarm.webhook.ca_file", Kind: KindString, Default: "", Note: "those of the system", Live: true,
 			Doc: "File with the certificates, in PEM, that an https receiver's must come from."},
 
-		{Path: "log.level", Kind: KindEnum, Default: "info", Allowed: []string{"debug", "info", "warn", "error"}, Live: true,
-			Doc: "What is logged."},
-		{Path: "log.format", Kind: KindEnum, Default: FormatText, Allowed: []string{FormatText, FormatJSON}, Why: "the log is open",
+		{Path: "log.level", Kind: KindEnum, Default: "info", Allowed: []string{"debug", "info", "warn", "error"},
+			Live: true,
+			Doc:  "What is logged."},
+		{Path: "log.format", Kind: KindEnum, Default: FormatText, Allowed: []string{FormatText, FormatJSON},
+			Why: "the log is open",
 			Doc: "How it is logged."},
 	}
 }
@@ -257,7 +304,8 @@ func (k *Key) want() string {
 	case KindMAC:
 		return `a MAC address such as "02:00:00:00:00:01"`
 	case KindSize:
-		return fmt.Sprintf(`octets from %s to %s, as an integer or with a unit: "64MiB"`, sizeText(int64(k.Min)), sizeText(int64(k.Max)))
+		return fmt.Sprintf(`octets from %s to %s, as an integer or with a unit: "64MiB"`, sizeText(int64(k.Min)),
+			sizeText(int64(k.Max)))
 	case KindMode:
 		return `an octal string such as "0660"`
 	case KindIntegers:
@@ -271,7 +319,8 @@ func (k *Key) want() string {
 	case KindSources:
 		return `"gateway" or an array of MAC addresses such as ["02:00:00:00:00:91", "02:00:00:00:00:92"]`
 	case KindDuration:
-		return fmt.Sprintf(`a time from %s to %s, such as "%s"`, timeText(time.Duration(k.Min)), timeText(time.Duration(k.Max)), k.Default)
+		return fmt.Sprintf(`a time from %s to %s, such as "%s"`, timeText(time.Duration(k.Min)),
+			timeText(time.Duration(k.Max)), k.Default)
 	case KindVLANs:
 		return `an array of VLAN IDs from 1 to 4094 and ranges, such as [101, "110-119"]`
 	default:

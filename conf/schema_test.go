@@ -70,7 +70,9 @@ func TestReadmeTable(t *testing.T) {
 // its messages need.
 func TestSchemaAndTypes(t *testing.T) {
 	fields := map[string]bool{}
-	for table, v := range map[string]any{"box": Box{}, "dataplane": Dataplane{}, "port": Port{}, "edge": Edge{}, "control": Control{}, "metrics": Metrics{}, "alarm": Alarm{}, "gateway_group": Group{}, "gateway_group.member": Member{}, "alarm.webhook": Webhook{}, "log": Log{}} {
+	for table, v := range map[string]any{"box": Box{}, "dataplane": Dataplane{}, "port": Port{}, "edge": Edge{},
+		"control": Control{}, "metrics": Metrics{}, "alarm": Alarm{}, "gateway_group": Group{},
+		"gateway_group.member": Member{}, "alarm.webhook": Webhook{}, "log": Log{}} {
 		for f := range reflect.TypeOf(v).Fields() {
 			if f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct {
 				continue // an array of tables
@@ -84,7 +86,8 @@ func TestSchemaAndTypes(t *testing.T) {
 		}
 		delete(fields, k.Path)
 		if k.Doc == "" || k.Live == (k.Why != "") && k.Path != "port.switch_port" {
-			t.Errorf("%s: Doc = %q, Live = %v, Why = %q: want a Doc, and a Why exactly when not Live", k.Path, k.Doc, k.Live, k.Why)
+			t.Errorf("%s: Doc = %q, Live = %v, Why = %q: want a Doc, and a Why exactly when not Live", k.Path, k.Doc,
+				k.Live, k.Why)
 		}
 		if !k.Need && k.Default == nil && k.Note == "" {
 			t.Errorf("%s: neither needed, nor has it a default", k.Path)
@@ -95,11 +98,14 @@ func TestSchemaAndTypes(t *testing.T) {
 	}
 }
 
-// TestExamplesSayTheDefaults uncomments the defaults in the examples: they must be what the schema says, and all keys of
-// boxes like those must be there.
+// TestExamplesSayTheDefaults uncomments the defaults in the examples: they must be what the schema says, and all keys
+// of boxes like those must be there.
 func TestExamplesSayTheDefaults(t *testing.T) {
-	byExample := []string{"dataplane.cpus", "port.acc0.mtu", "alarm.webhook.noc.token_file", "alarm.webhook.noc.secret_file", "alarm.webhook.noc.ca_file",
-		"gateway_group.out.member.isp1.mac", "gateway_group.out.member.isp1.address6", "gateway_group.out.member.isp1.sources"} // there is no default value to write
+	byExample := []string{"dataplane.cpus", "port.acc0.mtu", "alarm.webhook.noc.token_file",
+		"alarm.webhook.noc.secret_file", "alarm.webhook.noc.ca_file",
+		// there is no default value to write
+		"gateway_group.out.member.isp1.mac", "gateway_group.out.member.isp1.address6",
+		"gateway_group.out.member.isp1.sources"}
 	texts := map[string]string{}
 	for _, name := range []string{"penstock.toml", "gateway.toml"} {
 		text, err := os.ReadFile("example/" + name)
@@ -125,7 +131,8 @@ func TestExamplesSayTheDefaults(t *testing.T) {
 	}
 	for _, k := range Keys() {
 		table, name := k.table()
-		roles := k.Roles == nil || strings.Contains(strings.Join(k.Roles, " "), RoleAccess) || strings.Contains(strings.Join(k.Roles, " "), RoleFabric)
+		roles := k.Roles == nil || strings.Contains(strings.Join(k.Roles, " "), RoleAccess) ||
+			strings.Contains(strings.Join(k.Roles, " "), RoleFabric)
 		text := texts["penstock.toml"]
 		if strings.HasPrefix(table, "gateway_group") {
 			text = texts["gateway.toml"]

@@ -33,7 +33,8 @@ func parseTree(file, src string) (map[string]any, *index, Errors) {
 	if !utf8.ValidString(src) {
 		for n, l := range strings.Split(src, "\n") {
 			if !utf8.ValidString(l) {
-				errs = append(errs, Error{File: file, Line: n + 1, Message: "the line is not text in UTF-8: save the file as UTF-8"})
+				errs = append(errs, Error{File: file, Line: n + 1,
+					Message: "the line is not text in UTF-8: save the file as UTF-8"})
 			}
 		}
 		return nil, idx, errs
@@ -43,7 +44,8 @@ func parseTree(file, src string) (map[string]any, *index, Errors) {
 	blanked := map[int]bool{}
 	for i := range idx.stmts {
 		if s := &idx.stmts[i]; s.deep && !blanked[i] {
-			errs = append(errs, Error{File: file, Line: s.line, Key: s.path, Message: fmt.Sprintf("nested more than %d deep: nothing here needs that", maxDepth)})
+			errs = append(errs, Error{File: file, Line: s.line, Key: s.path,
+				Message: fmt.Sprintf("nested more than %d deep: nothing here needs that", maxDepth)})
 			blankOut(text, idx, i, blanked)
 		}
 	}
@@ -121,7 +123,8 @@ func syntaxMessage(pe toml.ParseError, src string, idx *index, n int, e Error) s
 		}
 		return "set twice: remove one of the two"
 	case strings.Contains(m, "cannot be used as an array"):
-		return "already a table, and an array of tables here: write [[port]] for every port and [NAME] for everything else"
+		return "already a table, and an array of tables here: write [[port]] for every port and [NAME] for " +
+			"everything else"
 	case strings.Contains(m, "already created as a hash"), strings.Contains(m, "is not a table"):
 		return "already a value, and cannot have keys below it: remove one of the two"
 	}
@@ -141,7 +144,7 @@ func syntaxMessage(pe toml.ParseError, src string, idx *index, n int, e Error) s
 	case !assigned || value == "":
 		return "no value: write KEY = VALUE"
 	case bareWord(value):
-		return fmt.Sprintf("%s is not a value that TOML knows: put text in double quotes; yes and no are true and false", value)
+		return value + " is not a value that TOML knows: put text in double quotes; yes and no are true and false"
 	case strings.Contains(m, "strings cannot contain newlines"):
 		return `the string does not end on its line: close it with "`
 	case s.broken && (value[0] == '[' || value[0] == '{'):

@@ -86,28 +86,29 @@ func (p *promises) follow(socket string) (done chan error) {
 		c := client.New(socket)
 		defer c.Close()
 		zero := uint64(0)
-		done <- c.Watch(context.Background(), client.WatchOptions{Since: &zero, Types: []string{event.TypeAlarm}}, func(e client.Event) error {
-			var a alarm.Event
-			if e.Type != event.TypeAlarm {
+		done <- c.Watch(context.Background(), client.WatchOptions{Since: &zero, Types: []string{event.TypeAlarm}},
+			func(e client.Event) error {
+				var a alarm.Event
+				if e.Type != event.TypeAlarm {
+					return nil
+				}
+				if err := json.Unmarshal(e.Data, &a); err != nil {
+					return err
+				}
+				if a.Action != alarm.ActionRepeat {
+					p.mu.Lock()
+					p.told = append(p.told, say(a.Action, &a.Alarm))
+					p.mu.Unlock()
+				}
 				return nil
-			}
-			if err := json.Unmarshal(e.Data, &a); err != nil {
-				return err
-			}
-			if a.Action != alarm.ActionRepeat {
-				p.mu.Lock()
-				p.told = append(p.told, say(a.Action, &a.Alarm))
-				p.mu.Unlock()
-			}
-			return nil
-		})
+			})
 	}()
 	return done
 }
 
 // TestAlarms pulls a cable again and again while one receiver answers, one is away, one hangs, and the box is killed in
-// between: each is told all that the event stream told, in order, once it is there. PENSTOCK_ALARM_AWAY=3m keeps the one
-// away for longer.
+// between: each is told all that the event stream told, in order, once it is there. PENSTOCK_ALARM_AWAY=3m keeps the
+// one away for longer.
 func TestAlarms(t *testing.T) {
 	away := time.Second
 	if v := os.Getenv("PENSTOCK_ALARM_AWAY"); v != "" {
@@ -130,7 +131,14 @@ func TestAlarms(t *testing.T) {
 	}))
 	toml := box.TOML
 	for i, name := range []string{"good", "late", "slow"} {
-		toml += fmt.Sprintf("\n[[alarm.webhook]]\nname = %q\nurl = \"http://127.0.0.1:800%d/x\"\ntimeout = \"500ms\"\nretry_max = \"1s\"\nfailing_after = \"1s\"\n", name, i+1)
+		toml += fmt.Sprintf(`
+[[alarm.webhook]]
+name = %q
+url = "http://127.0.0.1:800%d/x"
+timeout = "500ms"
+retry_max = "1s"
+failing_after = "1s"
+`, name, i+1)
 	}
 	must(t, box.SetTOML(toml))
 	must(t, f.procs["box1"].Signal(unix.SIGHUP))
@@ -164,8 +172,10 @@ func TestAlarms(t *testing.T) {
 	for n := 0; n < 2 || time.Since(gone) < away; n++ {
 		toggle()
 	}
-	f.eventually(t, "alarms about the two that take nothing", func() bool { return f.active("box1", alarm.WebhookFailing) == 2 })
-	out, err := exec.Command(program, "alarm", "acknowledge", f.alarm("box1", alarm.WebhookFailing), "--comment", "CHG1", "-s", box.Socket, "-o", "json").CombinedOutput()
+	f.eventually(t, "alarms about the two that take nothing",
+		func() bool { return f.active("box1", alarm.WebhookFailing) == 2 })
+	out, err := exec.Command(program, "alarm", "acknowledge", f.alarm("box1", alarm.WebhookFailing), "--comment",
+		"CHG1", "-s", box.Socket, "-o", "json").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), `"comment": "CHG1"`) {
 		t.Errorf("acknowledge: %v\n%s", err, out)
 	}
@@ -173,7 +183,8 @@ func TestAlarms(t *testing.T) {
 	f.serve(t, box.Namespace, "127.0.0.1:8002", &late)
 	close(hung)
 	f.eventually(t, "everything is delivered, and no alarm left", func() bool {
-		return f.active("box1", "") == 0 && !slices.ContainsFunc(f.webhooks("box1"), func(r alarm.ReceiverStatus) bool { return r.Waiting > 0 || r.Since != nil })
+		return f.active("box1", "") == 0 && !slices.ContainsFunc(f.webhooks("box1"),
+			func(r alarm.ReceiverStatus) bool { return r.Waiting > 0 || r.Since != nil })
 	})
 	must(t, f.procs["box1"].Stop(5*time.Second))
 	delete(f.procs, "box1")

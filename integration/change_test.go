@@ -40,7 +40,9 @@ func TestTransactionsAreAtomic(t *testing.T) {
 	}()
 	seen := make(map[string]int)
 	for port := uint16(1000); ; port++ {
-		must(t, raw.Send(bytesOf(endpoint.UDP4(f.host("red-raw1"), f.host("red-vm2"), 0, port, 9, []byte("one or the other")))))
+		must(t,
+			raw.Send(bytesOf(endpoint.UDP4(f.host("red-raw1"), f.host("red-vm2"), 0, port, 9,
+				[]byte("one or the other")))))
 		got, err := edge.Encapsulated(time.Second)
 		must(t, err)
 		seen[fmt.Sprint(got.VID, got.Dst)]++
@@ -70,7 +72,8 @@ func TestVIFMoves(t *testing.T) {
 	// An access port with nothing on it waits for the VIF on box2.
 	spare := lab.VMSpec{Tenant: "blue", Segment: "web", Name: "spare", Box: "box2", MAC: 0x020000000001, Raw: true}
 	watcher := o.VMs[1]
-	watcher.Name, watcher.MAC, watcher.Addresses = "red-vm3", 0x020000000003, []netip.Prefix{netip.MustParsePrefix("10.0.0.3/24")}
+	watcher.Name, watcher.MAC = "red-vm3", 0x020000000003
+	watcher.Addresses = []netip.Prefix{netip.MustParsePrefix("10.0.0.3/24")}
 	o.VMs = append(o.VMs, spare, watcher)
 	f := startFabric(t, o)
 	f.push("box2", []lab.Operation{{Op: "delete", Kind: model.KindVIF, Key: "blue/spare"}})
@@ -96,11 +99,15 @@ func TestVIFMoves(t *testing.T) {
 		}
 	}
 	check(t, "box1", 1)
-	f.push("box1", []lab.Operation{{Op: "delete", Kind: model.KindVIF, Key: key}, {Op: "put", Kind: model.KindBinding, Key: bindingKey, Value: there}})
-	f.push("box2", []lab.Operation{{Op: "delete", Kind: model.KindBinding, Key: bindingKey}, {Op: "put", Kind: model.KindVIF, Key: key, Value: moved}})
+	f.push("box1", []lab.Operation{{Op: "delete", Kind: model.KindVIF, Key: key},
+		{Op: "put", Kind: model.KindBinding, Key: bindingKey, Value: there}})
+	f.push("box2", []lab.Operation{{Op: "delete", Kind: model.KindBinding, Key: bindingKey},
+		{Op: "put", Kind: model.KindVIF, Key: key, Value: moved}})
 	check(t, "box2", 2)
-	f.push("box2", []lab.Operation{{Op: "delete", Kind: model.KindVIF, Key: key}, {Op: "put", Kind: model.KindBinding, Key: bindingKey, Value: binding}})
-	f.push("box1", []lab.Operation{{Op: "delete", Kind: model.KindBinding, Key: bindingKey}, {Op: "put", Kind: model.KindVIF, Key: key, Value: home}})
+	f.push("box2", []lab.Operation{{Op: "delete", Kind: model.KindVIF, Key: key},
+		{Op: "put", Kind: model.KindBinding, Key: bindingKey, Value: binding}})
+	f.push("box1", []lab.Operation{{Op: "delete", Kind: model.KindBinding, Key: bindingKey},
+		{Op: "put", Kind: model.KindVIF, Key: key, Value: home}})
 	check(t, "box1", 3)
 }
 
@@ -109,12 +116,14 @@ func TestUnknownUnicast(t *testing.T) {
 	f := startFabric(t, rawPair())
 	from := f.host("red-vm1")
 	tx, rx := f.raw(t, "red-vm1"), f.raw(t, "red-vm2")
-	frame := bytesOf(endpoint.UDP4(from, endpoint.Host{MAC: 0x0200000000ee, IPv4: f.host("red-vm2").IPv4}, 0, 1, 2, []byte("anybody there?")))
+	frame := bytesOf(endpoint.UDP4(from, endpoint.Host{MAC: 0x0200000000ee, IPv4: f.host("red-vm2").IPv4}, 0, 1, 2,
+		[]byte("anybody there?")))
 	for _, mode := range []string{"drop", "flood", "drop"} {
 		segment := f.Options.Segments[0]
 		segment.UnknownUnicast = mode
 		for _, n := range f.Boxes {
-			f.push(n.Name, []lab.Operation{{Op: "put", Kind: model.KindSegment, Key: segment.Tenant + "/" + segment.Name, Value: segment}})
+			f.push(n.Name, []lab.Operation{{Op: "put", Kind: model.KindSegment, Key: segment.Tenant + "/" +
+				segment.Name, Value: segment}})
 		}
 		before := f.drops("box1")
 		must(t, tx.Send(frame))

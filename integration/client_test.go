@@ -96,8 +96,8 @@ func compareDrops(before, after, want map[string]uint64) string {
 	return strings.Join(wrong, "; ")
 }
 
-// balanced waits until every frame of a node is accounted for: rx + injected + copies = tx + punted + drops, none on its
-// way inside the box, none with two owners or none.
+// balanced waits until every frame of a node is accounted for: rx + injected + copies = tx + punted + drops, none on
+// its way inside the box, none with two owners or none.
 func (f *fabric) balanced(node string) {
 	f.t.Helper()
 	var box status.Box
@@ -122,8 +122,8 @@ func (f *fabric) balanced(node string) {
 	}
 }
 
-// atRest reports whether all frames are where they are when nothing happens: in the pool, in fill rings, or sent and not
-// yet reaped.
+// atRest reports whether all frames are where they are when nothing happens: in the pool, in fill rings, or sent and
+// not yet reaped.
 func atRest(box *status.Box) bool {
 	owners := box.Frames.ByOwner
 	return box.Frames.All > 0 && owners["pool"]+owners["fill"]+owners["tx"] == box.Frames.All

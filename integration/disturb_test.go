@@ -19,7 +19,8 @@ func (f *fabric) steady(t *testing.T, from, to string, rate, flows int) *endpoin
 	t.Helper()
 	var templates [][]byte
 	for port := range uint16(flows) {
-		templates = append(templates, bytesOf(endpoint.UDP4(f.host(from), f.host(to), 0, 20000+port, 9, endpoint.SteadyPayload(40))))
+		templates = append(templates,
+			bytesOf(endpoint.UDP4(f.host(from), f.host(to), 0, 20000+port, 9, endpoint.SteadyPayload(40))))
 	}
 	s, err := endpoint.StartSteady(f.raw(t, from), f.raw(t, to), rate, templates...)
 	must(t, err)
@@ -51,7 +52,9 @@ func TestReload(t *testing.T) {
 	}{
 		{"unchanged", original, `msg=reloaded changes=0`},
 		{"changed", original + "\n[log]\nlevel = \"debug\"\n", `msg=reloaded changes=1`},
-		{"changed in the tables", strings.Replace(original, "complete_checksums = true", "complete_checksums = true\nclamp_mss = false", 1) + "\n[log]\nlevel = \"debug\"\n", `msg=reloaded changes=1`},
+		{"changed in the tables", strings.Replace(original, "complete_checksums = true",
+			"complete_checksums = true\nclamp_mss = false", 1) + "\n[log]\nlevel = \"debug\"\n",
+			`msg=reloaded changes=1`},
 		{"no TOML", "[box", "reload refused"},
 		{"unknown key", original + "\n[log]\ncolour = true\n", "colour"},
 		{"needs a restart", strings.Replace(original, "ring_size = 1024", "ring_size = 512", 1), "needs a restart"},
@@ -76,7 +79,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestKilled kills processes under traffic: the kernel is left clean, and a new process carries on with the stored tables.
+// TestKilled kills processes under traffic: the kernel is left clean, and a new
+// process carries on with the stored tables.
 func TestKilled(t *testing.T) {
 	f := startFabric(t, rawPair())
 	for _, node := range []string{"box1", "box2", "swa"} {
@@ -93,7 +97,8 @@ func TestKilled(t *testing.T) {
 			took := f.waitThrough("red-vm1", "red-vm2", 5*time.Second)
 			time.Sleep(100 * time.Millisecond)
 			r := stop(t, s)
-			t.Logf("blocked for %v; %v from ready to the first frame through", r.Blocked.Round(time.Millisecond), took.Round(time.Millisecond))
+			t.Logf("blocked for %v; %v from ready to the first frame through", r.Blocked.Round(time.Millisecond),
+				took.Round(time.Millisecond))
 			if r.Blocked > 3*time.Second {
 				t.Errorf("blocked for %v", r.Blocked)
 			}
@@ -116,7 +121,8 @@ func TestRestartedAtOnce(t *testing.T) {
 	f.waitThrough("red-vm2", "red-vm1", 5*time.Second)
 }
 
-// expectNoProgram wants an interface without an XDP program; the kernel may take a moment to let go of a dead process's.
+// expectNoProgram wants an interface without an XDP program; the kernel may
+// take a moment to let go of a dead process's.
 func (f *fabric) expectNoProgram(t *testing.T, namespace, name string) {
 	t.Helper()
 	var id uint32
@@ -200,7 +206,8 @@ func testLinks(t *testing.T, o options) {
 		f.waitPort(t, "box1", "acc0", false)
 		vm := f.VM("red-vm1")
 		must(t, f.lab.Veth(vm.Namespace, vm.Interface, "box1", "acc0", lab.VethOptions{
-			MTU: lab.AccessMTU, Queues: f.Options.Dataplane.Queues, A: lab.EndOptions{MAC: vm.MAC, NoTSO: true}, B: lab.EndOptions{GRO: true, NoTSO: true}}))
+			MTU: lab.AccessMTU, Queues: f.Options.Dataplane.Queues, A: lab.EndOptions{MAC: vm.MAC, NoTSO: true},
+			B: lab.EndOptions{GRO: true, NoTSO: true}}))
 		f.waitPort(t, "box1", "acc0", true)
 		f.waitThrough("red-vm1", "red-vm2", 5*time.Second)
 		f.waitThrough("red-vm2", "red-vm1", 5*time.Second)
@@ -210,7 +217,9 @@ func testLinks(t *testing.T, o options) {
 		f.waitPort(t, "box1", "fab0", false)
 		f.waitPort(t, "swa", "down1", false)
 		must(t, f.lab.Veth("box1", "fab0", "swa", "down1", lab.VethOptions{
-			MTU: lab.FabricMTU, Queues: f.Options.Dataplane.Queues, A: lab.EndOptions{MAC: box.MAC, GRO: true, NoTSO: true}, B: lab.EndOptions{MAC: box.SwitchMAC, GRO: true, NoTSO: true}}))
+			MTU: lab.FabricMTU, Queues: f.Options.Dataplane.Queues,
+			A: lab.EndOptions{MAC: box.MAC, GRO: true, NoTSO: true}, B: lab.EndOptions{MAC: box.SwitchMAC, GRO: true,
+				NoTSO: true}}))
 		f.waitPort(t, "box1", "fab0", true)
 		f.waitPort(t, "swa", "down1", true)
 		f.waitThrough("red-vm1", "red-vm2", 5*time.Second)

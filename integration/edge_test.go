@@ -13,7 +13,8 @@ import (
 	"penstock/integration/lab"
 )
 
-// edgeStand is edge switch A alone: the test plays the boxes on its downlinks and the switch at the far end of its trunks.
+// edgeStand is edge switch A alone: the test plays the boxes on its downlinks and
+// the switch at the far end of its trunks.
 type edgeStand struct {
 	*fabric
 	box1, box3, trunk1, trunk2 *endpoint.Raw
@@ -56,7 +57,8 @@ func (s *edgeStand) resolve(t *testing.T, box *lab.Node, r *endpoint.Raw) {
 	probe := s.fromTrunk(box.SwitchPort, []byte("is it resolved? so many octets make a frame"))
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
 		must(t, s.trunk1.Send(probe.Encode()))
-		if _, err := r.Find(10*time.Millisecond, func(frame []byte) bool { return bytes.HasSuffix(frame, probe.Inner) }); err == nil {
+		if _, err := r.Find(10*time.Millisecond,
+			func(frame []byte) bool { return bytes.HasSuffix(frame, probe.Inner) }); err == nil {
 			must(t, r.Drain(20*time.Millisecond))
 			return
 		}
@@ -66,8 +68,10 @@ func (s *edgeStand) resolve(t *testing.T, box *lab.Node, r *endpoint.Raw) {
 
 // fromTrunk returns an encapsulated frame of tenant red as it comes over trunk 1 for a box behind switch A.
 func (s *edgeStand) fromTrunk(port uint8, inner []byte) *endpoint.Outer {
-	return &endpoint.Outer{DstMAC: s.Node("swa").MAC, SrcMAC: s.Node("swb").MAC, Tagged: true, VID: 101, PCP: 5, DSCP: 46, ID: 101, Flags: 0x4000, TTL: 64,
-		Proto: endpoint.Proto143, Src: endpoint.Special(s.Options.Scheme, 2, 7), Dst: endpoint.Special(s.Options.Scheme, port, 100), Inner: inner}
+	return &endpoint.Outer{DstMAC: s.Node("swa").MAC, SrcMAC: s.Node("swb").MAC, Tagged: true, VID: 101, PCP: 5,
+		DSCP: 46, ID: 101, Flags: 0x4000, TTL: 64,
+		Proto: endpoint.Proto143, Src: endpoint.Special(s.Options.Scheme, 2, 7),
+		Dst: endpoint.Special(s.Options.Scheme, port, 100), Inner: inner}
 }
 
 func TestEdgeSwitch(t *testing.T) {
@@ -99,7 +103,8 @@ func TestEdgeSwitch(t *testing.T) {
 		to    string
 		want  []byte
 	}{
-		{"from a trunk to a box", s.trunk1, s.fromTrunk(1, inner).Encode(), "box1", routed(s.fromTrunk(1, inner), box1)},
+		{"from a trunk to a box", s.trunk1, s.fromTrunk(1, inner).Encode(), "box1",
+			routed(s.fromTrunk(1, inner), box1)},
 		{"from box to box", s.box1, local.Encode(), "box3", routed(local, box3)},
 		{"from a box by path 101", s.box1, away.Encode(), "trunk 1", away.Encode()},
 		{"from a box by path 102", s.box1, other.Encode(), "trunk 2", other.Encode()},
@@ -107,7 +112,8 @@ func TestEdgeSwitch(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			must(t, tc.from.Send(tc.frame))
-			got, err := s.silence[tc.to].Find(time.Second, func(frame []byte) bool { return endpoint.ParseARP(frame) == nil })
+			got, err := s.silence[tc.to].Find(time.Second,
+				func(frame []byte) bool { return endpoint.ParseARP(frame) == nil })
 			must(t, err)
 			if d := endpoint.Diff(tc.want, got); d != "" {
 				t.Error(d)
@@ -128,14 +134,18 @@ func TestEdgeSwitch(t *testing.T) {
 			{"another trunk's VLAN", with(good, func(o *endpoint.Outer) { o.VID = 102 }), "edge_vlan"},
 			{"VLAN of nobody", with(good, func(o *endpoint.Outer) { o.VID = 999 }), "edge_vlan"},
 			{"our own source", with(good, func(o *endpoint.Outer) { o.SrcMAC = swa }), "edge_loop"},
-			{"no such downlink", with(good, func(o *endpoint.Outer) { o.Dst = endpoint.Special(s.Options.Scheme, 9, 100) }), "edge_no_route"},
-			{"outside the scheme", with(good, func(o *endpoint.Outer) { o.Dst = netip.MustParseAddr("192.0.2.1") }), "edge_no_route"},
+			{"no such downlink", with(good, func(o *endpoint.Outer) {
+				o.Dst = endpoint.Special(s.Options.Scheme, 9, 100)
+			}), "edge_no_route"},
+			{"outside the scheme", with(good, func(o *endpoint.Outer) { o.Dst = netip.MustParseAddr("192.0.2.1") }),
+				"edge_no_route"},
 			{"TTL 1", with(good, func(o *endpoint.Outer) { o.TTL = 1 }), "edge_ttl"},
 			{"TTL 0", with(good, func(o *endpoint.Outer) { o.TTL = 0 }), "edge_ttl"},
 			{"not IP", altered(altered(good.Encode(), 16, 0x88), 17, 0xb6), "edge_not_ip"},
 			{"checksum", altered(good.Encode(), 28, good.Encode()[28]^1), "edge_not_ip"},
 			{"spanning tree", with(good, func(o *endpoint.Outer) { o.DstMAC = 0x0180c2000000 }), "link_local_group"},
-			{"transit with no way on", with(good, func(o *endpoint.Outer) { o.DstMAC = 0x02000000fa77 }), "edge_hairpin"},
+			{"transit with no way on", with(good, func(o *endpoint.Outer) { o.DstMAC = 0x02000000fa77 }),
+				"edge_hairpin"},
 		})
 		s.cutAnywhere(t, "swa", s.silence, s.trunk1, good.Encode()[:18+20])
 	})
@@ -145,9 +155,12 @@ func TestEdgeSwitch(t *testing.T) {
 			{"another box's source", with(away, func(o *endpoint.Outer) { o.SrcMAC = box3.MAC }), "edge_source_mac"},
 			{"untagged", with(away, func(o *endpoint.Outer) { o.Tagged = false }), "edge_untagged"},
 			{"VLAN of nobody", with(away, func(o *endpoint.Outer) { o.VID = 999 }), "edge_vlan"},
-			{"to itself", with(local, func(o *endpoint.Outer) { o.Dst = endpoint.Special(s.Options.Scheme, 1, 100) }), "edge_hairpin"},
+			{"to itself", with(local, func(o *endpoint.Outer) { o.Dst = endpoint.Special(s.Options.Scheme, 1, 100) }),
+				"edge_hairpin"},
 			{"switch to switch", with(local, func(o *endpoint.Outer) { o.SrcMAC = swa }), "edge_source_mac"},
-			{"a question to the switch", bytesOf(endpoint.ARPRequest(endpoint.Host{MAC: box1.MAC, IPv4: netip.MustParseAddr("10.1.0.1")}, 0, netip.MustParseAddr("10.1.0.254"))), "punt_unwanted"},
+			{"a question to the switch",
+				bytesOf(endpoint.ARPRequest(endpoint.Host{MAC: box1.MAC, IPv4: netip.MustParseAddr("10.1.0.1")}, 0,
+					netip.MustParseAddr("10.1.0.254"))), "punt_unwanted"},
 		})
 	})
 }
@@ -158,10 +171,12 @@ func TestEdgePuntFlood(t *testing.T) {
 	box1, box3 := s.Node("box1"), s.Node("box3")
 	s.resolve(t, box1, s.box1)
 	s.resolve(t, box3, s.box3)
-	template := s.fromTrunk(3, bytesOf(endpoint.UDP4(s.host("red-vm2"), s.host("red-vm4"), 0, 1, 2, endpoint.SteadyPayload(40)))).Encode()
+	template := s.fromTrunk(3,
+		bytesOf(endpoint.UDP4(s.host("red-vm2"), s.host("red-vm4"), 0, 1, 2, endpoint.SteadyPayload(40)))).Encode()
 	traffic, err := endpoint.StartSteady(s.trunk1, s.box3, 2000, template)
 	must(t, err)
-	flood := bytesOf(endpoint.ARPReply(endpoint.Host{MAC: box1.MAC, IPv4: netip.MustParseAddr("10.1.0.1")}, 0, endpoint.Host{MAC: box1.SwitchMAC, IPv4: netip.MustParseAddr("10.1.0.254")}))
+	flood := bytesOf(endpoint.ARPReply(endpoint.Host{MAC: box1.MAC, IPv4: netip.MustParseAddr("10.1.0.1")}, 0,
+		endpoint.Host{MAC: box1.SwitchMAC, IPv4: netip.MustParseAddr("10.1.0.254")}))
 	for range 200 {
 		for range 50 {
 			must(t, s.box1.Send(flood))

@@ -26,7 +26,9 @@ func testFlood(t *testing.T, f *fabric) {
 	for name, dst := range map[string]model.MAC{"broadcast": endpoint.Broadcast, "multicast": 0x01005e000101} {
 		t.Run(name, func(t *testing.T) {
 			const n = 20
-			frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 5, From: from, To: endpoint.Host{MAC: dst, IPv4: netip.MustParseAddr("239.0.1.1"), IPv6: netip.MustParseAddr("ff05::101")}, Probe: true}, n)
+			frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 5, From: from,
+				To: endpoint.Host{MAC: dst, IPv4: netip.MustParseAddr("239.0.1.1"),
+					IPv6: netip.MustParseAddr("ff05::101")}, Probe: true}, n)
 			must(t, err)
 			for _, frame := range frames {
 				must(t, rx["red-raw1"].Send(frame))
@@ -38,7 +40,10 @@ func testFlood(t *testing.T, f *fabric) {
 				if member {
 					want = n
 				}
-				got, err := rx[vm].Gather(want, time.Second, func(frame []byte) bool { _, ok := endpoint.MixSequence(frame); return ok })
+				got, err := rx[vm].Gather(want, time.Second, func(frame []byte) bool {
+					_, ok := endpoint.MixSequence(frame)
+					return ok
+				})
 				must(t, err)
 				count := 0
 				for _, frame := range got {
@@ -98,7 +103,10 @@ func testProxy(t *testing.T, f *fabric) {
 			if tc.want == 0 {
 				want = 0
 			}
-			got, err := raw.Gather(want, time.Second, func(frame []byte) bool { _, ok := answerFor(addr, frame); return ok })
+			got, err := raw.Gather(want, time.Second, func(frame []byte) bool {
+				_, ok := answerFor(addr, frame)
+				return ok
+			})
 			must(t, err)
 			var answers []model.MAC
 			for _, frame := range got {
@@ -131,11 +139,12 @@ func testProxy(t *testing.T, f *fabric) {
 // announces reports whether an untagged frame says where h is, and asks for nothing.
 func announces(frame []byte, h endpoint.Host) bool {
 	a := endpoint.ParseARP(frame)
-	return a != nil && bytes.Equal(a.SourceProtAddress, h.IPv4.AsSlice()) && bytes.Equal(a.DstProtAddress, h.IPv4.AsSlice())
+	return a != nil && bytes.Equal(a.SourceProtAddress, h.IPv4.AsSlice()) &&
+		bytes.Equal(a.DstProtAddress, h.IPv4.AsSlice())
 }
 
-// TestFabricSeesNoQuestions wants ARP and neighbour discovery of tenants to stay off the fabric, answered or not, except for
-// announcements.
+// TestFabricSeesNoQuestions wants ARP and neighbour discovery of tenants to stay off the fabric, answered or not,
+// except for announcements.
 func TestFabricSeesNoQuestions(t *testing.T) {
 	f := startFabric(t, oneBox())
 	edge, raw := f.edge(t, "box1"), f.raw(t, "red-raw1")
@@ -146,7 +155,8 @@ func TestFabricSeesNoQuestions(t *testing.T) {
 	for _, addr := range []string{"fd00::2", "fd00::3", "fd00::fe", "fd00::99", "fd00::11"} {
 		must(t, raw.Send(bytesOf(endpoint.NeighborSolicitation(asker, 0, netip.MustParseAddr(addr)))))
 	}
-	must(t, raw.Send(bytesOf(endpoint.ARPReply(asker, 0, endpoint.Host{MAC: endpoint.Broadcast, IPv4: asker.IPv4})))) // gratuitous
+	// gratuitous
+	must(t, raw.Send(bytesOf(endpoint.ARPReply(asker, 0, endpoint.Host{MAC: endpoint.Broadcast, IPv4: asker.IPv4}))))
 	answers, err := raw.Gather(7, time.Second, func([]byte) bool { return true })
 	must(t, err)
 	got, err := edge.Collect(50 * time.Millisecond)
@@ -185,7 +195,9 @@ func TestBoxAddress(t *testing.T) {
 		{"a stranger asks", edge.MAC + 1, "10.1.0.1", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			must(t, edge.Send(bytesOf(endpoint.ARPRequest(endpoint.Host{MAC: tc.from, IPv4: gateway}, 0, netip.MustParseAddr(tc.addr)))))
+			must(t,
+				edge.Send(bytesOf(endpoint.ARPRequest(endpoint.Host{MAC: tc.from, IPv4: gateway}, 0,
+					netip.MustParseAddr(tc.addr)))))
 			want := 1
 			if !tc.want {
 				want = 0
@@ -201,7 +213,8 @@ func TestBoxAddress(t *testing.T) {
 			if len(got) != 1 {
 				t.Fatalf("%d answers", len(got))
 			}
-			if m, ok := answerFor(netip.MustParseAddr(tc.addr), got[0]); !ok || m != box.MAC || endpoint.MACAt(got[0]) != edge.MAC {
+			if m, ok := answerFor(netip.MustParseAddr(tc.addr), got[0]); !ok || m != box.MAC ||
+				endpoint.MACAt(got[0]) != edge.MAC {
 				t.Errorf("answer % x", got[0])
 			}
 		})

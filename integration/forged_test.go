@@ -34,7 +34,8 @@ func (s silence) broken(t *testing.T) {
 		got, err := r.Collect(0)
 		must(t, err)
 		for _, frame := range got {
-			if arp := endpoint.ParseARP(frame); arp != nil && arp.Operation == layers.ARPRequest && where != "edge switch" {
+			if arp := endpoint.ParseARP(frame); arp != nil && arp.Operation == layers.ARPRequest &&
+				where != "edge switch" {
 				continue // an edge switch looks after its boxes
 			}
 			t.Errorf("a frame comes out at %s: % x", where, frame)
@@ -78,7 +79,8 @@ func TestForgedOnAccessPort(t *testing.T) {
 	}
 	sw, router := f.Node("swa").MAC, endpoint.Host{MAC: model.DefaultRouterMAC, IPv4: friend.IPv4, IPv6: friend.IPv6}
 	encapsulated := &endpoint.Outer{DstMAC: sw, SrcMAC: me.MAC, Flags: 0x4000, TTL: 64, Proto: endpoint.Proto143,
-		Src: endpoint.Special(f.Options.Scheme, 1, 7), Dst: endpoint.Special(f.Options.Scheme, 2, 200), Inner: udp(f.host("blue-vm1"), f.host("blue-vm2"), 0)}
+		Src: endpoint.Special(f.Options.Scheme, 1, 7), Dst: endpoint.Special(f.Options.Scheme, 2, 200),
+		Inner: udp(f.host("blue-vm1"), f.host("blue-vm2"), 0)}
 	honest := *encapsulated
 	honest.Src = me.IPv4
 
@@ -89,9 +91,14 @@ func TestForgedOnAccessPort(t *testing.T) {
 		{"MAC of the tagged VIF, untagged", udp(tagged, friend, 0), "spoof_mac"},
 		{"foreign IPv4", udp(as(me, func(h *endpoint.Host) { h.IPv4 = foreign.IPv4 }), friend, 0), "spoof_ip"},
 		{"foreign IPv6", udp6(as(me, func(h *endpoint.Host) { h.IPv6 = foreign.IPv6 }), friend), "spoof_ip"},
-		{"foreign IPv4 to the router", udp(as(me, func(h *endpoint.Host) { h.IPv4 = foreign.IPv4 }), router, 0), "spoof_ip"},
-		{"foreign ARP sender", bytesOf(endpoint.ARPRequest(as(me, func(h *endpoint.Host) { h.IPv4 = foreign.IPv4 }), 0, friend.IPv4)), "spoof_arp"},
-		{"foreign ND sender", bytesOf(endpoint.NeighborSolicitation(as(me, func(h *endpoint.Host) { h.IPv6 = foreign.IPv6 }), 0, friend.IPv6)), "spoof_nd"},
+		{"foreign IPv4 to the router", udp(as(me, func(h *endpoint.Host) { h.IPv4 = foreign.IPv4 }), router, 0),
+			"spoof_ip"},
+		{"foreign ARP sender", bytesOf(endpoint.ARPRequest(as(me, func(h *endpoint.Host) {
+			h.IPv4 = foreign.IPv4
+		}), 0, friend.IPv4)), "spoof_arp"},
+		{"foreign ND sender", bytesOf(endpoint.NeighborSolicitation(as(me, func(h *endpoint.Host) {
+			h.IPv6 = foreign.IPv6
+		}), 0, friend.IPv6)), "spoof_nd"},
 		{"router advertisement", routerAdvertisement(me), "spoof_nd"},
 		{"no VIF in this VLAN", udp(me, friend, 99), "access_vlan"},
 		{"stacked tags", stacked(me, friend), "vlan_stacked"},
@@ -103,7 +110,8 @@ func TestForgedOnAccessPort(t *testing.T) {
 		{"unknown destination", udp(me, foreign, 0), "unresolved"},
 		{"destination of another segment", udp(me, as(tagged, func(h *endpoint.Host) {}), 0), "unresolved"},
 		{"to itself", udp(me, me, 0), "hairpin"},
-		{"LLDP", append(append(endpoint.Hardware(0x0180c200000e), endpoint.Hardware(me.MAC)...), bytes.Repeat([]byte{0x88, 0xcc}, 24)...), "link_local_group"},
+		{"LLDP", append(append(endpoint.Hardware(0x0180c200000e), endpoint.Hardware(me.MAC)...),
+			bytes.Repeat([]byte{0x88, 0xcc}, 24)...), "link_local_group"},
 		{"IPv4 header cut off", udp(me, friend, 0)[:30], "ipv4_truncated"},
 		{"IPv4 longer than the frame", udp(me, friend, 0)[:60], "ipv4_length"},
 		{"IPv4 version 5", altered(udp(me, friend, 0), 14, 0x55), "ipv4_header"},
@@ -111,13 +119,16 @@ func TestForgedOnAccessPort(t *testing.T) {
 		{"IPv6 header cut off", udp6(me, friend)[:50], "ipv6_truncated"},
 		{"IPv6 longer than the frame", udp6(me, friend)[:90], "ipv6_length"},
 		{"IPv6 version 4", altered(udp6(me, friend), 14, 0x40), "ipv6_header"},
-		{"TCP header cut off", bytesOf(endpoint.Serialize(append(endpoint.Ethernet(me.MAC, friend.MAC, 0, layers.EthernetTypeIPv4),
-			&layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: me.IPv4.AsSlice(), DstIP: friend.IPv4.AsSlice()},
-			gopacket.Payload(payload[:12]))...)), "l4_truncated"},
+		{"TCP header cut off",
+			bytesOf(endpoint.Serialize(append(endpoint.Ethernet(me.MAC, friend.MAC, 0, layers.EthernetTypeIPv4),
+				&layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: me.IPv4.AsSlice(),
+					DstIP: friend.IPv4.AsSlice()},
+				gopacket.Payload(payload[:12]))...)), "l4_truncated"},
 	})
 
 	t.Run("cut off anywhere", func(t *testing.T) {
-		for _, frame := range [][]byte{udp(me, friend, 0), udp6(me, friend), bytesOf(endpoint.ARPRequest(me, 0, friend.IPv4))[:42],
+		for _, frame := range [][]byte{udp(me, friend, 0), udp6(me, friend),
+			bytesOf(endpoint.ARPRequest(me, 0, friend.IPv4))[:42],
 			bytesOf(endpoint.NeighborSolicitation(me, 0, friend.IPv6)), udp(tagged, f.host("red-tag2"), 30)} {
 			f.cutAnywhere(t, "box1", s, s["red-raw1"], frame)
 		}
@@ -173,18 +184,28 @@ func TestForgedOnFabricPort(t *testing.T) {
 		{"more fragments", with(func(o *endpoint.Outer) { o.Flags = 0x2000 }), "fabric_fragment"},
 		{"last fragment", with(func(o *endpoint.Outer) { o.Flags = 185 }), "fabric_fragment"},
 		{"options", withOptions(good), "fabric_options"},
-		{"another port's prefix", with(func(o *endpoint.Outer) { o.Dst = endpoint.Special(f.Options.Scheme, 9, red) }), "fabric_address"},
-		{"destination outside the scheme", with(func(o *endpoint.Outer) { o.Dst = netip.MustParseAddr("11.1.0.100") }), "fabric_address"},
-		{"source outside the scheme", with(func(o *endpoint.Outer) { o.Src = endpoint.Special(model.Scheme24, 192, 7) }), "fabric_address"},
+		{"another port's prefix", with(func(o *endpoint.Outer) { o.Dst = endpoint.Special(f.Options.Scheme, 9, red) }),
+			"fabric_address"},
+		{"destination outside the scheme", with(func(o *endpoint.Outer) { o.Dst = netip.MustParseAddr("11.1.0.100") }),
+			"fabric_address"},
+		{"source outside the scheme", with(func(o *endpoint.Outer) {
+			o.Src = endpoint.Special(model.Scheme24, 192, 7)
+		}), "fabric_address"},
 		{"unknown tenant", edge.ToBox(2, 999, web, 101, inner).Encode(), "fabric_tenant"},
 		{"the box itself as tenant", edge.ToBox(2, 1, web, 101, inner).Encode(), "fabric_tenant"},
 		{"unknown segment", edge.ToBox(2, red, 999, 101, inner).Encode(), "fabric_segment"},
 		{"another tenant's segment", edge.ToBox(2, blue, app, 101, inner).Encode(), "fabric_segment"},
 		{"inner header cut off", edge.ToBox(2, red, web, 101, inner[:13]).Encode(), "fabric_inner"},
 		{"nothing inside", edge.ToBox(2, red, web, 101, nil).Encode(), "fabric_inner"},
-		{"no such VIF", edge.ToBox(2, red, web, 101, bytesOf(endpoint.UDP4(vm2, endpoint.Host{MAC: 0x0200000000ee, IPv4: raw1.IPv4}, 0, 1, 2, payload))).Encode(), "fabric_not_here"},
-		{"a VIF of another segment", edge.ToBox(2, red, app, 101, bytesOf(endpoint.UDP4(vm2, raw1, 0, 1, 2, payload))).Encode(), "fabric_not_here"},
-		{"a VIF on another box", edge.ToBox(2, red, web, 101, bytesOf(endpoint.UDP4(vm1, f.host("red-vm4"), 0, 1, 2, payload))).Encode(), "fabric_relay"},
+		{"no such VIF", edge.ToBox(2, red, web, 101,
+			bytesOf(endpoint.UDP4(vm2, endpoint.Host{MAC: 0x0200000000ee, IPv4: raw1.IPv4}, 0, 1, 2,
+				payload))).Encode(), "fabric_not_here"},
+		{"a VIF of another segment",
+			edge.ToBox(2, red, app, 101, bytesOf(endpoint.UDP4(vm2, raw1, 0, 1, 2, payload))).Encode(),
+			"fabric_not_here"},
+		{"a VIF on another box",
+			edge.ToBox(2, red, web, 101, bytesOf(endpoint.UDP4(vm1, f.host("red-vm4"), 0, 1, 2, payload))).Encode(),
+			"fabric_relay"},
 		{"outer checksum", altered(good.Encode(), 24, good.Encode()[24]^1), "ipv4_checksum"},
 		{"outer longer than the frame", good.Encode()[:60], "ipv4_length"},
 		{"outer header cut off", good.Encode()[:33], "ipv4_truncated"},
@@ -249,20 +270,24 @@ func withOptions(o *endpoint.Outer) []byte {
 
 func stacked(from, to endpoint.Host) []byte {
 	return bytesOf(endpoint.Serialize(
-		&layers.Ethernet{SrcMAC: endpoint.Hardware(from.MAC), DstMAC: endpoint.Hardware(to.MAC), EthernetType: layers.EthernetTypeDot1Q},
+		&layers.Ethernet{SrcMAC: endpoint.Hardware(from.MAC), DstMAC: endpoint.Hardware(to.MAC),
+			EthernetType: layers.EthernetTypeDot1Q},
 		&layers.Dot1Q{VLANIdentifier: 30, Type: layers.EthernetTypeDot1Q},
 		&layers.Dot1Q{VLANIdentifier: 30, Type: layers.EthernetTypeIPv4},
-		&layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: from.IPv4.AsSlice(), DstIP: to.IPv4.AsSlice()},
+		&layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: from.IPv4.AsSlice(),
+			DstIP: to.IPv4.AsSlice()},
 		gopacket.Payload(bytes.Repeat([]byte{1}, 40))))
 }
 
 // routerAdvertisement poses as a router (RFC 4861, section 4.2).
 func routerAdvertisement(from endpoint.Host) []byte {
-	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: lab.LinkLocal(from.MAC).AsSlice(), DstIP: []byte{0xff, 2, 15: 1}}
+	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6,
+		SrcIP: lab.LinkLocal(from.MAC).AsSlice(), DstIP: []byte{0xff, 2, 15: 1}}
 	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeRouterAdvertisement, 0)}
 	if err := icmp.SetNetworkLayerForChecksum(ip); err != nil {
 		panic(fmt.Sprint("the network layer is IPv6: ", err))
 	}
-	return bytesOf(endpoint.Serialize(append(endpoint.Ethernet(from.MAC, 0x333300000001, 0, layers.EthernetTypeIPv6), ip, icmp,
+	return bytesOf(endpoint.Serialize(append(endpoint.Ethernet(from.MAC, 0x333300000001, 0, layers.EthernetTypeIPv6),
+		ip, icmp,
 		&layers.ICMPv6RouterAdvertisement{HopLimit: 64, RouterLifetime: 1800})...))
 }

@@ -114,7 +114,8 @@ func TestGateways(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 	f.reaches(t, "after a switch")
-	f.fails(t, "another member is active than was expected: isp2", "gateway", "switch", "out", "isp1", "--expect", "isp1")
+	f.fails(t, "another member is active than was expected: isp2", "gateway", "switch", "out", "isp1", "--expect",
+		"isp1")
 	f.fails(t, "members: isp1, isp2", "gateway", "switch", "out", "isp3")
 	f.fails(t, "gateway groups: out", "gateway", "enable", "in", "isp1")
 	if g := f.command(t, "gateway", "disable", "out", "isp2"); g.Active != "isp1" || g.Members[1].State != "disabled" {
@@ -144,7 +145,9 @@ func TestGateways(t *testing.T) {
 	box := f.Node("box1")
 	must(t, box.SetTOML(strings.Replace(box.TOML, "flap_count = 0", "misses = 2", 1)))
 	must(t, f.procs["box1"].Signal(unix.SIGHUP))
-	f.eventually(t, "the reload", func() bool { return strings.Contains(f.procs["box1"].Log(), "msg=reloaded changes=2") })
+	f.eventually(t, "the reload", func() bool {
+		return strings.Contains(f.procs["box1"].Log(), "msg=reloaded changes=2")
+	})
 	if g := f.group(); g.Active != "isp2" || g.Switches != before {
 		t.Errorf("a reload switches: %+v", g)
 	}
@@ -163,7 +166,8 @@ func TestGateways(t *testing.T) {
 	f.expectAlarms(t, "gateway_down gateway out/isp2")
 	hang("isp1", true)
 	f.isActive(t, "", "down", "down")
-	f.expectAlarms(t, "gateway_down gateway out/isp2", "gateway_down gateway out/isp1", "gateway_all_down gateway_group out")
+	f.expectAlarms(t, "gateway_down gateway out/isp2", "gateway_down gateway out/isp1",
+		"gateway_all_down gateway_group out")
 	for _, a := range f.alarms("box1", alarm.GatewayAllDown) {
 		if a.Severity != alarm.Critical || !strings.Contains(a.Text, "isp1: it does not answer") {
 			t.Errorf("%+v", a)

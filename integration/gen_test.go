@@ -45,7 +45,8 @@ func newGenerator(t *testing.T) *generator {
 
 func (g *generator) start(args ...string) *lab.Process {
 	g.t.Helper()
-	p, err := g.lab.Start("g", "gen", append([]string{program, "gen", "--tx", "a", "--rx", "b", "--profile", "size-64"}, args...)...)
+	p, err := g.lab.Start("g", "gen", append([]string{program, "gen", "--tx", "a", "--rx", "b", "--profile", "size-64"},
+		args...)...)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -101,7 +102,8 @@ func TestGenSignals(t *testing.T) {
 		if err := json.Unmarshal(text, &r); err != nil {
 			t.Fatal(err)
 		}
-		if d := r.Run.Directions[0]; !r.Interrupted || r.Run.Stopped != "interrupted" || d.Sent == 0 || d.Received != d.Sent || d.Lost != 0 {
+		if d := r.Run.Directions[0]; !r.Interrupted || r.Run.Stopped != "interrupted" || d.Sent == 0 ||
+			d.Received != d.Sent || d.Lost != 0 {
 			t.Errorf("%v: %+v", s, r)
 		}
 		if !strings.Contains(p.Log(), "interrupted: the figures are those until then") || g.programs() != "0" {
@@ -113,7 +115,8 @@ func TestGenSignals(t *testing.T) {
 	p.Kill()
 	g.until("detached", func() bool { return g.programs() == "0" })
 	// A port that the killed one had is free at once.
-	if p := g.start("--rate", "10kpps", "--count", "100"); p.Wait(30*time.Second) != nil || !strings.Contains(p.Log(), "received     100 frames") {
+	if p := g.start("--rate", "10kpps", "--count", "100"); p.Wait(30*time.Second) != nil ||
+		!strings.Contains(p.Log(), "received     100 frames") {
 		t.Errorf("%s", p.Log())
 	}
 }
@@ -124,10 +127,12 @@ func TestGenTwice(t *testing.T) {
 	first := g.start("--rate", "1kpps", "--count", "2000")
 	g.until("attached", func() bool { return g.programs() == "2" })
 	second := g.start("--rate", "1kpps", "--count", "1")
-	if err := second.Wait(30 * time.Second); err == nil || !strings.Contains(second.Log(), "port a: ") || !strings.Contains(second.Log(), "another XDP program is attached") {
+	if err := second.Wait(30 * time.Second); err == nil || !strings.Contains(second.Log(), "port a: ") ||
+		!strings.Contains(second.Log(), "another XDP program is attached") {
 		t.Errorf("%v\n%s", err, second.Log())
 	}
-	if err := first.Wait(30 * time.Second); err != nil || !strings.Contains(first.Log(), "received     2,000 frames") || !strings.Contains(first.Log(), "lost         0, 0 %") {
+	if err := first.Wait(30 * time.Second); err != nil || !strings.Contains(first.Log(), "received     2,000 frames") ||
+		!strings.Contains(first.Log(), "lost         0, 0 %") {
 		t.Errorf("%v\n%s", err, first.Log())
 	}
 }

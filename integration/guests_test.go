@@ -26,8 +26,10 @@ func guestTown() options {
 	for _, tenant := range []string{"red", "blue"} {
 		for i, box := range []string{"box1", "box2", "box1", "box2"} {
 			o.VMs = append(o.VMs, lab.VMSpec{
-				Tenant: tenant, Segment: "web", Name: fmt.Sprintf("%s-vm%d", tenant, i+1), Box: box, MAC: 0x020000000001 + model.MAC(i),
-				Addresses: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.0.0.%d/24", i+1)), netip.MustParsePrefix(fmt.Sprintf("fd00::%d/64", i+1))},
+				Tenant: tenant, Segment: "web", Name: fmt.Sprintf("%s-vm%d", tenant, i+1), Box: box,
+				MAC: 0x020000000001 + model.MAC(i),
+				Addresses: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.0.0.%d/24", i+1)),
+					netip.MustParsePrefix(fmt.Sprintf("fd00::%d/64", i+1))},
 			})
 		}
 	}
@@ -42,7 +44,8 @@ func (f *fabric) give(vm string, change func(*model.VIF)) map[string]lab.Operati
 	b.Addresses = v.Addresses
 	ops := map[string]lab.Operation{}
 	for _, n := range f.Boxes {
-		ops[n.Name] = lab.Operation{Op: "put", Kind: model.KindBinding, Key: b.Tenant + "/" + b.Segment + "/" + b.MAC.String(), Value: b}
+		ops[n.Name] = lab.Operation{Op: "put", Kind: model.KindBinding, Key: b.Tenant + "/" + b.Segment + "/" +
+			b.MAC.String(), Value: b}
 	}
 	ops[f.VM(vm).Box] = lab.Operation{Op: "put", Kind: model.KindVIF, Key: v.Tenant + "/" + v.Name, Value: v}
 	return ops
@@ -67,7 +70,8 @@ func (f *fabric) flooding(tenant string) {
 		for _, g := range f.Options.Segments {
 			if g.Tenant == tenant {
 				g.UnknownUnicast, g.RouterAdvertisements = "flood", "accept"
-				f.push(n.Name, []lab.Operation{{Op: "put", Kind: model.KindSegment, Key: g.Tenant + "/" + g.Name, Value: g}})
+				f.push(n.Name, []lab.Operation{{Op: "put", Kind: model.KindSegment, Key: g.Tenant + "/" + g.Name,
+					Value: g}})
 			}
 		}
 	}
@@ -206,7 +210,8 @@ func TestAddressMoves(t *testing.T) {
 	has("red-vm1", false, shared...)
 	has("red-vm2", true, shared...)
 	tx := f.raw(t, "red-vm2")
-	h := endpoint.Host{MAC: f.VM("red-vm2").MAC, IPv4: netip.MustParseAddr(shared[0]), IPv6: netip.MustParseAddr(shared[1])}
+	h := endpoint.Host{MAC: f.VM("red-vm2").MAC, IPv4: netip.MustParseAddr(shared[0]),
+		IPv6: netip.MustParseAddr(shared[1])}
 	must(t, tx.Send(bytesOf(endpoint.ARPRequest(h, 0, h.IPv4))))
 	must(t, tx.Send(bytesOf(endpoint.UnsolicitedAdvertisement(h, 0))))
 	t.Logf("by the VM's announcement: learned in %v", f.learns(t, watchers, shared, mac("red-vm2")))
@@ -232,8 +237,10 @@ func TestGuestVRRP(t *testing.T) {
 		macs  [2]string // of the addresses, with vm1 and vm2 as master; IPv4
 		macs6 [2]string
 	}{
-		"own MACs":     {"", [2]string{"02:00:00:00:00:01", "02:00:00:00:00:02"}, [2]string{"02:00:00:00:00:01", "02:00:00:00:00:02"}},
-		"virtual MACs": {"use_vmac", [2]string{"00:00:5e:00:01:33", "00:00:5e:00:01:33"}, [2]string{"00:00:5e:00:02:34", "00:00:5e:00:02:34"}},
+		"own MACs": {"", [2]string{"02:00:00:00:00:01", "02:00:00:00:00:02"},
+			[2]string{"02:00:00:00:00:01", "02:00:00:00:00:02"}},
+		"virtual MACs": {"use_vmac", [2]string{"00:00:5e:00:01:33", "00:00:5e:00:01:33"},
+			[2]string{"00:00:5e:00:02:34", "00:00:5e:00:02:34"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := startFabric(t, guestTown())
@@ -273,7 +280,8 @@ vrrp_instance v6 {
 	}
 }
 `, priority, tc.vmac)), 0o600))
-				p, err := f.lab.Start(f.VM(vm).Namespace, "keepalived-"+vm, "keepalived", "-n", "-l", "-P", "-f", conf, "-p", filepath.Join(dir, "pid"), "-r", filepath.Join(dir, "vrrp.pid"))
+				p, err := f.lab.Start(f.VM(vm).Namespace, "keepalived-"+vm, "keepalived", "-n", "-l", "-P", "-f", conf,
+					"-p", filepath.Join(dir, "pid"), "-r", filepath.Join(dir, "vrrp.pid"))
 				must(t, err)
 				procs[vm] = p
 			}

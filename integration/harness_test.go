@@ -246,7 +246,8 @@ func (f *fabric) converge() {
 	f.t.Helper()
 	for _, from := range f.VMs {
 		for _, to := range f.VMs {
-			if from.Box != to.Box && from.Tenant == to.Tenant && from.Segment == to.Segment && from.Behind == "" && to.Behind == "" {
+			if from.Box != to.Box && from.Tenant == to.Tenant && from.Segment == to.Segment && from.Behind == "" &&
+				to.Behind == "" {
 				f.waitThrough(from.Name, to.Name, 5*time.Second)
 			}
 		}
@@ -258,8 +259,10 @@ func (f *fabric) converge() {
 func (f *fabric) waitThrough(from, to string, limit time.Duration) time.Duration {
 	f.t.Helper()
 	src, dst := f.VM(from), f.VM(to)
-	frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 1, From: endpoint.Host{MAC: src.MAC, IPv4: netip.IPv4Unspecified(), IPv6: netip.IPv6Unspecified()},
-		To: endpoint.Host{MAC: dst.MAC, IPv4: netip.IPv4Unspecified(), IPv6: netip.IPv6Unspecified()}, Probe: true}, 1)
+	frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 1,
+		From: endpoint.Host{MAC: src.MAC, IPv4: netip.IPv4Unspecified(), IPv6: netip.IPv6Unspecified()},
+		To:   endpoint.Host{MAC: dst.MAC, IPv4: netip.IPv4Unspecified(), IPv6: netip.IPv6Unspecified()}, Probe: true},
+		1)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -277,7 +280,8 @@ func (f *fabric) waitThrough(from, to string, limit time.Duration) time.Duration
 			return took
 		}
 	}
-	f.t.Fatalf("nothing gets from %s to %s within %v: drops %v of %s, %v of %s", from, to, limit, f.dropsIfUp(src.Box), src.Box, f.dropsIfUp(dst.Box), dst.Box)
+	f.t.Fatalf("nothing gets from %s to %s within %v: drops %v of %s, %v of %s", from, to, limit, f.dropsIfUp(src.Box),
+		src.Box, f.dropsIfUp(dst.Box), dst.Box)
 	return 0
 }
 

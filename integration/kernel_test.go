@@ -37,7 +37,8 @@ func testPing(t *testing.T, f *fabric) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, size := range []string{"0", "56", "1400"} {
-				if out, err := f.ping(tc.from, tc.to, 3, "-s", size); err != nil || !strings.Contains(out, " 0% packet loss") {
+				if out, err := f.ping(tc.from, tc.to, 3, "-s", size); err != nil ||
+					!strings.Contains(out, " 0% packet loss") {
 					t.Errorf("%s pings %s with %s octets: %v\n%s", tc.from, tc.to, size, err, out)
 				}
 			}
@@ -130,9 +131,15 @@ func testUDP(t *testing.T, f *fabric) {
 			addr := netip.AddrPortFrom(netip.MustParseAddr(tc.addr), 7)
 			var server net.PacketConn
 			var client net.Conn
-			must(t, f.lab.Do(f.VM(tc.server).Namespace, func() (err error) { server, err = net.ListenPacket("udp", addr.String()); return err }))
+			must(t, f.lab.Do(f.VM(tc.server).Namespace, func() (err error) {
+				server, err = net.ListenPacket("udp", addr.String())
+				return err
+			}))
 			defer server.Close()
-			must(t, f.lab.Do(f.VM(tc.client).Namespace, func() (err error) { client, err = net.Dial("udp", addr.String()); return err }))
+			must(t, f.lab.Do(f.VM(tc.client).Namespace, func() (err error) {
+				client, err = net.Dial("udp", addr.String())
+				return err
+			}))
 			defer client.Close()
 			go func() {
 				buf := make([]byte, 65536)

@@ -62,7 +62,8 @@ func testMix(t *testing.T, f *fabric) {
 		{"same switch", "red-raw1", "red-vm4", 0, 500},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			frames, err := endpoint.Mix(endpoint.MixOptions{Seed: uint64(tc.n) + uint64(tc.vlan), From: f.host(tc.from), To: f.host(tc.to), VLAN: tc.vlan}, tc.n)
+			frames, err := endpoint.Mix(endpoint.MixOptions{Seed: uint64(tc.n) + uint64(tc.vlan), From: f.host(tc.from),
+				To: f.host(tc.to), VLAN: tc.vlan}, tc.n)
 			must(t, err)
 			sendMix(t, f.raw(t, tc.from), f.raw(t, tc.to), frames)
 		})
@@ -97,7 +98,8 @@ func TestSchemes(t *testing.T) {
 			o.Boxes = lab.DemoBoxes()
 			o.Boxes[1].Port = tc.port
 			f := startFabric(t, o)
-			frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 24, From: f.host("red-vm1"), To: f.host("red-vm2")}, 1000)
+			frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 24, From: f.host("red-vm1"), To: f.host("red-vm2")},
+				1000)
 			must(t, err)
 			sendMix(t, f.raw(t, "red-vm1"), f.raw(t, "red-vm2"), frames)
 		})

@@ -32,7 +32,8 @@ func TestModes(t *testing.T) {
 					t.Errorf("port %s runs in mode %s with XDP %s, want copy and %s", p.Name, p.Mode, p.XDP, tc.xdp)
 				}
 			}
-			frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 8, From: f.host("red-vm1"), To: f.host("red-vm2")}, 500)
+			frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 8, From: f.host("red-vm1"), To: f.host("red-vm2")},
+				500)
 			must(t, err)
 			sendMix(t, f.raw(t, "red-vm1"), f.raw(t, "red-vm2"), frames)
 			time.Sleep(300 * time.Millisecond) // idle: workers fall asleep where the mode says so
@@ -69,10 +70,13 @@ func TestRefusedAtStart(t *testing.T) {
 		name, namespace, toml string
 		want                  []string
 	}{
-		{"no such interface", "box2", strings.Replace(box.TOML, `interface = "acc0"`, `interface = "acc7"`, 1), []string{`there is no interface "acc7"`}},
-		{"mode that the driver has not", "box2", strings.Replace(box.TOML, `role = "access"`, "role = \"access\"\nmode = \"zero-copy\"", 1), []string{"acc0", "zero-copy"}},
+		{"no such interface", "box2", strings.Replace(box.TOML, `interface = "acc0"`, `interface = "acc7"`, 1),
+			[]string{`there is no interface "acc7"`}},
+		{"mode that the driver has not", "box2", strings.Replace(box.TOML, `role = "access"`,
+			"role = \"access\"\nmode = \"zero-copy\"", 1), []string{"acc0", "zero-copy"}},
 		{"store in use", "box2", strings.Replace(box.TOML, box.State, swa.State, 1), []string{"penstock.db"}},
-		{"interface in use", "box1", box.TOML, []string{"fab0 has an XDP program already", "acc0 has an XDP program already"}},
+		{"interface in use", "box1", box.TOML,
+			[]string{"fab0 has an XDP program already", "acc0 has an XDP program already"}},
 		{"bad file", "box1", swa.TOML + "\n[edge]\nmac = 7\n", []string{"edge"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -114,15 +118,22 @@ func TestLimitsTakeEffect(t *testing.T) {
 	f := startFabric(t, oneBox())
 	box := f.Node("box1")
 	raw, edge := f.raw(t, "red-raw1"), f.edge(t, "box1")
-	must(t, box.SetTOML(strings.Replace(box.TOML, "[dataplane]\n", "[dataplane]\nflood_rate = 1\nflood_burst = 40\nicmp_rate = 1\nicmp_burst = 5\n", 1)))
+	must(t, box.SetTOML(strings.Replace(box.TOML, "[dataplane]\n", `[dataplane]
+flood_rate = 1
+flood_burst = 40
+icmp_rate = 1
+icmp_burst = 5
+`, 1)))
 	must(t, f.procs["box1"].Signal(unix.SIGHUP))
-	for deadline := time.Now().Add(2 * time.Second); !strings.Contains(f.procs["box1"].Log(), "reloaded") && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Second); !strings.Contains(f.procs["box1"].Log(), "reloaded") &&
+		time.Now().Before(deadline); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	from := f.host("red-raw1")
 	t.Run("flood", func(t *testing.T) {
 		before := f.drops("box1")
-		frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 4, From: from, To: endpoint.Host{MAC: endpoint.Broadcast}, Probe: true}, 50)
+		frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 4, From: from, To: endpoint.Host{MAC: endpoint.Broadcast},
+			Probe: true}, 50)
 		must(t, err)
 		for _, frame := range frames {
 			must(t, raw.Send(frame))
@@ -131,7 +142,8 @@ func TestLimitsTakeEffect(t *testing.T) {
 		must(t, err)
 		// Two other boxes hold VIFs of the segment; the clock may let one more through.
 		if len(got) != 20 && len(got) != 22 {
-			t.Errorf("%d copies of 50 broadcasts on the fabric, want 20: a burst of 40 for 10 broadcasts to two boxes and two VIFs here", len(got))
+			t.Errorf("%d copies of 50 broadcasts on the fabric, want 20: a burst of 40 for 10 broadcasts to two "+
+				"boxes and two VIFs here", len(got))
 		}
 		f.expectDrops(t, "box1", before, map[string]uint64{"flood_limit": 50 - uint64(len(got)/2)})
 	})

@@ -29,7 +29,8 @@ func TestFabricTooSmall(t *testing.T) {
 		}
 	})
 	t.Run("fragmentation needed", func(t *testing.T) {
-		for _, tc := range []struct{ from, to string }{{"red-vm1", "10.0.0.2"}, {"red-vm1", "10.0.1.2"}, {"red-vm1", "fd00::2"}, {"red-app1", "fd00::2"}} {
+		for _, tc := range []struct{ from, to string }{{"red-vm1", "10.0.0.2"}, {"red-vm1", "10.0.1.2"},
+			{"red-vm1", "fd00::2"}, {"red-app1", "fd00::2"}} {
 			out, _ := f.ping(tc.from, tc.to, 2, "-M", "do", "-s", "1440")
 			if !strings.Contains(out, "mtu=1466") && !strings.Contains(out, "mtu = 1466") {
 				t.Errorf("%s pings %s: no MTU of 1466 reported\n%s", tc.from, tc.to, out)
@@ -42,7 +43,9 @@ func TestFabricTooSmall(t *testing.T) {
 		from, to := f.host("red-raw1"), f.host("red-raw2")
 		payload := make([]byte, 1480)
 		must(t, raw.Send(bytesOf(endpoint.UDP4(from, to, 0, 1, 2, payload[:1460])))) // DF not set
-		must(t, raw.Send(bytesOf(endpoint.Serialize(append(endpoint.Ethernet(from.MAC, to.MAC, 0, 0x88b6), gopacket.Payload(payload))...))))
+		must(t,
+			raw.Send(bytesOf(endpoint.Serialize(append(endpoint.Ethernet(from.MAC, to.MAC, 0, 0x88b6),
+				gopacket.Payload(payload))...))))
 		f.expectDrops(t, "box1", before, map[string]uint64{"too_big": 2})
 	})
 	t.Run("inside the box", func(t *testing.T) {
@@ -57,13 +60,16 @@ func TestFabricTooSmall(t *testing.T) {
 		raw := f.raw(t, "red-raw1")
 		before := f.drops("box1")
 		from, to := f.host("red-raw1"), f.host("red-vm3")
-		must(t, raw.Send(bytesOf(endpoint.Serialize(append(endpoint.Ethernet(from.MAC, to.MAC, 0, 0x88b6), gopacket.Payload(make([]byte, 1001)))...))))
+		must(t,
+			raw.Send(bytesOf(endpoint.Serialize(append(endpoint.Ethernet(from.MAC, to.MAC, 0, 0x88b6),
+				gopacket.Payload(make([]byte, 1001)))...))))
 		f.expectDrops(t, "box1", before, map[string]uint64{"access_mtu": 1})
 	})
 	t.Run("MTU changes while running", func(t *testing.T) {
 		f.setMTU(t, "box1", "fab0", 1400)
 		defer f.setMTU(t, "box1", "fab0", 1500)
-		if out, _ := f.ping("blue-vm1", "10.0.0.2", 2, "-M", "do", "-s", "1400"); !strings.Contains(out, "mtu = 1366") && !strings.Contains(out, "mtu=1366") {
+		out, _ := f.ping("blue-vm1", "10.0.0.2", 2, "-M", "do", "-s", "1400")
+		if !strings.Contains(out, "mtu = 1366") && !strings.Contains(out, "mtu=1366") {
 			t.Errorf("no MTU of 1366 reported\n%s", out)
 		}
 	})
@@ -107,7 +113,8 @@ func (f *fabric) setMTU(t *testing.T, box, port string, mtu int) {
 
 // mssOf returns the MSS option of a TCP SYN (RFC 9293, section 3.7.1), 0 if the frame is none.
 func mssOf(frame []byte) int {
-	tcp, ok := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default).Layer(layers.LayerTypeTCP).(*layers.TCP)
+	tcp, ok := gopacket.NewPacket(frame, layers.LayerTypeEthernet,
+		gopacket.Default).Layer(layers.LayerTypeTCP).(*layers.TCP)
 	if !ok || !tcp.SYN {
 		return 0
 	}

@@ -59,8 +59,10 @@ func TestEncapsulation(t *testing.T) {
 					if got.VID != 101 && got.VID != 102 {
 						t.Errorf("VLAN %d is no path", got.VID)
 					}
-					want := endpoint.Outer{DstMAC: tc.dstMAC, SrcMAC: tc.srcMAC, Tagged: true, VID: got.VID, PCP: tc.pcp, DSCP: tc.dscp, ID: got.VID, Flags: 0x4000,
-						TTL: 64, Proto: 143, Src: endpoint.Special(scheme, 1, tc.segment), Dst: endpoint.Special(scheme, tc.dstPort, red), Inner: got.Inner}
+					want := endpoint.Outer{DstMAC: tc.dstMAC, SrcMAC: tc.srcMAC, Tagged: true, VID: got.VID,
+						PCP: tc.pcp, DSCP: tc.dscp, ID: got.VID, Flags: 0x4000,
+						TTL: 64, Proto: 143, Src: endpoint.Special(scheme, 1, tc.segment),
+						Dst: endpoint.Special(scheme, tc.dstPort, red), Inner: got.Inner}
 					if g, w := fmt.Sprintf("%+v", *got), fmt.Sprintf("%+v", want); g != w {
 						t.Errorf("\nhave %s\nwant %s", g, w)
 					}
@@ -77,7 +79,8 @@ func marked4(dscp, pcp uint8) func(from, to endpoint.Host, vlan uint16) []byte {
 			parts[1].(*layers.Dot1Q).Priority = pcp
 		}
 		return bytesOf(endpoint.Serialize(append(parts,
-			&layers.IPv4{Version: 4, TTL: 9, TOS: dscp << 2, Protocol: 200, SrcIP: from.IPv4.AsSlice(), DstIP: to.IPv4.AsSlice()},
+			&layers.IPv4{Version: 4, TTL: 9, TOS: dscp << 2, Protocol: 200, SrcIP: from.IPv4.AsSlice(),
+				DstIP: to.IPv4.AsSlice()},
 			gopacket.Payload(bytes.Repeat([]byte{1}, 50)))...))
 	}
 }
@@ -85,17 +88,19 @@ func marked4(dscp, pcp uint8) func(from, to endpoint.Host, vlan uint16) []byte {
 func marked6(dscp uint8) func(from, to endpoint.Host, vlan uint16) []byte {
 	return func(from, to endpoint.Host, vlan uint16) []byte {
 		return bytesOf(endpoint.Serialize(append(endpoint.Ethernet(from.MAC, to.MAC, vlan, layers.EthernetTypeIPv6),
-			&layers.IPv6{Version: 6, HopLimit: 9, TrafficClass: dscp << 2, NextHeader: 200, SrcIP: from.IPv6.AsSlice(), DstIP: to.IPv6.AsSlice()},
+			&layers.IPv6{Version: 6, HopLimit: 9, TrafficClass: dscp << 2, NextHeader: 200, SrcIP: from.IPv6.AsSlice(),
+				DstIP: to.IPv6.AsSlice()},
 			gopacket.Payload(bytes.Repeat([]byte{1}, 50)))...))
 	}
 }
 
 func plain(from, to endpoint.Host, vlan uint16) []byte {
-	return bytesOf(endpoint.Serialize(append(endpoint.Ethernet(from.MAC, to.MAC, vlan, 0x88b6), gopacket.Payload(bytes.Repeat([]byte{1}, 50)))...))
+	return bytesOf(endpoint.Serialize(append(endpoint.Ethernet(from.MAC, to.MAC, vlan, 0x88b6),
+		gopacket.Payload(bytes.Repeat([]byte{1}, 50)))...))
 }
 
-// TestPathsOfFlows wants each flow to keep its path, flows to be spread over the paths, and the loss and the return of a
-// path to move only the flows that were on it.
+// TestPathsOfFlows wants each flow to keep its path, flows to be spread over the paths, and the loss and the return of
+// a path to move only the flows that were on it.
 func TestPathsOfFlows(t *testing.T) {
 	o := oneBox()
 	o.Trunks = []uint16{101, 102, 103, 104}
@@ -138,7 +143,8 @@ func TestPathsOfFlows(t *testing.T) {
 		t.Error("flows do not come back to their paths")
 	}
 	before := f.drops("box1")
-	f.push("box1", []lab.Operation{{Op: "delete", Kind: model.KindPath, Key: f.Node("swa").MAC.String() + "/" + f.Node("swb").MAC.String()}})
+	f.push("box1", []lab.Operation{{Op: "delete", Kind: model.KindPath, Key: f.Node("swa").MAC.String() + "/" +
+		f.Node("swb").MAC.String()}})
 	must(t, raw.Send(bytesOf(endpoint.UDP4(from, to, 0, 1, 53, []byte("no way")))))
 	f.expectDrops(t, "box1", before, map[string]uint64{"no_path": 1})
 }
@@ -165,13 +171,17 @@ func TestTrunkDecodedByWireshark(t *testing.T) {
 			if o, err := endpoint.DecodeOuter(frame); err != nil || o.Proto != endpoint.Proto143 {
 				continue // learning and resolving of the switches
 			}
-			must(t, w.WritePacket(gopacket.CaptureInfo{Timestamp: time.Unix(int64(i), 0), CaptureLength: len(frame), Length: len(frame)}, frame))
+			must(t, w.WritePacket(gopacket.CaptureInfo{Timestamp: time.Unix(int64(i), 0), CaptureLength: len(frame),
+				Length: len(frame)}, frame))
 		}
 	}
 	must(t, out.Close())
 
-	fields := []string{"frame.time_epoch", "eth.dst", "eth.src", "vlan.id", "vlan.priority", "ip.src", "ip.dst", "ip.proto", "ip.id", "ip.flags.df", "ip.ttl", "ip.checksum.status", "tcp.checksum.status", "udp.checksum.status", "icmp.checksum.status", "icmpv6.checksum.status", "_ws.malformed"}
-	args := []string{"tshark", "-n", "-r", file, "-T", "json", "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o", "eth.fcs:Never"}
+	fields := []string{"frame.time_epoch", "eth.dst", "eth.src", "vlan.id", "vlan.priority", "ip.src", "ip.dst",
+		"ip.proto", "ip.id", "ip.flags.df", "ip.ttl", "ip.checksum.status", "tcp.checksum.status",
+		"udp.checksum.status", "icmp.checksum.status", "icmpv6.checksum.status", "_ws.malformed"}
+	args := []string{"tshark", "-n", "-r", file, "-T", "json", "-o", "ip.check_checksum:TRUE", "-o",
+		"tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o", "eth.fcs:Never"}
 	for _, field := range fields {
 		args = append(args, "-e", field)
 	}
@@ -196,8 +206,10 @@ func TestTrunkDecodedByWireshark(t *testing.T) {
 			vid = "102"
 		}
 		for field, want := range map[string]string{
-			"eth.dst": f.Node("swb").MAC.String(), "eth.src": f.Node("swa").MAC.String(), "vlan.id": vid, "vlan.priority": "0",
-			"ip.src": "10.1.0.7", "ip.dst": "10.2.0.100", "ip.proto": "143", "ip.id": fmt.Sprintf("0x%04x", map[string]int{"101": 101, "102": 102}[vid]),
+			"eth.dst": f.Node("swb").MAC.String(), "eth.src": f.Node("swa").MAC.String(), "vlan.id": vid,
+			"vlan.priority": "0",
+			"ip.src":        "10.1.0.7", "ip.dst": "10.2.0.100", "ip.proto": "143",
+			"ip.id":       fmt.Sprintf("0x%04x", map[string]int{"101": 101, "102": 102}[vid]),
 			"ip.flags.df": "1", "ip.ttl": "64", "ip.checksum.status": "1",
 		} {
 			if len(l[field]) == 0 || l[field][0] != want {
@@ -207,7 +219,8 @@ func TestTrunkDecodedByWireshark(t *testing.T) {
 		if len(l["eth.dst"]) != 2 || l["eth.dst"][1] != to.MAC.String() || l["eth.src"][1] != from.MAC.String() {
 			t.Errorf("packet %d: inner frame from %v to %v", i, l["eth.src"], l["eth.dst"])
 		}
-		for _, field := range []string{"ip.checksum.status", "tcp.checksum.status", "udp.checksum.status", "icmp.checksum.status", "icmpv6.checksum.status"} {
+		for _, field := range []string{"ip.checksum.status", "tcp.checksum.status", "udp.checksum.status",
+			"icmp.checksum.status", "icmpv6.checksum.status"} {
 			for _, status := range l[field] {
 				if status != "1" {
 					t.Errorf("packet %d: %s is %s, want 1 (good)", i, field, status)

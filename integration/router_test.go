@@ -24,7 +24,8 @@ type router struct {
 	own  netip.Prefix // its own address, beside the one that is shared
 }
 
-// routers turns the namespace of a gateway into a switch with two routers behind it. Neither has the gateway's address yet.
+// routers turns the namespace of a gateway into a switch with two routers behind it.
+// Neither has the gateway's address yet.
 func (f *fabric) routers(t *testing.T, gateway string) (list [2]router) {
 	t.Helper()
 	g := f.Gateway(gateway)
@@ -98,9 +99,9 @@ vrrp_instance gateway {
 	return p
 }
 
-// TestVirtualRouter has two real VRRP routers as the gateway. Their ARP answers name the virtual MAC, and what they forward
-// leaves from the MACs of their interfaces. The gateway comes up, traffic passes, also when the backup takes over, and
-// what sources says is kept.
+// TestVirtualRouter has two real VRRP routers as the gateway. Their ARP answers name the virtual MAC, and what they
+// forward leaves from the MACs of their interfaces. The gateway comes up, traffic passes, also when the backup takes
+// over, and what sources says is kept.
 func TestVirtualRouter(t *testing.T) {
 	const virtual = "00:00:5e:00:01:07"
 	requireRoot(t)
@@ -128,7 +129,8 @@ func TestVirtualRouter(t *testing.T) {
 	f.reaches(t, "through the backup")
 	changed, conflicts := f.alarms("box1", alarm.GatewayMAC), f.active("box1", alarm.GatewayConflict)
 	if mac := f.mac(); mac != virtual || len(changed) != 1 || changed[0].Count != 1 || conflicts != 0 {
-		t.Errorf("next hop %s, %d conflicts, changes %v; want %s, none, and the one from the lab's own gateway", mac, conflicts, changed, virtual)
+		t.Errorf("next hop %s, %d conflicts, changes %v; want %s, none, and the one from the lab's own gateway", mac,
+			conflicts, changed, virtual)
 	}
 
 	box := f.Node("box1")
@@ -136,11 +138,15 @@ func TestVirtualRouter(t *testing.T) {
 	for _, tc := range []struct {
 		sources string
 		passes  bool
-	}{{`"gateway"`, false}, {fmt.Sprintf(`[%q, %q]`, pair[0].mac, pair[1].mac), true}, {fmt.Sprintf(`[%q]`, pair[0].mac), false}} {
-		must(t, box.SetTOML(strings.Replace(plain, "[[gateway_group.member]]\n", "[[gateway_group.member]]\nsources = "+tc.sources+"\n", 1)))
+	}{{`"gateway"`, false}, {fmt.Sprintf(`[%q, %q]`, pair[0].mac, pair[1].mac), true},
+		{fmt.Sprintf(`[%q]`, pair[0].mac), false}} {
+		must(t, box.SetTOML(strings.Replace(plain, "[[gateway_group.member]]\n", "[[gateway_group.member]]\nsources = "+
+			tc.sources+"\n", 1)))
 		must(t, f.procs["box1"].Signal(unix.SIGHUP))
 		reloads++
-		f.eventually(t, "the reload", func() bool { return strings.Count(f.procs["box1"].Log(), "msg=reloaded") == reloads })
+		f.eventually(t, "the reload", func() bool {
+			return strings.Count(f.procs["box1"].Log(), "msg=reloaded") == reloads
+		})
 		if tc.passes {
 			f.reaches(t, "sources = "+tc.sources)
 			continue
@@ -156,8 +162,8 @@ func TestVirtualRouter(t *testing.T) {
 	}
 }
 
-// TestGatewayAddressMoves moves the gateway's address to another router, without a word about it, while the old one goes on
-// sending from the MAC that answered: the new one is the next hop, and the group never fails.
+// TestGatewayAddressMoves moves the gateway's address to another router, without a word about it, while the old one
+// goes on sending from the MAC that answered: the new one is the next hop, and the group never fails.
 func TestGatewayAddressMoves(t *testing.T) {
 	for _, group := range []string{"", "data_liveness = false\n", "data_max = 2\n"} {
 		t.Run(strings.TrimSpace(group), func(t *testing.T) {
@@ -167,7 +173,8 @@ func TestGatewayAddressMoves(t *testing.T) {
 			has := func(r router, has bool) {
 				t.Helper()
 				verb := map[bool]string{true: "add", false: "del"}[has]
-				if out, err := f.lab.Run(r.name, "ip", "addr", verb, netip.PrefixFrom(g.Address.Addr(), 32).String(), "dev", "eth0"); err != nil {
+				if out, err := f.lab.Run(r.name, "ip", "addr", verb, netip.PrefixFrom(g.Address.Addr(), 32).String(),
+					"dev", "eth0"); err != nil {
 					t.Fatalf("%v: %s", err, out)
 				}
 			}
@@ -177,7 +184,8 @@ func TestGatewayAddressMoves(t *testing.T) {
 			f.reaches(t, "through the first router")
 
 			vm := f.host("red-vm1").IPv4.String()
-			sender, err := f.lab.Start(pair[0].name, "sender", "ping", "-n", "-q", "-i", "0.005", "-I", lab.OutsideAddress.String(), vm)
+			sender, err := f.lab.Start(pair[0].name, "sender", "ping", "-n", "-q", "-i", "0.005", "-I",
+				lab.OutsideAddress.String(), vm)
 			must(t, err)
 			switches, received := f.group().Switches, f.group().Members[0].RxPackets
 			has(pair[0], false)

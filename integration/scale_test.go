@@ -60,7 +60,9 @@ func TestMillionBindings(t *testing.T) {
 	w := bufio.NewWriterSize(file, 1<<20)
 	sw := f.Node("swb").MAC
 	for i := range count {
-		fmt.Fprintf(w, `{"tenant":"red","segment":"web","mac":"02:10:00:%02x:%02x:%02x","switch_mac":"%s","switch_port":2}`+"\n", i>>16&255, i>>8&255, i&255, sw)
+		fmt.Fprintf(w,
+			`{"tenant":"red","segment":"web","mac":"02:10:00:%02x:%02x:%02x","switch_mac":"%s","switch_port":2}`+"\n",
+			i>>16&255, i>>8&255, i&255, sw)
 	}
 	must(t, w.Flush())
 
@@ -117,7 +119,9 @@ func TestKilledWhilePushing(t *testing.T) {
 	var b strings.Builder
 	sw := f.Node("swb").MAC
 	for i := range count {
-		fmt.Fprintf(&b, `{"tenant":"red","segment":"web","mac":"02:10:00:%02x:%02x:%02x","switch_mac":"%s","switch_port":2}`+"\n", i>>16&255, i>>8&255, i&255, sw)
+		fmt.Fprintf(&b,
+			`{"tenant":"red","segment":"web","mac":"02:10:00:%02x:%02x:%02x","switch_mac":"%s","switch_port":2}`+"\n",
+			i>>16&255, i>>8&255, i&255, sw)
 	}
 	lines := b.String()
 	acknowledged := false
@@ -133,7 +137,8 @@ func TestKilledWhilePushing(t *testing.T) {
 		f.waitReady("box1")
 		var box status.Box
 		f.get("box1", "/v1/box", &box)
-		t.Logf("killed after %v: %d bindings, acknowledged %v", after*time.Millisecond, box.Bindings.Count, acknowledged)
+		t.Logf("killed after %v: %d bindings, acknowledged %v", after*time.Millisecond, box.Bindings.Count,
+			acknowledged)
 		whole := box.Bindings.Count >= count
 		if !whole && box.Bindings.Count > 10 {
 			t.Errorf("%d bindings: half of a push", box.Bindings.Count)
@@ -145,7 +150,8 @@ func TestKilledWhilePushing(t *testing.T) {
 	}
 }
 
-// TestManyTenants fills a box with as many tenants as the scheme holds, each with a segment, and nearly 10,000 local VIFs.
+// TestManyTenants fills a box with as many tenants as the scheme holds, each with a
+// segment, and nearly 10,000 local VIFs.
 func TestManyTenants(t *testing.T) {
 	const vifs = 9_990 // with those of the town it is all a box holds
 	o := oneBox()
@@ -183,7 +189,8 @@ func TestManyTenants(t *testing.T) {
 		must(t, edge.Send(edge.ToBox(2, tenant, tenant, 101, frame).Encode()))
 		got, err := raw.Receive(time.Second)
 		must(t, err)
-		if want := plain(endpoint.Host{MAC: 0x0200000000ee}, endpoint.Host{MAC: d.VIFs[i].MAC}, vlan); endpoint.Diff(want, got) != "" {
+		if want := plain(endpoint.Host{MAC: 0x0200000000ee}, endpoint.Host{MAC: d.VIFs[i].MAC},
+			vlan); endpoint.Diff(want, got) != "" {
 			t.Errorf("VIF %d: %s", i, endpoint.Diff(want, got))
 		}
 	}
@@ -223,10 +230,12 @@ func soakRound(t *testing.T, f *fabric, original string, round int) {
 	f.putPaths(f.Trunks[0].VLAN)
 	time.Sleep(200 * time.Millisecond)
 	f.putPaths(f.Trunks[0].VLAN, f.Trunks[1].VLAN)
-	must(t, box.SetTOML(strings.Replace(original, "complete_checksums = true", fmt.Sprintf("complete_checksums = true\nclamp_mss = %v", round%2 == 0), 1)))
+	must(t, box.SetTOML(strings.Replace(original, "complete_checksums = true",
+		fmt.Sprintf("complete_checksums = true\nclamp_mss = %v", round%2 == 0), 1)))
 	must(t, f.call("box1", http.MethodPost, "/v1/reload", nil, nil))
 	time.Sleep(200 * time.Millisecond)
-	frames, err := endpoint.Mix(endpoint.MixOptions{Seed: uint64(round), From: f.host("red-vm2"), To: f.host("red-vm1")}, 2000)
+	frames, err := endpoint.Mix(endpoint.MixOptions{Seed: uint64(round), From: f.host("red-vm2"),
+		To: f.host("red-vm1")}, 2000)
 	must(t, err)
 	sendMix(t, f.raw(t, "red-vm2"), f.raw(t, "red-vm1"), frames)
 	if r := stop(t, s); r.Lost() != 0 {

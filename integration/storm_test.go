@@ -30,7 +30,8 @@ func testOverload(t *testing.T, o options) {
 	var senders sync.WaitGroup
 	stopped := time.Now().Add(2 * time.Second)
 	for i := range 2 {
-		frames, err := endpoint.Mix(endpoint.MixOptions{Seed: uint64(i), From: f.host(names[i]), To: f.host(names[1-i])}, 500)
+		frames, err := endpoint.Mix(endpoint.MixOptions{Seed: uint64(i), From: f.host(names[i]),
+			To: f.host(names[1-i])}, 500)
 		must(t, err)
 		senders.Go(func() {
 			for n := 0; time.Now().Before(stopped); n++ {
@@ -51,7 +52,8 @@ func testOverload(t *testing.T, o options) {
 		raws[i].Close()
 		raws[i] = f.raw(t, names[i]) // without what is still unread
 	}
-	frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 77, From: f.host(names[0]), To: f.host(names[1]), First: 1 << 20}, 500)
+	frames, err := endpoint.Mix(endpoint.MixOptions{Seed: 77, From: f.host(names[0]), To: f.host(names[1]),
+		First: 1 << 20}, 500)
 	must(t, err)
 	sendMix(t, raws[0], raws[1], frames)
 }
@@ -63,7 +65,8 @@ func (f *fabric) logPorts(t *testing.T) {
 		var ports status.Items[status.Port]
 		f.get(n, "/v1/stats/ports", &ports)
 		for _, p := range ports.Items {
-			t.Logf("%s %s: received %d, sent %d, dropped %v; by the kernel %+v", n, p.Name, p.RxPackets, p.TxPackets, p.Reasons, p.Kernel)
+			t.Logf("%s %s: received %d, sent %d, dropped %v; by the kernel %+v", n, p.Name, p.RxPackets, p.TxPackets,
+				p.Reasons, p.Kernel)
 		}
 	}
 }
@@ -112,7 +115,8 @@ func TestMutations(t *testing.T) {
 			continue
 		}
 		encapsulated++
-		if got := outer.Dst; got != endpoint.Special(f.Options.Scheme, 2, 100) && got != endpoint.Special(f.Options.Scheme, 3, 100) {
+		if got := outer.Dst; got != endpoint.Special(f.Options.Scheme, 2, 100) &&
+			got != endpoint.Special(f.Options.Scheme, 3, 100) {
 			t.Errorf("to %v: not tenant red", got)
 		}
 	}

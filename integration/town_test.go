@@ -19,8 +19,10 @@ func town() options {
 	o.Boxes = append(lab.DemoBoxes(), lab.BoxSpec{Name: "box3", Switch: "swa", Port: 3})
 	o.Segments = append(lab.DemoSegments(), model.Segment{Tenant: "red", Name: "app", ID: 8})
 	o.Subnets = append(lab.DemoSubnets(),
-		model.Subnet{Tenant: "red", Name: "app4", Segment: "app", Prefix: netip.MustParsePrefix("10.0.1.0/24"), Router: netip.MustParseAddr("10.0.1.254")},
-		model.Subnet{Tenant: "red", Name: "app6", Segment: "app", Prefix: netip.MustParsePrefix("fd00:1::/64"), Router: netip.MustParseAddr("fd00:1::fe")})
+		model.Subnet{Tenant: "red", Name: "app4", Segment: "app", Prefix: netip.MustParsePrefix("10.0.1.0/24"),
+			Router: netip.MustParseAddr("10.0.1.254")},
+		model.Subnet{Tenant: "red", Name: "app6", Segment: "app", Prefix: netip.MustParsePrefix("fd00:1::/64"),
+			Router: netip.MustParseAddr("fd00:1::fe")})
 	vm := func(name, segment, box string, m model.MAC, addresses ...string) lab.VMSpec {
 		spec := lab.VMSpec{Tenant: "red", Segment: segment, Name: name, Box: box, MAC: m}
 		for _, a := range addresses {

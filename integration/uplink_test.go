@@ -16,7 +16,8 @@ func (f *fabric) outward(t *testing.T, rate int) *endpoint.Steady {
 	to := endpoint.Host{MAC: model.DefaultRouterMAC, IPv4: lab.OutsideAddress}
 	var templates [][]byte
 	for port := range uint16(8) {
-		templates = append(templates, bytesOf(endpoint.UDP4(f.host("red-vm1"), to, 0, 20000+port, 9, endpoint.SteadyPayload(40))))
+		templates = append(templates,
+			bytesOf(endpoint.UDP4(f.host("red-vm1"), to, 0, 20000+port, 9, endpoint.SteadyPayload(40))))
 	}
 	var rx []*endpoint.Raw
 	for _, g := range f.Gateways {
@@ -33,7 +34,8 @@ func (f *fabric) cable(gateway string, pulled bool) error {
 	if pulled {
 		return f.lab.SetDown(g.Name, g.Interface)
 	}
-	return errors.Join(f.lab.SetUp(g.Name, g.Interface), f.lab.DefaultRoute(g.Name, g.Interface, g.BoxSide.Addr())) // the route went with the link
+	// the route went with the link
+	return errors.Join(f.lab.SetUp(g.Name, g.Interface), f.lab.DefaultRoute(g.Name, g.Interface, g.BoxSide.Addr()))
 }
 
 // silence lets a gateway answer no ARP, or answer again.
@@ -41,9 +43,9 @@ func (f *fabric) silence(gateway string, silent bool) error {
 	return f.lab.Sysctl(gateway, "net/ipv4/conf/all/arp_ignore", map[bool]string{true: "8", false: "0"}[silent])
 }
 
-// TestSwitchUnderTraffic: planned switches lose nothing, nor does a gateway that falls silent while it still takes frames;
-// a cable that is pulled costs a gap, and nothing after it. With one worker and with two, whose queues the gateways'
-// answers share.
+// TestSwitchUnderTraffic: planned switches lose nothing, nor does a gateway that falls silent while it still takes
+// frames; a cable that is pulled costs a gap, and nothing after it. With one worker and with two, whose queues the
+// gateways' answers share.
 func TestSwitchUnderTraffic(t *testing.T) {
 	for _, workers := range []int{1, 2} {
 		t.Run(fmt.Sprintf("workers=%d", workers), func(t *testing.T) {

@@ -53,7 +53,8 @@ func TestCapabilities(t *testing.T) {
 		if err == nil {
 			t.Errorf("everything works without %s: take it out of the unit", without)
 		}
-		if !strings.Contains(out, "permitted") && !strings.Contains(out, "permission") && !strings.Contains(out, "cannot allocate") && !strings.Contains(out, "no buffer space") {
+		if !strings.Contains(out, "permitted") && !strings.Contains(out, "permission") &&
+			!strings.Contains(out, "cannot allocate") && !strings.Contains(out, "no buffer space") {
 			t.Errorf("without %s it fails for another reason: %s", without, out)
 		}
 	}
@@ -88,7 +89,8 @@ func asBoxDoes(ifindex int) error {
 		return fmt.Errorf("packet socket: %w", err)
 	}
 	defer unix.Close(fd)
-	if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &unix.PacketMreq{Ifindex: int32(ifindex), Type: unix.PACKET_MR_PROMISC}); err != nil {
+	if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
+		&unix.PacketMreq{Ifindex: int32(ifindex), Type: unix.PACKET_MR_PROMISC}); err != nil {
 		return fmt.Errorf("promiscuous mode: %w", err)
 	}
 	prog, err := steer.Attach(steer.Options{Ifindex: ifindex, Queues: 1})

@@ -41,8 +41,10 @@ func unit(t *testing.T, file string) map[string][]string {
 func TestUnit(t *testing.T) {
 	u := unit(t, "penstock.service")
 	for k, want := range map[string]string{
-		"Service.Type": "notify", "Service.NotifyAccess": "main", "Service.WatchdogSec": "10", "Service.Restart": "always", "Service.RestartSec": "100ms",
-		"Service.LimitMEMLOCK": "infinity", "Service.User": "penstock", "Service.StateDirectory": "penstock", "Service.RuntimeDirectory": "penstock",
+		"Service.Type": "notify", "Service.NotifyAccess": "main", "Service.WatchdogSec": "10",
+		"Service.Restart": "always", "Service.RestartSec": "100ms",
+		"Service.LimitMEMLOCK": "infinity", "Service.User": "penstock", "Service.StateDirectory": "penstock",
+		"Service.RuntimeDirectory":      "penstock",
 		"Service.CapabilityBoundingSet": "CAP_NET_ADMIN CAP_NET_RAW CAP_BPF CAP_IPC_LOCK CAP_SYS_NICE",
 		"Service.AmbientCapabilities":   "CAP_NET_ADMIN CAP_NET_RAW CAP_BPF CAP_IPC_LOCK CAP_SYS_NICE",
 	} {
@@ -50,7 +52,8 @@ func TestUnit(t *testing.T) {
 			t.Errorf("%s = %q, want %q", k, u[k], want)
 		}
 	}
-	if account, err := os.ReadFile("penstock.sysusers"); err != nil || !strings.Contains(string(account), "\nu "+u["Service.User"][0]+" ") {
+	if account, err := os.ReadFile("penstock.sysusers"); err != nil ||
+		!strings.Contains(string(account), "\nu "+u["Service.User"][0]+" ") {
 		t.Errorf("penstock.sysusers does not make the unit's user: %v", err)
 	}
 }
@@ -64,7 +67,8 @@ func TestInstall(t *testing.T) {
 	install := func() {
 		t.Helper()
 		// Any program will do for the binary: -o takes the target build for done.
-		cmd := exec.Command("make", "-C", "..", "--no-print-directory", "-o", "build", "install", "BIN=/bin/true", "DESTDIR="+root, "PREFIX=/opt/penstock")
+		cmd := exec.Command("make", "-C", "..", "--no-print-directory", "-o", "build", "install", "BIN=/bin/true",
+			"DESTDIR="+root, "PREFIX=/opt/penstock")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("make install: %v\n%s", err, out)
 		}
@@ -91,7 +95,8 @@ func TestInstall(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(root, doc)); !ok || err != nil {
 		t.Errorf("Documentation: %v", err)
 	}
-	for _, name := range []string{"opt/penstock/lib/sysusers.d/penstock.conf", "opt/penstock/lib/sysctl.d/60-penstock.conf"} {
+	for _, name := range []string{"opt/penstock/lib/sysusers.d/penstock.conf",
+		"opt/penstock/lib/sysctl.d/60-penstock.conf"} {
 		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
 			t.Error(err)
 		}

@@ -10,8 +10,8 @@ import (
 	"penstock/ctrl/alarm"
 )
 
-// openAlarms opens the list of alarms in a file of its own: a push of a million bindings keeps the tables' file busy for
-// longer than an alarm should wait.
+// openAlarms opens the list of alarms in a file of its own: a push of a million bindings keeps the tables' file busy
+// for longer than an alarm should wait.
 func (b *Box) openAlarms() (err error) {
 	cfg := b.cfg.Load()
 	b.alarms, err = alarm.Open(alarm.Config{
@@ -35,8 +35,9 @@ func receivers(cfg *conf.Config) []alarm.Receiver {
 	var list []alarm.Receiver
 	for _, w := range cfg.Alarm.Webhooks {
 		list = append(list, alarm.Receiver{
-			Name: w.Name, URL: w.URL, Severity: alarm.Severity(w.Severity), Timeout: w.Timeout, RetryMax: w.RetryMax, FailingAfter: w.FailingAfter,
-			TokenFile: w.TokenFile, SecretFile: w.SecretFile, CAFile: w.CAFile,
+			Name: w.Name, URL: w.URL, Severity: alarm.Severity(w.Severity), Timeout: w.Timeout, RetryMax: w.RetryMax,
+			FailingAfter: w.FailingAfter,
+			TokenFile:    w.TokenFile, SecretFile: w.SecretFile, CAFile: w.CAFile,
 		})
 	}
 	return list
@@ -59,7 +60,8 @@ func (b *Box) portAlarm(port int, fault string) {
 		b.alarms.Clear(alarm.PortDown, portObject(p.Name))
 		return
 	}
-	b.alarms.Raise(alarm.Report{Kind: alarm.PortDown, Object: portObject(p.Name), Text: fmt.Sprintf("Port %s (%s, %s) is down: %s.", p.Name, p.Role, p.Interface, fault)})
+	b.alarms.Raise(alarm.Report{Kind: alarm.PortDown, Object: portObject(p.Name),
+		Text: fmt.Sprintf("Port %s (%s, %s) is down: %s.", p.Name, p.Role, p.Interface, fault)})
 }
 
 // What may be wrong with a port.
@@ -69,5 +71,6 @@ const (
 )
 
 func faultSockets(err error) string {
-	return fmt.Sprintf("its sockets cannot be opened (%v); it is tried again every second", strings.TrimSuffix(err.Error(), "."))
+	return fmt.Sprintf("its sockets cannot be opened (%v); it is tried again every second",
+		strings.TrimSuffix(err.Error(), "."))
 }

@@ -100,7 +100,9 @@ func New(cfg *conf.Config, path string, build Build) (_ *Box, err error) {
 		b.log.Warn("gateways", "err", err)
 	}
 	b.slow = slow.New(b.engine)
-	b.announce = announce.New(announce.Config{Snapshot: func() *fib.Snapshot { return b.compiler.Snapshot() }, Inject: b.slow.Inject})
+	b.announce = announce.New(announce.Config{Snapshot: func() *fib.Snapshot {
+		return b.compiler.Snapshot()
+	}, Inject: b.slow.Inject})
 	b.compiler = compile.New(b.compileConfig())
 	mark, err := b.store.EventMark()
 	if err != nil {
@@ -187,7 +189,8 @@ func (b *Box) serve() (err error) {
 		}
 	}
 	if b.api, err = api.New(api.Config{
-		Path: c.Socket, Mode: c.Mode, Owner: uid, Group: gid, ReadOnly: c.ReadersAny, Core: b.core, Events: b.events, Alarms: b.alarms, Gateways: b.gateways, Info: b, Log: b.log,
+		Path: c.Socket, Mode: c.Mode, Owner: uid, Group: gid, ReadOnly: c.ReadersAny, Core: b.core, Events: b.events,
+		Alarms: b.alarms, Gateways: b.gateways, Info: b, Log: b.log,
 		MaxBody: c.MaxBody, MaxConns: c.MaxConnections, Observe: b.observe,
 	}); err != nil {
 		return err
@@ -222,8 +225,8 @@ func (b *Box) fail(err error) {
 	}
 }
 
-// Close undoes everything, in the opposite order; what was not built yet is skipped. What still runs after a time, because
-// a disk hangs or a file system, keeps what it may use: the process takes that with it.
+// Close undoes everything, in the opposite order; what was not built yet is skipped. What still runs after a time,
+// because a disk hangs or a file system, keeps what it may use: the process takes that with it.
 func (b *Box) Close() {
 	defer b.logs.flush(logLimit)
 	b.ready.Store(false)
@@ -247,7 +250,8 @@ func (b *Box) Close() {
 		for _, undo := range b.undo {
 			errs = append(errs, undo())
 		}
-		b.log.Error("stop: something hangs, a disk or a file system; the process ends without it", "err", errors.Join(errs...))
+		b.log.Error("stop: something hangs, a disk or a file system; the process ends without it", "err",
+			errors.Join(errs...))
 		return
 	}
 	if b.engine != nil {
@@ -274,7 +278,8 @@ func (b *Box) Close() {
 // prepare makes a port's interface ready. Frames for others' MACs are wanted everywhere but on a fabric port, which the
 // edge switch addresses by its own.
 func (b *Box) prepare(p conf.Port) (undo func() error, err error) {
-	undo, err = link.Prepare(p.Interface, link.Options{Promisc: roles[p.Role] != fib.RoleFabric, MTU: p.MTU, Warn: b.log.Warn})
+	undo, err = link.Prepare(p.Interface, link.Options{Promisc: roles[p.Role] != fib.RoleFabric, MTU: p.MTU,
+		Warn: b.log.Warn})
 	if err != nil {
 		return nil, fmt.Errorf("port %s: %w", p.Name, err)
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // carriers tells the dataplane which uplinks can be used, before anything else is done about a link: the gateway groups
-// behind one that goes down switch within a turn of the first worker. It listens to the kernel by itself, since those who
-// bring tables and sockets into line (followLinks) may wait for a push of a million bindings.
+// behind one that goes down switch within a turn of the first worker. It listens to the kernel by itself, since those
+// who bring tables and sockets into line (followLinks) may wait for a push of a million bindings.
 type carriers struct {
 	b *Box
 
@@ -22,7 +22,8 @@ type carriers struct {
 
 // newCarriers begins with the links that the tables were made with.
 func newCarriers(b *Box, up []bool) *carriers {
-	c := &carriers{b: b, link: append([]bool(nil), up...), open: make([]bool, len(up)), told: append([]bool(nil), up...)}
+	c := &carriers{b: b, link: append([]bool(nil), up...), open: make([]bool, len(up)),
+		told: append([]bool(nil), up...)}
 	for i := range c.open {
 		c.open[i] = true
 	}

@@ -21,7 +21,12 @@ func TestCarrierPassesBusyTables(t *testing.T) {
 	toml := ""
 	for i := range 2 {
 		xsktest.Veth(t, fmt.Sprint("u", i), fmt.Sprint("g", i), xsktest.VethConfig{})
-		toml += fmt.Sprintf("[[port]]\nname = \"up%d\"\ninterface = \"u%d\"\nrole = \"uplink\"\nmode = \"copy\"\n", i, i)
+		toml += fmt.Sprintf(`[[port]]
+name = "up%d"
+interface = "u%d"
+role = "uplink"
+mode = "copy"
+`, i, i)
 		// The other end's stack is the gateway.
 		g, err := netlink.LinkByName(fmt.Sprint("g", i))
 		if err != nil {
@@ -36,9 +41,21 @@ func TestCarrierPassesBusyTables(t *testing.T) {
 		}
 	}
 	// Probes that are slow to notice anything: what is fast here is the link.
-	toml += "[[gateway_group]]\nname = \"out\"\nmac = \"02:50:53:01:00:01\"\nprobe_interval = \"1s\"\nmisses = 100\nanswers = 1\nflap_count = 0\n"
+	toml += `[[gateway_group]]
+name = "out"
+mac = "02:50:53:01:00:01"
+probe_interval = "1s"
+misses = 100
+answers = 1
+flap_count = 0
+`
 	for i := range 2 {
-		toml += fmt.Sprintf("[[gateway_group.member]]\nname = \"isp%d\"\nport = \"up%d\"\nip = \"198.51.100.%d\"\naddress = \"198.51.100.%d/29\"\n", i, i, 8*i+1, 8*i+2)
+		toml += fmt.Sprintf(`[[gateway_group.member]]
+name = "isp%d"
+port = "up%d"
+ip = "198.51.100.%d"
+address = "198.51.100.%d/29"
+`, i, i, 8*i+1, 8*i+2)
 	}
 	b := startBox(t, toml)
 	live := b.compiler.Gateways()[0]

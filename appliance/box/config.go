@@ -16,13 +16,17 @@ import (
 func (b *Box) engineConfig() dataplane.Config {
 	cfg := b.cfg.Load()
 	d := &cfg.Dataplane
-	polls := map[string]dataplane.PollMode{"adaptive": dataplane.PollAdaptive, "busy": dataplane.PollBusy, "interrupt": dataplane.PollInterrupt}
-	modes := map[string]xsk.Mode{"auto": xsk.ModeAuto, "zero-copy": xsk.ModeZeroCopy, "copy": xsk.ModeCopy, "generic": xsk.ModeGeneric}
+	polls := map[string]dataplane.PollMode{"adaptive": dataplane.PollAdaptive, "busy": dataplane.PollBusy,
+		"interrupt": dataplane.PollInterrupt}
+	modes := map[string]xsk.Mode{"auto": xsk.ModeAuto, "zero-copy": xsk.ModeZeroCopy, "copy": xsk.ModeCopy,
+		"generic": xsk.ModeGeneric}
 	c := dataplane.Config{
-		Workers: d.Workers, CPUs: d.CPUs, Poll: polls[d.Poll], Frames: d.Frames, FrameSize: d.FrameSize, RingSize: d.RingSize,
+		Workers: d.Workers, CPUs: d.CPUs, Poll: polls[d.Poll], Frames: d.Frames, FrameSize: d.FrameSize,
+		RingSize:  d.RingSize,
 		HugePages: d.HugePages, Handoff: d.Handoff, Verify: d.Verify, Nice: d.Nice,
 		Log: func(l dataplane.Level, msg string, args ...any) {
-			b.log.Log(context.Background(), [...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[l], msg, args...)
+			b.log.Log(context.Background(), [...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[l], msg,
+				args...)
 		},
 	}
 	for _, p := range cfg.Ports {
@@ -33,7 +37,8 @@ func (b *Box) engineConfig() dataplane.Config {
 
 func (b *Box) compileConfig() compile.Config {
 	cfg := b.cfg.Load()
-	c := compile.Config{Scheme: cfg.Box.Scheme, Bindings: b.bindings, Capacity: cfg.Dataplane.Bindings, Prepare: b.engine.Prepare, Publish: b.engine.Publish, Moved: b.announce.Moved}
+	c := compile.Config{Scheme: cfg.Box.Scheme, Bindings: b.bindings, Capacity: cfg.Dataplane.Bindings,
+		Prepare: b.engine.Prepare, Publish: b.engine.Publish, Moved: b.announce.Moved}
 	ApplyLive(&c, cfg, b.saved)
 	return c
 }
@@ -56,7 +61,8 @@ func ApplyLive(c *compile.Config, cfg *conf.Config, saved gateway.State) {
 	}
 }
 
-var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "uplink": fib.RoleUplink, "downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk}
+var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "uplink": fib.RoleUplink,
+	"downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk}
 
 // ModelOptions is what validation needs to know of a configuration.
 func ModelOptions(cfg *conf.Config) model.Options {

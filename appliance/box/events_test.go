@@ -46,8 +46,8 @@ type eventSchema struct {
 	Properties members
 }
 
-// TestEventsOfARun: what a box publishes, from its start over changes, reloads and an interface that goes and comes back, has
-// the types and members of its document.
+// TestEventsOfARun: what a box publishes, from its start over changes, reloads and an interface that goes and comes
+// back, has the types and members of its document.
 func TestEventsOfARun(t *testing.T) {
 	if !xsktest.Alone(t) {
 		return
@@ -75,7 +75,9 @@ func TestEventsOfARun(t *testing.T) {
 	for _, r := range [][3]string{
 		{"PUT", "/v1/tenants/red", `{"id":5}`},
 		{"PUT", "/v1/segments/red/web", `{"id":1}`},
-		{"POST", "/v1/bulk/bindings", `{"tenant":"red","segment":"web","mac":"02:00:00:00:00:01","switch_mac":"02:00:00:00:00:0b","switch_port":7}`},
+		{"POST", "/v1/bulk/bindings",
+			`{"tenant":"red","segment":"web","mac":"02:00:00:00:00:01",` +
+				`"switch_mac":"02:00:00:00:00:0b","switch_port":7}`},
 	} {
 		resp, err := c.Do(t.Context(), r[0], r[1], nil, client.WriteOptions{}, strings.NewReader(r[2]))
 		if err != nil {
@@ -84,12 +86,14 @@ func TestEventsOfARun(t *testing.T) {
 		resp.Body.Close()
 	}
 	xsktest.Delete(t, "p0")
-	eventually(t, "the port stays up without its interface", func() bool { return up(b) == "false" && !b.engine.Ports()[0].Open })
+	eventually(t, "the port stays up without its interface",
+		func() bool { return up(b) == "false" && !b.engine.Ports()[0].Open })
 	xsktest.Veth(t, "p0", "f0", xsktest.VethConfig{})
 	eventually(t, "the port does not come back", func() bool { return up(b) == "true" && b.engine.Ports()[0].Open })
 	beyond := b.events.Last() + 100
 	seen := map[string]bool{}
-	want := []string{event.TypeStarted, event.TypeReload, event.TypeChange, event.TypeBulk, event.TypePort, event.TypeAlarm, event.TypeGap}
+	want := []string{event.TypeStarted, event.TypeReload, event.TypeChange, event.TypeBulk, event.TypePort,
+		event.TypeAlarm, event.TypeGap}
 	schemas := documentedEvents(t, c)
 	look := func(since uint64) {
 		err := c.Watch(t.Context(), client.WatchOptions{Since: &since, Once: true}, func(e client.Event) error {

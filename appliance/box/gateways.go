@@ -28,7 +28,8 @@ func compileGroups(cfg *conf.Config, saved gateway.State) []compile.Group {
 		}
 		for _, m := range c.Members {
 			g.Members = append(g.Members, compile.GroupMember{
-				Name: m.Name, Port: m.Port, VLAN: uint16(m.VLAN), Gateway: m.IP, MAC: m.MAC, Sources: valid(m.Address.Addr(), m.Address6),
+				Name: m.Name, Port: m.Port, VLAN: uint16(m.VLAN), Gateway: m.IP, MAC: m.MAC,
+				Sources: valid(m.Address.Addr(), m.Address6),
 				Senders: m.Sources.MACs, Locked: m.Sources.Locked,
 			})
 		}
@@ -68,10 +69,12 @@ func (b *Box) gatewayGroups() []gateway.Group {
 		if c == nil {
 			continue // it comes or goes with a reload that is being carried out
 		}
-		g := gateway.Group{Name: l.Name, MAC: c.MAC, Addresses: valid(c.IP, c.IP6), Public: c.Public, Index: l.Index, Live: l.Live}
+		g := gateway.Group{Name: l.Name, MAC: c.MAC, Addresses: valid(c.IP, c.IP6), Public: c.Public, Index: l.Index,
+			Live: l.Live}
 		for _, m := range l.Members {
 			if s := c.Member(m.Name); s != nil {
-				g.Members = append(g.Members, gateway.Member{Name: m.Name, Port: s.Port, VLAN: s.VLAN, IP: s.IP, Address: s.Address, Sources: s.Sources.Words(), Slot: m.Slot, Stat: m.Stat, Live: m.Live})
+				g.Members = append(g.Members, gateway.Member{Name: m.Name, Port: s.Port, VLAN: s.VLAN, IP: s.IP,
+					Address: s.Address, Sources: s.Sources.Words(), Slot: m.Slot, Stat: m.Stat, Live: m.Live})
 			}
 		}
 		groups = append(groups, g)
@@ -82,7 +85,8 @@ func (b *Box) gatewayGroups() []gateway.Group {
 // newGateways makes the control plane of the gateway groups.
 func (b *Box) newGateways() {
 	b.gateways = gateway.New(gateway.Config{
-		Engine: b.engine, Groups: b.gatewayGroups, Events: b.events, Alarms: b.alarms, Log: b.log, Path: b.gatewayState(), Saved: b.saved,
+		Engine: b.engine, Groups: b.gatewayGroups, Events: b.events, Alarms: b.alarms, Log: b.log,
+		Path: b.gatewayState(), Saved: b.saved,
 		Traffic: b.engine.Member,
 	})
 }

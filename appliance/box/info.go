@@ -26,7 +26,8 @@ func (b *Box) Box() any {
 		Name: cfg.Box.Name, Version: b.build.Version, Commit: b.build.Commit, Started: b.started, Ready: b.ready.Load(),
 		Scheme: string(cfg.Box.Scheme), Workers: d.Workers, Poll: d.Poll, Revision: b.core.Revision(),
 		Bindings: status.Bindings{Count: b.bindings.Len(), Capacity: d.Bindings, Bytes: b.bindings.Bytes()},
-		Totals:   status.Totals{Rx: t.Rx, Tx: t.Tx, Drops: t.Drops, Punted: t.Punted, Injected: t.Injected, Copies: t.Copies, Balanced: t.Balanced()},
+		Totals: status.Totals{Rx: t.Rx, Tx: t.Tx, Drops: t.Drops, Punted: t.Punted, Injected: t.Injected,
+			Copies: t.Copies, Balanced: t.Balanced()},
 	}
 	s.Frames.All, s.Frames.Pooled, s.Frames.ByOwner = b.engine.Frames()
 	s.Frames.Size = d.FrameSize
@@ -56,7 +57,8 @@ func (b *Box) Stats(kind string) (any, error) {
 	switch kind {
 	case "box":
 		t := dataplane.Sum(b.engine.Ports())
-		return status.Totals{Rx: t.Rx, Tx: t.Tx, Drops: t.Drops, Punted: t.Punted, Injected: t.Injected, Copies: t.Copies, Balanced: t.Balanced()}, nil
+		return status.Totals{Rx: t.Rx, Tx: t.Tx, Drops: t.Drops, Punted: t.Punted, Injected: t.Injected,
+			Copies: t.Copies, Balanced: t.Balanced()}, nil
 	case "ports":
 		return status.Items[status.Port]{Items: b.portStats()}, nil
 	case "workers":
@@ -80,13 +82,17 @@ func (b *Box) portStats() []status.Port {
 	for i, r := range b.engine.Ports() {
 		c, f := &cfg.Ports[i], &snap.Ports[i]
 		p := status.Port{
-			Name: c.Name, Interface: c.Interface, Role: c.Role, Open: r.Open, Up: f.Up, MTU: int(f.MTU), MAC: model.MAC(f.MAC).String(),
+			Name: c.Name, Interface: c.Interface, Role: c.Role, Open: r.Open, Up: f.Up, MTU: int(f.MTU),
+			MAC: model.MAC(f.MAC).String(),
 			XDP: r.XDPMode, Mode: r.SocketMode, Queues: r.Queues,
-			RxPackets: r.RxPackets, RxBytes: r.RxBytes, TxPackets: r.TxPackets, TxBytes: r.TxBytes, TxErrors: r.TxErrors,
-			Punted: r.Punted, Injected: r.Injected, Copies: r.Copies, Reasons: map[string]uint64{}, Punts: map[string]uint64{},
+			RxPackets: r.RxPackets, RxBytes: r.RxBytes, TxPackets: r.TxPackets, TxBytes: r.TxBytes,
+			TxErrors: r.TxErrors,
+			Punted:   r.Punted, Injected: r.Injected, Copies: r.Copies, Reasons: map[string]uint64{},
+			Punts: map[string]uint64{},
 			Kernel: status.Kernel{
 				RxDropped: r.Kernel.RxDropped, RxRingFull: r.Kernel.RxRingFull, FillRingEmpty: r.Kernel.RxFillEmpty,
-				RxInvalidDescs: r.Kernel.RxInvalidDescs, TxInvalidDescs: r.Kernel.TxInvalidDescs, TxRingEmptyDesc: r.Kernel.TxRingEmpty,
+				RxInvalidDescs: r.Kernel.RxInvalidDescs, TxInvalidDescs: r.Kernel.TxInvalidDescs,
+				TxRingEmptyDesc: r.Kernel.TxRingEmpty,
 			},
 		}
 		for d, n := range r.Drops {
@@ -108,7 +114,9 @@ func (b *Box) portStats() []status.Port {
 func (b *Box) workerStats() []status.Worker {
 	var workers []status.Worker
 	for i, r := range b.engine.Workers() {
-		w := status.Worker{ID: i, Turns: r.Turns, BusyTurns: r.Busy, Frames: r.Frames, Sleeps: r.Sleeps, BusyNs: r.BusyNs, MaxGapNs: r.MaxGapNs, Gaps: r.Gaps[:], BusyGaps: r.BusyGaps[:], PreemptedGaps: r.PreemptedGaps[:], StoppedGaps: r.StoppedGaps[:]}
+		w := status.Worker{ID: i, Turns: r.Turns, BusyTurns: r.Busy, Frames: r.Frames, Sleeps: r.Sleeps,
+			BusyNs: r.BusyNs, MaxGapNs: r.MaxGapNs, Gaps: r.Gaps[:], BusyGaps: r.BusyGaps[:],
+			PreemptedGaps: r.PreemptedGaps[:], StoppedGaps: r.StoppedGaps[:]}
 		if r.Frames > 0 {
 			w.NsPerFrame = float64(r.BusyNs) / float64(r.Frames)
 			w.PerTurn = float64(r.Frames) / float64(r.Busy)
@@ -146,7 +154,8 @@ func (b *Box) pathStats() []status.Path {
 		}
 	}
 	slices.SortFunc(paths, func(x, y status.Path) int {
-		return strings.Compare(fmt.Sprintf("%s %s %04d", x.Switch, x.Port, x.VID), fmt.Sprintf("%s %s %04d", y.Switch, y.Port, y.VID))
+		return strings.Compare(fmt.Sprintf("%s %s %04d", x.Switch, x.Port, x.VID),
+			fmt.Sprintf("%s %s %04d", y.Switch, y.Port, y.VID))
 	})
 	return paths
 }

@@ -79,14 +79,15 @@ func (b *Box) linkChanged(port int, ev link.Event, last *link.Event) {
 	b.setLink(port, ev, err)
 }
 
-// tooLong says that packets of an interface's MTU do not fit the buffers; "" if they do. The check at the start refuses such
-// an MTU; at run time it may be set all the same.
+// tooLong says that packets of an interface's MTU do not fit the buffers; "" if they do. The check at the start refuses
+// such an MTU; at run time it may be set all the same.
 func tooLong(d *conf.Dataplane, mtu int) string {
 	most := d.MaxMTU()
 	if mtu <= most {
 		return ""
 	}
-	return fmt.Sprintf("the MTU is larger than a packet buffer carries (%d): longer packets are lost, as kernel drops of the port. "+
+	return fmt.Sprintf("the MTU is larger than a packet buffer carries (%d): longer packets are lost, as kernel "+
+		"drops of the port. "+
 		"Set dataplane.frame_size = 4096, or a smaller MTU", most)
 }
 

@@ -27,7 +27,22 @@ func startBox(t *testing.T, ports string) *Box {
 	t.Helper()
 	dir := t.TempDir()
 	var toml strings.Builder
-	fmt.Fprintf(&toml, "[box]\nname = \"test\"\nstate_dir = %q\n[dataplane]\nworkers = 1\nframes = 4096\nring_size = 256\nbindings = 1024\nverify = true\n[control]\nsocket = %q\n[metrics]\nlisten = \"\"\n[log]\nlevel = \"error\"\n",
+	fmt.Fprintf(&toml, `[box]
+name = "test"
+state_dir = %q
+[dataplane]
+workers = 1
+frames = 4096
+ring_size = 256
+bindings = 1024
+verify = true
+[control]
+socket = %q
+[metrics]
+listen = ""
+[log]
+level = "error"
+`,
 		dir, filepath.Join(dir, "control.sock"))
 	toml.WriteString(ports)
 	path := filepath.Join(dir, "penstock.toml")
@@ -101,7 +116,8 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 	before := descriptors()
 	for range 5 {
 		xsktest.Delete(t, "p0")
-		eventually(t, "the port stays up without its interface", func() bool { return up(b) == "false" && !b.engine.Ports()[0].Open })
+		eventually(t, "the port stays up without its interface",
+			func() bool { return up(b) == "false" && !b.engine.Ports()[0].Open })
 		p, _ := xsktest.Veth(t, "p0", "f0", xsktest.VethConfig{})
 		eventually(t, "the port does not come back", func() bool {
 			r := b.engine.Ports()[0]

@@ -22,7 +22,9 @@ type loader struct{ busy atomic.Bool }
 
 func (l *loader) load(ctx context.Context, path string, within time.Duration) (cfg *conf.Config, err error) {
 	if !l.busy.CompareAndSwap(false, true) {
-		return nil, fmt.Errorf("cannot read the configuration: an earlier read of %s has not ended; its file system hangs", path)
+		return nil,
+			fmt.Errorf("cannot read the configuration: an earlier read of %s has not ended; its file system hangs",
+				path)
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -41,7 +43,9 @@ func (l *loader) load(ctx context.Context, path string, within time.Duration) (c
 		return r.cfg, r.err
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, fmt.Errorf("cannot read the configuration: reading %s has not ended within %s; its file system hangs", path, within)
+			return nil,
+				fmt.Errorf("cannot read the configuration: reading %s has not ended within %s; its file system hangs",
+					path, within)
 		}
 		return nil, ctx.Err()
 	}

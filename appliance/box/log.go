@@ -26,7 +26,8 @@ func newLogger(c conf.Log, level *slog.LevelVar) (*slog.Logger, *logQueue) {
 }
 
 func setLevel(level *slog.LevelVar, name string) {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn,
+		"error": slog.LevelError}
 	level.Set(levels[name])
 }
 

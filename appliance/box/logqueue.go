@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// logQueue writes log lines to where they go, which may be a pipe that nobody reads: it takes lines without waiting, and
-// counts those that found no room.
+// logQueue writes log lines to where they go, which may be a pipe that nobody reads: it takes lines without waiting,
+// and counts those that found no room.
 type logQueue struct {
 	to    io.Writer
 	lines chan logLine

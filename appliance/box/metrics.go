@@ -27,8 +27,9 @@ func (m *metricsSource) Stats() metrics.Stats {
 	b := m.b
 	return metrics.Stats{
 		Box: b.Box().(status.Box), Ports: b.portStats(), Workers: b.workerStats(), Paths: b.pathStats(),
-		Gateways:   metrics.Gateways{Groups: b.gateways.Status(), Counters: b.gateways.Counters()},
-		Alarms:     metrics.Alarms{Active: b.alarms.Active(), Totals: b.alarms.Totals(), Webhooks: b.alarms.Receivers()},
+		Gateways: metrics.Gateways{Groups: b.gateways.Status(), Counters: b.gateways.Counters()},
+		Alarms: metrics.Alarms{Active: b.alarms.Active(), Totals: b.alarms.Totals(),
+			Webhooks: b.alarms.Receivers()},
 		Control:    b.api.Counters(),
 		Objects:    counts(b.core.State()),
 		Generation: b.compiler.Snapshot().Generation, Events: b.events.Last(),

@@ -17,7 +17,12 @@ func TestReloadGroupPutBack(t *testing.T) {
 	xsktest.Veth(t, "u0", "g0", xsktest.VethConfig{})
 	const port = "[[port]]\nname = \"up0\"\ninterface = \"u0\"\nrole = \"uplink\"\nmode = \"copy\"\n"
 	const group = "[[gateway_group]]\nname = \"out\"\nmac = \"02:50:53:01:00:01\"\n" +
-		"[[gateway_group.member]]\nname = \"isp0\"\nport = \"up0\"\nip = \"198.51.100.1\"\naddress = \"198.51.100.2/29\"\n"
+		`[[gateway_group.member]]
+name = "isp0"
+port = "up0"
+ip = "198.51.100.1"
+address = "198.51.100.2/29"
+`
 	b := startBox(t, port+group)
 	b.saved = gateway.State{Groups: map[string]gateway.GroupState{"out": {Active: "isp0", Disabled: []string{"isp0"}}}}
 	was, err := os.ReadFile(b.path)

@@ -9,8 +9,8 @@ import (
 	"penstock/ctrl/notify"
 )
 
-// Run starts the box, tells systemd that it is ready, and serves until ctx is done or something fails that the box cannot
-// do without. A signal on hup reloads the configuration. The warnings go to the log first.
+// Run starts the box, tells systemd that it is ready, and serves until ctx is done or something fails that the box
+// cannot do without. A signal on hup reloads the configuration. The warnings go to the log first.
 func (b *Box) Run(ctx context.Context, hup <-chan os.Signal, warnings conf.Errors) error {
 	for _, w := range warnings {
 		b.log.Warn(w.Error())

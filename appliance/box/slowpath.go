@@ -11,8 +11,8 @@ import (
 	"penstock/dataplane/punt"
 )
 
-// newResolver makes the resolver of the boxes behind an edge switch's downlinks, which gets their ARP answers by the slow
-// path. A box that is no edge switch has one without downlinks.
+// newResolver makes the resolver of the boxes behind an edge switch's downlinks, which gets their ARP answers by the
+// slow path. A box that is no edge switch has one without downlinks.
 func (b *Box) newResolver() error {
 	cfg := b.cfg.Load()
 	b.resolver = neighbor.New(b.slow, func(number uint8, mac model.MAC) {

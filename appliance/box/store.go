@@ -12,7 +12,8 @@ import (
 	"penstock/ctrl/store"
 )
 
-// openStore opens the tables' store, which also keeps a second box out of the state directory, and then tidies up there.
+// openStore opens the tables' store, which also keeps a second box out of the state directory, and then tidies up
+// there.
 func (b *Box) openStore() (err error) {
 	dir := b.cfg.Load().Box.StateDir
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -36,7 +37,8 @@ func (b *Box) watchStore(ctx context.Context) {
 	for {
 		text := ""
 		if err := b.store.Verify(); err != nil {
-			text = fmt.Sprintf("The tables' store takes no writes: %v. The dataplane goes on with what it has; pushes are refused.", err)
+			text = fmt.Sprintf("The tables' store takes no writes: %v. The dataplane goes on with what it has; "+
+				"pushes are refused.", err)
 		}
 		switch {
 		case text == "":

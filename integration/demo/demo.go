@@ -89,7 +89,8 @@ func (d *demo) build(context.Context) error {
 	tenants := lab.DemoTenants()
 	tenants[0].Gateway = lab.GatewayGroup
 	d.top, err = lab.Fabric(d.lab, lab.FabricOptions{
-		Tenants: tenants, Gateways: []lab.GatewaySpec{{Box: "box1", Name: "isp1"}, {Box: "box1", Name: "isp2"}}, Group: "probe_interval = \"10ms\"",
+		Tenants: tenants, Gateways: []lab.GatewaySpec{{Box: "box1", Name: "isp1"}, {Box: "box1", Name: "isp2"}},
+		Group:     "probe_interval = \"10ms\"",
 		Dataplane: lab.DataplaneOptions{Workers: 1, RingSize: 512, Frames: 16384, Bindings: 10_000},
 	})
 	return err
@@ -158,7 +159,9 @@ func (d *demo) isolation(ctx context.Context) error {
 		}
 		s := d.streams[len(d.streams)-1]
 		if s.greeting != to.Name {
-			return fmt.Errorf("tenant %s: %s asked for %v and was answered by %q, want %q: the tenants are not isolated", t.Name, from.Name, address(to), s.greeting, to.Name)
+			return fmt.Errorf(
+				"tenant %s: %s asked for %v and was answered by %q, want %q: the tenants are not isolated", t.Name,
+				from.Name, address(to), s.greeting, to.Name)
 		}
 		d.say("%-8s (%v, %v) asks for %v: answered by %s.", from.Name, address(from), from.MAC, address(to), s.greeting)
 	}
@@ -190,7 +193,8 @@ func (d *demo) traffic(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	d.say("%-8s sends %d packets a second to %v outside: they leave by %s.", from.Name, outsideRate, lab.OutsideAddress, d.top.Gateways[0].Name)
+	d.say("%-8s sends %d packets a second to %v outside: they leave by %s.", from.Name, outsideRate, lab.OutsideAddress,
+		d.top.Gateways[0].Name)
 	d.started = time.Now()
 	d.lastAt = d.started
 	return nil
@@ -217,7 +221,9 @@ func (d *demo) watch(ctx context.Context) error {
 			return d.fail("isp1", "isp1 lost its link", func() error { return d.top.Cut("isp1", true) })
 		}},
 		{d.Duration * 4 / 6, "isp1: link back", func() error { d.settleFailure(); return d.top.Cut("isp1", false) }},
-		{d.Duration * 5 / 6, "isp2: hung", func() error { return d.fail("isp2", "isp2 hung", func() error { return d.top.Hang("isp2", true) }) }},
+		{d.Duration * 5 / 6, "isp2: hung", func() error {
+			return d.fail("isp2", "isp2 hung", func() error { return d.top.Hang("isp2", true) })
+		}},
 	}
 	act := "all is well"
 	tick := time.NewTicker(redraw)
@@ -299,7 +305,8 @@ func (d *demo) portsUp(ctx context.Context) error {
 func (d *demo) pushPaths(ctx context.Context, vlans []uint16) error {
 	var ops []lab.Operation
 	for _, p := range d.top.Paths(vlans) {
-		ops = append(ops, lab.Operation{Op: "put", Kind: model.KindPath, Key: p.A.String() + "/" + p.B.String(), Value: p})
+		ops = append(ops, lab.Operation{Op: "put", Kind: model.KindPath, Key: p.A.String() + "/" + p.B.String(),
+			Value: p})
 	}
 	for _, n := range d.nodes {
 		if len(n.Documents.Tenants) == 0 {
@@ -376,7 +383,8 @@ func (d *demo) explain(err error) error {
 	for _, n := range d.nodes {
 		if !n.process.Running() {
 			lines := strings.Split(strings.TrimSpace(n.process.Log()), "\n")
-			err = fmt.Errorf("%w\n%s has ended; its last words:\n  %s", err, n.Name, strings.Join(lines[max(0, len(lines)-5):], "\n  "))
+			err = fmt.Errorf("%w\n%s has ended; its last words:\n  %s", err, n.Name,
+				strings.Join(lines[max(0, len(lines)-5):], "\n  "))
 		}
 	}
 	return err

@@ -115,7 +115,8 @@ func (o *outside) received() (n uint64) {
 
 // lost is what was sent so far and not received.
 func (o *outside) lost() uint64 {
-	got := o.received() // before what was sent: what is under way counts as lost for a moment, and not the other way round
+	// before what was sent: what is under way counts as lost for a moment, and not the other way round
+	got := o.received()
 	return o.sent.Load() - got
 }
 
@@ -143,7 +144,8 @@ func (f *failure) blocked(lostNow uint64) time.Duration {
 // fail has something happen to a gateway and notes what was lost before.
 func (d *demo) fail(gateway, what string, do func() error) error {
 	d.settleFailure()
-	d.failures = append(d.failures, &failure{What: what, Gateway: gateway, At: time.Since(d.started), before: d.outside.lost()})
+	d.failures = append(d.failures, &failure{What: what, Gateway: gateway, At: time.Since(d.started),
+		before: d.outside.lost()})
 	return do()
 }
 
@@ -232,7 +234,8 @@ func (d *demo) lookOutside(ctx context.Context, rate func(key string, n uint64) 
 	}
 	v = outsideView{From: d.outside.from.Name, Box: d.outside.from.Box, Target: lab.OutsideAddress.String()}
 	for i, m := range g.Members {
-		v.Gateways = append(v.Gateways, gatewayView{Name: m.Name, State: m.State, Active: m.Active, Rate: rate("gateway "+m.Name, d.outside.got[i].Load())})
+		v.Gateways = append(v.Gateways, gatewayView{Name: m.Name, State: m.State, Active: m.Active,
+			Rate: rate("gateway "+m.Name, d.outside.got[i].Load())})
 	}
 	for _, a := range alarms {
 		v.Alarms = append(v.Alarms, fmt.Sprintf("%s: %s", strings.ToUpper(string(a.Severity)), a.Text))

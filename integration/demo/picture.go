@@ -156,7 +156,8 @@ func (v *view) text(colour bool) string {
 	left, right := "", ""
 	if len(v.Tenants) > 0 {
 		t := &v.Tenants[0]
-		left, right = fmt.Sprintf("─ %s ── %s ══", t.FromBox, t.FromSwitch), fmt.Sprintf("══ %s ── %s ─", t.ToSwitch, t.ToBox)
+		left, right = fmt.Sprintf("─ %s ── %s ══", t.FromBox, t.FromSwitch), fmt.Sprintf("══ %s ── %s ─", t.ToSwitch,
+			t.ToBox)
 	}
 	gap := func(s string) string { return strings.Repeat(" ", utf8.RuneCountInString(s)) }
 	rows := max(len(v.Tenants), len(v.Paths))
@@ -179,7 +180,8 @@ func (v *view) text(colour bool) string {
 		if i < len(v.Paths) {
 			path = v.Paths[i].row(most)
 		}
-		fmt.Fprintf(&b, "  %s ─%s%s%s%s%s%s%s─ %s\n", paint(colour, name, fmt.Sprintf("%-8s", from)), corner("┐┤┘"), gap(left),
+		fmt.Fprintf(&b, "  %s ─%s%s%s%s%s%s%s─ %s\n", paint(colour, name, fmt.Sprintf("%-8s", from)), corner("┐┤┘"),
+			gap(left),
 			corner("╔╠╚"), path, corner("╗╣╝"), gap(right), corner("┌├└"), paint(colour, name, to))
 		if i == 0 {
 			fmt.Fprintf(&b, "            ├%s╣%s╠%s┤\n", left, strings.Repeat(" ", barWidth+20), right)
@@ -187,7 +189,8 @@ func (v *view) text(colour bool) string {
 	}
 	b.WriteString("\n  TENANT  FROM                   TO                           TCP       PING\n")
 	for _, t := range v.Tenants {
-		fmt.Fprintf(&b, "  %s  %-8s %-9s  →  %-8s %-9s  %6.1f Mbit/s  %5.2f ms, %d/%d answered\n", paint(colour, t.Name, fmt.Sprintf("%-6s", t.Name)),
+		fmt.Fprintf(&b, "  %s  %-8s %-9s  →  %-8s %-9s  %6.1f Mbit/s  %5.2f ms, %d/%d answered\n",
+			paint(colour, t.Name, fmt.Sprintf("%-6s", t.Name)),
 			t.From, t.FromIP, t.To, t.ToIP, t.BitRate/1e6, t.Ping.LastMs, t.Ping.Received, t.Ping.Sent)
 	}
 	v.Outside.write(&b)
@@ -223,7 +226,8 @@ func (v *outsideView) write(b *strings.Builder) {
 		if g.Active {
 			target = "→ " + v.Target
 		}
-		fmt.Fprintf(b, "%s\n", strings.TrimRight(fmt.Sprintf("%s%s%s %-5s %-16s %5.0f/s %s", lead, corner, line, g.Name, note, g.Rate, target), " "))
+		fmt.Fprintf(b, "%s\n", strings.TrimRight(fmt.Sprintf("%s%s%s %-5s %-16s %5.0f/s %s", lead, corner, line, g.Name,
+			note, g.Rate, target), " "))
 	}
 	last, first := v.Last, "none"
 	if last == "" {

@@ -9,13 +9,17 @@ import (
 )
 
 func moment() *view {
-	v := &view{At: 12300 * time.Millisecond, Of: 20 * time.Second, Act: "101 taken away", Drops: map[string]uint64{"swa source_mac": 1, "box1 access_vlan": 4}}
+	v := &view{At: 12300 * time.Millisecond, Of: 20 * time.Second, Act: "101 taken away",
+		Drops: map[string]uint64{"swa source_mac": 1, "box1 access_vlan": 4}}
 	for _, t := range []string{"red", "blue"} {
-		v.Tenants = append(v.Tenants, tenantView{Name: t, From: t + "-vm1", To: t + "-vm2", FromIP: "10.0.0.1", ToIP: "10.0.0.2",
-			FromBox: "box1", FromSwitch: "swa", ToBox: "box2", ToSwitch: "swb", BitRate: 20e6, Ping: pings{123, 122, 0.345}})
+		v.Tenants = append(v.Tenants, tenantView{Name: t, From: t + "-vm1", To: t + "-vm2", FromIP: "10.0.0.1",
+			ToIP:    "10.0.0.2",
+			FromBox: "box1", FromSwitch: "swa", ToBox: "box2", ToSwitch: "swb", BitRate: 20e6,
+			Ping: pings{123, 122, 0.345}})
 	}
 	v.Paths = []pathView{{VID: 101}, {VID: 102, Live: true, Rate: 4020}}
-	v.Outside = outsideView{From: "red-vm1", Box: "box1", Target: "203.0.113.10", Last: "isp1 lost its link, isp2 took over: blocked for 2 ms",
+	v.Outside = outsideView{From: "red-vm1", Box: "box1", Target: "203.0.113.10",
+		Last:     "isp1 lost its link, isp2 took over: blocked for 2 ms",
 		Gateways: []gatewayView{{Name: "isp1", State: "down"}, {Name: "isp2", State: "up", Active: true, Rate: 1000}},
 		Alarms:   []string{"MAJOR: Gateway isp1 of group out failed.", "MAJOR: Port up0 is down."}}
 	return v
@@ -85,7 +89,8 @@ func TestPictureFits(t *testing.T) {
 	if !strings.Contains(text, ", …\n") {
 		t.Errorf("drops are not cut:\n%s", text)
 	}
-	if h, l := v.heading(), moment().line(); utf8.RuneCountInString(strings.TrimPrefix(h, "\n")) != utf8.RuneCountInString(l) {
+	if h, l := v.heading(), moment().line(); utf8.RuneCountInString(strings.TrimPrefix(h,
+		"\n")) != utf8.RuneCountInString(l) {
 		t.Errorf("heading and line differ in length:\n%s\n%s", h, l)
 	}
 }
@@ -117,7 +122,8 @@ func TestDraw(t *testing.T) {
 	q := &picture{w: &out}
 	q.draw(moment())
 	q.draw(moment())
-	if got := out.String(); strings.Contains(got, "\x1b") || strings.Count(got, "\n") != 4 || strings.Count(got, "TIME") != 1 || !strings.Contains(got, "    away    4020/s  isp2   1000      2      5\n") {
+	if got := out.String(); strings.Contains(got, "\x1b") || strings.Count(got, "\n") != 4 ||
+		strings.Count(got, "TIME") != 1 || !strings.Contains(got, "    away    4020/s  isp2   1000      2      5\n") {
 		t.Errorf("lines:\n%s", got)
 	}
 }

@@ -16,7 +16,8 @@ import (
 // summary ends the traffic and says what was seen. Its error lists what did not hold.
 func (d *demo) summary(ctx context.Context) error {
 	var bad []string
-	d.say("\nSummary of %.0f s; path %d was away from %.1f s to %.1f s\n", time.Since(d.started).Seconds(), d.top.Options.Trunks[pathAway],
+	d.say("\nSummary of %.0f s; path %d was away from %.1f s to %.1f s\n", time.Since(d.started).Seconds(),
+		d.top.Options.Trunks[pathAway],
 		d.away[0].Seconds(), d.away[1].Seconds())
 	d.say("  TENANT  WHO ASKED            WHO ANSWERED  TCP                            PING")
 	for i, p := range d.pings {
@@ -26,7 +27,8 @@ func (d *demo) summary(ctx context.Context) error {
 		}
 		s := d.streams[i]
 		s.stop()
-		d.say("  %-6s  %-19s  %-12s  %6.1f MB, no connection broke  %d of %d answered", p.Tenant, fmt.Sprintf("%s: %v?", s.From.Name, address(s.To)), s.greeting,
+		d.say("  %-6s  %-19s  %-12s  %6.1f MB, no connection broke  %d of %d answered", p.Tenant,
+			fmt.Sprintf("%s: %v?", s.From.Name, address(s.To)), s.greeting,
 			float64(s.octets.Load())/1e6, r.Received, r.Sent)
 		if r.Received < r.Sent-1 { // the last one may still be on its way
 			bad = append(bad, fmt.Sprintf("tenant %s lost %d pings", p.Tenant, r.Sent-r.Received))
@@ -55,7 +57,8 @@ func (d *demo) summary(ctx context.Context) error {
 			reasons[r] = true
 		}
 		t := box.Totals
-		d.say("%s", strings.TrimRight(fmt.Sprintf("  %-4s  %8d  %8d  %7d  %s", n.Name, t.Rx, t.Tx, t.Drops, strings.Join(list, ", ")), " "))
+		d.say("%s", strings.TrimRight(fmt.Sprintf("  %-4s  %8d  %8d  %7d  %s", n.Name, t.Rx, t.Tx, t.Drops,
+			strings.Join(list, ", ")), " "))
 	}
 	for r := drop.Reason(0); r < drop.Count; r++ {
 		if reasons[r.String()] {
@@ -73,9 +76,11 @@ func (d *demo) summary(ctx context.Context) error {
 
 // summaryOutside says what the gateways' failures cost, and returns what did not hold.
 func (d *demo) summaryOutside() (bad []string) {
-	d.say("\n  GATEWAYS                     TOOK OVER  BLOCKED  (%d packets a second to %v)", outsideRate, lab.OutsideAddress)
+	d.say("\n  GATEWAYS                     TOOK OVER  BLOCKED  (%d packets a second to %v)", outsideRate,
+		lab.OutsideAddress)
 	for _, f := range d.failures {
-		d.say("  %-27s  %-9s  %4d ms", fmt.Sprintf("%s (%.1f s)", f.What, f.At.Seconds()), f.Took, f.blocked(f.after).Milliseconds())
+		d.say("  %-27s  %-9s  %4d ms", fmt.Sprintf("%s (%.1f s)", f.What, f.At.Seconds()), f.Took,
+			f.blocked(f.after).Milliseconds())
 		for i, line := range wrap("alarm: "+f.Alarm, Columns-6) {
 			d.say("    %s%s", strings.Repeat(" ", 7*min(i, 1)), line)
 		}
@@ -111,14 +116,16 @@ func wrap(text string, columns int) (lines []string) {
 	return append(lines, line)
 }
 
-// balanced waits until the box's sum is right: what it received, injected and copied is what it sent, punted and dropped.
+// balanced waits until the box's sum is right: what it received, injected and
+// copied is what it sent, punted and dropped.
 func (n *node) balanced(ctx context.Context) (b status.Box, err error) {
 	err = retry(ctx, 5*time.Second, func() error {
 		if b, err = n.box(ctx); err != nil {
 			return err
 		}
 		if t := b.Totals; !t.Balanced {
-			return fmt.Errorf("%s: received %d + injected %d + copies %d ≠ sent %d + punted %d + dropped %d", n.Name, t.Rx, t.Injected, t.Copies, t.Tx, t.Punted, t.Drops)
+			return fmt.Errorf("%s: received %d + injected %d + copies %d ≠ sent %d + punted %d + dropped %d", n.Name,
+				t.Rx, t.Injected, t.Copies, t.Tx, t.Punted, t.Drops)
 		}
 		return nil
 	})
@@ -132,7 +139,8 @@ func (d *demo) explore() {
 	for _, n := range d.nodes {
 		d.say("  %s show ports --rate 1s -s %s", d.Binary, n.Socket)
 	}
-	d.say("  %s show gateways -s %s; ip -n %s link set eth0 down", d.Binary, d.gatewayNode().Socket, d.lab.FullName(d.top.Gateways[0].Name))
+	d.say("  %s show gateways -s %s; ip -n %s link set eth0 down", d.Binary, d.gatewayNode().Socket,
+		d.lab.FullName(d.top.Gateways[0].Name))
 	d.say("  %s watch --since 0 -s %s", d.Binary, d.top.Boxes[0].Socket)
 	d.say("  ip netns exec %s ping %v", d.lab.FullName(from.Namespace), address(to))
 	d.say("  ip netns exec %s tcpdump -eni %s", d.lab.FullName(to.Namespace), to.Interface)

@@ -19,8 +19,8 @@ import (
 	"penstock/integration/lab"
 )
 
-// stream is the TCP connections between two VMs of a tenant, over their kernels' stacks, with the server's data paced to
-// leave the machine room for everything else. There are several because a connection keeps to one path. The server's
+// stream is the TCP connections between two VMs of a tenant, over their kernels' stacks, with the server's data paced
+// to leave the machine room for everything else. There are several because a connection keeps to one path. The server's
 // first line names its VM: that is how a crossing between tenants with equal addresses would show.
 type stream struct {
 	Tenant   string
@@ -177,7 +177,8 @@ func startPing(l *lab.Lab, from, to *lab.VM) (*pinger, error) {
 	}
 	p := &pinger{Tenant: from.Tenant, From: from, To: to}
 	var err error
-	p.cmd, err = l.Start(from.Namespace, "ping-"+from.Name, "ping", "-n", "-D", "-i", strconv.FormatFloat(pingEvery.Seconds(), 'f', 1, 64), "-W", "1", address(to).String())
+	p.cmd, err = l.Start(from.Namespace, "ping-"+from.Name, "ping", "-n", "-D", "-i",
+		strconv.FormatFloat(pingEvery.Seconds(), 'f', 1, 64), "-W", "1", address(to).String())
 	return p, err
 }
 

@@ -12,7 +12,8 @@ import (
 // RFC 1071 and RFC 8200, section 8.1: what it checks must not be checked by what made it.
 func CheckSums(frame []byte) error {
 	packet := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default)
-	if failure := packet.ErrorLayer(); failure != nil && packet.NetworkLayer() != nil && packet.TransportLayer() == nil {
+	if failure := packet.ErrorLayer(); failure != nil && packet.NetworkLayer() != nil &&
+		packet.TransportLayer() == nil {
 		return fmt.Errorf("decode: %w", failure.Error())
 	}
 	var pseudo []byte

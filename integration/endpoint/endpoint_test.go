@@ -110,7 +110,8 @@ func TestMixIsRight(t *testing.T) {
 	if shortest != MinFrame || longest != MaxFrame {
 		t.Errorf("lengths %d to %d", shortest, longest)
 	}
-	for _, want := range []gopacket.LayerType{layers.LayerTypeIPv4, layers.LayerTypeIPv6, layers.LayerTypeTCP, layers.LayerTypeUDP, layers.LayerTypeICMPv4, layers.LayerTypeICMPv6Echo} {
+	for _, want := range []gopacket.LayerType{layers.LayerTypeIPv4, layers.LayerTypeIPv6, layers.LayerTypeTCP,
+		layers.LayerTypeUDP, layers.LayerTypeICMPv4, layers.LayerTypeICMPv6Echo} {
 		if kinds[want] < 300 {
 			t.Errorf("%d layers %v in 5000 frames", kinds[want], want)
 		}
@@ -141,7 +142,8 @@ func TestExpectation(t *testing.T) {
 	for _, f := range [][]byte{frames[0], frames[0], altered, frames[3], foreign, other[0]} {
 		e.Arrived(f)
 	}
-	if n, first := e.Missing(); n != 1 || first != 102 || e.Duplicates() != 1 || len(e.Altered) != 1 || e.Foreign != 1 || e.Unknown != 1 || e.Complete() {
+	if n, first := e.Missing(); n != 1 || first != 102 || e.Duplicates() != 1 || len(e.Altered) != 1 ||
+		e.Foreign != 1 || e.Unknown != 1 || e.Complete() {
 		t.Errorf("%+v", e)
 	}
 	if err := e.Err(); err == nil || !strings.Contains(err.Error(), "octet 14") {
@@ -201,7 +203,8 @@ func TestSteady(t *testing.T) {
 
 func TestOuterRoundTrip(t *testing.T) {
 	for _, tagged := range []bool{false, true} {
-		o := &Outer{DstMAC: 0x02000000fa0a, SrcMAC: 0x02000000fa0b, Tagged: tagged, DSCP: 46, ID: 101, Flags: 0x4000, TTL: 64, Proto: Proto143,
+		o := &Outer{DstMAC: 0x02000000fa0a, SrcMAC: 0x02000000fa0b, Tagged: tagged, DSCP: 46, ID: 101, Flags: 0x4000,
+			TTL: 64, Proto: Proto143,
 			Src: Special(model.Scheme16, 1, 7), Dst: Special(model.Scheme16, 2, 100), Inner: []byte("0123456789abcdef")}
 		if tagged {
 			o.VID, o.PCP = 101, 5
@@ -211,7 +214,8 @@ func TestOuterRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(got.Encode(), frame) || got.Dst.String() != "10.2.0.100" || got.Src.String() != "10.1.0.7" || got.Tagged != tagged || got.PCP != o.PCP {
+		if !bytes.Equal(got.Encode(), frame) || got.Dst.String() != "10.2.0.100" || got.Src.String() != "10.1.0.7" ||
+			got.Tagged != tagged || got.PCP != o.PCP {
 			t.Errorf("%+v", got)
 		}
 		for cut := range len(frame) {

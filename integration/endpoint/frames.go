@@ -54,22 +54,26 @@ func Ethernet(src, dst model.MAC, vlan uint16, etherType layers.EthernetType) []
 
 // UDP4 returns a UDP datagram in IPv4 with the given payload.
 func UDP4(from, to Host, vlan, srcPort, dstPort uint16, payload []byte) ([]byte, error) {
-	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: from.IPv4.AsSlice(), DstIP: to.IPv4.AsSlice()}
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: from.IPv4.AsSlice(),
+		DstIP: to.IPv4.AsSlice()}
 	udp := &layers.UDP{SrcPort: layers.UDPPort(srcPort), DstPort: layers.UDPPort(dstPort)}
 	if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
 		return nil, err
 	}
-	return Serialize(append(Ethernet(from.MAC, to.MAC, vlan, layers.EthernetTypeIPv4), ip, udp, gopacket.Payload(payload))...)
+	return Serialize(append(Ethernet(from.MAC, to.MAC, vlan, layers.EthernetTypeIPv4), ip, udp,
+		gopacket.Payload(payload))...)
 }
 
 // UDP6 returns a UDP datagram in IPv6 with the given payload.
 func UDP6(from, to Host, vlan, srcPort, dstPort uint16, payload []byte) ([]byte, error) {
-	ip := &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: from.IPv6.AsSlice(), DstIP: to.IPv6.AsSlice()}
+	ip := &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: from.IPv6.AsSlice(),
+		DstIP: to.IPv6.AsSlice()}
 	udp := &layers.UDP{SrcPort: layers.UDPPort(srcPort), DstPort: layers.UDPPort(dstPort)}
 	if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
 		return nil, err
 	}
-	return Serialize(append(Ethernet(from.MAC, to.MAC, vlan, layers.EthernetTypeIPv6), ip, udp, gopacket.Payload(payload))...)
+	return Serialize(append(Ethernet(from.MAC, to.MAC, vlan, layers.EthernetTypeIPv6), ip, udp,
+		gopacket.Payload(payload))...)
 }
 
 // ARPRequest asks who has the address to (RFC 826).
@@ -84,7 +88,8 @@ func ARPReply(from Host, vlan uint16, to Host) ([]byte, error) {
 
 func arp(op uint16, from Host, vlan uint16, dst model.MAC, to Host) ([]byte, error) {
 	return Serialize(append(Ethernet(from.MAC, dst, vlan, layers.EthernetTypeARP), &layers.ARP{
-		AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4, Operation: op,
+		AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4,
+		Operation:       op,
 		SourceHwAddress: Hardware(from.MAC), SourceProtAddress: from.IPv4.AsSlice(),
 		DstHwAddress: Hardware(to.MAC), DstProtAddress: to.IPv4.AsSlice(),
 	})...)
@@ -92,7 +97,8 @@ func arp(op uint16, from Host, vlan uint16, dst model.MAC, to Host) ([]byte, err
 
 // ParseARP returns the ARP packet of a frame, nil if it carries none.
 func ParseARP(frame []byte) *layers.ARP {
-	arp, _ := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default).Layer(layers.LayerTypeARP).(*layers.ARP)
+	arp, _ := gopacket.NewPacket(frame, layers.LayerTypeEthernet,
+		gopacket.Default).Layer(layers.LayerTypeARP).(*layers.ARP)
 	return arp
 }
 
@@ -100,8 +106,10 @@ func ParseARP(frame []byte) *layers.ARP {
 func NeighborSolicitation(from Host, vlan uint16, to netip.Addr) ([]byte, error) {
 	target := to.As16()
 	group := netip.AddrFrom16([16]byte{0: 0xff, 1: 2, 11: 1, 12: 0xff, 13: target[13], 14: target[14], 15: target[15]})
-	groupMAC := model.MAC(0x3333)<<32 | 0xff<<24 | model.MAC(target[13])<<16 | model.MAC(target[14])<<8 | model.MAC(target[15])
-	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: from.IPv6.AsSlice(), DstIP: group.AsSlice()}
+	groupMAC := model.MAC(0x3333)<<32 | 0xff<<24 |
+		model.MAC(target[13])<<16 | model.MAC(target[14])<<8 | model.MAC(target[15])
+	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: from.IPv6.AsSlice(),
+		DstIP: group.AsSlice()}
 	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeNeighborSolicitation, 0)}
 	if err := icmp.SetNetworkLayerForChecksum(ip); err != nil {
 		return nil, err
@@ -114,14 +122,16 @@ func NeighborSolicitation(from Host, vlan uint16, to netip.Addr) ([]byte, error)
 
 // UnsolicitedAdvertisement tells all nodes that a host's IPv6 address is at its MAC (RFC 4861, section 7.2.6).
 func UnsolicitedAdvertisement(h Host, vlan uint16) ([]byte, error) {
-	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: h.IPv6.AsSlice(), DstIP: netip.MustParseAddr("ff02::1").AsSlice()}
+	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: h.IPv6.AsSlice(),
+		DstIP: netip.MustParseAddr("ff02::1").AsSlice()}
 	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeNeighborAdvertisement, 0)}
 	if err := icmp.SetNetworkLayerForChecksum(ip); err != nil {
 		return nil, err
 	}
-	na := &layers.ICMPv6NeighborAdvertisement{Flags: 0x20, TargetAddress: h.IPv6.AsSlice(), Options: layers.ICMPv6Options{
-		{Type: layers.ICMPv6OptTargetAddress, Data: Hardware(h.MAC)},
-	}}
+	na := &layers.ICMPv6NeighborAdvertisement{Flags: 0x20, TargetAddress: h.IPv6.AsSlice(),
+		Options: layers.ICMPv6Options{
+			{Type: layers.ICMPv6OptTargetAddress, Data: Hardware(h.MAC)},
+		}}
 	return Serialize(append(Ethernet(h.MAC, 0x333300000001, vlan, layers.EthernetTypeIPv6), ip, icmp, na)...)
 }
 
@@ -144,7 +154,8 @@ func ParseNeighborAdvertisement(frame []byte) (netip.Addr, model.MAC, bool) {
 // Echo4 returns an ICMP echo request.
 func Echo4(from, to Host, vlan uint16, ttl uint8, id, seq uint16, payload []byte) ([]byte, error) {
 	return Serialize(append(Ethernet(from.MAC, to.MAC, vlan, layers.EthernetTypeIPv4),
-		&layers.IPv4{Version: 4, TTL: ttl, Protocol: layers.IPProtocolICMPv4, SrcIP: from.IPv4.AsSlice(), DstIP: to.IPv4.AsSlice()},
+		&layers.IPv4{Version: 4, TTL: ttl, Protocol: layers.IPProtocolICMPv4, SrcIP: from.IPv4.AsSlice(),
+			DstIP: to.IPv4.AsSlice()},
 		&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(layers.ICMPv4TypeEchoRequest, 0), Id: id, Seq: seq},
 		gopacket.Payload(payload))...)
 }

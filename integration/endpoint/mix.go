@@ -32,8 +32,8 @@ type MixOptions struct {
 }
 
 // Mix returns n frames of mixed traffic, the same for the same seed: TCP, UDP and ICMP in IPv4 and IPv6, and frames of
-// another EtherType, of all lengths from MinFrame to MaxFrame (plus the tag), with random ports, TTL, DSCP and payload, all
-// checksums right. Each ends with its sequence number.
+// another EtherType, of all lengths from MinFrame to MaxFrame (plus the tag), with random ports, TTL, DSCP and payload,
+// all checksums right. Each ends with its sequence number.
 func Mix(o MixOptions, n int) ([][]byte, error) {
 	rng := rand.New(rand.NewPCG(o.Seed, 0x70656e73746f636b))
 	frames := make([][]byte, n)
@@ -72,18 +72,21 @@ func (o *MixOptions) frame(rng *rand.Rand, seq uint32) ([]byte, error) {
 		ttl       = uint8(2 + rng.IntN(254))
 	)
 	if kind < 6 {
-		network = &layers.IPv4{Version: 4, TTL: ttl, TOS: dscp, Id: uint16(rng.Uint32()), Protocol: proto, SrcIP: o.From.IPv4.AsSlice(), DstIP: o.To.IPv4.AsSlice()}
+		network = &layers.IPv4{Version: 4, TTL: ttl, TOS: dscp, Id: uint16(rng.Uint32()), Protocol: proto,
+			SrcIP: o.From.IPv4.AsSlice(), DstIP: o.To.IPv4.AsSlice()}
 	} else {
 		if kind%3 == 2 {
 			proto = layers.IPProtocolICMPv6
 		}
-		network = &layers.IPv6{Version: 6, HopLimit: ttl, TrafficClass: dscp, FlowLabel: rng.Uint32() >> 12, NextHeader: proto, SrcIP: o.From.IPv6.AsSlice(), DstIP: o.To.IPv6.AsSlice()}
+		network = &layers.IPv6{Version: 6, HopLimit: ttl, TrafficClass: dscp, FlowLabel: rng.Uint32() >> 12,
+			NextHeader: proto, SrcIP: o.From.IPv6.AsSlice(), DstIP: o.To.IPv6.AsSlice()}
 		etherType, header = layers.EthernetTypeIPv6, 14+40
 	}
 	parts := append(o.ethernet(rng, etherType), network.(gopacket.SerializableLayer))
 	switch kind % 3 {
 	case 0:
-		tcp := &layers.TCP{SrcPort: layers.TCPPort(rng.Uint32()), DstPort: layers.TCPPort(rng.Uint32()), Seq: rng.Uint32(), Ack: rng.Uint32(), ACK: true, PSH: rng.IntN(2) == 0, Window: uint16(rng.Uint32())}
+		tcp := &layers.TCP{SrcPort: layers.TCPPort(rng.Uint32()), DstPort: layers.TCPPort(rng.Uint32()),
+			Seq: rng.Uint32(), Ack: rng.Uint32(), ACK: true, PSH: rng.IntN(2) == 0, Window: uint16(rng.Uint32())}
 		if err := tcp.SetNetworkLayerForChecksum(network); err != nil {
 			return nil, err
 		}
@@ -108,7 +111,8 @@ func (o *MixOptions) frame(rng *rand.Rand, seq uint32) ([]byte, error) {
 func echo(rng *rand.Rand, network gopacket.NetworkLayer) ([]gopacket.SerializableLayer, int, error) {
 	id, seq := uint16(rng.Uint32()), uint16(rng.Uint32())
 	if network.LayerType() == layers.LayerTypeIPv4 {
-		return []gopacket.SerializableLayer{&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(layers.ICMPv4TypeEchoRequest, 0), Id: id, Seq: seq}}, 8, nil
+		request := layers.CreateICMPv4TypeCode(layers.ICMPv4TypeEchoRequest, 0)
+		return []gopacket.SerializableLayer{&layers.ICMPv4{TypeCode: request, Id: id, Seq: seq}}, 8, nil
 	}
 	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(layers.ICMPv6TypeEchoRequest, 0)}
 	err := icmp.SetNetworkLayerForChecksum(network)
@@ -159,7 +163,8 @@ type Expectation struct {
 
 // Expect returns the expectation of the given frames of a mix.
 func Expect(frames [][]byte) *Expectation {
-	e := &Expectation{frames: frames, bySeq: make(map[uint32]int, len(frames)), arrivals: make([]int, len(frames)), left: len(frames)}
+	e := &Expectation{frames: frames, bySeq: make(map[uint32]int, len(frames)), arrivals: make([]int, len(frames)),
+		left: len(frames)}
 	for i, f := range frames {
 		if seq, ok := MixSequence(f); ok {
 			e.bySeq[seq] = i
@@ -216,7 +221,8 @@ func (e *Expectation) Err() error {
 	if missing == 0 && e.Duplicates() == 0 && len(e.Altered) == 0 && e.Unknown == 0 {
 		return nil
 	}
-	msg := fmt.Sprintf("of %d frames %d are missing (first: %d), %d doubled, %d altered, %d unknown", len(e.frames), missing, first, e.Duplicates(), len(e.Altered), e.Unknown)
+	msg := fmt.Sprintf("of %d frames %d are missing (first: %d), %d doubled, %d altered, %d unknown", len(e.frames),
+		missing, first, e.Duplicates(), len(e.Altered), e.Unknown)
 	if len(e.Altered) > 0 {
 		msg += ": " + e.Altered[0]
 	}
@@ -228,7 +234,8 @@ func Diff(want, got []byte) string {
 	for i := range min(len(want), len(got)) {
 		if want[i] != got[i] {
 			end := min(i+8, len(want), len(got))
-			return fmt.Sprintf("octet %d of %d: want % x, got % x (%d octets)", i, len(want), want[i:end], got[i:end], len(got))
+			return fmt.Sprintf("octet %d of %d: want % x, got % x (%d octets)", i, len(want), want[i:end], got[i:end],
+				len(got))
 		}
 	}
 	if len(want) != len(got) {

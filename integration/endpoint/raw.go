@@ -49,7 +49,8 @@ func Open(name string) (*Raw, error) {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer),
 		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1),
 		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
-		unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &unix.PacketMreq{Ifindex: int32(ifi.Index), Type: unix.PACKET_MR_PROMISC}),
+		unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
+			&unix.PacketMreq{Ifindex: int32(ifi.Index), Type: unix.PACKET_MR_PROMISC}),
 		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all<<8 | all>>8, Ifindex: ifi.Index}),
 	)
 	if err != nil {
@@ -105,7 +106,8 @@ func (r *Raw) Receive(limit time.Duration) ([]byte, error) {
 			return nil, os.ErrDeadlineExceeded
 		}
 		ms := int(left/time.Millisecond) + 1
-		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN}}, ms); err != nil && !errors.Is(err, unix.EINTR) {
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLIN}}, ms); err != nil &&
+			!errors.Is(err, unix.EINTR) {
 			return nil, fmt.Errorf("wait for frames on %s: %w", r.Interface, err)
 		}
 	}
@@ -141,7 +143,8 @@ func (r *Raw) Collect(quiet time.Duration) ([][]byte, error) {
 }
 
 // Gather returns what arrives until n of the frames are such that match accepts, at most for the given time, and then
-// what follows until none has arrived for a moment: on a busy machine an answer may take its time, and one too many too.
+// what follows until none has arrived for a moment: on a busy machine an answer may
+// take its time, and one too many too.
 func (r *Raw) Gather(n int, limit time.Duration, match func([]byte) bool) ([][]byte, error) {
 	const quiet = 50 * time.Millisecond
 	var frames [][]byte

@@ -81,8 +81,10 @@ func (r SteadyResult) Lost() uint32 { return r.Sent - r.Received }
 
 // String says it in a line.
 func (r SteadyResult) String() string {
-	return fmt.Sprintf("sent %d (%d refused), received %d, lost %d, doubled %d, reordered %d, longest gap %v, receiver overruns %d",
-		r.Sent, r.SendErrors, r.Received, r.Lost(), r.Duplicates, r.Reordered, r.Blocked.Round(time.Microsecond), r.Overruns)
+	return fmt.Sprintf("sent %d (%d refused), received %d, lost %d, doubled %d, reordered %d, longest gap %v, "+
+		"receiver overruns %d",
+		r.Sent, r.SendErrors, r.Received, r.Lost(), r.Duplicates, r.Reordered, r.Blocked.Round(time.Microsecond),
+		r.Overruns)
 }
 
 // StartSteady sends frames from tx at the given rate (frames a second), the templates in turn, and counts them on rx.
@@ -93,7 +95,8 @@ func StartSteady(tx, rx *Raw, rate int, templates ...[]byte) (*Steady, error) {
 
 // StartSteadyTo is StartSteady with several places at which a frame may arrive.
 func StartSteadyTo(tx *Raw, rx []*Raw, rate int, templates ...[]byte) (*Steady, error) {
-	s := &Steady{tx: tx, rx: rx, interval: time.Second / time.Duration(rate), stop: make(chan struct{}), received: make(chan SteadyResult, 1)}
+	s := &Steady{tx: tx, rx: rx, interval: time.Second / time.Duration(rate), stop: make(chan struct{}),
+		received: make(chan SteadyResult, 1)}
 	for i, t := range templates {
 		if _, ok := steadySequence(t); !ok {
 			return nil, fmt.Errorf("template %d does not end with a payload for steady traffic", i)

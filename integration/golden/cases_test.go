@@ -113,7 +113,8 @@ func outer(scheme model.Scheme, inner func() ([]byte, error), edit func(*endpoin
 
 func tcpSYN(from, to endpoint.Host, mss uint16) func() ([]byte, error) {
 	return func() ([]byte, error) {
-		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: from.IPv4.AsSlice(), DstIP: to.IPv4.AsSlice()}
+		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: from.IPv4.AsSlice(),
+			DstIP: to.IPv4.AsSlice()}
 		tcp := &layers.TCP{SrcPort: 40000, DstPort: 80, SYN: true, Window: 65535, Options: []layers.TCPOption{
 			{OptionType: layers.TCPOptionKindNop},
 			{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: binary.BigEndian.AppendUint16(nil, mss)},
@@ -162,16 +163,23 @@ func cases() []goldenCase {
 				on("acc0", "IPv6", udp6(vm1, vm2, 1000, 18)),
 				on("acc0", "same switch: the box's own MAC as outer source", udp4(vm1, vm4, 0, 1000, 18)),
 				on("acc1", "tagged attachment of the other tenant", udp4(vm1, vm2, 30, 1000, 18)),
-				on("acc1", "PCP and DSCP are copied", changed(udp4(vm1, vm2, 30, 1000, 18), func(b []byte) []byte { b[14] |= 5 << 5; return dscp(b, 18, 46) })),
+				on("acc1", "PCP and DSCP are copied", changed(udp4(vm1, vm2, 30, 1000, 18), func(b []byte) []byte {
+					b[14] |= 5 << 5
+					return dscp(b, 18, 46)
+				})),
 				on("acc0", "a protocol that is not IP", raw(ethernet(vm2.MAC, vm1.MAC, 0x88b7, 60))),
 				on("acc0", "a switch without path", udp4(vm1, vm9, 0, 1000, 18)),
 				on("acc0", "a VIF that is not bound", udp4(vm1, host(0x0200000000ee, "10.0.0.77", ""), 0, 1000, 18)),
 			}},
 			{name: name + "-decapsulate", config: config, in: []input{
 				on("fab0", "to vm1", outer(scheme, udp4(vm2, vm1, 0, 1053, 18), nil)),
-				on("fab0", "padding behind the outer packet", changed(outer(scheme, raw(ethernet(vm1.MAC, vm2.MAC, 0x88b7, 14)), nil), func(b []byte) []byte { return append(b, make([]byte, 12)...) })),
+				on("fab0", "padding behind the outer packet",
+					changed(outer(scheme, raw(ethernet(vm1.MAC, vm2.MAC, 0x88b7, 14)), nil), func(b []byte) []byte {
+						return append(b, make([]byte, 12)...)
+					})),
 				on("fab0", "IPv6", outer(scheme, udp6(vm2, vm1, 1053, 18), nil)),
-				on("fab0", "broadcast to both local VIFs", outer(scheme, raw(ethernet(endpoint.Broadcast, vm2.MAC, 0x88b7, 60)), nil)),
+				on("fab0", "broadcast to both local VIFs",
+					outer(scheme, raw(ethernet(endpoint.Broadcast, vm2.MAC, 0x88b7, 60)), nil)),
 			}},
 		}
 	}
@@ -186,13 +194,17 @@ func forged() []goldenCase {
 	}
 	cut := []input{}
 	for n := range 34 + 14 + 20 + 8 {
-		cut = append(cut, on("fab0", fmt.Sprintf("cut off at %d", n), changed(outer(model.Scheme16, inner, nil), func(b []byte) []byte { return b[:n] })))
+		cut = append(cut, on("fab0", fmt.Sprintf("cut off at %d", n),
+			changed(outer(model.Scheme16, inner, nil), func(b []byte) []byte {
+				return b[:n]
+			})))
 	}
 	return []goldenCase{
 		{name: "forged-fabric", config: "host", in: []input{
 			fabric("from a station that is not the switch", func(o *endpoint.Outer) { o.SrcMAC = 0x0200000000ee }),
 			fabric("to another box's MAC", func(o *endpoint.Outer) { o.DstMAC = 0x02000000fb02 }),
-			fabric("to another box's address", func(o *endpoint.Outer) { o.Dst = endpoint.Special(model.Scheme16, 4, 100) }),
+			fabric("to another box's address",
+				func(o *endpoint.Outer) { o.Dst = endpoint.Special(model.Scheme16, 4, 100) }),
 			fabric("from outside the scheme", func(o *endpoint.Outer) { o.Src = netip.MustParseAddr("11.5.0.7") }),
 			fabric("unknown tenant", func(o *endpoint.Outer) { o.Dst = endpoint.Special(model.Scheme16, 3, 101) }),
 			fabric("reserved tenant", func(o *endpoint.Outer) { o.Dst = endpoint.Special(model.Scheme16, 3, 1) }),
@@ -201,17 +213,24 @@ func forged() []goldenCase {
 			fabric("fragment", func(o *endpoint.Outer) { o.Flags = 0x2000 }),
 			fabric("tagged", func(o *endpoint.Outer) { o.Tagged, o.VID = true, 101 }),
 			fabric("inner frame too short", func(o *endpoint.Outer) { o.Inner = o.Inner[:13] }),
-			on("fab0", "inner source is a group", outer(model.Scheme16, raw(ethernet(vm1.MAC, 0x010000000001, 0x88b7, 60)), nil)),
-			on("fab0", "VIF that is not here", outer(model.Scheme16, udp4(vm2, host(0x0200000000ee, "10.0.0.77", ""), 0, 53, 18), nil)),
+			on("fab0", "inner source is a group",
+				outer(model.Scheme16, raw(ethernet(vm1.MAC, 0x010000000001, 0x88b7, 60)), nil)),
+			on("fab0", "VIF that is not here",
+				outer(model.Scheme16, udp4(vm2, host(0x0200000000ee, "10.0.0.77", ""), 0, 53, 18), nil)),
 			on("fab0", "VIF on another box", outer(model.Scheme16, udp4(vm2, vm4, 0, 53, 18), nil)),
-			on("fab0", "ARP never crosses", outer(model.Scheme16, func() ([]byte, error) { return endpoint.ARPRequest(vm2, 0, vm1.IPv4) }, nil)),
-			on("fab0", "broken header checksum", changed(outer(model.Scheme16, inner, nil), func(b []byte) []byte { b[24] ^= 1; return b })),
+			on("fab0", "ARP never crosses",
+				outer(model.Scheme16, func() ([]byte, error) { return endpoint.ARPRequest(vm2, 0, vm1.IPv4) }, nil)),
+			on("fab0", "broken header checksum", changed(outer(model.Scheme16, inner, nil), func(b []byte) []byte {
+				b[24] ^= 1
+				return b
+			})),
 			on("fab0", "header options", changed(outer(model.Scheme16, inner, nil), options)),
 			on("fab0", "IPv6", raw(ethernet(boxMAC, switchA, 0x86dd, 60))),
 		}},
 		{name: "guests", config: "host", in: []input{
 			on("acc0", "announcement by ARP reply", gratuitous(vm1, 2)),
-			on("acc0", "unsolicited advertisement", advert(vm1.MAC, allNodes, "fd00::1", "ff02::1", "fd00::1", vm1.MAC)),
+			on("acc0", "unsolicited advertisement", advert(vm1.MAC, allNodes, "fd00::1", "ff02::1", "fd00::1",
+				vm1.MAC)),
 			on("acc0", "question for a link-local address that follows from a MAC", solicit(vm1.MAC, vm1LL, vm2LL)),
 			on("acc0", "question for a link-local address that nobody knows", solicit(vm1.MAC, vm1LL, anyLL)),
 			on("acc0", "answer to one elsewhere", advert(vm1.MAC, vm2.MAC, vm1LL, vm2LL, vm1LL, vm1.MAC)),
@@ -222,11 +241,15 @@ func forged() []goldenCase {
 			on("acc0", "UDP from ::", udp6(host(vm1.MAC, "", "::"), vm3, 9, 40)),
 			on("acc0", "who listens to which group, from ::", mld("::", 143)),
 			on("fab0", "announcement by ARP request", outer(model.Scheme16, gratuitous(vm2, 1), nil)),
-			on("fab0", "announcement of the router's address", outer(model.Scheme16, gratuitous(host(vm2.MAC, "10.0.0.254", ""), 1), nil)),
-			on("fab0", "unsolicited advertisement", outer(model.Scheme16, advert(vm2.MAC, allNodes, "fd00::2", "ff02::1", "fd00::2", vm2.MAC), nil)),
-			on("fab0", "router advertisement", outer(model.Scheme16, routerAdvert(vm2.MAC, allNodes, vm2LL, "ff02::1", vm2.MAC), nil)),
+			on("fab0", "announcement of the router's address",
+				outer(model.Scheme16, gratuitous(host(vm2.MAC, "10.0.0.254", ""), 1), nil)),
+			on("fab0", "unsolicited advertisement",
+				outer(model.Scheme16, advert(vm2.MAC, allNodes, "fd00::2", "ff02::1", "fd00::2", vm2.MAC), nil)),
+			on("fab0", "router advertisement",
+				outer(model.Scheme16, routerAdvert(vm2.MAC, allNodes, vm2LL, "ff02::1", vm2.MAC), nil)),
 			on("fab0", "bridge protocol", outer(model.Scheme16, raw(ethernet(0x0180c2000000, vm2.MAC, 38, 60)), nil)),
-			fabric("from a port that no switch has", func(o *endpoint.Outer) { o.Src = netip.MustParseAddr("10.0.0.7") }),
+			fabric("from a port that no switch has",
+				func(o *endpoint.Outer) { o.Src = netip.MustParseAddr("10.0.0.7") }),
 		}},
 		{name: "forged-fabric-cut", config: "host", in: cut},
 		{name: "forged-access", config: "host", in: []input{
@@ -235,18 +258,23 @@ func forged() []goldenCase {
 			on("acc0", "foreign IPv6", udp6(host(vm1.MAC, "", "fd00::3"), vm2, 1, 18)),
 			on("acc0", "foreign VLAN", udp4(vm1, vm2, 30, 1, 18)),
 			on("acc1", "other tenant's VIF on the wrong VLAN", udp4(vm1, vm2, 20, 1, 18)),
-			on("acc0", "foreign ARP sender", func() ([]byte, error) { return endpoint.ARPRequest(host(vm1.MAC, "10.0.0.3", ""), 0, vm2.IPv4) }),
+			on("acc0", "foreign ARP sender", func() ([]byte, error) {
+				return endpoint.ARPRequest(host(vm1.MAC, "10.0.0.3", ""), 0, vm2.IPv4)
+			}),
 			on("acc0", "foreign ND sender", func() ([]byte, error) {
 				return endpoint.NeighborSolicitation(host(vm1.MAC, "", "fd00::3"), 0, vm2.IPv6)
 			}),
 			on("acc0", "ready-made encapsulation with a path's tag", func() ([]byte, error) {
 				b, err := inner()
-				o := endpoint.Outer{DstMAC: switchB, SrcMAC: switchA, Tagged: true, VID: 101, Flags: 0x4000, TTL: 64, Proto: endpoint.Proto143, Src: endpoint.Special(model.Scheme16, 3, 7), Dst: endpoint.Special(model.Scheme16, 5, 200), Inner: b}
+				o := endpoint.Outer{DstMAC: switchB, SrcMAC: switchA, Tagged: true, VID: 101, Flags: 0x4000, TTL: 64,
+					Proto: endpoint.Proto143, Src: endpoint.Special(model.Scheme16, 3, 7),
+					Dst: endpoint.Special(model.Scheme16, 5, 200), Inner: b}
 				return o.Encode(), err
 			}),
 			on("acc0", "ready-made encapsulation, untagged, own source MAC", func() ([]byte, error) {
 				b, err := inner()
-				o := endpoint.Outer{DstMAC: switchB, SrcMAC: vm1.MAC, Flags: 0x4000, TTL: 64, Proto: endpoint.Proto143, Src: vm1.IPv4, Dst: endpoint.Special(model.Scheme16, 5, 200), Inner: b}
+				o := endpoint.Outer{DstMAC: switchB, SrcMAC: vm1.MAC, Flags: 0x4000, TTL: 64, Proto: endpoint.Proto143,
+					Src: vm1.IPv4, Dst: endpoint.Special(model.Scheme16, 5, 200), Inner: b}
 				return o.Encode(), err
 			}),
 			on("acc0", "link-local group", raw(ethernet(0x0180c200000e, vm1.MAC, 0x88cc, 60))),
@@ -256,21 +284,34 @@ func forged() []goldenCase {
 		{name: "local", config: "host", in: []input{
 			on("acc0", "VIF on another port", udp4(vm1, vm3, 0, 1000, 18)),
 			on("acc0", "checksum left to hardware", changed(udp4(vm1, vm3, 0, 1000, 18), unfinished)),
-			on("acc0", "broadcast: to vm3, vm2's box, vm4's box", raw(ethernet(endpoint.Broadcast, vm1.MAC, 0x88b7, 60))),
-			on("acc1", "unknown unicast where it is flooded", raw(tagged(40, ethernet(0x0200000000ee, lab1.MAC, 0x88b7, 60)))),
-			on("acc1", "any source where anti-spoofing is off", raw(tagged(40, ethernet(0x020000000022, 0x0200000000dd, 0x88b7, 60)))),
+			on("acc0", "broadcast: to vm3, vm2's box, vm4's box",
+				raw(ethernet(endpoint.Broadcast, vm1.MAC, 0x88b7, 60))),
+			on("acc1", "unknown unicast where it is flooded",
+				raw(tagged(40, ethernet(0x0200000000ee, lab1.MAC, 0x88b7, 60)))),
+			on("acc1", "any source where anti-spoofing is off",
+				raw(tagged(40, ethernet(0x020000000022, 0x0200000000dd, 0x88b7, 60)))),
 		}},
 		{name: "resolve", config: "host", in: []input{
 			on("acc0", "ARP for a remote VIF", func() ([]byte, error) { return endpoint.ARPRequest(vm1, 0, vm2.IPv4) }),
-			on("acc0", "ARP for a VIF on another port", func() ([]byte, error) { return endpoint.ARPRequest(vm1, 0, vm3.IPv4) }),
-			on("acc0", "ARP for the router", func() ([]byte, error) { return endpoint.ARPRequest(vm1, 0, router.IPv4) }),
-			on("acc0", "ARP for nobody", func() ([]byte, error) { return endpoint.ARPRequest(vm1, 0, netip.MustParseAddr("10.0.0.77")) }),
+			on("acc0", "ARP for a VIF on another port",
+				func() ([]byte, error) { return endpoint.ARPRequest(vm1, 0, vm3.IPv4) }),
+			on("acc0", "ARP for the router",
+				func() ([]byte, error) { return endpoint.ARPRequest(vm1, 0, router.IPv4) }),
+			on("acc0", "ARP for nobody", func() ([]byte, error) {
+				return endpoint.ARPRequest(vm1, 0, netip.MustParseAddr("10.0.0.77"))
+			}),
 			on("acc0", "gratuitous ARP", func() ([]byte, error) { return endpoint.ARPRequest(vm1, 0, vm1.IPv4) }),
-			on("acc0", "ARP for an address of another tenant's subnet only", func() ([]byte, error) { return endpoint.ARPRequest(vm1, 0, db1.IPv4) }),
-			on("acc1", "tagged ARP is answered tagged", func() ([]byte, error) { return endpoint.ARPRequest(vm1, 30, vm2.IPv4) }),
-			on("acc0", "ND for a remote VIF", func() ([]byte, error) { return endpoint.NeighborSolicitation(vm1, 0, vm2.IPv6) }),
-			on("acc0", "ND for the router", func() ([]byte, error) { return endpoint.NeighborSolicitation(vm1, 0, router.IPv6) }),
-			on("acc0", "ND for nobody", func() ([]byte, error) { return endpoint.NeighborSolicitation(vm1, 0, netip.MustParseAddr("fd00::77")) }),
+			on("acc0", "ARP for an address of another tenant's subnet only",
+				func() ([]byte, error) { return endpoint.ARPRequest(vm1, 0, db1.IPv4) }),
+			on("acc1", "tagged ARP is answered tagged",
+				func() ([]byte, error) { return endpoint.ARPRequest(vm1, 30, vm2.IPv4) }),
+			on("acc0", "ND for a remote VIF",
+				func() ([]byte, error) { return endpoint.NeighborSolicitation(vm1, 0, vm2.IPv6) }),
+			on("acc0", "ND for the router",
+				func() ([]byte, error) { return endpoint.NeighborSolicitation(vm1, 0, router.IPv6) }),
+			on("acc0", "ND for nobody", func() ([]byte, error) {
+				return endpoint.NeighborSolicitation(vm1, 0, netip.MustParseAddr("fd00::77"))
+			}),
 			on("fab0", "the switch asks for the box address", func() ([]byte, error) {
 				return endpoint.ARPRequest(host(switchA, "0.0.0.0", ""), 0, netip.MustParseAddr("10.3.0.1"))
 			}),
@@ -325,13 +366,18 @@ func edgeInputs() []input {
 		on("trunk1", "TTL 1", enc(3, func(o *endpoint.Outer) { o.TTL = 1 })),
 		on("trunk1", "VLAN that the trunk does not carry", enc(3, func(o *endpoint.Outer) { o.VID = 102 })),
 		on("trunk1", "untagged", enc(3, func(o *endpoint.Outer) { o.Tagged = false })),
-		on("down3", "to a learned switch: trunk 1", enc(5, func(o *endpoint.Outer) { o.SrcMAC, o.DstMAC = switchA, switchB })),
+		on("down3", "to a learned switch: trunk 1",
+			enc(5, func(o *endpoint.Outer) { o.SrcMAC, o.DstMAC = switchA, switchB })),
 		on("down3", "same switch: box 3 to box 9", enc(9, func(o *endpoint.Outer) { o.SrcMAC = boxMAC })),
 		on("down3", "foreign source", enc(5, func(o *endpoint.Outer) { o.SrcMAC, o.DstMAC = 0x0200000000ee, switchB })),
-		on("down3", "VLAN that no trunk carries", enc(5, func(o *endpoint.Outer) { o.SrcMAC, o.DstMAC, o.VID = switchA, switchB, 999 })),
-		on("down3", "unknown destination: flooded in VLAN 103", enc(5, func(o *endpoint.Outer) { o.SrcMAC, o.DstMAC, o.VID = switchA, 0x02000000fa0c, 103 })),
-		on("trunk2", "transit: VLAN 103 to trunk 3", enc(5, func(o *endpoint.Outer) { o.SrcMAC, o.DstMAC, o.VID = 0x02000000fa0d, 0x02000000fa0c, 103 })),
-		on("trunk3", "transit back, learned", enc(5, func(o *endpoint.Outer) { o.SrcMAC, o.DstMAC, o.VID = 0x02000000fa0c, 0x02000000fa0d, 103 })),
+		on("down3", "VLAN that no trunk carries",
+			enc(5, func(o *endpoint.Outer) { o.SrcMAC, o.DstMAC, o.VID = switchA, switchB, 999 })),
+		on("down3", "unknown destination: flooded in VLAN 103",
+			enc(5, func(o *endpoint.Outer) { o.SrcMAC, o.DstMAC, o.VID = switchA, 0x02000000fa0c, 103 })),
+		on("trunk2", "transit: VLAN 103 to trunk 3",
+			enc(5, func(o *endpoint.Outer) { o.SrcMAC, o.DstMAC, o.VID = 0x02000000fa0d, 0x02000000fa0c, 103 })),
+		on("trunk3", "transit back, learned",
+			enc(5, func(o *endpoint.Outer) { o.SrcMAC, o.DstMAC, o.VID = 0x02000000fa0c, 0x02000000fa0d, 103 })),
 		on("trunk1", "LLDP is for control", raw(ethernet(0x0180c200000e, switchB, 0x88cc, 60))),
 	}
 }
@@ -378,11 +424,13 @@ func options(b []byte) []byte {
 
 func udp4ttl(from, to endpoint.Host, ttl uint8) func() ([]byte, error) {
 	return func() ([]byte, error) {
-		ip := &layers.IPv4{Version: 4, TTL: ttl, Protocol: layers.IPProtocolUDP, SrcIP: from.IPv4.AsSlice(), DstIP: to.IPv4.AsSlice()}
+		ip := &layers.IPv4{Version: 4, TTL: ttl, Protocol: layers.IPProtocolUDP, SrcIP: from.IPv4.AsSlice(),
+			DstIP: to.IPv4.AsSlice()}
 		udp := &layers.UDP{SrcPort: 1000, DstPort: 33434}
 		if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
 			return nil, err
 		}
-		return endpoint.Serialize(append(endpoint.Ethernet(from.MAC, to.MAC, 0, layers.EthernetTypeIPv4), ip, udp, gopacket.Payload(payload(32)))...)
+		return endpoint.Serialize(append(endpoint.Ethernet(from.MAC, to.MAC, 0, layers.EthernetTypeIPv4), ip, udp,
+			gopacket.Payload(payload(32)))...)
 	}
 }

@@ -98,7 +98,8 @@ func TestSuppressedAnswersCostNothing(t *testing.T) {
 		send(t, r, cfg, "acc0", "acc0", changed(udp4(vm1, group, 0, 1000, 1500-28), withDF))
 	}
 	if out := send(t, r, cfg, "acc0", "acc0", changed(udp4(vm1, vm2, 0, 1000, 1500-28), withDF)); len(out) != 1 {
-		t.Errorf("%d answers to a packet that is due one; icmp_limit %d", len(out), drops(t, r, cfg, "acc0", drop.ICMPLimit))
+		t.Errorf("%d answers to a packet that is due one; icmp_limit %d", len(out),
+			drops(t, r, cfg, "acc0", drop.ICMPLimit))
 	}
 }
 
@@ -114,7 +115,8 @@ func TestStrangersHaveTheirOwnFloodLimit(t *testing.T) {
 	r, cfg := load(t, "host")
 	limit(t, r, func(c *compile.Config) { c.FloodRate, c.FloodBurst = 1, 2 })
 	for i := range 10 {
-		send(t, r, cfg, "acc1", "fab0", inLab(raw(ethernet(endpoint.Broadcast, model.MAC(0x0200000000d0+i), 0x88b7, 60))))
+		send(t, r, cfg, "acc1", "fab0",
+			inLab(raw(ethernet(endpoint.Broadcast, model.MAC(0x0200000000d0+i), 0x88b7, 60))))
 	}
 	if n := drops(t, r, cfg, "acc1", drop.FloodLimit); n != 8 {
 		t.Errorf("%d of 10 broadcasts of strangers were dropped as flood_limit, want 8", n)

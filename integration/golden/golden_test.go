@@ -59,7 +59,8 @@ type config struct {
 	Paths    []model.Path
 }
 
-var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk, "uplink": fib.RoleUplink}
+var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "downlink": fib.RoleDownlink,
+	"trunk": fib.RoleTrunk, "uplink": fib.RoleUplink}
 
 func load(t testing.TB, name string) (*rig.Rig, *config) {
 	t.Helper()
@@ -76,10 +77,12 @@ func load(t testing.TB, name string) (*rig.Rig, *config) {
 	for i := range c.Groups {
 		c.Groups[i].Policy = gateway.DefaultPolicy()
 	}
-	o := rig.Options{Groups: c.Groups, Scheme: c.Scheme, EdgeMAC: c.EdgeMAC, ICMPRate: c.ICMPRate, FloodRate: c.FloodRate, Bindings: c.Bindings, State: c.state()}
+	o := rig.Options{Groups: c.Groups, Scheme: c.Scheme, EdgeMAC: c.EdgeMAC, ICMPRate: c.ICMPRate,
+		FloodRate: c.FloodRate, Bindings: c.Bindings, State: c.state()}
 	var refs []model.PortRef
 	for _, p := range c.Ports {
-		o.Ports = append(o.Ports, compile.Port{Name: p.Name, Role: roles[p.Role], SwitchMAC: p.SwitchMAC, SwitchPort: p.SwitchPort, VLANs: p.VLANs,
+		o.Ports = append(o.Ports, compile.Port{Name: p.Name, Role: roles[p.Role], SwitchMAC: p.SwitchMAC,
+			SwitchPort: p.SwitchPort, VLANs: p.VLANs,
 			CompleteChecksums: p.CompleteChecksums, ClampMSS: p.ClampMSS})
 		o.MTU, o.MAC = append(o.MTU, p.MTU), append(o.MAC, p.MAC)
 		refs = append(refs, model.PortRef{Name: p.Name, Role: p.Role})
@@ -206,7 +209,8 @@ func count(r *rig.Rig, cfg *config) string {
 			name string
 			at   int
 			sign int64
-		}{{"rx", stats.RxPackets, 1}, {"copies", stats.Copies, 1}, {"injected", stats.Injected, 1}, {"punted", stats.Punted, -1}} {
+		}{{"rx", stats.RxPackets, 1}, {"copies", stats.Copies, 1}, {"injected", stats.Injected, 1},
+			{"punted", stats.Punted, -1}} {
 			if n := r.Ports.Of(i, k.at); n > 0 {
 				fmt.Fprintf(&b, "%s %s %d\n", p.Name, k.name, n)
 				balance += k.sign * int64(n)
@@ -232,7 +236,8 @@ func compare(t *testing.T, cfg *config, want, got []packet) {
 		case i >= len(want):
 			t.Errorf("out frame %d is too much: port %s % x", i+1, cfg.Ports[got[i].port].Name, got[i].data)
 		case want[i].port != got[i].port || !bytes.Equal(want[i].data, got[i].data):
-			t.Errorf("out frame %d (%s) from port %s, want %s: %s", i+1, got[i].note, cfg.Ports[got[i].port].Name, cfg.Ports[want[i].port].Name, endpoint.Diff(want[i].data, got[i].data))
+			t.Errorf("out frame %d (%s) from port %s, want %s: %s", i+1, got[i].note, cfg.Ports[got[i].port].Name,
+				cfg.Ports[want[i].port].Name, endpoint.Diff(want[i].data, got[i].data))
 		}
 	}
 }
@@ -261,7 +266,8 @@ func write(t *testing.T, path string, cfg *config, packets []packet) {
 	var w *pcapgo.NgWriter
 	var err error
 	for i, p := range cfg.Ports {
-		intf := pcapgo.NgInterface{Name: p.Name, LinkType: layers.LinkTypeEthernet, TimestampResolution: 9, SnapLength: 65535}
+		intf := pcapgo.NgInterface{Name: p.Name, LinkType: layers.LinkTypeEthernet, TimestampResolution: 9,
+			SnapLength: 65535}
 		if i == 0 {
 			w, err = pcapgo.NewNgWriterInterface(&buf, intf, pcapgo.NgWriterOptions{})
 		} else {
@@ -272,7 +278,8 @@ func write(t *testing.T, path string, cfg *config, packets []packet) {
 		}
 	}
 	for i, p := range packets {
-		ci := gopacket.CaptureInfo{Timestamp: time.Unix(int64(i), 0), CaptureLength: len(p.data), Length: len(p.data), InterfaceIndex: p.port}
+		ci := gopacket.CaptureInfo{Timestamp: time.Unix(int64(i), 0), CaptureLength: len(p.data), Length: len(p.data),
+			InterfaceIndex: p.port}
 		if err := w.WritePacket(ci, p.data); err != nil {
 			t.Fatal(err)
 		}

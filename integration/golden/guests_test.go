@@ -28,9 +28,11 @@ const (
 )
 
 // nd is an ICMPv6 message; a zero opt leaves the link-layer address option out.
-func nd(typ uint8, src, dst model.MAC, from, to string, body func(layers.ICMPv6Options) gopacket.SerializableLayer, kind layers.ICMPv6Opt, opt model.MAC) func() ([]byte, error) {
+func nd(typ uint8, src, dst model.MAC, from, to string, body func(layers.ICMPv6Options) gopacket.SerializableLayer,
+	kind layers.ICMPv6Opt, opt model.MAC) func() ([]byte, error) {
 	return func() ([]byte, error) {
-		ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: net.ParseIP(from), DstIP: net.ParseIP(to)}
+		ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: net.ParseIP(from),
+			DstIP: net.ParseIP(to)}
 		c := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)}
 		if err := c.SetNetworkLayerForChecksum(ip); err != nil {
 			return nil, err
@@ -51,7 +53,8 @@ func routerAdvert(src, dst model.MAC, from, to string, opt model.MAC) func() ([]
 
 func redirect(src, dst model.MAC, from, to string) func() ([]byte, error) {
 	return nd(137, src, dst, from, to, func(o layers.ICMPv6Options) gopacket.SerializableLayer {
-		return &layers.ICMPv6Redirect{TargetAddress: net.ParseIP(from), DestinationAddress: net.ParseIP("fd99::1"), Options: o}
+		return &layers.ICMPv6Redirect{TargetAddress: net.ParseIP(from), DestinationAddress: net.ParseIP("fd99::1"),
+			Options: o}
 	}, 0, 0)
 }
 
@@ -82,9 +85,10 @@ func solicit(src model.MAC, from, target string) func() ([]byte, error) {
 	group := netip.MustParseAddr("ff02::1:ff00:0").As16()
 	copy(group[13:], a[13:])
 	dst := model.MAC(0x3333ff000000 | uint64(a[13])<<16 | uint64(a[14])<<8 | uint64(a[15]))
-	return nd(135, src, dst, from, netip.AddrFrom16(group).String(), func(o layers.ICMPv6Options) gopacket.SerializableLayer {
-		return &layers.ICMPv6NeighborSolicitation{TargetAddress: net.ParseIP(target), Options: o}
-	}, layers.ICMPv6OptSourceAddress, opt)
+	return nd(135, src, dst, from, netip.AddrFrom16(group).String(),
+		func(o layers.ICMPv6Options) gopacket.SerializableLayer {
+			return &layers.ICMPv6NeighborSolicitation{TargetAddress: net.ParseIP(target), Options: o}
+		}, layers.ICMPv6OptSourceAddress, opt)
 }
 
 func gratuitous(h endpoint.Host, op uint16) func() ([]byte, error) {
@@ -129,7 +133,8 @@ func twice(f ...func() ([]byte, error)) []func() ([]byte, error) { return append
 // mld says which groups a host listens to, or asks for it.
 func mld(from string, typ byte) func() ([]byte, error) {
 	return func() ([]byte, error) {
-		ip := &layers.IPv6{Version: 6, HopLimit: 1, NextHeader: layers.IPProtocolICMPv6, SrcIP: net.ParseIP(from), DstIP: net.ParseIP("ff02::16")}
+		ip := &layers.IPv6{Version: 6, HopLimit: 1, NextHeader: layers.IPProtocolICMPv6, SrcIP: net.ParseIP(from),
+			DstIP: net.ParseIP("ff02::16")}
 		c := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)}
 		if err := c.SetNetworkLayerForChecksum(ip); err != nil {
 			return nil, err
@@ -163,8 +168,8 @@ func allDrops(t *testing.T, r *rig.Rig, cfg *config, port string) string {
 
 const anyLL, vm1LL, vm3LL, vm2LL = "fe80::1:2:3:4", "fe80::ff:fe00:1", "fe80::ff:fe00:3", "fe80::ff:fe00:2"
 
-// TestGuestsClaims: red/web has vm1 (acc0) and vm3 (acc1) here, strict, and vm2 and vm4 on other boxes. What vm1 sends, and
-// where it goes: to vm3, to the fabric, back as an answer, or nowhere for a reason.
+// TestGuestsClaims: red/web has vm1 (acc0) and vm3 (acc1) here, strict, and vm2 and vm4 on other boxes. What vm1 sends,
+// and where it goes: to vm3, to the fabric, back as an answer, or nowhere for a reason.
 func TestGuestsClaims(t *testing.T) {
 	mac := func(f ...string) func(*model.VIF) {
 		return func(v *model.VIF) { v.AntiSpoof = "mac"; v.Allow = f }
@@ -198,22 +203,31 @@ func TestGuestsClaims(t *testing.T) {
 		{"ARP probe of one's own address", nil, twice(func() ([]byte, error) {
 			return endpoint.ARPRequest(host(vm1.MAC, "0.0.0.0", ""), 0, vm1.IPv4)
 		}), 0, 0, 0, drop.ARPForeign},
-		{"ARP answer to nobody's question", nil, twice(func() ([]byte, error) { return endpoint.ARPReply(vm1, 0, vm3) }), 0, 0, 0, drop.ARPForeign},
+		{"ARP answer to nobody's question", nil,
+			twice(func() ([]byte, error) { return endpoint.ARPReply(vm1, 0, vm3) }), 0, 0, 0, drop.ARPForeign},
 
 		{"advertisement", nil, twice(advert(vm1.MAC, allNodes, "fd00::1", "ff02::1", "fd00::1", vm1.MAC)), 0, 1, 2, 0},
-		{"advertisement of the link-local address", nil, twice(advert(vm1.MAC, allNodes, vm1LL, "ff02::1", vm1LL, vm1.MAC)), 0, 1, 2, 0},
-		{"advertisement for another", nil, twice(advert(vm1.MAC, allNodes, vm1LL, "ff02::1", "fd00::3", vm1.MAC)), 0, 0, 0, drop.SpoofND},
-		{"advertisement of another's MAC", nil, twice(advert(vm1.MAC, allNodes, vm1LL, "ff02::1", "fd00::1", vm3.MAC)), 0, 0, 0, drop.SpoofND},
-		{"advertisement of another's MAC, held to the MAC", mac(), twice(advert(vm1.MAC, allNodes, vm1LL, "ff02::1", "fd00::1", vm3.MAC)), 0, 0, 0, drop.SpoofND},
-		{"advertisement for the router, off", off, twice(advert(vm1.MAC, allNodes, vm1LL, "ff02::1", "fd00::fe", vm1.MAC)), 0, 0, 0, drop.SpoofND},
+		{"advertisement of the link-local address", nil,
+			twice(advert(vm1.MAC, allNodes, vm1LL, "ff02::1", vm1LL, vm1.MAC)), 0, 1, 2, 0},
+		{"advertisement for another", nil, twice(advert(vm1.MAC, allNodes, vm1LL, "ff02::1", "fd00::3", vm1.MAC)), 0, 0,
+			0, drop.SpoofND},
+		{"advertisement of another's MAC", nil, twice(advert(vm1.MAC, allNodes, vm1LL, "ff02::1", "fd00::1", vm3.MAC)),
+			0, 0, 0, drop.SpoofND},
+		{"advertisement of another's MAC, held to the MAC", mac(),
+			twice(advert(vm1.MAC, allNodes, vm1LL, "ff02::1", "fd00::1", vm3.MAC)), 0, 0, 0, drop.SpoofND},
+		{"advertisement for the router, off", off,
+			twice(advert(vm1.MAC, allNodes, vm1LL, "ff02::1", "fd00::fe", vm1.MAC)), 0, 0, 0, drop.SpoofND},
 		{"answer to one", nil, twice(advert(vm1.MAC, vm3.MAC, vm1LL, vm3LL, vm1LL, vm1.MAC)), 0, 1, 0, 0},
 		{"answer to one elsewhere", nil, twice(advert(vm1.MAC, vm2.MAC, vm1LL, vm2LL, vm1LL, vm1.MAC)), 0, 0, 1, 0},
-		{"solicitation with another's MAC", mac(), twice(nd(135, vm1.MAC, 0x3333ff000002, vm1LL, "ff02::1:ff00:2", func(o layers.ICMPv6Options) gopacket.SerializableLayer {
-			return &layers.ICMPv6NeighborSolicitation{TargetAddress: net.ParseIP(vm2LL), Options: o}
-		}, layers.ICMPv6OptSourceAddress, vm3.MAC)), 0, 0, 0, drop.SpoofND},
+		{"solicitation with another's MAC", mac(),
+			twice(nd(135, vm1.MAC, 0x3333ff000002, vm1LL, "ff02::1:ff00:2",
+				func(o layers.ICMPv6Options) gopacket.SerializableLayer {
+					return &layers.ICMPv6NeighborSolicitation{TargetAddress: net.ParseIP(vm2LL), Options: o}
+				}, layers.ICMPv6OptSourceAddress, vm3.MAC)), 0, 0, 0, drop.SpoofND},
 
 		{"link-local address that follows from a MAC here", nil, twice(solicit(vm1.MAC, vm1LL, vm3LL)), 1, 0, 0, 0},
-		{"link-local address that follows from a MAC elsewhere", nil, twice(solicit(vm1.MAC, vm1LL, vm2LL)), 1, 0, 0, 0},
+		{"link-local address that follows from a MAC elsewhere", nil, twice(solicit(vm1.MAC, vm1LL, vm2LL)), 1, 0, 0,
+			0},
 		{"link-local address that nobody knows", nil, twice(solicit(vm1.MAC, vm1LL, anyLL)), 0, 1, 2, 0},
 		{"link-local source that is another's", nil, twice(solicit(vm1.MAC, vm3LL, anyLL)), 0, 0, 0, drop.SpoofND},
 		{"duplicate address detection", nil, twice(solicit(vm1.MAC, "::", vm1LL)), 0, 0, 0, drop.ARPForeign},
@@ -221,14 +235,22 @@ func TestGuestsClaims(t *testing.T) {
 		{"duplicate address detection, unknown", nil, twice(solicit(vm1.MAC, "::", anyLL)), 0, 1, 2, 0},
 		{"unknown address of a subnet", nil, twice(solicit(vm1.MAC, vm1LL, "fd00::77")), 0, 0, 0, drop.ARPUnresolved},
 
-		{"router solicitation", nil, twice(routerSolicit(vm1.MAC, vm1LL, vm1.MAC), routerSolicit(vm1.MAC, "::", 0)), 0, 1, 2, 0},
-		{"router advertisement", nil, twice(routerAdvert(vm1.MAC, allNodes, vm1LL, "ff02::1", vm1.MAC)), 0, 0, 0, drop.SpoofND},
-		{"router advertisement, held to the MAC", mac(), twice(routerAdvert(vm1.MAC, allNodes, vm1LL, "ff02::1", vm1.MAC)), 0, 0, 0, drop.SpoofND},
-		{"router advertisement, allowed", allow("ra"), twice(routerAdvert(vm1.MAC, allNodes, vm1LL, "ff02::1", vm1.MAC)), 0, 1, 2, 0},
-		{"router advertisement, off", off, twice(routerAdvert(vm1.MAC, allNodes, vm1LL, "ff02::1", vm1.MAC)), 0, 1, 2, 0},
-		{"router advertisement to one", allow("ra"), twice(routerAdvert(vm1.MAC, vm3.MAC, vm1LL, vm3LL, vm1.MAC)), 0, 1, 0, 0},
-		{"router advertisement of another's MAC", allow("ra"), twice(routerAdvert(vm1.MAC, allNodes, vm1LL, "ff02::1", vm3.MAC)), 0, 0, 0, drop.SpoofND},
-		{"router advertisement in the router's name", off, twice(routerAdvert(vm1.MAC, allNodes, "fe80::50:53ff:fe00:1", "ff02::1", vm1.MAC)), 0, 0, 0, drop.SpoofND},
+		{"router solicitation", nil, twice(routerSolicit(vm1.MAC, vm1LL, vm1.MAC), routerSolicit(vm1.MAC, "::", 0)), 0,
+			1, 2, 0},
+		{"router advertisement", nil, twice(routerAdvert(vm1.MAC, allNodes, vm1LL, "ff02::1", vm1.MAC)), 0, 0, 0,
+			drop.SpoofND},
+		{"router advertisement, held to the MAC", mac(),
+			twice(routerAdvert(vm1.MAC, allNodes, vm1LL, "ff02::1", vm1.MAC)), 0, 0, 0, drop.SpoofND},
+		{"router advertisement, allowed", allow("ra"),
+			twice(routerAdvert(vm1.MAC, allNodes, vm1LL, "ff02::1", vm1.MAC)), 0, 1, 2, 0},
+		{"router advertisement, off", off, twice(routerAdvert(vm1.MAC, allNodes, vm1LL, "ff02::1", vm1.MAC)), 0, 1, 2,
+			0},
+		{"router advertisement to one", allow("ra"), twice(routerAdvert(vm1.MAC, vm3.MAC, vm1LL, vm3LL, vm1.MAC)), 0, 1,
+			0, 0},
+		{"router advertisement of another's MAC", allow("ra"),
+			twice(routerAdvert(vm1.MAC, allNodes, vm1LL, "ff02::1", vm3.MAC)), 0, 0, 0, drop.SpoofND},
+		{"router advertisement in the router's name", off,
+			twice(routerAdvert(vm1.MAC, allNodes, "fe80::50:53ff:fe00:1", "ff02::1", vm1.MAC)), 0, 0, 0, drop.SpoofND},
 		{"redirect", nil, twice(redirect(vm1.MAC, vm3.MAC, vm1LL, vm3LL)), 0, 0, 0, drop.SpoofND},
 		{"redirect, allowed", allow("ra"), twice(redirect(vm1.MAC, vm3.MAC, vm1LL, vm3LL)), 0, 1, 0, 0},
 
@@ -236,7 +258,8 @@ func TestGuestsClaims(t *testing.T) {
 		{"DHCP server, not allowed", allow(), twice(dhcp4, dhcp6), 0, 0, 0, drop.SpoofDHCP},
 		{"DHCP server, not among what is allowed", mac("ra"), append(twice(dhcp4), dhcp6), 0, 0, 0, drop.SpoofDHCP},
 		{"DHCP server, off", func(v *model.VIF) { off(v); allow()(v) }, twice(dhcp4, dhcp6), 0, 1, 0, 0},
-		{"other UDP beside", allow(), twice(fromPort(68, 67, udp4(vm1, vm3, 0, 68, 40)), fromPort(67, 67, udp4(vm1, vm3, 0, 67, 40))), 0, 1, 0, 0},
+		{"other UDP beside", allow(), twice(fromPort(68, 67, udp4(vm1, vm3, 0, 68, 40)),
+			fromPort(67, 67, udp4(vm1, vm3, 0, 67, 40))), 0, 1, 0, 0},
 
 		{"IPv4 in SNAP", nil, twice(snap(udp4(stranger, vm3, 0, 9, 40), 0)), 0, 0, 0, drop.LLCIP},
 		{"IPv4 in SNAP, off", off, twice(snap(udp4(stranger, vm3, 0, 9, 40), 0)), 0, 0, 0, drop.LLCIP},
@@ -248,19 +271,26 @@ func TestGuestsClaims(t *testing.T) {
 		{"PPPoE, held to the MAC", mac(), twice(typed(udp4(stranger, vm3, 0, 9, 40), 0x8864)), 0, 1, 0, 0},
 
 		{"UDP from ::", nil, twice(udp6(host(vm1.MAC, "", "::"), vm3, 9, 40)), 0, 0, 0, drop.SpoofIP},
-		{"advertisement from ::", nil, twice(advert(vm1.MAC, allNodes, "::", "ff02::1", "fd00::1", vm1.MAC)), 0, 0, 0, drop.SpoofND},
+		{"advertisement from ::", nil, twice(advert(vm1.MAC, allNodes, "::", "ff02::1", "fd00::1", vm1.MAC)), 0, 0, 0,
+			drop.SpoofND},
 		{"MLD report from ::", nil, twice(mld("::", 143)), 0, 1, 2, 0},
 		{"MLD query from ::", nil, twice(mld("::", 130)), 0, 0, 0, drop.SpoofIP},
 
-		{"a virtual router's MAC", nil, twice(udp4(host(virtualMAC, "10.0.0.1", ""), vm3, 0, 9, 40)), 0, 0, 0, drop.SpoofMAC},
-		{"a virtual router's MAC, allowed", allow("vrrp"), twice(udp4(host(virtualMAC, "10.0.0.1", ""), vm3, 0, 9, 40)), 0, 1, 0, 0},
-		{"a virtual router's MAC and another's address", allow("vrrp"), twice(udp4(host(virtualMAC, "10.0.0.3", ""), vm3, 0, 9, 40)), 0, 0, 0, drop.SpoofIP},
-		{"another MAC beside", allow("vrrp"), twice(udp4(host(0x00005e000307, "10.0.0.1", ""), vm3, 0, 9, 40)), 0, 0, 0, drop.SpoofMAC},
-		{"announcement for a virtual router", allow("vrrp"), twice(gratuitous(host(virtualMAC, "10.0.0.1", ""), 1)), 0, 1, 2, 0},
-		{"announcement with a virtual router's MAC from one's own", allow("vrrp"), twice(changed(gratuitous(host(virtualMAC, "10.0.0.1", ""), 1), func(b []byte) []byte {
-			copy(b[6:12], endpoint.Hardware(vm1.MAC))
-			return b
-		})), 0, 1, 2, 0},
+		{"a virtual router's MAC", nil, twice(udp4(host(virtualMAC, "10.0.0.1", ""), vm3, 0, 9, 40)), 0, 0, 0,
+			drop.SpoofMAC},
+		{"a virtual router's MAC, allowed", allow("vrrp"), twice(udp4(host(virtualMAC, "10.0.0.1", ""), vm3, 0, 9, 40)),
+			0, 1, 0, 0},
+		{"a virtual router's MAC and another's address", allow("vrrp"),
+			twice(udp4(host(virtualMAC, "10.0.0.3", ""), vm3, 0, 9, 40)), 0, 0, 0, drop.SpoofIP},
+		{"another MAC beside", allow("vrrp"), twice(udp4(host(0x00005e000307, "10.0.0.1", ""), vm3, 0, 9, 40)), 0, 0, 0,
+			drop.SpoofMAC},
+		{"announcement for a virtual router", allow("vrrp"), twice(gratuitous(host(virtualMAC, "10.0.0.1", ""), 1)), 0,
+			1, 2, 0},
+		{"announcement with a virtual router's MAC from one's own", allow("vrrp"),
+			twice(changed(gratuitous(host(virtualMAC, "10.0.0.1", ""), 1), func(b []byte) []byte {
+				copy(b[6:12], endpoint.Hardware(vm1.MAC))
+				return b
+			})), 0, 1, 2, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r, cfg := load(t, "host")
@@ -289,8 +319,8 @@ func TestGuestsClaims(t *testing.T) {
 	}
 }
 
-// TestFabricForged: the fabric delivers nothing that no box lets in, to one station, to all, and whatever the headers in
-// front of it.
+// TestFabricForged: the fabric delivers nothing that no box lets in, to one station, to all, and whatever the headers
+// in front of it.
 func TestFabricForged(t *testing.T) {
 	options := func(f func() ([]byte, error)) func() ([]byte, error) { // a header in front of ICMPv6
 		return changed(f, func(b []byte) []byte {
@@ -323,20 +353,29 @@ func TestFabricForged(t *testing.T) {
 		{"bridge protocol", nil, raw(ethernet(0x0180c2000000, vm2.MAC, 38, 60)), 0, 0, drop.LinkLocalGroup},
 		{"LACP", nil, raw(ethernet(0x0180c2000002, vm2.MAC, 0x8809, 124)), 0, 0, drop.LinkLocalGroup},
 		{"LLDP", nil, raw(ethernet(0x0180c200000e, vm2.MAC, 0x88cc, 60)), 0, 0, drop.LinkLocalGroup},
-		{"router advertisement", nil, routerAdvert(vm2.MAC, allNodes, vm2LL, "ff02::1", vm2.MAC), 0, 0, drop.FabricForged},
+		{"router advertisement", nil, routerAdvert(vm2.MAC, allNodes, vm2LL, "ff02::1", vm2.MAC), 0, 0,
+			drop.FabricForged},
 		{"router advertisement to one", nil, toOne, 0, 0, drop.FabricForged},
 		{"router advertisement behind a header", nil, options(toOne), 0, 0, drop.FabricForged},
 		{"router advertisement in SNAP", nil, snap(toOne, 0), 0, 0, drop.FabricForged},
 		{"router advertisement, accepted", accept, routerAdvert(vm2.MAC, allNodes, vm2LL, "ff02::1", vm2.MAC), 1, 1, 0},
 		{"router advertisement to one, accepted", accept, toOne, 1, 0, 0},
-		{"router advertisement in the router's name", accept, routerAdvert(vm2.MAC, allNodes, "fe80::50:53ff:fe00:1", "ff02::1", vm2.MAC), 0, 0, drop.FabricForged},
+		{"router advertisement in the router's name", accept, routerAdvert(vm2.MAC, allNodes, "fe80::50:53ff:fe00:1",
+			"ff02::1", vm2.MAC), 0, 0, drop.FabricForged},
 		{"redirect", nil, redirect(vm2.MAC, vm1.MAC, vm2LL, vm1LL), 0, 0, drop.FabricForged},
-		{"advertisement of the router's address", nil, advert(vm2.MAC, allNodes, vm2LL, "ff02::1", "fd00::fe", vm2.MAC), 0, 0, drop.FabricForged},
-		{"advertisement of the router's address to one", nil, advert(vm2.MAC, vm1.MAC, vm2LL, vm1LL, "fd00::fe", vm2.MAC), 0, 0, drop.FabricForged},
+		{"advertisement of the router's address", nil, advert(vm2.MAC, allNodes, vm2LL, "ff02::1", "fd00::fe", vm2.MAC),
+			0, 0, drop.FabricForged},
+		{"advertisement of the router's address to one", nil, advert(vm2.MAC, vm1.MAC, vm2LL, vm1LL, "fd00::fe",
+			vm2.MAC), 0, 0, drop.FabricForged},
 		{"advertisement", nil, advert(vm2.MAC, allNodes, "fd00::2", "ff02::1", "fd00::2", vm2.MAC), 1, 1, 0},
-		{"broken advertisement", nil, changed(advert(vm2.MAC, allNodes, "fd00::2", "ff02::1", "fd00::fe", vm2.MAC), func(b []byte) []byte { b[56] ^= 1; return b }), 0, 0, drop.FabricForged},
+		{"broken advertisement", nil, changed(advert(vm2.MAC, allNodes, "fd00::2", "ff02::1", "fd00::fe", vm2.MAC),
+			func(b []byte) []byte {
+				b[56] ^= 1
+				return b
+			}), 0, 0, drop.FabricForged},
 		{"answer to one", nil, advert(vm2.MAC, vm1.MAC, vm2LL, vm1LL, vm2LL, vm2.MAC), 1, 0, 0},
-		{"answer to one who is not here", nil, advert(vm2.MAC, vm4.MAC, vm2LL, vm1LL, vm2LL, vm2.MAC), 0, 0, drop.FabricRelay},
+		{"answer to one who is not here", nil, advert(vm2.MAC, vm4.MAC, vm2LL, vm1LL, vm2LL, vm2.MAC), 0, 0,
+			drop.FabricRelay},
 		{"question for an unknown link-local address", nil, solicit(vm2.MAC, vm2LL, anyLL), 1, 1, 0},
 		{"question in the router's name", nil, solicit(vm2.MAC, "fd00::fe", anyLL), 0, 0, drop.FabricForged},
 		{"question for an address of a subnet", nil, solicit(vm2.MAC, vm2LL, "fd00::77"), 0, 0, drop.ARPForeign},
@@ -344,9 +383,12 @@ func TestFabricForged(t *testing.T) {
 		{"router solicitation", nil, routerSolicit(vm2.MAC, vm2LL, vm2.MAC), 1, 1, 0},
 
 		{"ARP announcement", nil, gratuitous(vm2, 1), 1, 1, 0},
-		{"ARP announcement of the router's address", nil, gratuitous(host(vm2.MAC, "10.0.0.254", ""), 2), 0, 0, drop.FabricForged},
-		{"ARP question", nil, func() ([]byte, error) { return endpoint.ARPRequest(vm2, 0, vm1.IPv4) }, 0, 0, drop.ARPForeign},
-		{"ARP question, flooding", flood, func() ([]byte, error) { return endpoint.ARPRequest(vm2, 0, vm1.IPv4) }, 1, 1, 0},
+		{"ARP announcement of the router's address", nil, gratuitous(host(vm2.MAC, "10.0.0.254", ""), 2), 0, 0,
+			drop.FabricForged},
+		{"ARP question", nil, func() ([]byte, error) { return endpoint.ARPRequest(vm2, 0, vm1.IPv4) }, 0, 0,
+			drop.ARPForeign},
+		{"ARP question, flooding", flood, func() ([]byte, error) { return endpoint.ARPRequest(vm2, 0, vm1.IPv4) }, 1, 1,
+			0},
 		{"ARP question in the router's name, flooding", flood, func() ([]byte, error) {
 			return endpoint.ARPRequest(host(vm2.MAC, "10.0.0.254", ""), 0, vm1.IPv4)
 		}, 0, 0, drop.FabricForged},
@@ -361,9 +403,11 @@ func TestFabricForged(t *testing.T) {
 			for range 2 { // the second one of a segment that is remembered
 				before := drops(t, r, cfg, "fab0", tt.drop)
 				f := outer(model.Scheme16, tt.frame, nil)
-				got := [3]int{len(send(t, r, cfg, "fab0", "acc0", f)), len(r.Sent(portIndex(t, cfg, "acc1"))), len(r.Sent(portIndex(t, cfg, "fab0")))}
+				got := [3]int{len(send(t, r, cfg, "fab0", "acc0", f)), len(r.Sent(portIndex(t, cfg, "acc1"))),
+					len(r.Sent(portIndex(t, cfg, "fab0")))}
 				if want := [3]int{tt.acc0, tt.acc1, 0}; got != want {
-					t.Errorf("sent by acc0, acc1, fab0: %v, want %v; dropped: %v", got, want, allDrops(t, r, cfg, "fab0"))
+					t.Errorf("sent by acc0, acc1, fab0: %v, want %v; dropped: %v", got, want,
+						allDrops(t, r, cfg, "fab0"))
 				}
 				if n := drops(t, r, cfg, "fab0", tt.drop) - before; tt.drop != 0 && n != 1 {
 					t.Errorf("%d dropped as %v, want 1; all: %v", n, tt.drop, allDrops(t, r, cfg, "fab0"))
@@ -374,9 +418,10 @@ func TestFabricForged(t *testing.T) {
 }
 
 func ping6(from, to endpoint.Host) func() ([]byte, error) {
-	return nd(128, from.MAC, to.MAC, from.IPv6.String(), to.IPv6.String(), func(layers.ICMPv6Options) gopacket.SerializableLayer {
-		return gopacket.Payload(make([]byte, 40))
-	}, 0, 0)
+	return nd(128, from.MAC, to.MAC, from.IPv6.String(), to.IPv6.String(),
+		func(layers.ICMPv6Options) gopacket.SerializableLayer {
+			return gopacket.Payload(make([]byte, 40))
+		}, 0, 0)
 }
 
 // TestFabricSource: an outer source is of a port that a switch can have.
@@ -387,19 +432,28 @@ func TestFabricSource(t *testing.T) {
 		src    string
 		drop   drop.Reason
 	}{
-		{"host", model.Scheme16, "10.5.0.7", 0}, {"host", model.Scheme16, "10.255.0.7", 0}, {"host", model.Scheme16, "10.1.0.7", 0},
-		{"host", model.Scheme16, "10.0.0.7", drop.FabricAddress}, {"host", model.Scheme16, "11.5.0.7", drop.FabricAddress},
-		{"host24", model.Scheme24, "5.0.0.7", 0}, {"host24", model.Scheme24, "223.0.0.7", 0}, {"host24", model.Scheme24, "10.0.0.7", 0},
-		{"host24", model.Scheme24, "0.0.0.7", drop.FabricAddress}, {"host24", model.Scheme24, "127.0.0.7", drop.FabricAddress},
-		{"host24", model.Scheme24, "224.0.0.7", drop.FabricAddress}, {"host24", model.Scheme24, "255.0.0.7", drop.FabricAddress},
+		{"host", model.Scheme16, "10.5.0.7", 0}, {"host", model.Scheme16, "10.255.0.7", 0},
+		{"host", model.Scheme16, "10.1.0.7", 0},
+		{"host", model.Scheme16, "10.0.0.7", drop.FabricAddress},
+		{"host", model.Scheme16, "11.5.0.7", drop.FabricAddress},
+		{"host24", model.Scheme24, "5.0.0.7", 0}, {"host24", model.Scheme24, "223.0.0.7", 0},
+		{"host24", model.Scheme24, "10.0.0.7", 0},
+		{"host24", model.Scheme24, "0.0.0.7", drop.FabricAddress},
+		{"host24", model.Scheme24, "127.0.0.7", drop.FabricAddress},
+		{"host24", model.Scheme24, "224.0.0.7", drop.FabricAddress},
+		{"host24", model.Scheme24, "255.0.0.7", drop.FabricAddress},
 	} {
 		r, cfg := load(t, tt.config)
 		for range 2 {
 			before := drops(t, r, cfg, "fab0", drop.FabricAddress)
-			out := send(t, r, cfg, "fab0", "acc0", outer(tt.scheme, udp4(vm2, vm1, 0, 9, 40), func(o *endpoint.Outer) { o.Src = netip.MustParseAddr(tt.src) }))
+			out := send(t, r, cfg, "fab0", "acc0",
+				outer(tt.scheme, udp4(vm2, vm1, 0, 9, 40), func(o *endpoint.Outer) {
+					o.Src = netip.MustParseAddr(tt.src)
+				}))
 			refused := drops(t, r, cfg, "fab0", drop.FabricAddress) - before
 			if want := tt.drop == 0; (len(out) == 1) != want || (refused == 0) != want {
-				t.Errorf("%s, from %s: %d delivered, %d dropped as fabric_address; delivered: want %t", tt.scheme, tt.src, len(out), refused, want)
+				t.Errorf("%s, from %s: %d delivered, %d dropped as fabric_address; delivered: want %t", tt.scheme,
+					tt.src, len(out), refused, want)
 			}
 		}
 	}
@@ -415,7 +469,8 @@ func vrrp(mac model.MAC, from string) func() ([]byte, error) {
 }
 
 // TestVirtualRouterIsFollowed: frames to a virtual router go to its master alone, once that has spoken, here or behind
-// another box, and are flooded when it has not for long. Another tenant's virtual router of the same MAC is another one.
+// another box, and are flooded when it has not for long. Another tenant's virtual
+// router of the same MAC is another one.
 func TestVirtualRouterIsFollowed(t *testing.T) {
 	r, cfg := load(t, "host")
 	change(t, r, cfg, func(s *model.State) {
@@ -485,7 +540,8 @@ func TestVirtualRouterIsForgotten(t *testing.T) {
 		want  int
 	}{{29 * time.Second, 1}, {2 * time.Second, 2}} {
 		r.Tick(tt.after)
-		if out := send(t, r, cfg, "acc1", "fab0", udp4(vm3, host(virtualMAC, "10.0.0.100", ""), 0, 9, 40)); len(out) != tt.want {
+		if out := send(t, r, cfg, "acc1", "fab0", udp4(vm3, host(virtualMAC, "10.0.0.100", ""), 0, 9,
+			40)); len(out) != tt.want {
 			t.Errorf("%v later: %d frames to the fabric, want %d", tt.after, len(out), tt.want)
 		}
 	}

@@ -133,13 +133,15 @@ func FuzzPipeline(f *testing.F) {
 		}
 		for p := range cfg.Ports {
 			sent := r.Sent(p)
-			if len(sent) > 0 && cfg.Ports[in].Role == "fabric" && p != in && cfg.Ports[p].Role != "access" && cfg.Ports[p].Role != "uplink" {
+			if len(sent) > 0 && cfg.Ports[in].Role == "fabric" && p != in && cfg.Ports[p].Role != "access" &&
+				cfg.Ports[p].Role != "uplink" {
 				t.Fatalf("a frame from the fabric left by %s", cfg.Ports[p].Name)
 			}
 			if len(sent) > 0 && cfg.Ports[in].Role == "uplink" && p != in && cfg.Ports[p].Role == "uplink" {
 				t.Fatalf("a frame from outside left by another uplink")
 			}
-			if len(sent) > 0 && p == in && (cfg.Ports[p].Role == "trunk" || cfg.Ports[p].Role == "downlink") && len(cfg.Ports) > 0 {
+			if len(sent) > 0 && p == in && (cfg.Ports[p].Role == "trunk" || cfg.Ports[p].Role == "downlink") &&
+				len(cfg.Ports) > 0 {
 				t.Fatalf("a frame left by the port %s it came from", cfg.Ports[p].Name)
 			}
 		}

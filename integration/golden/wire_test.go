@@ -27,8 +27,8 @@ const wires = 6
 // shortest is the shortest frame that a packet socket sends: an Ethernet header.
 const shortest = 14
 
-// TestWire puts the golden cases through a running box on zero-copy sockets, in a guest (`make test-vm`): what goes in by
-// a wire must come out by the wires as recorded, octet by octet, and be counted as recorded.
+// TestWire puts the golden cases through a running box on zero-copy sockets, in a guest (`make test-vm`): what goes in
+// by a wire must come out by the wires as recorded, octet by octet, and be counted as recorded.
 func TestWire(t *testing.T) {
 	var nics []vm.NIC
 	for i := range wires {
@@ -75,7 +75,8 @@ func startWire(t *testing.T, m *vm.Machine, name string) *wire {
 		}
 		link := fmt.Sprintf("eth%d", i+1)
 		// Promiscuous: some frames are not for the port, and its interface would keep them from the box.
-		for _, args := range [][]string{{"down"}, {"address", p.MAC.String(), "mtu", fmt.Sprint(mtu), "promisc", "on", "up"}} {
+		for _, args := range [][]string{{"down"}, {"address", p.MAC.String(), "mtu", fmt.Sprint(mtu), "promisc", "on",
+			"up"}} {
 			if err := m.IP(append([]string{"link", "set", link}, args...)...); err != nil {
 				t.Fatal(err)
 			}
@@ -98,7 +99,8 @@ func startWire(t *testing.T, m *vm.Machine, name string) *wire {
 			t.Logf("log of the box:\n%s", w.Log())
 		}
 	})
-	d := lab.Documents{Tenants: cfg.Tenants, Segments: cfg.Segments, Subnets: cfg.Subnets, VIFs: cfg.VIFs, Bindings: cfg.Bindings, Paths: cfg.Paths}
+	d := lab.Documents{Tenants: cfg.Tenants, Segments: cfg.Segments, Subnets: cfg.Subnets, VIFs: cfg.VIFs,
+		Bindings: cfg.Bindings, Paths: cfg.Paths}
 	if cfg.EdgeMAC == 0 {
 		if err := w.Push(d.Operations()); err != nil {
 			t.Fatal(err)
@@ -110,7 +112,14 @@ func startWire(t *testing.T, m *vm.Machine, name string) *wire {
 
 func (w *wire) toml() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "scheme = %q\n\n[dataplane]\nworkers = 2\nring_size = 256\nverify = true\nbindings = 1000\n", w.cfg.Scheme)
+	fmt.Fprintf(&b, `scheme = %q
+
+[dataplane]
+workers = 2
+ring_size = 256
+verify = true
+bindings = 1000
+`, w.cfg.Scheme)
 	for _, kv := range []struct {
 		key   string
 		value uint32
@@ -120,7 +129,13 @@ func (w *wire) toml() string {
 		}
 	}
 	for i, p := range w.cfg.Ports {
-		fmt.Fprintf(&b, "\n[[port]]\nname = %q\ninterface = \"eth%d\"\nrole = %q\nmode = \"zero-copy\"\n", p.Name, i+1, p.Role)
+		fmt.Fprintf(&b, `
+[[port]]
+name = %q
+interface = "eth%d"
+role = %q
+mode = "zero-copy"
+`, p.Name, i+1, p.Role)
 		switch p.Role {
 		case "access":
 			fmt.Fprintf(&b, "complete_checksums = %v\nclamp_mss = %v\n", p.CompleteChecksums, p.ClampMSS)
@@ -151,7 +166,8 @@ func (w *wire) answer(t *testing.T) {
 				t.Fatalf("the switch does not ask for the box behind %s: %v", p.Name, err)
 			}
 			box, _ := netip.AddrFromSlice(endpoint.ParseARP(asked).DstProtAddress)
-			reply, err := endpoint.ARPReply(endpoint.Host{MAC: mac, IPv4: box}, 0, endpoint.Host{MAC: w.cfg.EdgeMAC, IPv4: netip.IPv4Unspecified()})
+			reply, err := endpoint.ARPReply(endpoint.Host{MAC: mac, IPv4: box}, 0,
+				endpoint.Host{MAC: w.cfg.EdgeMAC, IPv4: netip.IPv4Unspecified()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,10 +223,12 @@ func (w *wire) golden(t *testing.T, c goldenCase) {
 			for _, want := range r.Sent(port) {
 				got, err := w.ends[port].Find(3*time.Second, func(b []byte) bool { return !w.request(b) })
 				if err != nil {
-					t.Fatalf("frame %d (%s): nothing leaves by %s, want % x: %v", i+1, c.in[i].note, w.cfg.Ports[port].Name, want, err)
+					t.Fatalf("frame %d (%s): nothing leaves by %s, want % x: %v", i+1, c.in[i].note,
+						w.cfg.Ports[port].Name, want, err)
 				}
 				if !bytes.Equal(got, want) {
-					t.Errorf("frame %d (%s) leaves by %s as: %s", i+1, c.in[i].note, w.cfg.Ports[port].Name, endpoint.Diff(want, got))
+					t.Errorf("frame %d (%s) leaves by %s as: %s", i+1, c.in[i].note, w.cfg.Ports[port].Name,
+						endpoint.Diff(want, got))
 				}
 			}
 		}

@@ -40,8 +40,10 @@ func (t *Topology) buildBoxes() error {
 		if err := t.join(n, "fab0", sw, downlink, BoxMAC(i), sw.MAC); err != nil {
 			return err
 		}
-		n.Ports = append(n.Ports, NodePort{Name: "fab0", Role: "fabric", PeerNamespace: sw.Namespace, PeerInterface: downlink})
-		sw.Ports = append(sw.Ports, NodePort{Name: downlink, Role: "downlink", Number: spec.Port, PeerNamespace: n.Namespace, PeerInterface: "fab0"})
+		n.Ports = append(n.Ports, NodePort{Name: "fab0", Role: "fabric", PeerNamespace: sw.Namespace,
+			PeerInterface: downlink})
+		sw.Ports = append(sw.Ports, NodePort{Name: downlink, Role: "downlink", Number: spec.Port,
+			PeerNamespace: n.Namespace, PeerInterface: "fab0"})
 		t.Boxes = append(t.Boxes, n)
 	}
 	return nil
@@ -68,8 +70,10 @@ func (t *Topology) buildTrunks() error {
 		} else if err := t.join(a, name, b, name, 0, 0); err != nil {
 			return err
 		}
-		a.Ports = append(a.Ports, NodePort{Name: name, Role: "trunk", VLANs: []uint16{vlan}, PeerNamespace: b.Namespace, PeerInterface: name})
-		b.Ports = append(b.Ports, NodePort{Name: name, Role: "trunk", VLANs: []uint16{vlan}, PeerNamespace: a.Namespace, PeerInterface: name})
+		a.Ports = append(a.Ports, NodePort{Name: name, Role: "trunk", VLANs: []uint16{vlan}, PeerNamespace: b.Namespace,
+			PeerInterface: name})
+		b.Ports = append(b.Ports, NodePort{Name: name, Role: "trunk", VLANs: []uint16{vlan}, PeerNamespace: a.Namespace,
+			PeerInterface: name})
 		t.Trunks = append(t.Trunks, trunk)
 	}
 	return nil
@@ -86,7 +90,8 @@ func (t *Topology) join(a *Node, portA string, b *Node, portB string, macA, macB
 
 // joinByTap makes a trunk of two links and a bridge between them.
 func (t *Topology) joinByTap(a, b *Node, name string) error {
-	opts := VethOptions{MTU: t.Options.FabricMTU, Queues: t.Options.Dataplane.Queues, A: EndOptions{GRO: true, NoTSO: true}, B: EndOptions{NoTSO: true, InlineTags: true}}
+	opts := VethOptions{MTU: t.Options.FabricMTU, Queues: t.Options.Dataplane.Queues,
+		A: EndOptions{GRO: true, NoTSO: true}, B: EndOptions{NoTSO: true, InlineTags: true}}
 	for _, end := range []struct {
 		node   *Node
 		suffix string
@@ -140,7 +145,8 @@ func (t *Topology) buildVM(vm *VM, box *Node) error {
 	if vm.Raw {
 		addresses = nil
 	}
-	for key, value := range map[string]string{"accept_ra": "0", "router_solicitations": "0", "accept_dad": "0", "addr_gen_mode": "0"} {
+	for key, value := range map[string]string{"accept_ra": "0", "router_solicitations": "0", "accept_dad": "0",
+		"addr_gen_mode": "0"} {
 		if err := l.Sysctl(vm.Namespace, "net/ipv6/conf/default/"+key, value); err != nil {
 			return err
 		}
@@ -153,7 +159,8 @@ func (t *Topology) buildVM(vm *VM, box *Node) error {
 	}); err != nil {
 		return err
 	}
-	box.Ports = append(box.Ports, NodePort{Name: vm.Port, Role: "access", PeerNamespace: vm.Namespace, PeerInterface: vm.Interface})
+	box.Ports = append(box.Ports, NodePort{Name: vm.Port, Role: "access", PeerNamespace: vm.Namespace,
+		PeerInterface: vm.Interface})
 	for _, a := range addresses {
 		if router := t.routerOf(vm.Tenant, vm.Segment, a.Addr()); router.IsValid() {
 			if err := l.DefaultRoute(vm.Namespace, vm.Interface, router); err != nil {

@@ -34,7 +34,8 @@ func (t *Topology) toml(n *Node) string {
 	for _, kv := range []struct {
 		key   string
 		value int
-	}{{"workers", d.Workers}, {"frames", d.Frames}, {"frame_size", d.FrameSize}, {"ring_size", d.RingSize}, {"bindings", d.Bindings}} {
+	}{{"workers", d.Workers}, {"frames", d.Frames}, {"frame_size", d.FrameSize}, {"ring_size", d.RingSize},
+		{"bindings", d.Bindings}} {
 		if kv.value != 0 {
 			fmt.Fprintf(&b, "%s = %d\n", kv.key, kv.value)
 		}
@@ -49,7 +50,8 @@ func (t *Topology) toml(n *Node) string {
 		b.WriteString("handoff = true\n")
 	}
 	for _, p := range n.Ports {
-		fmt.Fprintf(&b, "\n[[port]]\nname = %q\ninterface = %q\nrole = %q\nqueues = %d\n", p.Name, p.Name, p.Role, d.Queues)
+		fmt.Fprintf(&b, "\n[[port]]\nname = %q\ninterface = %q\nrole = %q\nqueues = %d\n", p.Name, p.Name, p.Role,
+			d.Queues)
 		if d.Mode != "" {
 			fmt.Fprintf(&b, "mode = %q\n", d.Mode)
 		}

@@ -27,7 +27,8 @@ type FabricOptions struct {
 	Boxes    []BoxSpec       // nil: DemoBoxes
 	VMs      []VMSpec        // nil: DemoVMs
 	Trunks   []uint16        // the path VLAN of each trunk between the switches; nil: 101 and 102
-	Tap      bool            // lead every trunk through a bridge in the namespace TapNamespace, where packet sockets see it
+	// lead every trunk through a bridge in the namespace TapNamespace, where packet sockets see it
+	Tap bool
 
 	Gateways []GatewaySpec // upstream gateways of boxes; tenants use them if they name GatewayGroup
 	Group    string        // keys of [[gateway_group]], as TOML: "probe_interval = \"10ms\""
@@ -57,11 +58,13 @@ type BoxSpec struct {
 type VMSpec struct {
 	Tenant, Segment, Name, Box string
 	MAC                        model.MAC
-	Addresses                  []netip.Prefix // the first of each family is given a default route, if its subnet has a router
-	AntiSpoof                  string
-	VLAN                       uint16
-	Behind                     string // another VM of the box: share its namespace and access port, and have no interface and no stack
-	Raw                        bool   // an interface without addresses and IPv6: for frames that a test sends itself
+	// the first of each family is given a default route, if its subnet has a router
+	Addresses []netip.Prefix
+	AntiSpoof string
+	VLAN      uint16
+	// another VM of the box: share its namespace and access port, and have no interface and no stack
+	Behind string
+	Raw    bool // an interface without addresses and IPv6: for frames that a test sends itself
 }
 
 // Topology is a built fabric: what runs where, with which configuration, and which tables have to be pushed.
@@ -138,8 +141,10 @@ func DemoSubnets() []model.Subnet {
 	var s []model.Subnet
 	for _, tenant := range []string{"red", "blue"} {
 		s = append(s,
-			model.Subnet{Tenant: tenant, Name: "web4", Segment: "web", Prefix: netip.MustParsePrefix("10.0.0.0/24"), Router: netip.MustParseAddr("10.0.0.254")},
-			model.Subnet{Tenant: tenant, Name: "web6", Segment: "web", Prefix: netip.MustParsePrefix("fd00::/64"), Router: netip.MustParseAddr("fd00::fe")})
+			model.Subnet{Tenant: tenant, Name: "web4", Segment: "web", Prefix: netip.MustParsePrefix("10.0.0.0/24"),
+				Router: netip.MustParseAddr("10.0.0.254")},
+			model.Subnet{Tenant: tenant, Name: "web6", Segment: "web", Prefix: netip.MustParsePrefix("fd00::/64"),
+				Router: netip.MustParseAddr("fd00::fe")})
 	}
 	return s
 }
@@ -156,8 +161,9 @@ func DemoVMs() []VMSpec {
 		for i, box := range []string{"box1", "box2"} {
 			vms = append(vms, VMSpec{
 				Tenant: tenant, Segment: "web", Name: fmt.Sprintf("%s-vm%d", tenant, i+1), Box: box,
-				MAC:       0x020000000001 + model.MAC(i),
-				Addresses: []netip.Prefix{host4(10, 0, 0, byte(i+1), 24), netip.MustParsePrefix(fmt.Sprintf("fd00::%d/64", i+1))},
+				MAC: 0x020000000001 + model.MAC(i),
+				Addresses: []netip.Prefix{host4(10, 0, 0, byte(i+1), 24),
+					netip.MustParsePrefix(fmt.Sprintf("fd00::%d/64", i+1))},
 			})
 		}
 	}
@@ -177,7 +183,8 @@ func BoxMAC(n int) model.MAC { return 0x02000000fb01 + model.MAC(n) }
 // LinkLocal is the link-local address that a kernel derives from a MAC (RFC 4291, appendix A).
 func LinkLocal(m model.MAC) netip.Addr {
 	h := hardware(m)
-	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: h[0] ^ 2, 9: h[1], 10: h[2], 11: 0xff, 12: 0xfe, 13: h[3], 14: h[4], 15: h[5]})
+	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: h[0] ^ 2, 9: h[1], 10: h[2], 11: 0xff, 12: 0xfe, 13: h[3],
+		14: h[4], 15: h[5]})
 }
 
 // Fabric builds the namespaces and links of a fabric, and writes a configuration for each box and edge switch into
@@ -185,7 +192,8 @@ func LinkLocal(m model.MAC) netip.Addr {
 func Fabric(l *Lab, opts FabricOptions) (*Topology, error) {
 	fillIn(&opts)
 	t := &Topology{Options: opts, lab: l}
-	for _, step := range []func() error{t.buildSwitches, t.buildBoxes, t.buildTrunks, t.buildVMs, t.buildGateways, t.writeConfigs, t.document} {
+	for _, step := range []func() error{t.buildSwitches, t.buildBoxes, t.buildTrunks, t.buildVMs, t.buildGateways,
+		t.writeConfigs, t.document} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("build the fabric: %w", err)
 		}

@@ -17,9 +17,11 @@ import (
 
 func TestFabric(t *testing.T) {
 	l := newLab(t, "fabric")
-	vms := append(DemoVMs(), VMSpec{Tenant: "red", Segment: "web", Name: "red-tag", Box: "box1", Behind: "red-vm1", VLAN: 30, MAC: 0x020000000030})
+	vms := append(DemoVMs(), VMSpec{Tenant: "red", Segment: "web", Name: "red-tag", Box: "box1", Behind: "red-vm1",
+		VLAN: 30, MAC: 0x020000000030})
 	f, err := Fabric(l, FabricOptions{VMs: vms, Scheme: model.Scheme24, Dataplane: DataplaneOptions{
-		Workers: 2, RingSize: 512, Bindings: 1000, Poll: "interrupt", Mode: "copy", FrameSize: 4096, Frames: 16384, Verify: true, Handoff: true, LogLevel: "debug",
+		Workers: 2, RingSize: 512, Bindings: 1000, Poll: "interrupt", Mode: "copy", FrameSize: 4096, Frames: 16384,
+		Verify: true, Handoff: true, LogLevel: "debug",
 	}})
 	must(t, err)
 	if len(f.Boxes) != 2 || len(f.Switches) != 2 || len(f.VMs) != 5 || len(f.Trunks) != 2 {
@@ -32,7 +34,8 @@ func TestFabric(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v in\n%s", err, text)
 		}
-		if len(c.Ports) != 3 || c.Dataplane.Workers != 2 || c.Box.Scheme != model.Scheme24 || !c.Dataplane.Verify || c.Control.Socket != n.Socket {
+		if len(c.Ports) != 3 || c.Dataplane.Workers != 2 || c.Box.Scheme != model.Scheme24 || !c.Dataplane.Verify ||
+			c.Control.Socket != n.Socket {
 			t.Errorf("%s: %+v", n.Name, c)
 		}
 		for _, p := range n.Ports {
@@ -48,7 +51,8 @@ func TestFabric(t *testing.T) {
 		t.Errorf("XDP program %d, %v", id, err)
 	}
 	d := box1.Documents
-	if len(d.VIFs) != 3 || len(d.Bindings) != 2 || len(d.Paths) != 3 || d.VIFs[2].Port != "acc0" || d.VIFs[2].VLAN != 30 {
+	if len(d.VIFs) != 3 || len(d.Bindings) != 2 || len(d.Paths) != 3 || d.VIFs[2].Port != "acc0" ||
+		d.VIFs[2].VLAN != 30 {
 		t.Errorf("%+v", d)
 	}
 	var keys []string
@@ -58,7 +62,8 @@ func TestFabric(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, want := range []string{"put tenants red", "put subnets blue/web6", "put vifs red/red-tag", "put bindings blue/web/02:00:00:00:00:02", "put paths 02:00:00:00:fa:0a/02:00:00:00:fa:0b"} {
+	for _, want := range []string{"put tenants red", "put subnets blue/web6", "put vifs red/red-tag",
+		"put bindings blue/web/02:00:00:00:00:02", "put paths 02:00:00:00:fa:0a/02:00:00:00:fa:0b"} {
 		if !strings.Contains(strings.Join(keys, "\n")+"\n", want+"\n") {
 			t.Errorf("no operation %q in %q", want, keys)
 		}
@@ -66,10 +71,12 @@ func TestFabric(t *testing.T) {
 	if want := "fe80::ff:fe00:1"; d.VIFs[0].Addresses[2].String() != want {
 		t.Errorf("link-local address %v, want %s", d.VIFs[0].Addresses[2], want)
 	}
-	if out, err := l.Run("red-vm1", "ip", "-6", "address"); err != nil || !strings.Contains(string(out), "fe80::ff:fe00:1/64") {
+	if out, err := l.Run("red-vm1", "ip", "-6", "address"); err != nil ||
+		!strings.Contains(string(out), "fe80::ff:fe00:1/64") {
 		t.Errorf("%s %v", out, err)
 	}
-	if out, err := l.Run("red-vm1", "ip", "route"); err != nil || !strings.Contains(string(out), "default via 10.0.0.254") {
+	if out, err := l.Run("red-vm1", "ip", "route"); err != nil ||
+		!strings.Contains(string(out), "default via 10.0.0.254") {
 		t.Errorf("%s %v", out, err)
 	}
 }
@@ -98,7 +105,8 @@ func TestTap(t *testing.T) {
 	}
 	trunk := f.Trunks[1]
 	a, tap, b := open("swa", trunk.PortA), open(TapNamespace, trunk.Tap), open("swb", trunk.PortB)
-	frame := append(append(append([]byte{}, hardware(0x02000000fa0b)...), hardware(0x02000000fa0a)...), 0x81, 0, 0, 102, 0x88, 0xb6)
+	frame := append(append(append([]byte{}, hardware(0x02000000fa0b)...), hardware(0x02000000fa0a)...), 0x81, 0, 0, 102,
+		0x88, 0xb6)
 	frame = append(frame, make([]byte, 50)...)
 	for range 3 { // the bridge takes a moment to forward
 		if _, err := unix.Write(a, frame); err != nil {

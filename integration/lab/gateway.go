@@ -64,13 +64,15 @@ func (t *Topology) buildGateways() error {
 		if err := t.lab.DefaultRoute(g.Name, g.Interface, g.BoxSide.Addr()); err != nil {
 			return err
 		}
-		box.Ports = append(box.Ports, NodePort{Name: g.Port, Role: "uplink", PeerNamespace: g.Name, PeerInterface: g.Interface})
+		box.Ports = append(box.Ports, NodePort{Name: g.Port, Role: "uplink", PeerNamespace: g.Name,
+			PeerInterface: g.Interface})
 		t.Gateways = append(t.Gateways, g)
 	}
 	return nil
 }
 
-// Hang takes a gateway's addresses away, or gives them back: its link stays up, and nothing behind it answers or forwards.
+// Hang takes a gateway's addresses away, or gives them back: its link stays up,
+// and nothing behind it answers or forwards.
 func (t *Topology) Hang(gateway string, hung bool) error {
 	g := t.Gateway(gateway)
 	for _, a := range []struct {
@@ -117,7 +119,8 @@ func (t *Topology) groupTOML(n *Node) string {
 	var members strings.Builder
 	for _, g := range t.Gateways {
 		if g.Box == n.Name {
-			fmt.Fprintf(&members, "\n[[gateway_group.member]]\nname = %q\nport = %q\nip = %q\naddress = %q\n", g.Name, g.Port, g.Address.Addr(), g.BoxSide)
+			fmt.Fprintf(&members, "\n[[gateway_group.member]]\nname = %q\nport = %q\nip = %q\naddress = %q\n", g.Name,
+				g.Port, g.Address.Addr(), g.BoxSide)
 		}
 	}
 	if members.Len() == 0 {
@@ -129,7 +132,8 @@ func (t *Topology) groupTOML(n *Node) string {
 			index = i
 		}
 	}
-	return fmt.Sprintf("\n[[gateway_group]]\nname = %q\nmac = %q\n%s\n", GatewayGroup, GroupMAC(index), t.Options.Group) + members.String()
+	return fmt.Sprintf("\n[[gateway_group]]\nname = %q\nmac = %q\n%s\n", GatewayGroup, GroupMAC(index),
+		t.Options.Group) + members.String()
 }
 
 // Gateway returns the gateway of the given name, nil if there is none.

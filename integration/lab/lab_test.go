@@ -86,8 +86,10 @@ func TestVethCarriesTraffic(t *testing.T) {
 	must(t, l.Namespace("b"))
 	must(t, l.Veth("a", "eth0", "b", "eth0", VethOptions{
 		MTU: 1600, Queues: 2,
-		A: EndOptions{MAC: 0x020000000001, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("fd00::1/64")}, NoTSO: true},
-		B: EndOptions{MAC: 0x020000000002, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24"), netip.MustParsePrefix("fd00::2/64")}, GRO: true, NoTxSum: true},
+		A: EndOptions{MAC: 0x020000000001, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24"),
+			netip.MustParsePrefix("fd00::1/64")}, NoTSO: true},
+		B: EndOptions{MAC: 0x020000000002, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24"),
+			netip.MustParsePrefix("fd00::2/64")}, GRO: true, NoTxSum: true},
 	}))
 	must(t, l.DefaultRoute("a", "eth0", netip.MustParseAddr("10.0.0.2")))
 	for _, addr := range []string{"10.0.0.2", "fd00::2"} {
@@ -231,7 +233,8 @@ func expectGone(t *testing.T, pid int, paths ...string) {
 	t.Helper()
 	deadline := time.Now().Add(2 * time.Second)
 	for unix.Kill(pid, 0) == nil && time.Now().Before(deadline) {
-		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err != nil || strings.Contains(string(stat), ") Z ") {
+		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err != nil ||
+			strings.Contains(string(stat), ") Z ") {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -36,7 +36,8 @@ func (l *Lab) Run(namespace string, argv ...string) ([]byte, error) {
 		return nil, err
 	}
 	if err := cmd.Wait(); err != nil {
-		return out.Bytes(), fmt.Errorf("run %s in namespace %s: %w: %s", strings.Join(argv, " "), namespace, err, bytes.TrimSpace(out.Bytes()))
+		return out.Bytes(), fmt.Errorf("run %s in namespace %s: %w: %s", strings.Join(argv, " "), namespace, err,
+			bytes.TrimSpace(out.Bytes()))
 	}
 	return out.Bytes(), nil
 }

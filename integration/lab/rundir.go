@@ -9,9 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepareRunDir makes /run/netns what `ip netns add` makes it: a mount of its own, shared. `ip` does that when it runs for
-// the first time. A namespace that a lab had put there before would then be mounted twice, and one of the two mounts would
-// lie below the new mount of /run/netns, where nothing can take it away by its path. The lock is the one that `ip` takes.
+// prepareRunDir makes /run/netns what `ip netns add` makes it: a mount of its own, shared. `ip` does that when it runs
+// for the first time. A namespace that a lab had put there before would then be mounted twice, and one of the two
+// mounts would lie below the new mount of /run/netns, where nothing can take it away by its path. The lock is the one
+// that `ip` takes.
 func prepareRunDir() error {
 	if err := os.MkdirAll(netnsDir, 0o755); err != nil {
 		return err

@@ -24,8 +24,8 @@ var runDirTests = map[string]func() error{
 	"no ip, and a namespace stands": unpreparedLeftover,
 }
 
-// TestRunDir: labs and `ip netns` share /run/netns, whoever comes first; what the one makes the other can see and remove,
-// and what a lab has made it can take away.
+// TestRunDir: labs and `ip netns` share /run/netns, whoever comes first; what the one makes the other can see and
+// remove, and what a lab has made it can take away.
 func TestRunDir(t *testing.T) {
 	newLab(t, "rundir")
 	for name := range runDirTests {
@@ -33,7 +33,8 @@ func TestRunDir(t *testing.T) {
 			t.Run(name+"/"+sharing, func(t *testing.T) {
 				cmd := exec.Command(os.Args[0])
 				cmd.Env = append(os.Environ(), runDirEnv+"="+name, sharingEnv+"="+sharing, "TMPDIR="+t.TempDir())
-				cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS} // makes all mounts private as well
+				// makes all mounts private as well
+				cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
 				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Errorf("%v: %s", err, out)
 				}
@@ -88,7 +89,8 @@ func ipWhileLabStands() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(l.Namespace("a"), ip("netns", "add", "other"), l.Namespace("b"), ip("netns", "exec", l.FullName("a"), "true"),
+	return errors.Join(l.Namespace("a"), ip("netns", "add", "other"), l.Namespace("b"),
+		ip("netns", "exec", l.FullName("a"), "true"),
 		l.Close(), only())
 }
 
@@ -100,7 +102,8 @@ func ipBeforeLab() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(l.Namespace("a"), l.Namespace("b"), ip("netns", "exec", l.FullName("b"), "true"), l.Close(), only())
+	return errors.Join(l.Namespace("a"), l.Namespace("b"), ip("netns", "exec", l.FullName("b"), "true"), l.Close(),
+		only())
 }
 
 // leftover makes a namespace as a lab of a process that is gone would have, without a mount on /run/netns.
@@ -119,7 +122,8 @@ func namespaceBelow() error {
 }
 
 func severalBelow() error {
-	return errors.Join(emptyRun(), leftover("a"), leftover("b"), ip("netns", "add", "other"), leftover("c"), RemoveStale(), only())
+	return errors.Join(emptyRun(), leftover("a"), leftover("b"), ip("netns", "add", "other"), leftover("c"),
+		RemoveStale(), only())
 }
 
 func unpreparedLeftover() error {

@@ -15,8 +15,8 @@ import (
 	"penstock/integration/endpoint"
 )
 
-// The choice of paths as PROTOCOL.md#path-choice has it, written from that text and not from the dataplane: what another
-// implementation would do.
+// The choice of paths as PROTOCOL.md#path-choice has it, written from that text and not from the dataplane: what
+// another implementation would do.
 
 const (
 	docA = 0xa0761d6478bd642f
@@ -184,10 +184,12 @@ func anyFrame(t *testing.T, rng *rand.Rand, n int) (name string, frame []byte, f
 	case 6:
 		proto := uint8(200 + rng.IntN(50))
 		eth.EthernetType, ip6.NextHeader = layers.EthernetTypeIPv6, layers.IPProtocol(proto)
-		return fmt.Sprintf("IPv6 protocol %d", proto), build(t, &eth, &ip6, body), docFlow6(src6[:], dst6[:], proto, 0, true)
+		return fmt.Sprintf("IPv6 protocol %d", proto), build(t, &eth, &ip6, body),
+			docFlow6(src6[:], dst6[:], proto, 0, true)
 	default:
 		etherType := uint16(0xa000 + rng.IntN(4096))
 		eth.EthernetType = layers.EthernetType(etherType)
-		return fmt.Sprintf("EtherType %04x", etherType), build(t, &eth, body), docFlowLink(remoteMAC(0), localMAC, etherType)
+		return fmt.Sprintf("EtherType %04x", etherType), build(t, &eth, body),
+			docFlowLink(remoteMAC(0), localMAC, etherType)
 	}
 }

@@ -32,7 +32,8 @@ func TestICMPLimitIsTheSendersOwn(t *testing.T) {
 		blueGot += len(r.Sent(acc1))
 	}
 	if blueGot != 50 {
-		t.Errorf("blue got %d errors for 50 packets that are too big, want one each; dropped: %v", blueGot, dropped(r, acc1))
+		t.Errorf("blue got %d errors for 50 packets that are too big, want one each; dropped: %v", blueGot,
+			dropped(r, acc1))
 	}
 	if most := 1000 + 100*3; redGot > most || redGot < 1000 {
 		t.Errorf("red got %d errors in two seconds, want its burst of 1000 and 100 a second", redGot)
@@ -83,7 +84,8 @@ func TestOneErrorPerPacket(t *testing.T) {
 	} {
 		receive(t, r, acc0, f, f)
 		if n := len(r.Sent(acc0)); n != 2 {
-			t.Errorf("%s: %d errors about 2 packets to %d receivers, want 2; dropped: %v", name, n, boxes, dropped(r, acc0))
+			t.Errorf("%s: %d errors about 2 packets to %d receivers, want 2; dropped: %v", name, n, boxes,
+				dropped(r, acc0))
 		}
 		if n := len(r.Sent(fab0)); n != 0 {
 			t.Errorf("%s: %d frames that are too big were sent to the fabric", name, n)
@@ -97,7 +99,8 @@ func TestPuntLimitPerPort(t *testing.T) {
 	const own, first = 0x02ee00000001, 0x020000000a00
 	o := Options{EdgeMAC: own}
 	for i := range 4 {
-		o.Ports = append(o.Ports, compile.Port{Name: fmt.Sprintf("d%d", i), Role: fib.RoleDownlink, SwitchPort: uint8(i + 1)})
+		o.Ports = append(o.Ports, compile.Port{Name: fmt.Sprintf("d%d", i), Role: fib.RoleDownlink,
+			SwitchPort: uint8(i + 1)})
 	}
 	r := start(t, o)
 	arp := func(port int) []byte {

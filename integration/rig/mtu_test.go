@@ -91,7 +91,8 @@ func answer(f []byte) string {
 	p := gopacket.NewPacket(f, layers.LayerTypeEthernet, gopacket.Default)
 	e := p.LinkLayer().(*layers.Ethernet)
 	dst := binary.BigEndian.Uint64(append([]byte{0, 0}, e.DstMAC...))
-	if c, ok := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok && c.TypeCode == layers.CreateICMPv4TypeCode(3, 4) {
+	if c, ok := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok && c.TypeCode == layers.CreateICMPv4TypeCode(3,
+		4) {
 		ip := p.NetworkLayer().(*layers.IPv4)
 		return fmt.Sprintf("%s%v %v > %v mtu %d", outer, model.MAC(dst), ip.SrcIP, ip.DstIP, c.Seq)
 	}
@@ -159,7 +160,8 @@ func TestAccessMTU(t *testing.T) {
 			"02:ee:ee:00:00:01 192.0.2.9 > 198.51.100.1 mtu 1400"},
 		{"from outside, IPv6", "here", up0, udp(t, groupMAC, gatewayMAC, smallIP6, outsideIP6, 1500), up0,
 			"02:ee:ee:00:00:01 2001:db8:9::9 > 2001:db8::1 mtu 1400"},
-		{"from outside, without DF", "here", up0, noDF(udp(t, groupMAC, gatewayMAC, smallIP, outsideIP, 1500)), up0, ""},
+		{"from outside, without DF", "here", up0, noDF(udp(t, groupMAC, gatewayMAC, smallIP, outsideIP, 1500)), up0,
+			""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := startSmall(t, tc.gate)

@@ -34,7 +34,8 @@ var (
 		"fd00:1::/64", "fd00:1::/65", "fd00:2::/48", "fd00:2:0:7::/64"}
 	sources = []string{"10.1.0.0", "10.1.0.5", "10.1.0.127", "10.1.0.128", "10.1.0.200", "10.1.0.255", "10.2.3.0",
 		"10.2.3.4",
-		"10.2.9.9", "10.2.255.255", "10.3.0.0", "10.3.0.1", "10.9.9.9", "fd00:1::5", "fd00:1::8000:0:0:5", "fd00:2:0:7::5",
+		"10.2.9.9", "10.2.255.255", "10.3.0.0", "10.3.0.1", "10.9.9.9", "fd00:1::5", "fd00:1::8000:0:0:5",
+		"fd00:2:0:7::5",
 		"fd00:2:0:8::5", "fd00:9::5", "fe80::5"}
 )
 
@@ -62,11 +63,13 @@ func behind(rng *rand.Rand) *model.State {
 			}
 			if !overlap {
 				have = append(have, p)
-				s.Subnets[fmt.Sprint(n, "/", k)] = model.Subnet{Tenant: n, Name: fmt.Sprint(k), Segment: "net", Prefix: p}
+				s.Subnets[fmt.Sprint(n, "/", k)] = model.Subnet{Tenant: n, Name: fmt.Sprint(k), Segment: "net",
+					Prefix: p}
 			}
 		}
 		for k, a := range sources {
-			v := model.VIF{Tenant: n, Name: fmt.Sprint("vm", k), Segment: "net", MAC: vmMAC(i, k), Port: fmt.Sprint("acc", i),
+			v := model.VIF{Tenant: n, Name: fmt.Sprint("vm", k), Segment: "net", MAC: vmMAC(i, k),
+				Port:      fmt.Sprint("acc", i),
 				Addresses: []netip.Addr{netip.MustParseAddr(a)}, AntiSpoof: "mac"}
 			s.VIFs[n+"/"+v.Name] = v
 		}
@@ -81,7 +84,8 @@ func behindGroup(t *testing.T, s *model.State) *rig.Rig {
 	r, err := rig.New(rig.Options{State: s,
 		Ports: []compile.Port{{Name: "acc0", Role: fib.RoleAccess}, {Name: "acc1", Role: fib.RoleAccess},
 			{Name: "acc2", Role: fib.RoleAccess}, {Name: "acc3", Role: fib.RoleAccess},
-			{Name: "fab0", Role: fib.RoleFabric, SwitchMAC: edgeMAC, SwitchPort: 3}, {Name: "up0", Role: fib.RoleUplink}},
+			{Name: "fab0", Role: fib.RoleFabric, SwitchMAC: edgeMAC, SwitchPort: 3},
+			{Name: "up0", Role: fib.RoleUplink}},
 		Groups: []compile.Group{{Name: "outside", MAC: groupMAC, Public: true, Policy: gateway.DefaultPolicy(),
 			IPs: []netip.Addr{netip.MustParseAddr("10.1.0.8"), netip.MustParseAddr("fd00:1::8")},
 			Members: []compile.GroupMember{{Name: "a", Port: "up0", Gateway: netip.MustParseAddr("192.0.2.1"),
@@ -158,7 +162,8 @@ func TestOutsideReturns(t *testing.T) {
 							if way == model.DefaultRouterMAC {
 								continue // other boxes have a router of their own
 							}
-							sw := endpoint.Switch{Scheme: model.Scheme16, MAC: edgeMAC, BoxMAC: 0x020000000f00 + fabric, Port: 3}
+							sw := endpoint.Switch{Scheme: model.Scheme16, MAC: edgeMAC, BoxMAC: 0x020000000f00 + fabric,
+								Port: 3}
 							port, f = fabric, sw.ToBox(44, uint32(2+i), 1, 100, f).Encode()
 						}
 						if err := r.Receive(port, f); err != nil {
@@ -168,8 +173,10 @@ func TestOutsideReturns(t *testing.T) {
 						// Towards the group's MAC a packet goes only where the group is a station.
 						station := way == groupMAC && r.Compiler.Snapshot().Segments[segmentOf(r, i)].Gateway == 0
 						if sent := len(out) == 1 && out[0] == uplink; sent != (want && !station) {
-							t.Fatalf("tenant %s sends from %s by way of %s (from another box: %t): on ports %v; what comes from outside "+
-								"to that address is delivered on ports %v\n%+v", n, src, way, remote, out, owner, s.Subnets)
+							t.Fatalf("tenant %s sends from %s by way of %s (from another box: %t): on ports %v; what "+
+								"comes from outside "+
+								"to that address is delivered on ports %v\n%+v", n, src, way, remote, out, owner,
+								s.Subnets)
 						} else if sent {
 							left++
 						} else {

@@ -136,7 +136,8 @@ func startExampleEdge(t *testing.T, boxes []exampleBox, name string) (r *Rig, do
 	t.Helper()
 	o := Options{}
 	for _, vid := range exampleVLANs {
-		o.Ports = append(o.Ports, compile.Port{Name: fmt.Sprint("trunk", vid), Role: fib.RoleTrunk, VLANs: []uint16{vid}})
+		o.Ports = append(o.Ports, compile.Port{Name: fmt.Sprint("trunk", vid), Role: fib.RoleTrunk,
+			VLANs: []uint16{vid}})
 		o.MTU = append(o.MTU, 1534)
 	}
 	downlink = map[string]int{}
@@ -161,7 +162,8 @@ func startExampleEdge(t *testing.T, boxes []exampleBox, name string) (r *Rig, do
 func exampleFrame(t *testing.T, a, b exampleBox, port uint16) []byte {
 	t.Helper()
 	return build(t, &layers.Ethernet{DstMAC: hw(b.vifMAC), SrcMAC: hw(a.vifMAC), EthernetType: layers.EthernetTypeIPv4},
-		&layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: a.vif.AsSlice(), DstIP: b.vif.AsSlice()},
+		&layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: a.vif.AsSlice(),
+			DstIP: b.vif.AsSlice()},
 		&layers.UDP{SrcPort: layers.UDPPort(port), DstPort: 9}, gopacket.Payload(make([]byte, examplePayload)))
 }
 
@@ -253,7 +255,8 @@ func exampleFlow(t *testing.T, boxes []exampleBox, a, b exampleBox, port uint16,
 	got := []string{a.name, b.name, fmt.Sprint(port), fmt.Sprintf("0x%08x", flow), fmt.Sprint(o.VID), o.DstMAC.String(),
 		o.SrcMAC.String(), o.Src.String(), o.Dst.String(), r.DstMAC.String() + ", " + r.SrcMAC.String()}
 	if strings.Join(got, " | ") != strings.Join(row, " | ") {
-		t.Errorf("on the wire:\n| %s |\nwant as in PROTOCOL.md:\n| %s |", strings.Join(got, " | "), strings.Join(row, " | "))
+		t.Errorf("on the wire:\n| %s |\nwant as in PROTOCOL.md:\n| %s |", strings.Join(got, " | "),
+			strings.Join(row, " | "))
 	}
 
 	to := startExampleBox(t, boxes, b)
@@ -295,15 +298,19 @@ func TestProtocolSwitch(t *testing.T) {
 		hold(commands, fmt.Sprintf("ip route %s %s\n", b.prefix, b.address), "commands")
 		vlan := 3000 + int(b.port)
 		hold(commands, fmt.Sprintf("interface Vlan%d\n   mtu 1534\n   ip address %s\n", vlan, link), "commands")
-		hold(commands, fmt.Sprintf("interface Ethernet%d\n   switchport mode trunk\n   switchport trunk native vlan %d\n"+
-			"   switchport trunk allowed vlan 101-103,%[2]d\n   no switchport mac address learning\n", b.port, vlan), "commands")
+		hold(commands,
+			fmt.Sprintf("interface Ethernet%d\n   switchport mode trunk\n   switchport trunk native vlan %d\n"+
+				"   switchport trunk allowed vlan 101-103,%[2]d\n   no switchport mac address learning\n", b.port,
+				vlan),
+			"commands")
 	}
 	for i, vid := range exampleVLANs {
 		address := fmt.Sprintf("198.51.100.%d/29", 1+8*i)
 		hold(table, fmt.Sprintf("| VLAN %d | IP interface %s, MTU 1534, no spanning tree |\n", vid, address), "words")
 		hold(table, fmt.Sprintf("| port %d, tagged | VLAN %d |\n", 49+i, vid), "words")
 		hold(commands, fmt.Sprintf("interface Vlan%d\n   mtu 1534\n   ip address %s\n", vid, address), "commands")
-		hold(commands, fmt.Sprintf("interface Ethernet%d\n   switchport mode trunk\n   switchport trunk allowed vlan %d\n",
-			49+i, vid), "commands")
+		hold(commands,
+			fmt.Sprintf("interface Ethernet%d\n   switchport mode trunk\n   switchport trunk allowed vlan %d\n",
+				49+i, vid), "commands")
 	}
 }

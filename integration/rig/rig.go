@@ -68,7 +68,8 @@ func New(o Options) (*Rig, error) {
 	}
 	r := &Rig{ports: len(o.Ports), now: 1e6, sent: make([][][]byte, len(o.Ports))}
 	var err error
-	if r.umem, err = xsk.NewUmem(xsk.UmemConfig{Frames: o.Frames, FrameSize: o.FrameSize, HugePages: true}); err != nil {
+	if r.umem, err = xsk.NewUmem(xsk.UmemConfig{Frames: o.Frames, FrameSize: o.FrameSize,
+		HugePages: true}); err != nil {
 		return nil, err
 	}
 	r.Mem = r.umem.Mem()
@@ -92,7 +93,8 @@ func New(o Options) (*Rig, error) {
 	r.Keeper.Clean = func(int64) bool { return true }
 	r.Compiler = compile.New(compile.Config{
 		Scheme: o.Scheme, Ports: o.Ports, EdgeMAC: o.EdgeMAC, Bindings: r.Bindings, Capacity: o.Capacity,
-		Groups: o.Groups, ICMPRate: o.ICMPRate, ICMPBurst: 1000, FloodRate: o.FloodRate, FloodBurst: max(1, o.FloodRate), Prepare: r.Prepare, Publish: func(*fib.Snapshot) {},
+		Groups: o.Groups, ICMPRate: o.ICMPRate, ICMPBurst: 1000, FloodRate: o.FloodRate,
+		FloodBurst: max(1, o.FloodRate), Prepare: r.Prepare, Publish: func(*fib.Snapshot) {},
 	})
 	for i, p := range o.Ports {
 		mtu, mac := uint16(1600), model.MAC(0x020000000f00+uint64(i))

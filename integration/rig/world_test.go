@@ -128,8 +128,9 @@ func udp(t *testing.T, dst, src model.MAC, dstIP, srcIP string, size int) []byte
 	e := &layers.Ethernet{DstMAC: hw(dst), SrcMAC: hw(src), EthernetType: layers.EthernetTypeIPv4}
 	u := &layers.UDP{SrcPort: 1000, DstPort: 2000}
 	if to.Is4() {
-		return build(t, e, &layers.IPv4{Version: 4, TTL: 64, Flags: layers.IPv4DontFragment, Protocol: layers.IPProtocolUDP,
-			SrcIP: from.AsSlice(), DstIP: to.AsSlice()}, u, gopacket.Payload(make([]byte, size-28)))
+		return build(t, e, &layers.IPv4{Version: 4, TTL: 64, Flags: layers.IPv4DontFragment,
+			Protocol: layers.IPProtocolUDP,
+			SrcIP:    from.AsSlice(), DstIP: to.AsSlice()}, u, gopacket.Payload(make([]byte, size-28)))
 	}
 	e.EthernetType = layers.EthernetTypeIPv6
 	return build(t, e, &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP,

@@ -35,7 +35,8 @@ func (m *Machine) Control() *http.Client {
 
 // ask makes a request of the first process.
 func (m *Machine) ask(method, path string, query url.Values, body io.Reader, limit time.Duration, answer any) error {
-	client := http.Client{Timeout: limit, Transport: &http.Transport{DialContext: m.dialer(inside.AgentPort), DisableKeepAlives: true}}
+	client := http.Client{Timeout: limit, Transport: &http.Transport{DialContext: m.dialer(inside.AgentPort),
+		DisableKeepAlives: true}}
 	req, err := http.NewRequest(method, "http://guest"+path+"?"+query.Encode(), body)
 	if err != nil {
 		return err
@@ -118,5 +119,6 @@ func (m *Machine) Put(path string, data []byte) error {
 
 // SetChannels sets the number of queues of an interface of the guest.
 func (m *Machine) SetChannels(name string, n int) error {
-	return m.ask("POST", "/channels", url.Values{"interface": {name}, "combined": {strconv.Itoa(n)}}, nil, askLimit, nil)
+	return m.ask("POST", "/channels", url.Values{"interface": {name}, "combined": {strconv.Itoa(n)}}, nil, askLimit,
+		nil)
 }

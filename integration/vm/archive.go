@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// archive is an initramfs: a cpio archive in the "newc" format (Documentation/driver-api/early-userspace/buffer-format.rst
-// of the kernel), not compressed, which is unpacked fastest.
+// archive is an initramfs: a cpio archive in the "newc" format
+// (Documentation/driver-api/early-userspace/buffer-format.rst of the kernel),
+// not compressed, which is unpacked fastest.
 type archive struct {
 	buf  bytes.Buffer
 	dirs []string // made so far

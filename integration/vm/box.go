@@ -61,7 +61,8 @@ func (b *Box) Start(toml string) error {
 
 // Launch starts the box without waiting for anything.
 func (b *Box) Launch(toml string) error {
-	text := fmt.Sprintf("[box]\nname = \"vm\"\nstate_dir = %q\n%s\n[control]\nsocket = %q\n", statePath, toml, inside.ControlSocket)
+	text := fmt.Sprintf("[box]\nname = \"vm\"\nstate_dir = %q\n%s\n[control]\nsocket = %q\n", statePath, toml,
+		inside.ControlSocket)
 	if err := b.Put(configPath, []byte(text)); err != nil {
 		return err
 	}

@@ -40,8 +40,10 @@ const (
 )
 
 var (
-	near = endpoint.Host{MAC: 0x020000000001, IPv4: netip.MustParseAddr("10.0.0.1"), IPv6: netip.MustParseAddr("fd00::1")}
-	far  = endpoint.Host{MAC: 0x020000000002, IPv4: netip.MustParseAddr("10.0.0.2"), IPv6: netip.MustParseAddr("fd00::2")}
+	near = endpoint.Host{MAC: 0x020000000001, IPv4: netip.MustParseAddr("10.0.0.1"),
+		IPv6: netip.MustParseAddr("fd00::1")}
+	far = endpoint.Host{MAC: 0x020000000002, IPv4: netip.MustParseAddr("10.0.0.2"),
+		IPv6: netip.MustParseAddr("fd00::2")}
 )
 
 // nics are the interfaces that site uses.
@@ -126,7 +128,8 @@ switch_port = %[10]d
 // prepare makes the guest's interfaces ready for a box that has no tables yet.
 func prepare(t *testing.T, m *Machine, s settings) *Box {
 	t.Helper()
-	for link, mtu := range map[string]int{accessLink: max(s.accessMTU, accessMTU), fabricLink: max(s.fabricMTU, fabricMTU)} {
+	for link, mtu := range map[string]int{accessLink: max(s.accessMTU, accessMTU),
+		fabricLink: max(s.fabricMTU, fabricMTU)} {
 		must(t, m.IP("link", "set", link, "mtu", fmt.Sprint(mtu), "up"))
 		must(t, m.SetChannels(link, s.queues()))
 	}
@@ -139,7 +142,8 @@ func prepare(t *testing.T, m *Machine, s settings) *Box {
 func open(t *testing.T, m *Machine, s settings) *site {
 	t.Helper()
 	w := &site{Box: prepare(t, m, s), t: t, access: raw(t, m, "acc0")}
-	w.fabric = &endpoint.Switch{Raw: raw(t, m, "fab0"), Scheme: model.DefaultScheme, MAC: switchMAC, BoxMAC: boxMAC, Port: boxPort}
+	w.fabric = &endpoint.Switch{Raw: raw(t, m, "fab0"), Scheme: model.DefaultScheme, MAC: switchMAC, BoxMAC: boxMAC,
+		Port: boxPort}
 	must(t, w.Start(s.toml()))
 	t.Cleanup(func() {
 		if err := w.Balanced(); err != nil {
@@ -155,9 +159,11 @@ func open(t *testing.T, m *Machine, s settings) *site {
 	tables := lab.Documents{
 		Tenants:  []model.Tenant{{Name: "red", ID: tenantID}},
 		Segments: []model.Segment{{Tenant: "red", Name: "web", ID: segmentID}},
-		VIFs:     []model.VIF{{Tenant: "red", Name: "vm1", Segment: "web", MAC: near.MAC, Addresses: []netip.Addr{near.IPv4, near.IPv6}, Port: "acc0"}},
-		Bindings: []model.Binding{{Tenant: "red", Segment: "web", MAC: far.MAC, Addresses: []netip.Addr{far.IPv4, far.IPv6}, SwitchMAC: otherMAC, SwitchPort: otherPort}},
-		Paths:    []model.Path{{A: switchMAC, B: otherMAC, VLANs: []model.PathVLAN{{VID: pathVLAN}}}},
+		VIFs: []model.VIF{{Tenant: "red", Name: "vm1", Segment: "web", MAC: near.MAC,
+			Addresses: []netip.Addr{near.IPv4, near.IPv6}, Port: "acc0"}},
+		Bindings: []model.Binding{{Tenant: "red", Segment: "web", MAC: far.MAC,
+			Addresses: []netip.Addr{far.IPv4, far.IPv6}, SwitchMAC: otherMAC, SwitchPort: otherPort}},
+		Paths: []model.Path{{A: switchMAC, B: otherMAC, VLANs: []model.PathVLAN{{VID: pathVLAN}}}},
 	}
 	must(t, w.Push(tables.Operations()))
 	return w
@@ -201,7 +207,8 @@ func (w *site) out(seed uint64, n int) {
 			return nil, false
 		}
 		if o.DstMAC != otherMAC || o.SrcMAC != switchMAC || !o.Tagged || o.VID != pathVLAN ||
-			o.Src != endpoint.Special(model.DefaultScheme, boxPort, segmentID) || o.Dst != endpoint.Special(model.DefaultScheme, otherPort, tenantID) {
+			o.Src != endpoint.Special(model.DefaultScheme, boxPort, segmentID) ||
+			o.Dst != endpoint.Special(model.DefaultScheme, otherPort, tenantID) {
 			w.t.Errorf("encapsulated as %+v", o)
 		}
 		return o.Inner, true
@@ -279,11 +286,13 @@ func (w *site) through(limit time.Duration) time.Duration {
 		inner  []byte
 	}{
 		{"out", outward, w.access, w.fabric.Raw, outward},
-		{"in", w.fabric.ToBox(otherPort, tenantID, segmentID, pathVLAN, inward[0]).Encode(), w.fabric.Raw, w.access, inward[0]},
+		{"in", w.fabric.ToBox(otherPort, tenantID, segmentID, pathVLAN, inward[0]).Encode(), w.fabric.Raw, w.access,
+			inward[0]},
 	} {
 		for {
 			must(w.t, way.tx.Send(way.frame))
-			if _, err := way.rx.Find(20*time.Millisecond, func(b []byte) bool { return bytes.HasSuffix(b, way.inner) }); err == nil {
+			if _, err := way.rx.Find(20*time.Millisecond,
+				func(b []byte) bool { return bytes.HasSuffix(b, way.inner) }); err == nil {
 				break
 			}
 			if time.Since(began) > limit {
@@ -307,5 +316,9 @@ func (w *site) state() string {
 		outside, err = os.ReadFile("/proc/thread-self/net/dev")
 		return err
 	})
-	return fmt.Sprintf("ports %+v\nguest:\n%s\nhost:\n%s%v", ports, inside, outside, errors.Join(err, errInside, errOutside))
+	return fmt.Sprintf(`ports %+v
+guest:
+%s
+host:
+%s%v`, ports, inside, outside, errors.Join(err, errInside, errOutside))
 }

@@ -82,7 +82,8 @@ func findKernel(root string) (*Kernel, error) {
 			continue
 		}
 		k := &Kernel{Release: entries[0].Name(), Modules: filepath.Join(root, prefix, entries[0].Name())}
-		for _, k.Image = range []string{filepath.Join(k.Modules, "vmlinuz"), filepath.Join(root, "boot", "vmlinuz-"+k.Release)} {
+		for _, k.Image = range []string{filepath.Join(k.Modules, "vmlinuz"),
+			filepath.Join(root, "boot", "vmlinuz-"+k.Release)} {
 			if _, err := os.Stat(k.Image); err == nil {
 				return k, nil
 			}
@@ -172,7 +173,8 @@ Acquire::Retries "3";
 	return errors.Join(
 		os.WriteFile(filepath.Join(a.dir, "apt.conf"), []byte(conf), 0o644),
 		os.WriteFile(filepath.Join(a.dir, "status"), nil, 0o644),
-		os.WriteFile(filepath.Join(a.dir, "sources.list"), fmt.Appendf(nil, "deb [signed-by=%s] %s %s main\n", keyring, mirror, suite), 0o644),
+		os.WriteFile(filepath.Join(a.dir, "sources.list"), fmt.Appendf(nil, "deb [signed-by=%s] %s %s main\n", keyring,
+			mirror, suite), 0o644),
 	)
 }
 

@@ -10,7 +10,11 @@ import (
 
 func TestReleaseOf(t *testing.T) {
 	for _, tc := range []struct{ depends, want string }{
-		{"linux-image-cloud-amd64\n  Depends: linux-base-cloud-amd64\n  Depends: linux-image-7.3.4+deb13-cloud-amd64\n  Depends: linux-modules-cloud-amd64\n", "7.3.4+deb13-cloud-amd64"},
+		{`linux-image-cloud-amd64
+  Depends: linux-base-cloud-amd64
+  Depends: linux-image-7.3.4+deb13-cloud-amd64
+  Depends: linux-modules-cloud-amd64
+`, "7.3.4+deb13-cloud-amd64"},
 		{"linux-image-cloud-amd64\n  Depends: linux-image-6.12.95+deb12-cloud-amd64\n", "6.12.95+deb12-cloud-amd64"},
 		{"linux-image-cloud-amd64\n  Suggests: linux-image-6.1\n", ""},
 		{"", ""},
@@ -78,7 +82,8 @@ func TestArchive(t *testing.T) {
 		got = append(got, fmt.Sprintf("%o %s %q", field(1), data[name:name+field(11)-1], data[body:body+field(6)]))
 		at = (body + field(6) + 3) &^ 3
 	}
-	want := []string{`40755 bin ""`, `40755 bin/deep ""`, `100755 bin/deep/one "12345"`, `100755 bin/two ""`, `120777 sh "bin/two"`, `0 TRAILER!!! ""`}
+	want := []string{`40755 bin ""`, `40755 bin/deep ""`, `100755 bin/deep/one "12345"`, `100755 bin/two ""`,
+		`120777 sh "bin/two"`, `0 TRAILER!!! ""`}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%q, want %q", got, want)
 	}

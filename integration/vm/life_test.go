@@ -9,8 +9,8 @@ import (
 	"penstock/integration/endpoint"
 )
 
-// testRestarts ends the box in every way under traffic, starts it again, at once too, and wants traffic to flow with the
-// tables that were stored, and interfaces left as they were found.
+// testRestarts ends the box in every way under traffic, starts it again, at once too, and wants traffic to flow with
+// the tables that were stored, and interfaces left as they were found.
 func testRestarts(t *testing.T, m *Machine) {
 	s := settings{}
 	w := open(t, m, s)
@@ -56,7 +56,8 @@ func testStarved(t *testing.T, m *Machine, mode string) {
 				must(t, w.Signal(boxName, syscall.SIGSTOP))
 				for range 2000 { // the rings and the driver's queues hold a fraction of that
 					must(t, w.access.Send(w.udp(near, far, uint16(round))))
-					must(t, w.fabric.Send(w.fabric.ToBox(otherPort, tenantID, segmentID, pathVLAN, w.udp(far, near, uint16(round))).Encode()))
+					must(t, w.fabric.Send(w.fabric.ToBox(otherPort, tenantID, segmentID, pathVLAN,
+						w.udp(far, near, uint16(round))).Encode()))
 				}
 				time.Sleep(100 * time.Millisecond)
 				must(t, w.Signal(boxName, syscall.SIGCONT))
@@ -88,7 +89,10 @@ func testWakeups(t *testing.T, m *Machine) {
 				time.Sleep(30 * time.Millisecond) // several naps
 				frame := probe(seq)
 				must(t, w.access.Send(frame))
-				if _, err := w.fabric.Find(3*time.Second, func(b []byte) bool { _, ok := endpoint.MixSequence(b); return ok }); err != nil {
+				if _, err := w.fabric.Find(3*time.Second, func(b []byte) bool {
+					_, ok := endpoint.MixSequence(b)
+					return ok
+				}); err != nil {
 					t.Fatalf("after a pause frame %d does not arrive: %v", seq, err)
 				}
 			}

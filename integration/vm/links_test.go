@@ -70,7 +70,8 @@ func (w *site) setDriver(device string, bound bool) error {
 	if bound {
 		file = "bind"
 	}
-	_, err := w.Run(askLimit, nil, "/bin/sh", "-c", fmt.Sprintf("echo -n %s > /sys/bus/virtio/drivers/virtio_net/%s", device, file))
+	_, err := w.Run(askLimit, nil, "/bin/sh", "-c", fmt.Sprintf("echo -n %s > /sys/bus/virtio/drivers/virtio_net/%s",
+		device, file))
 	return err
 }
 
@@ -86,10 +87,14 @@ func testLinks(t *testing.T, m *Machine, mode string) {
 			down, up func() error
 			seen     bool // by the box
 		}{
-			{"down", func() error { return m.IP("link", "set", l.link, "down") }, func() error { return m.IP("link", "set", l.link, "up") }, true},
-			{"cable", func() error { return m.SetLink(i+1, false) }, func() error { return m.SetLink(i+1, true) }, true},
-			{"far end", func() error { return w.setTap(l.tap, false) }, func() error { return w.setTap(l.tap, true) }, false},
-			{"gone", func() error { return w.setDriver(device, false) }, func() error { return w.setDriver(device, true) }, true},
+			{"down", func() error { return m.IP("link", "set", l.link, "down") },
+				func() error { return m.IP("link", "set", l.link, "up") }, true},
+			{"cable", func() error { return m.SetLink(i+1, false) }, func() error { return m.SetLink(i+1, true) },
+				true},
+			{"far end", func() error { return w.setTap(l.tap, false) }, func() error { return w.setTap(l.tap, true) },
+				false},
+			{"gone", func() error { return w.setDriver(device, false) },
+				func() error { return w.setDriver(device, true) }, true},
 		} {
 			t.Run(l.port+" "+d.name, func(t *testing.T) {
 				w := *w

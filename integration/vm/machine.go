@@ -27,9 +27,10 @@ const bootLimit = 2 * time.Minute
 // hostMTU of taps lets through whatever a guest's MTU may be.
 const hostMTU = 9000
 
-// The guest's memory in MiB. Virtio_net sends zero-copy frames behind a header that is a variable of the driver; where the
-// driver is a module, its address does not translate to that of its memory but, without address randomisation, to one
-// some MiB above the first GiB: whatever lies there goes out as header. So there is memory, and the kernel does not use it.
+// The guest's memory in MiB. Virtio_net sends zero-copy frames behind a header that is a variable of the driver; where
+// the driver is a module, its address does not translate to that of its memory but, without address randomisation, to
+// one some MiB above the first GiB: whatever lies there goes out as header. So there is
+// memory, and the kernel does not use it.
 const (
 	memory = 1024
 	spare  = 128
@@ -139,7 +140,8 @@ func (m *Machine) wire(nics []NIC) error {
 func tap(n NIC) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = n.Tap
-	link := &netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TAP, Flags: netlink.TUNTAP_DEFAULTS | netlink.TUNTAP_VNET_HDR}
+	link := &netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TAP,
+		Flags: netlink.TUNTAP_DEFAULTS | netlink.TUNTAP_VNET_HDR}
 	if n.Queues > 1 {
 		link.Flags = netlink.TUNTAP_MULTI_QUEUE_DEFAULTS | netlink.TUNTAP_VNET_HDR
 	}
@@ -153,7 +155,8 @@ func tap(n NIC) error {
 }
 
 // programs are what a host needs, with their Debian packages.
-var programs = [...][2]string{{"qemu-system-x86_64", "qemu-system-x86"}, {"apt-get", "apt"}, {"dpkg-deb", "dpkg"}, {"xz", "xz-utils"}}
+var programs = [...][2]string{{"qemu-system-x86_64", "qemu-system-x86"}, {"apt-get", "apt"}, {"dpkg-deb", "dpkg"},
+	{"xz", "xz-utils"}}
 
 // Missing returns the packages that this machine lacks.
 func Missing() []string {
@@ -163,7 +166,8 @@ func Missing() []string {
 			list = append(list, p[1])
 		}
 	}
-	for _, f := range [][2]string{{keyring, "debian-archive-keyring"}, {"/usr/share/doc/busybox-static", "busybox-static"}} {
+	for _, f := range [][2]string{{keyring, "debian-archive-keyring"},
+		{"/usr/share/doc/busybox-static", "busybox-static"}} {
 		if _, err := os.Stat(f[0]); err != nil {
 			list = append(list, f[1])
 		}
@@ -205,12 +209,16 @@ func arguments(o Options, initrd, console, monitor string) []string {
 		"qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
 		"-accel", "tcg,thread=single", "-cpu", "qemu64,-cx16", "-smp", "2", "-m", fmt.Sprint(memory + spare),
 		"-kernel", o.Kernel.Image, "-initrd", initrd,
-		"-append", fmt.Sprintf("console=ttyS0 panic=-1 oops=panic loglevel=5 mitigations=off net.ifnames=0 rdinit=/init nokaslr mem=%dM", memory),
+		"-append",
+		fmt.Sprintf("console=ttyS0 panic=-1 oops=panic loglevel=5 mitigations=off net.ifnames=0 rdinit=/init nokaslr "+
+			"mem=%dM", memory),
 		"-serial", "file:" + console, "-qmp", "unix:" + monitor + ",server=on,wait=off",
 	}
 	for i, n := range append([]NIC{{Tap: "agent"}}, o.NICs...) {
 		queues := max(n.Queues, 1)
-		backend, device := "", fmt.Sprintf("virtio-net-pci,id=%s,netdev=net%d,iommu_platform=on,disable-legacy=on,romfile=", nicID(i), i)
+		backend := ""
+		device := fmt.Sprintf("virtio-net-pci,id=%s,netdev=net%d,iommu_platform=on,disable-legacy=on,romfile=",
+			nicID(i), i)
 		if n.Tap != "" {
 			backend = fmt.Sprintf("tap,id=net%d,ifname=%s,script=no,downscript=no,vhost=off", i, n.Tap)
 			if queues > 1 {
@@ -254,7 +262,8 @@ func (m *Machine) Console() string {
 }
 
 // complaints of a kernel, by how their lines begin behind the time stamp.
-var complaints = []string{"BUG:", "WARNING:", "Oops", "Kernel panic", "INFO: task", "general protection fault", "list_add corruption", "list_del corruption", "refcount_t:"}
+var complaints = []string{"BUG:", "WARNING:", "Oops", "Kernel panic", "INFO: task", "general protection fault",
+	"list_add corruption", "list_del corruption", "refcount_t:"}
 
 // Complaints returns what the guest's kernel has said of errors of its own, the first of them with what follows it.
 func (m *Machine) Complaints() string {

@@ -22,12 +22,14 @@ func testPackages(t *testing.T, m *Machine) {
 			if pkg == "perf/gen" { // the rest measures, and the host does
 				which = "-test.run=^TestZeroCopy$"
 			}
-			out, err := m.Run(4*time.Minute, []string{wireNames, "PENSTOCK_REQUIRE_ROOT=1"}, TestBinary(pkg), "-test.v", "-test.timeout=3m30s", which)
+			out, err := m.Run(4*time.Minute, []string{wireNames, "PENSTOCK_REQUIRE_ROOT=1"}, TestBinary(pkg), "-test.v",
+				"-test.timeout=3m30s", which)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for line := range strings.Lines(out) {
-				if s := strings.TrimSpace(line); strings.HasPrefix(s, "--- PASS: TestZeroCopy") || strings.HasPrefix(s, "--- SKIP") {
+				if s := strings.TrimSpace(line); strings.HasPrefix(s, "--- PASS: TestZeroCopy") ||
+					strings.HasPrefix(s, "--- SKIP") {
 					t.Log(s)
 				}
 			}

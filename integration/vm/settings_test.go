@@ -48,7 +48,8 @@ func testMTU(t *testing.T, m *Machine) {
 			o, err := w.fabric.Encapsulated(3 * time.Second)
 			must(t, err)
 			if string(o.Inner) != string(frame) {
-				t.Errorf("a frame of %d octets left as one of %d: %s", len(frame), len(o.Inner), endpoint.Diff(frame, o.Inner))
+				t.Errorf("a frame of %d octets left as one of %d: %s", len(frame), len(o.Inner),
+					endpoint.Diff(frame, o.Inner))
 			}
 			back := w.fabric.ToBox(otherPort, tenantID, segmentID, pathVLAN, w.udp(far, near, uint16(i))).Encode()
 			must(t, w.fabric.Send(back))
@@ -125,7 +126,8 @@ func testChannels(t *testing.T, m *Machine) {
 	w.in(15, 200)
 }
 
-// testMixed has one port copy and the other not: the UMEM is registered twice, and frames move between both all the same.
+// testMixed has one port copy and the other not: the UMEM is registered twice, and
+// frames move between both all the same.
 func testMixed(t *testing.T, m *Machine) {
 	for _, modes := range [][2]string{{"copy", "zero-copy"}, {"zero-copy", "copy"}} {
 		t.Run(modes[0]+" and "+modes[1], func(t *testing.T) {
@@ -164,7 +166,8 @@ func testAuto(t *testing.T, m *Machine) {
 func testSpareQueues(t *testing.T, m *Machine) {
 	must(t, m.IP("link", "set", spareLink, "up"))
 	for _, mode := range []string{"copy", "zero-copy"} {
-		out, err := m.Run(askLimit, nil, Penstock, "gen", "--tx", accessLink, "--rx", spareLink, "--profile", "size-64", "--rate", "100pps", "--count", "10", "--json", "-", "--mode", mode)
+		out, err := m.Run(askLimit, nil, Penstock, "gen", "--tx", accessLink, "--rx", spareLink, "--profile", "size-64",
+			"--rate", "100pps", "--count", "10", "--json", "-", "--mode", mode)
 		must(t, err)
 		var r struct{ Ports []struct{ Queues int } }
 		must(t, json.Unmarshal([]byte(out), &r))

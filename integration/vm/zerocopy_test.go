@@ -8,7 +8,8 @@ import (
 
 // TestZeroCopy runs the box on zero-copy sockets: the mode is demanded, so that anything else is an error.
 func TestZeroCopy(t *testing.T) {
-	m := Guest(t, "zc", SuiteZeroCopy, Options{Modules: []string{"veth", "xsk_diag"}, NICs: slices.Concat(nics(2), wires())}, layers...)
+	m := Guest(t, "zc", SuiteZeroCopy, Options{Modules: []string{"veth", "xsk_diag"},
+		NICs: slices.Concat(nics(2), wires())}, layers...)
 	t.Run("packages", func(t *testing.T) { testPackages(t, m) })
 	t.Run("modes", func(t *testing.T) { testModes(t, m) })
 	t.Run("links", func(t *testing.T) { testLinks(t, m, "zero-copy") })

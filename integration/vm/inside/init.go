@@ -13,7 +13,8 @@ import (
 
 // Setup makes of a bare kernel a system that programs can run on.
 func Setup() error {
-	for _, m := range []struct{ kind, at string }{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/run"}, {"tmpfs", "/tmp"}} {
+	for _, m := range []struct{ kind, at string }{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"},
+		{"tmpfs", "/run"}, {"tmpfs", "/tmp"}} {
 		if err := os.MkdirAll(m.at, 0o755); err != nil {
 			return err
 		}
