@@ -10,15 +10,16 @@ import (
 func alarmCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "alarm",
-		Short: "Take alarms on",
-		Long:  "Alarms are listed by `penstock show alarms`, and followed by `penstock watch --type alarm`.",
+		Short: "Acknowledge alarms",
+		Long:  "`penstock show alarms` lists alarms; `penstock watch --type alarm` follows them.",
 		Example: `  penstock show alarms
   penstock alarm acknowledge 17 --comment CHG4711`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("say what: penstock alarm acknowledge ID; penstock show alarms lists them")
+				return usage("an action is missing: penstock alarm acknowledge ID; penstock show alarms lists the " +
+					"alarms")
 			}
-			return usage("there is nothing to do with alarms that is called %q; there is acknowledge", args[0])
+			return usage("unknown action %q for alarms; the only action is acknowledge", args[0])
 		},
 		RunE: func(*cobra.Command, []string) error { return nil },
 	}
@@ -31,9 +32,10 @@ func acknowledgeCommand() *cobra.Command {
 	var comment, output string
 	c := &cobra.Command{
 		Use:   "acknowledge ID",
-		Short: "Say that you have taken an alarm on",
-		Long: `Notes who you are and when, and tells the webhooks. The alarm stays until what it is about is over; one that
-nothing observable ends, such as gateway_mac_changed, is cleared by it.`,
+		Short: "Record that somebody takes care of an alarm",
+		Long: `Stores the user and the time, and sends a notice to the webhooks. The alarm stays active until its
+cause is over. An alarm whose end cannot be observed, such as gateway_mac_changed, is cleared by its
+acknowledgement.`,
 		Example: "  penstock alarm acknowledge 17 --comment CHG4711",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -64,7 +66,7 @@ nothing observable ends, such as gateway_mac_changed, is cleared by it.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&comment, "comment", "", "a note for others, as a ticket's number")
+	c.Flags().StringVar(&comment, "comment", "", "a note for others, such as a ticket's number")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	complete(c, "output", "text", "json")
 	c.ValidArgsFunction = func(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {

@@ -19,7 +19,7 @@ func applyCommand() *cobra.Command {
 	var a apply
 	c := &cobra.Command{
 		Use:   "apply -f FILE",
-		Short: "Make the box hold what a file says",
+		Short: "Apply tables from a file to the box",
 		Long: "Reads tables (" + model.KindList() + ") from a TOML or JSON file and pushes the\n" +
 			"difference in one transaction: whole or not at all. With --bulk the file is NDJSON of one collection, " +
 			"of any\n" +
@@ -38,11 +38,11 @@ func applyCommand() *cobra.Command {
 	}
 	c.Flags().StringVarP(&a.file, "file", "f", "", "file with the tables, - for standard input")
 	c.Flags().BoolVar(&a.prune, "prune", false,
-		"delete what the box has and the file has not, in the collections that the file names")
-	c.Flags().BoolVar(&a.dryRun, "dry-run", false, "only say what would change")
+		"delete the objects of the box that are missing from the file, in the collections that the file names")
+	c.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the changes, make none")
 	c.Flags().StringVar(&a.bulk, "bulk", "", "the file is NDJSON of this collection: bindings or paths")
 	c.Flags().StringVar(&a.mode, "mode", string(core.Merge),
-		"with --bulk: merge, or replace (what is not in the file goes away)")
+		"with --bulk: merge, or replace (objects missing from the file are deleted)")
 	c.Flags().StringVarP(&a.output, "output", "o", "text", "text or json")
 	complete(c, "bulk", string(model.KindBinding), string(model.KindPath))
 	complete(c, "mode", string(core.Merge), string(core.Replace))
@@ -51,7 +51,7 @@ func applyCommand() *cobra.Command {
 	return c
 }
 
-// apply is what was asked for.
+// apply holds the flags of the command.
 type apply struct {
 	file, bulk, mode, output string
 	prune, dryRun            bool
@@ -80,11 +80,12 @@ func (a *apply) check(c *cobra.Command) error {
 	k, m := model.Kind(a.bulk), core.BulkMode(a.mode)
 	switch {
 	case a.file == "":
-		return usage("which file? penstock apply -f FILE (- is standard input)")
+		return usage("--file is missing: penstock apply -f FILE (- is standard input)")
 	case a.output != "text" && a.output != "json":
 		return usage("--output %s: want text or json", a.output)
 	case a.bulk == "" && c.Flags().Changed("mode"):
-		return usage("--mode is for --bulk; a document is merged, or with --prune replaces what is there")
+		return usage("--mode is for --bulk; a document is merged, or with --prune replaces the collections that it " +
+			"names")
 	case a.bulk == "":
 		return nil
 	case k != model.KindBinding && k != model.KindPath:
@@ -97,7 +98,7 @@ func (a *apply) check(c *cobra.Command) error {
 	return nil
 }
 
-// name is how errors call the file.
+// name is the file's name in error messages.
 func (a *apply) name() string {
 	if a.file == "-" {
 		return "standard input"

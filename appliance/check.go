@@ -12,9 +12,9 @@ func checkCommand() *cobra.Command {
 	var fileOnly bool
 	c := &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "Say what is wrong with a configuration file, and touch nothing",
-		Long: `Checks the file, then whether this machine has what it asks for: interfaces, queues, MTUs, rights, kernel.
-All errors are printed, not only the first. Exit code 0: the box would start.`,
+		Short: "Check a configuration file, and change nothing",
+		Long: `Checks the file, then whether this machine has what the file requires: interfaces, queues, MTUs,
+rights, kernel. All errors are printed, not only the first. Exit code 0: the box would start.`,
 		Example: `  penstock check /etc/penstock/penstock.toml
   penstock check --file-only new.toml`,
 		Args: cobra.MaximumNArgs(1),

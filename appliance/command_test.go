@@ -19,13 +19,13 @@ import (
 
 var clientOptions client.WriteOptions
 
-// TestUsage: what makes no sense ends with 64 and says what would.
+// TestUsage: an invalid command line ends with 64, and its message names the valid form.
 func TestUsage(t *testing.T) {
 	for args, want := range map[string]string{
 		"chek":             "unknown command \"chek\"",
 		"--foo":            "unknown flag: --foo (see penstock --help)",
 		"show ports --foo": "unknown flag: --foo (see penstock show ports --help)",
-		"show foo": "there are box, ports, workers, drops, paths, gateways, alarms, " +
+		"show foo": "want one of box, ports, workers, drops, paths, gateways, alarms, " +
 			"webhooks, tenants, ",
 		"show ports a b":                        "accepts at most 1 arg(s)",
 		"show box a":                            "unknown command \"a\"",
@@ -34,15 +34,15 @@ func TestUsage(t *testing.T) {
 		"show ports --rate soon":                "invalid argument \"soon\"",
 		"show ports --rate -1s":                 "want a time above 0",
 		"show tenants --rate 1s":                "unknown flag: --rate",
-		"gateway":                               "say what: penstock gateway switch, disable or enable",
-		"gateway kill":                          "there are switch, disable, enable",
+		"gateway":                               "an action is missing: penstock gateway switch, disable or enable",
+		"gateway kill":                          "the actions are switch, disable, enable",
 		"gateway switch":                        "accepts between 1 and 2 arg(s)",
 		"gateway disable out":                   "accepts between 2 and 2 arg(s)",
 		"gateway enable out isp1 x":             "accepts between 2 and 2 arg(s)",
 		"gateway switch out -o xml":             "want text or json",
 		"gateway switch out --force":            "unknown flag: --force",
-		"alarm":                                 "say what: penstock alarm acknowledge ID",
-		"alarm clear":                           "there is acknowledge",
+		"alarm":                                 "an action is missing: penstock alarm acknowledge ID",
+		"alarm clear":                           "the only action is acknowledge",
 		"alarm acknowledge":                     "accepts 1 arg(s)",
 		"alarm acknowledge up0":                 "\"up0\" is not the ID of an alarm",
 		"alarm acknowledge 1 -o xml":            "want text or json",
@@ -53,7 +53,7 @@ func TestUsage(t *testing.T) {
 		"apply -f x --mode replace":             "--mode is for --bulk",
 		"apply -f x --bulk paths --mode replace --prune": "use --mode replace",
 		"watch -o xml":        "want text or json",
-		"watch --type foo":    "--type foo: there are no events of this type, only started, reload, change",
+		"watch --type foo":    "--type foo: unknown type of events; want one of started, reload, change",
 		"watch --since last":  "invalid argument \"last\"",
 		"check a b":           "accepts at most 1 arg(s)",
 		"run x":               "unknown command \"x\"",
@@ -71,7 +71,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestNoBox: without a box every command says so at once, and what to do.
+// TestNoBox: without a box every command fails at once, and its message names the remedy.
 func TestNoBox(t *testing.T) {
 	tables := filepath.Join(t.TempDir(), "t.json")
 	if err := os.WriteFile(tables, []byte("{}"), 0o600); err != nil {
@@ -251,9 +251,8 @@ func TestWatch(t *testing.T) {
 	for data, want := range map[string]string{
 		`{"from":3,"to":9,"reason":"overrun"}`:        "events 3 to 9 are no longer remembered",
 		`{"from":3,"to":33554432,"reason":"restart"}`: "the box restarted; events before 33554433 are gone",
-		`{"from":0,"to":9,"reason":"unknown"}`: "this box has not had the events asked for; its own begin " +
-			"with 10",
-		`{"from":3,"to":9}`: "events 3 to 9 are no longer remembered", // of an older box
+		`{"from":0,"to":9,"reason":"unknown"}`:        "this box never had the requested events; its own begin with 10",
+		`{"from":3,"to":9}`:                           "events 3 to 9 are no longer remembered", // of an older box
 	} {
 		if got := describe(client.Event{Type: "gap", Data: []byte(data)}); got != want {
 			t.Errorf("gap %s is described as %q, want %q", data, got, want)

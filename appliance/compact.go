@@ -13,9 +13,10 @@ import (
 func compactCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "compact [FILE]",
-		Short: "Make the tables' file small again after much was deleted; the box must not run",
-		Long: `The file of the tables keeps the room of what was deleted, for what comes next. This gives the room back to the disk.
-The file is copied beside itself, the copy is checked, and then takes its place. FILE is the configuration.`,
+		Short: "Shrink the tables' file after many deletions; the box must not run",
+		Long: `The file of the tables keeps the space of deleted rows for new ones. This command gives the space
+back to the disk: it copies the file into the same directory, checks the copy, and replaces the file
+by the copy. FILE is the configuration.`,
 		Example: `  penstock compact
   penstock compact /etc/penstock/penstock.toml`,
 		Args: cobra.MaximumNArgs(1),

@@ -10,7 +10,7 @@ import (
 	"penstock/ctrl/store"
 )
 
-// `penstock compact` finds the file by the configuration, refuses one in use, and says what it did.
+// `penstock compact` finds the file by the configuration, refuses a file in use, and reports the sizes.
 func TestCompactCommand(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "penstock.toml")

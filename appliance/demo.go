@@ -15,11 +15,12 @@ func demoCommand() *cobra.Command {
 	var o demo.Options
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Show the main job live: two tenants with the same addresses cross a fabric",
-		Long: `Builds a fabric of two boxes, two edge switches and four VMs in network namespaces of this machine, runs this
-binary in each, and draws the tenants' traffic while a path is taken away and brought back, and while first one
-and then the other of two gateways fails. Needs root; sends nothing outside; leaves nothing behind. On a terminal of 100 columns the picture is live, else it is a line at a
-time. Exit code 0: everything held that the summary says.`,
+		Short: "Show the main function live: two tenants with the same addresses cross a fabric",
+		Long: `Builds a fabric of two boxes, two edge switches and four VMs in network namespaces of this machine,
+and runs this binary in each. It draws the tenants' traffic while a path fails and returns, and
+while first one and then the other of two gateways fails. The demo needs root, sends nothing to
+other machines and removes what it made. On a terminal of at least 100 columns the picture is live,
+otherwise it is printed line by line. Exit code 0: every check of the summary passed.`,
 		Example: `  sudo penstock demo
   sudo penstock demo --keep --duration 10s`,
 		Args: cobra.NoArgs,
@@ -46,7 +47,7 @@ time. Exit code 0: everything held that the summary says.`,
 			return err
 		},
 	}
-	c.Flags().BoolVar(&o.Keep, "keep", false, "leave the lab up until Ctrl-C, to look around")
+	c.Flags().BoolVar(&o.Keep, "keep", false, "keep the network until Ctrl-C, for inspection")
 	c.Flags().DurationVar(&o.Duration, "duration", 24*time.Second, "how long the traffic runs")
 	return c
 }

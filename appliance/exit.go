@@ -14,9 +14,9 @@ import (
 // Exit codes, for scripts.
 const (
 	exitOK      = 0
-	exitFailure = 1  // it did not work
-	exitRefused = 3  // what was asked for was refused: the message says what to change
-	exitUsage   = 64 // it was asked for in a way that makes no sense (sysexits.h, EX_USAGE); 2 is a crash of Go
+	exitFailure = 1  // the operation failed
+	exitRefused = 3  // the request was refused: the message names the remedy
+	exitUsage   = 64 // the command line is invalid (sysexits.h, EX_USAGE); 2 is a crash of Go
 	exitConfig  = 78 // the configuration is wrong (EX_CONFIG)
 )
 
@@ -33,15 +33,15 @@ func usage(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
-// refused gives what the box refused its own exit code, with all faults and not only the first. Other errors, such as a
-// socket on which nobody answers, stay as they are.
+// refused gives a refusal by the box its own exit code, and lists all faults, not only the first. Other errors, such as
+// a socket without a box, stay as they are.
 func refused(err error) error { return refusedIn("", err) }
 
-// operationPlace is where the box says a fault of a transaction is. The message names the object, which says more to
-// somebody who wrote a file and no transaction.
-var operationPlace = regexp.MustCompile(`^operations\[\d+\](\.value|\.key)?\.?`)
+// operationField is the start of a field's name in a transaction's fault. It is cut off: the message names the object,
+// and the user wrote a file, not a transaction.
+var operationField = regexp.MustCompile(`^operations\[\d+\](\.value|\.key)?\.?`)
 
-// refusedIn is refused for what came from a file.
+// refusedIn is refused for a request that was read from a file; every line names the file.
 func refusedIn(file string, err error) error {
 	var e *client.Error
 	if !errors.As(err, &e) {
@@ -54,8 +54,8 @@ func refusedIn(file string, err error) error {
 	var lines []string
 	for _, f := range faults {
 		s := f.Message
-		if place := operationPlace.ReplaceAllString(f.Field, ""); place != "" {
-			s = place + ": " + s
+		if field := operationField.ReplaceAllString(f.Field, ""); field != "" {
+			s = field + ": " + s
 		}
 		if file != "" {
 			s = file + ": " + s

@@ -16,34 +16,33 @@ import (
 func gatewayCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gateway",
-		Short: "Switch gateways, take them out of service and put them back",
-		Long: "Gateway groups are shown by `penstock show gateways`, and followed by `penstock watch --type " +
-			"gateway,alarm`.",
+		Short: "Switch gateways, disable and enable them",
+		Long:  "`penstock show gateways` shows the gateway groups; `penstock watch --type gateway,alarm` follows them.",
 		Example: `  penstock gateway switch out
   penstock gateway switch out isp2
   penstock gateway disable out isp1`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("say what: penstock gateway switch, disable or enable; penstock show gateways lists them")
+				return usage("an action is missing: penstock gateway switch, disable or enable; " +
+					"penstock show gateways lists the groups")
 			}
-			return usage("there is nothing to do with gateways that is called %q; there are switch, disable, enable",
-				args[0])
+			return usage("unknown action %q for gateways; the actions are switch, disable, enable", args[0])
 		},
 		RunE: func(*cobra.Command, []string) error { return nil },
 	}
 	c.AddCommand(
 		gatewayAction("switch GROUP [MEMBER]", "Make another member the active one",
-			"Without MEMBER it is the first other one that is up. Nothing is lost by it: the gateway before goes on "+
-				"being\nlistened to. The member stays active until it fails, or somebody switches again.",
+			`Without MEMBER the first other member that is up becomes active. No frame is lost: the box still accepts
+frames from the previous gateway. The member stays active until it fails, or until the next switch.`,
 			"  penstock gateway switch out\n  penstock gateway switch out isp2 --expect isp1", 1,
 			(*client.Client).SwitchGateway, false),
 		gatewayAction("disable GROUP MEMBER", "Take a member out of service, for maintenance",
-			"If it is the active one, another takes over first. It goes on being probed, and stays disabled over a "+
-				"restart\nof the box. The last member that is fit is refused, unless forced.",
+			`If the member is active, another member takes over first. A disabled member is still probed, and stays
+disabled over a restart of the box. To disable the last member that is fit, --force is needed.`,
 			"  penstock gateway disable out isp1", 2,
 			(*client.Client).DisableGateway, true),
 		gatewayAction("enable GROUP MEMBER", "Put a member back into service",
-			"It does not become active by this, unless nothing else is, or preemption is configured.",
+			"The member becomes active only if no other member is, or if preemption is configured.",
 			"  penstock gateway enable out isp1", 2,
 			(*client.Client).EnableGateway, false),
 	)
@@ -87,13 +86,13 @@ func gatewayAction(use, short, long, example string, need int, request gatewayRe
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	complete(c, "output", "text", "json")
 	if forcible {
-		c.Flags().BoolVar(&o.Force, "force", false, "also the last member that is fit")
+		c.Flags().BoolVar(&o.Force, "force", false, "disable even the last member that is fit")
 	}
 	s.register(c)
 	return c
 }
 
-// describeGroup says in a line how a group is.
+// describeGroup returns a group's state in one line.
 func describeGroup(g *status.GatewayGroup) string {
 	var parts []string
 	for _, m := range g.Members {
@@ -117,7 +116,7 @@ func gatewayGroups(q *query) (l status.Items[status.GatewayGroup], err error) {
 	return l, err
 }
 
-// gatewayNames are groups, then members, for the shell; none if the box does not answer at once.
+// gatewayNames returns completions: groups, then members; none if the box does not answer within a second.
 func gatewayNames(s *socketFlags, args []string, typed string) (names []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -148,7 +147,7 @@ func jsonGateways(q *query) (any, error) {
 	return l, err
 }
 
-// showGateways is a line per member; with a name everything about that group.
+// showGateways prints a line per member; with a group's name every value of that group.
 func showGateways(q *query, t *sheet) error {
 	l, err := gatewayGroups(q)
 	if err != nil {
@@ -204,7 +203,7 @@ func showGroup(g *status.GatewayGroup, t *sheet) {
 	}
 }
 
-// onlyFrom says which stations a member takes frames from, if it does not from all.
+// onlyFrom lists the MACs that a member accepts frames from; "" if it accepts all.
 func onlyFrom(m *status.Gateway) string {
 	if len(m.Sources) == 0 {
 		return ""
@@ -233,7 +232,7 @@ func rtt(ns int64) string {
 	return time.Duration(ns).Round(time.Microsecond / 10).String()
 }
 
-// ago is how long something has been so.
+// ago returns the time since t.
 func ago(t *time.Time) string {
 	if t == nil {
 		return ""

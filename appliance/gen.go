@@ -54,15 +54,17 @@ func genCommand() *cobra.Command {
 	var f genFlags
 	c := &cobra.Command{
 		Use:   "gen",
-		Short: "Send traffic through a device under test, and measure what comes back",
-		Long: `Sends the frames of a traffic profile by one port over AF_XDP, receives them by another, and reports loss, duplicates,
-reordering, latency and the longest gap, to the frame. With --ndr and --pdr it searches for the rates that a device
-bears (RFC 2544, RFC 9971); with --blocked-time it measures for how long an event interrupts traffic. Ctrl-C ends it,
-with results.
+		Short: "Send traffic through a device under test, and measure loss, order and latency",
+		Long: `Sends the frames of a traffic profile from one port over AF_XDP, receives them on another, and
+reports loss, duplicates, reordering, latency and the longest gap, exact to the frame. With --ndr
+and --pdr it searches for the highest rates that a device forwards (RFC 2544, RFC 9971). With
+--blocked-time it measures how long an event interrupts traffic. Ctrl-C ends the measurement and
+prints its results.
 
-The ports belong to the generator while it runs: no frame that arrives there reaches the kernel. It takes none that
-carries an address or a default route unless --force is given, and sends by no other. A rate is that of each port that
-sends; Gbps counts preamble, gap and FCS, so that 100% is all the link carries. See perf/gen/README.md.`,
+While the generator runs, it owns the ports: no frame that arrives there reaches the kernel. It
+refuses a port that carries an address or a default route unless --force is given, and sends from no
+other port. A rate is that of each sending port. Gbps counts preamble, gap and FCS: 100% is the
+link's capacity. See perf/gen/README.md.`,
 		Example: `  penstock gen --tx eth1 --rx eth2 --profile size-64 --rate 1Mpps --duration 10s
   penstock gen --tx eth1 --rx eth2 --profile size-imix --rate 50% --set flows=10000 --json -
   penstock gen --tx eth1 --rx eth2 --profile size-64 --dst-mac 02:00:00:00:00:0a --ndr --pdr 0.5 --latency
@@ -89,52 +91,54 @@ sends; Gbps counts preamble, gap and FCS, so that 100% is all the link carries. 
 func (f *genFlags) define(c *cobra.Command) {
 	fl := c.Flags()
 	fl.SortFlags = false
-	fl.StringVar(&f.tx, "tx", "", "`interface` to send by: side a of the profile")
+	fl.StringVar(&f.tx, "tx", "", "`interface` that sends: side a of the profile")
 	fl.StringVar(&f.rx, "rx", "",
-		"`interface` to receive by; it sends side b, if the profile has one. Without: send only")
-	fl.BoolVar(&f.reflect, "reflect", false, "frames come back by the port they left by (instead of --rx)")
+		"`interface` that receives; it sends side b, if the profile has one. Without: send only")
+	fl.BoolVar(&f.reflect, "reflect", false, "frames return on the port that sent them (instead of --rx)")
 	fl.StringVar(&f.profile, "profile", "", "built-in `profile`, or a file (with a / or ending in .toml)")
 	fl.StringArrayVar(&f.set, "set", nil,
-		"replace a `key=value` of the profile, as size=1518 or flows=10000; may be repeated")
+		"replace a `key=value` of the profile, such as size=1518 or flows=10000; may be repeated")
 	fl.Uint64Var(&f.seed, "seed", 0, "other random values in the profile's fields")
 	fl.StringVar(&f.side, "side", "", "with one port: the side to send, a, b or both; without: a, if there is one")
 	fl.StringSliceVar(&f.srcMAC, "src-mac", nil,
-		"`MAC` that frames come from; two, with a comma, for the sides a and b")
-	fl.StringSliceVar(&f.dstMAC, "dst-mac", nil, "`MAC` that frames go to, as the device's; two for the sides a and b")
+		"source `MAC` of frames; two, with a comma, for the sides a and b")
+	fl.StringSliceVar(&f.dstMAC, "dst-mac", nil,
+		"destination `MAC` of frames, such as the device's; two for the sides a and b")
 	fl.StringVar(&f.rate, "rate", "",
-		"`rate` of each sending port, as 250kpps, 1Mpps, 50%, 1Gbps, max; for a search the highest")
+		"`rate` of each sending port: 250kpps, 1Mpps, 50%, 1Gbps, max; for a search the highest")
 	fl.DurationVar(&f.duration, "duration", 10*time.Second,
 		"`length` of the run, of a full trial of a search (then 2s), of the load after --blocked-time")
-	fl.Uint64Var(&f.count, "count", 0, "`frames` of each sending port; without --duration they alone end the run")
+	fl.Uint64Var(&f.count, "count", 0, "`frames` of each sending port; without --duration only the count ends the run")
 	fl.IntVar(&f.burst, "burst", 0, "`frames` sent at once; 0: those due in 20 µs, 1 to 32")
 	fl.IntVar(&f.queues, "queues", 1, "sending threads of each port, and queues they send on")
 	fl.IntSliceVar(&f.cpus, "cpus", nil, "`CPUs` of the threads: of --tx, then of --rx, one for each queue")
 	fl.IntVar(&f.ring, "ring", 0, "`slots` of the receiver's rings, a power of two; 0: 8192")
 	fl.StringVar(&f.xdp, "xdp", "auto", "where the XDP program runs: auto, native or generic")
-	fl.StringVar(&f.mode, "mode", "auto", "how frames get to the driver: auto, zero-copy or copy")
-	fl.BoolVar(&f.force, "force", false, "take ports that carry addresses or a default route: this may cut you off")
+	fl.StringVar(&f.mode, "mode", "auto", "how frames reach the driver: auto, zero-copy or copy")
+	fl.BoolVar(&f.force, "force", false,
+		"use ports that carry addresses or a default route: your own connection may break")
 
 	fl.BoolVar(&f.ndr, "ndr", false, "search for the highest rate without loss")
-	fl.Float64Var(&f.pdr, "pdr", 0, "search for the highest rate with at most so many `percent` of loss")
-	fl.BoolVar(&f.latency, "latency", false, "after the search: latency at 10, 50 and 90 % of what was found")
-	fl.IntVar(&f.repeat, "repeat", 3, "full trials that decide a rate by majority; 1: a single one, as RFC 2544 has it")
-	fl.Float64Var(&f.width, "width", 0.5, "how wide a search's result may be, in `percent`")
+	fl.Float64Var(&f.pdr, "pdr", 0, "search for the highest rate with at most this `percent` of loss")
+	fl.BoolVar(&f.latency, "latency", false, "after the search: latency at 10, 50 and 90 % of the rate found")
+	fl.IntVar(&f.repeat, "repeat", 3, "full trials that decide a rate by majority; 1: a single trial, as in RFC 2544")
+	fl.Float64Var(&f.width, "width", 0.5, "largest width of a search's result, in `percent`")
 	fl.StringVar(&f.minRate, "min-rate", "", "lowest `rate` that a search tries; without: a thousandth of the highest")
 	fl.DurationVar(&f.limit, "limit", 0,
-		"longest `time` that a search's trials may take in all; 0: as long as it takes")
+		"longest total `time` of a search's trials; 0: no limit")
 
 	fl.StringVar(&f.blocked, "blocked-time", "",
-		"under steady load run this `command` (sh -c) and report for how long nothing arrived")
-	fl.StringVar(&f.restore, "restore", "", "`command` that is run after each run of --blocked-time")
-	fl.IntVar(&f.runs, "runs", 1, "how many times --blocked-time is measured")
-	fl.DurationVar(&f.lead, "lead", time.Second, "steady load before --blocked-time's command")
+		"under steady load run this `command` (sh -c) and report how long no frame arrived")
+	fl.StringVar(&f.restore, "restore", "", "`command` to run after each run of --blocked-time")
+	fl.IntVar(&f.runs, "runs", 1, "number of runs of --blocked-time")
+	fl.DurationVar(&f.lead, "lead", time.Second, "duration of the steady load before the command of --blocked-time")
 
 	fl.StringVar(&f.json, "json", "",
-		"write the result as JSON to this `file`, or to standard output (-) in place of the text")
+		"write the result as JSON to this `file`, or to standard output (-) instead of the text")
 	f.complete(c)
 }
 
-// genResult is the result as JSON. What was not measured is absent.
+// genResult is the result as JSON. Values that were not measured are absent.
 type genResult struct {
 	Schema      int             `json:"schema"` // of this document
 	Date        time.Time       `json:"date"`
@@ -151,17 +155,17 @@ type genResult struct {
 	Blocked    *gen.Blocked          `json:"blocked_time,omitempty"`
 }
 
-// genProfile says what was sent.
+// genProfile describes the frames that were sent.
 type genProfile struct {
 	Name    string            `json:"name"`
 	Title   string            `json:"title"`
 	Set     map[string]string `json:"set,omitempty"`
 	Seed    uint64            `json:"seed"`
 	MeanLen float64           `json:"mean_frame_octets"` // with FCS, of side a
-	Remarks []string          `json:"remarks,omitempty"` // on what of its capture files is not sent as it stands there
+	Remarks []string          `json:"remarks,omitempty"` // deviations of the sent frames from the capture files
 }
 
-// run measures and prints. What an interrupted measurement found is printed too.
+// run measures and prints, also the results of an interrupted measurement.
 func (f *genFlags) run(ctx context.Context) (err error) {
 	m, err := machine.This()
 	if err != nil {
@@ -181,7 +185,7 @@ func (f *genFlags) run(ctx context.Context) (err error) {
 	if f.json == "-" {
 		remarksText(f.stderr, res.Profile.Remarks)
 	}
-	runtime.LockOSThread() // its network namespace is the one that interfaces are looked up in
+	runtime.LockOSThread() // interfaces are looked up in the thread's network namespace
 	e, err := gen.Open(ctx, s.config)
 	runtime.UnlockOSThread()
 	if err != nil {
@@ -216,7 +220,7 @@ func (r *genResult) measured() bool {
 		r.Blocked != nil && len(r.Blocked.Runs) > 0
 }
 
-// refusedByGen gives what the generator refused its exit code.
+// refusedByGen gives a refusal by the generator its exit code.
 func refusedByGen(err error) error {
 	if errors.Is(err, gen.ErrRefused) {
 		return &exitError{exitRefused, err}

@@ -27,7 +27,7 @@ func (f *genFlags) once(ctx context.Context, e *gen.Engine, s *genSetup) (*gen.R
 	return e.Run(ctx, l)
 }
 
-// search looks for NDR and PDR.
+// search searches for NDR and PDR.
 func (f *genFlags) search(ctx context.Context, e *gen.Engine, s *genSetup, p *genProgress) (*gen.ThroughputReport,
 	error) {
 	most, err := s.highest(e, s.rate)
@@ -71,13 +71,13 @@ func (f *genFlags) disturb(ctx context.Context, e *gen.Engine, s *genSetup, p *g
 	return e.Blocked(ctx, d)
 }
 
-// shell makes a function of a command. Whatever it prints goes to standard error.
+// shell returns a function that runs a command. The command's output goes to standard error.
 func (f *genFlags) shell(command string) func(context.Context, int) error {
 	return func(ctx context.Context, run int) error {
 		c := exec.CommandContext(ctx, "sh", "-c", command)
 		c.Env = append(os.Environ(), fmt.Sprintf("PENSTOCK_RUN=%d", run))
 		c.Stdout, c.Stderr = f.stderr, f.stderr
-		// Its own group: Ctrl-C is for the generator, which ends it with all that it has started.
+		// A process group of its own: Ctrl-C reaches the generator only, which ends the command and its children.
 		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 		c.WaitDelay = time.Second
@@ -92,16 +92,16 @@ func (f *genFlags) shell(command string) func(context.Context, int) error {
 	}
 }
 
-// genProgress says on a terminal how a measurement stands: a line each second that is written over, and a line for each
+// genProgress shows a measurement's progress on a terminal: a line that is overwritten each second, and a line for each
 // part that is done.
 type genProgress struct {
-	out   io.Writer // nil: nobody looks
+	out   io.Writer // nil: standard error is no terminal
 	stop  chan struct{}
 	ended chan struct{}
 	lines chan string
 }
 
-// watch starts saying so, if standard error is a terminal.
+// watch starts the display of progress, if standard error is a terminal.
 func (f *genFlags) watch(e *gen.Engine) *genProgress {
 	p := &genProgress{stop: make(chan struct{}), ended: make(chan struct{}), lines: make(chan string, 16)}
 	if isTerminal(f.stderr) {
@@ -146,7 +146,7 @@ func (p *genProgress) end() {
 	<-p.ended
 }
 
-// line says that a part is done.
+// line prints that a part is done.
 func (p *genProgress) line(format string, args ...any) {
 	select {
 	case p.lines <- fmt.Sprintf(format, args...):

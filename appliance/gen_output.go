@@ -9,17 +9,17 @@ import (
 	"path/filepath"
 )
 
-// genOutput is where the result goes.
+// genOutput is the destination of the result.
 type genOutput struct {
 	f *genFlags
-	// file is a temporary one beside path, which it replaces when it is whole; or, if path is empty, something that is
-	// no regular file (a device, a pipe), which is written to as it is. nil: the result does not go to a file.
+	// file is a temporary file beside path; it replaces path when it is complete. With an empty path it is a device or
+	// a pipe, which is written to directly. nil: the result is not written to a file.
 	file *os.File
 	path string
 	mode fs.FileMode // for path
 }
 
-// output makes sure before the measurement that its result can be written.
+// output checks before the measurement that its result can be written.
 func (f *genFlags) output() (o genOutput, err error) {
 	o.f = f
 	if f.json == "" || f.json == "-" {
@@ -55,8 +55,8 @@ func (o *genOutput) open(path string) error {
 	return err
 }
 
-// replaceable returns where the regular file lies that is at path, behind its symbolic links; "" if there is none to
-// replace. /dev/stdout is none if it leads to an open file, which somebody else is to see written to.
+// replaceable resolves the symbolic links of path and returns the path of the regular file there; "" if no file can be
+// replaced. /dev/stdout is not replaced if it leads to an open file: another process reads that file.
 func replaceable(path string, at fs.FileInfo) string {
 	if !at.Mode().IsRegular() {
 		return ""
@@ -116,7 +116,7 @@ func (o *genOutput) save(text []byte) error {
 	return nil
 }
 
-// discard removes what was not written.
+// discard removes a temporary file that was not completed.
 func (o *genOutput) discard() error {
 	if o.file == nil {
 		return nil

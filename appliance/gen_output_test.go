@@ -53,7 +53,7 @@ func TestGenOutput(t *testing.T) {
 		t.Errorf("the link: %q, %v", at, err)
 	}
 
-	r, err := os.OpenFile(path("pipe"), os.O_RDWR, 0) // else whoever opens it to write would wait
+	r, err := os.OpenFile(path("pipe"), os.O_RDWR, 0) // otherwise the opening of the writing end waits
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestGenOutput(t *testing.T) {
 	}
 }
 
-// TestGenMajority: a rate is decided when more than half of its full trials say so, also where their number is even.
+// TestGenMajority: more than half of the full trials decide a rate, also if their number is even.
 func TestGenMajority(t *testing.T) {
 	for repeat := 1; repeat <= 1000; repeat++ {
 		f := &genFlags{ndr: true, repeat: repeat, width: 0.5}
@@ -103,7 +103,7 @@ func TestGenMajority(t *testing.T) {
 	}
 }
 
-// TestGenNotFollowed: of frames without a signature nothing is said but that they were sent.
+// TestGenNotFollowed: of frames without a signature a result holds the number sent, and nothing else.
 func TestGenNotFollowed(t *testing.T) {
 	var b strings.Builder
 	d := gen.Direction{From: "a", To: "b", Requested: 1000, Sent: 1000, Unsigned: 1000, TxRate: 1000,
@@ -118,7 +118,7 @@ func TestGenNotFollowed(t *testing.T) {
 	}
 	for _, row := range []string{"received", "lost", "duplicates", "reordered", "latency", "longest gap"} {
 		if strings.Contains(got, row) {
-			t.Errorf("%q is said in:\n%s", row, got)
+			t.Errorf("row %q is there, want none:\n%s", row, got)
 		}
 	}
 	live := liveLine(&gen.Live{Directions: []gen.LiveDirection{{From: "a", To: "b", Sent: 5, Unsigned: 5}}})

@@ -24,19 +24,19 @@ var (
 
 func (f *genFlags) searches() bool { return f.ndr || f.drops }
 
-// check refuses command lines that make no sense on any machine.
+// check refuses command lines that are invalid on every machine.
 func (f *genFlags) check(c *cobra.Command) error {
 	changed := c.Flags().Changed
 	switch {
 	case f.tx == "":
-		return usage("--tx is missing: the interface to send by")
+		return usage("--tx is missing: the interface that sends")
 	case f.profile == "":
 		return usage("--profile is missing: a file, or one of %s", strings.Join(traffic.Names(), ", "))
 	case f.rx == f.tx:
-		return usage("--tx and --rx are both %s: frames do not come in by the port they left by; if the device sends "+
-			"them back by it, say --reflect in place of --rx", f.tx)
+		return usage("--tx and --rx are both %s, but frames do not arrive on the port that sent them; if the device "+
+			"returns them there, use --reflect instead of --rx", f.tx)
 	case f.reflect && f.rx != "":
-		return usage("--reflect and --rx %s: say one of them", f.rx)
+		return usage("--reflect and --rx %s: want only one of them", f.rx)
 	case f.side != "" && f.rx != "":
 		return usage("--side is for one port; with two, --tx sends side a and --rx side b")
 	case f.side != "" && f.side != "a" && f.side != "b" && f.side != "both":
@@ -46,15 +46,15 @@ func (f *genFlags) check(c *cobra.Command) error {
 	case changed("count") && f.count == 0:
 		return usage("--count 0: want 1 or more")
 	case f.searches() && f.blocked != "":
-		return usage("--blocked-time needs a steady rate, which --ndr and --pdr search for: do one after the other")
+		return usage("--blocked-time needs a steady rate, which --ndr and --pdr search for: run the search first")
 	case f.searches() && changed("count"):
 		return usage("--count is for runs; trials of a search have a --duration")
 	case f.blocked != "" && changed("count"):
 		return usage("--count is for runs; --blocked-time sends for the --duration")
 	case !f.searches() && f.rate == "":
-		return usage("--rate is missing: as 250kpps, 1Mpps, 50%%, 1Gbps or max")
+		return usage("--rate is missing: want 250kpps, 1Mpps, 50%%, 1Gbps or max, for example")
 	case f.blocked != "" && f.rate == "max":
-		return usage("--blocked-time needs a steady --rate that the device can bear, not max")
+		return usage("--blocked-time needs a steady --rate that the device forwards, not max")
 	case f.drops && !(f.pdr > 0 && f.pdr < 100):
 		return usage("--pdr %g: want more than 0 and less than 100 per cent; --ndr is without loss", f.pdr)
 	case !(f.width > 0 && f.width < 100):
@@ -83,12 +83,12 @@ func (f *genFlags) check(c *cobra.Command) error {
 		}
 	}
 	if (f.searches() || f.blocked != "") && f.rx == "" && !f.reflect {
-		return usage("where do frames arrive? Say --rx, or --reflect")
+		return usage("the receiving port is missing: want --rx or --reflect")
 	}
 	return nil
 }
 
-// genSetup is what the flags come to.
+// genSetup is the result of the flags.
 type genSetup struct {
 	config  gen.Config
 	rate    gen.Rate
@@ -124,7 +124,7 @@ func (f *genFlags) setup(res *genResult) (*genSetup, error) {
 	return s, f.frames(s, res)
 }
 
-// frames prepares what the ports send.
+// frames prepares the frames that the ports send.
 func (f *genFlags) frames(s *genSetup, res *genResult) error {
 	p, err := f.load()
 	if err != nil {
@@ -134,7 +134,7 @@ func (f *genFlags) frames(s *genSetup, res *genResult) error {
 	for _, kv := range f.set {
 		k, v, ok := strings.Cut(kv, "=")
 		if !ok || k == "" {
-			return usage("--set %s: want key=value, as size=1518", kv)
+			return usage("--set %s: want key=value, such as size=1518", kv)
 		}
 		set[k] = v
 	}
@@ -196,10 +196,10 @@ func (f *genFlags) load() (*traffic.Profile, error) {
 	return p, err
 }
 
-// none says that a port sends nothing.
+// none is the side of a port that sends nothing.
 const none = traffic.Side(255)
 
-// sides says what each port sends.
+// sides returns the side that each port sends.
 func (f *genFlags) sides(p *traffic.Profile) []traffic.Side {
 	a, b := p.Sides()
 	switch {
@@ -220,7 +220,7 @@ func (f *genFlags) sides(p *traffic.Profile) []traffic.Side {
 	return []traffic.Side{traffic.A}
 }
 
-// frameWeight is how many frames the program's side has in a turn of the whole profile.
+// frameWeight is the number of frames of the program's side in a turn of the whole profile.
 func frameWeight(p *traffic.Profile, o traffic.Options) float64 {
 	side := o.Side
 	o.Side = traffic.Both
@@ -255,7 +255,7 @@ func macs(flag string, texts []string) (m [2]*traffic.MAC, err error) {
 	return m, nil
 }
 
-// goals are what the search looks for.
+// goals are the goals of the search.
 func (f *genFlags) goals() (goals []search.Goal) {
 	g := search.Goal{Width: f.width / 100, Trial: 2 * time.Second, Exceed: 0.5}
 	if f.timed {
@@ -279,7 +279,7 @@ func (f *genFlags) goals() (goals []search.Goal) {
 	return goals
 }
 
-// complete offers values to the shell.
+// complete registers completions for the shell.
 func (f *genFlags) complete(c *cobra.Command) {
 	complete(c, "side", "a", "b", "both")
 	complete(c, "xdp", "auto", "native", "generic")
@@ -288,7 +288,7 @@ func (f *genFlags) complete(c *cobra.Command) {
 		complete(c, flag)
 	}
 	offer := func(flag string, d cobra.ShellCompDirective, values func() []string) {
-		// It fails only for a flag that does not exist.
+		// The call fails only for a flag that does not exist.
 		_ = c.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string,
 			cobra.ShellCompDirective) {
 			return values(), d

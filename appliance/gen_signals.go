@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// genSignals returns two contexts. The first one ends with the first signal that asks the generator to stop, a lost
-// session's SIGHUP included: it stops measuring and puts back what it changed, which runs --restore. The second one
-// ends with the next signal: it does not wait for that command either. One more ends the process as it stands.
+// genSignals returns two contexts. The first context ends with the first stop signal (SIGHUP of a lost session
+// included): the generator stops measuring, undoes its changes and runs --restore. The second context ends with the
+// second signal: the generator no longer waits for that command. A third signal kills the process.
 func genSignals(parent context.Context) (measuring, restoring context.Context, stop func()) {
 	measuring, first := context.WithCancel(parent)
 	restoring, second := context.WithCancel(context.WithoutCancel(parent))
@@ -39,7 +39,7 @@ func genSignals(parent context.Context) (measuring, restoring context.Context, s
 	}
 }
 
-// beside returns what an error says besides that its context has ended, nil if that is all.
+// beside returns the parts of an error that are not the end of its context; nil if there are none.
 func beside(err error) error {
 	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err

@@ -16,7 +16,7 @@ import (
 )
 
 // TestGenSignals: a lost session ends the generator as Ctrl-C does, with what it has to put back; a second signal ends
-// a command of --restore that hangs, and the result says so.
+// a command of --restore that hangs, and the result names that command.
 func TestGenSignals(t *testing.T) {
 	xsktest.Namespace(t)
 	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})

@@ -19,17 +19,17 @@ import (
 	"penstock/perf/gen/track"
 )
 
-// TestGenUsage: what makes no sense on any machine ends with 64, and says what would.
+// TestGenUsage: a command line that is invalid on every machine ends with 64, and its message names the valid form.
 func TestGenUsage(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                              "--tx is missing",
 		"x":                             `unknown command "x"`,
 		"--tx a":                        "--profile is missing: a file, or one of ",
-		"--tx a --profile size-64":      "--rate is missing: as 250kpps",
+		"--tx a --profile size-64":      "--rate is missing: want 250kpps",
 		"--profile nosuch --rate 1pps":  `no built-in profile "nosuch"`,
 		"--profile size-65 --rate 1pps": "did you mean size-64? (a file",
 		"--tx a --rx a --rate 1pps":     "--tx and --rx are both a",
-		"--rx b --reflect --rate 1pps":  "say one of them",
+		"--rx b --reflect --rate 1pps":  "want only one of them",
 		"--rx b --side b --rate 1pps":   "--side is for one port",
 		"--side c --rate 1pps":          "want a, b or both",
 		"--rate 1pps --duration 0":      "--duration 0s: want more than 0",
@@ -48,7 +48,7 @@ func TestGenUsage(t *testing.T) {
 		"--rate 1pps --dst-mac 02:00":   "is no MAC address",
 		"--rate 1pps --src-mac 02:00:00:00:00:01,02:00:00:00:00:02,02:00:00:00:00:03": "want one, or one for each side",
 		"--rate 1pps --side both --src-mac 02:00:00:00:00:01,02:00:00:00:00:02":       "want one, or one side",
-		"--ndr":                                        "where do frames arrive?",
+		"--ndr":                                        "the receiving port is missing",
 		"--rx b --pdr 0":                               "--pdr 0: want more than 0",
 		"--rx b --pdr 100":                             "--pdr 100",
 		"--rx b --ndr --width 0":                       "--width 0",
@@ -56,12 +56,12 @@ func TestGenUsage(t *testing.T) {
 		"--rx b --ndr --count 5":                       "--count is for runs",
 		"--rx b --ndr --min-rate max":                  "want a lowest rate",
 		"--rx b --ndr --limit -1s":                     "want times above 0",
-		"--rx b --ndr --blocked-time x":                "do one after the other",
+		"--rx b --ndr --blocked-time x":                "run the search first",
 		"--rx b --rate 1pps --latency":                 "--latency is for --ndr or --pdr",
 		"--rx b --rate 1pps --runs 3":                  "--runs is for --blocked-time",
 		"--rx b --blocked-time x":                      "--rate is missing",
 		"--rx b --blocked-time x --rate max":           "steady --rate",
-		"--blocked-time x --rate 1pps":                 "where do frames arrive?",
+		"--blocked-time x --rate 1pps":                 "the receiving port is missing",
 		"--rx b --blocked-time x --rate 1pps --runs 0": "--runs 0",
 		"--rx b --blocked-time x --rate 1pps --lead 0": "--lead 0s",
 	} {
@@ -247,7 +247,7 @@ func TestGenModes(t *testing.T) {
 	}
 }
 
-// TestGenInterrupted: Ctrl-C ends a run with its results, and a search with what it has, and says so.
+// TestGenInterrupted: Ctrl-C ends a run with its results, and a search with its partial result, and a message says so.
 func TestGenInterrupted(t *testing.T) {
 	xsktest.Namespace(t)
 	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
@@ -291,7 +291,7 @@ func TestGenCompletion(t *testing.T) {
 	}
 }
 
-// TestGenText: all that a result may have to say is said, and in what words.
+// TestGenText holds the text of all parts of a result.
 func TestGenText(t *testing.T) {
 	d := gen.Direction{
 		From: "a", To: "b", Requested: 2e6, Frames: 1e7, Sent: 9_000_000, Unsigned: 12, Followed: 8_999_988, Stuck: 3,
@@ -314,7 +314,7 @@ func TestGenText(t *testing.T) {
 	_, got, _ := strings.Cut(b.String(), "\n\n")
 	const want = `              a → b
 sent          9,000,000 frames in 5.000 s, 1.800 Mpps, 1.200 Gb/s on the wire
-rate          2.000 Mpps asked for, and NOT reached
+rate          2.000 Mpps requested, and NOT reached
 stuck         3 (the kernel did not give them back)
 received      8,999,000 frames, 1.800 Mpps
 lost          988, 0.011 %
@@ -330,8 +330,8 @@ x         10  9             1
 y         12  not followed  -
 a: what limited the rate: kernel, driver and link: 90 %
 b: 4 frames found no room in the receiver's ring: lost by the generator, not by the device (--ring, --cpus)
-b: 1,000 frames arrived that the generator did not send, or without a signature
-b: 2 frames came back by the port that sent them
+b: 1,000 frames arrived that the generator did not send, or that carry no signature
+b: 2 frames returned to the port that sent them
 b: 3 frames arrived from an earlier run
 b: 1 frames dropped by the kernel at its transmit side (tx_dropped)
 b: 2 frames dropped by the kernel on reception (rx_dropped)
@@ -365,9 +365,9 @@ PDR (0.5 %)  995.00 kpps  991.02 kpps  1.000 Mpps   0.50 %  -
 PDR (0.5 %)  995.00 kpps  995.00 kpps  1.000 Mpps   0.50 %  the generator's limit: the device may do more
 PDR (0.5 %)  2.000 Mpps   2.000 Mpps   -            -       met at the highest rate tried: the device may do more
 PDR (0.5 %)  -            -            -            -       the search is not finished
-remark: NDR is in doubt: 5.000 % was lost at 500.00 kpps, where latency was measured, below the NDR that was found.` +
+remark: NDR is in doubt: 5.000 % was lost at 500.00 kpps, where latency was measured, below the NDR found.` +
 		` Search again with longer trials (--duration) or more of them (--repeat)
-remark: the latency at 900.00 kpps says nothing about the device: port b: full
+remark: the latency at 900.00 kpps does not measure the device: port b: full
 40 trials, 61.000 s of load; highest rate tried 2.000 Mpps: asked for
 
 LATENCY AT              LOST  
@@ -409,7 +409,7 @@ func TestGenProgress(t *testing.T) {
 	p.measuring(5)
 	p.blocked(gen.BlockedRun{Run: 3, Gap: 1_000_000, Error: "exit status 1"})
 	p.end()
-	p.line("nobody listens any more, and nobody waits")
+	p.line("the display has ended, and nothing waits for it")
 	if err := e.Close(); err != nil {
 		t.Error(err)
 	}

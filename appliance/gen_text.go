@@ -12,7 +12,7 @@ import (
 	"penstock/perf/gen/search"
 )
 
-// genText prints a result for people.
+// genText prints a result as text.
 func genText(w io.Writer, r *genResult) error {
 	fmt.Fprintf(w, "%s: %s\n", r.Profile.Name, r.Profile.Title)
 	remarksText(w, r.Profile.Remarks)
@@ -37,7 +37,7 @@ func genText(w io.Writer, r *genResult) error {
 	return nil
 }
 
-// remarksText prints what is to be known beside the figures, a line each.
+// remarksText prints the remarks on the figures, a line each.
 func remarksText(w io.Writer, remarks []string) {
 	for _, r := range remarks {
 		fmt.Fprintf(w, "remark: %s\n", r)
@@ -59,7 +59,7 @@ func runText(w io.Writer, r *gen.Report) error {
 			t.row(cells...)
 		}
 	}
-	heard := func(cell func(d *gen.Direction) string) func(*gen.Direction) string {
+	received := func(cell func(d *gen.Direction) string) func(*gen.Direction) string {
 		return func(d *gen.Direction) string {
 			if d.To == "" || unknown(d) {
 				return ""
@@ -80,17 +80,17 @@ func runText(w io.Writer, r *gen.Report) error {
 	rows("rate", func(d *gen.Direction) string {
 		switch {
 		case d.Requested == 0:
-			return "as fast as it went"
+			return "as fast as possible"
 		case d.Sender.Reached:
-			return rateText(d.Requested) + " asked for, and reached"
+			return rateText(d.Requested) + " requested, and reached"
 		}
-		return rateText(d.Requested) + " asked for, and NOT reached"
+		return rateText(d.Requested) + " requested, and NOT reached"
 	})
 	rows("stuck", func(d *gen.Direction) string { return some(d.Stuck, "the kernel did not give them back") })
-	rows("received", heard(func(d *gen.Direction) string {
+	rows("received", received(func(d *gen.Direction) string {
 		return fmt.Sprintf("%s frames, %s", thousands(d.Received), rateText(d.RxRate))
 	}))
-	rows("lost", heard(func(d *gen.Direction) string {
+	rows("lost", received(func(d *gen.Direction) string {
 		return fmt.Sprintf("%s, %s", thousands(d.Lost), percent(d.LossRatio))
 	}))
 	rows("not followed", func(d *gen.Direction) string {
@@ -98,12 +98,12 @@ func runText(w io.Writer, r *gen.Report) error {
 		case d.To == "":
 			return ""
 		case unknown(d):
-			return "no frame carries a signature: what became of them is not known"
+			return "no frame carries a signature: their loss is not known"
 		}
 		return some(d.Unsigned, "sent without a signature")
 	})
-	rows("duplicates", heard(func(d *gen.Direction) string { return thousands(d.Duplicates) }))
-	rows("reordered", heard(func(d *gen.Direction) string {
+	rows("duplicates", received(func(d *gen.Direction) string { return thousands(d.Duplicates) }))
+	rows("reordered", received(func(d *gen.Direction) string {
 		if d.Reordered == 0 {
 			return "0"
 		}
@@ -111,11 +111,11 @@ func runText(w io.Writer, r *gen.Report) error {
 		return fmt.Sprintf("%s, %s; largest extent %s%s, largest distance %s", thousands(d.Reordered),
 			percent(float64(d.Reordered)/float64(max(d.Received, 1))), least, thousands(d.Extent), thousands(d.Behind))
 	}))
-	rows("too late", heard(func(d *gen.Direction) string {
+	rows("too late", received(func(d *gen.Direction) string {
 		return some(d.TooLate, "beyond the window of 64 Mi frames")
 	}))
-	rows("latency", heard(func(d *gen.Direction) string { return latencyText(&d.Latency) }))
-	rows("longest gap", heard(func(d *gen.Direction) string {
+	rows("latency", received(func(d *gen.Direction) string { return latencyText(&d.Latency) }))
+	rows("longest gap", received(func(d *gen.Direction) string {
 		return fmt.Sprintf("%s, after %s; lost ÷ rate %s", timeText(d.Gap.Length), timeText(d.Gap.Begin),
 			timeText(d.ByLoss))
 	}))
@@ -139,10 +139,10 @@ func runText(w io.Writer, r *gen.Report) error {
 	return nil
 }
 
-// unknown reports whether nothing can be said of what was sent, since none of it carries a signature.
+// unknown reports whether none of the sent frames carries a signature, so that their loss is not known.
 func unknown(d *gen.Direction) bool { return d.Followed == 0 && d.Unsigned > 0 }
 
-// streamsText prints what became of each stream of a profile.
+// streamsText prints the frames sent, received and lost of each stream of a profile.
 func streamsText(w io.Writer, d *gen.Direction) error {
 	if len(d.Streams) == 0 {
 		return nil
@@ -164,30 +164,30 @@ func streamsText(w io.Writer, d *gen.Direction) error {
 	return t.print(w)
 }
 
-// portsText says what else happened at the ports, if anything did.
+// portsText prints the ports' counters that are not 0 and belong to no direction.
 func portsText(w io.Writer, r *gen.Report) {
 	for i := range r.Ports {
 		p := &r.Ports[i]
-		say := func(n uint64, what string) {
+		line := func(n uint64, what string) {
 			if n > 0 {
 				fmt.Fprintf(w, "%s: %s frames %s\n", p.Interface, thousands(n), what)
 			}
 		}
-		say(p.Overrun,
+		line(p.Overrun,
 			"found no room in the receiver's ring: lost by the generator, not by the device (--ring, --cpus)")
-		say(p.Counters.RxMissed, "missed by the card for want of buffers (rx_missed_errors): lost by the generator, "+
+		line(p.Counters.RxMissed, "missed by the card for want of buffers (rx_missed_errors): lost by the generator, "+
 			"not by the device (--ring, --cpus)")
 		if p.FillEmpty > 0 && p.Overrun == 0 {
-			fmt.Fprintf(w, "%s: the driver was out of the receiver's buffers %s times: what is lost may be lost by "+
-				"the generator, not by the device (--ring, --cpus)\n", p.Interface, thousands(p.FillEmpty))
+			fmt.Fprintf(w, "%s: the driver was out of the receiver's buffers %s times: the loss may be the "+
+				"generator's, not the device's (--ring, --cpus)\n", p.Interface, thousands(p.FillEmpty))
 		}
-		say(p.Foreign, "arrived that the generator did not send, or without a signature")
-		say(p.Looped, "came back by the port that sent them")
-		say(p.Stale, "arrived from an earlier run")
-		say(p.Counters.TxDropped, "dropped by the kernel at its transmit side (tx_dropped)")
-		say(p.Counters.RxDropped-min(p.Counters.RxDropped, p.Overrun),
+		line(p.Foreign, "arrived that the generator did not send, or that carry no signature")
+		line(p.Looped, "returned to the port that sent them")
+		line(p.Stale, "arrived from an earlier run")
+		line(p.Counters.TxDropped, "dropped by the kernel at its transmit side (tx_dropped)")
+		line(p.Counters.RxDropped-min(p.Counters.RxDropped, p.Overrun),
 			"dropped by the kernel on reception (rx_dropped)")
-		say(p.Counters.TxErrors+p.Counters.RxErrors, "with errors (tx_errors, rx_errors)")
+		line(p.Counters.TxErrors+p.Counters.RxErrors, "with errors (tx_errors, rx_errors)")
 	}
 }
 
@@ -237,18 +237,18 @@ func throughputText(w io.Writer, r *gen.ThroughputReport) error {
 	return l.print(w)
 }
 
-// contradictions says where latency was measured with more loss than a result allows.
+// contradictions lists the latency measurements with more loss than a result allows.
 func contradictions(r *gen.ThroughputReport) (remarks []string) {
 	for i := range r.Latency {
 		at := &r.Latency[i]
 		if at.Fault != "" {
-			remarks = append(remarks, fmt.Sprintf("the latency at %s says nothing about the device: %s",
+			remarks = append(remarks, fmt.Sprintf("the latency at %s does not measure the device: %s",
 				rateText(at.Rate), at.Fault))
 			continue
 		}
 		for _, goal := range at.Contradicts {
 			remarks = append(remarks,
-				fmt.Sprintf("%s is in doubt: %s was lost at %s, where latency was measured, below the %s that was "+
+				fmt.Sprintf("%s is in doubt: %s was lost at %s, where latency was measured, below the %s "+
 					"found. Search again with longer trials (--duration) or more of them (--repeat)", goal,
 					percent(at.Loss),
 					rateText(at.Rate), goal))
@@ -298,7 +298,7 @@ func blockedText(w io.Writer, b *gen.Blocked) error {
 	return s.print(w)
 }
 
-// liveLine says how a run stands.
+// liveLine returns a run's progress in one line.
 func liveLine(l *gen.Live) string {
 	parts := []string{time.Duration(l.Elapsed).Round(time.Second).String()}
 	for i := range l.Directions {
@@ -330,7 +330,7 @@ func latencyText(l *gen.Latency) string {
 		us(l.P99), us(l.P999), us(l.Max), how)
 }
 
-// some is a number with what it means, nothing if it is 0.
+// some returns a number with its meaning; "" for 0.
 func some(n uint64, what string) string {
 	if n == 0 {
 		return ""
@@ -338,7 +338,7 @@ func some(n uint64, what string) string {
 	return thousands(n) + " (" + what + ")"
 }
 
-// rateText is a rate in frames per second as people read it.
+// rateText formats a rate in frames per second.
 func rateText(pps float64) string {
 	switch {
 	case pps >= 999_500:
@@ -349,7 +349,7 @@ func rateText(pps float64) string {
 	return fmt.Sprintf("%.4g pps", pps)
 }
 
-// timeText is a time in ns as people read it.
+// timeText formats a time in ns.
 func timeText(ns int64) string {
 	switch {
 	case ns == 0:
@@ -362,7 +362,7 @@ func timeText(ns int64) string {
 	return fmt.Sprintf("%.1f µs", float64(ns)/1e3)
 }
 
-// percent is a ratio, to as many digits as it takes to see it.
+// percent formats a ratio with at least two significant digits.
 func percent(ratio float64) string {
 	switch p := ratio * 100; {
 	case p == 0:
@@ -375,7 +375,7 @@ func percent(ratio float64) string {
 	}
 }
 
-// thousands is a number with commas.
+// thousands formats a number with commas.
 func thousands(n uint64) string {
 	s := strconv.FormatUint(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {

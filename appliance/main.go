@@ -1,7 +1,6 @@
-// Command penstock is the appliance: `penstock run` is the box itself, the other
-// subcommands talk to its control socket.
+// Command penstock is the appliance: `penstock run` runs the box, the other subcommands talk to its control socket.
 //
-// This package only wires: one file per subcommand, and box.go, which builds a box out of conf, ctrl and dataplane.
+// A file is a subcommand. Package box builds and runs the box.
 package main
 
 import (
@@ -29,8 +28,8 @@ func main() {
 	os.Exit(code)
 }
 
-// execute runs a command line and returns the exit code. What fails before a command has begun is a mistake in the
-// command line itself.
+// execute runs a command line and returns the exit code. An error before the command begins is an error of the command
+// line.
 func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	begun := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
@@ -48,7 +47,7 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 		code = ee.code
 	}
 	prefix := "penstock: "
-	if code == exitConfig { // these name the file, on every line
+	if code == exitConfig { // every line of these errors names the file
 		prefix = ""
 	}
 	printed := make(chan struct{})
@@ -64,11 +63,12 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "penstock",
 		Short: "A userspace gateway on AF_XDP",
-		Long: "Penstock carries tenants' Ethernet over a plain switched fabric. `penstock run` is the box itself;\n" +
-			"the other commands talk to its control socket.\n" +
+		Long: "Penstock carries tenants' Ethernet over a plain switched fabric. `penstock run` runs the box; the " +
+			"other\n" +
+			"commands talk to its control socket.\n" +
 			"\n" +
-			"Exit codes: 0 done; 1 it did not work; 3 refused, the message says what to change; 64 the command\n" +
-			"line makes no sense; 78 the configuration is wrong.",
+			"Exit codes: 0 done; 1 failed; 3 refused, the message names the remedy; 64 the command line is invalid;\n" +
+			"78 the configuration is wrong.",
 		Example: `  penstock check /etc/penstock/penstock.toml
   penstock show ports --rate 1s
   penstock apply -f tables.toml --dry-run

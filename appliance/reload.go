@@ -11,8 +11,8 @@ func reloadCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "reload",
 		Short: "Apply the changed configuration file to the running box",
-		Long: `Reads the configuration file again and applies what can change while the box runs.
-If anything in it needs a restart, or the file is wrong, nothing is changed and the reasons are printed.`,
+		Long: `Reads the configuration file again and applies what can change while the box runs. If anything in it
+needs a restart, or the file is wrong, nothing is changed and the reasons are printed.`,
 		Example: `  penstock reload
   penstock reload --socket /run/penstock/control.sock`,
 		Args: cobra.NoArgs,

@@ -42,7 +42,7 @@ func live(ctx context.Context, path string, hup <-chan os.Signal) error {
 	if err != nil {
 		return &exitError{exitConfig, err}
 	}
-	// What this machine lacks is said before anything is touched, all at once.
+	// All that this machine lacks is reported together, before anything is changed.
 	errs, warnings := conf.Check(cfg, conf.Machine{})
 	if len(errs) > 0 {
 		return &exitError{exitConfig, errs}

@@ -14,8 +14,8 @@ type sheet struct {
 	columns []column
 }
 
-// column is what has been seen in a column below the heading.
-type column struct{ numbers, words bool }
+// column records the kinds of cells in a column below the heading.
+type column struct{ numbers, texts bool }
 
 func (t *sheet) head(names ...string) {
 	t.headed = true
@@ -34,7 +34,7 @@ func (t *sheet) row(cells ...any) {
 				s = "-"
 			}
 			r[i] = s
-			col.words = col.words || s != "-"
+			col.texts = col.texts || s != "-"
 			continue
 		}
 		col.numbers = true
@@ -46,7 +46,7 @@ func (t *sheet) row(cells ...any) {
 	t.rows = append(t.rows, r)
 }
 
-// empty reports whether there is nothing below the heading.
+// empty reports whether the table has no row below the heading.
 func (t *sheet) empty() bool { return t.headed && len(t.rows) == 1 }
 
 func (t *sheet) print(w io.Writer) error {
@@ -64,7 +64,7 @@ func (t *sheet) print(w io.Writer) error {
 		for i, c := range r {
 			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))
 			switch {
-			case t.headed && i < len(t.columns) && t.columns[i].numbers && !t.columns[i].words:
+			case t.headed && i < len(t.columns) && t.columns[i].numbers && !t.columns[i].texts:
 				b.WriteString(pad + c)
 			case i < len(r)-1:
 				b.WriteString(c + pad)

@@ -25,7 +25,7 @@ func (s *socketFlags) register(c *cobra.Command) {
 
 func (s *socketFlags) client() *client.Client { return client.New(s.path) }
 
-// show is one thing that `penstock show` knows.
+// show is one subcommand of `penstock show`.
 type show struct {
 	name, arg, short string
 	example          string
@@ -35,7 +35,7 @@ type show struct {
 	json             func(q *query) (any, error)
 }
 
-// query is what was asked for.
+// query is a request of `penstock show`.
 type query struct {
 	context.Context
 	c    *client.Client
@@ -54,16 +54,16 @@ func shows() []show {
 		{name: "drops", arg: "[PORT]", short: "Discarded frames by reason, and what to check",
 			example: "show drops\n  penstock show drops acc0 --rate 5s", rates: true, print: showDrops,
 			json: jsonDrops},
-		{name: "paths", arg: "[EDGE-SWITCH]", short: "VLAN paths to the edge switches and what they carried",
+		{name: "paths", arg: "[EDGE-SWITCH]", short: "VLAN paths to the edge switches, and their traffic",
 			example: "show paths\n  penstock show paths 02:00:00:00:00:0b --rate 1s", rates: true, print: showPaths,
 			json: jsonPaths},
 		{name: "gateways", arg: "[GROUP]",
-			short:   "Gateway groups: who is active, since when and why, and how each gateway answers",
+			short:   "Gateway groups: the active member, since when and why, and the answers of each gateway",
 			example: "show gateways\n  penstock show gateways out -o json", print: showGateways, json: jsonGateways},
 		{name: "alarms", arg: "[active|cleared|all]",
-			short:   "Alarms: what to replace or check, since when, and who has taken it on",
+			short:   "Alarms: what to replace or check, since when, and who acknowledged them",
 			example: "show alarms\n  penstock show alarms all -o json", print: showAlarms, json: jsonAlarms},
-		{name: "webhooks", arg: "[NAME]", short: "Receivers of alarms: what waits for them, and what went wrong",
+		{name: "webhooks", arg: "[NAME]", short: "Receivers of alarms: waiting notices, and the last error",
 			example: "show webhooks", print: showWebhooks, json: jsonWebhooks},
 	}
 	for _, kind := range model.Kinds {
@@ -74,7 +74,7 @@ func shows() []show {
 	return list
 }
 
-// kindShow is the show of a kind of pushed objects.
+// kindShow returns the subcommand for a kind of pushed objects.
 func kindShow(kind model.Kind) show {
 	info := kind.Info()
 	form := strings.ReplaceAll(info.KeyForm(), "/", "[/") + strings.Repeat("]", len(info.Key)-1)
@@ -96,9 +96,10 @@ func showCommand() *cobra.Command {
 	all := shows()
 	c := &cobra.Command{
 		Use:   "show",
-		Short: "Show what the box is, has and does",
-		Long: `Shows counters and objects as tables for people, or with -o json for programs. Without more it is the summary of
-the box. A name restricts it; one that is not there is an error which lists what is.`,
+		Short: "Show the box's state, objects and counters",
+		Long: `Prints counters and objects as tables, or with -o json as JSON for programs. Without a subcommand it
+prints the summary of the box. A name restricts the output; an unknown name is an error that lists
+the known ones.`,
 		Example: `  penstock show
   penstock show ports --rate 1s
   penstock show drops -o json
@@ -111,7 +112,7 @@ the box. A name restricts it; one that is not there is an error which lists what
 			for i, w := range all {
 				names[i] = w.name
 			}
-			return usage("there is nothing to show that is called %q; there are %s", args[0], strings.Join(names, ", "))
+			return usage("unknown subject %q; want one of %s", args[0], strings.Join(names, ", "))
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(c *cobra.Command, _ []string) error { return all[0].run(c, &s, output, &query{}) },
@@ -139,7 +140,7 @@ the box. A name restricts it; one that is not there is an error which lists what
 			}
 		}
 		if w.rates {
-			sub.Flags().DurationVar(&q.rate, "rate", 0, "measure for so long and show rates, as 1s")
+			sub.Flags().DurationVar(&q.rate, "rate", 0, "measure for this time, such as 1s, and show rates")
 		}
 		c.AddCommand(sub)
 	}
@@ -153,7 +154,7 @@ func (w *show) run(cmd *cobra.Command, s *socketFlags, output string, q *query) 
 	case output != "table" && output != "json":
 		return usage("--output %s: want table or json", output)
 	case q.rate < 0:
-		return usage("--rate %v: want a time above 0, as 1s", q.rate)
+		return usage("--rate %v: want a time above 0, such as 1s", q.rate)
 	case output == "json" && q.rate > 0:
 		return usage("--rate is for tables; with -o json take two samples and subtract")
 	}
@@ -181,7 +182,8 @@ func (w *show) run(cmd *cobra.Command, s *socketFlags, output string, q *query) 
 	return nil
 }
 
-// twice calls get, and again after the time over which rates are wanted. per divides a difference by that time.
+// twice calls get; if rates are requested, it calls get again after q.rate. per divides a difference by the time
+// between.
 func twice[T any](q *query, get func() (T, error)) (before, after T, per func(after, before uint64) float64,
 	err error) {
 	start := time.Now()
@@ -204,7 +206,7 @@ func twice[T any](q *query, get func() (T, error)) (before, after T, per func(af
 	}, err
 }
 
-// missing says that there is no such thing, and what there is.
+// missing returns an error for an unknown name, with the known ones.
 func missing(what, name string, there []string) error {
 	const most = 20
 	list := "there is none"
@@ -216,7 +218,7 @@ func missing(what, name string, there []string) error {
 	return &exitError{exitRefused, fmt.Errorf("there is no %s %s; %s", what, name, list)}
 }
 
-// pick restricts items to the one that is called q.arg, if anything is.
+// pick restricts items to those with the name q.arg; all if q.arg is empty.
 func pick[T any](q *query, what string, items []T, name func(*T) string) ([]T, error) {
 	if q.arg == "" {
 		return items, nil
@@ -238,13 +240,13 @@ func pick[T any](q *query, what string, items []T, name func(*T) string) ([]T, e
 	return out, nil
 }
 
-// complete makes the shell offer the values of a flag.
+// complete registers the values of a flag for the shell's completion.
 func complete(c *cobra.Command, flag string, values ...string) {
-	// It fails only for a flag that does not exist, and every test of the command line would show that.
+	// The call fails only for a flag that does not exist, and every test of the command line would detect that.
 	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// names are what the shell offers for the argument; none if the box does not answer at once.
+// names returns completions for the argument; none if the box does not answer within a second.
 func (w *show) names(cmd *cobra.Command, s *socketFlags, args []string, typed string) []string {
 	if len(args) > 0 {
 		return nil

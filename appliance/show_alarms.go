@@ -14,7 +14,7 @@ import (
 	"penstock/ctrl/status"
 )
 
-// alarmStates are what `penstock show alarms` takes.
+// alarmStates are the arguments of `penstock show alarms`.
 var alarmStates = []string{"active", "cleared", "all"}
 
 func jsonAlarms(q *query) (any, error) {
@@ -55,7 +55,7 @@ func acknowledged(a *alarm.Alarm) string {
 	return a.Acknowledged.By
 }
 
-// alarmIDs are the active alarms, for the shell; none if the box does not answer at once.
+// alarmIDs returns the active alarms for the shell's completion; none if the box does not answer within a second.
 func alarmIDs(s *socketFlags, args []string, typed string) (ids []string) {
 	if len(args) > 0 {
 		return nil
@@ -73,7 +73,7 @@ func alarmIDs(s *socketFlags, args []string, typed string) (ids []string) {
 	return ids
 }
 
-// clock is a time as a cell.
+// clock formats a time for a cell.
 func clock(t *time.Time) string {
 	if t == nil {
 		return ""
@@ -100,7 +100,7 @@ func showWebhooks(q *query, t *sheet) error {
 	if err != nil {
 		return err
 	}
-	t.head("WEBHOOK", "PLACE", "SEVERITY", "STATE", "WAITING", "DELIVERED", "DROPPED", "FAILURES", "FAILING SINCE",
+	t.head("WEBHOOK", "URL", "SEVERITY", "STATE", "WAITING", "DELIVERED", "DROPPED", "FAILURES", "FAILING SINCE",
 		"LAST ERROR")
 	for _, r := range l.Items {
 		t.row(r.Name, r.Place, string(r.Severity), r.State, r.Waiting, r.Delivered, r.Dropped, r.Failures,

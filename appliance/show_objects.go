@@ -14,7 +14,7 @@ import (
 	"penstock/ctrl/status"
 )
 
-// object is a pushed object as the box answers it: desired state, and under "status" what the dataplane does with it.
+// object is a pushed object as the box returns it: its desired state, and its state in the dataplane under "status".
 type object map[string]any
 
 func readObject(data json.RawMessage) (object, error) {
@@ -25,7 +25,7 @@ func readObject(data json.RawMessage) (object, error) {
 	return o, err
 }
 
-// text is a member as a cell; lists are joined by spaces.
+// text formats a member for a cell; lists are joined by spaces.
 func (o object) text(name string) string {
 	switch v := o[name].(type) {
 	case nil:
@@ -41,7 +41,7 @@ func (o object) text(name string) string {
 	}
 }
 
-// number is a member that counts; 0 where there is none.
+// number is the value of a numeric member; 0 if it is absent.
 func (o object) number(name string) any {
 	if n, ok := o[name].(json.Number); ok {
 		return n
@@ -54,7 +54,7 @@ func (o object) status() object {
 	return s
 }
 
-// state is whether the dataplane acts on the object, and if not, why.
+// state tells whether the object is live, and if not, why.
 func (o object) state() string {
 	s := o.status()
 	state := s.text("state")
@@ -79,10 +79,10 @@ func (o object) key(kind model.Kind) string {
 	return strings.Join(parts, "/")
 }
 
-// keyParts is how many parts the key of a kind has.
+// keyParts is the number of parts of a kind's key.
 func keyParts(kind model.Kind) int { return len(kind.Info().Key) }
 
-// cell is what a table shows of the object in a column.
+// cell returns the object's value in a column.
 func (o object) cell(kind model.Kind, c model.Column) any {
 	from, member := o, c.Member
 	if m, ok := strings.CutPrefix(member, "status."); ok {
@@ -100,8 +100,8 @@ func (o object) cell(kind model.Kind, c model.Column) any {
 	return c.Default
 }
 
-// objects calls fn for the objects that q asks for: all, those below a part of a key, or one. What does not exist is an
-// error that lists what does; what exists and is empty is not.
+// objects calls fn for the objects that q selects: all, those below a part of a key, or one. An unknown key is an error
+// that lists the known ones; an empty parent is no error.
 func objects(q *query, kind model.Kind, fn func(json.RawMessage) error) error {
 	if q.arg == "" {
 		return q.c.Each(q, kind, nil, fn)
@@ -127,7 +127,7 @@ func objects(q *query, kind model.Kind, fn func(json.RawMessage) error) error {
 	if err != nil || n > 0 {
 		return err
 	}
-	// Nothing there: because the parent is not, or because it is empty?
+	// No object: the parent is unknown, or empty.
 	part := kind.Info().Key[len(parts)-1].Name
 	at := slices.IndexFunc(model.Kinds, func(k model.Kind) bool { return k.One() == part })
 	if at < 0 {
@@ -151,7 +151,7 @@ func below(kind model.Kind, parts []string) url.Values {
 	return filter
 }
 
-// absent says that there is no object with that key, and which there are beside it.
+// absent returns an error for an unknown key, with the keys under the same parent.
 func absent(q *query, kind model.Kind, parts []string) error {
 	var there []string
 	filter := below(kind, parts[:len(parts)-1])
@@ -184,7 +184,7 @@ func firstPage(q *query, kind model.Kind, fn func(object)) error {
 	return nil
 }
 
-// jsonObjects is {"items": […]} of all that was asked for, over all pages.
+// jsonObjects returns {"items": […]} of all selected objects, over all pages.
 func jsonObjects(q *query, kind model.Kind) (any, error) {
 	l := status.Items[json.RawMessage]{Items: []json.RawMessage{}}
 	err := objects(q, kind, func(raw json.RawMessage) error {

@@ -121,7 +121,7 @@ func showPorts(q *query, t *sheet) error {
 	return nil
 }
 
-// showPort is one port with everything that is known of it.
+// showPort prints all values of one port.
 func showPort(p *status.Port, t *sheet) {
 	t.row("name", p.Name)
 	t.row("interface", p.Interface)

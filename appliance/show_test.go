@@ -108,7 +108,7 @@ func TestShowTables(t *testing.T) {
 			out    isp2    -       up     1m30s  answers  up1         198.51.100.1  -                  -             0     0         2
 			spare  isp3    -       down   -      carrier  up1         203.0.113.1   -                  -             0     0         0`},
 		{"webhooks", `
-			WEBHOOK  PLACE        SEVERITY  STATE     WAITING  DELIVERED  DROPPED  FAILURES  FAILING SINCE        LAST ERROR
+			WEBHOOK  URL          SEVERITY  STATE     WAITING  DELIVERED  DROPPED  FAILURES  FAILING SINCE        LAST ERROR
 			noc      https://noc  warning   idle            0          9        0         0  -                    -
 			sms      http://sms   critical  retrying        3          0        1         7  2024-05-01 12:00:00  it answers 500`},
 		{"tenants", `
@@ -143,7 +143,7 @@ func TestShowTables(t *testing.T) {
 	}
 }
 
-// TestShowCounters: these grow with every question, so that only the shape is held.
+// TestShowCounters: these counters grow with every request, so that the test holds only their format.
 func TestShowCounters(t *testing.T) {
 	w := newWorld(t, nil).example()
 	for _, tc := range []struct{ args, head, row string }{
@@ -230,7 +230,7 @@ func TestShowAllPages(t *testing.T) {
 	}
 }
 
-// TestShowMissing: a name that is not there is an error that says what is; what is there and empty is none.
+// TestShowMissing: an unknown name is an error that lists the known ones; an empty object is no error.
 func TestShowMissing(t *testing.T) {
 	w := newWorld(t, nil).example()
 	for args, want := range map[string]string{
@@ -267,7 +267,7 @@ func TestShowMissing(t *testing.T) {
 	}
 }
 
-// TestShowState: what is not live says why.
+// TestShowState: an object that is not live has a reason.
 func TestShowState(t *testing.T) {
 	w := newWorld(t, nil).example()
 	w.compiler.SetLink(0, false, 1500, 1)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isTerminal reports whether somebody sits at w.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -20,7 +20,7 @@ func isTerminal(w any) bool {
 	return err == nil
 }
 
-// fits reports whether w is a terminal of at least so many columns and lines. One that does not know its size will do.
+// fits reports whether w is a terminal of at least so many columns and lines. A terminal of unknown size fits.
 func fits(w any, columns, lines int) bool {
 	if !isTerminal(w) {
 		return false
@@ -29,8 +29,7 @@ func fits(w any, columns, lines int) bool {
 	return err != nil || size.Col == 0 || int(size.Col) >= columns && int(size.Row) >= lines
 }
 
-// cut shortens a line to what fits w, if that is a terminal that knows its size: one
-// that wraps could not be written over.
+// cut shortens a line to the width of w, if w is a terminal of known size: a line that wraps cannot be overwritten.
 func cut(w any, line string) string {
 	if !isTerminal(w) {
 		return line
@@ -42,7 +41,7 @@ func cut(w any, line string) string {
 	return line
 }
 
-// progress counts the octets read from r and says so on out, in place, until stop.
+// progress counts the octets read from r and prints the count to out, on one line, until stop.
 func progress(r io.Reader, out io.Writer, every time.Duration) (counted io.Reader, stop func()) {
 	c := &countingReader{r: r}
 	ended, done := make(chan struct{}), make(chan struct{})

@@ -26,9 +26,10 @@ func watchCommand() *cobra.Command {
 	var output string
 	c := &cobra.Command{
 		Use:   "watch",
-		Short: "Follow what changes and happens on the box",
-		Long: `Prints events as they come, until Ctrl-C. With --since it starts behind that sequence number, as far as the
-box remembers; 0 is everything it does. A box that restarts meanwhile is waited for.`,
+		Short: "Follow the box's events",
+		Long: `Prints events as they occur, until Ctrl-C. With --since it starts after that sequence number, as far
+as the box remembers events; 0 prints all that it remembers. If the box restarts, the command waits
+for it.`,
 		Example: `  penstock watch
   penstock watch --type port,reload
   penstock watch --since 1200 -o json
@@ -40,13 +41,13 @@ box remembers; 0 is everything it does. A box that restarts meanwhile is waited 
 			}
 			for _, name := range o.Types {
 				if !slices.Contains(event.Types(), name) {
-					return usage("--type %s: there are no events of this type, only %s", name,
+					return usage("--type %s: unknown type of events; want one of %s", name,
 						strings.Join(event.Types(), ", "))
 				}
 			}
 			cl := s.client()
 			defer cl.Close()
-			rev, err := cl.Revision(c.Context()) // a box that was never there is not waited for
+			rev, err := cl.Revision(c.Context()) // the command does not wait for a box that does not run
 			if err != nil {
 				return refused(err)
 			}
@@ -74,9 +75,9 @@ box remembers; 0 is everything it does. A box that restarts meanwhile is waited 
 		},
 	}
 	c.Flags().Uint64Var(&since, "since", 0, "sequence number of the last event already seen")
-	c.Flags().StringSliceVar(&o.Types, "type", nil, "only events of these types, as change or port,reload: "+
+	c.Flags().StringSliceVar(&o.Types, "type", nil, "only events of these types, such as change or port,reload: "+
 		strings.Join(event.Types(), ", "))
-	c.Flags().BoolVar(&o.Once, "once", false, "end with the last event there is")
+	c.Flags().BoolVar(&o.Once, "once", false, "end after the last event that exists")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	complete(c, "output", "text", "json")
 	complete(c, "type", event.Types()...)
@@ -84,7 +85,7 @@ box remembers; 0 is everything it does. A box that restarts meanwhile is waited 
 	return c
 }
 
-// describe words what an event carries for people.
+// describe formats an event's data as text.
 func describe(e client.Event) string {
 	switch e.Type {
 	case event.TypeChange:
@@ -111,13 +112,13 @@ func describe(e client.Event) string {
 	return describeMembers(e.Data)
 }
 
-// describeGap says which events are missing. Numbers jump over a restart, so that they do not tell how many.
+// describeGap names the missing events. Sequence numbers jump at a restart: they do not give the number of events.
 func describeGap(g event.Gap) string {
 	switch g.Reason {
 	case event.GapRestart:
 		return fmt.Sprintf("the box restarted; events before %d are gone", g.To+1)
 	case event.GapUnknown:
-		return fmt.Sprintf("this box has not had the events asked for; its own begin with %d", g.To+1)
+		return fmt.Sprintf("this box never had the requested events; its own begin with %d", g.To+1)
 	}
 	return fmt.Sprintf("events %d to %d are no longer remembered", g.From, g.To)
 }

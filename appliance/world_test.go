@@ -44,7 +44,7 @@ type world struct {
 // fakeInfo answers what the dataplane would count.
 type fakeInfo struct {
 	name    string
-	asked   atomic.Uint64 // grows with every question, and the counters with it
+	queries atomic.Uint64 // the counters grow with it
 	refusal error         // of Reload
 }
 
@@ -57,7 +57,7 @@ func (i *fakeInfo) Box() any {
 }
 
 func (i *fakeInfo) ports() []status.Port {
-	n := i.asked.Load()
+	n := i.queries.Load()
 	return []status.Port{
 		{Name: "acc0", Interface: "eth1", Role: "access", Open: true, Up: true, MTU: 1500, XDP: "native",
 			Mode: "zero-copy", Queues: 2, RxPackets: 1000 * n, RxBytes: 125_000 * n, TxPackets: 7,
@@ -76,7 +76,7 @@ func (i *fakeInfo) Ports() (ports []api.PortStatus) {
 }
 
 func (i *fakeInfo) Stats(kind string) (any, error) {
-	n := i.asked.Add(1)
+	n := i.queries.Add(1)
 	switch kind {
 	case "ports":
 		return status.Items[status.Port]{Items: i.ports()}, nil

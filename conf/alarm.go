@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Alarm is how alarms are kept, and who is told.
+// Alarm is the storage of alarms, and their receivers.
 type Alarm struct {
 	Spool    int       `toml:"spool"`   // notices
 	History  int       `toml:"history"` // alarms
@@ -46,7 +46,7 @@ func (r *reader) alarm(s *section) Alarm {
 	return a
 }
 
-// checkURL accepts what a notice can be POSTed to.
+// checkURL accepts URLs that a notice can be POSTed to.
 func checkURL(s string) string {
 	const allowed = `want a URL such as "https://alarms.example/penstock"`
 	u, err := url.Parse(s)
@@ -93,12 +93,12 @@ func (r *reader) validateAlarm(c *Config) {
 			}
 		}
 		if r.ok(at("url"), at("ca_file")) && w.CAFile != "" && strings.HasPrefix(w.URL, "http:") {
-			r.failf(at("ca_file"), "the url is http, where no certificate is looked at: want https, or no ca_file")
+			r.failf(at("ca_file"), "the url is http, which checks no certificate: want https, or no ca_file")
 		}
 	}
 }
 
-// files warns of files that are not there: the box runs, but its receivers hear nothing.
+// files warns of files that cannot be read: the box runs, but the webhook's receiver gets no notices.
 func (k *checker) files() {
 	for i, w := range k.c.Alarm.Webhooks {
 		for _, f := range []struct{ name, path string }{{"token_file", w.TokenFile}, {"secret_file", w.SecretFile},
@@ -108,7 +108,7 @@ func (k *checker) files() {
 			}
 			if err := k.probe.Readable(f.path); err != nil {
 				k.warnf(fmt.Sprintf("alarm.webhook[%d].%s", i, f.name),
-					"the file cannot be read, and until it can, webhook %s gets nothing: %v", w.Name, err)
+					"the file cannot be read; webhook %s gets no notices until it can: %v", w.Name, err)
 			}
 		}
 		if w.TokenFile != "" && strings.HasPrefix(w.URL, "http:") {

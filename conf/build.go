@@ -44,7 +44,7 @@ func loaded(path string, data []byte, err error) (*Config, error) {
 	return Parse(path, data)
 }
 
-// Parse reads and checks a configuration; name stands for the file in errors. A non-nil error is an Errors.
+// Parse reads and checks a configuration; name is the file's name in errors. A non-nil error is an Errors.
 func Parse(name string, data []byte) (*Config, error) {
 	tree, idx, errs := parseTree(name, string(data))
 	r := &reader{file: name, idx: idx, errs: errs, bad: map[string]bool{}, partial: len(errs) > 0,
@@ -131,8 +131,8 @@ func (r *reader) ports(tree map[string]any) []Port {
 	return ports
 }
 
-// tables returns the elements of an array of tables, nil for one that is no table. path is where the array stands in
-// the tree m, the last part of it its name there.
+// tables returns the elements of an array of tables, nil for an element that is no table. path is the array's path in
+// the tree; its last part is the array's name in m.
 func (r *reader) tables(m map[string]any, path, table string) []*section {
 	head := header(table)
 	var elements []map[string]any
@@ -196,7 +196,7 @@ func (s *section) mode(name string) fs.FileMode {
 		case err != nil || n > 0o777 || len(t) < 3:
 			return `want an octal string from "0600" to "0775", such as "0660"`
 		case n&0o002 != 0:
-			return fmt.Sprintf("writable for everybody: the control socket never is; want \"%04o\", "+
+			return fmt.Sprintf("writable for everybody, which the control socket must not be; want \"%04o\", "+
 				"and readers_any = true to let everybody read", n&^0o007)
 		case n&0o600 != 0o600:
 			return fmt.Sprintf(`the owner could not use the socket: want "%04o"`, n|0o600)
@@ -260,7 +260,7 @@ func (r *reader) unknownKeys(s *section) {
 	}
 }
 
-// elsewhere names the tables in which a key would be right.
+// elsewhere names the tables that have a key of this name.
 func (r *reader) elsewhere(name string) string {
 	var in []string
 	for _, k := range Keys() {
@@ -274,7 +274,7 @@ func (r *reader) elsewhere(name string) string {
 	return name + " belongs in " + oneOf(in, "")
 }
 
-// suggest proposes the nearest known name, or lists all.
+// suggest proposes the nearest known name, or lists all names.
 func suggest(name string, known []string, list string) string {
 	best, dist := "", 3
 	for _, k := range known {
@@ -315,7 +315,7 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// The checks of strings: each returns what is wrong, or "".
+// The checks of strings: each returns the fault, or "".
 
 func checkName(s string) string {
 	const allowed = "want 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit"

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// ErrNoInterface is what SystemProbe.Interface answers for a name that no interface has.
+// ErrNoInterface is the error of SystemProbe.Interface for a name that no interface has.
 var ErrNoInterface = errors.New("no such interface")
 
-// SystemProbe is what Check asks the machine.
+// SystemProbe returns the properties of the machine that Check needs.
 type SystemProbe interface {
 	// Interface describes a network interface, or fails with ErrNoInterface.
 	Interface(name string) (Interface, error)
@@ -18,7 +18,7 @@ type SystemProbe interface {
 	Kernel() (string, error)
 	// CPUs returns the CPUs that this process may run on, ascending.
 	CPUs() ([]int, error)
-	// Privileges returns what this process may do.
+	// Privileges returns the capabilities and limits of this process.
 	Privileges() (Privileges, error)
 	// HugePages returns the number of free 2 MiB pages.
 	HugePages() (int, error)
@@ -30,10 +30,10 @@ type SystemProbe interface {
 	Running(socket string) bool
 }
 
-// Interface is what Check wants to know of a network interface.
+// Interface holds the properties of a network interface that Check needs.
 type Interface struct {
 	Index      int
-	Name       string // its own name, even when asked by an alternative one
+	Name       string // its own name, also if it was looked up by an alternative name
 	Loopback   bool
 	MTU        int
 	RxQueues   int    // in use
@@ -42,11 +42,11 @@ type Interface struct {
 	Combined   bool   // the driver counts receive and transmit queues together
 	XDPProgram uint32 // ID of the XDP program that is attached, or 0
 	XDPHolder  Holder // the process whose bpf_link attaches it; zero if there is none, or it cannot be seen
-	XDPSockets int    // AF_XDP sockets bound to it, as far as the kernel tells
+	XDPSockets int    // AF_XDP sockets bound to it, as far as the kernel reports them
 	Master     string // bridge or bond that it is a member of, or empty
 }
 
-// Privileges is what a process may do.
+// Privileges are the capabilities and limits of a process.
 type Privileges struct {
 	NetAdmin, NetRaw, BPF, IPCLock, SysNice bool
 	MemLock                                 uint64 // RLIMIT_MEMLOCK, octets
@@ -55,8 +55,8 @@ type Privileges struct {
 // Minimum kernel: 5.10 has XDP_SHARED_UMEM between interfaces and CAP_BPF.
 const minMajor, minMinor = 5, 10
 
-// Check compares the configuration with the machine. Errors keep the box from running, warnings let it run worse
-// than it could; both are in the order of the file's lines. It changes nothing.
+// Check compares the configuration with the machine. Errors keep the box from running; warnings mean a loss of function
+// or performance. Both are in the order of the file's lines. Check changes nothing.
 func Check(c *Config, probe SystemProbe) (errs, warnings Errors) {
 	k := &checker{c: c, probe: probe}
 	k.kernel()
@@ -141,12 +141,13 @@ func (k *checker) cpus() {
 	}
 	for i, cpu := range k.c.Dataplane.CPUs {
 		if !slices.Contains(have, cpu) {
-			k.failf(fmt.Sprintf("dataplane.cpus[%d]", i), "CPU %d is not there, or not for this process: there are %s",
+			k.failf(fmt.Sprintf("dataplane.cpus[%d]", i),
+				"CPU %d does not exist, or this process may not use it: want one of %s",
 				cpu, cpuText(have))
 		}
 	}
 	if w := k.c.Dataplane.Workers; w > len(have) {
-		k.warnf("dataplane.workers", "%d workers on %d CPUs take turns: want at most %d", w, len(have), len(have))
+		k.warnf("dataplane.workers", "%d workers share %d CPUs: want at most %d", w, len(have), len(have))
 	}
 }
 
@@ -197,7 +198,7 @@ func (k *checker) ports() {
 			k.failf(at("interface"), "there is no interface %q: see `ip link`", p.Interface)
 			continue
 		case err != nil:
-			k.failf(at("interface"), "cannot look at %s: %v", p.Interface, err)
+			k.failf(at("interface"), "the properties of %s cannot be read: %v", p.Interface, err)
 			continue
 		}
 		if first, dup := byIndex[info.Index]; dup {
@@ -219,12 +220,12 @@ func (k *checker) ports() {
 
 func (k *checker) port(at func(string) string, p *Port, info Interface, running bool) {
 	if info.Loopback {
-		k.failf(at("interface"), "%s is a loopback interface: want one with a cable, or a veth", p.Interface)
+		k.failf(at("interface"), "%s is a loopback interface: want a network card, or a veth", p.Interface)
 		return
 	}
 	if info.Master != "" {
 		k.warnf(at("interface"),
-			"%s is a member of %s, which will see none of the port's packets: ip link set %s nomaster", p.Interface,
+			"%s is a member of %s, which receives none of the port's packets: ip link set %s nomaster", p.Interface,
 			info.Master, p.Interface)
 	}
 	switch {
@@ -234,19 +235,19 @@ func (k *checker) port(at func(string) string, p *Port, info Interface, running 
 			heldBy(info.XDPHolder),
 			releaseXDP(p.Interface, info.XDPHolder))
 	case info.XDPSockets > 0:
-		k.failf(at("interface"), "%s is in use by %d AF_XDP sockets: stop the program that has them", p.Interface,
+		k.failf(at("interface"), "%s is in use by %d AF_XDP sockets: stop the program that owns them", p.Interface,
 			info.XDPSockets)
 	}
 	have := min(info.RxQueues, info.TxQueues)
 	if have >= p.Queues {
-		// Without a maximum the driver has not told, and the count is of those that may be in use.
+		// Without a maximum the driver reported nothing, and the count is that of the queues that may be in use.
 		if info.MaxQueues > 0 && info.RxQueues > p.Queues {
 			remedy := fmt.Sprintf("ethtool -L %s rx %d, or queues = %d", p.Interface, p.Queues, info.RxQueues)
 			if info.Combined {
 				remedy = fmt.Sprintf("ethtool -L %s combined %d, or queues = %d", p.Interface, p.Queues, info.RxQueues)
 			}
 			k.warnf(at("queues"),
-				"%s receives on %d queues, the port has %d: what arrives on the others never reaches the box: %s",
+				"%s receives on %d queues, the port has %d: frames on the other queues never reach the box: %s",
 				p.Interface, info.RxQueues, p.Queues, remedy)
 		}
 		return
@@ -258,7 +259,7 @@ func (k *checker) port(at func(string) string, p *Port, info Interface, running 
 	case info.Combined:
 		remedy = fmt.Sprintf("ethtool -L %s combined %d, or queues = %d", p.Interface, p.Queues, have)
 	}
-	k.failf(at("queues"), "too few queues: %s has %d, %d asked: %s", p.Interface, have, p.Queues, remedy)
+	k.failf(at("queues"), "too few queues: %s has %d, the port needs %d: %s", p.Interface, have, p.Queues, remedy)
 }
 
 func (k *checker) interfaceMTU(key string, p *Port, mtu int) {
@@ -275,7 +276,7 @@ func (k *checker) interfaceMTU(key string, p *Port, mtu int) {
 	}
 }
 
-// uplinks warns of uplink ports that lead nowhere.
+// uplinks warns of uplink ports without a gateway.
 func (k *checker) uplinks() {
 	for i := range k.c.Ports {
 		p := &k.c.Ports[i]
@@ -288,8 +289,8 @@ func (k *checker) uplinks() {
 	}
 }
 
-// fabricMTU warns when encapsulation makes a frame of an access port too large for a fabric port, or when a trunk or
-// uplink is narrower than what leads to it (PROTOCOL.md#encapsulation).
+// fabricMTU warns if a frame of an access port, with its encapsulation, is too large for a fabric port, or if the MTU
+// of a trunk or uplink is smaller than that of the ports that lead to it (PROTOCOL.md#encapsulation).
 func (k *checker) fabricMTU(mtu []int) {
 	for i := range k.c.Ports {
 		to := &k.c.Ports[i]

@@ -79,7 +79,8 @@ func TestCheck(t *testing.T) {
 		{name: "no interface", machine: func(m *machine) { delete(m.interfaces, "eth1") },
 			errs: []string{`p.toml:3: port[0].interface: there is no interface "eth1": see ` + "`ip link`"}},
 		{name: "unreadable interface", text: strings.Replace(minimal, "eth1", "broken", 1),
-			errs: []string{"p.toml:3: port[0].interface: cannot look at broken: netlink is out of order"}},
+			errs: []string{"p.toml:3: port[0].interface: the properties of broken cannot be read: netlink is out of " +
+				"order"}},
 		{name: "loopback", machine: iface("eth1", func(i *Interface) { i.Loopback = true }),
 			errs: []string{"p.toml:3: port[0].interface: eth1 is a loopback interface"}},
 		{name: "one interface, two names", machine: iface("eth2", func(i *Interface) { i.Index, i.Name = 1, "eth1" }),
@@ -111,19 +112,23 @@ func TestCheck(t *testing.T) {
 		{name: "queues, combined", text: minimal + "queues = 2\n[dataplane]\nworkers = 2\n", machine: func(m *machine) {
 			iface("eth1", func(i *Interface) { i.RxQueues, i.TxQueues = 2, 2 })(m)
 			iface("eth2", func(i *Interface) { i.Combined, i.MaxQueues = true, 4 })(m)
-		}, errs: []string{"p.toml:11: port[1].queues: too few queues: eth2 has 1, 2 asked: ethtool -L eth2 combined " +
-			"2, or queues = 1"}},
+		},
+			errs: []string{"p.toml:11: port[1].queues: too few queues: eth2 has 1, the port needs 2: ethtool -L eth2 " +
+				"combined " +
+				"2, or queues = 1"}},
 		{name: "queues, separate", text: minimal + "[dataplane]\nworkers = 2\n", machine: func(m *machine) {
 			iface("eth1", func(i *Interface) { i.RxQueues, i.TxQueues = 2, 2 })(m)
 			iface("eth2", func(i *Interface) { i.RxQueues = 2 })(m)
 		},
-			errs: []string{"p.toml:5: port[1].queues: too few queues: eth2 has 1, 2 asked: ethtool -L eth2 rx 2 tx " +
+			errs: []string{"p.toml:5: port[1].queues: too few queues: eth2 has 1, the port needs 2: ethtool -L eth2 " +
+				"rx 2 tx " +
 				"2, or queues = 1"}},
 		{name: "queues, driver", text: minimal + "queues = 4\n[dataplane]\nworkers = 4\n", machine: func(m *machine) {
 			iface("eth1", func(i *Interface) { i.RxQueues, i.TxQueues = 4, 4 })(m)
 			iface("eth2", func(i *Interface) { i.MaxQueues = 2 })(m)
 		},
-			errs: []string{"p.toml:11: port[1].queues: too few queues: eth2 has 1, 4 asked: the driver gives at most " +
+			errs: []string{"p.toml:11: port[1].queues: too few queues: eth2 has 1, the port needs 4: the driver " +
+				"gives at most " +
 				"2; queues = 2"}},
 		{name: "queues that are not taken, combined",
 			machine: iface("eth2", func(i *Interface) {
@@ -173,10 +178,10 @@ func TestCheck(t *testing.T) {
 			}
 			m.cpus = []int{0, 1, 2, 7}
 		},
-			errs: []string{"p.toml:15: dataplane.cpus[1]: CPU 5 is not there, or not for this process: " +
-				"there are 0-2, 7"}},
+			errs: []string{"p.toml:15: dataplane.cpus[1]: CPU 5 does not exist, or this process may not use it: " +
+				"want one of 0-2, 7"}},
 		{name: "more workers than CPUs", text: strings.ReplaceAll(minimal, "role", "queues = 1\nrole") +
-			"[dataplane]\nworkers = 5\n", warnings: []string{"dataplane.workers: 5 workers on 4 CPUs take turns"}},
+			"[dataplane]\nworkers = 5\n", warnings: []string{"dataplane.workers: 5 workers share 4 CPUs"}},
 		{name: "huge pages", text: minimal + "[dataplane]\nhuge_pages = true\n",
 			machine: func(m *machine) { m.huge = 15 },
 			warnings: []string{"p.toml:12: dataplane.huge_pages: 15 pages of 2 MiB are free, 16 are needed|sysctl " +
@@ -191,8 +196,8 @@ func TestCheck(t *testing.T) {
 			"token_file = \"/t\"\nsecret_file = \"/s\"\nca_file = \"/c\"\n", machine: func(m *machine) {
 			m.unreadable = map[string]bool{"/t": true, "/c": true}
 		},
-			warnings: []string{"p.toml:14: alarm.webhook[0].token_file: the file cannot be read, and until it can, " +
-				"webhook h gets nothing: permission denied",
+			warnings: []string{"p.toml:14: alarm.webhook[0].token_file: the file cannot be read; " +
+				"webhook h gets no notices until it can: permission denied",
 				"p.toml:16: alarm.webhook[0].ca_file: the file cannot be read"}},
 		{name: "token in clear text", text: minimal + hooks("http://a") + "token_file = \"/t\"\n",
 			warnings: []string{"p.toml:13: alarm.webhook[0].url: the token travels in clear text"}},

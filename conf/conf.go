@@ -1,12 +1,12 @@
 // Package conf turns the box's TOML file into a typed, complete and consistent configuration.
 //
-// It is strict: an unknown key, a wrong type, a duplicate, a value out of range and a broken reference are errors,
-// each with its line, its key, what was found and what is allowed, and all of them are reported at once. What the
-// keys are, and their defaults, stands in one place: the table in schema.go, which is also the source of README.md.
+// The package is strict: an unknown key, a wrong type, a duplicate, a value out of range and a broken reference are
+// errors. An error gives the line, the key, the value found and the values allowed; all errors are reported together.
+// The keys and their defaults are defined once, by the table in schema.go. README.md is checked against that table.
 //
-// The order of reading is: syntax.go (TOML text → tree, with as many syntax errors as can be told apart), position.go
-// (where in the text every key stands), reader.go (one value at a time against the schema), build.go (tree → Config),
-// validate.go (what keys demand of each other). Check looks at the machine, Diff at another configuration.
+// The files in the order of the work: syntax.go (TOML text → tree, with as many separate syntax errors as possible),
+// position.go (the line of every key), reader.go (one value at a time against the schema), build.go (tree → Config),
+// validate.go (rules between keys). Check compares with the machine, Diff with another configuration.
 package conf
 
 import (
@@ -15,7 +15,7 @@ import (
 	"penstock/ctrl/model"
 )
 
-// DefaultPath is where the box looks for its configuration.
+// DefaultPath is the default path of the configuration.
 const DefaultPath = "/etc/penstock/penstock.toml"
 
 // The values of Port.Role.
@@ -48,7 +48,7 @@ const (
 	FormatJSON = "json"
 )
 
-// Config is the configuration of a box. One that Parse or Load returned is complete (defaults are filled in) and
+// Config is the configuration of a box. A Config from Parse or Load is complete (defaults are filled in) and
 // consistent. The toml tags name the keys of the schema.
 type Config struct {
 	Box       Box       `toml:"box"`
@@ -66,7 +66,7 @@ type Config struct {
 	named bool           // box.name is in the file
 }
 
-// Box is what the machine is called and where it keeps its state.
+// Box holds the machine's name, the directory of its state and the addressing scheme.
 type Box struct {
 	Name     string       `toml:"name"`
 	StateDir string       `toml:"state_dir"`
@@ -117,7 +117,7 @@ type Edge struct {
 	ControlVLAN uint16    `toml:"control_vlan"` // 0 = none
 }
 
-// Control is the control socket: where it is, and who may do what.
+// Control is the control socket: its path, its permissions and its limits.
 type Control struct {
 	Socket         string      `toml:"socket"`
 	Owner          string      `toml:"owner"` // a name or a number; empty = the user that runs the box
@@ -133,7 +133,7 @@ type Metrics struct {
 	Listen string `toml:"listen"` // empty = off
 }
 
-// Log is how the box logs, to standard error.
+// Log is the level and format of the log, which goes to standard error.
 type Log struct {
 	Level  string `toml:"level"`
 	Format string `toml:"format"`
@@ -142,8 +142,8 @@ type Log struct {
 // File returns the name of the file the configuration was read from.
 func (c *Config) File() string { return c.file }
 
-// FramesNeeded returns the number of frames with which no ring of any port can starve another: every queue of every
-// port has four rings (fill, receive, transmit, completion), and each of them may be full at the same time.
+// FramesNeeded returns the number of frames that no ring can exhaust: every queue of every port has four rings (fill,
+// receive, transmit, completion), and all of them may be full at the same time.
 func (c *Config) FramesNeeded() int {
 	queues := 0
 	for i := range c.Ports {

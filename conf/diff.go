@@ -21,7 +21,7 @@ type Change struct {
 	Why      string // why it needs a restart; empty when Live
 }
 
-// String says what changes, for people.
+// String formats the change as text.
 func (ch Change) String() string {
 	s := fmt.Sprintf("%s: %s → %s", ch.Key, orNone(ch.Old), orNone(ch.New))
 	if !ch.Live {
@@ -37,8 +37,8 @@ func orNone(s string) string {
 	return s
 }
 
-// Diff returns what is different in next, in the order of the documentation. Ports and receivers are told apart by
-// name, so their order does not matter. A reload applies the changes if all of them are Live, and otherwise none.
+// Diff returns the differences in next, in the order of the documentation. Ports and receivers are identified by name,
+// so their order does not matter. A reload applies the changes if all of them are Live, otherwise none.
 func (c *Config) Diff(next *Config) []Change {
 	keys := Keys()
 	a, b := c.values(), next.values()
@@ -101,8 +101,8 @@ func (c *Config) Diff(next *Config) []Change {
 	return out
 }
 
-// live reports whether a change of the key takes effect on reload. A downlink's number is its identity towards the
-// box behind it and the route to it, which the edge's tables hold from the start.
+// live reports whether a change of the key takes effect on reload. A downlink's number does not: it identifies the
+// downlink to the box behind it, and the edge's tables hold the route to it from the start.
 func (k *Key) live(instance string, values map[string]string) bool {
 	if k.Path == "port.switch_port" && values[instance+".role"] != strconv.Quote(RoleFabric) {
 		return false
@@ -121,36 +121,36 @@ func (c *Config) port(name string) *Port {
 	return nil
 }
 
-// diffGroups tells what is different in the gateway groups. Their members stand in an order that matters.
-func (c *Config) diffGroups(next *Config, add func(table, instance string), tell func(Change)) {
+// diffGroups reports the differences of the gateway groups. The order of their members matters.
+func (c *Config) diffGroups(next *Config, add func(table, instance string), report func(Change)) {
 	for i := range c.Groups {
 		g := &c.Groups[i]
 		path := "gateway_group." + g.Name
 		n := next.Group(g.Name)
 		if n == nil {
-			tell(Change{Key: path, Old: g.text(), Live: true})
+			report(Change{Key: path, Old: g.text(), Live: true})
 			continue
 		}
 		add("gateway_group", path)
 		for j := range g.Members {
 			if m := &g.Members[j]; n.Member(m.Name) == nil {
-				tell(Change{Key: path + ".member." + m.Name, Old: m.text(), Live: true})
+				report(Change{Key: path + ".member." + m.Name, Old: m.text(), Live: true})
 			} else {
 				add("gateway_group.member", path+".member."+m.Name)
 			}
 		}
 		for j := range n.Members {
 			if m := &n.Members[j]; g.Member(m.Name) == nil {
-				tell(Change{Key: path + ".member." + m.Name, New: m.text(), Live: true})
+				report(Change{Key: path + ".member." + m.Name, New: m.text(), Live: true})
 			}
 		}
 		if was, is := g.order(n), n.order(g); !slices.Equal(was, is) {
-			tell(Change{Key: path + ".member", Old: strings.Join(was, ", "), New: strings.Join(is, ", "), Live: true})
+			report(Change{Key: path + ".member", Old: strings.Join(was, ", "), New: strings.Join(is, ", "), Live: true})
 		}
 	}
 	for i := range next.Groups {
 		if g := &next.Groups[i]; c.Group(g.Name) == nil {
-			tell(Change{Key: "gateway_group." + g.Name, New: g.text(), Live: true})
+			report(Change{Key: "gateway_group." + g.Name, New: g.text(), Live: true})
 		}
 	}
 }

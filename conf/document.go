@@ -8,14 +8,14 @@ type Document struct {
 	idx  *index
 }
 
-// ReadDocument reads TOML text; file stands for it in errors. All mistakes in the syntax that can be told apart are
-// reported; where there are any, the tree holds the rest.
+// ReadDocument reads TOML text; file is its name in errors. All separate syntax errors are reported; the tree holds the
+// rest of the text.
 func ReadDocument(file string, text []byte) (*Document, Errors) {
 	tree, idx, errs := parseTree(file, string(text))
 	return &Document{Tree: tree, file: file, idx: idx}, errs
 }
 
-// Error returns an error at path, "stream[1].size", with the line of it or of the nearest table around it.
+// Error returns an error at path, such as "stream[1].size", with the line of the key or of the nearest table around it.
 func (d *Document) Error(path, message string) Error {
 	return Error{File: d.file, Line: d.idx.line(path), Key: path, Message: message}
 }
@@ -26,8 +26,8 @@ func (e Errors) Sorted() Errors {
 	return e
 }
 
-// Describe says what a TOML value is, for people: "the string "x"", "an array", "17".
+// Describe describes a TOML value for a message: "the string "x"", "an array", "17".
 func Describe(v any) string { return describe(v) }
 
-// Suggest returns ": did you mean …", or the list of what is known behind intro.
+// Suggest returns ": did you mean …", or intro with the list of known names.
 func Suggest(name string, known []string, intro string) string { return suggest(name, known, intro) }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Error is one thing that is wrong, or doubtful, with a configuration.
+// Error is one error or warning about a configuration.
 type Error struct {
 	File    string
 	Line    int    // 1 …; 0 = the whole file
@@ -31,7 +31,7 @@ func (e Error) Error() string {
 	return b.String()
 }
 
-// Errors is all that is wrong with a configuration, in the order of its lines. It is never empty when it is an error.
+// Errors are all errors of a configuration, in the order of its lines. As an error value the list is never empty.
 type Errors []Error
 
 // Error returns one line for each error.
@@ -52,7 +52,7 @@ func (e Errors) Unwrap() []error {
 	return out
 }
 
-// sort orders by line; what concerns the whole file comes last.
+// sort orders by line; errors of the whole file come last.
 func (e Errors) sort() {
 	line := func(x Error) int {
 		if x.Line == 0 {

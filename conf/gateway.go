@@ -53,13 +53,13 @@ type Member struct {
 	Sources  Sources      `toml:"sources"`
 }
 
-// Sources are the stations from which frames are taken where a member is.
+// Sources are the stations from which frames are accepted on a member's port and VLAN.
 type Sources struct {
 	Locked bool        // the gateway's own MAC and MACs alone; otherwise any station
 	MACs   []model.MAC // of the gateway besides the one of its ARP answers
 }
 
-// SourcesGateway stands for the gateway's own MAC.
+// SourcesGateway is the value for the gateway's own MAC.
 const SourcesGateway = "gateway"
 
 // Words lists the stations; nil = any.
@@ -145,7 +145,7 @@ func (r *reader) validateGroups(c *Config) {
 	}
 }
 
-// gate is where a station is: a gateway, or the box itself.
+// gate is the location of a station (a gateway or the box itself): port, VLAN and address.
 type gate struct {
 	port string
 	vlan int
@@ -168,7 +168,8 @@ type groupCheck struct {
 	public int // index of the public group, or -1
 }
 
-// seen is what the members of one group must not have in common: key paths of the first one. Groups may share gateways.
+// seen holds the values that no two members of a group may share, with the key path of the first member that has each.
+// Groups may share gateways.
 type seen struct {
 	names map[string]string
 	gates map[gate]string
@@ -195,7 +196,7 @@ func (v *groupCheck) listOwn() {
 	}
 }
 
-// there reports whether a key is in the text and its value could be used.
+// there reports whether a key is present and its value is valid.
 func (v *groupCheck) there(path string) bool { return v.ok(path) && v.idx.lines[path] > 0 }
 
 func (v *groupCheck) group(i int) {
@@ -273,12 +274,12 @@ func (v *groupCheck) member(g *Group, path string, m *Member, seen *seen) {
 		k := gate{m.Port, m.VLAN, m.IP}
 		if first, dup := seen.gates[k]; dup {
 			v.failf(at("ip"),
-				"%s on port %s is the member on line %d already: to switch between them would change nothing", m.IP,
+				"%s on port %s is the member on line %d already: a switch between them would change nothing", m.IP,
 				m.Port, v.idx.line(first))
 		} else {
 			seen.gates[k] = at("ip")
 		}
-		if own := v.own[k]; own != "" && m.IP != m.Address.Addr() { // if it is, that is said already
+		if own := v.own[k]; own != "" && m.IP != m.Address.Addr() { // otherwise it is reported already
 			v.failf(at("ip"), "%s is the box's own address on port %s, by line %d: want that of the gateway", m.IP,
 				m.Port, v.idx.line(own))
 		}
@@ -286,7 +287,7 @@ func (v *groupCheck) member(g *Group, path string, m *Member, seen *seen) {
 	for i, mac := range m.Sources.MACs {
 		if mac == g.MAC {
 			v.failf(fmt.Sprintf("%s[%d]", at("sources"), i),
-				"%s is the group's virtual MAC, from which nothing is ever taken: want MACs of the gateway", mac)
+				"%s is the group's virtual MAC, from which no frame is ever accepted: want MACs of the gateway", mac)
 		}
 	}
 	if !v.there(at("mac")) {
@@ -303,7 +304,7 @@ func (v *groupCheck) member(g *Group, path string, m *Member, seen *seen) {
 	}
 }
 
-// port checks that a member's port is there and is an uplink.
+// port checks that a member's port exists and is an uplink.
 func (v *groupCheck) port(path, name string) {
 	var uplinks []string
 	for i := range v.c.Ports {

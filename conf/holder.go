@@ -13,7 +13,7 @@ import (
 type Holder struct {
 	PID     int
 	Name    string // of its program, as ps shows it
-	Service string // of systemd that it belongs to, or empty
+	Service string // the process's systemd service, or empty
 }
 
 func heldBy(holder Holder) string {
@@ -23,7 +23,8 @@ func heldBy(holder Holder) string {
 	return fmt.Sprintf(", held by %s, process %d", holder.Name, holder.PID)
 }
 
-// releaseXDP says how an interface's XDP program goes. What a process holds goes with it (bpf_link), and by no command.
+// releaseXDP returns the remedy that detaches an interface's XDP program. A program that a process holds by a bpf_link
+// is detached with the process only.
 func releaseXDP(name string, holder Holder) string {
 	switch {
 	case holder.Service != "":
@@ -37,8 +38,8 @@ func releaseXDP(name string, holder Holder) string {
 
 var systemService = regexp.MustCompile(`(?m)/system\.slice/(?:[^\n]*/)?([^/\n]+\.service)(?:/|$)`)
 
-// xdpHolder finds the process that holds the bpf_link by which an XDP program is attached. The kernel tells it file by
-// file (/proc/PID/fdinfo), and of other users' processes to root alone.
+// xdpHolder finds the process that holds the bpf_link of an attached XDP program. The kernel lists the link under the
+// process's open files (/proc/PID/fdinfo); only root can read those of other users' processes.
 func xdpHolder(program uint32) Holder {
 	files, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is sound
 	for _, file := range files {

@@ -25,8 +25,8 @@ func keyMax(t *testing.T, path string) (most, least int) {
 	return 0, 0
 }
 
-// TestPairedLimits: what the configuration allows, the packet path bears. The configuration does not import the packet
-// path, so the limits of both stand in two places.
+// TestPairedLimits: the packet path supports all values that the configuration allows. The configuration does not
+// import the packet path, so the limits of both stand in two places.
 func TestPairedLimits(t *testing.T) {
 	flaps, _ := keyMax(t, "gateway_group.flap_count")
 	longest, shortest := keyMax(t, "gateway_group.probe_interval")

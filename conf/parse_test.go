@@ -299,7 +299,7 @@ func TestFramesFollowTheRings(t *testing.T) {
 	}
 }
 
-// TestSeveralErrorsAtOnce has a mistake of every sort, two of them in the syntax, and wants each of them named once,
+// TestSeveralErrorsAtOnce has an error of every kind, two of them in the syntax, and expects each of them once,
 // in the order of the lines.
 func TestSeveralErrorsAtOnce(t *testing.T) {
 	_, err := Parse("p.toml", []byte(`[box]
@@ -335,14 +335,14 @@ level = "info"
 		`p.toml:5: dataplane.workers: found the string "two", want an integer from 1 to 64`,
 		`p.toml:6: dataplane.workers: already set on line 5: remove one of the two`,
 		`p.toml:7: dataplane.ring_size: found 1000, want a power of two: 512 or 1024`,
-		`p.toml:8: dataplane.poll: bsy is not a value that TOML knows`,
+		`p.toml:8: dataplane.poll: bsy is not a TOML value`,
 		`p.toml:12: port[0].role: found the string "gateway", want "access", "fabric", "uplink", "downlink" or "trunk"`,
 		`p.toml:14: port[1].name: "acc0" is the name of the port on line 10 already`,
 		`p.toml:17: port[1].switch_port: only a port with role fabric or downlink has this key; ` +
 			`this one is access: remove it`,
 		`p.toml:18: port[1].mtu: found 9000, want an integer from 576 to 3822`,
-		`p.toml:20: control.mode: found the string "0666", writable for everybody: ` +
-			`the control socket never is; want "0660"`,
+		`p.toml:20: control.mode: found the string "0666", writable for everybody, ` +
+			`which the control socket must not be; want "0660"`,
 		`p.toml:21: loging: unknown table; did you mean log?`,
 	}
 	for i := range max(len(want), len(errs)) {

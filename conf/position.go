@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// The TOML library tells the line of a syntax error, but not where a key that it accepted stands. This scanner finds
-// that: it splits the text into statements (headers and assignments) and notes the line of every key, array element
-// and inline table under its path. It accepts whatever it gets: for valid TOML it is exact, and broken text gives
-// statements that end at the line's end, which is what syntax.go needs to go on behind a mistake.
+// The TOML library gives the line of a syntax error, but not the line of a key that it accepted. This scanner does: it
+// splits the text into statements (headers and assignments) and records the line of every key, array element and inline
+// table under its path. The scanner accepts any text. For valid TOML it is exact. Statements of invalid text end at the
+// line's end, so that syntax.go can continue behind an error.
 
 // statement is a header or an assignment with the text it covers.
 type statement struct {
@@ -20,7 +20,7 @@ type statement struct {
 	path       string // of the key or table; array elements counted
 }
 
-// index is where everything stands.
+// index holds the lines of all keys.
 type index struct {
 	lines map[string]int // path → line of its first appearance
 	stmts []statement
@@ -43,8 +43,9 @@ func lineOf(lines map[string]int, path string) int {
 	return 0
 }
 
-// at returns the index in x.stmts of the statement to blame for a mistake at octet off: the first broken one before it
-// that good does not rule out, else the one that covers it, else the last one before it; −1 if there is none.
+// at returns the index in x.stmts of the statement that caused a syntax error at octet off: the first broken statement
+// before off that good does not exclude, else the statement that covers off, else the last one before off; −1 if there
+// is none.
 func (x *index) at(off int, good func(int) bool) int {
 	last := -1
 	for i := range x.stmts {
@@ -70,8 +71,8 @@ type scanner struct {
 	deep   bool           // … nests too deep
 }
 
-// maxDepth is how deep arrays and inline tables may nest, and how many parts a dotted key may have; no key needs more
-// than two. The library's time grows with the square of both.
+// maxDepth limits the nesting of arrays and inline tables, and the parts of a dotted key; no key needs more than two.
+// The library's time grows with the square of both.
 const maxDepth = 16
 
 // scan indexes src.
@@ -107,7 +108,7 @@ func (s *scanner) peek() byte {
 
 func (s *scanner) has(prefix string) bool { return strings.HasPrefix(s.src[s.off:], prefix) }
 
-// blank skips white space and, if asked, newlines and comments.
+// blank skips white space and, with newlines set, newlines and comments.
 func (s *scanner) blank(newlines bool) {
 	for s.off < len(s.src) {
 		switch c := s.src[s.off]; {

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine is the SystemProbe of the machine and network namespace that the process runs in. It only looks.
+// Machine is the SystemProbe of the machine and network namespace that the process runs in. It changes nothing.
 type Machine struct{}
 
 var _ SystemProbe = Machine{}
@@ -29,7 +29,7 @@ func (Machine) Interface(name string) (Interface, error) {
 		if _, ok := errors.AsType[netlink.LinkNotFoundError](err); ok {
 			return Interface{}, fmt.Errorf("%s: %w", name, ErrNoInterface)
 		}
-		return Interface{}, fmt.Errorf("asking the kernel about %s: %w", name, err)
+		return Interface{}, fmt.Errorf("netlink query for %s: %w", name, err)
 	}
 	a := l.Attrs()
 	info := Interface{
@@ -46,14 +46,14 @@ func (Machine) Interface(name string) (Interface, error) {
 			info.Master = m.Attrs().Name
 		}
 	}
-	// The counts of netlink are those the device was made with; the driver knows how many are in use.
+	// Netlink gives the number of queues that the device was created with; the driver gives the number in use.
 	if ch, err := channelsOf(a.Name); err == nil {
 		info.Combined = ch.MaxCombined > 0
 		info.RxQueues = int(ch.Combined + ch.Rx)
 		info.TxQueues = int(ch.Combined + ch.Tx)
 		info.MaxQueues = int(max(ch.MaxCombined, min(ch.MaxRx, ch.MaxTx)))
 	}
-	// Kernels without XDP socket diagnostics cannot tell: then binding fails later, with its own message.
+	// Kernels without XDP socket diagnostics do not list sockets; binding fails later, with its own message.
 	if sockets, err := netlink.SocketDiagXDP(); err == nil {
 		for _, s := range sockets {
 			if s.XDPInfo != nil && int(s.XDPInfo.Ifindex) == a.Index {
@@ -73,9 +73,9 @@ func (Machine) Kernel() (string, error) {
 	return unix.ByteSliceToString(u.Release[:]), nil
 }
 
-// CPUs implements SystemProbe: the CPUs that a thread may be pinned to, which the kernel says when one asks for all. It
-// knows of cgroups and of CPUs that are offline. The mask that the process has from the start says less: it lacks those
-// that isolcpus= or CPUAffinity= keeps free for the very workers that are to be pinned.
+// CPUs implements SystemProbe: the CPUs that a thread may be pinned to. A request for all CPUs makes the kernel return
+// them, less those that cgroups exclude or that are offline. The initial mask of the process is too small: it lacks the
+// CPUs that isolcpus= or CPUAffinity= reserves for the workers.
 func (Machine) CPUs() ([]int, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -99,17 +99,17 @@ func (Machine) CPUs() ([]int, error) {
 	return out, nil
 }
 
-// pinnable pins this thread to the CPUs of all for a moment, as far as it can be, and returns what came of it.
+// pinnable pins this thread to as many of the CPUs in all as possible, for a moment, and returns the resulting mask.
 func pinnable(all, mine unix.CPUSet) (got unix.CPUSet, err error) {
 	if err := unix.SchedSetaffinity(0, &all); err != nil {
-		return mine, nil // not allowed to ask: what it has is what it may use
+		return mine, nil // sched_setaffinity is forbidden: the process may use its present CPUs only
 	}
 	err = unix.SchedGetaffinity(0, &got)
 	if e := unix.SchedSetaffinity(0, &mine); err == nil {
 		err = e
 	}
 	if err != nil {
-		return got, fmt.Errorf("ask for all CPUs: %w", err)
+		return got, fmt.Errorf("sched_setaffinity with all CPUs: %w", err)
 	}
 	return got, nil
 }

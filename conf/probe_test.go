@@ -127,7 +127,7 @@ func TestMachineInterface(t *testing.T) {
 	}
 }
 
-// TestSystemService: the service that a process belongs to is one of the system's,
+// TestSystemService: the service of a process is a service of the system's,
 // whatever lies below it; a session is none.
 func TestSystemService(t *testing.T) {
 	for groups, want := range map[string]string{

@@ -22,8 +22,8 @@ type ethtoolIfreq struct {
 	_    [16]byte // the kernel copies all of struct ifreq, whose union is larger than a pointer
 }
 
-// channelsOf asks the driver how many queues are in use: SIOCETHTOOL with ETHTOOL_GCHANNELS, see ethtool(8) -l.
-// Drivers without that answer EOPNOTSUPP.
+// channelsOf reads the number of queues in use from the driver: SIOCETHTOOL with ETHTOOL_GCHANNELS, see ethtool(8) -l.
+// Drivers without this function return EOPNOTSUPP.
 func channelsOf(name string) (ethtoolChannels, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 	"penstock/ctrl/model"
 )
 
-// reader walks the tree of a configuration and collects what is wrong with it.
+// reader walks the tree of a configuration and collects its errors.
 type reader struct {
 	file    string
 	idx     *index
 	keys    map[string]*Key // by path
 	errs    Errors
-	bad     map[string]bool // keys whose value could not be used: nothing more is said of them
+	bad     map[string]bool // keys with an invalid value: no further errors about them
 	partial bool            // syntax errors hid some of the text: a missing key proves nothing
 }
 
@@ -49,14 +49,14 @@ type section struct {
 
 func (s *section) at(name string) string { return join(s.path, name) }
 
-// has reports whether the key is there, right or wrong.
+// has reports whether the key is present, with a valid value or not.
 func (s *section) has(name string) bool {
 	_, ok := s.m[name]
 	return ok
 }
 
-// lookup returns the description of a key and its value. use is false when there is nothing to read: the key is not
-// there, or this role does not have it.
+// lookup returns the description of a key and its value. use is false if there is no value to read: the key is absent,
+// or the role does not have it.
 func (s *section) lookup(name string) (k *Key, v any, use bool) {
 	k = s.keys[s.table+"."+name]
 	v, there := s.m[name]
@@ -74,8 +74,7 @@ func (s *section) lookup(name string) (k *Key, v any, use bool) {
 	return k, v, true
 }
 
-// roleHas reports whether the key exists for the section's role; a port whose role
-// is wrong has none but the common ones.
+// roleHas reports whether the key exists for the section's role; a port with an invalid role has the common keys only.
 func (s *section) roleHas(k *Key) bool { return k.Roles == nil || slices.Contains(k.Roles, s.role) }
 
 func (s *section) wrong(name string, k *Key, v any) {
@@ -107,7 +106,7 @@ func (s *section) boolean(name string) bool {
 	return d && s.roleHas(k)
 }
 
-// text reads a string that check accepts; check returns what is wrong with it, or "".
+// text reads a string that check accepts; check returns the fault, or "".
 func (s *section) text(name string, check func(string) string) string {
 	k, v, use := s.lookup(name)
 	if use {
@@ -257,7 +256,7 @@ func (s *section) prefix(name string) netip.Prefix {
 	case err != nil || !p.Addr().Is4():
 		s.wrong(name, k, v)
 	case p.Bits() < 8 || p.Bits() > 31:
-		s.failf(s.at(name), "found the length %d, want 8 to 31: the gateway has to be in the same network", p.Bits())
+		s.failf(s.at(name), "found the length %d, want 8 to 31: the gateway must be in the same network", p.Bits())
 	case !station(p.Addr()) || !host(p, p.Addr()):
 		s.failf(s.at(name),
 			"found %s, want the address of one station, neither the network's own nor its broadcast address", p)
@@ -407,7 +406,7 @@ func (s *section) duration(name string) time.Duration {
 	return d
 }
 
-// timeText is the shortest form of a time that is read back as the same: "1m", not "1m0s".
+// timeText returns the shortest form of a time that parses to the same time: "1m", not "1m0s".
 func timeText(d time.Duration) string {
 	t := d.String()
 	if strings.HasSuffix(t, "m0s") {
@@ -452,7 +451,7 @@ func sizeText(n int64) string {
 	return strconv.FormatInt(n, 10) + "B"
 }
 
-// describe says what a value is, for people.
+// describe describes a value for a message.
 func describe(v any) string {
 	switch v := v.(type) {
 	case string:

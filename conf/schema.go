@@ -34,18 +34,18 @@ type Key struct {
 	Kind    Kind     //
 	Default any      // int, string or bool; nil = no fixed default, see Note and Need
 	Note    string   // what the default is when it is not a fixed value
-	Need    bool     // must be there (in a table that is there; for the Roles, if there are any)
+	Need    bool     // required (if its table is present; for the Roles, if any)
 	Min     int      // KindInteger, KindIntegers, KindSize, KindDuration
 	Max     int      //
 	Allowed []string // KindEnum
-	Later   []string // values that will exist, but not in this release
-	Roles   []string // port keys that only some roles have
+	Later   []string // values of later releases
+	Roles   []string // of port keys: the roles that have the key; nil = all
 	Live    bool     // takes effect on reload
 	Why     string   // why it needs a restart when not Live
-	Doc     string   // one or two sentences for people
+	Doc     string   // one or two sentences for the documentation
 }
 
-// Limits that more than one place refers to.
+// Limits with more than one use.
 const (
 	maxWorkers  = 64
 	maxCPU      = 1023             // CPU_SETSIZE − 1
@@ -75,7 +75,7 @@ func Keys() []Key {
 	onFabric, onAccess, onTrunk := []string{RoleFabric}, []string{RoleAccess}, []string{RoleTrunk}
 	return []Key{
 		{Path: "box.name", Kind: KindString, Note: "the host's name", Why: "it is part of every event and metric",
-			Doc: "What the box calls itself."},
+			Doc: "The box's name."},
 		{Path: "box.state_dir", Kind: KindString, Default: "/var/lib/penstock", Why: "the store is open",
 			Doc: "Directory of the table store; an absolute path."},
 		{Path: "box.scheme", Kind: KindEnum, Default: "10.p.t", Allowed: []string{"10.p.t", "p.t"}, Why: whyIdentity,
@@ -89,37 +89,38 @@ func Keys() []Key {
 			Doc: "The CPUs of the workers, one for each, e.g. `[2, 3]`."},
 		{Path: "dataplane.poll", Kind: KindEnum, Default: PollAdaptive,
 			Allowed: []string{PollBusy, PollAdaptive, PollInterrupt}, Why: whyThreads,
-			Doc: "`busy` spins always, `adaptive` spins and sleeps when idle, `interrupt` sleeps whenever there is " +
-				"nothing."},
+			Doc: "`busy` always spins, `adaptive` spins and sleeps when idle, `interrupt` sleeps whenever no frame " +
+				"is waiting."},
 		{Path: "dataplane.frames", Kind: KindInteger, Min: 256, Max: int(maxUMEM / 2048),
 			Note: "16384, or what the rings need if that is more", Why: whyMemory,
-			Doc: "Packet buffers, shared by all ports; at least 4 × `ring_size` × the queues of all ports. `frames` " +
-				"× `frame_size` is less than 4 GiB."},
+			Doc: "Packet buffers, shared by all ports; at least 4 × `ring_size` × the queues of all ports. " +
+				"`frames` × `frame_size` is less than 4 GiB."},
 		{Path: "dataplane.frame_size", Kind: KindEnum, Default: 2048, Allowed: []string{"2048", "4096"}, Why: whyMemory,
-			Doc: "Octets of a buffer; 274 of them are not for the packet, so 2048 carries an MTU of 1774 and 4096 " +
-				"one of 3822."},
+			Doc: "Octets of a buffer. The packet has all but 274 of them: 2048 carries an MTU of 1774, 4096 an MTU " +
+				"of 3822."},
 		{Path: "dataplane.ring_size", Kind: KindInteger, Default: 2048, Min: 64, Max: 16384, Why: whySockets,
 			Doc: "Entries of each ring of a queue; a power of two."},
 		{Path: "dataplane.huge_pages", Kind: KindBool, Default: false, Why: whyMemory,
-			Doc: "Take the buffers from reserved 2 MiB pages (`vm.nr_hugepages`); otherwise from transparent ones, " +
-				"where the kernel has them."},
+			Doc: "Allocate the buffers in reserved 2 MiB pages (`vm.nr_hugepages`); otherwise in transparent ones, " +
+				"if the kernel has them."},
 		{Path: "dataplane.handoff", Kind: KindBool, Default: false, Why: whyThreads,
 			Doc: "Spread the flows that arrive on one queue over all workers."},
 		{Path: "dataplane.verify", Kind: KindBool, Default: false, Why: whyMemory,
-			Doc: "Count every buffer's owner, and stop at the first mistake. Slow; for tests and support."},
+			Doc: "Track every buffer's owner, and stop at the first error. Slow; for tests and support."},
 		{Path: "dataplane.bindings", Kind: KindInteger, Default: 1_000_000, Min: 1, Max: maxBindings, Why: whyMemory,
 			Doc: "How many bindings may be pushed. A box that has more stored starts with all of them and takes no " +
 				"more."},
 		{Path: "dataplane.flood_rate", Kind: KindInteger, Default: 10_000, Min: 1, Max: 100_000_000, Live: true,
-			Doc: "Frames per second that one VIF's broadcast, multicast and unknown-unicast frames may become: each " +
-				"counts once for every receiver, another box or a VIF here. Whatever the number of workers."},
+			Doc: "Limit on the copies per second of one VIF's broadcast, multicast and unknown-unicast frames: a " +
+				"frame counts once for every receiver (another box, or a VIF of this box). Independent of the " +
+				"number of workers."},
 		{Path: "dataplane.flood_burst", Kind: KindInteger, Default: 1000, Min: 1, Max: 100_000_000, Live: true,
-			Doc: "How many of them may come at once."},
+			Doc: "Burst of `flood_rate`, in copies."},
 		{Path: "dataplane.icmp_rate", Kind: KindInteger, Default: 1000, Min: 1, Max: 100_000_000, Live: true,
-			Doc: "ICMP errors per second about the packets of one VIF, or about those from outside and from the " +
-				"fabric for one tenant. Whatever the number of workers."},
+			Doc: "ICMP errors per second about the packets of one VIF, or about the packets from outside and from " +
+				"the fabric for one tenant. Independent of the number of workers."},
 		{Path: "dataplane.icmp_burst", Kind: KindInteger, Default: 200, Min: 1, Max: 100_000_000, Live: true,
-			Doc: "How many of them may go at once."},
+			Doc: "Burst of `icmp_rate`, in ICMP errors."},
 		{Path: "dataplane.nice", Kind: KindInteger, Default: 0, Min: -20, Max: 19, Why: whyThreads,
 			Doc: "Scheduling priority of the workers, −20 (first) to 19; below 0 needs CAP_SYS_NICE."},
 
@@ -135,14 +136,14 @@ func Keys() []Key {
 			Doc: "Queues of the interface to use, at most one for each worker."},
 		{Path: "port.mode", Kind: KindEnum, Default: ModeAuto, Allowed: []string{ModeAuto, ModeZeroCopy, ModeCopy,
 			ModeGeneric}, Why: whySockets,
-			Doc: "AF_XDP mode. `auto` takes the best that the driver offers, but zero-copy of virtio-net only where " +
-				"that driver is built into the kernel (as a module it may send what the host cannot read); the " +
-				"others insist."},
+			Doc: "AF_XDP mode. `auto` takes the best that the driver offers, but zero-copy of virtio-net only " +
+				"where that driver is built into the kernel (as a module it may send frames that the host cannot " +
+				"read). The other values force the mode."},
 		{Path: "port.mtu", Kind: KindInteger, Min: minMTU, Max: maxMTU, Note: "as the interface is",
 			Why: "MTU changes go with a reset of the driver's rings",
 			Doc: "Set the interface's MTU, in octets. A fabric port needs 34 more than the access ports."},
 		{Path: "port.complete_checksums", Kind: KindBool, Default: false, Roles: onAccess, Live: true,
-			Doc: "Finish L4 checksums that senders leave to hardware (veth and virtio without `tx off`)."},
+			Doc: "Complete L4 checksums that senders leave to hardware (veth and virtio without `tx off`)."},
 		{Path: "port.clamp_mss", Kind: KindBool, Default: true, Roles: onAccess, Live: true,
 			Doc: "Lower the MSS of TCP connections from here to what fits both this port and the fabric, uplink or " +
 				"port ahead. For those from uplinks this is always done."},
@@ -150,51 +151,52 @@ func Keys() []Key {
 			Roles: onFabric, Why: whyIdentity,
 			Doc: "Form of encapsulation: L2 in IP, protocol 143."},
 		{Path: "port.switch_mac", Kind: KindMAC, Need: true, Roles: onFabric, Live: true,
-			Doc: "MAC of the edge switch that the port hangs from."},
+			Doc: "MAC of the edge switch that the port is connected to."},
 		{Path: "port.switch_port", Kind: KindInteger, Need: true, Min: 1, Max: 255,
 			Roles: []string{RoleFabric, RoleDownlink}, Live: true, Why: whyIdentity,
-			Doc: "Fabric: the edge switch's port number that the cable goes to. Downlink: the number of this port. " +
-				"Under `p.t` not 127 and not above 223."},
+			Doc: "Fabric: number of the edge switch's port at the other end of the cable. Downlink: number of this " +
+				"port. Under `p.t` not 127 and not above 223."},
 		{Path: "port.vlans", Kind: KindVLANs, Need: true, Roles: onTrunk, Live: true,
 			Doc: "VLAN IDs that the trunk carries: `[101, \"110-119\"]`."},
 
 		{Path: "edge.mac", Kind: KindMAC, Need: true, Why: whyIdentity,
-			Doc: "The edge switch's own MAC, as the other boxes know it. `[edge]` is required with a downlink or " +
-				"trunk port, and only then allowed."},
+			Doc: "The edge switch's own MAC, which the other boxes send to. `[edge]` is required with a downlink " +
+				"or trunk port, and forbidden without one."},
 		{Path: "edge.control_vlan", Kind: KindInteger, Min: 1, Max: 4094, Note: "none", Why: whyIdentity,
 			Doc: "The VLAN that holds every downlink of every edge switch."},
 
 		{Path: "gateway_group.name", Kind: KindString, Need: true, Live: true,
-			Doc: "The group's name, which tenants and segments refer to."},
+			Doc: "The group's name. Tenants and segments refer to it."},
 		{Path: "gateway_group.mac", Kind: KindMAC, Need: true, Why: whyTenants,
-			Doc: "The group's virtual MAC, towards tenants and gateways, whichever member is active. Choose one with " +
-				"02 in front, another one on every box."},
+			Doc: "The group's virtual MAC, for tenants and gateways, independent of the active member. Choose a " +
+				"MAC that begins with 02, a different one on every box."},
 		{Path: "gateway_group.ip", Kind: KindIPv4, Note: "none", Why: whyTenants,
 			Doc: "The group's address in the tenant network, where it is a station of a segment."},
 		{Path: "gateway_group.ip6", Kind: KindIPv6, Note: "none", Why: whyTenants,
-			Doc: "Likewise for IPv6."},
+			Doc: "The same for IPv6."},
 		{Path: "gateway_group.public", Kind: KindBool, Default: false, Live: true,
-			Doc: "The default route of the public tenant (ID 2), unless that names a group itself. One group of a " +
-				"box at most."},
+			Doc: "The group is the default route of the public tenant (ID 2), unless that tenant names a group " +
+				"itself. At most one group of a box."},
 		{Path: "gateway_group.probe_interval", Kind: KindDuration, Default: "100ms", Min: 10 * ms, Max: 10 * second,
 			Live: true,
-			Doc:  "Time from one ARP probe of a member to the next."},
+			Doc:  "Interval of the ARP probes of a member."},
 		{Path: "gateway_group.misses", Kind: KindInteger, Default: 3, Min: 1, Max: 100, Live: true,
-			Doc: "So many probes in a row without an answer, and a member has failed."},
+			Doc: "A member fails after this number of consecutive probes without an answer."},
 		{Path: "gateway_group.answers", Kind: KindInteger, Default: 5, Min: 1, Max: 1000, Live: true,
-			Doc: "So many answers in a row bring a failed member back."},
+			Doc: "A failed member is up again after this number of consecutive answers."},
 		{Path: "gateway_group.data_liveness", Kind: KindBool, Default: true, Live: true,
-			Doc: "Frames from a gateway within the interval make a missing answer not count."},
+			Doc: "A missing answer does not count if frames from the gateway arrived within the interval."},
 		{Path: "gateway_group.data_max", Kind: KindInteger, Default: 0, Min: 0, Max: 1_000_000, Live: true,
-			Doc: "… for so many probes in a row at most; 0 = for as long as there are any."},
+			Doc: "Limit of `data_liveness`: the number of consecutive missing answers that do not count; 0 = no " +
+				"limit."},
 		{Path: "gateway_group.preempt", Kind: KindBool, Default: false, Live: true,
-			Doc: "Go back to the member that stands first when it has come back. Otherwise it is the standby then."},
+			Doc: "When a preferred member is up again, switch back to it. Otherwise it becomes a standby."},
 		{Path: "gateway_group.preempt_delay", Kind: KindDuration, Default: "1m", Min: 0, Max: 86400 * second,
 			Live: true,
-			Doc:  "… after it has been up for so long."},
+			Doc:  "Time that the preferred member must be up before `preempt` switches to it."},
 		{Path: "gateway_group.flap_count", Kind: KindInteger, Default: 3, Min: 0, Max: 16, Live: true,
-			Doc: "A member that fails so often within `flap_window` is held down for `hold_min`, then twice as long " +
-				"each time, up to `hold_max`; 0 = never. Not if it is the only one left."},
+			Doc: "A member that fails this many times within `flap_window` is held down for `hold_min`, then twice " +
+				"as long each time, up to `hold_max`; 0 = never. The last member left is not held down."},
 		{Path: "gateway_group.flap_window", Kind: KindDuration, Default: "1m", Min: second, Max: 86400 * second,
 			Live: true,
 			Doc:  "See `flap_count`."},
@@ -208,88 +210,88 @@ func Keys() []Key {
 			Doc: "Announcements (gratuitous ARP and the like) per second after a switch, and in each later round."},
 		{Path: "gateway_group.announce_interval", Kind: KindDuration, Default: "1m", Min: 0, Max: 86400 * second,
 			Live: true,
-			Doc:  "Time from one round of announcements to the next; 0s = only after a switch."},
+			Doc:  "Interval of the rounds of announcements; 0s = only after a switch."},
 		{Path: "gateway_group.member.name", Kind: KindString, Need: true, Live: true,
-			Doc: "The member's name. The first member of a group is preferred, then the next, where there is a " +
-				"choice: on the very first start the one that answers first becomes active, and stays so unless " +
-				"`preempt` is set."},
+			Doc: "The member's name. Members are preferred in their order. On the very first start, the member " +
+				"that answers first becomes active, and stays active unless `preempt` is set."},
 		{Path: "gateway_group.member.port", Kind: KindString, Need: true, Live: true,
-			Doc: "Name of the uplink port that the gateway is behind; members may share one."},
+			Doc: "Name of the gateway's uplink port; members may share a port."},
 		{Path: "gateway_group.member.vlan", Kind: KindInteger, Default: 0, Min: 0, Max: 4094, Note: "untagged",
 			Live: true,
 			Doc:  "VLAN of the gateway's network on that port."},
 		{Path: "gateway_group.member.ip", Kind: KindIPv4, Need: true, Live: true,
 			Doc: "The gateway's address. It may be a member of several groups."},
 		{Path: "gateway_group.member.address", Kind: KindAddress4, Need: true, Live: true,
-			Doc: "The box's own address on that network, with its length: sender of the probes, next hop of the " +
-				"gateway's routes to tenants."},
+			Doc: "The box's own address in the gateway's network, with the prefix length: source of the probes, " +
+				"and next hop of the gateway's routes to tenants."},
 		{Path: "gateway_group.member.address6", Kind: KindIPv6, Note: "none", Live: true,
-			Doc: "The box's own IPv6 address there. IPv6 gateways are not probed apart: the IPv4 probe stands for both."},
+			Doc: "The box's own IPv6 address in the gateway's network. IPv6 gateways have no probe of their own: " +
+				"the IPv4 probe counts for both."},
 		{Path: "gateway_group.member.mac", Kind: KindMAC, Note: "resolved by ARP", Live: true,
-			Doc: "The gateway's MAC, if it is fixed: the ARP sender of its answers to unicast. No other is ever " +
-				"taken over, and nobody is asked by broadcast."},
+			Doc: "The gateway's MAC, if it is fixed: the ARP sender of its answers to unicast. The box then " +
+				"accepts no other MAC and sends no probe by broadcast."},
 		{Path: "gateway_group.member.sources", Kind: KindSources, Max: maxSources, Note: "any station", Live: true,
-			Doc: "The MACs from which frames are taken there: `\"gateway\"` = the gateway's own alone, the one that " +
-				"its ARP answers name; a list = these as well, such as those of the routers of a VRRP pair, whose " +
-				"frames are signs of its life, too. See below."},
+			Doc: "The source MACs accepted on the member's port and VLAN: `\"gateway\"` = only the gateway's own, " +
+				"which its ARP answers name; a list = these as well, such as those of the routers of a VRRP pair; " +
+				"frames from them count for `data_liveness` too. See below."},
 
 		{Path: "control.socket", Kind: KindString, Default: "/run/penstock/control.sock", Why: whyListener,
 			Doc: "Path of the control socket."},
 		{Path: "control.owner", Kind: KindString, Default: "", Note: "the user that runs the box", Why: whyListener,
-			Doc: "Owner of the socket, who may write: a name or a number."},
+			Doc: "Owner of the socket, with write access: a name or a number."},
 		{Path: "control.group", Kind: KindString, Default: "", Note: "the group that runs the box", Why: whyListener,
-			Doc: "Group of the socket, whose members may write: a name or a number."},
+			Doc: "Group of the socket, whose members have write access: a name or a number."},
 		{Path: "control.mode", Kind: KindMode, Default: "0660", Why: whyListener,
 			Doc: "Permissions of the socket, octal. Never writable for others."},
 		{Path: "control.readers_any", Kind: KindBool, Default: false, Why: whyListener,
-			Doc: "Every local user may read, not only the owner and the group."},
+			Doc: "Every local user has read access, not only the owner and the group."},
 		{Path: "control.max_body", Kind: KindSize, Default: "64MiB", Min: 4 << 10, Max: int(maxBodyCap),
 			Why: whyListener,
 			Doc: "Largest request, in octets or with KiB, MiB, GiB."},
 		{Path: "control.max_connections", Kind: KindInteger, Default: 64, Min: 1, Max: 65536, Why: whyListener,
-			Doc: "Connections at the same time."},
+			Doc: "Limit on simultaneous connections."},
 
 		{Path: "metrics.listen", Kind: KindString, Default: "127.0.0.1:9469", Why: whyListener,
 			Doc: "ADDRESS:PORT of the Prometheus listener; `\"\"` turns it off."},
 
 		{Path: "alarm.spool", Kind: KindInteger, Default: 10_000, Min: 10, Max: 1_000_000, Why: "the spool is open",
-			Doc: "Notices kept on disk for receivers that are away. When it is full, the oldest give way: they are " +
-				"counted, and an alarm says so."},
+			Doc: "Notices kept on disk for unreachable receivers. When the spool is full, the oldest notices are " +
+				"dropped and counted, and an alarm is raised."},
 		{Path: "alarm.history", Kind: KindInteger, Default: 1000, Min: 1, Max: 100_000, Why: "the spool is open",
 			Doc: "Cleared alarms that are kept."},
 		{Path: "alarm.webhook.name", Kind: KindString, Need: true, Live: true,
-			Doc: "The receiver's name in alarms and metrics. What it has got belongs to the name: its URL may change."},
+			Doc: "The receiver's name in alarms and metrics. Delivery state is kept per name: the URL may change."},
 		{Path: "alarm.webhook.url", Kind: KindString, Need: true, Live: true,
-			Doc: "Where notices are POSTed, as JSON: `https://…` or `http://…`. Any answer of 2xx counts, redirects " +
-				"are not followed."},
+			Doc: "URL that notices are POSTed to, as JSON: `https://…` or `http://…`. An answer of 2xx accepts a " +
+				"notice; redirects are not followed."},
 		{Path: "alarm.webhook.severity", Kind: KindEnum, Default: "warning",
 			Allowed: []string{"warning", "minor", "major", "critical"}, Live: true,
-			Doc: "The least severity that it is told."},
+			Doc: "Lowest severity sent."},
 		{Path: "alarm.webhook.timeout", Kind: KindDuration, Default: "5s", Min: 100 * ms, Max: 60 * second, Live: true,
-			Doc: "How long one request may take, from the name's resolution to the answer's end."},
+			Doc: "Longest duration of a request, from the name's resolution to the end of the answer."},
 		{Path: "alarm.webhook.retry_max", Kind: KindDuration, Default: "1m", Min: second, Max: 3600 * second,
 			Live: true,
-			Doc:  "Longest time between two attempts; it begins with half a second and doubles."},
+			Doc:  "Longest time between two attempts; the first is half a second, each further one is double."},
 		{Path: "alarm.webhook.failing_after", Kind: KindDuration, Default: "30s", Min: second, Max: 86400 * second,
 			Live: true,
-			Doc:  "How long it may take nothing before an alarm (`webhook_failing`) says so."},
+			Doc:  "Time without an accepted notice until the alarm `webhook_failing` is raised."},
 		{Path: "alarm.webhook.token_file", Kind: KindString, Default: "", Note: "none", Live: true,
 			Doc: "File with a token, sent as `Authorization: Bearer …`. Read for every request."},
 		{Path: "alarm.webhook.secret_file", Kind: KindString, Default: "", Note: "none", Live: true,
 			Doc: "File with a key; requests then carry `Penstock-Signature`, see below. Read for every request."},
 		{Path: "alarm.webhook.ca_file", Kind: KindString, Default: "", Note: "those of the system", Live: true,
-			Doc: "File with the certificates, in PEM, that an https receiver's must come from."},
+			Doc: "File with the certificates, in PEM, that an https receiver's certificate must derive from."},
 
 		{Path: "log.level", Kind: KindEnum, Default: "info", Allowed: []string{"debug", "info", "warn", "error"},
 			Live: true,
-			Doc:  "What is logged."},
+			Doc:  "Lowest level that is logged."},
 		{Path: "log.format", Kind: KindEnum, Default: FormatText, Allowed: []string{FormatText, FormatJSON},
 			Why: "the log is open",
-			Doc: "How it is logged."},
+			Doc: "Format of the log."},
 	}
 }
 
-// want says in words what values the key takes.
+// want describes the values of the key.
 func (k *Key) want() string {
 	switch k.Kind {
 	case KindInteger:
@@ -328,7 +330,7 @@ func (k *Key) want() string {
 	}
 }
 
-// oneOf lists values for people: a, b or c.
+// oneOf lists values: a, b or c.
 func oneOf(values []string, quote string) string {
 	q := make([]string, len(values))
 	for i, v := range values {
@@ -340,16 +342,16 @@ func oneOf(values []string, quote string) string {
 	return strings.Join(q[:len(q)-1], ", ") + " or " + q[len(q)-1]
 }
 
-// table returns the name of the table that the key is in, and its name there.
+// table returns the name of the key's table, and the key's name in the table.
 func (k *Key) table() (table, name string) {
 	i := strings.LastIndexByte(k.Path, '.')
 	return k.Path[:i], k.Path[i+1:]
 }
 
-// arrays are the tables that there may be many of: [[port]].
+// arrays are the tables that may occur many times: [[port]].
 var arrays = []string{"port", "gateway_group", "gateway_group.member", "alarm.webhook"}
 
-// header is how a table is written.
+// header returns a table's header in TOML.
 func header(table string) string {
 	if slices.Contains(arrays, table) {
 		return "[[" + table + "]]"

@@ -98,8 +98,8 @@ func TestSchemaAndTypes(t *testing.T) {
 	}
 }
 
-// TestExamplesSayTheDefaults uncomments the defaults in the examples: they must be what the schema says, and all keys
-// of boxes like those must be there.
+// TestExamplesSayTheDefaults uncomments the defaults in the examples: they must be those of the schema, and the
+// examples must have all keys of their kind of box.
 func TestExamplesSayTheDefaults(t *testing.T) {
 	byExample := []string{"dataplane.cpus", "port.acc0.mtu", "alarm.webhook.noc.token_file",
 		"alarm.webhook.noc.secret_file", "alarm.webhook.noc.ca_file",

@@ -14,9 +14,9 @@ const (
 	maxSyntaxErrors = 50
 )
 
-// parseTree reads TOML text into a tree. The library stops at the first mistake in the syntax; to tell them all, the
-// statement with the mistake is blanked out (a header with its whole table) and the rest read again. The index is
-// that of the whole text.
+// parseTree reads TOML text into a tree. The library stops at the first syntax error. To report all errors, parseTree
+// blanks out the statement with the error (a header with its whole table) and reads the rest again. The index is that
+// of the whole text.
 func parseTree(file, src string) (map[string]any, *index, Errors) {
 	whole := func(format string, args ...any) Errors {
 		return Errors{{File: file, Message: fmt.Sprintf(format, args...)}}
@@ -84,7 +84,7 @@ func trimIndex(path string) string {
 	return path
 }
 
-// decode calls the library. A panic there must not take the box down: the old configuration is still good.
+// decode calls the library. A panic there must not stop the box, whose old configuration is still valid.
 func decode(src string) (tree map[string]any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -113,7 +113,7 @@ func blankOut(text []byte, idx *index, n int, blanked map[int]bool) {
 	}
 }
 
-// syntaxMessage says what is wrong with statement n and, for the usual mistakes, what to do.
+// syntaxMessage returns the fault of statement n and, for frequent faults, the remedy.
 func syntaxMessage(pe toml.ParseError, src string, idx *index, n int, e Error) string {
 	m := pe.Message
 	switch {
@@ -144,7 +144,7 @@ func syntaxMessage(pe toml.ParseError, src string, idx *index, n int, e Error) s
 	case !assigned || value == "":
 		return "no value: write KEY = VALUE"
 	case bareWord(value):
-		return value + " is not a value that TOML knows: put text in double quotes; yes and no are true and false"
+		return value + " is not a TOML value: put text in double quotes; yes and no are true and false"
 	case strings.Contains(m, "strings cannot contain newlines"):
 		return `the string does not end on its line: close it with "`
 	case s.broken && (value[0] == '[' || value[0] == '{'):
@@ -153,7 +153,7 @@ func syntaxMessage(pe toml.ParseError, src string, idx *index, n int, e Error) s
 	return "not valid TOML: " + m
 }
 
-// bareWord reports whether s is a word where TOML wants a value.
+// bareWord reports whether s is a word in the position of a value.
 func bareWord(s string) bool {
 	if c := s[0] | 0x20; c < 'a' || c > 'z' {
 		return false

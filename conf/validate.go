@@ -6,8 +6,7 @@ import (
 	"penstock/ctrl/model"
 )
 
-// validate checks what keys demand of each other. Keys that are wrong by themselves are left out: one mistake, one
-// error.
+// validate checks the rules between keys. It skips keys with an invalid value: one fault gives one error.
 func (r *reader) validate(c *Config) {
 	r.validateDataplane(c)
 	r.validatePorts(c)
@@ -110,7 +109,7 @@ func (r *reader) validatePorts(c *Config) {
 			w := place{p.SwitchMAC, p.SwitchPort}
 			if first, dup := places[w]; dup {
 				r.failf(at("switch_port"),
-					"port %d of switch %s is where the port on line %d goes already: a switch port takes one cable",
+					"port %d of switch %s is connected to the port on line %d already: a switch port has one cable",
 					w.port, w.mac, line(first, "switch_port"))
 			} else {
 				places[w] = i

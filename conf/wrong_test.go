@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// gateways are an uplink port (lines 1 to 4 behind what stands before) and a group of two members (5 to 17).
+// gateways are an uplink port (lines 1 to 4 behind the text before) and a group of two members (5 to 17).
 const gateways = `[[port]]
 name = "up0"
 interface = "eth3"
@@ -215,7 +215,7 @@ interface="eth3"
 role="fabric"
 switch_mac="02:00:00:00:00:0A"
 switch_port=7`, line: 16, key: "port[2].switch_port",
-			message: "port 7 of switch 02:00:00:00:00:0a is where the port on line 10 goes already"},
+			message: "port 7 of switch 02:00:00:00:00:0a is connected to the port on line 10 already"},
 		{name: "loopback prefix", replace: [2]string{"switch_port = 7", "switch_port = 127"},
 			add: "[box]\nscheme = \"p.t\"", line: 10, key: "port[1].switch_port",
 			message: "under scheme p.t its addresses are 127.0.0.0/8"},
@@ -284,7 +284,7 @@ switch_port=1`, line: 18, key: "port[2].switch_port", message: "1 is the number 
 		{name: "mode not octal", add: "[control]\nmode = \"0680\"", line: 12, key: "control.mode",
 			message: "want an octal string"},
 		{name: "mode for the world", add: "[control]\nmode = \"0662\"", line: 12, key: "control.mode",
-			message: `writable for everybody: the control socket never is; want "0660", and readers_any = true`},
+			message: `writable for everybody, which the control socket must not be; want "0660", and readers_any = true`},
 		{name: "mode without owner", add: "[control]\nmode = \"0060\"", line: 12, key: "control.mode",
 			message: `the owner could not use the socket: want "0660"`},
 		{name: "mode with setuid", add: "[control]\nmode = \"4660\"", line: 12, key: "control.mode",
@@ -547,7 +547,7 @@ format = "xml"`, line: 14, key: "log", message: "already set on line 11: remove 
 		{name: "leading zero", add: "[dataplane]\nnice = 03", line: 12, key: "dataplane.nice",
 			message: "leading zeroes"},
 		{name: "yes", add: "[dataplane]\nverify = yes", line: 12, key: "dataplane.verify",
-			message: "not a value that TOML knows"},
+			message: "not a TOML value"},
 		{name: "integer beyond 64 bits", add: "[dataplane]\nnice = 99999999999999999999", line: 12,
 			key: "dataplane.nice", message: "out of range for int64"},
 		{name: "colon", add: "[log]\nlevel: \"info\"", line: 12, key: "log.level", message: "write KEY = VALUE"},

@@ -45,8 +45,8 @@ func receivers(cfg *conf.Config) []alarm.Receiver {
 
 func portObject(name string) string { return "port " + name }
 
-// portAlarm raises or clears the alarm of a port. fault says why it is down, "" that it is up. What was said already is
-// not said again: netlink tells many things of a link that is down.
+// portAlarm raises or clears the alarm of a port. fault is the reason why the port is down, "" if it is up. An
+// unchanged fault is not raised again: netlink reports a link that is down many times.
 func (b *Box) portAlarm(port int, fault string) {
 	if b.faults == nil {
 		b.faults = map[int]string{}
@@ -64,13 +64,13 @@ func (b *Box) portAlarm(port int, fault string) {
 		Text: fmt.Sprintf("Port %s (%s, %s) is down: %s.", p.Name, p.Role, p.Interface, fault)})
 }
 
-// What may be wrong with a port.
+// Faults of a port.
 const (
 	faultLink = "no carrier, or set down. Check its cable and transceiver, what is at the other end, and ip link"
 	faultGone = "the interface is gone. Check the network card and its driver; the port comes back with it"
 )
 
 func faultSockets(err error) string {
-	return fmt.Sprintf("its sockets cannot be opened (%v); it is tried again every second",
+	return fmt.Sprintf("its sockets cannot be opened (%v); the box tries again every second",
 		strings.TrimSuffix(err.Error(), "."))
 }

@@ -62,7 +62,7 @@ type Box struct {
 	undo     []func() error // by port: puts the interface back as it was
 	slow     *slow.Path
 	resolver *neighbor.Resolver // of the boxes behind an edge switch's downlinks
-	faults   map[int]string     // by port, what its alarm says; for start, then followLinks
+	faults   map[int]string     // by port, the fault of its alarm; written by Start, then by followLinks
 
 	mu     sync.Mutex // one reload at a time
 	loader loader
@@ -73,11 +73,11 @@ type Box struct {
 	tasks  sync.WaitGroup
 }
 
-// Build says which program this is.
+// Build is the program's version.
 type Build struct{ Version, Commit string }
 
-// New builds everything that can be built without touching an interface; path is the file that the configuration is
-// from. What is returned is to be closed.
+// New builds everything that needs no change to an interface; path is the configuration's file. The caller closes the
+// box.
 func New(cfg *conf.Config, path string, build Build) (_ *Box, err error) {
 	b := &Box{build: build, path: path, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4)}
 	b.cfg.Store(cfg)
@@ -131,7 +131,7 @@ func (b *Box) Start(ctx context.Context) (err error) {
 			return err
 		}
 		b.undo = append(b.undo, undo)
-		// The tables know the links before the first frame comes; what changes later, followLinks hears.
+		// The tables have the links' state before the first frame arrives; followLinks receives later changes.
 		ev, err := link.Get(p.Interface)
 		if err != nil {
 			return fmt.Errorf("port %s: %w", p.Name, err)
@@ -202,7 +202,7 @@ func (b *Box) serve() (err error) {
 	return nil
 }
 
-// observe feeds the metrics with the time of writes on the control socket.
+// observe records the durations of writes on the control socket in the metrics.
 func (b *Box) observe(pattern string, took time.Duration) {
 	op := metrics.OpOther
 	switch {
@@ -225,7 +225,7 @@ func (b *Box) fail(err error) {
 	}
 }
 
-// Close undoes everything, in the opposite order; what was not built yet is skipped. What still runs after a time,
+// Close undoes everything, in reverse order; it skips the parts that were not built. What still runs after a time,
 // because a disk hangs or a file system, keeps what it may use: the process takes that with it.
 func (b *Box) Close() {
 	defer b.logs.flush(logLimit)
@@ -275,8 +275,8 @@ func (b *Box) Close() {
 }
 
 // notify logs what goes wrong with the service manager, once.
-// prepare makes a port's interface ready. Frames for others' MACs are wanted everywhere but on a fabric port, which the
-// edge switch addresses by its own.
+// prepare sets a port's interface up. Every role but fabric needs promiscuous mode: frames there carry the MACs of
+// other stations. The edge switch addresses a fabric port by the port's own MAC.
 func (b *Box) prepare(p conf.Port) (undo func() error, err error) {
 	undo, err = link.Prepare(p.Interface, link.Options{Promisc: roles[p.Role] != fib.RoleFabric, MTU: p.MTU,
 		Warn: b.log.Warn})

@@ -8,29 +8,30 @@ import (
 	"penstock/ctrl/link"
 )
 
-// carriers tells the dataplane which uplinks can be used, before anything else is done about a link: the gateway groups
-// behind one that goes down switch within a turn of the first worker. It listens to the kernel by itself, since those
-// who bring tables and sockets into line (followLinks) may wait for a push of a million bindings.
+// carriers reports to the dataplane which uplinks are usable, before any other reaction to a change of a link: the
+// gateway groups behind an uplink that goes down switch within a turn of the first worker. carriers has a netlink
+// subscription of its own, because followLinks, which updates tables and sockets, may wait for a push of a million
+// bindings.
 type carriers struct {
 	b *Box
 
 	mu   sync.Mutex
-	link []bool // by port: has carrier, as the kernel said last
-	open []bool // by port: its sockets are bound, as followLinks said last
-	told []bool // by port: what the dataplane knows
+	link []bool // by port: carrier, by the kernel's last report
+	open []bool // by port: its sockets are bound, by followLinks' last report
+	sent []bool // by port: the state last sent to the dataplane
 }
 
-// newCarriers begins with the links that the tables were made with.
+// newCarriers starts from the links' state in the tables.
 func newCarriers(b *Box, up []bool) *carriers {
 	c := &carriers{b: b, link: append([]bool(nil), up...), open: make([]bool, len(up)),
-		told: append([]bool(nil), up...)}
+		sent: append([]bool(nil), up...)}
 	for i := range c.open {
 		c.open[i] = true
 	}
 	return c
 }
 
-// follow listens until ctx is done. A box without uplinks does not.
+// follow follows the links until ctx is done. Without uplinks it returns at once.
 func (c *carriers) follow(ctx context.Context) error {
 	index := map[string]int{}
 	var names []string
@@ -50,7 +51,7 @@ func (c *carriers) follow(ctx context.Context) error {
 	})
 }
 
-// opened says whether a port's sockets are bound.
+// opened reports whether a port's sockets are bound.
 func (c *carriers) opened(port int, open bool) {
 	if c.b.cfg.Load().Ports[port].Role == conf.RoleUplink {
 		c.set(port, &c.open, open)
@@ -62,11 +63,12 @@ func (c *carriers) set(port int, what *[]bool, value bool) {
 	defer c.mu.Unlock()
 	(*what)[port] = value
 	up := c.link[port] && c.open[port]
-	if c.told[port] == up {
+	if c.sent[port] == up {
 		return
 	}
-	c.told[port] = up
+	c.sent[port] = up
 	if err := c.b.engine.SetCarrier(port, up); err != nil {
-		c.b.log.Warn("gateways are not told of a link", "port", c.b.cfg.Load().Ports[port].Name, "up", up, "err", err)
+		c.b.log.Warn("the state of a link did not reach the gateways", "port", c.b.cfg.Load().Ports[port].Name, "up",
+			up, "err", err)
 	}
 }

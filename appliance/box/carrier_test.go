@@ -13,7 +13,7 @@ import (
 	"penstock/dataplane/xsk/xsktest"
 )
 
-// A link's loss reaches the gateway groups although the tables are busy: with a push of a million bindings, say.
+// A link's loss reaches the gateway groups while the tables are busy, for example with a push of a million bindings.
 func TestCarrierPassesBusyTables(t *testing.T) {
 	if !xsktest.Alone(t) {
 		return
@@ -72,7 +72,7 @@ address = "198.51.100.%d/29"
 	go func() {
 		done <- b.compiler.Reconfigure(func(*compile.Config) { close(held); <-free })
 	}()
-	<-held // nobody gets at the tables now
+	<-held // the tables are locked now
 	xsktest.Down(t, "g0")
 	eventually(t, "the group waits for the tables", func() bool { return active() == live.Members[1].Slot })
 	xsktest.Up(t, "g0")

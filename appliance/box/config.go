@@ -43,7 +43,7 @@ func (b *Box) compileConfig() compile.Config {
 	return c
 }
 
-// ApplyLive fills in what a reload can change while the box runs.
+// ApplyLive copies the values that a reload can change while the box runs.
 func ApplyLive(c *compile.Config, cfg *conf.Config, saved gateway.State) {
 	c.Groups = compileGroups(cfg, saved)
 	d := &cfg.Dataplane
@@ -64,7 +64,7 @@ func ApplyLive(c *compile.Config, cfg *conf.Config, saved gateway.State) {
 var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "uplink": fib.RoleUplink,
 	"downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk}
 
-// ModelOptions is what validation needs to know of a configuration.
+// ModelOptions returns the part of a configuration that validation of pushed objects needs.
 func ModelOptions(cfg *conf.Config) model.Options {
 	o := model.Options{Scheme: cfg.Box.Scheme}
 	for _, p := range cfg.Ports {

@@ -95,7 +95,7 @@ func TestEventsOfARun(t *testing.T) {
 	want := []string{event.TypeStarted, event.TypeReload, event.TypeChange, event.TypeBulk, event.TypePort,
 		event.TypeAlarm, event.TypeGap}
 	schemas := documentedEvents(t, c)
-	look := func(since uint64) {
+	check := func(since uint64) {
 		err := c.Watch(t.Context(), client.WatchOptions{Since: &since, Once: true}, func(e client.Event) error {
 			seen[e.Type] = true
 			s, ok := schemas[e.Type]
@@ -121,8 +121,8 @@ func TestEventsOfARun(t *testing.T) {
 	}
 	eventually(t, "not all types of events come", func() bool {
 		clear(seen)
-		look(beyond) // never given out: a gap
-		look(0)
+		check(beyond) // never given out: a gap
+		check(0)
 		for _, kind := range want {
 			if !seen[kind] {
 				return false

@@ -16,7 +16,7 @@ func (b *Box) gatewayState() string {
 	return filepath.Join(b.cfg.Load().Box.StateDir, "gateways.json")
 }
 
-// compileGroups are the gateway groups of a configuration; saved is what was known of them when the box stopped.
+// compileGroups returns the gateway groups of a configuration; saved is their state when the box stopped.
 func compileGroups(cfg *conf.Config, saved gateway.State) []compile.Group {
 	var groups []compile.Group
 	for i := range cfg.Groups {
@@ -60,7 +60,7 @@ func policy(c *conf.Group) dpgateway.Policy {
 	}
 }
 
-// gatewayGroups are the live groups, with what the configuration says of them.
+// gatewayGroups returns the live groups, with their configuration.
 func (b *Box) gatewayGroups() []gateway.Group {
 	cfg := b.cfg.Load()
 	var groups []gateway.Group

@@ -10,7 +10,7 @@ import (
 	"penstock/ctrl/link"
 )
 
-// followLinks keeps the dataplane's ports as the interfaces are: up, down, gone, back.
+// followLinks keeps the dataplane's ports in the state of their interfaces: up, down, gone, back.
 func (b *Box) followLinks(ctx context.Context, events <-chan link.Event) {
 	index := map[string]int{}
 	for i, name := range b.interfaces() {
@@ -20,7 +20,7 @@ func (b *Box) followLinks(ctx context.Context, events <-chan link.Event) {
 	defer retry.Stop()
 	last := make([]link.Event, len(index)) // by port; zero while its interface is not there
 	for i, r := range b.engine.Ports() {
-		last[i].Ifindex = r.Ifindex // the first event may tell of a successor already
+		last[i].Ifindex = r.Ifindex // the first event may be about a successor already
 	}
 	for {
 		select {
@@ -64,7 +64,7 @@ func (b *Box) linkChanged(port int, ev link.Event, last *link.Event) {
 		undo, err := b.prepare(b.cfg.Load().Ports[port])
 		if err != nil {
 			b.log.Warn("interface back", "port", name, "err", err)
-			return // it is gone again: the next event says more
+			return // the interface is gone again: the next event follows
 		}
 		b.undo[port] = undo
 	}
@@ -79,20 +79,18 @@ func (b *Box) linkChanged(port int, ev link.Event, last *link.Event) {
 	b.setLink(port, ev, err)
 }
 
-// tooLong says that packets of an interface's MTU do not fit the buffers; "" if they do. The check at the start refuses
-// such an MTU; at run time it may be set all the same.
+// tooLong returns a warning if packets of an interface's MTU do not fit the buffers, else "". The check at the start
+// refuses such an MTU, but it can be set at run time.
 func tooLong(d *conf.Dataplane, mtu int) string {
 	most := d.MaxMTU()
 	if mtu <= most {
 		return ""
 	}
 	return fmt.Sprintf("the MTU is larger than a packet buffer carries (%d): longer packets are lost, as kernel "+
-		"drops of the port. "+
-		"Set dataplane.frame_size = 4096, or a smaller MTU", most)
+		"drops of the port. Set dataplane.frame_size = 4096, or a smaller MTU", most)
 }
 
-// setLink tells everybody the state of a port. Without sockets it is as good as down: other ports, where there are
-// some, must carry what could leave by it.
+// setLink distributes the state of a port. A port without sockets counts as down: other ports must carry its traffic.
 func (b *Box) setLink(port int, ev link.Event, open error) {
 	up := ev.Up && open == nil
 	b.carriers.opened(port, open == nil)
@@ -119,7 +117,7 @@ func (b *Box) portEvent(port int, state string) {
 	b.events.Publish(event.Port{Port: cfg.Ports[port].Name, State: state})
 }
 
-// reopen opens the ports whose interface is there and whose sockets are not; what fails is tried again every second.
+// reopen opens the ports whose interface exists and whose sockets do not. It is called every second.
 func (b *Box) reopen(last []link.Event) {
 	for i, r := range b.engine.Ports() {
 		if r.Open || last[i].Ifindex == 0 {

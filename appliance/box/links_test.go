@@ -129,7 +129,7 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 	}
 }
 
-// TestTooLong: an MTU that is set at run time and that no buffer carries is said.
+// TestTooLong: an MTU that is set at run time and fits no buffer is reported.
 func TestTooLong(t *testing.T) {
 	for _, tc := range []struct {
 		size, mtu int

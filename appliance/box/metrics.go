@@ -10,7 +10,7 @@ import (
 	"penstock/ctrl/status"
 )
 
-// stuck is how long a worker may go without a turn before /healthz says so.
+// stuck is the longest time without a turn of a worker before /healthz reports it.
 const stuck = 5 * time.Second
 
 // metricsSource implements metrics.Source.

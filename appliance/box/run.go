@@ -9,8 +9,8 @@ import (
 	"penstock/ctrl/notify"
 )
 
-// Run starts the box, tells systemd that it is ready, and serves until ctx is done or something fails that the box
-// cannot do without. A signal on hup reloads the configuration. The warnings go to the log first.
+// Run starts the box, notifies systemd that it is ready, and serves until ctx is done or a required part fails. A
+// signal on hup reloads the configuration. Run logs the warnings first.
 func (b *Box) Run(ctx context.Context, hup <-chan os.Signal, warnings conf.Errors) error {
 	for _, w := range warnings {
 		b.log.Warn(w.Error())
@@ -58,7 +58,7 @@ func (b *Box) follow(ctx context.Context, sd *notify.Notifier, hup <-chan os.Sig
 			}
 		case <-watchdog.C:
 			b.notify(sd.Flush())
-			// systemd is told only as long as every worker turns.
+			// systemd is notified only as long as every worker turns.
 			if now := b.engine.Progress(); now != progress {
 				progress = now
 				b.notify(sd.Watchdog())
