@@ -18,7 +18,7 @@ func TestAlarmCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a := w.run("show", "alarms"); a.code != exitOK || a.err != "(none)\n" {
-		t.Errorf("%+v", a)
+		t.Errorf("penstock show alarms without an alarm: got %+v, want exit code 0 and \"(none)\"", a)
 	}
 	fault := alarm.Report{Kind: alarm.PortDown, Object: "port fab0", Text: "Port fab0 is down: check its cable."}
 	w.alarms.Raise(fault)
@@ -38,7 +38,7 @@ func TestAlarmCommands(t *testing.T) {
 	}
 	if a := decode[alarm.Alarm](t, w.ok("alarm", "acknowledge", "2", "-o", "json")); a.Acknowledged == nil ||
 		a.Cleared == nil {
-		t.Errorf("%+v", a)
+		t.Errorf("acknowledging alarm 2: got %+v, want it acknowledged and cleared", a)
 	}
 	if got := w.ok("show", "alarms"); !strings.Contains(got, me.Username+": CHG4711") ||
 		strings.Contains(got, "gateway") {
@@ -46,11 +46,11 @@ func TestAlarmCommands(t *testing.T) {
 	}
 	if l := decode[api.AlarmList](t, w.ok("show", "alarms", "cleared", "-o", "json")); len(l.Items) != 1 ||
 		l.Items[0].ID != 2 {
-		t.Errorf("%+v", l)
+		t.Errorf("cleared alarms: got %+v, want alarm 2 only", l)
 	}
 	w.alarms.Clear(alarm.PortDown, "port fab0")
 	if l := decode[api.AlarmList](t, w.ok("show", "alarms", "all", "-o", "json")); len(l.Items) != 2 {
-		t.Errorf("%+v", l)
+		t.Errorf("all alarms: got %+v, want 2", l)
 	}
 	for args, want := range map[string]string{
 		"alarm acknowledge 1": "alarm 1 (port_down, port fab0) was cleared at ",
@@ -58,12 +58,12 @@ func TestAlarmCommands(t *testing.T) {
 			"(GET /v1/alarms?state=all lists them)",
 	} {
 		if a := w.run(strings.Fields(args)...); a.code != exitRefused || !strings.Contains(a.err, want) {
-			t.Errorf("%s: %+v", args, a)
+			t.Errorf("penstock %s: got %+v, want exit code %d and %q", args, a, exitRefused, want)
 		}
 	}
 	if a := w.run("show", "alarms", "old"); a.code != exitUsage ||
 		!strings.Contains(a.err, "there are active, cleared, all") {
-		t.Errorf("%+v", a)
+		t.Errorf("penstock show alarms old: got %+v, want exit code %d and the valid states", a, exitUsage)
 	}
 	if err := w.alarms.Flush(); err != nil {
 		t.Fatal(err)

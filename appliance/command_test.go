@@ -84,7 +84,7 @@ func TestNoBox(t *testing.T) {
 		a := command(t, "", append(strings.Fields(args), "-s", "/nowhere/c.sock")...)
 		if a.code != exitFailure || a.out != "" ||
 			a.err != "penstock: control socket /nowhere/c.sock: no box answers on it: is penstock running?\n" {
-			t.Errorf("penstock %s: %+v", args, a)
+			t.Errorf("penstock %s: got %+v, want exit code %d and \"no box answers on it\"", args, a, exitFailure)
 		}
 		if d := time.Since(start); d > 5*time.Second {
 			t.Errorf("penstock %s took %v", args, d)
@@ -92,14 +92,14 @@ func TestNoBox(t *testing.T) {
 	}
 	if a := command(t, "", "apply", "-f", "/nowhere/t.toml"); a.code != exitFailure ||
 		!strings.Contains(a.err, "/nowhere/t.toml") {
-		t.Errorf("a file that is not there: %+v", a)
+		t.Errorf("a file that does not exist: got %+v, want exit code %d and the file's name", a, exitFailure)
 	}
 }
 
 func TestCheck(t *testing.T) {
 	if a := command(t, "", "check", "--file-only", "../conf/example/penstock.toml"); a.code != exitOK ||
 		a.out != "../conf/example/penstock.toml: in order\n" || a.err != "" {
-		t.Errorf("the example: %+v", a)
+		t.Errorf("penstock check of the example: got %+v, want exit code 0 and \"in order\"", a)
 	}
 	bad := filepath.Join(t.TempDir(), "bad.toml")
 	if err := os.WriteFile(bad, []byte("[box]\nname = 7\n[dataplane]\nring_size = 1000\n"), 0o600); err != nil {
@@ -109,7 +109,7 @@ func TestCheck(t *testing.T) {
 		a := command(t, "", args...)
 		got := strings.Split(strings.TrimSpace(a.err), "\n")
 		if a.code != exitConfig || a.out != "" || len(got) < 3 {
-			t.Errorf("%q: %+v", args, a)
+			t.Errorf("%q: got %+v, want exit code %d and 3 errors or more", args, a, exitConfig)
 		}
 		for _, l := range got {
 			if !strings.HasPrefix(l, bad+":") {
@@ -119,7 +119,7 @@ func TestCheck(t *testing.T) {
 	}
 	for _, args := range [][]string{{"check", "/nowhere/x.toml"}, {"run", "-c", "/nowhere/x.toml"}} {
 		if a := command(t, "", args...); a.code != exitConfig || !strings.Contains(a.err, "/nowhere/x.toml") {
-			t.Errorf("%q: %+v", args, a)
+			t.Errorf("%q: got %+v, want exit code %d and the file's name", args, a, exitConfig)
 		}
 	}
 }
@@ -133,7 +133,7 @@ func TestReload(t *testing.T) {
 	if a := w.run("reload"); a.code != exitRefused ||
 		!strings.Contains(a.err, "dataplane.workers: 1 → 2 (needs a restart)") ||
 		!strings.Contains(a.err, "old configuration stays") {
-		t.Errorf("%+v", a)
+		t.Errorf("a reload that is refused: got %+v, want exit code %d, the reason and the state", a, exitRefused)
 	}
 }
 
@@ -154,11 +154,11 @@ func TestApply(t *testing.T) {
 	}
 	if a := stdin(`{"tenants":[{"name":"green","id":9}]}`); a.code != exitOK ||
 		a.out != "create tenant green\n1 change, revision 2\n" {
-		t.Errorf("JSON: %+v", a)
+		t.Errorf("apply of JSON: got %+v, want exit code 0, tenant green created, revision 2", a)
 	}
 	if a := stdin(`{"tenants":[{"name":"green","id":10}]}`, "-o", "json"); a.code != exitOK ||
 		decode[struct{ Revision int }](t, a.out).Revision != 3 {
-		t.Errorf("-o json: %+v", a)
+		t.Errorf("apply -o json: got %+v, want exit code 0 and revision 3", a)
 	}
 	// What is stored and not live says so.
 	self := `{"bindings":[{"tenant":"red","segment":"web","mac":"02:00:00:00:09:09","switch_mac":"02:00:00:00:00:0a","switch_port":7}]}`
@@ -179,7 +179,7 @@ port = "acc9"
 `)
 	if a.code != exitRefused || strings.Count(a.err, "standard input: ") != 2 ||
 		!strings.Contains(a.err, "VIF red/x: there is no port \"acc9\"") || strings.Contains(a.err, "operations[") {
-		t.Errorf("refused by the box: %+v", a)
+		t.Errorf("apply refused by the box: got %+v, want exit code %d and two faults with their objects", a, exitRefused)
 	}
 	if a := stdin(`[[vifs]]
 prt = 1
@@ -187,13 +187,13 @@ prt = 1
 id = "7"
 `); a.code != exitRefused || !strings.Contains(a.err, `vifs[0].prt: unknown member "prt" (did you mean "port"?)`) ||
 		!strings.Contains(a.err, "tenants[0].id") {
-		t.Errorf("a wrong form: %+v", a)
+		t.Errorf("apply of unknown members: got %+v, want exit code %d and every fault", a, exitRefused)
 	}
 	if a := stdin(`{"tenants":[`); a.code != exitRefused || !strings.Contains(a.err, "standard input: ") {
-		t.Errorf("broken JSON: %+v", a)
+		t.Errorf("apply of broken JSON: got %+v, want exit code %d and the file's name", a, exitRefused)
 	}
 	if a := stdin(`{"tenants":[]}`, "--prune"); a.code != exitRefused || !strings.Contains(a.err, "is in use by") {
-		t.Errorf("pruning what is in use: %+v", a)
+		t.Errorf("pruning an object in use: got %+v, want exit code %d and the user of the object", a, exitRefused)
 	}
 	if got := w.ok("show", "tenants", "green"); !strings.Contains(got, " 10 ") {
 		t.Errorf("after all that:\n%s", got)
@@ -210,19 +210,19 @@ func TestApplyBulk(t *testing.T) {
 	line := `{"tenant":"red","segment":"db","mac":"02:00:00:00:01:01","switch_mac":"02:00:00:00:00:0b","switch_port":4}` + "\n"
 	if a := stdin(line); a.code != exitOK ||
 		a.out != "1 line: 1 created, 0 updated, 0 unchanged, 0 deleted; revision 2\n" {
-		t.Errorf("%+v", a)
+		t.Errorf("bulk merge: got %+v, want exit code 0 and 1 created, revision 2", a)
 	}
 	if a := stdin(line, "--mode", "replace", "--dry-run"); a.code != exitOK ||
 		a.out != "1 line: 0 created, 0 updated, 1 unchanged, 2 deleted; none made (dry run)\n" {
-		t.Errorf("%+v", a)
+		t.Errorf("bulk replace, dry run: got %+v, want exit code 0 and 2 deleted, none made", a)
 	}
 	if a := stdin(line, "--mode", "replace", "-o", "json"); a.code != exitOK ||
 		decode[struct{ Deleted int }](t, a.out).Deleted != 2 {
-		t.Errorf("%+v", a)
+		t.Errorf("bulk replace: got %+v, want exit code 0 and 2 deleted", a)
 	}
 	if a := stdin(line + strings.Replace(line, "db", "dx", 1)); a.code != exitRefused ||
 		!strings.Contains(a.err, "line[2].segment: ") {
-		t.Errorf("%+v", a)
+		t.Errorf("bulk with an unknown segment: got %+v, want exit code %d and the fault's line", a, exitRefused)
 	}
 }
 
@@ -234,7 +234,7 @@ func TestWatch(t *testing.T) {
 	}
 	e := decode[client.Event](t, strings.SplitN(w.ok("watch", "--since", "0", "--once", "-o", "json"), "\n", 2)[0])
 	if e.Seq != 1 || e.Type != "change" {
-		t.Errorf("%+v", e)
+		t.Errorf("first event: got %+v, want number 1, a change", e)
 	}
 	if got := w.ok("watch", "--since", "0", "--once", "--type", "port"); got != "" {
 		t.Errorf("other types: %s", got)
@@ -280,7 +280,7 @@ func TestHelp(t *testing.T) {
 		args := append(strings.Fields(c.CommandPath())[1:], "--help")
 		if a := command(t, "", args...); a.code != exitOK || a.err != "" || !strings.Contains(a.out, "Examples:\n") ||
 			!strings.Contains(a.out, c.Short) && !strings.Contains(a.out, c.Long) {
-			t.Errorf("penstock %s: %+v", strings.Join(args, " "), a)
+			t.Errorf("penstock %s: got %+v, want exit code 0, the help text and examples", strings.Join(args, " "), a)
 		}
 		for line := range strings.Lines(c.Example) {
 			_, words, ok := strings.Cut(line, "penstock ")
@@ -307,7 +307,7 @@ func TestHelp(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	if a := command(t, "", "version"); a.code != exitOK || a.out != "penstock dev (unknown)\n" {
-		t.Errorf("%+v", a)
+		t.Errorf("penstock version: got %+v, want exit code 0 and \"penstock dev (unknown)\"", a)
 	}
 }
 

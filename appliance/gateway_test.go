@@ -14,7 +14,7 @@ func TestGatewayCommands(t *testing.T) {
 	}
 	if g := decode[status.GatewayGroup](t, w.ok("gateway", "switch", "out", "isp1", "--expect", "isp2", "-o",
 		"json")); g.Active != "isp1" {
-		t.Errorf("%+v", g)
+		t.Errorf("after the switch: got %+v, want isp1 active", g)
 	}
 	if got := w.ok("gateway", "disable", "out", "isp2", "--force"); !strings.HasPrefix(got, "out: ") {
 		t.Error(got)
@@ -29,7 +29,7 @@ func TestGatewayCommands(t *testing.T) {
 		"gateway switch out isp1 --expect x": "expect_active: another member",
 	} {
 		if a := w.run(strings.Fields(args)...); a.code != exitRefused || a.out != "" || !strings.Contains(a.err, want) {
-			t.Errorf("%s: %+v", args, a)
+			t.Errorf("penstock %s: got %+v, want exit code %d and %q", args, a, exitRefused, want)
 		}
 	}
 }

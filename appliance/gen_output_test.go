@@ -91,7 +91,7 @@ func TestGenMajority(t *testing.T) {
 		f := &genFlags{ndr: true, repeat: repeat, width: 0.5}
 		g := f.goals()[0]
 		if g.Sum != time.Duration(repeat)*g.Trial {
-			t.Fatalf("%d trials: %+v", repeat, g)
+			t.Fatalf("%d trials: got %+v, want a sum of %v", repeat, g, time.Duration(repeat)*g.Trial)
 		}
 		most := (repeat - 1) / 2 // may fail
 		if bad := float64(most) / float64(repeat); bad > g.Exceed {

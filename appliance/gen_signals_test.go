@@ -48,7 +48,7 @@ func TestGenSignals(t *testing.T) {
 		"--blocked-time", "touch "+began+"; sleep 3600", "--restore", "touch "+hangs+"; sleep 3600 & sleep 3600")
 	if a.code != exitFailure || !strings.Contains(a.err, "interrupted: the measurement is not whole") ||
 		!strings.Contains(a.err, "a second signal ended it") || strings.Contains(a.err, "canceled") {
-		t.Errorf("%+v", a)
+		t.Errorf("got %+v, want exit code %d, the interruption and the command that hung", a, exitFailure)
 	}
 	if ctx.Err() != nil {
 		t.Error("the second signal ended nothing")

@@ -136,7 +136,7 @@ func TestGenRefused(t *testing.T) {
 	if a := command(t, "",
 		strings.Fields("gen --tx c --rx d --profile size-64 --rate 10kpps --count 50 --force")...); a.code != exitOK ||
 		!strings.Contains(a.out, "received     50 frames") {
-		t.Errorf("with --force: %+v", a)
+		t.Errorf("with --force: got %+v, want exit code 0 and 50 frames received", a)
 	}
 }
 
@@ -148,7 +148,7 @@ func TestGenRun(t *testing.T) {
 		t.Helper()
 		a := command(t, "", strings.Fields("gen --tx a --rx b "+args)...)
 		if a.code != exitOK || a.err != "" {
-			t.Fatalf("penstock gen %s: %+v", args, a)
+			t.Fatalf("penstock gen %s: got %+v, want exit code 0 and no message", args, a)
 		}
 		return a.out
 	}
@@ -187,25 +187,25 @@ func TestGenRun(t *testing.T) {
 		r.Ports[1].Driver != "veth" || r.Ports[1].Socket != "copy" ||
 		d.Sent != 120 || d.Received != 120 || len(d.Streams) != 3 || r.Throughput != nil || r.Blocked != nil ||
 		r.Run.Stopped != gen.StoppedCount {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want the result of 120 frames, all received, with profile and ports", r)
 	}
 	if left, err := filepath.Glob(filepath.Join(filepath.Dir(file), ".*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 	if r := decode[genResult](t,
 		ok("--profile size-64 --rate 10kpps --count 10 --json -")); r.Run.Directions[0].Received != 10 {
-		t.Errorf("%+v", r.Run)
+		t.Errorf("got %+v, want 10 frames received", r.Run)
 	}
 	// Both ports send.
 	r = decode[genResult](t, ok("--profile churn --rate 10kpps --count 400 --json -"))
 	if len(r.Run.Directions) != 2 || r.Run.Directions[1].From != "b" || r.Run.Directions[1].Requested >= 10_000 ||
 		r.Run.Directions[0].Requested != 10_000 || r.Run.Directions[1].Lost != 0 {
-		t.Errorf("%+v", r.Run)
+		t.Errorf("both ports send: got %+v, want two directions without loss, b slower than a", r.Run)
 	}
 	if a := command(t, "",
 		strings.Fields("gen --tx a --profile size-64 --rate 10kpps --count 10")...); a.code != exitOK ||
 		strings.Contains(a.out, "received") {
-		t.Errorf("send only: %+v", a)
+		t.Errorf("send only: got %+v, want exit code 0 and no row of received frames", a)
 	}
 }
 
@@ -220,18 +220,18 @@ func TestGenModes(t *testing.T) {
 	a := run(strings.Fields("--rate 3kpps --ndr --pdr 0.5 --latency --repeat 1 --width 20 --duration 50ms")...)
 	if a.code != exitOK || !strings.Contains(a.out, "\nNDR          ") || !strings.Contains(a.out, "\nPDR (0.5 %)  ") ||
 		!strings.Contains(a.out, "LATENCY AT") || !strings.Contains(a.out, "\n90 %  ") {
-		t.Errorf("%+v", a)
+		t.Errorf("a search: got %+v, want exit code 0, NDR, PDR and latency", a)
 	}
 	if a := run(strings.Fields("--rate 3kpps --ndr --limit 1ms --duration 1s --json -")...); a.code != exitOK ||
 		decode[genResult](t, a.out).Throughput.Results[0].Status != search.Unfinished {
-		t.Errorf("%+v", a)
+		t.Errorf("a search with --limit 1ms: got %+v, want exit code 0 and an unfinished search", a)
 	}
 	marks := filepath.Join(t.TempDir(), "marks")
 	a = run("--rate", "2kpps", "--duration", "300ms", "--lead", "100ms", "--runs", "2", "--json", "-",
 		"--blocked-time", "echo do $PENSTOCK_RUN >> "+marks, "--restore", "echo undo $PENSTOCK_RUN >> "+marks)
 	if r := decode[genResult](t, a.out); a.code != exitOK || len(r.Blocked.Runs) != 2 || r.Blocked.Runs[1].Run != 2 ||
 		r.Blocked.Gap.Max == 0 {
-		t.Errorf("%+v", a)
+		t.Errorf("blocked time: got %+v, want exit code 0 and two runs with a gap", a)
 	}
 	if text, err := os.ReadFile(marks); err != nil || string(text) != "do 1\nundo 1\ndo 2\nundo 2\n" {
 		t.Errorf("%q, %v", text, err)
@@ -239,11 +239,11 @@ func TestGenModes(t *testing.T) {
 	a = run("--rate", "2kpps", "--duration", "100ms", "--lead", "100ms", "--blocked-time", "echo trouble >&2; exit 7")
 	if a.code != exitFailure || !strings.Contains(a.out, "exit status 7") ||
 		!strings.Contains(a.err, "no run was whole") {
-		t.Errorf("%+v", a)
+		t.Errorf("a command that fails: got %+v, want exit code %d and its exit status", a, exitFailure)
 	}
 	a = run("--rate", "2kpps", "--duration", "200ms", "--lead", "100ms", "--blocked-time", "sleep 600 & sleep 600")
 	if a.code != exitFailure || !strings.Contains(a.out, "did not end within 200ms") {
-		t.Errorf("%+v", a)
+		t.Errorf("a command that hangs: got %+v, want exit code %d and \"did not end\"", a, exitFailure)
 	}
 }
 
@@ -264,12 +264,12 @@ func TestGenInterrupted(t *testing.T) {
 	a := interrupt(500*time.Millisecond, "--rate 1kpps --duration 1h")
 	if a.code != exitOK || !strings.Contains(a.out, "\nreceived  ") ||
 		!strings.Contains(a.out, "interrupted: the figures are those until then") {
-		t.Errorf("%+v", a)
+		t.Errorf("an interrupted run: got %+v, want exit code 0 and its figures", a)
 	}
 	a = interrupt(700*time.Millisecond, "--rate 1kpps --ndr --duration 1h --json -")
 	if r := decode[genResult](t, a.out); a.code != exitFailure || !r.Interrupted ||
 		!strings.Contains(a.err, "interrupted: the measurement is not whole") {
-		t.Errorf("%+v", a)
+		t.Errorf("an interrupted search: got %+v, want exit code %d and a partial result", a, exitFailure)
 	}
 	if xsktest.XDP(t, "a") != 0 || xsktest.XDP(t, "b") != 0 {
 		t.Error("programs are left")

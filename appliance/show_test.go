@@ -171,7 +171,7 @@ func TestShowCounters(t *testing.T) {
 	}
 	if a := w.run("show", "drops", "--rate", "1ms"); a.code != exitOK || strings.Count(a.out, "\n") != 1 ||
 		a.err != "(none)\n" {
-		t.Errorf("drops that do not grow: %+v", a)
+		t.Errorf("rates of drops that do not grow: got %+v, want exit code 0, the heading and \"(none)\"", a)
 	}
 }
 
@@ -187,15 +187,15 @@ func TestShowJSON(t *testing.T) {
 	}
 	if l := decode[status.Items[status.Port]](t, w.ok("show", "ports", "fab0", "-o", "json")); len(l.Items) != 1 ||
 		l.Items[0].Interface != "eth2" {
-		t.Errorf("one port: %+v", l)
+		t.Errorf("one port: got %+v, want fab0 on eth2", l)
 	}
 	if d := decode[status.Drops](t, w.ok("show", "drops", "fab0", "-o", "json")); len(d.Ports) != 1 ||
 		d.Total["fabric_not_ip"] != 9 || len(d.Total) != 1 {
-		t.Errorf("drops of one port: %+v", d)
+		t.Errorf("drops of one port: got %+v, want 9 of fabric_not_ip only", d)
 	}
 	l := decode[status.Items[model.Binding]](t, w.ok("show", "bindings", "blue/web/02:00:00:00:00:03", "-o", "json"))
 	if len(l.Items) != 1 || l.Items[0].SwitchPort != 8 {
-		t.Errorf("one binding: %+v", l)
+		t.Errorf("one binding: got %+v, want one with switch port 8", l)
 	}
 }
 
@@ -226,7 +226,7 @@ func TestShowAllPages(t *testing.T) {
 	if a := w.run("show", "tenants", "nobody"); a.code != exitRefused ||
 		!strings.Contains(a.err, "there is no tenant nobody; there are t00000, t00001, ") ||
 		!strings.HasSuffix(a.err, " more\n") {
-		t.Errorf("%+v", a)
+		t.Errorf("an unknown tenant: got %+v, want exit code %d and the first tenants", a, exitRefused)
 	}
 }
 
@@ -260,10 +260,10 @@ func TestShowMissing(t *testing.T) {
 	}
 	if a := w.run("show", "bindings", "red/db"); a.code != exitOK || a.err != "(none)\n" ||
 		!strings.HasPrefix(a.out, "TENANT ") {
-		t.Errorf("an empty segment: %+v", a)
+		t.Errorf("an empty segment: got %+v, want exit code 0, the heading and \"(none)\"", a)
 	}
 	if a := w.run("show", "vifs", "red/a/b"); a.code != exitUsage {
-		t.Errorf("too many parts: %+v", a)
+		t.Errorf("a key with too many parts: got %+v, want exit code %d", a, exitUsage)
 	}
 }
 

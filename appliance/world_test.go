@@ -293,11 +293,11 @@ func TestExampleTables(t *testing.T) {
 	}
 	if a := w.run("apply", "--prune", "-f", "../conf/example/tables.toml"); a.code != exitOK ||
 		a.out != "0 changes, revision 1\n" {
-		t.Errorf("the second time: %+v", a)
+		t.Errorf("the same tables again: got %+v, want exit code 0 and no change", a)
 	}
 	var vif model.VIF
 	if err := w.client.Object(t.Context(), model.KindVIF, "red/web1", &vif); err != nil ||
 		vif.Addresses[0] != netip.MustParseAddr("10.0.0.1") {
-		t.Errorf("%+v %v", vif, err)
+		t.Errorf("VIF red/web1: got %+v, %v; want address 10.0.0.1", vif, err)
 	}
 }

@@ -59,7 +59,7 @@ func checkPromises(t *testing.T, c *Config) {
 	if len(c.Ports) == 0 || c.Box.Name == "" || d.Frames < c.FramesNeeded() ||
 		int64(d.Frames)*int64(d.FrameSize) > maxUMEM ||
 		d.RingSize&(d.RingSize-1) != 0 || len(d.CPUs) != 0 && len(d.CPUs) != d.Workers || c.Control.Mode&^0o775 != 0 {
-		t.Fatalf("inconsistent: %+v", c)
+		t.Fatalf("got an inconsistent configuration, want an error: %+v", c)
 	}
 	edge := false
 	names := map[string]bool{}
@@ -69,7 +69,7 @@ func checkPromises(t *testing.T, c *Config) {
 			(p.SwitchMAC != 0) != (p.Role == RoleFabric) || (p.SwitchPort != 0) != (p.Role == RoleFabric ||
 			p.Role == RoleDownlink) ||
 			(len(p.VLANs) > 0) != (p.Role == RoleTrunk) || (p.Encap == "ip") != (p.Role == RoleFabric) {
-			t.Fatalf("inconsistent port: %+v", p)
+			t.Fatalf("got an inconsistent port, want an error: %+v", p)
 		}
 		names[p.Name] = true
 		for i := 1; i < len(p.VLANs); i++ {
@@ -84,12 +84,12 @@ func checkPromises(t *testing.T, c *Config) {
 	for _, g := range c.Groups {
 		if g.Name == "" || g.MAC == 0 || len(g.Members) == 0 || len(g.Members) > maxMembers || g.ProbeInterval < 10e6 ||
 			g.Misses < 1 || g.Answers < 1 || g.HoldMin > g.HoldMax {
-			t.Fatalf("inconsistent group: %+v", g)
+			t.Fatalf("got an inconsistent group, want an error: %+v", g)
 		}
 		for _, m := range g.Members {
 			if m.Name == "" || !m.IP.Is4() || !m.Address.Contains(m.IP) || m.Address.Addr() == m.IP || m.MAC == g.MAC ||
 				c.port(m.Port) == nil || c.port(m.Port).Role != RoleUplink {
-				t.Fatalf("inconsistent member: %+v", m)
+				t.Fatalf("got an inconsistent member, want an error: %+v", m)
 			}
 		}
 	}
@@ -97,7 +97,7 @@ func checkPromises(t *testing.T, c *Config) {
 	for _, w := range c.Alarm.Webhooks {
 		if hooks[w.Name] || w.Name == "" || w.URL == "" || w.Timeout <= 0 || w.RetryMax <= 0 || w.FailingAfter <= 0 ||
 			w.Severity == "" {
-			t.Fatalf("inconsistent webhook: %+v", w)
+			t.Fatalf("got an inconsistent webhook, want an error: %+v", w)
 		}
 		hooks[w.Name] = true
 	}

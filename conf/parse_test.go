@@ -284,7 +284,7 @@ address = %q
 		t.Fatal(err)
 	}
 	if len(c.Groups) != 3 || c.Groups[0].Members[0].IP != c.Groups[1].Members[1].IP {
-		t.Errorf("%+v", c.Groups)
+		t.Errorf("got %+v, want 3 groups, the first two with a common gateway", c.Groups)
 	}
 }
 

@@ -74,7 +74,7 @@ func TestScanBroken(t *testing.T) {
 		x := scan(src)
 		n := len(x.stmts)
 		if n != 2 || !x.stmts[0].broken || x.stmts[1].broken || src[x.stmts[1].start:x.stmts[1].end] != "b = 2" {
-			t.Errorf("%q: %+v", src, x.stmts)
+			t.Errorf("%q: got statements %+v, want a broken one, then b = 2", src, x.stmts)
 		}
 	}
 }

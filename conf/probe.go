@@ -109,7 +109,7 @@ func pinnable(all, mine unix.CPUSet) (got unix.CPUSet, err error) {
 		err = e
 	}
 	if err != nil {
-		return got, fmt.Errorf("sched_setaffinity with all CPUs: %w", err)
+		return got, fmt.Errorf("setting the affinity to all CPUs: %w", err)
 	}
 	return got, nil
 }

@@ -80,13 +80,13 @@ func TestMachineInterface(t *testing.T) {
 		t.Errorf("v0: %+v, want %+v", got, want)
 	}
 	if got, err := (Machine{}).Interface("uplink-to-the-tenants"); err != nil || got.Name != "v0" {
-		t.Errorf("by alternative name: %+v, %v", got, err)
+		t.Errorf("interface by an alternative name: got %+v, %v; want v0", got, err)
 	}
 	if got, err := (Machine{}).Interface("v1"); err != nil || got.Master != "br0" {
 		t.Errorf("v1: %+v, %v; want master br0", got, err)
 	}
 	if got, err := (Machine{}).Interface("lo"); err != nil || !got.Loopback {
-		t.Errorf("lo: %+v, %v", got, err)
+		t.Errorf("lo: got %+v, %v; want a loopback interface", got, err)
 	}
 	if _, err := (Machine{}).Interface("none"); !errors.Is(err, ErrNoInterface) {
 		t.Errorf("none: %v", err)
@@ -157,7 +157,7 @@ func TestMachine(t *testing.T) {
 	}
 	p, err := m.Privileges()
 	if err != nil || os.Geteuid() != 0 && p.NetAdmin {
-		t.Errorf("Privileges = %+v, %v", p, err)
+		t.Errorf("Privileges: got %+v, %v; want CAP_NET_ADMIN for root only, and no error", p, err)
 	}
 	if !m.Account("root", false) || !m.Account("root", true) || !m.Account("12345", true) ||
 		m.Account("nobody-of-that-name", false) || m.Account("nobody-of-that-name", true) {

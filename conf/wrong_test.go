@@ -572,7 +572,7 @@ format = "xml"`, line: 14, key: "log", message: "already set on line 11: remove 
 			text += tc.add
 			c, err := Parse("p.toml", []byte(text))
 			if err == nil {
-				t.Fatalf("accepted: %+v", c)
+				t.Fatalf("accepted as %+v, want an error with %q", c, tc.message)
 			}
 			errs, ok := errors.AsType[Errors](err)
 			if !ok || c != nil {

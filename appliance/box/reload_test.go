@@ -39,6 +39,6 @@ address = "198.51.100.2/29"
 	}
 	groups := b.compiler.Gateways()
 	if len(groups) != 1 || groups[0].Live.Disabled != 0 {
-		t.Errorf("%+v", groups)
+		t.Errorf("groups after the reloads: got %+v, want one, with no member disabled", groups)
 	}
 }
