@@ -160,10 +160,11 @@ func TestApply(t *testing.T) {
 		decode[struct{ Revision int }](t, a.out).Revision != 3 {
 		t.Errorf("apply -o json: got %+v, want exit code 0 and revision 3", a)
 	}
-	// What is stored and not live says so.
-	self := `{"bindings":[{"tenant":"red","segment":"web","mac":"02:00:00:00:09:09","switch_mac":"02:00:00:00:00:0a","switch_port":7}]}`
-	want := "create binding red/web/02:00:00:00:09:09; not live: the location is this box, which has no VIF with " +
-		"this MAC\n" +
+	// The reply names objects that are stored and not live.
+	self := `{"bindings":[{"tenant":"red","segment":"web","mac":"02:00:00:00:09:09",` +
+		`"switch_mac":"02:00:00:00:00:0a","switch_port":7}]}`
+	want := "create binding red/web/02:00:00:00:09:09; " +
+		"not live: the location is this box, which has no VIF with this MAC\n" +
 		"1 change, 1 of them not live, revision 4\n"
 	if a := stdin(self); a.code != exitOK || a.out != want {
 		t.Errorf("a binding that leads to the box itself: %+v, want %q", a, want)
@@ -179,7 +180,8 @@ port = "acc9"
 `)
 	if a.code != exitRefused || strings.Count(a.err, "standard input: ") != 2 ||
 		!strings.Contains(a.err, "VIF red/x: there is no port \"acc9\"") || strings.Contains(a.err, "operations[") {
-		t.Errorf("apply refused by the box: got %+v, want exit code %d and two faults with their objects", a, exitRefused)
+		t.Errorf("apply refused by the box: got %+v, want exit code %d and two faults with their objects", a,
+			exitRefused)
 	}
 	if a := stdin(`[[vifs]]
 prt = 1

@@ -284,7 +284,8 @@ switch_port=1`, line: 18, key: "port[2].switch_port", message: "1 is the number 
 		{name: "mode not octal", add: "[control]\nmode = \"0680\"", line: 12, key: "control.mode",
 			message: "want an octal string"},
 		{name: "mode for the world", add: "[control]\nmode = \"0662\"", line: 12, key: "control.mode",
-			message: `writable for everybody, which the control socket must not be; want "0660", and readers_any = true`},
+			message: `writable for everybody, which the control socket must not be; want "0660", ` +
+				`and readers_any = true`},
 		{name: "mode without owner", add: "[control]\nmode = \"0060\"", line: 12, key: "control.mode",
 			message: `the owner could not use the socket: want "0660"`},
 		{name: "mode with setuid", add: "[control]\nmode = \"4660\"", line: 12, key: "control.mode",
