@@ -23,7 +23,7 @@ import (
 	"penstock/ctrl/event"
 )
 
-// receiver is a webhook in a namespace: it keeps what it is sent.
+// receiver is a webhook in a namespace: it keeps the notices that it receives.
 type receiver struct {
 	mu      sync.Mutex
 	notices []alarm.Notice
@@ -39,8 +39,8 @@ func (r *receiver) ServeHTTP(_ http.ResponseWriter, req *http.Request) {
 	r.notices = append(r.notices, n)
 }
 
-// first returns every notice once, as said by say, in the order of first arrival, and fails the test if that is not the
-// order of their numbers.
+// first returns every notice once, as formatted by format, in the order of first arrival, and fails the test if that is
+// not the order of their numbers.
 func (r *receiver) first(t *testing.T) (out []string) {
 	t.Helper()
 	r.mu.Lock()
@@ -55,12 +55,12 @@ func (r *receiver) first(t *testing.T) (out []string) {
 			t.Errorf("notice %d after %d", n.Sequence, last)
 		}
 		last = n.Sequence
-		out = append(out, say(n.Action, &n.Alarm))
+		out = append(out, format(n.Action, &n.Alarm))
 	}
 	return out
 }
 
-func say(action alarm.Action, a *alarm.Alarm) string {
+func format(action alarm.Action, a *alarm.Alarm) string {
 	return fmt.Sprintf("%d %s %s", a.ID, action, a.Object)
 }
 
@@ -74,10 +74,10 @@ func (f *fabric) serve(t *testing.T, namespace, address string, h http.Handler) 
 	t.Cleanup(func() { srv.Close() })
 }
 
-// promises collects what the event stream of a box tells of alarms, over its restarts.
+// promises collects the alarms that the event stream of a box publishes, over its restarts.
 type promises struct {
-	mu   sync.Mutex
-	told []string
+	mu        sync.Mutex
+	published []string
 }
 
 func (p *promises) follow(socket string) (done chan error) {
@@ -97,7 +97,7 @@ func (p *promises) follow(socket string) (done chan error) {
 				}
 				if a.Action != alarm.ActionRepeat {
 					p.mu.Lock()
-					p.told = append(p.told, say(a.Action, &a.Alarm))
+					p.published = append(p.published, format(a.Action, &a.Alarm))
 					p.mu.Unlock()
 				}
 				return nil
@@ -107,8 +107,8 @@ func (p *promises) follow(socket string) (done chan error) {
 }
 
 // TestAlarms pulls a cable again and again while one receiver answers, one is away, one hangs, and the box is killed in
-// between: each is told all that the event stream told, in order, once it is there. PENSTOCK_ALARM_AWAY=3m keeps the
-// one away for longer.
+// between: each receiver gets all events of the stream, in order, once it is reachable. PENSTOCK_ALARM_AWAY=3m keeps
+// the unreachable receiver away for longer.
 func TestAlarms(t *testing.T) {
 	away := time.Second
 	if v := os.Getenv("PENSTOCK_ALARM_AWAY"); v != "" {
@@ -154,8 +154,8 @@ failing_after = "1s"
 		f.eventually(t, "its end", func() bool { return f.active("box1", alarm.PortDown) == 0 })
 		time.Sleep(away / 200) // so that a long run does not fill the spool
 	}
-	gone := time.Now()
-	for n := 0; n < 3 || time.Since(gone) < away/2; n++ {
+	began := time.Now()
+	for n := 0; n < 3 || time.Since(began) < away/2; n++ {
 		toggle()
 	}
 	must(t, f.lab.SetDown(vm.Namespace, vm.Interface))
@@ -164,12 +164,12 @@ failing_after = "1s"
 	if err := <-watch; err == nil {
 		t.Log("the event stream ended without an error")
 	}
-	must(t, f.lab.SetUp(vm.Namespace, vm.Interface)) // the alarm is over while nobody looks
+	must(t, f.lab.SetUp(vm.Namespace, vm.Interface)) // the alarm clears while no receiver is reachable
 	f.start("box1")
 	f.waitReady("box1")
 	watch = p.follow(box.Socket)
 	f.eventually(t, "the alarm of before the crash ends", func() bool { return f.active("box1", alarm.PortDown) == 0 })
-	for n := 0; n < 2 || time.Since(gone) < away; n++ {
+	for n := 0; n < 2 || time.Since(began) < away; n++ {
 		toggle()
 	}
 	f.eventually(t, "alarms about the two that take nothing",
@@ -191,24 +191,26 @@ failing_after = "1s"
 	<-watch
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.told) < 15 {
-		t.Errorf("the event stream told only %q", p.told)
+	if len(p.published) < 15 {
+		t.Errorf("the event stream published only %q", p.published)
 	}
 	for name, r := range map[string]*receiver{"good": &good, "late": &late, "slow": &slow} {
 		got, at := r.first(t), 0
 		for _, g := range got {
-			if at < len(p.told) && g == p.told[at] {
+			if at < len(p.published) && g == p.published[at] {
 				at++
 			}
 		}
-		if at < len(p.told) {
-			t.Errorf("%s was never told %q (%d of %d), in order; it got %q", name, p.told[at], at, len(p.told), got)
+		if at < len(p.published) {
+			t.Errorf("%s never received %q (%d of %d), in order; it got %q", name, p.published[at], at,
+				len(p.published), got)
 		}
-		t.Logf("%s: %d events told, %d notices, %d of them twice", name, len(p.told), len(got), len(r.notices)-len(got))
+		t.Logf("%s: %d events published, %d notices, %d of them twice", name, len(p.published), len(got),
+			len(r.notices)-len(got))
 	}
 }
 
-// webhooks is how delivery of a node's alarms goes.
+// webhooks returns the state of the delivery of a node's alarms.
 func (f *fabric) webhooks(node string) []alarm.ReceiverStatus {
 	f.t.Helper()
 	var l struct{ Items []alarm.ReceiverStatus }
@@ -216,7 +218,7 @@ func (f *fabric) webhooks(node string) []alarm.ReceiverStatus {
 	return l.Items
 }
 
-// alarms are a node's active alarms of a kind; "" is all kinds.
+// alarms returns a node's active alarms of a kind; "" means all kinds.
 func (f *fabric) alarms(node string, kind alarm.Kind) []alarm.Alarm {
 	f.t.Helper()
 	var l api.AlarmList
@@ -229,7 +231,7 @@ func (f *fabric) active(node string, kind alarm.Kind) int {
 	return len(f.alarms(node, kind))
 }
 
-// alarm is the ID of an active alarm of a kind.
+// alarm returns the ID of an active alarm of a kind.
 func (f *fabric) alarm(node string, kind alarm.Kind) string {
 	f.t.Helper()
 	l := f.alarms(node, kind)

@@ -111,7 +111,8 @@ func TestVIFMoves(t *testing.T) {
 	check(t, "box1", 3)
 }
 
-// TestUnknownUnicast wants it flooded where the segment says so, and dropped where it does not.
+// TestUnknownUnicast expects unknown unicast to be flooded in a segment with unknown_unicast = "flood", and dropped in
+// others.
 func TestUnknownUnicast(t *testing.T) {
 	f := startFabric(t, rawPair())
 	from := f.host("red-vm1")

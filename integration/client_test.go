@@ -14,7 +14,7 @@ import (
 	"penstock/integration/lab"
 )
 
-// call makes a request of a node's control socket, and wants a status below 300.
+// call makes a request of a node's control socket, and expects a status below 300.
 func (f *fabric) call(node, method, path string, body io.Reader, answer any) error {
 	req, err := http.NewRequest(method, "http://box"+path, body)
 	if err != nil {
@@ -68,8 +68,8 @@ func (f *fabric) drops(node string) map[string]uint64 {
 	return d.Total
 }
 
-// expectDrops waits until the node's drop counters have grown since before by exactly what is wanted, and says where
-// they have not.
+// expectDrops waits until the node's drop counters have grown since before by exactly the expected numbers, and reports
+// those that have not.
 func (f *fabric) expectDrops(t *testing.T, node string, before, want map[string]uint64) {
 	t.Helper()
 	var wrong string
@@ -112,18 +112,18 @@ func (f *fabric) balanced(node string) {
 		}
 	}
 	if !box.Totals.Balanced {
-		f.t.Errorf("%s is not balanced: %+v", node, box.Totals)
+		f.t.Errorf("%s: got totals %+v, want them balanced", node, box.Totals)
 	}
 	if !atRest(&box) {
-		f.t.Errorf("%s has frames that belong to nobody at rest, of %d: %v", node, box.Frames.All, box.Frames.ByOwner)
+		f.t.Errorf("%s at rest: got frames without an owner, want none; of %d: %v", node, box.Frames.All,
+			box.Frames.ByOwner)
 	}
 	if box.Frames.Violations != 0 {
 		f.t.Errorf("%s: %d frames with two owners or none: %v", node, box.Frames.Violations, box.Frames.Breaches)
 	}
 }
 
-// atRest reports whether all frames are where they are when nothing happens: in the pool, in fill rings, or sent and
-// not yet reaped.
+// atRest reports whether all frames are in the pool, in fill rings, or sent and not yet reaped.
 func atRest(box *status.Box) bool {
 	owners := box.Frames.ByOwner
 	return box.Frames.All > 0 && owners["pool"]+owners["fill"]+owners["tx"] == box.Frames.All

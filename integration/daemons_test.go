@@ -74,7 +74,7 @@ func TestGuestDaemons(t *testing.T) {
 		p.Kill()
 	}
 
-	// A link-local address that is nobody's by its form, which the guests settle among themselves.
+	// A link-local address that does not derive from a MAC: the guests resolve it among themselves.
 	f.pushAll(f.give("red-vm1", func(v *model.VIF) { v.AntiSpoof = "mac" }))
 	f.run(t, "red-vm1", "ip", "addr", "add", "fe80::1:2:3:4/64", "dev", "eth0", "nodad")
 	f.reach(t, []string{"red-vm3", "red-vm4"}, []string{netip.MustParseAddr("fe80::1:2:3:4").String() + "%eth0"})

@@ -121,7 +121,7 @@ func TestRestartedAtOnce(t *testing.T) {
 	f.waitThrough("red-vm2", "red-vm1", 5*time.Second)
 }
 
-// expectNoProgram wants an interface without an XDP program; the kernel may
+// expectNoProgram expects an interface without an XDP program; the kernel may
 // take a moment to let go of a dead process's.
 func (f *fabric) expectNoProgram(t *testing.T, namespace, name string) {
 	t.Helper()
@@ -135,7 +135,7 @@ func (f *fabric) expectNoProgram(t *testing.T, namespace, name string) {
 	t.Errorf("XDP program %d is left on %s of %s", id, name, namespace)
 }
 
-// expectClean wants an interface as it was before a box took it.
+// expectClean expects an interface as it was before a box took it.
 func (f *fabric) expectClean(t *testing.T, namespace, name string) {
 	t.Helper()
 	f.expectNoProgram(t, namespace, name)
@@ -245,10 +245,10 @@ func (f *fabric) waitPort(t *testing.T, node, port string, up bool) {
 			return
 		}
 	}
-	t.Fatalf("port %s of %s is not up=%v: %+v\n%s", port, node, up, last, tail(f.procs[node].Log(), 20))
+	t.Fatalf("port %s of %s: got %+v, want up=%v\n%s", port, node, last, up, tail(f.procs[node].Log(), 20))
 }
 
-// TestTrunkFails takes a trunk down under traffic; the path table without its VLAN is what heals it.
+// TestTrunkFails takes a trunk down under traffic; a path table without its VLAN restores the traffic.
 func TestTrunkFails(t *testing.T) {
 	f := startFabric(t, rawPair())
 	s := f.steady(t, "red-vm1", "red-vm2", 4000, 32)
@@ -278,12 +278,12 @@ func TestTrunkFails(t *testing.T) {
 	f.get("box1", "/v1/stats/paths", &paths)
 	for _, p := range paths.Items {
 		if p.Switch == f.Node("swb").MAC.String() && p.Packets == 0 {
-			t.Errorf("path %+v has carried nothing", p)
+			t.Errorf("path: got %+v, want more than 0 packets", p)
 		}
 	}
 }
 
-// steadyLossless runs some traffic the other way and returns what became of it.
+// steadyLossless runs some traffic the other way and returns its result.
 func (f *fabric) steadyLossless(t *testing.T) endpoint.SteadyResult {
 	t.Helper()
 	s := f.steady(t, "red-vm2", "red-vm1", 2000, 32)

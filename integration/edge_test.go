@@ -35,7 +35,7 @@ func startEdge(t *testing.T) *edgeStand {
 	return s
 }
 
-// resolve answers the switch's question for a box's address.
+// resolve answers the switch's ARP request for a box's address.
 func (s *edgeStand) resolve(t *testing.T, box *lab.Node, r *endpoint.Raw) {
 	t.Helper()
 	var arp *layers.ARP
@@ -44,16 +44,16 @@ func (s *edgeStand) resolve(t *testing.T, box *lab.Node, r *endpoint.Raw) {
 		return arp != nil && arp.Operation == layers.ARPRequest && endpoint.MACAt(frame[6:]) == box.SwitchMAC
 	})
 	if err != nil {
-		t.Fatalf("the switch does not ask for %s: %v", box.Name, err)
+		t.Fatalf("the switch sends no ARP request for %s: %v", box.Name, err)
 	}
 	want := endpoint.Special(s.Options.Scheme, box.SwitchPort, 1)
 	if got, _ := netip.AddrFromSlice(arp.DstProtAddress); got != want {
-		t.Errorf("the switch asks for %v, want %v", got, want)
+		t.Errorf("the switch requests %v, want %v", got, want)
 	}
 	asker := endpoint.Host{MAC: endpoint.MACAt(arp.SourceHwAddress)}
 	asker.IPv4, _ = netip.AddrFromSlice(arp.SourceProtAddress)
 	must(t, r.Send(bytesOf(endpoint.ARPReply(endpoint.Host{MAC: box.MAC, IPv4: want}, 0, asker))))
-	// Resolved is when a frame gets through.
+	// The box is resolved when a frame gets through.
 	probe := s.fromTrunk(box.SwitchPort, []byte("is it resolved? so many octets make a frame"))
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
 		must(t, s.trunk1.Send(probe.Encode()))
@@ -108,7 +108,7 @@ func TestEdgeSwitch(t *testing.T) {
 		{"from box to box", s.box1, local.Encode(), "box3", routed(local, box3)},
 		{"from a box by path 101", s.box1, away.Encode(), "trunk 1", away.Encode()},
 		{"from a box by path 102", s.box1, other.Encode(), "trunk 2", other.Encode()},
-		{"transit is flooded to nobody else", s.box3, away.Encode(), "trunk 1", away.Encode()},
+		{"transit is flooded to no other port", s.box3, away.Encode(), "trunk 1", away.Encode()},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			must(t, tc.from.Send(tc.frame))
@@ -132,7 +132,7 @@ func TestEdgeSwitch(t *testing.T) {
 		runForged(t, s.fabric, "swa", s.silence, s.trunk1, []forgery{
 			{"untagged", with(good, func(o *endpoint.Outer) { o.Tagged = false }), "edge_untagged"},
 			{"another trunk's VLAN", with(good, func(o *endpoint.Outer) { o.VID = 102 }), "edge_vlan"},
-			{"VLAN of nobody", with(good, func(o *endpoint.Outer) { o.VID = 999 }), "edge_vlan"},
+			{"VLAN without a port", with(good, func(o *endpoint.Outer) { o.VID = 999 }), "edge_vlan"},
 			{"our own source", with(good, func(o *endpoint.Outer) { o.SrcMAC = swa }), "edge_loop"},
 			{"no such downlink", with(good, func(o *endpoint.Outer) {
 				o.Dst = endpoint.Special(s.Options.Scheme, 9, 100)
@@ -154,11 +154,11 @@ func TestEdgeSwitch(t *testing.T) {
 			{"foreign source", with(away, func(o *endpoint.Outer) { o.SrcMAC = 0x0200000000ee }), "edge_source_mac"},
 			{"another box's source", with(away, func(o *endpoint.Outer) { o.SrcMAC = box3.MAC }), "edge_source_mac"},
 			{"untagged", with(away, func(o *endpoint.Outer) { o.Tagged = false }), "edge_untagged"},
-			{"VLAN of nobody", with(away, func(o *endpoint.Outer) { o.VID = 999 }), "edge_vlan"},
+			{"VLAN without a port", with(away, func(o *endpoint.Outer) { o.VID = 999 }), "edge_vlan"},
 			{"to itself", with(local, func(o *endpoint.Outer) { o.Dst = endpoint.Special(s.Options.Scheme, 1, 100) }),
 				"edge_hairpin"},
 			{"switch to switch", with(local, func(o *endpoint.Outer) { o.SrcMAC = swa }), "edge_source_mac"},
-			{"a question to the switch",
+			{"an ARP request to the switch",
 				bytesOf(endpoint.ARPRequest(endpoint.Host{MAC: box1.MAC, IPv4: netip.MustParseAddr("10.1.0.1")}, 0,
 					netip.MustParseAddr("10.1.0.254"))), "punt_unwanted"},
 		})

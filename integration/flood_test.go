@@ -14,7 +14,7 @@ import (
 	"penstock/integration/endpoint"
 )
 
-// testFlood wants one copy of a broadcast and of a multicast at every other VIF of the segment, and none elsewhere.
+// testFlood expects one copy of a broadcast and of a multicast at every other VIF of the segment, and none elsewhere.
 func testFlood(t *testing.T, f *fabric) {
 	members := []string{"red-vm1", "red-vm2", "red-vm3", "red-vm4", "red-raw2"}
 	others := []string{"red-raw1", "blue-vm1", "blue-vm2", "red-app1", "red-app2"}
@@ -65,8 +65,8 @@ func testFlood(t *testing.T, f *fabric) {
 	}
 }
 
-// testProxy wants the box to answer ARP and neighbour solicitations from the bindings: for VIFs near and far, and for
-// the router; nobody else may see the question.
+// testProxy expects the box to answer ARP and neighbour solicitations from the bindings: for VIFs near and far, and for
+// the router; no other station may receive the request.
 func testProxy(t *testing.T, f *fabric) {
 	asker := f.host("red-raw1")
 	raw := f.raw(t, "red-raw1")
@@ -92,11 +92,11 @@ func testProxy(t *testing.T, f *fabric) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			addr := netip.MustParseAddr(tc.addr)
-			question := endpoint.ARPRequest
+			request := endpoint.ARPRequest
 			if addr.Is6() {
-				question = endpoint.NeighborSolicitation
+				request = endpoint.NeighborSolicitation
 			}
-			frame, err := question(asker, 0, addr)
+			frame, err := request(asker, 0, addr)
 			must(t, err)
 			must(t, raw.Send(frame))
 			want := 1
@@ -130,22 +130,22 @@ func testProxy(t *testing.T, f *fabric) {
 				continue
 			}
 			if strings.HasPrefix(vm, "blue") || !announces(frame, asker) {
-				t.Errorf("%s sees a question of red-raw1's: % x", vm, frame)
+				t.Errorf("%s receives a request of red-raw1's: % x", vm, frame)
 			}
 		}
 	}
 }
 
-// announces reports whether an untagged frame says where h is, and asks for nothing.
+// announces reports whether an untagged frame announces h's address and MAC, and is no request.
 func announces(frame []byte, h endpoint.Host) bool {
 	a := endpoint.ParseARP(frame)
 	return a != nil && bytes.Equal(a.SourceProtAddress, h.IPv4.AsSlice()) &&
 		bytes.Equal(a.DstProtAddress, h.IPv4.AsSlice())
 }
 
-// TestFabricSeesNoQuestions wants ARP and neighbour discovery of tenants to stay off the fabric, answered or not,
+// TestFabricSeesNoRequests expects ARP and neighbour discovery of tenants to stay off the fabric, answered or not,
 // except for announcements.
-func TestFabricSeesNoQuestions(t *testing.T) {
+func TestFabricSeesNoRequests(t *testing.T) {
 	f := startFabric(t, oneBox())
 	edge, raw := f.edge(t, "box1"), f.raw(t, "red-raw1")
 	asker := f.host("red-raw1")
@@ -177,7 +177,7 @@ func TestFabricSeesNoQuestions(t *testing.T) {
 	}
 }
 
-// TestBoxAddress wants the box to answer ARP for its own address, to its edge switch alone.
+// TestBoxAddress expects the box to answer ARP for its own address, to its edge switch alone.
 func TestBoxAddress(t *testing.T) {
 	f := startFabric(t, oneBox())
 	edge := f.edge(t, "box1")
@@ -189,10 +189,10 @@ func TestBoxAddress(t *testing.T) {
 		addr string
 		want bool
 	}{
-		{"the switch asks", edge.MAC, "10.1.0.1", true},
+		{"a request by the switch", edge.MAC, "10.1.0.1", true},
 		{"for a special address", edge.MAC, "10.1.0.100", false},
 		{"for another port's box", edge.MAC, "10.2.0.1", false},
-		{"a stranger asks", edge.MAC + 1, "10.1.0.1", false},
+		{"a request by another station", edge.MAC + 1, "10.1.0.1", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			must(t,

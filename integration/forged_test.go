@@ -16,17 +16,17 @@ import (
 	"penstock/integration/lab"
 )
 
-// forgery is a frame that must never come out anywhere, and the reason it must be counted under.
+// forgery is a frame that must leave by no port, and the drop reason that must count it.
 type forgery struct {
 	name   string
 	frame  []byte
 	reason string
 }
 
-// silence opens everything a frame could come out of.
+// silence opens all interfaces that a frame could leave by.
 type silence map[string]*endpoint.Raw
 
-// broken reports every frame that came out since it was last asked.
+// broken reports every frame that arrived since its last call.
 func (s silence) broken(t *testing.T) {
 	t.Helper()
 	time.Sleep(20 * time.Millisecond)
@@ -36,7 +36,7 @@ func (s silence) broken(t *testing.T) {
 		for _, frame := range got {
 			if arp := endpoint.ParseARP(frame); arp != nil && arp.Operation == layers.ARPRequest &&
 				where != "edge switch" {
-				continue // an edge switch looks after its boxes
+				continue // an edge switch resolves its boxes
 			}
 			t.Errorf("a frame comes out at %s: % x", where, frame)
 		}
@@ -136,7 +136,7 @@ func TestForgedOnAccessPort(t *testing.T) {
 	f.balanced("box1")
 }
 
-// runForged sends each forgery to a node from the given endpoint, and wants it counted and nothing to come out.
+// runForged sends each forgery to a node from the given endpoint, and expects it counted and to leave by no port.
 func runForged(t *testing.T, f *fabric, node string, s silence, source *endpoint.Raw, forgeries []forgery) {
 	const n = 3
 	for _, tc := range forgeries {
@@ -166,7 +166,7 @@ func TestForgedOnFabricPort(t *testing.T) {
 		return o.Encode()
 	}
 
-	// What is right gets through: without this, silence would prove nothing.
+	// A valid frame gets through: without this, silence would prove nothing.
 	receiver := f.raw(t, "red-vm1")
 	must(t, edge.Send(good.Encode()))
 	if got, err := receiver.Receive(time.Second); err != nil || !bytes.Equal(got, inner) {
@@ -217,7 +217,7 @@ func TestForgedOnFabricPort(t *testing.T) {
 	f.balanced("box1")
 }
 
-// cutAnywhere sends every beginning of a frame that has an Ethernet header, and wants all of them dropped.
+// cutAnywhere sends every beginning of a frame that has an Ethernet header, and expects all of them dropped.
 func (f *fabric) cutAnywhere(t *testing.T, node string, s silence, source *endpoint.Raw, frame []byte) {
 	t.Helper()
 	before := total(f.drops(node))

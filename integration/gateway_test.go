@@ -46,7 +46,7 @@ func (f *fabric) isActive(t *testing.T, member string, states ...string) {
 			return
 		}
 	}
-	t.Fatalf("want %q active and %v: %+v", member, states, g)
+	t.Fatalf("got %+v, want %q active and %v", g, member, states)
 }
 
 // expectAlarms waits until exactly these alarms are active, as "kind object".
@@ -79,7 +79,7 @@ func (f *fabric) command(t *testing.T, args ...string) (g status.GatewayGroup) {
 	return g
 }
 
-// fails runs penstock against box1, which has to refuse with exit code 3 and say why.
+// fails runs penstock against box1, which must refuse with exit code 3 and the reason.
 func (f *fabric) fails(t *testing.T, why string, args ...string) {
 	t.Helper()
 	c := exec.Command(program, append(args, "-s", f.Node("box1").Socket)...)
@@ -96,13 +96,13 @@ func (f *fabric) reaches(t *testing.T, what string) {
 	}
 }
 
-// TestGateways goes through what an operator lives with: commands, a cable that is pulled, a gateway whose stack hangs,
-// both gone, a reload, a crash; with the state on disk and the alarms that belong to each.
+// TestGateways covers commands, a pulled cable, a gateway whose stack hangs, the failure of both gateways, a reload and
+// a crash, each with the stored state and the alarms.
 func TestGateways(t *testing.T) {
 	f := startFabric(t, outside())
 	f.isActive(t, "isp1", "up", "up")
 	f.reaches(t, "at first")
-	hang := func(gateway string, hung bool) { // its kernel goes on, and answers no ARP
+	hang := func(gateway string, hung bool) { // the gateway's kernel runs, and answers no ARP
 		value := "0"
 		if hung {
 			value = "8"
@@ -149,7 +149,7 @@ func TestGateways(t *testing.T) {
 		return strings.Contains(f.procs["box1"].Log(), "msg=reloaded changes=2")
 	})
 	if g := f.group(); g.Active != "isp2" || g.Switches != before {
-		t.Errorf("a reload switches: %+v", g)
+		t.Errorf("after a reload: got %+v, want isp2 active and %d switches", g, before)
 	}
 
 	f.procs["box1"].Kill()
@@ -157,7 +157,7 @@ func TestGateways(t *testing.T) {
 	f.waitReady("box1")
 	f.isActive(t, "isp2", "up", "up")
 	if g := f.group(); g.Switches != 1 || g.Why != "start" {
-		t.Errorf("a crash switches: %+v", g)
+		t.Errorf("after a crash: got %+v, want 1 switch, by the start", g)
 	}
 	f.reaches(t, "after a crash")
 
@@ -170,7 +170,7 @@ func TestGateways(t *testing.T) {
 		"gateway_all_down gateway_group out")
 	for _, a := range f.alarms("box1", alarm.GatewayAllDown) {
 		if a.Severity != alarm.Critical || !strings.Contains(a.Text, "isp1: it does not answer") {
-			t.Errorf("%+v", a)
+			t.Errorf("got alarm %+v, want it critical, with the reason of isp1", a)
 		}
 	}
 	drops := f.drops("box1")

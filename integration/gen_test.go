@@ -53,7 +53,7 @@ func (g *generator) start(args ...string) *lab.Process {
 	return p
 }
 
-// programs says what XDP programs are attached in the namespace.
+// programs lists the XDP programs that are attached in the namespace.
 func (g *generator) programs() string {
 	g.t.Helper()
 	out, err := g.lab.Run("g", "ip", "link")
@@ -104,10 +104,10 @@ func TestGenSignals(t *testing.T) {
 		}
 		if d := r.Run.Directions[0]; !r.Interrupted || r.Run.Stopped != "interrupted" || d.Sent == 0 ||
 			d.Received != d.Sent || d.Lost != 0 {
-			t.Errorf("%v: %+v", s, r)
+			t.Errorf("%v: got %+v, want an interrupted run without loss", s, r)
 		}
 		if !strings.Contains(p.Log(), "interrupted: the figures are those until then") || g.programs() != "0" {
-			t.Errorf("%v: %s programs are left, and it said\n%s", s, g.programs(), p.Log())
+			t.Errorf("%v: XDP programs %s remain, want none\n%s", s, g.programs(), p.Log())
 		}
 	}
 	p := g.start("--rate", "2kpps", "--duration", "1h")
@@ -121,7 +121,7 @@ func TestGenSignals(t *testing.T) {
 	}
 }
 
-// TestGenTwice: the second generator on the same ports is told who has them, and does no harm to the first.
+// TestGenTwice: a second generator on the same ports is refused with the owner's name, and does not disturb the first.
 func TestGenTwice(t *testing.T) {
 	g := newGenerator(t)
 	first := g.start("--rate", "1kpps", "--count", "2000")
@@ -164,10 +164,10 @@ func TestGenBlockedTime(t *testing.T) {
 	// The link is down for 200 ms at least, and then both ends have to find out that it is up.
 	for _, run := range r.Blocked.Runs {
 		if run.Error != "" || run.Gap < int64(190*time.Millisecond) {
-			t.Errorf("%+v", run)
+			t.Errorf("got %+v, want a gap of at least 190 ms and no error", run)
 		}
 	}
 	if len(r.Blocked.Runs) != 2 || !strings.Contains(p.Log(), "OVER 2 RUNS") {
-		t.Errorf("%+v\n%s", r, p.Log())
+		t.Errorf("got %+v, want 2 runs\n%s", r, p.Log())
 	}
 }

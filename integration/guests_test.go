@@ -200,7 +200,7 @@ func TestAddressMoves(t *testing.T) {
 	t.Logf("by two pushes: learned in %v", f.learns(t, watchers, pushed, mac("red-vm1")))
 	f.reach(t, watchers, pushed)
 
-	// Shared addresses: the VMs say themselves where they are.
+	// Shared addresses: the VMs announce their locations themselves.
 	f.flooding("red")
 	shared := []string{"10.0.0.60", "fd00::60"}
 	f.pushAll(f.give("red-vm1", sharing(shared...)), f.give("red-vm2", sharing(shared...)))

@@ -61,7 +61,7 @@ func requireRoot(t *testing.T) {
 	t.Skip("needs root")
 }
 
-// options says what a test runs on.
+// options are the properties of a test's fabric.
 type options struct {
 	lab.FabricOptions
 	fake   bool   // edge switches are played by the test: see fabric.edge
@@ -153,7 +153,7 @@ func (f *fabric) start(node string) {
 	}}
 }
 
-// waitReady waits until a node says that its tables are live.
+// waitReady waits until a node reports that its tables are live.
 func (f *fabric) waitReady(node string) {
 	f.t.Helper()
 	p := f.procs[node]
@@ -241,7 +241,8 @@ func (f *fabric) host(vm string) endpoint.Host {
 	return h
 }
 
-// converge waits until frames get through from every box to every other: edge switches have to learn their boxes' MACs.
+// converge waits until frames get through from every box to every other: edge switches must first learn their boxes'
+// MACs.
 func (f *fabric) converge() {
 	f.t.Helper()
 	for _, from := range f.VMs {

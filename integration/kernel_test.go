@@ -171,7 +171,7 @@ func testUDP(t *testing.T, f *fabric) {
 	}
 }
 
-// testIsolation has the same address answer in both tenants, and wants every client to reach the one of its own.
+// testIsolation has the same address answer in both tenants, and expects every client to reach the one of its own.
 func testIsolation(t *testing.T, f *fabric) {
 	addr := netip.MustParseAddrPort("10.0.0.2:79")
 	for _, server := range []string{"red-vm2", "blue-vm2"} {
@@ -230,7 +230,7 @@ func testRouter(t *testing.T, f *fabric) {
 	}
 }
 
-// testTraceroute wants the virtual router to say that a packet's time was exceeded.
+// testTraceroute expects the virtual router to report that a packet's time was exceeded.
 func testTraceroute(t *testing.T, f *fabric) {
 	for _, tc := range []struct{ from, to, want string }{
 		{"red-vm1", "10.0.1.2", "From 10.0.0.254"},

@@ -12,7 +12,7 @@ import (
 // burst is how many frames are sent before the receiver has to catch up: a veth's receive ring holds 256.
 const burst = 64
 
-// sendMix sends frames from one endpoint and wants every one at the other, once and unchanged.
+// sendMix sends frames from one endpoint and expects every one at the other, once and unchanged.
 func sendMix(t *testing.T, tx, rx *endpoint.Raw, frames [][]byte) {
 	t.Helper()
 	e := endpoint.Expect(frames)

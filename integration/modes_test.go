@@ -36,7 +36,7 @@ func TestModes(t *testing.T) {
 				500)
 			must(t, err)
 			sendMix(t, f.raw(t, "red-vm1"), f.raw(t, "red-vm2"), frames)
-			time.Sleep(300 * time.Millisecond) // idle: workers fall asleep where the mode says so
+			time.Sleep(300 * time.Millisecond) // idle: workers sleep in the modes that do
 			if took := f.waitThrough("red-vm2", "red-vm1", time.Second); took > 100*time.Millisecond {
 				t.Errorf("the first frame after a pause takes %v", took)
 			}
@@ -62,7 +62,7 @@ func TestJumbo(t *testing.T) {
 	f.exchange(t, "blue-vm1", "blue-vm2", netip.MustParseAddr("10.0.0.2"), 1<<20)
 }
 
-// TestRefusedAtStart wants a box that cannot run to say why and to leave nothing behind.
+// TestRefusedAtStart expects a box that cannot run to report the reason and to leave nothing behind.
 func TestRefusedAtStart(t *testing.T) {
 	f := startFabric(t, rawPair())
 	swa, box := f.Node("swa"), f.Node("box1")

@@ -37,7 +37,7 @@ func TestFabricTooSmall(t *testing.T) {
 			}
 		}
 	})
-	t.Run("nobody to tell", func(t *testing.T) {
+	t.Run("no sender to answer", func(t *testing.T) {
 		raw := f.raw(t, "red-raw1")
 		before := f.drops("box1")
 		from, to := f.host("red-raw1"), f.host("red-raw2")

@@ -99,8 +99,8 @@ func plain(from, to endpoint.Host, vlan uint16) []byte {
 		gopacket.Payload(bytes.Repeat([]byte{1}, 50)))...))
 }
 
-// TestPathsOfFlows wants each flow to keep its path, flows to be spread over the paths, and the loss and the return of
-// a path to move only the flows that were on it.
+// TestPathsOfFlows expects each flow to keep its path, flows to be spread over the paths, and the loss and the return
+// of a path to move only the flows that were on it.
 func TestPathsOfFlows(t *testing.T) {
 	o := oneBox()
 	o.Trunks = []uint16{101, 102, 103, 104}
@@ -149,7 +149,7 @@ func TestPathsOfFlows(t *testing.T) {
 	f.expectDrops(t, "box1", before, map[string]uint64{"no_path": 1})
 }
 
-// TestTrunkDecodedByWireshark has an independent program take apart what runs over a trunk.
+// TestTrunkDecodedByWireshark decodes the frames of a trunk with an independent program.
 func TestTrunkDecodedByWireshark(t *testing.T) {
 	o := rawPair()
 	o.Tap = true

@@ -61,7 +61,7 @@ func (f *fabric) routers(t *testing.T, gateway string) (list [2]router) {
 	return list
 }
 
-// oneGateway is a box with one gateway and what the group says besides.
+// oneGateway is a box with one gateway; group holds further keys of its group.
 func oneGateway(group string) options {
 	o := outside()
 	o.Gateways = o.Gateways[:1]
@@ -69,7 +69,7 @@ func oneGateway(group string) options {
 	return o
 }
 
-// mac is where the first gateway of the group is known to be.
+// mac returns the MAC in use for the first gateway of the group.
 func (f *fabric) mac() string { return f.group().Members[0].MAC }
 
 // keepalived runs a VRRP router with a virtual MAC for the gateway's address.

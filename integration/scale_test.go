@@ -87,7 +87,7 @@ func TestMillionBindings(t *testing.T) {
 	var box status.Box
 	f.get("box1", "/v1/box", &box)
 	if box.Bindings.Count < count+1 {
-		t.Errorf("%+v", box.Bindings)
+		t.Errorf("got bindings %+v, want at least %d", box.Bindings, count+1)
 	}
 	t.Logf("%d bindings in %d octets", box.Bindings.Count, box.Bindings.Bytes)
 
@@ -144,7 +144,7 @@ func TestKilledWhilePushing(t *testing.T) {
 			t.Errorf("%d bindings: half of a push", box.Bindings.Count)
 		}
 		if acknowledged && !whole {
-			t.Error("a push that was acknowledged is gone")
+			t.Error("an acknowledged push is missing")
 		}
 		f.waitThrough("red-vm1", "red-vm2", 5*time.Second)
 	}

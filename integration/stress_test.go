@@ -54,7 +54,7 @@ func TestNoFalseSwitch(t *testing.T) {
 			p.Sent-q.Sent, p.Answered-q.Answered, p.Missed-q.Missed, p.Late-q.Late,
 			m.Failures-before.Members[i].Failures, pushes, count)
 		if m.Failures != before.Members[i].Failures {
-			t.Errorf("%s is said to have failed", m.Name)
+			t.Errorf("%s has failed, want it up", m.Name)
 		}
 	}
 	if after.Switches != before.Switches {

@@ -59,7 +59,7 @@ func TestSwitchUnderTraffic(t *testing.T) {
 			for i := range 20 {
 				to := []string{"isp2", "isp1"}[i%2]
 				if g := f.command(t, "gateway", "switch", "out", to); g.Active != to {
-					t.Fatalf("%+v", g)
+					t.Fatalf("got %+v, want %s active", g, to)
 				}
 				sent := s.Sent()
 				f.eventually(t, "traffic", func() bool { return s.Sent() > sent+50 })

@@ -23,7 +23,7 @@ var capabilityNumbers = map[string]uintptr{
 }
 
 // TestCapabilities does what the box does to an interface as an ordinary user with the unit's capabilities: that must
-// work with all of them, and must not with any one missing, or the unit would grant it for nothing.
+// work with all of them, and must fail without any single one: the unit grants no unneeded capability.
 func TestCapabilities(t *testing.T) {
 	xsktest.RequireRoot(t)
 	xsktest.Namespace(t)

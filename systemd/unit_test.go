@@ -1,4 +1,4 @@
-// Package systemd_test holds the unit to what the box needs and to what make install puts where.
+// Package systemd_test compares the unit with the box's needs and with the files that make install installs.
 package systemd_test
 
 import (
@@ -58,7 +58,7 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// TestInstall runs make install into a directory and compares what is there with what the unit says.
+// TestInstall runs make install into a directory and compares the files there with the unit.
 func TestInstall(t *testing.T) {
 	if _, err := exec.LookPath("make"); err != nil {
 		t.Skip("make is not installed")
@@ -87,7 +87,7 @@ func TestInstall(t *testing.T) {
 			}
 			info, err := os.Stat(filepath.Join(root, word))
 			if err != nil || i == 0 && info.Mode()&0o111 == 0 {
-				t.Errorf("%s: %s is not what make install installs: %v", k, word, err)
+				t.Errorf("%s: %s is not installed by make install: %v", k, word, err)
 			}
 		}
 	}
@@ -113,7 +113,7 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// TestVerify asks systemd itself, with a command that exists in place of ours.
+// TestVerify checks the unit with systemd-analyze, with an existing command in place of the box.
 func TestVerify(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
@@ -145,6 +145,6 @@ func TestVerify(t *testing.T) {
 		t.Errorf("systemd-analyze verify: %s", out)
 	}
 	if out := verify(strings.Replace(good, "CAP_BPF", "CAP_NONSENSE", 1) + "Nonsense=yes\n"); out == "" {
-		t.Error("systemd-analyze verify says nothing of a unit that is wrong: this test proves nothing")
+		t.Error("systemd-analyze verify accepts a wrong unit: this test proves nothing")
 	}
 }

@@ -4,7 +4,7 @@
 // fails.
 //
 // demo.go is the scenario, node.go a process of it, traffic.go the tenants' traffic, outside.go what goes through the
-// gateways, picture.go what the viewer sees meanwhile, summary.go what they are told in the end.
+// gateways, picture.go the live picture, summary.go the summary.
 package demo
 
 import (
@@ -36,7 +36,7 @@ const (
 	defaultRate = 2_500_000
 )
 
-// Run plays the demo. The error says what did not hold; nil means that everything the summary claims was seen.
+// Run runs the demo. The error lists the failed checks; nil means that all checks of the summary passed.
 func Run(ctx context.Context, o Options) (err error) {
 	if o.Rate == 0 {
 		o.Rate = defaultRate
@@ -80,8 +80,8 @@ type demo struct {
 }
 
 func (d *demo) build(context.Context) error {
-	d.say("Building a lab in network namespaces: four VMs in two tenants with the same IPs and MACs,")
-	d.say("two boxes, two edge switches, two VLAN paths (101 and 102), two gateways to the outside …")
+	d.printf("Building a lab in network namespaces: four VMs in two tenants with the same IPs and MACs,")
+	d.printf("two boxes, two edge switches, two VLAN paths (101 and 102), two gateways to the outside …")
 	var err error
 	if d.lab, err = lab.New("demo"); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (d *demo) boot(ctx context.Context) error {
 			return err
 		}
 	}
-	d.say("Running %d processes of %s, each with its own TOML file and socket.", len(d.nodes), d.Binary)
+	d.printf("Running %d processes of %s, each with its own TOML file and socket.", len(d.nodes), d.Binary)
 	return nil
 }
 
@@ -123,7 +123,7 @@ func (d *demo) push(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("push the tables to %s: %w", n.Name, err)
 		}
-		d.say("Pushed %d objects to %s in one transaction: revision %d, durable and live in %.1f ms.",
+		d.printf("Pushed %d objects to %s in one transaction: revision %d, durable and live in %.1f ms.",
 			len(n.Documents.Operations()), n.Name, rev, float64(time.Since(start).Microseconds())/1000)
 	}
 	return nil
@@ -144,7 +144,7 @@ func (d *demo) pair(tenant string) (from, to *lab.VM) {
 	return from, to
 }
 
-// isolation connects within each tenant, to the same address in both, and looks who answers.
+// isolation connects within each tenant, to the same address in both, and checks which VM answers.
 func (d *demo) isolation(ctx context.Context) error {
 	for _, t := range d.top.Options.Tenants {
 		from, to := d.pair(t.Name)
@@ -160,10 +160,12 @@ func (d *demo) isolation(ctx context.Context) error {
 		s := d.streams[len(d.streams)-1]
 		if s.greeting != to.Name {
 			return fmt.Errorf(
-				"tenant %s: %s asked for %v and was answered by %q, want %q: the tenants are not isolated", t.Name,
+				"tenant %s: %s connected to %v and got an answer from %q, want %q: the tenants are not isolated",
+				t.Name,
 				from.Name, address(to), s.greeting, to.Name)
 		}
-		d.say("%-8s (%v, %v) asks for %v: answered by %s.", from.Name, address(from), from.MAC, address(to), s.greeting)
+		d.printf("%-8s (%v, %v) connects to %v: answered by %s.", from.Name, address(from), from.MAC, address(to),
+			s.greeting)
 	}
 	return nil
 }
@@ -193,7 +195,8 @@ func (d *demo) traffic(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	d.say("%-8s sends %d packets a second to %v outside: they leave by %s.", from.Name, outsideRate, lab.OutsideAddress,
+	d.printf("%-8s sends %d packets a second to %v outside: they leave through %s.", from.Name, outsideRate,
+		lab.OutsideAddress,
 		d.top.Gateways[0].Name)
 	d.started = time.Now()
 	d.lastAt = d.started
@@ -240,7 +243,7 @@ func (d *demo) watch(ctx context.Context) error {
 			}
 			act, acts = acts[0].text, acts[1:]
 		}
-		v, err := d.look(ctx, act)
+		v, err := d.sample(ctx, act)
 		if err != nil {
 			return err
 		}
@@ -319,8 +322,8 @@ func (d *demo) pushPaths(ctx context.Context, vlans []uint16) error {
 	return nil
 }
 
-// look takes the present counters and turns them into a view with rates since the last one.
-func (d *demo) look(ctx context.Context, act string) (*view, error) {
+// sample takes the present counters and turns them into a view with rates since the last one.
+func (d *demo) sample(ctx context.Context, act string) (*view, error) {
 	now := time.Now()
 	dt := now.Sub(d.lastAt).Seconds()
 	d.lastAt = now
@@ -383,7 +386,7 @@ func (d *demo) explain(err error) error {
 	for _, n := range d.nodes {
 		if !n.process.Running() {
 			lines := strings.Split(strings.TrimSpace(n.process.Log()), "\n")
-			err = fmt.Errorf("%w\n%s has ended; its last words:\n  %s", err, n.Name,
+			err = fmt.Errorf("%w\n%s has ended; its last output:\n  %s", err, n.Name,
 				strings.Join(lines[max(0, len(lines)-5):], "\n  "))
 		}
 	}

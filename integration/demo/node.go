@@ -23,7 +23,7 @@ func newNode(n *lab.Node, p *lab.Process) *node {
 	return &node{Node: n, process: p, client: client.New(n.Socket)}
 }
 
-// waitReady waits until the box says that its rings are filled and its tables live.
+// waitReady waits until the box reports that its rings are filled and its tables live.
 func (n *node) waitReady(ctx context.Context) error {
 	return retry(ctx, 15*time.Second, func() error {
 		if !n.process.Running() {

@@ -129,7 +129,7 @@ type failure struct {
 	after   uint64 // lost when the next act began
 	done    bool
 	Took    string // the member that took over
-	Alarm   string // what the box says of it
+	Alarm   string // the box's alarm about it
 }
 
 // blocked is for how long the way to the outside was blocked.
@@ -192,7 +192,7 @@ func (d *demo) heal(ctx context.Context) error {
 	})
 }
 
-// gateways asks the box with the gateways how it is.
+// gateways reads the gateways' state from their box.
 func (d *demo) gateways(ctx context.Context) (g status.GatewayGroup, alarms []alarm.Alarm, err error) {
 	var l api.AlarmList
 	n := d.gatewayNode()
@@ -255,7 +255,7 @@ func (d *demo) lookOutside(ctx context.Context, rate func(key string, n uint64) 
 	return v, nil
 }
 
-// text says what happened, who took over, and how long the way was blocked.
+// text names the failure, the member that took over, and the time without traffic.
 func (f *failure) text(lostNow uint64) string {
 	if f.Took == "" {
 		return f.What + " …"

@@ -50,7 +50,7 @@ type picture struct {
 	w      io.Writer
 	live   bool
 	colour bool
-	lines  int  // of the picture that stands there
+	lines  int  // of the picture on the screen
 	headed bool // the heading of the lines has been printed
 }
 
@@ -79,7 +79,7 @@ func (p *picture) wipe() {
 	}
 }
 
-// leave keeps the last picture on the screen and goes on below it.
+// leave keeps the last picture on the screen and continues below it.
 func (p *picture) leave() {
 	if p.lines > 0 {
 		fmt.Fprint(p.w, "\x1b[?25h")
@@ -87,8 +87,8 @@ func (p *picture) leave() {
 	}
 }
 
-// say prints a line that stays.
-func (p *picture) say(format string, args ...any) {
+// printf prints a line that stays.
+func (p *picture) printf(format string, args ...any) {
 	p.wipe()
 	fmt.Fprintf(p.w, format+"\n", args...)
 }

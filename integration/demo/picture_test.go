@@ -60,7 +60,7 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// TestPictureFits: the picture stays within the terminal that it asks for, with the largest figures.
+// TestPictureFits: the picture stays within the terminal's required size, with the largest figures.
 func TestPictureFits(t *testing.T) {
 	v := moment()
 	v.Of, v.At, v.Act = time.Hour, time.Hour, "101 taken away"
@@ -107,14 +107,14 @@ func TestDraw(t *testing.T) {
 		t.Errorf("the second picture does not replace the first: %q", out.String()[:20])
 	}
 	out.Reset()
-	p.say("hello")
+	p.printf("hello")
 	if !strings.HasSuffix(out.String(), "\x1b[?25hhello\n") {
-		t.Errorf("say: %q", out.String())
+		t.Errorf("printf: %q", out.String())
 	}
 	p.draw(moment())
 	out.Reset()
 	p.leave()
-	p.say("bye")
+	p.printf("bye")
 	if out.String() != "\x1b[?25hbye\n" {
 		t.Errorf("leave: %q", out.String())
 	}

@@ -13,13 +13,13 @@ import (
 	"penstock/integration/lab"
 )
 
-// summary ends the traffic and says what was seen. Its error lists what did not hold.
+// summary ends the traffic and prints the results. Its error lists the failed checks.
 func (d *demo) summary(ctx context.Context) error {
 	var bad []string
-	d.say("\nSummary of %.0f s; path %d was away from %.1f s to %.1f s\n", time.Since(d.started).Seconds(),
+	d.printf("\nSummary of %.0f s; path %d was away from %.1f s to %.1f s\n", time.Since(d.started).Seconds(),
 		d.top.Options.Trunks[pathAway],
 		d.away[0].Seconds(), d.away[1].Seconds())
-	d.say("  TENANT  WHO ASKED            WHO ANSWERED  TCP                            PING")
+	d.printf("  TENANT  CLIENT               SERVER        TCP                            PING")
 	for i, p := range d.pings {
 		r, err := p.finish()
 		if err != nil {
@@ -27,7 +27,7 @@ func (d *demo) summary(ctx context.Context) error {
 		}
 		s := d.streams[i]
 		s.stop()
-		d.say("  %-6s  %-19s  %-12s  %6.1f MB, no connection broke  %d of %d answered", p.Tenant,
+		d.printf("  %-6s  %-19s  %-12s  %6.1f MB, no connection broke  %d of %d answered", p.Tenant,
 			fmt.Sprintf("%s: %v?", s.From.Name, address(s.To)), s.greeting,
 			float64(s.octets.Load())/1e6, r.Received, r.Sent)
 		if r.Received < r.Sent-1 { // the last one may still be on its way
@@ -39,7 +39,7 @@ func (d *demo) summary(ctx context.Context) error {
 	}
 	d.streams = nil
 	bad = append(bad, d.summaryOutside()...)
-	d.say("\n  NODE  RECEIVED      SENT  DROPPED")
+	d.printf("\n  NODE  RECEIVED      SENT  DROPPED")
 	reasons := map[string]bool{}
 	for _, n := range d.nodes {
 		box, err := n.balanced(ctx)
@@ -57,32 +57,34 @@ func (d *demo) summary(ctx context.Context) error {
 			reasons[r] = true
 		}
 		t := box.Totals
-		d.say("%s", strings.TrimRight(fmt.Sprintf("  %-4s  %8d  %8d  %7d  %s", n.Name, t.Rx, t.Tx, t.Drops,
+		d.printf("%s", strings.TrimRight(fmt.Sprintf("  %-4s  %8d  %8d  %7d  %s", n.Name, t.Rx, t.Tx, t.Drops,
 			strings.Join(list, ", ")), " "))
 	}
 	for r := drop.Reason(0); r < drop.Count; r++ {
 		if reasons[r.String()] {
-			d.say("        %s: %s", r, r.Info().Text)
+			d.printf("        %s: %s", r, r.Info().Text)
 		}
 	}
 	if len(bad) > 0 {
 		return fmt.Errorf("the demo did not hold: %s", strings.Join(bad, "; "))
 	}
-	d.say("\nIt held: tenants with the same addresses never met, a path went and came back without a lost ping or")
-	d.say("a broken connection, either gateway took over from the other and an alarm said which to look at, and on")
-	d.say("every node each frame is accounted for.")
+	d.printf("\nAll checks passed: tenants with the same addresses are isolated; a path failed and returned without " +
+		"a lost ping")
+	d.printf("or a broken connection; each gateway took over from the other, with an alarm that names the failed " +
+		"one; and on")
+	d.printf("every node all frames are accounted for.")
 	return nil
 }
 
-// summaryOutside says what the gateways' failures cost, and returns what did not hold.
+// summaryOutside prints the loss by the gateways' failures, and returns the failed checks.
 func (d *demo) summaryOutside() (bad []string) {
-	d.say("\n  GATEWAYS                     TOOK OVER  BLOCKED  (%d packets a second to %v)", outsideRate,
+	d.printf("\n  GATEWAYS                     TOOK OVER  BLOCKED  (%d packets a second to %v)", outsideRate,
 		lab.OutsideAddress)
 	for _, f := range d.failures {
-		d.say("  %-27s  %-9s  %4d ms", fmt.Sprintf("%s (%.1f s)", f.What, f.At.Seconds()), f.Took,
+		d.printf("  %-27s  %-9s  %4d ms", fmt.Sprintf("%s (%.1f s)", f.What, f.At.Seconds()), f.Took,
 			f.blocked(f.after).Milliseconds())
 		for i, line := range wrap("alarm: "+f.Alarm, Columns-6) {
-			d.say("    %s%s", strings.Repeat(" ", 7*min(i, 1)), line)
+			d.printf("    %s%s", strings.Repeat(" ", 7*min(i, 1)), line)
 		}
 		if f.Took == "" || f.Alarm == "" {
 			bad = append(bad, fmt.Sprintf("%s: taken over by %q, alarm %q", f.What, f.Took, f.Alarm))
@@ -132,16 +134,16 @@ func (n *node) balanced(ctx context.Context) (b status.Box, err error) {
 	return b, err
 }
 
-// explore says how to look around in a lab that is left up.
+// explore prints commands for the inspection of a lab that is kept.
 func (d *demo) explore() {
 	from, to := d.pair(d.top.Options.Tenants[0].Name)
-	d.say("\nThe lab stays up until Ctrl-C. In another terminal, as root:")
+	d.printf("\nThe lab stays up until Ctrl-C. In another terminal, as root:")
 	for _, n := range d.nodes {
-		d.say("  %s show ports --rate 1s -s %s", d.Binary, n.Socket)
+		d.printf("  %s show ports --rate 1s -s %s", d.Binary, n.Socket)
 	}
-	d.say("  %s show gateways -s %s; ip -n %s link set eth0 down", d.Binary, d.gatewayNode().Socket,
+	d.printf("  %s show gateways -s %s; ip -n %s link set eth0 down", d.Binary, d.gatewayNode().Socket,
 		d.lab.FullName(d.top.Gateways[0].Name))
-	d.say("  %s watch --since 0 -s %s", d.Binary, d.top.Boxes[0].Socket)
-	d.say("  ip netns exec %s ping %v", d.lab.FullName(from.Namespace), address(to))
-	d.say("  ip netns exec %s tcpdump -eni %s", d.lab.FullName(to.Namespace), to.Interface)
+	d.printf("  %s watch --since 0 -s %s", d.Binary, d.top.Boxes[0].Socket)
+	d.printf("  ip netns exec %s ping %v", d.lab.FullName(from.Namespace), address(to))
+	d.printf("  ip netns exec %s tcpdump -eni %s", d.lab.FullName(to.Namespace), to.Interface)
 }

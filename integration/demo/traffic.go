@@ -209,7 +209,7 @@ func (p *pinger) finish() (pings, error) {
 	if err := p.cmd.Signal(syscall.SIGINT); err != nil {
 		return r, err
 	}
-	_ = p.cmd.Wait(3 * time.Second) // ping exits with 1 when an answer is missing; its count says so
+	_ = p.cmd.Wait(3 * time.Second) // ping exits with 1 when an answer is missing; the count shows it
 	for line := range strings.Lines(p.cmd.Log()) {
 		var sent, got int
 		if n, _ := fmt.Sscanf(line, "%d packets transmitted, %d received", &sent, &got); n == 2 {
@@ -220,7 +220,7 @@ func (p *pinger) finish() (pings, error) {
 	return r, errors.New("ping printed no summary")
 }
 
-// cutField returns the word behind name in line, and what follows it.
+// cutField returns the word behind name in line, and the rest of the line.
 func cutField(line, name string) (word, rest string, ok bool) {
 	_, after, ok := strings.Cut(line, name)
 	if !ok {

@@ -8,8 +8,8 @@ import (
 	"github.com/google/gopacket/layers"
 )
 
-// CheckSums verifies every checksum of a frame: IPv4 header, TCP, UDP, ICMP and ICMPv6. It is written on its own, from
-// RFC 1071 and RFC 8200, section 8.1: what it checks must not be checked by what made it.
+// CheckSums verifies every checksum of a frame: IPv4 header, TCP, UDP, ICMP and ICMPv6. It is independent code, written
+// from RFC 1071 and RFC 8200, section 8.1: the code that made a checksum must not check it.
 func CheckSums(frame []byte) error {
 	packet := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default)
 	if failure := packet.ErrorLayer(); failure != nil && packet.NetworkLayer() != nil &&

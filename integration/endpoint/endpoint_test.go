@@ -144,7 +144,7 @@ func TestExpectation(t *testing.T) {
 	}
 	if n, first := e.Missing(); n != 1 || first != 102 || e.Duplicates() != 1 || len(e.Altered) != 1 ||
 		e.Foreign != 1 || e.Unknown != 1 || e.Complete() {
-		t.Errorf("%+v", e)
+		t.Errorf("got %+v, want 1 missing (102), 1 duplicate, 1 altered, 1 foreign, 1 unknown", e)
 	}
 	if err := e.Err(); err == nil || !strings.Contains(err.Error(), "octet 14") {
 		t.Error(err)
@@ -216,7 +216,7 @@ func TestOuterRoundTrip(t *testing.T) {
 		}
 		if !bytes.Equal(got.Encode(), frame) || got.Dst.String() != "10.2.0.100" || got.Src.String() != "10.1.0.7" ||
 			got.Tagged != tagged || got.PCP != o.PCP {
-			t.Errorf("%+v", got)
+			t.Errorf("got %+v, want %+v", got, o)
 		}
 		for cut := range len(frame) {
 			if _, err := DecodeOuter(frame[:cut]); err == nil {
@@ -252,6 +252,6 @@ func TestResolutionFrames(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a := ParseARP(f); a == nil || a.Operation != layers.ARPReply || MACAt(a.SourceHwAddress) != hostA.MAC {
-		t.Errorf("%+v", a)
+		t.Errorf("got %+v, want an ARP reply from %s", a, hostA.MAC)
 	}
 }

@@ -76,7 +76,7 @@ func UDP6(from, to Host, vlan, srcPort, dstPort uint16, payload []byte) ([]byte,
 		gopacket.Payload(payload))...)
 }
 
-// ARPRequest asks who has the address to (RFC 826).
+// ARPRequest requests the MAC of the address to (RFC 826).
 func ARPRequest(from Host, vlan uint16, to netip.Addr) ([]byte, error) {
 	return arp(layers.ARPRequest, from, vlan, Broadcast, Host{IPv4: to})
 }
@@ -102,7 +102,7 @@ func ParseARP(frame []byte) *layers.ARP {
 	return arp
 }
 
-// NeighborSolicitation asks who has the address to (RFC 4861, section 4.3).
+// NeighborSolicitation requests the MAC of the address to (RFC 4861, section 4.3).
 func NeighborSolicitation(from Host, vlan uint16, to netip.Addr) ([]byte, error) {
 	target := to.As16()
 	group := netip.AddrFrom16([16]byte{0: 0xff, 1: 2, 11: 1, 12: 0xff, 13: target[13], 14: target[14], 15: target[15]})
@@ -120,7 +120,7 @@ func NeighborSolicitation(from Host, vlan uint16, to netip.Addr) ([]byte, error)
 	return Serialize(append(Ethernet(from.MAC, groupMAC, vlan, layers.EthernetTypeIPv6), ip, icmp, ns)...)
 }
 
-// UnsolicitedAdvertisement tells all nodes that a host's IPv6 address is at its MAC (RFC 4861, section 7.2.6).
+// UnsolicitedAdvertisement announces a host's IPv6 address and MAC to all nodes (RFC 4861, section 7.2.6).
 func UnsolicitedAdvertisement(h Host, vlan uint16) ([]byte, error) {
 	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: h.IPv6.AsSlice(),
 		DstIP: netip.MustParseAddr("ff02::1").AsSlice()}

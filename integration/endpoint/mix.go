@@ -173,7 +173,7 @@ func Expect(frames [][]byte) *Expectation {
 	return e
 }
 
-// Arrived notes a received frame.
+// Arrived records a received frame.
 func (e *Expectation) Arrived(frame []byte) {
 	seq, ok := MixSequence(frame)
 	if !ok {
@@ -215,7 +215,7 @@ func (e *Expectation) Duplicates() (n int) {
 // Complete reports whether all frames have arrived.
 func (e *Expectation) Complete() bool { return e.left == 0 }
 
-// Err says what is wrong, nil if every frame has arrived once and unchanged.
+// Err returns the faults, nil if every frame has arrived once and unchanged.
 func (e *Expectation) Err() error {
 	missing, first := e.Missing()
 	if missing == 0 && e.Duplicates() == 0 && len(e.Altered) == 0 && e.Unknown == 0 {
@@ -229,7 +229,7 @@ func (e *Expectation) Err() error {
 	return fmt.Errorf("%s", msg)
 }
 
-// Diff says where two frames differ first; "" if they do not.
+// Diff describes the first difference of two frames; "" if they are equal.
 func Diff(want, got []byte) string {
 	for i := range min(len(want), len(got)) {
 		if want[i] != got[i] {

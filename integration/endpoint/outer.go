@@ -27,7 +27,7 @@ type Outer struct {
 	Inner          []byte
 }
 
-// Encode returns the encapsulated frame. Only what the fields do not say is filled in: lengths and the header checksum.
+// Encode returns the encapsulated frame. It fills in the values without a field: lengths and the header checksum.
 func (o *Outer) Encode() []byte {
 	b := make([]byte, 0, 38+len(o.Inner))
 	b = append(b, Hardware(o.DstMAC)...)
@@ -49,8 +49,8 @@ func (o *Outer) Encode() []byte {
 	return append(b, o.Inner...)
 }
 
-// DecodeOuter takes an encapsulated frame apart. It insists on an IPv4 header without options, a right checksum, and a
-// length that is that of the frame.
+// DecodeOuter parses an encapsulated frame. It requires an IPv4 header without options, a correct checksum, and the
+// length of the frame.
 func DecodeOuter(frame []byte) (*Outer, error) {
 	if len(frame) < 14 {
 		return nil, fmt.Errorf("%d octets are no frame", len(frame))

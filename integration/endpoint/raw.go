@@ -3,7 +3,7 @@
 //
 // Frames are sent and received through AF_PACKET, past the kernel's stack. Traps: the kernel takes the 802.1Q tag out
 // of a received frame and hands it over beside it (packet(7), PACKET_AUXDATA), so Raw puts it back; a packet socket
-// sees the frames its own host sends unless told otherwise (PACKET_IGNORE_OUTGOING).
+// sees the frames its own host sends unless PACKET_IGNORE_OUTGOING is set.
 package endpoint
 
 import (
@@ -74,7 +74,8 @@ func (r *Raw) Send(frame []byte) error {
 		n, err := unix.Write(r.fd, frame)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
-			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLOUT}}, 10) // the next write tells
+			// the next write returns the error
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(r.fd), Events: unix.POLLOUT}}, 10)
 			continue
 		case errors.Is(err, unix.EINTR):
 			continue

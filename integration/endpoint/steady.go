@@ -62,7 +62,7 @@ type Steady struct {
 	err      error // of the sender
 }
 
-// SteadyResult is what became of steady traffic.
+// SteadyResult is the result of steady traffic.
 type SteadyResult struct {
 	Sent       uint32
 	SendErrors uint32 // of Sent: refused by the sending interface (other end full, link down)
@@ -79,7 +79,7 @@ type SteadyResult struct {
 // Lost returns how many frames did not arrive.
 func (r SteadyResult) Lost() uint32 { return r.Sent - r.Received }
 
-// String says it in a line.
+// String formats the result in one line.
 func (r SteadyResult) String() string {
 	return fmt.Sprintf("sent %d (%d refused), received %d, lost %d, doubled %d, reordered %d, longest gap %v, "+
 		"receiver overruns %d",
@@ -168,7 +168,7 @@ func (s *Steady) sendOne(frame []byte) error {
 	return err
 }
 
-// tally is what has arrived.
+// tally counts the frames that have arrived.
 type tally struct {
 	mu sync.Mutex
 	SteadyResult

@@ -89,7 +89,7 @@ func TestTooBigIsNeverFromAGroup(t *testing.T) {
 	}
 }
 
-// What must not be answered uses up nobody's right to an answer.
+// Packets that must not be answered use no token of the ICMP rate limit.
 func TestSuppressedAnswersCostNothing(t *testing.T) {
 	r, cfg := load(t, "host-mtu")
 	limit(t, r, func(c *compile.Config) { c.ICMPRate, c.ICMPBurst = 1, 1 })
@@ -146,7 +146,7 @@ func TestLargestMTU(t *testing.T) {
 	}
 }
 
-// A VIF's counters say what was sent to it, not what was dropped on the way.
+// A VIF's counters count the frames sent to it, not the frames dropped before.
 func TestVIFCountsWhatIsSent(t *testing.T) {
 	r, cfg := load(t, "host")
 	r.Compiler.SetLink(portIndex(t, cfg, "acc1"), true, 1000, 0x020000000f01)

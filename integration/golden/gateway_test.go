@@ -30,7 +30,7 @@ func by(mac model.MAC, h endpoint.Host) endpoint.Host {
 	return h
 }
 
-// ask asks a switch's neighbour for an address.
+// ask is an ARP request for an address, to a neighbour of the switch.
 func ask4(from endpoint.Host, vlan uint16, ip string) func() ([]byte, error) {
 	return func() ([]byte, error) { return endpoint.ARPRequest(from, vlan, netip.MustParseAddr(ip)) }
 }
@@ -169,7 +169,7 @@ func resolve(r *rig.Rig) {
 	}
 }
 
-// A frame from the fabric for a group whose gateways are not known goes nowhere, and least of all to a tenant.
+// A frame from the fabric for a group whose gateways are not resolved is dropped, and reaches no tenant.
 func TestNothingCrossesWithoutGateway(t *testing.T) {
 	r, cfg := load(t, "gateway")
 	for _, to := range []string{"acc0", "fab0", "up0", "up1"} {

@@ -19,7 +19,7 @@ import (
 	"penstock/integration/rig"
 )
 
-// What guests say of themselves, and what the box lets through: from an access port and from the fabric alike.
+// Claims of guests, and the frames that the box accepts, from an access port and from the fabric.
 
 const (
 	allNodes   = model.MAC(0x333300000001)
@@ -130,7 +130,7 @@ func fromPort(sport, dport uint16, f func() ([]byte, error)) func() ([]byte, err
 
 func twice(f ...func() ([]byte, error)) []func() ([]byte, error) { return append(f, f...) }
 
-// mld says which groups a host listens to, or asks for it.
+// mld is a report of a host's multicast groups, or a query.
 func mld(from string, typ byte) func() ([]byte, error) {
 	return func() ([]byte, error) {
 		ip := &layers.IPv6{Version: 6, HopLimit: 1, NextHeader: layers.IPProtocolICMPv6, SrcIP: net.ParseIP(from),

@@ -204,8 +204,8 @@ func (w *wire) request(frame []byte) bool {
 	return a != nil && a.Operation == layers.ARPRequest && endpoint.MACAt(a.SourceHwAddress) == w.cfg.EdgeMAC
 }
 
-// golden sends the frames of a case, one after the other, and wants what the pipeline makes of each in a box without
-// interfaces, which TestGolden holds to the records.
+// golden sends the frames of a case, one after the other, and expects the result of the pipeline in a box without
+// interfaces, which TestGolden compares with the records.
 func (w *wire) golden(t *testing.T, c goldenCase) {
 	r, _ := load(t, c.config)
 	before := w.counts(t)

@@ -17,8 +17,8 @@ const (
 	FabricMTU = 1600
 )
 
-// FabricOptions says what Fabric builds. The zero value is the demo: two boxes, each behind an edge switch of its own,
-// two trunks between the switches, and two tenants with the same addresses.
+// FabricOptions are the options of Fabric. The zero value is the demo: two boxes, each behind an edge switch of its
+// own, two trunks between the switches, and two tenants with the same addresses.
 type FabricOptions struct {
 	Scheme   model.Scheme
 	Tenants  []model.Tenant  // nil: DemoTenants
@@ -86,7 +86,7 @@ type Node struct {
 	Config    string // path of the TOML file
 	Socket    string // path of the control socket
 	State     string // path of the state directory
-	TOML      string // what stands in Config
+	TOML      string // content of the file Config
 	MAC       model.MAC
 	Ports     []NodePort
 	Documents Documents // to be pushed; empty for an edge switch

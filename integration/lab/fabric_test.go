@@ -36,7 +36,7 @@ func TestFabric(t *testing.T) {
 		}
 		if len(c.Ports) != 3 || c.Dataplane.Workers != 2 || c.Box.Scheme != model.Scheme24 || !c.Dataplane.Verify ||
 			c.Control.Socket != n.Socket {
-			t.Errorf("%s: %+v", n.Name, c)
+			t.Errorf("%s: got %+v, want 3 ports, 2 workers and the lab's options", n.Name, c)
 		}
 		for _, p := range n.Ports {
 			must(t, l.WaitUp(n.Namespace, p.Name))
@@ -53,7 +53,7 @@ func TestFabric(t *testing.T) {
 	d := box1.Documents
 	if len(d.VIFs) != 3 || len(d.Bindings) != 2 || len(d.Paths) != 3 || d.VIFs[2].Port != "acc0" ||
 		d.VIFs[2].VLAN != 30 {
-		t.Errorf("%+v", d)
+		t.Errorf("got %+v, want 3 VIFs, 2 bindings, 3 paths, the last VIF on acc0 with VLAN 30", d)
 	}
 	var keys []string
 	for _, op := range d.Operations() {
@@ -81,7 +81,7 @@ func TestFabric(t *testing.T) {
 	}
 }
 
-// TestTap wants tagged frames to cross a tapped trunk with their tags, and to be seen on the way.
+// TestTap expects tagged frames to cross a tapped trunk with their tags, and to be seen on the way.
 func TestTap(t *testing.T) {
 	l := newLab(t, "tap")
 	f, err := Fabric(l, FabricOptions{Tap: true})

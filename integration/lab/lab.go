@@ -72,7 +72,7 @@ func New(name string) (*Lab, error) {
 // Dir is the lab's own directory; it is removed by Close.
 func (l *Lab) Dir() string { return l.dir }
 
-// FullName is the name under which a namespace of the lab stands in /run/netns, for `ip netns exec`.
+// FullName is the name of a namespace of the lab in /run/netns, for `ip netns exec`.
 func (l *Lab) FullName(namespace string) string {
 	return fmt.Sprintf("%s%d-%s.%s", Prefix, os.Getpid(), l.name, namespace)
 }
@@ -151,7 +151,7 @@ func (l *Lab) Sysctl(namespace, key, value string) error {
 	return nil
 }
 
-// Close ends the lab's processes and removes its namespaces and its directory. It goes on after an error and returns
+// Close ends the lab's processes and removes its namespaces and its directory. It continues after an error and returns
 // all of them. A second call does nothing.
 func (l *Lab) Close() error {
 	l.mu.Lock()

@@ -19,7 +19,7 @@ const upLimit = 3 * time.Second
 // firstIndex is below the index of every interface made by a lab, and above those the kernel gives by itself.
 const firstIndex = 1000
 
-// VethOptions says how a veth pair is made. Zero values leave the kernel's defaults.
+// VethOptions are the options of a veth pair. Zero values leave the kernel's defaults.
 type VethOptions struct {
 	MTU    int // octets, of both ends
 	Queues int // receive and transmit queues, of both ends
@@ -242,7 +242,7 @@ func (l *Lab) Bridge(namespace, name string, ports ...string) error {
 	return nil
 }
 
-// IsNoLink reports whether err says that an interface does not exist.
+// IsNoLink reports whether err means that an interface does not exist.
 func IsNoLink(err error) bool {
 	var notFound netlink.LinkNotFoundError
 	return errors.As(err, &notFound)

@@ -27,7 +27,7 @@ type Process struct {
 }
 
 // Run runs a program in a namespace to its end and returns what it wrote to standard output and standard error.
-// Its error says how the program ended.
+// Its error is the program's end.
 func (l *Lab) Run(namespace string, argv ...string) ([]byte, error) {
 	var out bytes.Buffer
 	cmd := exec.Command(argv[0], argv[1:]...)

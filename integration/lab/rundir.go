@@ -74,7 +74,7 @@ func unmount(path string) error {
 func unmountBelow(fullName string) error {
 	handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, netnsDir, 0)
 	if err != nil {
-		return fmt.Errorf("look below %s: %w", netnsDir, err)
+		return fmt.Errorf("inspect the mounts below %s: %w", netnsDir, err)
 	}
 	parent, err := os.Open(filepath.Dir(netnsDir))
 	if err != nil {
@@ -83,7 +83,7 @@ func unmountBelow(fullName string) error {
 	defer parent.Close()
 	fd, err := unix.OpenByHandleAt(int(parent.Fd()), handle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
-		return fmt.Errorf("look below %s: %w", netnsDir, err)
+		return fmt.Errorf("inspect the mounts below %s: %w", netnsDir, err)
 	}
 	defer unix.Close(fd)
 	return unmount(fmt.Sprintf("/proc/self/fd/%d/%s", fd, fullName))

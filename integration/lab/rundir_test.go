@@ -43,7 +43,7 @@ func TestRunDir(t *testing.T) {
 	}
 }
 
-// sharingEnv says whether /run is a shared mount, as systemd makes it, or a private one, as in many containers.
+// sharingEnv is set if /run is a shared mount, as systemd makes it, or a private one, as in many containers.
 const sharingEnv = "PENSTOCK_LAB_RUN_SHARING"
 
 // emptyRun gives the process a /run of its own.

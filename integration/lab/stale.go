@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// ownerFile stands in a lab's directory and holds the start time of the process that made it, since its number alone
+// ownerFile is a file in a lab's directory with the start time of the process that made it, since its number alone
 // may belong to another process by now.
 const ownerFile = "owner"
 

@@ -1,5 +1,5 @@
 // Package rig is a box without interfaces: real resources, compiled by the real compiler, and the real pipeline, over a
-// UMEM that no socket uses. Golden tests and pipeline benchmarks stand on it; neither needs root.
+// UMEM that no socket uses. Golden tests and pipeline benchmarks use it; neither needs root.
 package rig
 
 import (

@@ -16,7 +16,7 @@ import (
 	"penstock/integration/vm/inside"
 )
 
-// dialer connects to a port of the guest, from the namespace that leads there, whatever the address asked for.
+// dialer connects to a port of the guest, from the namespace that leads there, for any requested address.
 func (m *Machine) dialer(port int) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, _, _ string) (conn net.Conn, err error) {
 		err = m.lab.Do(Wire, func() error {
@@ -33,8 +33,9 @@ func (m *Machine) Control() *http.Client {
 	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: m.dialer(inside.SocketPort)}}
 }
 
-// ask makes a request of the first process.
-func (m *Machine) ask(method, path string, query url.Values, body io.Reader, limit time.Duration, answer any) error {
+// request makes a request of the first process.
+func (m *Machine) request(method, path string, query url.Values, body io.Reader, limit time.Duration,
+	answer any) error {
 	client := http.Client{Timeout: limit, Transport: &http.Transport{DialContext: m.dialer(inside.AgentPort),
 		DisableKeepAlives: true}}
 	req, err := http.NewRequest(method, "http://guest"+path+"?"+query.Encode(), body)
@@ -59,12 +60,12 @@ func (m *Machine) ask(method, path string, query url.Values, body io.Reader, lim
 	return json.Unmarshal(text, answer)
 }
 
-// askLimit bounds what the guest does at once.
-const askLimit = 30 * time.Second
+// requestLimit bounds what the guest does at once.
+const requestLimit = 30 * time.Second
 
 // ping finds out whether the guest answers.
 func (m *Machine) ping() error {
-	return m.ask("PUT", "/file", url.Values{"path": {"/run/ping"}}, nil, time.Second, nil)
+	return m.request("PUT", "/file", url.Values{"path": {"/run/ping"}}, nil, time.Second, nil)
 }
 
 func (m *Machine) command(path string, c inside.Command, limit time.Duration) (r inside.Result, err error) {
@@ -72,14 +73,14 @@ func (m *Machine) command(path string, c inside.Command, limit time.Duration) (r
 	if err != nil {
 		return r, err
 	}
-	err = m.ask("POST", path, nil, bytes.NewReader(body), limit, &r)
+	err = m.request("POST", path, nil, bytes.NewReader(body), limit, &r)
 	return r, err
 }
 
 // Run runs a program in the guest to its end, at most for the given time, and returns its output. An end other than
 // with exit status 0 is an error.
 func (m *Machine) Run(limit time.Duration, env []string, argv ...string) (string, error) {
-	r, err := m.command("/run", inside.Command{Argv: argv, Env: env, Limit: limit}, limit+askLimit)
+	r, err := m.command("/run", inside.Command{Argv: argv, Env: env, Limit: limit}, limit+requestLimit)
 	if err != nil {
 		return "", err
 	}
@@ -91,34 +92,36 @@ func (m *Machine) Run(limit time.Duration, env []string, argv ...string) (string
 
 // IP runs busybox's ip: "link", "set", "eth1", "down".
 func (m *Machine) IP(args ...string) error {
-	_, err := m.Run(askLimit, nil, append([]string{"/bin/ip"}, args...)...)
+	_, err := m.Run(requestLimit, nil, append([]string{"/bin/ip"}, args...)...)
 	return err
 }
 
 // Start starts a program in the guest and leaves it running under the given name, which may be used again.
 func (m *Machine) Start(name string, argv ...string) error {
-	_, err := m.command("/start", inside.Command{Name: name, Argv: argv}, askLimit)
+	_, err := m.command("/start", inside.Command{Name: name, Argv: argv}, requestLimit)
 	return err
 }
 
-// Process returns how it is with a program that was started, and what it has written.
+// Process returns the state and the output of a program that was started.
 func (m *Machine) Process(name string) (r inside.Result, err error) {
-	err = m.ask("GET", "/process", url.Values{"name": {name}}, nil, askLimit, &r)
+	err = m.request("GET", "/process", url.Values{"name": {name}}, nil, requestLimit, &r)
 	return r, err
 }
 
 // Signal sends a program that was started a signal.
 func (m *Machine) Signal(name string, s syscall.Signal) error {
-	return m.ask("POST", "/signal", url.Values{"name": {name}, "signal": {strconv.Itoa(int(s))}}, nil, askLimit, nil)
+	return m.request("POST", "/signal", url.Values{"name": {name}, "signal": {strconv.Itoa(int(s))}}, nil, requestLimit,
+		nil)
 }
 
 // Put writes a file in the guest.
 func (m *Machine) Put(path string, data []byte) error {
-	return m.ask("PUT", "/file", url.Values{"path": {path}}, bytes.NewReader(data), askLimit, nil)
+	return m.request("PUT", "/file", url.Values{"path": {path}}, bytes.NewReader(data), requestLimit, nil)
 }
 
 // SetChannels sets the number of queues of an interface of the guest.
 func (m *Machine) SetChannels(name string, n int) error {
-	return m.ask("POST", "/channels", url.Values{"interface": {name}, "combined": {strconv.Itoa(n)}}, nil, askLimit,
+	return m.request("POST", "/channels", url.Values{"interface": {name}, "combined": {strconv.Itoa(n)}}, nil,
+		requestLimit,
 		nil)
 }

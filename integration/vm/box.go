@@ -66,7 +66,7 @@ func (b *Box) Launch(toml string) error {
 	if err := b.Put(configPath, []byte(text)); err != nil {
 		return err
 	}
-	if _, err := b.Run(askLimit, nil, "/bin/busybox", "mkdir", "-p", statePath); err != nil {
+	if _, err := b.Run(requestLimit, nil, "/bin/busybox", "mkdir", "-p", statePath); err != nil {
 		return err
 	}
 	return b.Machine.Start(boxName, Penstock, "run", "--config", configPath)
@@ -108,7 +108,7 @@ func (b *Box) Kill() error {
 
 // Forget removes the stored tables of a box that does not run.
 func (b *Box) Forget() error {
-	_, err := b.Run(askLimit, nil, "/bin/busybox", "rm", "-rf", statePath)
+	_, err := b.Run(requestLimit, nil, "/bin/busybox", "rm", "-rf", statePath)
 	return err
 }
 
@@ -121,7 +121,7 @@ func (b *Box) Log() string {
 	return r.Output
 }
 
-// Call makes a request of the control socket and wants a status below 300.
+// Call makes a request of the control socket and expects a status below 300.
 func (b *Box) Call(method, path string, body, answer any) error {
 	var in io.Reader
 	if body != nil {
@@ -185,11 +185,12 @@ func (b *Box) Balanced() error {
 		case box.Frames.Violations != 0:
 			return fmt.Errorf("%d frames with two owners or none: %v", box.Frames.Violations, box.Frames.Breaches)
 		case len(owners) == 0:
-			return errors.New("the box does not watch the ownership of frames: dataplane.verify is off")
+			return errors.New("the box does not track the ownership of frames: dataplane.verify is off")
 		case box.Totals.Balanced && rest == box.Frames.All:
 			return nil
 		case time.Now().After(deadline):
-			return fmt.Errorf("not accounted for: totals %+v, of %d frames %v", box.Totals, box.Frames.All, owners)
+			return fmt.Errorf("frames are unaccounted for: totals %+v, of %d frames %v", box.Totals, box.Frames.All,
+				owners)
 		}
 	}
 }

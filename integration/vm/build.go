@@ -17,8 +17,8 @@ const (
 // TestBinary is where the test binary of a package lies in a guest.
 func TestBinary(pkg string) string { return path.Join(tests, pkg) }
 
-// Build compiles what a guest runs into dir, statically, and returns it as Options.Files wants it: package inside, the
-// box (or PENSTOCK_BINARY), and the test binaries of packages of this module ("dataplane/xsk").
+// Build compiles what a guest runs into dir, statically, and returns it as Options.Files expects it: package inside,
+// the box (or PENSTOCK_BINARY), and the test binaries of packages of this module ("dataplane/xsk").
 func Build(dir string, testsOf ...string) (map[string]string, error) {
 	files := map[string]string{}
 	compile := func(to string, args ...string) error {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestCopyOnly runs the box on a kernel whose virtio-net has no zero-copy mode: demanded, it is an error that says so;
-// left to the box, it copies.
+// TestCopyOnly runs the box on a kernel whose virtio-net has no zero-copy mode: with mode = "zero-copy" the start
+// fails with that reason; with mode = "auto" the box copies.
 func TestCopyOnly(t *testing.T) {
 	m := Guest(t, "copy", SuiteCopy, Options{NICs: nics(2)})
 	t.Run("zero-copy demanded", func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"penstock/integration/lab"
 )
 
-// require skips the test unless guests are asked for, and fails it if they are and cannot be had.
+// require skips the test unless PENSTOCK_VM=1; with it, it fails the test if guests cannot run.
 func require(t testing.TB) {
 	t.Helper()
 	if os.Getenv("PENSTOCK_VM") != "1" {

@@ -21,8 +21,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// The world around a box with an access and a fabric port: a tenant's VM behind the one, an edge switch behind the
-// other, both played by the test.
+// The environment of a box with an access and a fabric port: a tenant's VM behind the access port, an edge switch
+// behind the fabric port, both simulated by the test.
 const (
 	switchMAC  = model.MAC(0x02000000fa0a)
 	otherMAC   = model.MAC(0x02000000fa0b) // another edge switch
@@ -178,7 +178,7 @@ func raw(t *testing.T, m *Machine, tap string) *endpoint.Raw {
 	return r
 }
 
-// expectMode wants all ports open, with native XDP and in the given mode.
+// expectMode expects all ports open, with native XDP and in the given mode.
 func (w *site) expectMode(mode string, queues int) {
 	w.t.Helper()
 	ports, err := w.Ports()
@@ -196,7 +196,7 @@ func (w *site) expectMode(mode string, queues int) {
 // window is how many frames are on their way at a time: less than any ring on it holds.
 const window = 64
 
-// out sends n frames of a mix from the VM, and wants each on the fabric, encapsulated, once, octet by octet.
+// out sends n frames of a mix from the VM, and expects each on the fabric, encapsulated, once, octet by octet.
 func (w *site) out(seed uint64, n int) {
 	w.t.Helper()
 	frames, err := endpoint.Mix(endpoint.MixOptions{Seed: seed, From: near, To: far}, n)
@@ -209,13 +209,13 @@ func (w *site) out(seed uint64, n int) {
 		if o.DstMAC != otherMAC || o.SrcMAC != switchMAC || !o.Tagged || o.VID != pathVLAN ||
 			o.Src != endpoint.Special(model.DefaultScheme, boxPort, segmentID) ||
 			o.Dst != endpoint.Special(model.DefaultScheme, otherPort, tenantID) {
-			w.t.Errorf("encapsulated as %+v", o)
+			w.t.Errorf("got encapsulation %+v, want the MACs, VLAN and addresses of this tenant's path", o)
 		}
 		return o.Inner, true
 	})
 }
 
-// in sends n frames of a mix from the edge switch, and wants each at the VM.
+// in sends n frames of a mix from the edge switch, and expects each at the VM.
 func (w *site) in(seed uint64, n int) {
 	w.t.Helper()
 	frames, err := endpoint.Mix(endpoint.MixOptions{Seed: seed, From: far, To: near}, n)
@@ -230,7 +230,7 @@ func (w *site) in(seed uint64, n int) {
 	})
 }
 
-// pass sends frames, a window at a time, and wants what was made of each, once and unchanged.
+// pass sends frames, a window at a time, and expects the result of each, once and unchanged.
 func (w *site) pass(send, want [][]byte, tx, rx *endpoint.Raw, unwrap func([]byte) ([]byte, bool)) {
 	w.t.Helper()
 	e := endpoint.Expect(want)
@@ -307,10 +307,10 @@ func (w *site) through(limit time.Duration) time.Duration {
 	return took
 }
 
-// state says where frames may have gone: the box's counters, and the kernels' on both ends of the wires.
+// state shows where frames may have been lost: the box's counters, and the kernels' on both ends of the wires.
 func (w *site) state() string {
 	ports, err := w.Ports()
-	inside, errInside := w.Run(askLimit, nil, "/bin/cat", "/proc/net/dev")
+	inside, errInside := w.Run(requestLimit, nil, "/bin/cat", "/proc/net/dev")
 	var outside []byte
 	errOutside := w.lab.Do(Wire, func() (err error) {
 		outside, err = os.ReadFile("/proc/thread-self/net/dev")

@@ -32,8 +32,8 @@ type Kernel struct {
 }
 
 // FetchKernel returns the kernel of a suite, from the cache if there is one in it, else the suite's newest from the
-// archive. apt works in a directory of its own: what the machine's apt knows and has installed stays as it is. The
-// packages' signatures are checked as ever.
+// archive. apt works in a directory of its own: the machine's own lists and packages do not change. The
+// packages' signatures are checked.
 func FetchKernel(suite string) (*Kernel, error) {
 	cache, err := cacheDir()
 	if err != nil {
@@ -43,7 +43,7 @@ func FetchKernel(suite string) (*Kernel, error) {
 	if k, err := findKernel(dir); err == nil {
 		return k, nil
 	}
-	// Beside its place first, so that a run that is cut short leaves nothing that looks whole.
+	// First into a directory beside it, so that an interrupted run leaves no incomplete kernel.
 	work, err := os.MkdirTemp(cache, suite+".tmp")
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func FetchKernel(suite string) (*Kernel, error) {
 	return findKernel(dir)
 }
 
-// cacheDir is where kernels stay between runs: PENSTOCK_VM_CACHE, or penstock-vm in the user's cache.
+// cacheDir is the directory of the kernels between runs: PENSTOCK_VM_CACHE, or penstock-vm in the user's cache.
 func cacheDir() (string, error) {
 	dir := os.Getenv("PENSTOCK_VM_CACHE")
 	if dir == "" {
@@ -137,7 +137,8 @@ func download(suite, dir string) error {
 
 var dependsOnImage = regexp.MustCompile(`(?m)^ *Depends: linux-image-(\S+)$`)
 
-// releaseOf finds the release of the kernel in what `apt-cache depends` says of the package that depends on the newest.
+// releaseOf finds the release of the kernel in the output of `apt-cache depends` for the package that depends on the
+// newest kernel.
 func releaseOf(depends string) (string, error) {
 	m := dependsOnImage.FindStringSubmatch(depends)
 	if m == nil {

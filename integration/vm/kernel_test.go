@@ -46,7 +46,7 @@ func TestFindKernel(t *testing.T) {
 			k, err := findKernel(root)
 			if !tc.ok {
 				if err == nil {
-					t.Errorf("found %+v", k)
+					t.Errorf("found %+v, want an error", k)
 				}
 				return
 			}

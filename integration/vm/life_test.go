@@ -9,7 +9,7 @@ import (
 	"penstock/integration/endpoint"
 )
 
-// testRestarts ends the box in every way under traffic, starts it again, at once too, and wants traffic to flow with
+// testRestarts ends the box in every way under traffic, starts it again, at once too, and expects traffic to flow with
 // the tables that were stored, and interfaces left as they were found.
 func testRestarts(t *testing.T, m *Machine) {
 	s := settings{}
@@ -46,7 +46,7 @@ func testRestarts(t *testing.T, m *Machine) {
 }
 
 // testStarved stops the box for a while under traffic: the kernel uses up all frames of the fill rings, and asks for a
-// wakeup. When the box goes on, so must reception, in every poll mode, and also when nothing comes but what waits.
+// wakeup. When the box continues, reception must continue, in every poll mode, also if only waiting frames arrive.
 func testStarved(t *testing.T, m *Machine, mode string) {
 	for _, poll := range []string{"adaptive", "busy", "interrupt"} {
 		t.Run(poll, func(t *testing.T) {
@@ -77,7 +77,7 @@ func testStarved(t *testing.T, m *Machine, mode string) {
 	}
 }
 
-// testWakeups lets the workers fall asleep and wants the first frame after it soon, on either queue.
+// testWakeups lets the workers fall asleep and expects the first frame after it soon, on either queue.
 func testWakeups(t *testing.T, m *Machine) {
 	for _, poll := range []string{"adaptive", "interrupt"} {
 		t.Run(poll, func(t *testing.T) {
@@ -130,8 +130,8 @@ func (w *site) completed() {
 	}
 }
 
-// testQueues sends many flows and wants both workers to receive their share. They go one way only: a tap follows a flow
-// that has been sent on to the queue it came from.
+// testQueues sends many flows and expects both workers to receive their share. They go one way only: a tap follows a
+// flow that has been sent on to the queue it came from.
 func testQueues(t *testing.T, m *Machine) {
 	w := open(t, m, settings{})
 	w.through(10 * time.Second)

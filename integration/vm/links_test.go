@@ -41,7 +41,7 @@ func (w *site) udp(from, to endpoint.Host, port uint16) []byte {
 	return frame
 }
 
-// waitPort waits until the box says that a port is open and up, or not.
+// waitPort waits until the box reports a port as open and up, or not.
 func (w *site) waitPort(port string, up bool) {
 	w.t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
@@ -51,7 +51,7 @@ func (w *site) waitPort(port string, up bool) {
 			return
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("port %s is not up=%v: %+v\n%s", port, up, ports[port], w.Log())
+			w.t.Fatalf("port %s: got %+v, want up=%v\n%s", port, ports[port], up, w.Log())
 		}
 	}
 }
@@ -70,12 +70,13 @@ func (w *site) setDriver(device string, bound bool) error {
 	if bound {
 		file = "bind"
 	}
-	_, err := w.Run(askLimit, nil, "/bin/sh", "-c", fmt.Sprintf("echo -n %s > /sys/bus/virtio/drivers/virtio_net/%s",
-		device, file))
+	_, err := w.Run(requestLimit, nil, "/bin/sh", "-c",
+		fmt.Sprintf("echo -n %s > /sys/bus/virtio/drivers/virtio_net/%s",
+			device, file))
 	return err
 }
 
-// testLinks disturbs every link in every way there is, under traffic, and wants it to flow again afterwards with no
+// testLinks disturbs every link in every way there is, under traffic, and expects it to flow again afterwards with no
 // frame unaccounted for.
 func testLinks(t *testing.T, m *Machine, mode string) {
 	w := open(t, m, settings{mode: mode})

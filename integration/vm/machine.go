@@ -252,7 +252,7 @@ func (m *Machine) SetLink(n int, up bool) error {
 	return m.monitor.do("set_link", map[string]any{"name": nicID(n), "up": up})
 }
 
-// Console returns what the guest's kernel has said so far.
+// Console returns the output of the guest's kernel.
 func (m *Machine) Console() string {
 	b, err := os.ReadFile(m.console)
 	if err != nil {
@@ -265,7 +265,7 @@ func (m *Machine) Console() string {
 var complaints = []string{"BUG:", "WARNING:", "Oops", "Kernel panic", "INFO: task", "general protection fault",
 	"list_add corruption", "list_del corruption", "refcount_t:"}
 
-// Complaints returns what the guest's kernel has said of errors of its own, the first of them with what follows it.
+// Complaints returns the error messages of the guest's kernel, the first of them with the lines that follow it.
 func (m *Machine) Complaints() string {
 	lines := strings.Split(m.Console(), "\n")
 	for i, line := range lines {

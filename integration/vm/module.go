@@ -18,7 +18,7 @@ type module struct {
 }
 
 // modules returns the named modules of a kernel and what they need, each behind what it needs. A module that the kernel
-// has built in, or has not at all, is left out: the guest will say what is missing.
+// has built in, or has not at all, is left out: the guest reports a missing function.
 func (k *Kernel) modules(names ...string) ([]module, error) {
 	files := map[string]string{}
 	err := filepath.WalkDir(k.Modules, func(path string, d fs.DirEntry, err error) error {

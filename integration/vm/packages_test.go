@@ -13,8 +13,8 @@ const wireNames = "PENSTOCK_TEST_WIRES=eth4-eth5 eth6-eth7"
 
 var layers = []string{"dataplane/xsk", "dataplane/steer", "perf/gen"}
 
-// testPackages runs the tests of packages in the guest: over veth, as on the host, but on this kernel, and those that
-// want zero-copy interfaces. Those that compute much and ask nothing of a kernel are left to the host.
+// testPackages runs the tests of packages in the guest: those over veth, as on the host, but on this kernel, and those
+// that need zero-copy interfaces. Tests that compute much and need no kernel run on the host.
 func testPackages(t *testing.T, m *Machine) {
 	for _, pkg := range layers {
 		t.Run(pkg, func(t *testing.T) {

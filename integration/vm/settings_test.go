@@ -26,7 +26,7 @@ func testMTU(t *testing.T, m *Machine) {
 					break
 				}
 				if time.Now().After(deadline) {
-					t.Fatalf("the box says that the MTU is %d, it is %d", ports["fab0"].MTU, mtu)
+					t.Fatalf("the box reports an MTU of %d, want %d", ports["fab0"].MTU, mtu)
 				}
 			}
 			must(t, w.access.Send(frame))
@@ -82,7 +82,7 @@ func testMTU(t *testing.T, m *Machine) {
 	})
 }
 
-// refused starts a box that cannot run, and wants it to say why and to leave the interfaces clean.
+// refused starts a box that cannot run, and expects it to report the reason and to leave the interfaces clean.
 func refused(t *testing.T, m *Machine, s settings, want ...string) {
 	t.Helper()
 	b := prepare(t, m, s)
@@ -100,11 +100,11 @@ func refused(t *testing.T, m *Machine, s settings, want ...string) {
 	b.expectClean(t)
 }
 
-// expectClean wants interfaces as they were before a box took them.
+// expectClean expects interfaces as they were before a box took them.
 func (b *Box) expectClean(t *testing.T) {
 	t.Helper()
 	for _, link := range []string{accessLink, fabricLink} {
-		text, err := b.Run(askLimit, nil, "/bin/ip", "link", "show", link)
+		text, err := b.Run(requestLimit, nil, "/bin/ip", "link", "show", link)
 		must(t, err)
 		if strings.Contains(text, "xdp") || strings.Contains(text, "PROMISC") {
 			t.Errorf("left behind: %s", text)
@@ -112,7 +112,7 @@ func (b *Box) expectClean(t *testing.T) {
 	}
 }
 
-// testChannels wants the kernel to refuse fewer queues while the box has sockets on them, and the box to go on.
+// testChannels expects the kernel to refuse fewer queues while the box has sockets on them, and the box to go on.
 func testChannels(t *testing.T, m *Machine) {
 	w := open(t, m, settings{})
 	w.through(10 * time.Second)
@@ -154,7 +154,7 @@ func testAuto(t *testing.T, m *Machine) {
 	w := open(t, m, settings{mode: "auto"})
 	w.expectMode("copy", 2)
 	if log := w.Log(); !strings.Contains(log, "virtio_net as a module") {
-		t.Errorf("the log does not say why ports copy: %s", log)
+		t.Errorf("the log does not give the reason for copy mode: %s", log)
 	}
 	w.through(10 * time.Second)
 	w.out(18, 500)
@@ -162,11 +162,12 @@ func testAuto(t *testing.T, m *Machine) {
 }
 
 // testSpareQueues: virtio-net takes queues into use when an XDP program is attached, if it has them to spare, and
-// receives on them. The box says so, and the generator reads them too.
+// receives on them. The box reports them, and the generator reads them too.
 func testSpareQueues(t *testing.T, m *Machine) {
 	must(t, m.IP("link", "set", spareLink, "up"))
 	for _, mode := range []string{"copy", "zero-copy"} {
-		out, err := m.Run(askLimit, nil, Penstock, "gen", "--tx", accessLink, "--rx", spareLink, "--profile", "size-64",
+		out, err := m.Run(requestLimit, nil, Penstock, "gen", "--tx", accessLink, "--rx", spareLink, "--profile",
+			"size-64",
 			"--rate", "100pps", "--count", "10", "--json", "-", "--mode", mode)
 		must(t, err)
 		var r struct{ Ports []struct{ Queues int } }
@@ -177,6 +178,6 @@ func testSpareQueues(t *testing.T, m *Machine) {
 	}
 	w := open(t, m, settings{access: spareLink})
 	if log := w.Log(); !strings.Contains(log, "receives on more queues") || !strings.Contains(log, `"receives on"=4`) {
-		t.Errorf("the log does not say that there are more queues: %s", log)
+		t.Errorf("the log does not report the additional queues: %s", log)
 	}
 }

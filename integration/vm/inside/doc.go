@@ -1,6 +1,7 @@
 // Package inside is the program that runs in a guest as its first process: it mounts what is needed, loads the modules
-// that the initramfs brings along, gives the first interface an address, and then does over HTTP what the host's tests
-// ask for. Nobody else can reach it: the other end of that interface is a namespace of the host that has no way out.
+// that the initramfs brings along, gives the first interface an address, and then executes requests of the host's tests
+// over HTTP. No other program can reach it: the other end of that interface is a namespace of the host that has no way
+// out.
 //
 //	POST /run      a Command, to its end → Result
 //	POST /start    a Command, in the background → Result without output
@@ -32,7 +33,7 @@ type Command struct {
 	Name  string        `json:"name,omitempty"` // of a process in the background
 	Argv  []string      `json:"argv"`
 	Env   []string      `json:"env,omitempty"`
-	Limit time.Duration `json:"limit,omitempty"` // then SIGQUIT, at which Go programs say where they are, and SIGKILL
+	Limit time.Duration `json:"limit,omitempty"` // then SIGQUIT, at which Go programs print their stacks, and SIGKILL
 }
 
 // Result is how a program ended, or that it has not.
@@ -40,6 +41,6 @@ type Result struct {
 	PID     int    `json:"pid"`
 	Running bool   `json:"running"`
 	Exit    int    `json:"exit"`            // -1 if by a signal
-	Error   string `json:"error,omitempty"` // how it ended, in words; empty if with 0
+	Error   string `json:"error,omitempty"` // the program's end as text; empty for exit status 0
 	Output  string `json:"output"`          // standard output and standard error
 }

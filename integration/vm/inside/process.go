@@ -15,13 +15,13 @@ import (
 // grace is how long a program may take from SIGQUIT to its end.
 const grace = 10 * time.Second
 
-// agent knows the programs that it has started.
+// agent holds the programs that it has started.
 type agent struct {
 	mu        sync.Mutex
 	processes map[string]*process // those with a name
 }
 
-// process is a program that runs or has run. Its output goes to a file, so that it needs nobody to read it.
+// process is a program that runs or has run. Its output goes to a file, so that no reader is needed.
 type process struct {
 	cmd    *exec.Cmd
 	output string
@@ -29,7 +29,7 @@ type process struct {
 	err    error // valid once done is closed
 }
 
-// launch starts what a request asks for.
+// launch starts the program of a request.
 func (a *agent) launch(r *http.Request) (*process, error) {
 	var c Command
 	if err := json.NewDecoder(r.Body).Decode(&c); err != nil {

@@ -33,7 +33,7 @@ func Serve() error {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
-			_ = json.NewEncoder(w).Encode(answer) // the host has gone away: nobody is left to be told
+			_ = json.NewEncoder(w).Encode(answer) // on an error the host has closed the connection
 		})
 	}
 	go func() { ended <- http.ListenAndServe(net.JoinHostPort(Address, strconv.Itoa(AgentPort)), mux) }()
