@@ -21,12 +21,13 @@ func applyCommand() *cobra.Command {
 		Use:   "apply -f FILE",
 		Short: "Apply tables from a file to the box",
 		Long: "Reads tables (" + model.KindList() + ") from a TOML or JSON file and pushes the\n" +
-			"difference in one transaction: whole or not at all. With --bulk the file is NDJSON of one collection, " +
-			"of any\n" +
-			"size. What comes back has been stored and is used by every worker.",
-		Example: "  penstock apply -f tables.toml --dry-run\n  penstock apply -f tables.toml --prune\n" +
-			"  penstock apply --bulk bindings --mode replace -f bindings.ndjson\n" +
-			"  generate | penstock apply --bulk paths -f -",
+			"difference in one transaction: all of it, or nothing. With --bulk the file is NDJSON of one\n" +
+			"collection, of any size. When the command reports success, the change is stored, and every worker\n" +
+			"uses it.",
+		Example: `  penstock apply -f tables.toml --dry-run
+  penstock apply -f tables.toml --prune
+  penstock apply --bulk bindings --mode replace -f bindings.ndjson
+  generate | penstock apply --bulk paths -f -`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := a.check(c); err != nil {

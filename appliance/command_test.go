@@ -209,7 +209,8 @@ func TestApplyBulk(t *testing.T) {
 		return command(t, text, append(append([]string{"apply", "-f", "-", "--bulk", "bindings"}, args...), "-s",
 			w.socket)...)
 	}
-	line := `{"tenant":"red","segment":"db","mac":"02:00:00:00:01:01","switch_mac":"02:00:00:00:00:0b","switch_port":4}` + "\n"
+	line := `{"tenant":"red","segment":"db","mac":"02:00:00:00:01:01",` +
+		`"switch_mac":"02:00:00:00:00:0b","switch_port":4}` + "\n"
 	if a := stdin(line); a.code != exitOK ||
 		a.out != "1 line: 1 created, 0 updated, 0 unchanged, 0 deleted; revision 2\n" {
 		t.Errorf("bulk merge: got %+v, want exit code 0 and 1 created, revision 2", a)

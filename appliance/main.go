@@ -63,12 +63,11 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "penstock",
 		Short: "A userspace gateway on AF_XDP",
-		Long: "Penstock carries tenants' Ethernet over a plain switched fabric. `penstock run` runs the box; the " +
-			"other\n" +
-			"commands talk to its control socket.\n" +
+		Long: "Penstock carries tenants' Ethernet over a plain switched fabric. `penstock run` runs the box; the\n" +
+			"other commands talk to its control socket.\n" +
 			"\n" +
-			"Exit codes: 0 done; 1 failed; 3 refused, the message names the remedy; 64 the command line is invalid;\n" +
-			"78 the configuration is wrong.",
+			"Exit codes: 0 done; 1 failed; 3 refused, the message names the remedy; 64 the command line is\n" +
+			"invalid; 78 the configuration is wrong.",
 		Example: `  penstock check /etc/penstock/penstock.toml
   penstock show ports --rate 1s
   penstock apply -f tables.toml --dry-run

@@ -111,7 +111,7 @@ func TestGateways(t *testing.T) {
 	}
 
 	if g := f.command(t, "gateway", "switch", "out"); g.Active != "isp2" || g.Why != "operator" {
-		t.Errorf("%+v", g)
+		t.Errorf("after a switch: got %+v, want isp2 active, by the operator", g)
 	}
 	f.reaches(t, "after a switch")
 	f.fails(t, "another member is active than was expected: isp2", "gateway", "switch", "out", "isp1", "--expect",
@@ -119,7 +119,7 @@ func TestGateways(t *testing.T) {
 	f.fails(t, "members: isp1, isp2", "gateway", "switch", "out", "isp3")
 	f.fails(t, "gateway groups: out", "gateway", "enable", "in", "isp1")
 	if g := f.command(t, "gateway", "disable", "out", "isp2"); g.Active != "isp1" || g.Members[1].State != "disabled" {
-		t.Errorf("%+v", g)
+		t.Errorf("after disabling isp2: got %+v, want isp1 active and isp2 disabled", g)
 	}
 	f.fails(t, "isp1 is the last one that is fit", "gateway", "disable", "out", "isp1")
 	f.reaches(t, "after disabling the other")
