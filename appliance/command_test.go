@@ -127,7 +127,7 @@ func TestCheck(t *testing.T) {
 func TestReload(t *testing.T) {
 	w := newWorld(t, nil)
 	if got := w.ok("reload"); got != "reloaded\n" {
-		t.Errorf("%q", got)
+		t.Errorf("penstock reload: got %q, want \"reloaded\"", got)
 	}
 	w.info.refusal = errors.New("dataplane.workers: 1 → 2 (needs a restart)")
 	if a := w.run("reload"); a.code != exitRefused ||
@@ -317,7 +317,7 @@ func TestVersion(t *testing.T) {
 func TestCompletion(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		if a := command(t, "", "completion", shell); a.code != exitOK || !strings.Contains(a.out, "penstock") {
-			t.Errorf("%s: %d %s", shell, a.code, a.err)
+			t.Errorf("completion %s: got exit code %d, %s; want 0 and a script", shell, a.code, a.err)
 		}
 	}
 	w := newWorld(t, nil).example()

@@ -10,7 +10,7 @@ import (
 func TestGatewayCommands(t *testing.T) {
 	w := newWorld(t, nil)
 	if got := w.ok("gateway", "switch", "out"); got != "out: isp2 is active; isp1 (up), isp2 (active, up)\n" {
-		t.Errorf("%q", got)
+		t.Errorf("penstock gateway switch: got %q, want isp2 active and both members up", got)
 	}
 	if g := decode[status.GatewayGroup](t, w.ok("gateway", "switch", "out", "isp1", "--expect", "isp2", "-o",
 		"json")); g.Active != "isp1" {

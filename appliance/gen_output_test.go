@@ -27,7 +27,7 @@ func TestGenOutput(t *testing.T) {
 			err = o.save([]byte("new"))
 		}
 		if err := errors.Join(err, o.discard()); err != nil {
-			t.Errorf("%s: %v", to, err)
+			t.Errorf("output to %s: got %v, want no error", to, err)
 		}
 	}
 	content := func(name, want string, mode fs.FileMode) {
@@ -114,7 +114,7 @@ func TestGenNotFollowed(t *testing.T) {
 	got := b.String()
 	if !strings.Contains(got, "\nnot followed  no frame carries a signature") ||
 		!strings.Contains(got, "\nsent          1,000 frames") {
-		t.Errorf("%s", got)
+		t.Errorf("got\n%s\nwant 1,000 frames sent, and none followed", got)
 	}
 	for _, row := range []string{"received", "lost", "duplicates", "reordered", "latency", "longest gap"} {
 		if strings.Contains(got, row) {
@@ -123,6 +123,6 @@ func TestGenNotFollowed(t *testing.T) {
 	}
 	live := liveLine(&gen.Live{Directions: []gen.LiveDirection{{From: "a", To: "b", Sent: 5, Unsigned: 5}}})
 	if !strings.Contains(live, "not followed") || strings.Contains(live, "missing") {
-		t.Errorf("%q", live)
+		t.Errorf("live line: got %q, want \"not followed\" and no number of missing frames", live)
 	}
 }

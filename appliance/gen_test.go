@@ -234,7 +234,7 @@ func TestGenModes(t *testing.T) {
 		t.Errorf("blocked time: got %+v, want exit code 0 and two runs with a gap", a)
 	}
 	if text, err := os.ReadFile(marks); err != nil || string(text) != "do 1\nundo 1\ndo 2\nundo 2\n" {
-		t.Errorf("%q, %v", text, err)
+		t.Errorf("runs of the commands: got %q, %v; want do and undo, twice", text, err)
 	}
 	a = run("--rate", "2kpps", "--duration", "100ms", "--lead", "100ms", "--blocked-time", "echo trouble >&2; exit 7")
 	if a.code != exitFailure || !strings.Contains(a.out, "exit status 7") ||
@@ -287,7 +287,7 @@ func TestGenCompletion(t *testing.T) {
 	xsktest.Namespace(t)
 	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
 	if a := command(t, "", "__completeNoDesc", "gen", "--rx", ""); !strings.HasPrefix(a.out, "a\nb\n:") {
-		t.Errorf("%q", a.out)
+		t.Errorf("completion of --rx: got %q, want a and b", a.out)
 	}
 }
 
@@ -382,7 +382,7 @@ LATENCY AT              LOST
 		{From: "b", TxRate: 5},
 	}})
 	if line != "3s  a → b: tx 1.000 Mpps, rx 999 pps, missing 1,234, p50 2.1 µs, p99 15.00 ms  b: tx 5 pps" {
-		t.Errorf("%q", line)
+		t.Errorf("live line: got %q, want the rates of both directions", line)
 	}
 }
 

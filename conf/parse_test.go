@@ -251,7 +251,7 @@ port = [ { name = "acc0", interface = "eth1", role = "access" },
 	} {
 		c, err := Parse("p.toml", []byte(text))
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want no error", name, err)
 			continue
 		}
 		if ch := want.Diff(c); len(ch) != 0 {
@@ -391,7 +391,7 @@ func TestLoad(t *testing.T) {
 	for _, name := range []string{"penstock.toml", "edge-switch.toml", "gateway.toml"} {
 		c, err := Load("example/" + name)
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want no error", name, err)
 			continue
 		}
 		if c.File() != "example/"+name {

@@ -141,7 +141,7 @@ func TestUnknownUnicast(t *testing.T) {
 			continue
 		}
 		if len(got) != 0 {
-			t.Errorf("%s: % x", mode, got)
+			t.Errorf("unknown unicast %s: got frames % x, want none", mode, got)
 		}
 		f.expectDrops(t, "box1", before, map[string]uint64{"unresolved": 1})
 	}

@@ -57,7 +57,7 @@ func testFlood(t *testing.T, f *fabric) {
 				}
 				if member {
 					if err := e.Err(); err != nil {
-						t.Errorf("%s: %v", vm, err)
+						t.Errorf("%s: got %v, want every frame once", vm, err)
 					}
 				}
 			}

@@ -117,7 +117,7 @@ func TestGenSignals(t *testing.T) {
 	// A port that the killed one had is free at once.
 	if p := g.start("--rate", "10kpps", "--count", "100"); p.Wait(30*time.Second) != nil ||
 		!strings.Contains(p.Log(), "received     100 frames") {
-		t.Errorf("%s", p.Log())
+		t.Errorf("got\n%s\nwant 100 frames received and exit code 0", p.Log())
 	}
 }
 

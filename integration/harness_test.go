@@ -188,7 +188,7 @@ func (f *fabric) finish() {
 		log := p.Log()
 		for _, sign := range []string{"DATA RACE", "panic:"} {
 			if i := strings.Index(log, sign); i >= 0 {
-				f.t.Errorf("%s: %s", name, log[i:min(len(log), i+8000)])
+				f.t.Errorf("log of %s: got this, want no %q:\n%s", name, sign, log[i:min(len(log), i+8000)])
 			}
 		}
 		if f.t.Failed() {

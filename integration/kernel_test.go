@@ -191,7 +191,7 @@ func testIsolation(t *testing.T, f *fabric) {
 		for range 5 {
 			conn, err := f.dial(client, addr, 3*time.Second)
 			if err != nil {
-				t.Fatalf("%s: %v", client, err)
+				t.Fatalf("%s: got %v, want a connection", client, err)
 			}
 			name, err := io.ReadAll(conn)
 			conn.Close()

@@ -32,7 +32,7 @@ func (f *fabric) routers(t *testing.T, gateway string) (list [2]router) {
 	run := func(namespace string, argv ...string) {
 		t.Helper()
 		if out, err := f.lab.Run(namespace, argv...); err != nil {
-			t.Fatalf("%v: %s", err, out)
+			t.Fatalf("%q: got %v, want success:\n%s", argv, err, out)
 		}
 	}
 	run(g.Name, "ip", "addr", "flush", "dev", g.Interface)
@@ -175,7 +175,7 @@ func TestGatewayAddressMoves(t *testing.T) {
 				verb := map[bool]string{true: "add", false: "del"}[has]
 				if out, err := f.lab.Run(r.name, "ip", "addr", verb, netip.PrefixFrom(g.Address.Addr(), 32).String(),
 					"dev", "eth0"); err != nil {
-					t.Fatalf("%v: %s", err, out)
+					t.Fatalf("ip addr %s: got %v, want success:\n%s", verb, err, out)
 				}
 			}
 			has(pair[0], true)

@@ -87,7 +87,7 @@ func TestSwitchUnderTraffic(t *testing.T) {
 					f.isActive(t, other, "up", "up")
 				}
 				if r := stop(t, s); r.Lost() > fault.most(r.Sent) {
-					t.Errorf("%s: %v", fault.name, r)
+					t.Errorf("%s: got %v, want at most %d lost", fault.name, r, fault.most(r.Sent))
 				}
 				f.reaches(t, "after "+fault.name)
 			}

@@ -78,7 +78,7 @@ func TestInstall(t *testing.T) {
 	u := unit(t, installed)
 	for _, k := range []string{"Service.ExecStartPre", "Service.ExecStart", "Service.ExecReload"} {
 		if len(u[k]) != 1 {
-			t.Errorf("%s = %q", k, u[k])
+			t.Errorf("%s: got %q, want one value", k, u[k])
 			continue
 		}
 		for i, word := range strings.Fields(u[k][0]) {

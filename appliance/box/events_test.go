@@ -81,7 +81,7 @@ func TestEventsOfARun(t *testing.T) {
 	} {
 		resp, err := c.Do(t.Context(), r[0], r[1], nil, client.WriteOptions{}, strings.NewReader(r[2]))
 		if err != nil {
-			t.Fatalf("%s %s: %v", r[0], r[1], err)
+			t.Fatalf("%s %s: got %v, want an answer", r[0], r[1], err)
 		}
 		resp.Body.Close()
 	}

@@ -240,11 +240,11 @@ func TestResolutionFrames(t *testing.T) {
 	} {
 		f, err := build()
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("building %s: got %v, want no error", name, err)
 			continue
 		}
 		if err := CheckSums(f); err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("checksums of %s: got %v, want all correct", name, err)
 		}
 	}
 	f, err := ARPReply(hostA, 30, hostB)

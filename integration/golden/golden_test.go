@@ -72,7 +72,7 @@ func load(t testing.TB, name string) (*rig.Rig, *config) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&c); err != nil {
-		t.Fatalf("%s: %v", name, err)
+		t.Fatalf("configuration %s cannot be read: %v", name, err)
 	}
 	for i := range c.Groups {
 		c.Groups[i].Policy = gateway.DefaultPolicy()
@@ -88,11 +88,11 @@ func load(t testing.TB, name string) (*rig.Rig, *config) {
 		refs = append(refs, model.PortRef{Name: p.Name, Role: p.Role})
 	}
 	if problems := o.State.Validate(model.Options{Scheme: c.Scheme, Ports: refs}); len(problems) > 0 {
-		t.Fatalf("%s: %v", name, problems)
+		t.Fatalf("tables of configuration %s: got %v, want no problem", name, problems)
 	}
 	r, err := rig.New(o)
 	if err != nil {
-		t.Fatalf("%s: %v", name, err)
+		t.Fatalf("no rig for configuration %s: %v", name, err)
 	}
 	t.Cleanup(func() { _ = r.Close() })
 	for number, mac := range c.BoxMACs {
@@ -300,7 +300,7 @@ func read(t testing.TB, path string) []packet {
 	}
 	r, err := pcapgo.NewNgReader(bytes.NewReader(data), pcapgo.NgReaderOptions{WantMixedLinkType: true})
 	if err != nil {
-		t.Fatalf("%s: %v", path, err)
+		t.Fatalf("%s is no capture file: %v", path, err)
 	}
 	var packets []packet
 	for {
@@ -309,7 +309,7 @@ func read(t testing.TB, path string) []packet {
 			return packets
 		}
 		if err != nil {
-			t.Fatalf("%s: %v", path, err)
+			t.Fatalf("a packet of %s cannot be read: %v", path, err)
 		}
 		packets = append(packets, packet{port: ci.InterfaceIndex, data: slices.Clone(data)})
 	}

@@ -73,11 +73,11 @@ func TestFabric(t *testing.T) {
 	}
 	if out, err := l.Run("red-vm1", "ip", "-6", "address"); err != nil ||
 		!strings.Contains(string(out), "fe80::ff:fe00:1/64") {
-		t.Errorf("%s %v", out, err)
+		t.Errorf("addresses of red-vm1: got %s, %v; want fe80::ff:fe00:1/64", out, err)
 	}
 	if out, err := l.Run("red-vm1", "ip", "route"); err != nil ||
 		!strings.Contains(string(out), "default via 10.0.0.254") {
-		t.Errorf("%s %v", out, err)
+		t.Errorf("routes of red-vm1: got %s, %v; want the default route via 10.0.0.254", out, err)
 	}
 }
 
@@ -118,7 +118,7 @@ func TestTap(t *testing.T) {
 		buf, oob := make([]byte, 2000), make([]byte, 200)
 		n, oobn, _, _, err := unix.Recvmsg(fd, buf, oob, 0)
 		if err != nil {
-			t.Errorf("%s: %v", where, err)
+			t.Errorf("%s: got %v, want a frame", where, err)
 			continue
 		}
 		if n != len(frame)-4 || buf[12] != 0x88 || oobn == 0 {

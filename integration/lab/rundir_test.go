@@ -36,7 +36,7 @@ func TestRunDir(t *testing.T) {
 				// makes all mounts private as well
 				cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
 				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Errorf("%v: %s", err, out)
+					t.Errorf("got %v, want success:\n%s", err, out)
 				}
 			})
 		}

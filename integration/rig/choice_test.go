@@ -134,7 +134,7 @@ func pathChoice(t *testing.T, weights []uint16) {
 		}
 		got, err := endpoint.DecodeOuter(out[0])
 		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: got %v, want an encapsulated frame", name, err)
 		}
 		if want := path.VLANs[docChoice(flow, seeds, weights)].VID; got.VID != want {
 			t.Errorf("%s, flow hash %08x: VLAN %d, want %d", name, flow, got.VID, want)
