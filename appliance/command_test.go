@@ -286,12 +286,12 @@ func TestHelp(t *testing.T) {
 			t.Errorf("penstock %s: got %+v, want exit code 0, the help text and examples", strings.Join(args, " "), a)
 		}
 		for line := range strings.Lines(c.Example) {
-			_, words, ok := strings.Cut(line, "penstock ")
+			_, arguments, ok := strings.Cut(line, "penstock ")
 			if !ok && strings.TrimSpace(line) != "penstock show" && strings.TrimSpace(line) != "sudo penstock demo" {
 				t.Errorf("%s: the example %q does not call penstock", c.CommandPath(), line)
 				continue
 			}
-			sub, rest, err := rootCommand().Find(strings.Fields(words))
+			sub, rest, err := rootCommand().Find(strings.Fields(arguments))
 			if err == nil {
 				err = sub.ParseFlags(rest)
 			}

@@ -161,7 +161,7 @@ func showGateways(q *query, t *sheet) error {
 		"FAILURES")
 	for _, g := range l.Items {
 		for _, m := range g.Members {
-			t.row(g.Name, m.Name, activeMark(&m), m.State, ago(m.Since), m.Why, place(&m), m.IP, m.MAC,
+			t.row(g.Name, m.Name, activeMark(&m), m.State, ago(m.Since), m.Why, attachment(&m), m.IP, m.MAC,
 				rtt(m.Probes.RTT), m.Probes.Missed, m.Probes.Late, m.Failures)
 		}
 	}
@@ -191,7 +191,7 @@ func showGroup(g *status.GatewayGroup, t *sheet) {
 			{"member " + m.Name, strings.TrimSpace(m.State + " " + activeMark(m))},
 			{"  since", ago(m.Since)}, {"  why", m.Why + held},
 			{"  gateway", strings.TrimSpace(m.IP + " " + m.MAC)},
-			{"  behind", place(m) + ", the box is " + m.Address + onlyFrom(m)},
+			{"  behind", attachment(m) + ", the box is " + m.Address + onlyFrom(m)},
 			{"  probes", fmt.Sprintf("%d sent, %d answered, %d missed, %d excused by data, %d timers late",
 				m.Probes.Sent, m.Probes.Answered, m.Probes.Missed, m.Probes.Excused, m.Probes.Late)},
 			{"  last answer", cmp.Or(rtt(m.Probes.RTT), "none")}, {"  failures", fmt.Sprint(m.Failures)},
@@ -218,7 +218,7 @@ func activeMark(m *status.Gateway) string {
 	return ""
 }
 
-func place(m *status.Gateway) string {
+func attachment(m *status.Gateway) string {
 	if m.VLAN != 0 {
 		return fmt.Sprintf("%s VLAN %d", m.Port, m.VLAN)
 	}

@@ -115,7 +115,7 @@ func (p *genProgress) follow(w *gen.Watch, every time.Duration) {
 	defer close(p.ended)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	say := func(format string, args ...any) {
+	print := func(format string, args ...any) {
 		if p.out != nil {
 			fmt.Fprintf(p.out, "\r\x1b[K"+format, args...)
 		}
@@ -124,18 +124,18 @@ func (p *genProgress) follow(w *gen.Watch, every time.Duration) {
 		select {
 		case <-p.stop:
 			for len(p.lines) > 0 {
-				say("%s\n", <-p.lines)
+				print("%s\n", <-p.lines)
 			}
-			say("")
+			print("")
 			return
 		case l := <-p.lines:
-			say("%s\n", l)
+			print("%s\n", l)
 		case <-tick.C:
 			if p.out == nil {
 				continue
 			}
 			if l, ok := w.Look(); ok {
-				say("%s", cut(p.out, liveLine(&l)))
+				print("%s", cut(p.out, liveLine(&l)))
 			}
 		}
 	}

@@ -20,7 +20,7 @@ import (
 
 const commandEnv = "PENSTOCK_TEST_COMMAND"
 
-// TestCommand is the process that is a penstock for other tests.
+// TestCommand is the penstock process of other tests.
 func TestCommand(t *testing.T) {
 	args := os.Getenv(commandEnv)
 	if args == "" {
@@ -31,7 +31,7 @@ func TestCommand(t *testing.T) {
 	os.Exit(execute(ctx, rootCommand(), strings.Fields(args)))
 }
 
-// penstock starts a penstock.
+// penstock starts a penstock process.
 func penstock(t *testing.T, stderr io.Writer, env []string, args ...string) (*exec.Cmd, <-chan error) {
 	t.Helper()
 	c := exec.Command(os.Args[0], "-test.run=^TestCommand$")
@@ -47,7 +47,7 @@ func penstock(t *testing.T, stderr io.Writer, env []string, args ...string) (*ex
 	return c, ended
 }
 
-// ends says that the process ends soon, and how.
+// ends expects the process to end soon, with the given result.
 func ends(t *testing.T, what string, ended <-chan error) error {
 	t.Helper()
 	select {
@@ -59,8 +59,8 @@ func ends(t *testing.T, what string, ended <-chan error) error {
 	return nil
 }
 
-// A configuration that is a pipe, a service manager that does not read and a log that nobody reads hold up neither the
-// main loop, which feeds the watchdog, nor the end.
+// A configuration that is a pipe, a service manager that does not read and a log without a reader block neither the main
+// loop, which feeds the watchdog, nor the end of the process.
 func TestHeldUp(t *testing.T) {
 	if !xsktest.Alone(t) {
 		return
@@ -94,8 +94,8 @@ interface = "a0"
 		t.Fatal(err)
 	}
 	defer manager.Close()
-	// heard reads until the manager is told the word, and forgets what came before.
-	heard := func(word string) {
+	// notified reads until the manager receives the word, and discards the messages before it.
+	notified := func(word string) {
 		t.Helper()
 		var b [4096]byte
 		_ = manager.SetReadDeadline(time.Now().Add(20 * time.Second))
@@ -116,9 +116,9 @@ interface = "a0"
 	defer logged.Close()
 	c, ended := penstock(t, stderr, []string{"NOTIFY_SOCKET=" + filepath.Join(dir, "notify"), "WATCHDOG_USEC=300000"},
 		"run", "--config", path)
-	heard("READY=1")
+	notified("READY=1")
 
-	// The configuration is a pipe that somebody holds open and says nothing on.
+	// The configuration is a pipe that is open for writing and stays empty.
 	if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
 		t.Fatal(err)
 	}
@@ -131,10 +131,10 @@ interface = "a0"
 		t.Fatal(err)
 	}
 	for _, word := range []string{"RELOADING=1", "READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
-		heard(word)
+		notified(word)
 	}
 
-	// Nobody reads the log, of which the pipe is full, and the manager reads nothing either.
+	// The log's pipe is full and has no reader, and the manager does not read.
 	fd, err := syscall.Open(fmt.Sprintf("/proc/self/fd/%d", stderr.Fd()), syscall.O_WRONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ interface = "a0"
 		time.Sleep(50 * time.Millisecond)
 	}
 	for range 15 { // more than the manager's queue holds, and it goes on where it was
-		heard("WATCHDOG=1")
+		notified("WATCHDOG=1")
 	}
 	time.Sleep(2 * time.Second) // the queue is full again
 	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
@@ -161,7 +161,7 @@ interface = "a0"
 	}
 }
 
-// Before READY, too, a signal ends it; check and apply read pipes, and end when they are told to.
+// A signal ends the box also before READY; check and apply end with a signal while they read a pipe.
 func TestPipes(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pipe")

@@ -6,14 +6,13 @@ import (
 	"time"
 )
 
-// How long things are waited for that other processes, disks and file systems may hold up.
+// Limits of waits that other processes, disks and file systems may block.
 const (
 	stopLimit  = 7 * time.Second // between a signal and the end, whatever hangs; TimeoutStopSec in the unit is longer
 	printLimit = time.Second     // for a message to standard error
 )
 
-// interruptible runs fn, which may hang in a system call, until it ends or ctx is done, and some time is over in which
-// it may end by itself.
+// interruptible runs fn, which may hang in a system call, until fn ends, or until ctx is done and a grace period is over.
 func interruptible(ctx context.Context, grace time.Duration, fn func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- fn() }()

@@ -82,11 +82,11 @@ func (s *Sources) text() string {
 	case len(s.MACs) == 0:
 		return strconv.Quote(SourcesGateway)
 	}
-	words := make([]string, len(s.MACs))
+	texts := make([]string, len(s.MACs))
 	for i, m := range s.MACs {
-		words[i] = strconv.Quote(m.String())
+		texts[i] = strconv.Quote(m.String())
 	}
-	return "[" + strings.Join(words, ", ") + "]"
+	return "[" + strings.Join(texts, ", ") + "]"
 }
 
 func (r *reader) groups(tree map[string]any) []Group {

@@ -54,11 +54,11 @@ func (r *reader) validateDataplane(c *Config) {
 }
 
 func (r *reader) validatePorts(c *Config) {
-	type place struct {
+	type switchPort struct {
 		mac  model.MAC
 		port int
 	}
-	names, interfaces, downlinks, places := map[string]int{}, map[string]int{}, map[int]int{}, map[place]int{}
+	names, interfaces, downlinks, places := map[string]int{}, map[string]int{}, map[int]int{}, map[switchPort]int{}
 	for i := range c.Ports {
 		p := &c.Ports[i]
 		at := func(name string) string { return fmt.Sprintf("port[%d].%s", i, name) }
@@ -106,7 +106,7 @@ func (r *reader) validatePorts(c *Config) {
 				downlinks[p.SwitchPort] = i
 			}
 		case p.Role == RoleFabric && good("switch_mac"):
-			w := place{p.SwitchMAC, p.SwitchPort}
+			w := switchPort{p.SwitchMAC, p.SwitchPort}
 			if first, dup := places[w]; dup {
 				r.failf(at("switch_port"),
 					"port %d of switch %s is connected to the port on line %d already: a switch port has one cable",

@@ -30,15 +30,15 @@ type silence map[string]*endpoint.Raw
 func (s silence) broken(t *testing.T) {
 	t.Helper()
 	time.Sleep(20 * time.Millisecond)
-	for where, r := range s {
+	for at, r := range s {
 		got, err := r.Collect(0)
 		must(t, err)
 		for _, frame := range got {
 			if arp := endpoint.ParseARP(frame); arp != nil && arp.Operation == layers.ARPRequest &&
-				where != "edge switch" {
+				at != "edge switch" {
 				continue // an edge switch resolves its boxes
 			}
-			t.Errorf("a frame comes out at %s: % x", where, frame)
+			t.Errorf("a frame comes out at %s: % x", at, frame)
 		}
 	}
 }

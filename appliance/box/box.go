@@ -38,13 +38,13 @@ import (
 
 // Box is a running Penstock: the dataplane, and the control plane that feeds it.
 type Box struct {
-	build   Build
-	path    string // of the configuration file
-	started time.Time
-	log     *slog.Logger
-	level   *slog.LevelVar
-	logs    *logQueue
-	told    string // what was wrong with the service manager last
+	build    Build
+	path     string // of the configuration file
+	started  time.Time
+	log      *slog.Logger
+	level    *slog.LevelVar
+	logs     *logQueue
+	notified string // last error of the service manager that was logged
 
 	bindings *table.Bindings
 	engine   *dataplane.Engine
@@ -226,7 +226,7 @@ func (b *Box) fail(err error) {
 }
 
 // Close undoes everything, in reverse order; it skips the parts that were not built. What still runs after a time,
-// because a disk hangs or a file system, keeps what it may use: the process takes that with it.
+// because a disk or a file system hangs, keeps its resources: they end with the process.
 func (b *Box) Close() {
 	defer b.logs.flush(logLimit)
 	b.ready.Store(false)
@@ -274,7 +274,6 @@ func (b *Box) Close() {
 	}
 }
 
-// notify logs what goes wrong with the service manager, once.
 // prepare sets a port's interface up. Every role but fabric needs promiscuous mode: frames there carry the MACs of
 // other stations. The edge switch addresses a fabric port by the port's own MAC.
 func (b *Box) prepare(p conf.Port) (undo func() error, err error) {

@@ -10,14 +10,14 @@ import (
 	"penstock/conf"
 )
 
-// How long things are waited for that other processes, disks and file systems may hold up.
+// Limits of waits that other processes, disks and file systems may block.
 const (
 	loadLimit  = 5 * time.Second // the configuration at a reload
 	tasksLimit = 3 * time.Second // at the end, for what the box does beside
 	logLimit   = time.Second     // at the end, for the log
 )
 
-// loader reads the configuration of a running box. Of reads that hang, on a file system that does, there is only one.
+// loader reads the configuration of a running box. If the file system hangs, at most one read hangs.
 type loader struct{ busy atomic.Bool }
 
 func (l *loader) load(ctx context.Context, path string, within time.Duration) (cfg *conf.Config, err error) {

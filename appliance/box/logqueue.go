@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// logQueue writes log lines to where they go, which may be a pipe that nobody reads: it takes lines without waiting,
-// and counts those that found no room.
+// logQueue writes log lines to an output that may block, such as a pipe without a reader. It accepts lines without
+// waiting, and counts the lines that found no room.
 type logQueue struct {
 	to    io.Writer
 	lines chan logLine
@@ -17,13 +17,13 @@ type logQueue struct {
 	warn  *slog.Logger // to the same place, of lines that were lost
 }
 
-// logLine is a line, or a request to say when all before it are written.
+// logLine is a line, or a request for a signal when all lines before it are written.
 type logLine struct {
 	text []byte
 	done chan struct{}
 }
 
-// logRoom is how many lines may wait.
+// logRoom is the limit of waiting lines.
 const logRoom = 4096
 
 func newLogQueue(to io.Writer, warn *slog.Logger) *logQueue {
@@ -55,7 +55,7 @@ func (q *logQueue) run() {
 	}
 }
 
-// flush waits until everything is written, but not for longer than that.
+// flush waits until all lines are written, at most for the given time.
 func (q *logQueue) flush(within time.Duration) {
 	end := time.After(within)
 	done := make(chan struct{})

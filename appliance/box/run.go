@@ -69,13 +69,14 @@ func (b *Box) follow(ctx context.Context, sd *notify.Notifier, hup <-chan os.Sig
 	}
 }
 
+// notify logs an error of the service manager, unless it is the last one logged.
 func (b *Box) notify(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
 	}
-	if text != "" && text != b.told {
+	if text != "" && text != b.notified {
 		b.log.Warn("systemd notification", "err", err)
 	}
-	b.told = text
+	b.notified = text
 }

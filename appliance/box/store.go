@@ -29,7 +29,8 @@ func (b *Box) openStore() (err error) {
 	return nil
 }
 
-// watchStore keeps the alarm of the store, and has it try again when it is in doubt, until ctx is done.
+// watchStore raises and clears the store's alarm, and makes the store try again after a write of unknown outcome, until
+// ctx is done.
 func (b *Box) watchStore(ctx context.Context) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
@@ -37,8 +38,8 @@ func (b *Box) watchStore(ctx context.Context) {
 	for {
 		text := ""
 		if err := b.store.Verify(); err != nil {
-			text = fmt.Sprintf("The tables' store takes no writes: %v. The dataplane goes on with what it has; "+
-				"pushes are refused.", err)
+			text = fmt.Sprintf("The tables' store refuses writes: %v. The dataplane continues with its present "+
+				"tables; pushes are refused.", err)
 		}
 		switch {
 		case text == "":

@@ -161,11 +161,11 @@ func (w *wire) answer(t *testing.T) {
 			if p.Role != "downlink" || fmt.Sprint(p.SwitchPort) != number {
 				continue
 			}
-			asked, err := w.ends[i].Find(20*time.Second, w.request)
+			arp, err := w.ends[i].Find(20*time.Second, w.request)
 			if err != nil {
 				t.Fatalf("the switch does not ask for the box behind %s: %v", p.Name, err)
 			}
-			box, _ := netip.AddrFromSlice(endpoint.ParseARP(asked).DstProtAddress)
+			box, _ := netip.AddrFromSlice(endpoint.ParseARP(arp).DstProtAddress)
 			reply, err := endpoint.ARPReply(endpoint.Host{MAC: mac, IPv4: box}, 0,
 				endpoint.Host{MAC: w.cfg.EdgeMAC, IPv4: netip.IPv4Unspecified()})
 			if err != nil {

@@ -114,15 +114,15 @@ func TestTap(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	for where, fd := range map[string]int{"tap": tap, "other end": b} {
+	for end, fd := range map[string]int{"tap": tap, "other end": b} {
 		buf, oob := make([]byte, 2000), make([]byte, 200)
 		n, oobn, _, _, err := unix.Recvmsg(fd, buf, oob, 0)
 		if err != nil {
-			t.Errorf("%s: got %v, want a frame", where, err)
+			t.Errorf("%s: got %v, want a frame", end, err)
 			continue
 		}
 		if n != len(frame)-4 || buf[12] != 0x88 || oobn == 0 {
-			t.Errorf("%s: %d octets, %d of control data: % x", where, n, oobn, buf[:n])
+			t.Errorf("%s: %d octets, %d of control data: % x", end, n, oobn, buf[:n])
 		}
 	}
 }
