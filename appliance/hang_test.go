@@ -59,8 +59,8 @@ func ends(t *testing.T, what string, ended <-chan error) error {
 	return nil
 }
 
-// A configuration that is a pipe, a service manager that does not read and a log without a reader block neither the main
-// loop, which feeds the watchdog, nor the end of the process.
+// A configuration that is a pipe, a service manager that does not read and a log without a reader block neither the
+// main loop, which feeds the watchdog, nor the end of the process.
 func TestHeldUp(t *testing.T) {
 	if !xsktest.Alone(t) {
 		return

@@ -12,7 +12,8 @@ const (
 	printLimit = time.Second     // for a message to standard error
 )
 
-// interruptible runs fn, which may hang in a system call, until fn ends, or until ctx is done and a grace period is over.
+// interruptible runs fn, which may hang in a system call, until fn ends, or until ctx is done and a grace period is
+// over.
 func interruptible(ctx context.Context, grace time.Duration, fn func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- fn() }()

@@ -3,7 +3,7 @@
 // Files in the order of a box's life: box.go (what is built, started and undone), run.go (the main loop, until a signal
 // ends it), config.go (configuration → dataplane and tables), store.go, alarms.go, log.go and logqueue.go; links.go and
 // carrier.go (interfaces that come and go), slowpath.go (who gets the frames for control), gateways.go; load.go and
-// reload.go; info.go and metrics.go (what is told of it).
+// reload.go; info.go and metrics.go (status and metrics).
 package box
 
 import (
