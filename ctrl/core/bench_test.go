@@ -16,12 +16,16 @@ func million(segments int) ([]Op, []byte) {
 	var ops []Op
 	ops = append(ops, Op{Verb: Put, Kind: model.KindTenant, Key: "RED", Value: []byte(`{"id":7}`)})
 	for i := range segments {
-		ops = append(ops, Op{Verb: Put, Kind: model.KindSegment, Key: fmt.Sprint("RED/s", i), Value: fmt.Appendf(nil, `{"id":%d}`, i+1)})
+		ops = append(ops, Op{Verb: Put, Kind: model.KindSegment, Key: fmt.Sprint("RED/s", i),
+			Value: fmt.Appendf(nil, `{"id":%d}`, i+1)})
 	}
 	var text bytes.Buffer
 	for i := range 1_000_000 {
-		fmt.Fprintf(&text, `{"tenant":"RED","segment":"s%d","mac":"%s","addresses":["10.%d.%d.%d"],"switch_mac":"%s","switch_port":%d}`+"\n",
-			i%segments, model.MAC(0x020000000000+i*7919%1_000_003), i>>16, i>>8&255, i&255, model.MAC(0x02aa00000000+i%500), 1+i%48)
+		fmt.Fprintf(&text,
+			`{"tenant":"RED","segment":"s%d","mac":"%s","addresses":["10.%d.%d.%d"],"switch_mac":"%s",`+
+				`"switch_port":%d}`+"\n",
+			i%segments, model.MAC(0x020000000000+i*7919%1_000_003), i>>16, i>>8&255, i&255,
+			model.MAC(0x02aa00000000+i%500), 1+i%48)
 	}
 	return ops, text.Bytes()
 }
@@ -78,7 +82,8 @@ func BenchmarkSmallTransaction(b *testing.B) {
 		t := fmt.Sprint("t", i)
 		ops = append(ops, Op{Verb: Put, Kind: model.KindTenant, Key: t, Value: fmt.Appendf(nil, `{"id":%d}`, i+2)},
 			Op{Verb: Put, Kind: model.KindSegment, Key: t + "/s", Value: []byte(`{"id":1}`)},
-			Op{Verb: Put, Kind: model.KindSubnet, Key: t + "/n", Value: []byte(`{"segment":"s","prefix":"10.0.0.0/24","router":"10.0.0.1"}`)})
+			Op{Verb: Put, Kind: model.KindSubnet, Key: t + "/n",
+				Value: []byte(`{"segment":"s","prefix":"10.0.0.0/24","router":"10.0.0.1"}`)})
 	}
 	s, err := store.Open(filepath.Join(b.TempDir(), "db"), store.Options{})
 	if err != nil {
@@ -86,7 +91,8 @@ func BenchmarkSmallTransaction(b *testing.B) {
 	}
 	b.Cleanup(func() { s.Close() })
 	opts := model.Options{Ports: []model.PortRef{{Name: "acc0", Role: "access"}}}
-	c, err := New(Config{Store: s, Live: newRecorder(b), Events: event.New(event.Config{}), Options: opts, Limits: Limits{Operations: 1 << 20}})
+	c, err := New(Config{Store: s, Live: newRecorder(b), Events: event.New(event.Config{}), Options: opts,
+		Limits: Limits{Operations: 1 << 20}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -96,7 +102,8 @@ func BenchmarkSmallTransaction(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		i++
-		op := Op{Verb: Put, Kind: model.KindVIF, Key: "t1/v", Value: fmt.Appendf(nil, `{"segment":"s","mac":"%s","port":"acc0"}`, model.MAC(0x020000000000+i))}
+		op := Op{Verb: Put, Kind: model.KindVIF, Key: "t1/v",
+			Value: fmt.Appendf(nil, `{"segment":"s","mac":"%s","port":"acc0"}`, model.MAC(0x020000000000+i))}
 		if _, err := c.Do(context.Background(), Transaction{Ops: []Op{op}}); err != nil {
 			b.Fatal(err)
 		}

@@ -16,8 +16,8 @@ import (
 )
 
 // BulkBindings applies an NDJSON stream of bindings, one JSON object per line, whole or not at all, and returns when
-// it is durable and live. In the dataplane each row changes atomically, the stream as a whole does not: a transaction
-// is for that. Errors are *Error with the line as the field: "line[17].switch_port".
+// it is durable and live. In the dataplane each row changes atomically, the stream as a whole does not: use a
+// transaction for that. Errors are *Error with the line as the field: "line[17].switch_port".
 func (c *Core) BulkBindings(ctx context.Context, r io.Reader, o BulkOptions) (BulkResult, error) {
 	if err := o.check(); err != nil {
 		return BulkResult{}, err
@@ -59,7 +59,8 @@ func recheck(rows *store.Rows, st *model.State) error {
 		for i := range bs {
 			if !check.OK(&bs[i]) {
 				for _, p := range check.Check(&bs[i]) {
-					f.add(Detail{p.Code, label(p.Kind, p.Key) + p.Message, "", "the tables changed while the stream was read: send it again"})
+					f.add(Detail{p.Code, label(p.Kind, p.Key) + p.Message, "",
+						"the tables changed while the stream was read: send it again"})
 				}
 			}
 		}
@@ -77,24 +78,28 @@ func (c *Core) applyRows(rows *store.Rows, o BulkOptions) (BulkResult, error) {
 	}
 	res := BulkResult{DryRun: o.DryRun, Revision: c.Revision()}
 	begun := false
-	out, err := c.cfg.Store.Commit(&store.Batch{Rows: rows, Replace: o.Mode == Replace}, func(out *store.Outcome) error {
-		res.Created, res.Updated, res.Unchanged, res.Deleted = out.Created, out.Updated, out.Unchanged, out.Removed.Len()
-		if n := c.total + out.Created - out.Removed.Len(); n > c.total && n > c.cfg.Limits.Bindings {
-			return refuse(CodeCapacity, "", "delete what is not used, or raise the table's size in the configuration",
-				"%d bindings are more than the %d that the box is configured for", n, c.cfg.Limits.Bindings)
-		}
-		if o.DryRun {
-			return errDryRun
-		}
-		if !out.Changed() {
+	out, err := c.cfg.Store.Commit(&store.Batch{Rows: rows, Replace: o.Mode == Replace},
+		func(out *store.Outcome) error {
+			res.Created, res.Updated, res.Unchanged = out.Created, out.Updated, out.Unchanged
+			res.Deleted = out.Removed.Len()
+			if n := c.total + out.Created - out.Removed.Len(); n > c.total && n > c.cfg.Limits.Bindings {
+				return refuse(CodeCapacity, "",
+					"delete what is not used, or raise the table's size in the configuration",
+					"%d bindings are more than the %d for which the box is configured", n, c.cfg.Limits.Bindings)
+			}
+			if o.DryRun {
+				return errDryRun
+			}
+			if !out.Changed() {
+				return nil
+			}
+			if err := c.cfg.Live.BulkBegin(BulkSize{Added: out.Created, Removed: out.Removed.Len(),
+				Switches: rows.Switches()}); err != nil {
+				return planError(err)
+			}
+			begun = true
 			return nil
-		}
-		if err := c.cfg.Live.BulkBegin(BulkSize{Added: out.Created, Removed: out.Removed.Len(), Switches: rows.Switches()}); err != nil {
-			return planError(err)
-		}
-		begun = true
-		return nil
-	})
+		})
 	if begun {
 		defer c.cfg.Live.BulkEnd()
 	}
@@ -120,7 +125,7 @@ func (c *Core) applyRows(rows *store.Rows, o BulkOptions) (BulkResult, error) {
 	return res, nil
 }
 
-// live writes what a commit changed into the dataplane: first what goes away, which makes room.
+// live writes the changes of a commit into the dataplane: deletions first, since they make room.
 func (c *Core) live(p *published, rows *store.Rows, out *store.Outcome) error {
 	all := len(p.suspended) == 0
 	err := out.Removed.EachKey(func(ks []model.BindingKey) error {
@@ -227,7 +232,8 @@ func readPaths(r io.Reader) (paths []pathLine, lines int, err error) {
 			continue
 		}
 		if len(paths) >= 2*model.MaxPaths {
-			return nil, lines, refuse(model.CodeLimit, fmt.Sprintf("line[%d]", n), "split the stream", "the stream has more than %d lines", 2*model.MaxPaths)
+			return nil, lines, refuse(model.CodeLimit, fmt.Sprintf("line[%d]", n), "split the stream",
+				"the stream has more than %d lines", 2*model.MaxPaths)
 		}
 		field := fmt.Sprintf("line[%d]", n)
 		node, err := strict.Parse(line)
@@ -239,17 +245,18 @@ func readPaths(r io.Reader) (paths []pathLine, lines int, err error) {
 		o, ps := model.Decode(model.KindPath, "", node, field)
 		f.strict(ps, fmt.Sprintf("line %d: ", n))
 		if len(f.list) > 0 {
-			continue // nothing will be stored
+			continue // a fault was found: nothing will be stored
 		}
 		paths = append(paths, pathLine{n, o.(model.Path)})
 	}
 	switch err := sc.Err(); {
 	case err != nil && !errors.Is(err, bufio.ErrTooLong):
-		return nil, lines, readError(n, err) // what was taken for the last line is a part of one
+		return nil, lines, readError(n, err) // the last line is incomplete
 	case len(f.list) > 0:
 		return nil, lines, f.err()
 	case err != nil:
-		return nil, lines, refuse(model.CodeLimit, fmt.Sprintf("line[%d]", n+1), "one JSON object per line", "the line is longer than %d octets", maxLine)
+		return nil, lines, refuse(model.CodeLimit, fmt.Sprintf("line[%d]", n+1), "one JSON object per line",
+			"the line is longer than %d octets", maxLine)
 	}
 	return paths, lines, nil
 }

@@ -13,8 +13,8 @@ import (
 
 type netipAddr = netip.Addr
 
-// validate checks the draft as far as the transaction can have broken it, and puts every problem where the request
-// has its cause.
+// validate checks every part of the draft that the transaction can have broken, and reports each problem at the
+// operation that caused it.
 func (x *txn) validate(ch *model.BindingChanges) error {
 	var f faults
 	scope := &model.Scope{}
@@ -27,15 +27,15 @@ func (x *txn) validate(ch *model.BindingChanges) error {
 	}
 	if tables {
 		for _, p := range x.draft.ValidateScope(x.c.opts, scope) {
-			x.place(p, &f)
+			x.blame(p, &f)
 		}
 	}
 	x.bindings(ch, &f)
 	return f.err()
 }
 
-// place finds the operation that caused a problem.
-func (x *txn) place(p model.Problem, f *faults) {
+// blame reports a problem at the operation that caused it.
+func (x *txn) blame(p model.Problem, f *faults) {
 	d := Detail{p.Code, label(p.Kind, p.Key) + p.Message, "", p.Hint}
 	ref := store.Ref{Kind: p.Kind, Key: p.Key}
 	if field, ok := x.touched[ref]; ok {
@@ -47,7 +47,7 @@ func (x *txn) place(p model.Problem, f *faults) {
 		return
 	}
 	if _, ok := x.base.suspended[ref]; ok {
-		return // it had its problem before, and is not live
+		return // the object had its problem before, and is not live
 	}
 	other := store.Ref{Kind: p.OtherKind, Key: p.OtherKey}
 	if field, ok := x.touched[other]; ok {
@@ -60,7 +60,7 @@ func (x *txn) place(p model.Problem, f *faults) {
 		f.add(d)
 		return
 	}
-	// An object of the same tenant that does not fit any more: its subnet has shrunk or gone.
+	// An object of the same tenant no longer fits: its subnet was made smaller or deleted.
 	for _, r := range x.order {
 		if r.Kind.Held() && sameTenant(r, ref) {
 			d.Field = x.touched[r]
@@ -79,7 +79,7 @@ func sameTenant(a, b store.Ref) bool {
 	return ok && both && of == other
 }
 
-// bindings checks the bindings that the transaction writes, and that no segment goes away under a binding.
+// bindings checks the bindings that the transaction writes, and that no segment with bindings is deleted.
 func (x *txn) bindings(ch *model.BindingChanges, f *faults) {
 	more := map[string]int{}
 	added := 0
@@ -94,7 +94,7 @@ func (x *txn) bindings(ch *model.BindingChanges, f *faults) {
 			continue
 		}
 		for _, p := range checker.Check(b) {
-			x.place(p, f)
+			x.blame(p, f)
 		}
 	}
 	for _, k := range ch.Deletes {
@@ -106,18 +106,20 @@ func (x *txn) bindings(ch *model.BindingChanges, f *faults) {
 			continue
 		}
 		if n := x.c.bindings[ref.Key] + more[ref.Key]; n > 0 {
-			f.add(Detail{model.CodeInUse, fmt.Sprintf("segment %s is in use by %d bindings", ref.Key, n), x.touched[ref],
+			f.add(Detail{model.CodeInUse, fmt.Sprintf("segment %s is in use by %d bindings",
+				ref.Key, n), x.touched[ref],
 				"delete them first: DELETE /v1/bindings?tenant=…&segment=…"})
 		}
 	}
 	if n := x.c.total + added; added > 0 && n > x.c.cfg.Limits.Bindings {
-		f.add(Detail{CodeCapacity, fmt.Sprintf("%d bindings are more than the %d that the box is configured for", n, x.c.cfg.Limits.Bindings), "operations",
+		f.add(Detail{CodeCapacity, fmt.Sprintf("%d bindings are more than the %d for which the box is configured", n,
+			x.c.cfg.Limits.Bindings), "operations",
 			"delete what is not used, or raise the table's size in the configuration"})
 	}
 }
 
-// carry derives what is live of the transaction's state. Nothing was suspended nearly always; else everything is
-// looked at again, since the transaction may have put it right.
+// carry derives the live part of the transaction's state. If objects were suspended, which is rare, all objects are
+// checked again, since the transaction may have corrected them.
 func (p *published) carry(x *txn) {
 	p.effective = p.state
 	if len(x.base.suspended) > 0 {
@@ -131,8 +133,10 @@ func (p *published) live(before *published, ch model.BindingChanges) model.Bindi
 		return ch
 	}
 	return model.BindingChanges{
-		Puts:    slices.DeleteFunc(slices.Clone(ch.Puts), func(b model.Binding) bool { return !p.lives(b.Tenant, b.Segment) }),
-		Deletes: slices.DeleteFunc(slices.Clone(ch.Deletes), func(k model.BindingKey) bool { return !before.lives(k.Tenant, k.Segment) }),
+		Puts: slices.DeleteFunc(slices.Clone(ch.Puts),
+			func(b model.Binding) bool { return !p.lives(b.Tenant, b.Segment) }),
+		Deletes: slices.DeleteFunc(slices.Clone(ch.Deletes),
+			func(k model.BindingKey) bool { return !before.lives(k.Tenant, k.Segment) }),
 	}
 }
 
@@ -141,7 +145,7 @@ func (p *published) lives(tenant, segment string) bool {
 	return ok
 }
 
-// revive makes the stored bindings of segments live that were suspended before a transaction and are not any more.
+// revive makes the stored bindings of those segments live that were suspended before a transaction and no longer are.
 func (c *Core) revive(before, after *published) error {
 	var errs []error
 	for ref := range before.suspended {

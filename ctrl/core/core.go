@@ -1,6 +1,6 @@
 // Package core is the single writer of the desired state: a request is decoded, validated against the whole state,
-// planned (compiled, nothing live yet), stored (durable), published (live), and only then acknowledged. What can fail
-// comes before what cannot.
+// planned (compiled, nothing live yet), stored (durable), published (live), and only then acknowledged. Steps that
+// can fail come before steps that cannot.
 package core
 
 import (
@@ -23,7 +23,7 @@ type Limits struct {
 	Operations int // per transaction; default 100,000
 }
 
-// Config is what a Core is made of.
+// Config of a Core.
 type Config struct {
 	Store   *store.Store
 	Live    Live
@@ -33,7 +33,7 @@ type Config struct {
 	Log     *slog.Logger // nil = discard
 }
 
-// Verb is what an operation does.
+// Verb is the action of an operation.
 type Verb string
 
 // The verbs.
@@ -50,7 +50,7 @@ type Op struct {
 	Key   string          `json:"key"`
 	Value json.RawMessage `json:"value,omitempty"`
 	Node  *strict.Node    `json:"-"` // Value parsed already, if not nil
-	Only  Only            `json:"-"` // under which condition
+	Only  Only            `json:"-"` // condition on the object
 }
 
 // Only is a condition on an operation's object, as it is before the operation.
@@ -66,11 +66,11 @@ const (
 // Transaction is a list of operations that are applied whole or not at all.
 type Transaction struct {
 	Ops     []Op
-	IfMatch *uint64 // the revision that the caller has seen; nil = any
+	IfMatch *uint64 // the revision that the caller has read; nil = any
 	DryRun  bool
 }
 
-// Change is what a transaction does to one object. Before and After are its JSON, nil when it does not exist.
+// Change is the change of one object by a transaction. Before and After are its JSON, nil when it does not exist.
 type Change struct {
 	Kind   model.Kind      `json:"kind"`
 	Key    string          `json:"key"`
@@ -81,20 +81,21 @@ type Change struct {
 	NotLive string `json:"not_live,omitempty"` // why the dataplane does not act on it
 }
 
-// Result of a transaction: the revision after it and what changed. A transaction that changes nothing keeps the revision.
+// Result of a transaction: the revision after it and what changed. A transaction that changes nothing keeps the
+// revision.
 type Result struct {
 	Revision uint64   `json:"revision"`
 	DryRun   bool     `json:"dry_run,omitempty"`
 	Changes  []Change `json:"changes"`
 }
 
-// BulkMode says what happens to objects that are not in the stream.
+// BulkMode is the treatment of objects that are not in the stream.
 type BulkMode string
 
 // The modes.
 const (
-	Merge   BulkMode = "merge"   // they stay
-	Replace BulkMode = "replace" // they go away
+	Merge   BulkMode = "merge"   // they are kept
+	Replace BulkMode = "replace" // they are deleted
 )
 
 // BulkOptions of a bulk push.
@@ -118,25 +119,25 @@ type BulkResult struct {
 // Core owns the desired state. All methods are safe for concurrent use.
 type Core struct {
 	cfg    Config
-	writer chan struct{} // holds one token: who has it is the single writer
+	writer chan struct{} // holds one token: its owner is the single writer
 	state  atomic.Pointer[published]
 
-	// The writer's own.
+	// Used by the writer only.
 	opts     model.Options
 	bindings map[string]int // TENANT/SEGMENT → number of bindings
 	total    int            // bindings in all
 }
 
-// published is what readers see, all of one moment.
+// published is the state for readers, all of one revision.
 type published struct {
 	state     *model.State // as pushed
 	revision  uint64
-	effective *model.State             // what is live: state without what is suspended
+	effective *model.State             // the live state: state without the suspended objects
 	suspended map[store.Ref]suspension // objects that do not fit the configuration
 }
 
-// New loads the store, makes everything that fits the configuration live and returns. What does not fit (a VIF on a
-// port that was taken out) stays in the state, is logged, and shows the reason in its status.
+// New loads the store, makes all objects that fit the configuration live and returns. An object that does not fit (a
+// VIF on a port that was removed) stays in the state, is logged, and has the reason in its status.
 func New(cfg Config) (*Core, error) {
 	if cfg.Limits.Bindings <= 0 {
 		cfg.Limits.Bindings = 1 << 20
@@ -159,7 +160,8 @@ func New(cfg Config) (*Core, error) {
 	p := &published{state: st, revision: rev}
 	problems := p.suspend(st.Validate(cfg.Options))
 	for _, pr := range problems {
-		cfg.Log.Warn("stored object does not fit the configuration and is not live", "kind", pr.Kind, "key", pr.Key, "field", pr.Field, "problem", pr.Message, "hint", pr.Hint)
+		cfg.Log.Warn("stored object does not fit the configuration and is not live", "kind", pr.Kind, "key", pr.Key,
+			"field", pr.Field, "problem", pr.Message, "hint", pr.Hint)
 	}
 	cfg.Live.SetAges(cfg.Store.Ages)
 	plan, err := cfg.Live.Plan(p.effective, model.BindingChanges{})
@@ -176,7 +178,7 @@ func New(cfg Config) (*Core, error) {
 	return c, nil
 }
 
-// loadBindings makes the stored bindings live: once over them to count, once to push.
+// loadBindings makes the stored bindings live: one pass counts them, one pushes them.
 func (c *Core) loadBindings(st *model.State) error {
 	size := BulkSize{Stored: true}
 	seen := map[model.MAC]bool{}
@@ -215,7 +217,11 @@ func (c *Core) loadBindings(st *model.State) error {
 	defer c.cfg.Live.BulkEnd()
 	return c.cfg.Store.EachBinding(func(bs []model.Binding) error {
 		if lost > 0 {
-			bs = slices.DeleteFunc(bs, func(b model.Binding) bool { _, ok := st.Segments[b.Tenant+"/"+b.Segment]; return !ok })
+			bs = slices.DeleteFunc(bs, func(b model.Binding) bool {
+				_,
+					ok := st.Segments[b.Tenant+"/"+b.Segment]
+				return !ok
+			})
 		}
 		return c.cfg.Live.BulkPut(bs)
 	})
@@ -230,12 +236,13 @@ func (c *Core) lock(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	return &Error{Detail: Detail{Code: CodeCanceled, Message: "the request ended while it waited for its turn"}, Err: ctx.Err()}
+	return &Error{Detail: Detail{Code: CodeCanceled, Message: "the request ended while it waited for its turn"},
+		Err: ctx.Err()}
 }
 
 func (c *Core) unlock() { <-c.writer }
 
-// Limits returns what can be pushed.
+// Limits returns the limits of a push.
 func (c *Core) Limits() Limits { return c.cfg.Limits }
 
 // Exclusive runs f while nothing is written: what f changes in Live cannot come between a plan and its being applied.
@@ -262,7 +269,8 @@ func (c *Core) Snapshot() (*model.State, uint64) {
 // match checks an If-Match.
 func (c *Core) match(want *uint64) error {
 	if have := c.Revision(); want != nil && *want != have {
-		return refuse(CodeMismatch, "", "read the object again, decide again, and send the new revision", "the tables have revision %d, the request expects %d", have, *want)
+		return refuse(CodeMismatch, "", "read the object again, and send the request with the new revision",
+			"the tables have revision %d, the request expects %d", have, *want)
 	}
 	return nil
 }

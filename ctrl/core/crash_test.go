@@ -20,7 +20,7 @@ import (
 
 const crashEnv = "PENSTOCK_TEST_CRASH_DB"
 
-// TestMain lets the test binary be the process that is killed.
+// TestMain makes the test binary the process that is killed.
 func TestMain(m *testing.M) {
 	if path := os.Getenv(crashEnv); path != "" {
 		fmt.Println("failed:", crashWriter(path))
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 const crashRows = 700
 
-// crashWriter pushes without end and says what was acknowledged. Transaction N makes tenant tN, segment tN/s and one
+// crashWriter pushes without end and prints what was acknowledged. Transaction N makes tenant tN, segment tN/s and one
 // binding in it; bulk N replaces all bindings of B/s by rows that carry the number N.
 func crashWriter(path string) error {
 	s, err := store.Open(path, store.Options{})
@@ -43,13 +43,15 @@ func crashWriter(path string) error {
 		return err
 	}
 	ctx := context.Background()
-	if _, err := c.Do(ctx, Transaction{Ops: []Op{put(model.KindTenant, "B", `{"id":2}`), put(model.KindSegment, "B/s", `{"id":1}`)}}); err != nil {
+	if _, err := c.Do(ctx, Transaction{Ops: []Op{put(model.KindTenant, "B", `{"id":2}`),
+		put(model.KindSegment, "B/s", `{"id":1}`)}}); err != nil {
 		return err
 	}
 	start := len(c.State().Tenants)
 	for n := start; ; n++ {
 		t := fmt.Sprint("t", n)
-		_, err := c.Do(ctx, Transaction{Ops: []Op{put(model.KindTenant, t, fmt.Sprintf(`{"id":%d}`, n+2)), put(model.KindSegment, t+"/s", `{"id":1}`),
+		_, err := c.Do(ctx, Transaction{Ops: []Op{put(model.KindTenant, t, fmt.Sprintf(`{"id":%d}`, n+2)),
+			put(model.KindSegment, t+"/s", `{"id":1}`),
 			put(model.KindBinding, t+"/s/02:00:00:00:00:01", `{"switch_mac":"02:aa:00:00:00:01","switch_port":1}`)}})
 		if err != nil {
 			return err
@@ -57,7 +59,8 @@ func crashWriter(path string) error {
 		fmt.Println("transaction", n)
 		var text bytes.Buffer
 		for i := range crashRows {
-			fmt.Fprintf(&text, `{"tenant":"B","segment":"s","mac":"%s","switch_mac":"%s","switch_port":1}`+"\n", model.MAC(0x020000000000+i), model.MAC(0x02aa00000000+n))
+			fmt.Fprintf(&text, `{"tenant":"B","segment":"s","mac":"%s","switch_mac":"%s","switch_port":1}`+"\n",
+				model.MAC(0x020000000000+i), model.MAC(0x02aa00000000+n))
 		}
 		if _, err := c.BulkBindings(ctx, &text, BulkOptions{}); err != nil {
 			return err
@@ -66,7 +69,7 @@ func crashWriter(path string) error {
 	}
 }
 
-// Killed at any moment, the box comes back with everything that was acknowledged, and with nothing by halves.
+// Killed at any moment, the box restarts with every acknowledged push, and each push is whole or absent.
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
 	rnd := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
@@ -94,7 +97,7 @@ func TestKill(t *testing.T) {
 			word, number, _ := strings.Cut(sc.Text(), " ")
 			n, err := strconv.Atoi(number)
 			if err != nil {
-				t.Fatalf("the writer says %q", sc.Text())
+				t.Fatalf("the writer prints %q, want a push and its number", sc.Text())
 			}
 			acked[word] = n
 			total++
@@ -104,9 +107,9 @@ func TestKill(t *testing.T) {
 			}
 		}
 		if !started {
-			t.Fatal("the writer acknowledged nothing")
+			t.Fatal("the writer acknowledged nothing, want at least one push")
 		}
-		_ = cmd.Wait() // killed: that is the point
+		_ = cmd.Wait() // killed on purpose
 		checkCrash(t, path, acked)
 	}
 	t.Logf("%d pushes acknowledged, 12 kills", total)
@@ -127,7 +130,7 @@ func checkCrash(t *testing.T, path string, acked map[string]int) {
 	st, bindings := live.snapshot()
 	last := len(st.Tenants) - 1 // t1 … and B
 	if last < acked["transaction"] || last > acked["transaction"]+1 {
-		t.Errorf("%d transactions are there, %d were acknowledged", last, acked["transaction"])
+		t.Errorf("%d transactions are stored, want the %d acknowledged ones or one more", last, acked["transaction"])
 	}
 	for n := 1; n <= last; n++ {
 		name := fmt.Sprint("t", n)
@@ -135,7 +138,8 @@ func checkCrash(t *testing.T, path string, acked map[string]int) {
 		_, okS := st.Segments[name+"/s"]
 		_, okB := bindings[model.BindingKey{Tenant: name, Segment: "s", MAC: 0x020000000001}]
 		if !okT || !okS || !okB {
-			t.Errorf("transaction %d is there by halves: %v %v %v", n, okT, okS, okB)
+			t.Errorf("transaction %d is incomplete: tenant %v, segment %v, binding %v, want all or none", n, okT, okS,
+				okB)
 		}
 	}
 	versions := map[int]int{}
@@ -145,14 +149,14 @@ func checkCrash(t *testing.T, path string, acked map[string]int) {
 		}
 	}
 	if len(versions) > 1 {
-		t.Errorf("bulk pushes are mixed: %v", versions)
+		t.Errorf("bulk pushes are mixed: %v, want the rows of one", versions)
 	}
 	for v, n := range versions {
 		if n != crashRows || v < acked["bulk"] {
-			t.Errorf("bulk %d has %d rows; %d was acknowledged", v, n, acked["bulk"])
+			t.Errorf("bulk %d has %d rows; want all rows of bulk %d or a later one", v, n, acked["bulk"])
 		}
 	}
 	if c.Revision() == 0 {
-		t.Error("the revision is lost")
+		t.Error("the revision is 0, want that of the pushes")
 	}
 }

@@ -17,7 +17,8 @@ import (
 // Do applies a transaction, whole or not at all, and returns when it is durable and live. Errors are *Error.
 func (c *Core) Do(ctx context.Context, t Transaction) (Result, error) {
 	if len(t.Ops) > c.cfg.Limits.Operations {
-		return Result{}, refuse(model.CodeLimit, "operations", "split the transaction, or use the bulk streams", "%d operations are more than the %d allowed", len(t.Ops), c.cfg.Limits.Operations)
+		return Result{}, refuse(model.CodeLimit, "operations", "split the transaction, or use the bulk streams",
+			"%d operations are more than the %d allowed", len(t.Ops), c.cfg.Limits.Operations)
 	}
 	ops, err := prepare(t.Ops)
 	if err != nil {
@@ -42,13 +43,13 @@ type prepared struct {
 	Op
 	field string           // of the operation in the request
 	obj   model.Object     // the value of a put
-	ps    []strict.Problem // what is wrong with it
+	ps    []strict.Problem // faults of the value
 }
 
 func (p *prepared) valueField() string { return p.field + ".value" }
 
-// prepare checks what can be checked without the state. A value is taken apart here and not by the caller, so that one
-// at a time is in memory as a tree.
+// prepare makes the checks that need no state. Values are parsed here and not by the caller, so that only one at a time
+// is in memory as a tree.
 func prepare(ops []Op) ([]prepared, error) {
 	var f faults
 	bad := 0 // faults of puts that are kept
@@ -62,7 +63,8 @@ func prepare(ops []Op) ([]prepared, error) {
 				p.field + ".op", "allowed: put, patch, delete"})
 			continue
 		case !op.Kind.Valid():
-			f.add(Detail{model.CodeInvalid, fmt.Sprintf("%q is not a kind of resource", clip(string(op.Kind), maxField)),
+			f.add(Detail{model.CodeInvalid, fmt.Sprintf("%q is not a kind of resource",
+				clip(string(op.Kind), maxField)),
 				p.field + ".kind", "allowed: " + model.KindList()})
 			continue
 		}
@@ -176,7 +178,8 @@ func (x *txn) one(op *prepared, f *faults) {
 	if op.Verb == Patch {
 		old, ok := x.get(op.Kind, op.Key)
 		if !ok {
-			f.add(Detail{model.CodeNotFound, fmt.Sprintf("there is no %s %s to patch", op.Kind.One(), op.Key), op.field + ".key", "create it with put"})
+			f.add(Detail{model.CodeNotFound, fmt.Sprintf("there is no %s %s to patch", op.Kind.One(), op.Key),
+				op.field + ".key", "create it with put"})
 			return
 		}
 		patch, ok := op.parse(f)
@@ -228,7 +231,8 @@ func (x *txn) touch(kind model.Kind, key, field string, deleted bool) {
 func (x *txn) put(o model.Object, key, field string) {
 	x.touch(o.Kind(), key, field, false)
 	if b, ok := o.(model.Binding); ok {
-		slices.SortStableFunc(b.Addresses, func(p, q netipAddr) int { return p.BitLen() - q.BitLen() }) // as stored: IPv4 first
+		// as stored: IPv4 first
+		slices.SortStableFunc(b.Addresses, func(p, q netipAddr) int { return p.BitLen() - q.BitLen() })
 		if len(b.Addresses) == 0 {
 			b.Addresses = nil
 		}
@@ -248,7 +252,7 @@ func (x *txn) delete(kind model.Kind, key, field string) {
 	x.draft.Delete(kind, key)
 }
 
-// change compares an object before and after the transaction.
+// change compares the states of an object before and after the transaction.
 func (x *txn) change(ref store.Ref) (before, after model.Object, what string) {
 	var had, has bool
 	if ref.Kind == model.KindBinding {
@@ -348,14 +352,14 @@ func (x *txn) finish(dryRun bool) (Result, error) {
 	return res, nil
 }
 
-// notLive is the answer to a push that is durable and that the dataplane could not take over.
+// notLive is the answer to a push that is durable and that could not be made live in the dataplane.
 func notLive(err error) error {
 	return &Error{Detail: Detail{Code: CodeInternal, Message: "stored, but not all of it is live: " + err.Error(),
-		Hint: "restart the box: it will load what is stored"}, Err: err}
+		Hint: "restart the box: it loads the stored state"}, Err: err}
 }
 
-// noteNotLive says of each changed object why the dataplane does not act on it. A path is left out: most paths are other
-// boxes'.
+// noteNotLive sets for each changed object the reason why the dataplane does not act on it. Paths are left out: most of
+// them belong to other boxes.
 func (c *Core) noteNotLive(res *Result) {
 	for i := range res.Changes {
 		ch := &res.Changes[i]
@@ -380,7 +384,7 @@ func texts(before, after model.Object) (b, a json.RawMessage, err error) {
 	return b, a, err
 }
 
-// counted takes over what a commit did to the number of bindings.
+// counted adds the changes of a commit to the numbers of bindings.
 func (c *Core) counted(out *store.Outcome) {
 	for seg, n := range out.Segments {
 		c.total += n

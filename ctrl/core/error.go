@@ -14,11 +14,11 @@ import (
 const (
 	CodeMismatch = "revision_mismatch" // If-Match names another revision
 	CodeExists   = "exists"            // If-None-Match: *, and the object exists
-	CodeMissing  = "missing"           // If-Match: *, and it does not
+	CodeMissing  = "missing"           // If-Match: *, and the object does not exist
 	CodeCapacity = "capacity"          // a table of the dataplane would overflow
 	CodeStore    = "store"             // the disk
-	CodeUnknown  = "outcome_unknown"   // the disk failed in the end of a write: a restart may find it done
-	CodeCanceled = "canceled"          // the caller went away or the body broke off
+	CodeUnknown  = "outcome_unknown"   // the disk failed at the end of a write: a restart may find the write on disk
+	CodeCanceled = "canceled"          // the caller disconnected or the body broke off
 	CodeInternal = "internal"
 )
 
@@ -26,17 +26,18 @@ const (
 type Detail struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
-	Field   string `json:"field,omitempty"` // place in the request: "operations[3].value.prefix", "line[17].switch_port"
-	Hint    string `json:"hint,omitempty"`
+	// location in the request: "operations[3].value.prefix", "line[17].switch_port"
+	Field string `json:"field,omitempty"`
+	Hint  string `json:"hint,omitempty"`
 }
 
-// Error is the refusal of a request: nothing was changed, except that after CodeUnknown a restart may find the change on
-// disk. The embedded Detail is the first fault.
+// Error is the refusal of a request: nothing was changed, except that after CodeUnknown a restart may find the change
+// on disk. The embedded Detail is the first fault.
 type Error struct {
 	Detail
 	Problems []Detail // the faults if there are several, at most MaxProblems
 	Count    int      // faults found, of which Problems may be the first ones
-	Err      error    // what caused it, if that was an error
+	Err      error    // the underlying error; nil = none
 }
 
 // MaxProblems is the most faults that one Error names.
@@ -117,18 +118,18 @@ func (f *faults) err() error {
 	return e
 }
 
-// storeError makes an Error of what the store returned.
+// storeError makes an Error of an error of the store.
 func storeError(err error) error {
 	var e *Error
 	if errors.As(err, &e) {
 		return err
 	}
-	code, hint := CodeStore, "nothing was changed; look at the disk's space and health, then try again"
+	code, hint := CodeStore, "nothing was changed; check the disk's space and health, then try again"
 	var ue *store.UnknownError
 	if errors.As(err, &ue) && !ue.Earlier {
 		code = CodeUnknown
-		hint = "nothing was changed in the dataplane, but a restart may find the change on disk; writes are refused until the disk " +
-			"answers: see the alarm store_failing, then read the tables and try again"
+		hint = "nothing was changed in the dataplane, but a restart may find the change on disk; writes are refused " +
+			"until the disk answers: see the alarm store_failing, then read the tables and try again"
 	}
 	var ce *store.CorruptError
 	if errors.As(err, &ce) {
@@ -137,15 +138,16 @@ func storeError(err error) error {
 	return &Error{Detail: Detail{Code: code, Message: err.Error(), Hint: hint}, Err: err}
 }
 
-// planError makes an Error of what Live returned.
+// planError makes an Error of an error of Live.
 func planError(err error) error {
 	if errors.Is(err, ErrCapacity) {
-		return &Error{Detail: Detail{Code: CodeCapacity, Message: err.Error(), Hint: "delete what is not used, or raise the table's size in the configuration"}, Err: err}
+		return &Error{Detail: Detail{Code: CodeCapacity, Message: err.Error(),
+			Hint: "delete what is not used, or raise the table's size in the configuration"}, Err: err}
 	}
 	return &Error{Detail: Detail{Code: model.CodeInvalid, Message: err.Error()}, Err: err}
 }
 
-// line words an object in a message: "segment RED/web: ".
+// label is the prefix of a message about an object: "segment RED/web: ".
 func label(kind model.Kind, key string) string {
 	if key == "" {
 		return ""

@@ -14,14 +14,17 @@ import (
 )
 
 var lineSeeds = []string{
-	`{"tenant":"RED","segment":"web","mac":"02:00:00:00:00:01","addresses":["10.0.0.1","fd00::1"],"switch_mac":"02-AA-00-00-00-01","switch_port":3}`,
+	`{"tenant":"RED","segment":"web","mac":"02:00:00:00:00:01","addresses":["10.0.0.1","fd00::1"],` +
+		`"switch_mac":"02-AA-00-00-00-01","switch_port":3}`,
 	` { "switch_port" : 255 , "mac" : "02:00:00:00:00:01" } `,
-	`{"tenant":"a","tenant":"b"}`, `{"switch_port":03}`, `{"switch_port":65536}`, `{"addresses":[]}`, `{"addresses":["10.0.0.01"]}`,
-	`{"addresses":["1.2.3.4.5"]}`, `{"addresses":["1.2.3."]}`, `{"tenant":"é"}`, `{"tenant":"\u0041"}`, `{}`, `{"a":1}`, `{"status":{}}`, `{"tenant":""}`,
+	`{"tenant":"a","tenant":"b"}`, `{"switch_port":03}`, `{"switch_port":65536}`, `{"addresses":[]}`,
+	`{"addresses":["10.0.0.01"]}`,
+	`{"addresses":["1.2.3.4.5"]}`, `{"addresses":["1.2.3."]}`, `{"tenant":"é"}`,
+	`{"tenant":"\u0041"}`, `{}`, `{"a":1}`, `{"status":{}}`, `{"tenant":""}`,
 	`{"addresses":["::ffff:1.2.3.4","fe80::1%e"]}`, `{"mac":"02:00:00:00:00:0g"}`, `{"mac":null}`, `{"addresses":null}`,
 }
 
-// Whatever the quick decoder accepts, the strict one accepts, and encoding/json too, with the same result.
+// A line that the quick decoder accepts, the strict decoder and encoding/json accept with the same result.
 func FuzzBindingLine(f *testing.F) {
 	for _, s := range lineSeeds {
 		f.Add([]byte(s))
@@ -33,26 +36,26 @@ func FuzzBindingLine(f *testing.F) {
 		}
 		n, err := strict.Parse(line)
 		if err != nil {
-			t.Fatalf("%s: quick accepts, strict says %v", line, err)
+			t.Fatalf("%s: the quick decoder accepts, the strict one returns %v, want no fault", line, err)
 		}
 		slow, ps := model.Decode(model.KindBinding, "", n, "")
 		if len(ps) > 0 || !reflect.DeepEqual(slow, quick) {
-			t.Fatalf("%s: quick %+v, strict %+v %v", line, quick, slow, ps)
+			t.Fatalf("%s: quick decoder %+v, want %+v as of the strict one, faults %v", line, quick, slow, ps)
 		}
 		var std model.Binding
 		if err := json.Unmarshal(line, &std); err != nil {
-			t.Fatalf("%s: quick accepts, encoding/json says %v", line, err)
+			t.Fatalf("%s: the quick decoder accepts, encoding/json returns %v, want no error", line, err)
 		}
 		if len(std.Addresses) == 0 {
 			std.Addresses = nil
 		}
 		if !reflect.DeepEqual(std, quick) {
-			t.Fatalf("%s: quick %+v, encoding/json %+v", line, quick, std)
+			t.Fatalf("%s: quick decoder %+v, want %+v as of encoding/json", line, quick, std)
 		}
 	})
 }
 
-// A line that encoding/json writes is one that the quick decoder reads, and appendBinding writes the same.
+// The quick decoder reads the lines of encoding/json, and appendBinding writes the same lines.
 func TestQuickDecoderReadsWhatIsWritten(t *testing.T) {
 	quick := 0
 	for _, s := range lineSeeds {
@@ -62,7 +65,7 @@ func TestQuickDecoderReadsWhatIsWritten(t *testing.T) {
 		}
 	}
 	if quick < 3 {
-		t.Errorf("the quick decoder accepts %d seeds only", quick)
+		t.Errorf("the quick decoder accepts %d seeds, want more", quick)
 	}
 	var b model.Binding
 	if err := json.Unmarshal([]byte(lineSeeds[0]), &b); err != nil {
@@ -74,11 +77,11 @@ func TestQuickDecoderReadsWhatIsWritten(t *testing.T) {
 	}
 	got := appendBinding(nil, &b)
 	if string(got) != string(want)+"\n" {
-		t.Errorf("%s, want %s", got, want)
+		t.Errorf("appendBinding writes %s, want %s", got, want)
 	}
 	var back model.Binding
 	if !newLineDecoder().quick(got, &back) || !reflect.DeepEqual(back, b) {
-		t.Errorf("%+v, want %+v", back, b)
+		t.Errorf("decoded binding %+v, want %+v", back, b)
 	}
 	b.Addresses = nil
 	if got := string(appendBinding(nil, &b)); strings.Contains(got, "addresses") {
@@ -86,11 +89,13 @@ func TestQuickDecoderReadsWhatIsWritten(t *testing.T) {
 	}
 }
 
-// Any text as the value of any operation is accepted or refused with an Error; the state stays valid, and what is
-// refused changes nothing.
+// Any text as the value of any operation is accepted or refused with an Error; the state stays valid, and a refused
+// operation changes nothing.
 func FuzzTransactionJSON(f *testing.F) {
-	for _, s := range []string{`{"id":9}`, `{"segment":"web","mac":"02:00:00:00:00:09","port":"acc0","vlan":3,"addresses":["10.0.0.7"]}`,
-		`{"segment":"web","prefix":"10.0.0.0/24","router":"10.0.0.1"}`, `{"vlans":[{"vid":1,"weight":2}]}`, `{"switch_mac":"02:aa:00:00:00:01","switch_port":1}`, `{"labels":null}`, `null`, `[`, ``} {
+	for _, s := range []string{`{"id":9}`,
+		`{"segment":"web","mac":"02:00:00:00:00:09","port":"acc0","vlan":3,"addresses":["10.0.0.7"]}`,
+		`{"segment":"web","prefix":"10.0.0.0/24","router":"10.0.0.1"}`, `{"vlans":[{"vid":1,"weight":2}]}`,
+		`{"switch_mac":"02:aa:00:00:00:01","switch_port":1}`, `{"labels":null}`, `null`, `[`, ``} {
 		for kind := range byte(6) {
 			f.Add([]byte(s), kind, kind%3)
 		}
@@ -107,7 +112,8 @@ func FuzzTransactionJSON(f *testing.F) {
 	}
 	w := &world{Core: c}
 	w.base(f)
-	keys := [6]string{"RED", "RED/web", "RED/n", "RED/vm", "02:00:00:00:00:01/02:00:00:00:00:02", "RED/web/02:00:00:00:01:01"}
+	keys := [6]string{"RED", "RED/web", "RED/n", "RED/vm", "02:00:00:00:00:01/02:00:00:00:00:02",
+		"RED/web/02:00:00:00:01:01"}
 	f.Fuzz(func(t *testing.T, value []byte, kind, verb byte) {
 		before := c.Revision()
 		op := Op{Verb: [3]Verb{Put, Patch, Delete}[verb%3], Kind: model.Kinds[kind%6], Key: keys[kind%6], Value: value}
@@ -115,14 +121,14 @@ func FuzzTransactionJSON(f *testing.F) {
 		var e *Error
 		switch {
 		case err != nil && (!errors.As(err, &e) || e.Code == "" || e.Message == "" || e.Code == CodeInternal):
-			t.Fatalf("%+v: %v", op, err)
+			t.Fatalf("%+v: error %v, want an Error with code and message", op, err)
 		case err != nil && c.Revision() != before:
-			t.Fatalf("%+v was refused and changed the revision", op)
+			t.Fatalf("%+v was refused and changed the revision, want no change", op)
 		case err == nil && res.Revision != before+uint64(min(1, len(res.Changes))):
 			t.Fatalf("%+v: revision %d after %d with %d changes", op, res.Revision, before, len(res.Changes))
 		}
 		if ps := c.State().Validate(opts); len(ps) > 0 {
-			t.Fatalf("%+v left an invalid state: %v", op, ps)
+			t.Fatalf("%+v left an invalid state: %v, want no problems", op, ps)
 		}
 	})
 }

@@ -35,7 +35,7 @@ func (d *lineDecoder) decode(line []byte, b *model.Binding) []strict.Problem {
 	return ps
 }
 
-// quick is a cursor over one line; every step returns false as soon as anything is out of the ordinary.
+// quick decodes one line in its usual form, and returns false at the first deviation.
 func (d *lineDecoder) quick(s []byte, b *model.Binding) bool {
 	*b = model.Binding{}
 	var seen, bit uint8
@@ -141,7 +141,7 @@ func (d *lineDecoder) intern(tok []byte) string {
 		return s
 	}
 	s := string(tok)
-	if len(d.names) < 1<<19 { // a stream of ever new names must not grow this for ever
+	if len(d.names) < 1<<19 { // bounded: a stream may hold any number of names
 		d.names[s] = s
 	}
 	return s

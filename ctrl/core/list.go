@@ -26,8 +26,9 @@ func (f *BindingFilter) keep() func(*model.Binding) bool {
 }
 
 // ListBindings returns up to limit bindings that match f and come behind the key after ("" = from the start), whether
-// there are more, and the revision they are of.
-func (c *Core) ListBindings(f BindingFilter, after string, limit int) (bs []model.Binding, more bool, revision uint64, err error) {
+// there are more, and their revision.
+func (c *Core) ListBindings(f BindingFilter, after string,
+	limit int) (bs []model.Binding, more bool, revision uint64, err error) {
 	var k model.BindingKey
 	if after != "" {
 		if k, err = model.ParseBindingKey(after); err != nil {
@@ -51,9 +52,10 @@ func (c *Core) Binding(k model.BindingKey) (model.Binding, bool, error) {
 	return b, ok, nil
 }
 
-// ExportBindings writes all bindings as NDJSON, in the form that BulkBindings reads. Before it writes it calls begin with
-// the revision of the first rows; it returns that of the last. If they are equal, the rows are of one moment; if not,
-// each is as it was when it was read. A slow writer delays nobody: nothing of the store is held while w is written to.
+// ExportBindings writes all bindings as NDJSON, in the form that BulkBindings reads. Before it writes it calls begin
+// with the revision of the first rows; it returns that of the last. If they are equal, all rows are of one revision; if
+// not, each row is as it was when it was read. No transaction of the store is open while w is written to, so that a
+// slow writer blocks no other caller.
 func (c *Core) ExportBindings(w io.Writer, begin func(revision uint64)) (last uint64, err error) {
 	var buf []byte
 	scan := c.cfg.Store.Scan()
@@ -82,7 +84,7 @@ func (c *Core) ExportBindings(w io.Writer, begin func(revision uint64)) (last ui
 	}
 }
 
-// exportRows are written at a time: some 150 KB.
+// exportRows is the number of rows written at a time: some 150 KB.
 const exportRows = 1024
 
 // appendBinding is json.Marshal and a newline, fast; names need no escapes.
@@ -105,7 +107,7 @@ func appendBinding(dst []byte, b *model.Binding) []byte {
 	return append(strconv.AppendUint(dst, uint64(b.SwitchPort), 10), "}\n"...)
 }
 
-// ExportPaths writes all paths as NDJSON, of one moment, in the form that BulkPaths reads, like
+// ExportPaths writes all paths as NDJSON, of one revision, in the form that BulkPaths reads, like
 // ExportBindings.
 func (c *Core) ExportPaths(w io.Writer, begin func(revision uint64)) (last uint64, err error) {
 	st, rev := c.Snapshot()
@@ -128,7 +130,7 @@ func (c *Core) ExportPaths(w io.Writer, begin func(revision uint64)) (last uint6
 	return rev, err
 }
 
-// exportBytes of paths are written at a time.
+// exportBytes is the amount of paths written at a time, in octets.
 const exportBytes = 128 << 10
 
 // SortedKeys returns the keys of a map in order.

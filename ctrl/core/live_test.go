@@ -10,7 +10,7 @@ import (
 	"penstock/ctrl/model"
 )
 
-// recorder is a Live that keeps what it is given, as plain maps, and checks that it is called as the contract says.
+// recorder is a Live that keeps the state as plain maps, and checks that it is called as the contract demands.
 type recorder struct {
 	t  testing.TB
 	mu sync.Mutex

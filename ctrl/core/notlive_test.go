@@ -9,7 +9,7 @@ import (
 	"penstock/ctrl/model"
 )
 
-// What is durable and could not be made live is not acknowledged as if it were: the answer is an error that says both.
+// A push that is durable and could not be made live is not acknowledged: the answer is an error that states both.
 func TestNotLiveIsNotAcknowledged(t *testing.T) {
 	w := newWorld(t)
 	w.base(t)
@@ -19,10 +19,10 @@ func TestNotLiveIsNotAcknowledged(t *testing.T) {
 		t.Errorf("a transaction that did not become live was answered with %v, want %s", err, CodeInternal)
 	}
 	if _, ok := w.State().Tenants["LATE"]; !ok {
-		t.Error("the tenant is durable, and the state does not have it")
+		t.Error("the durable tenant is not in the state, want it there")
 	}
 	if _, err := w.Reconfigure(w.opts); err == nil {
-		t.Error("a reload that did not become live was accepted")
+		t.Error("a reload that did not become live was accepted, want an error")
 	}
 	w.live.refuse = nil
 	w.do(t, put(model.KindTenant, "NEXT", `{"id":98}`))
@@ -38,7 +38,8 @@ func TestExclusive(t *testing.T) {
 	err := w.Exclusive(t.Context(), func() error {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := w.Do(ctx, Transaction{Ops: []Op{put(model.KindTenant, "LATE", `{"id":99}`)}}); code(err) != CodeCanceled {
+		if _, err := w.Do(ctx,
+			Transaction{Ops: []Op{put(model.KindTenant, "LATE", `{"id":99}`)}}); code(err) != CodeCanceled {
 			t.Errorf("a push beside an exclusive run: %v, want %s", err, CodeCanceled)
 		}
 		if err := w.Exclusive(ctx, func() error { return nil }); code(err) != CodeCanceled {
@@ -52,7 +53,7 @@ func TestExclusive(t *testing.T) {
 	w.do(t, put(model.KindTenant, "LATE", `{"id":99}`))
 }
 
-// The answer to a transaction says which of the changed objects the dataplane does not act on.
+// The answer to a transaction names the changed objects on which the dataplane does not act.
 func TestAnswerSaysNotLive(t *testing.T) {
 	w := newWorld(t)
 	w.base(t)

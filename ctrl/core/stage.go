@@ -19,7 +19,7 @@ const (
 	minLine    = 100       // octets of the shortest line that is a binding
 )
 
-// piece is some whole lines of the stream, and what became of them.
+// piece is a block of whole lines of the stream, and the result of decoding it.
 type piece struct {
 	first int // number of the first line, from 1
 	lines int
@@ -30,12 +30,12 @@ type piece struct {
 	done  chan struct{}
 }
 
-// stage reads a stream of bindings and checks every line against st. Nothing is live before the whole stream is found
-// good. Blocks of lines are decoded beside the reading, on all cores.
+// stage reads a stream of bindings and checks every line against st. Nothing is live before the whole stream is
+// checked. Blocks of lines are decoded on all cores while the stream is read.
 func (c *Core) stage(ctx context.Context, r io.Reader, st *model.State) (rows *store.Rows, lines int, err error) {
 	workers := runtime.GOMAXPROCS(0)
 	work := make(chan *piece)
-	order := make(chan *piece, 2*workers) // bounds what is in memory undecoded
+	order := make(chan *piece, 2*workers) // bounds the undecoded lines in memory
 	free := make(chan []byte, 4*workers)  // buffers to be used again
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -80,7 +80,8 @@ func (c *Core) stage(ctx context.Context, r io.Reader, st *model.State) (rows *s
 			cancel()
 		case len(bad.list) > 0 || p.rows.Len() == 0:
 		case total+p.rows.Len() > 2*c.cfg.Limits.Bindings:
-			bad.add(Detail{CodeCapacity, fmt.Sprintf("the stream has more than %d lines, twice what the box is configured for", 2*c.cfg.Limits.Bindings), "",
+			bad.add(Detail{CodeCapacity, fmt.Sprintf("the stream has more than %d lines, twice the number for which "+
+				"the box is configured", 2*c.cfg.Limits.Bindings), "",
 				"split the stream, or raise the table's size in the configuration"})
 			cancel()
 		default:
@@ -100,7 +101,7 @@ func (c *Core) stage(ctx context.Context, r io.Reader, st *model.State) (rows *s
 	return rows, lines, nil
 }
 
-// eachBlock cuts the stream into blocks of whole lines. It returns nil only if f has taken the whole of it: io.EOF is
+// eachBlock cuts the stream into blocks of whole lines. It returns nil only if f has accepted all blocks: io.EOF is
 // the end of a stream, io.ErrUnexpectedEOF (a body shorter than its head says) is not.
 func eachBlock(ctx context.Context, r io.Reader, free <-chan []byte, f func(*piece) bool) error {
 	var rest []byte
@@ -128,14 +129,15 @@ func eachBlock(ctx context.Context, r io.Reader, free <-chan []byte, f func(*pie
 		cut := len(buf)
 		if !end {
 			if cut = bytes.LastIndexByte(buf, '\n') + 1; len(buf)-cut > maxLine {
-				return refuse(model.CodeLimit, fmt.Sprintf("line[%d]", next+bytes.Count(buf[:cut], []byte{'\n'})), "one JSON object per line",
+				return refuse(model.CodeLimit, fmt.Sprintf("line[%d]", next+bytes.Count(buf[:cut], []byte{'\n'})),
+					"one JSON object per line",
 					"the line is longer than %d octets", maxLine)
 			}
 		}
 		rest = append(rest[:0], buf[cut:]...)
 		if cut > 0 {
 			p := &piece{first: next, text: buf[:cut], buf: buf, done: make(chan struct{})}
-			lines := bytes.Count(buf[:cut], []byte{'\n'}) // before f: then the buffer is the decoder's
+			lines := bytes.Count(buf[:cut], []byte{'\n'}) // before f: afterwards the buffer belongs to the decoder
 			if !f(p) {
 				return canceled(ctx)
 			}
@@ -154,14 +156,15 @@ func canceled(ctx context.Context) error {
 	return &Error{Detail: Detail{Code: CodeCanceled, Message: "the request ended"}, Err: ctx.Err()}
 }
 
-// readError words a broken stream. io.ErrUnexpectedEOF of the body itself comes wrapped, see api.
+// readError makes the error of a broken stream. io.ErrUnexpectedEOF of the body itself comes wrapped, see api.
 func readError(line int, err error) error {
 	var e *Error
 	if errors.As(err, &e) {
 		return err
 	}
-	return &Error{Detail: Detail{Code: CodeCanceled, Message: fmt.Sprintf("the stream broke off in or behind line %d: %v", line, err),
-		Hint: "nothing was changed; send the whole stream again"}, Err: err}
+	return &Error{Detail: Detail{Code: CodeCanceled,
+		Message: fmt.Sprintf("the stream broke off in or behind line %d: %v", line, err),
+		Hint:    "nothing was changed; send the whole stream again"}, Err: err}
 }
 
 func (p *piece) decode(d *lineDecoder, check *model.BindingChecker) {

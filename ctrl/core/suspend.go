@@ -8,10 +8,10 @@ import (
 	"penstock/ctrl/store"
 )
 
-// A suspended object is in the state but not live, since the configuration of the box does not fit it: a VIF on a port
-// that has gone, a tenant ID too large for the scheme. Refusing to start would take every other tenant down for it.
+// A suspended object is in the state but not live, since it does not fit the configuration of the box: a VIF on a
+// removed port, a tenant ID too large for the scheme. A box that refused to start would interrupt every other tenant.
 
-// suspension is why an object is suspended.
+// suspension is the reason why an object is suspended.
 type suspension struct {
 	State   string `json:"state"` // "suspended"
 	Reason  string `json:"reason"`
@@ -22,8 +22,8 @@ type suspension struct {
 // NotLive returns the reason.
 func (s suspension) NotLive() string { return "suspended: " + s.Reason }
 
-// suspend derives p.effective and p.suspended from the problems of p.state, and returns those of objects: what has a
-// problem, and what refers to it.
+// suspend derives p.effective and p.suspended from the problems of p.state, and returns the problems of objects: of
+// those that have one themselves, and of those that refer to them.
 func (p *published) suspend(problems []model.Problem) []model.Problem {
 	p.effective, p.suspended = p.state, nil
 	var out []model.Problem
@@ -69,14 +69,15 @@ func (p *published) suspend(problems []model.Problem) []model.Problem {
 }
 
 // Reconfigure takes over a reloaded configuration and returns the objects that do not fit it: they stay in the state
-// but are not live. An error means that the old configuration stays. What can change is the ports; the scheme cannot.
+// but are not live. After an error the old configuration stays in use. Only the ports can change, not the scheme.
 func (c *Core) Reconfigure(opts model.Options) ([]model.Problem, error) {
 	if err := c.lock(context.Background()); err != nil {
 		return nil, err
 	}
 	defer c.unlock()
 	if opts.Scheme != c.opts.Scheme {
-		return nil, fmt.Errorf("the scheme cannot change from %q to %q while the box runs: restart it", c.opts.Scheme, opts.Scheme)
+		return nil, fmt.Errorf("the scheme cannot change from %q to %q while the box runs: restart it",
+			c.opts.Scheme, opts.Scheme)
 	}
 	old := c.state.Load()
 	p := &published{state: old.state, revision: old.revision}
@@ -102,7 +103,7 @@ func (c *Core) Suspended() []model.Problem {
 	return out
 }
 
-// Status says what the dataplane does with an object: a value that marshals to a JSON object, or nil.
+// Status returns the state of an object in the dataplane: a value that marshals to a JSON object, or nil.
 func (c *Core) Status(kind model.Kind, key string) any {
 	if s, ok := c.state.Load().suspended[store.Ref{Kind: kind, Key: key}]; ok {
 		return s

@@ -20,47 +20,51 @@ func TestSuspend(t *testing.T) {
 		put(model.KindBinding, "BIG/s/02:00:00:00:01:01", `{"switch_mac":"02:aa:00:00:00:01","switch_port":3}`))
 	problems, err := w.Reconfigure(model.Options{Ports: testPorts[:1]})
 	if err != nil || len(problems) != 1 || problems[0].Key != "RED/vm" {
-		t.Fatalf("%v %v", problems, err)
+		t.Fatalf("reload without acc1: problems %v, error %v, want one, of RED/vm", problems, err)
 	}
 	if st, _ := w.live.snapshot(); len(st.VIFs) != 0 || len(w.State().VIFs) != 1 {
-		t.Error("the VIF of a port that has gone is live, or has gone from the state")
+		t.Error("the VIF of a removed port is live or deleted, want it stored and suspended")
 	}
-	if s, ok := w.Status(model.KindVIF, "RED/vm").(suspension); !ok || s.State != "suspended" || !strings.Contains(s.Reason, "acc1") {
-		t.Errorf("status %+v", w.Status(model.KindVIF, "RED/vm"))
+	if s, ok := w.Status(model.KindVIF, "RED/vm").(suspension); !ok || s.State != "suspended" ||
+		!strings.Contains(s.Reason, "acc1") {
+		t.Errorf("status %+v, want suspended because of acc1", w.Status(model.KindVIF, "RED/vm"))
 	}
-	w.do(t, put(model.KindTenant, "RED", `{"id":77}`)) // others go on
-	if _, err := w.Do(t.Context(), Transaction{Ops: []Op{{Verb: Patch, Kind: model.KindVIF, Key: "RED/vm", Value: []byte(`{"vlan":5}`)}}}); code(err) != model.CodeNotFound {
+	w.do(t, put(model.KindTenant, "RED", `{"id":77}`)) // other objects can change
+	if _, err := w.Do(t.Context(), Transaction{Ops: []Op{{Verb: Patch, Kind: model.KindVIF, Key: "RED/vm",
+		Value: []byte(`{"vlan":5}`)}}}); code(err) != model.CodeNotFound {
 		t.Errorf("the suspended VIF itself must be put right: %v", err)
 	}
 	w.do(t, Op{Verb: Patch, Kind: model.KindVIF, Key: "RED/vm", Value: []byte(`{"port":"acc0"}`)})
 	if st, _ := w.live.snapshot(); len(st.VIFs) != 1 || len(w.Suspended()) != 0 {
-		t.Error("the VIF is not live again")
+		t.Error("the corrected VIF is not live, want it live")
 	}
 	w.check(t)
 	if _, err := w.Reconfigure(model.Options{Ports: testPorts, Scheme: model.Scheme24}); err == nil {
-		t.Error("the scheme changed under way")
+		t.Error("the scheme was changed by a reload, want an error")
 	}
 	w.store.Close()
 
-	// A tenant that does not fit the scheme takes its segments, and their bindings, with it.
+	// A tenant that does not fit the scheme is suspended together with its segments and their bindings.
 	w24 := open(t, filepath.Join(t.TempDir(), "db"), model.Options{Ports: testPorts, Scheme: model.Scheme24})
-	w24.do(t, put(model.KindTenant, "BIG", `{"id":70000}`), put(model.KindSegment, "BIG/s", `{"id":1}`), put(model.KindTenant, "RED", `{"id":7}`), put(model.KindSegment, "RED/s", `{"id":1}`))
-	if _, err := w24.BulkBindings(t.Context(), strings.NewReader(lineOf("BIG", "s", 0x020000000101, 1)+lineOf("RED", "s", 0x020000000102, 1)), BulkOptions{}); err != nil {
+	w24.do(t, put(model.KindTenant, "BIG", `{"id":70000}`), put(model.KindSegment, "BIG/s", `{"id":1}`),
+		put(model.KindTenant, "RED", `{"id":7}`), put(model.KindSegment, "RED/s", `{"id":1}`))
+	if _, err := w24.BulkBindings(t.Context(), strings.NewReader(lineOf("BIG", "s", 0x020000000101, 1)+lineOf("RED",
+		"s", 0x020000000102, 1)), BulkOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	path := w24.path
 	w24.store.Close()
 	w16 := open(t, path, model.Options{Ports: testPorts})
 	if st, live := w16.live.snapshot(); len(st.Tenants) != 1 || len(st.Segments) != 1 || len(live) != 1 {
-		t.Errorf("live: %+v, %d bindings", st, len(live))
+		t.Errorf("live: %+v, %d bindings, want the tenant RED and its binding alone", st, len(live))
 	}
 	if len(w16.State().Tenants) != 2 || w16.total != 2 {
-		t.Error("what does not fit is lost")
+		t.Error("a suspended object is not stored, want it kept")
 	}
 	w16.do(t, Op{Verb: Delete, Kind: model.KindBinding, Key: "RED/s/02:00:00:00:01:02"})
 	w16.do(t, put(model.KindTenant, "BIG", `{"id":70}`))
 	if _, live := w16.live.snapshot(); len(live) != 1 {
-		t.Errorf("%d bindings live after the tenant was put right", len(live))
+		t.Errorf("%d bindings live after the tenant was corrected, want both", len(live))
 	}
 	w16.check(t)
 }
@@ -78,7 +82,7 @@ func TestConcurrent(t *testing.T) {
 				st, _ := w.Snapshot()
 				for _, s := range st.Segments {
 					if _, ok := st.Tenants[s.Tenant]; !ok {
-						t.Error("a reader saw a segment without its tenant")
+						t.Error("a reader saw a segment without its tenant, want a consistent state")
 						return
 					}
 				}
@@ -98,9 +102,12 @@ func TestConcurrent(t *testing.T) {
 				var err error
 				switch rnd.IntN(3) {
 				case 0:
-					_, err = w.Do(ctx, Transaction{Ops: []Op{put(model.KindTenant, name, fmt.Sprintf(`{"id":%d}`, 100+i)), put(model.KindSegment, name+"/s", fmt.Sprintf(`{"id":%d}`, 1+rnd.IntN(1000)))}})
+					_, err = w.Do(ctx,
+						Transaction{Ops: []Op{put(model.KindTenant, name, fmt.Sprintf(`{"id":%d}`, 100+i)),
+							put(model.KindSegment, name+"/s", fmt.Sprintf(`{"id":%d}`, 1+rnd.IntN(1000)))}})
 				case 1:
-					_, err = w.Do(ctx, Transaction{Ops: []Op{{Verb: Delete, Kind: model.KindTenant, Key: name}, {Verb: Delete, Kind: model.KindSegment, Key: name + "/s"}}})
+					_, err = w.Do(ctx, Transaction{Ops: []Op{{Verb: Delete, Kind: model.KindTenant, Key: name},
+						{Verb: Delete, Kind: model.KindSegment, Key: name + "/s"}}})
 				case 2:
 					var text string
 					for range 20 {

@@ -10,10 +10,10 @@ import (
 )
 
 // The age of a binding is the revision of the commit that changed it last. Of two bindings that claim one address the
-// younger one has it, also after a restart, hence the age is on disk. Nearly all rows of a block have the same age: it
-// stands once, in a row with the MAC 0 at the front of the block, in the place of the switch MAC. A row of another age
-// has the flag in its number of IPv6 addresses, and the age behind its addresses. Blocks of layout 1 have neither:
-// their rows are of age 0, older than all others.
+// younger one owns it, also after a restart; so the age is on disk. Nearly all rows of a block have the same age. It is
+// stored once, in a row with the MAC 0 at the front of the block, in the field of the switch MAC. A row of another age
+// has the flag in its number of IPv6 addresses, and the age behind its addresses. Blocks of layout 1 have no ages:
+// their rows have age 0, older than all others.
 const (
 	ageFlag = 0x80
 	ageLen  = 6 // 48 bits
@@ -58,7 +58,7 @@ func sameRow(fresh, old []byte) bool {
 		bytes.Equal(fresh[rowHead:], old[rowHead:n])
 }
 
-// appendBlock appends a block of rows.
+// appendBlock appends the rows as one block.
 func appendBlock(dst []byte, rows []agedRow) []byte {
 	age, lead := uint64(0), 0 // the age of most rows, if more than half have it
 	for i := range rows {
@@ -93,7 +93,7 @@ func appendAge(dst []byte, age uint64) []byte {
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint16(dst, uint16(age>>32)), uint32(age))
 }
 
-// setAge notes the age of row i of the index.
+// setAge sets the age of row i of the index.
 func (r *Rows) setAge(i int, age uint64) {
 	if r.ages == nil {
 		r.ages = make([]uint64, len(r.index))
@@ -101,7 +101,7 @@ func (r *Rows) setAge(i int, age uint64) {
 	r.ages[i] = age
 }
 
-// Ages returns the ages of bindings, in the order of their keys; 0 for one that is not there.
+// Ages returns the ages of bindings, in the order of keys; 0 for an absent binding.
 func (s *Store) Ages(keys []model.BindingKey) ([]uint64, error) {
 	out := make([]uint64, len(keys))
 	err := s.file.View(func(tx *bbolt.Tx) error {
@@ -129,7 +129,8 @@ func (m *merger) find(key model.BindingKey) (row []byte, age uint64, err error) 
 	block, rows := splitBlock(rows)
 	for n := 0; len(rows) > 0; rows = rows[n:] {
 		if n = rowLen(rows); n == 0 {
-			return nil, 0, m.s.file.Corrupted("a block of bindings of segment %s/%s is cut off", key.Tenant, key.Segment)
+			return nil, 0, m.s.file.Corrupted("a block of bindings of segment %s/%s is cut off",
+				key.Tenant, key.Segment)
 		}
 		if model.MAC(rowMAC(rows)) == key.MAC {
 			return rows[:n], rowAge(rows[:n], block), nil

@@ -10,7 +10,7 @@ import (
 	"penstock/ctrl/store/file"
 )
 
-// checkAges compares the ages of all bindings, and of one that is not there, with want.
+// checkAges compares the ages of all bindings, and of an absent one, with want.
 func checkAges(t *testing.T, s *Store, want map[model.BindingKey]uint64) {
 	t.Helper()
 	keys := []model.BindingKey{{Tenant: "nobody", Segment: "none", MAC: 0x02}}
@@ -28,7 +28,8 @@ func checkAges(t *testing.T, s *Store, want map[model.BindingKey]uint64) {
 	}
 }
 
-// A file of layout 1, whose blocks have no ages, is read as it is; what is written to it has an age, and it is of layout 2 then.
+// A file of layout 1, whose blocks have no ages, is read as it is. The first write of bindings makes it a file of
+// layout 2, and the written rows have ages.
 func TestLayoutWithoutAges(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
 	s := open(t, path)
@@ -42,7 +43,7 @@ func TestLayoutWithoutAges(t *testing.T) {
 	if _, err := s.Commit(&Batch{Rows: rows}, nil); err != nil {
 		t.Fatal(err)
 	}
-	// What layout 1 had: the blocks without the row of the age.
+	// Layout 1: the blocks without the row of the age.
 	err := s.file.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(model.KindBinding))
 		blocks := map[string][]byte{}

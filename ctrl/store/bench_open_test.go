@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// BenchmarkOpenMillion is what a start pays before it reads the tables: the check of every page.
+// BenchmarkOpenMillion measures the check of every page at a start, before the tables are read.
 func BenchmarkOpenMillion(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "db")
 	s, err := Open(path, Options{})

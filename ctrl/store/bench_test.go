@@ -12,7 +12,8 @@ import (
 func million() *Rows {
 	r := NewRows(1 << 20)
 	for i := range 1_000_000 {
-		b := model.Binding{Tenant: "RED", Segment: fmt.Sprint("s", i/1000), MAC: model.MAC(0x020000000000 + i), SwitchMAC: model.MAC(0x02aa00000000 + i%500), SwitchPort: uint16(1 + i%48)}
+		b := model.Binding{Tenant: "RED", Segment: fmt.Sprint("s", i/1000), MAC: model.MAC(0x020000000000 + i),
+			SwitchMAC: model.MAC(0x02aa00000000 + i%500), SwitchPort: uint16(1 + i%48)}
 		b.Addresses = []netip.Addr{netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}
 		r.Put(&b)
 	}

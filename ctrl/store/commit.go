@@ -17,12 +17,12 @@ import (
 // Ref names an object.
 type Ref = model.Ref
 
-// Batch is what one commit changes.
+// Batch holds the changes of one commit.
 type Batch struct {
 	Puts    []model.Object // no bindings
 	Deletes []Ref          // no bindings
 	Rows    *Rows          // bindings, sorted; may be nil
-	Replace bool           // bindings that are not in Rows go away
+	Replace bool           // bindings that are not in Rows are deleted
 }
 
 // Commit applies the batch, whole or not at all, and returns when it is on disk. Just before that it calls prepare,
@@ -72,7 +72,7 @@ func (s *Store) apply(tx *bbolt.Tx, b *Batch, out *Outcome) error {
 			return err
 		}
 	}
-	// In the order of the keys: bbolt appends cheaply and inserts dearly.
+	// In the order of the keys: bbolt appends faster than it inserts.
 	puts := slices.Clone(b.Puts)
 	keys := make([]string, len(puts))
 	order := make([]int, len(puts))
@@ -131,7 +131,7 @@ func (s *Store) applyRows(tx *bbolt.Tx, b *Batch, out *Outcome) error {
 	return m.rewrite()
 }
 
-// count keeps the number of objects of a kind, which Load compares with what it finds.
+// count changes the stored number of objects of a kind, which Load compares with the objects that it reads.
 func (s *Store) count(tx *bbolt.Tx, k model.Kind, by int) error {
 	if by == 0 {
 		return nil

@@ -10,14 +10,15 @@ import (
 	"penstock/ctrl/model"
 )
 
-// compactSuffix is behind the name of a copy that is not finished.
+// compactSuffix ends the name of an unfinished copy.
 const compactSuffix = ".compact"
 
 // Compact replaces the database file at path by a copy without free pages, and returns the sizes before and after, in
-// octets. No box may use the file: else the error wraps ErrLocked. The copy is read and compared before it takes the
-// place of the file, in one step: whenever it is broken off, the file is whole, the old or the new one.
+// octets. No box may use the file: else the error wraps ErrLocked. The copy is read and compared before it replaces the
+// file, in one step: after an interruption at any
+// moment the file is whole, the old or the new one.
 func Compact(path string) (before, after int64, err error) {
-	if _, err := os.Stat(path); err != nil { // Open would make a new one
+	if _, err := os.Stat(path); err != nil { // Open would make a new file
 		return 0, 0, fmt.Errorf("compact the store: %w", err)
 	}
 	s, err := Open(path, Options{})
@@ -26,10 +27,11 @@ func Compact(path string) (before, after int64, err error) {
 	}
 	defer s.Close() // and with it the lock, after the copy is in place
 	fail := func(what string, err error) (int64, int64, error) {
-		return 0, 0, errors.Join(fmt.Errorf("compact the store %s: %s: %w; the file is as it was", path, what, err), remove(path+compactSuffix))
+		return 0, 0, errors.Join(fmt.Errorf("compact the store %s: %s: %w; the file is as it was", path, what, err),
+			remove(path+compactSuffix))
 	}
 	if before, err = size(path); err != nil {
-		return fail("look at it", err)
+		return fail("read its attributes", err)
 	}
 	if err := remove(path + compactSuffix); err != nil {
 		return fail("remove an unfinished copy", err)
@@ -41,13 +43,13 @@ func Compact(path string) (before, after int64, err error) {
 		return fail("check the copy", err)
 	}
 	if after, err = size(path + compactSuffix); err != nil {
-		return fail("look at the copy", err)
+		return fail("read the attributes of the copy", err)
 	}
 	if err := adopt(path, path+compactSuffix); err != nil {
 		return fail("give the copy the file's owner", err)
 	}
 	if err := os.Rename(path+compactSuffix, path); err != nil {
-		return fail("put the copy in its place", err)
+		return fail("rename the copy to it", err)
 	}
 	if err := syncDir(filepath.Dir(path)); err != nil {
 		return 0, 0, fmt.Errorf("compact the store %s: it is done, but may not survive a power cut: %w", path, err)
@@ -55,7 +57,7 @@ func Compact(path string) (before, after int64, err error) {
 	return before, after, nil
 }
 
-// same reads a copy, which checks its sums and counts, and compares what identifies its content.
+// same reads a copy, which checks its checksums and counts, and compares its revision, marks and counts with the file.
 func (s *Store) same(path string) error {
 	c, err := Open(path, Options{})
 	if err != nil {
@@ -74,13 +76,13 @@ func (s *Store) same(path string) error {
 			return err
 		}
 		if have, err := of(c); err != nil || have != want {
-			return errors.Join(err, fmt.Errorf("it says %d where the file says %d", have, want))
+			return errors.Join(err, fmt.Errorf("it holds %d where the file holds %d", have, want))
 		}
 	}
 	return nil
 }
 
-// adopt gives a file owner, group and mode of another: the box need not be who compacts.
+// adopt gives a file owner, group and mode of another file: another user than the box's may compact.
 func adopt(from, to string) error {
 	st, err := os.Stat(from)
 	if err != nil {
@@ -88,7 +90,7 @@ func adopt(from, to string) error {
 	}
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	if !ok {
-		return errors.New("its owner is not known")
+		return errors.New("its owner is unknown")
 	}
 	return errors.Join(os.Chown(to, int(sys.Uid), int(sys.Gid)), os.Chmod(to, st.Mode().Perm()))
 }

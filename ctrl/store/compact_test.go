@@ -11,7 +11,7 @@ import (
 	"penstock/ctrl/model"
 )
 
-// A file of which most was deleted gets small again and holds the same; nothing else is left in the directory.
+// A file of which most was deleted gets small again and keeps its content; no other file is left in the directory.
 func TestCompact(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "penstock.db")
 	s, err := Open(path, Options{})
@@ -54,7 +54,7 @@ func TestCompact(t *testing.T) {
 	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	// What a run that was broken off left behind is in nobody's way.
+	// The remains of an interrupted run do not disturb the next run.
 	if err := os.WriteFile(path+compactSuffix, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestCompact(t *testing.T) {
 		t.Errorf("%d bindings after, want %d, the same", len(got), len(want))
 	}
 	if got, err := s.Load(); err != nil || !reflect.DeepEqual(got, state) {
-		t.Errorf("the other tables differ: %v", err)
+		t.Errorf("the other tables differ: %v, want the same", err)
 	}
 	if mark, err := s.EventMark(); err != nil || mark != 77 {
 		t.Errorf("event mark %d, %v, want 77", mark, err)
@@ -86,12 +86,12 @@ func TestCompact(t *testing.T) {
 	}
 }
 
-// A file that is not there is not made, and a damaged one stays as it is.
+// An absent file is not made, and a damaged one stays as it is.
 func TestCompactRefuses(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "penstock.db")
 	if _, _, err := Compact(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("compact what is not there: %v, want %v", err, os.ErrNotExist)
+		t.Errorf("compact an absent file: %v, want %v", err, os.ErrNotExist)
 	}
 	s, err := Open(path, Options{})
 	if err != nil {
@@ -113,14 +113,15 @@ func TestCompactRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at := 4*os.Getpagesize() + 2000; at < len(text); at += os.Getpagesize() { // values, behind the heads of the pages
+	// values, behind the heads of the pages
+	for at := 4*os.Getpagesize() + 2000; at < len(text); at += os.Getpagesize() {
 		text[at] ^= 0x55
 	}
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := Compact(path); err == nil {
-		t.Error("a damaged file is compacted")
+		t.Error("a damaged file is compacted, want an error")
 	}
 	if now, err := os.ReadFile(path); err != nil || string(now) != string(text) {
 		t.Errorf("a damaged file was changed (%v)", err)

@@ -35,7 +35,7 @@ func without(t *testing.T, kind model.Kind, count bool) (*Store, error) {
 	return Open(path, Options{NoSync: true})
 }
 
-// TestNewKind: a file of a version that did not know a kind is opened, and takes objects of the kind.
+// TestNewKind: a file that is older than a kind is opened, and takes objects of the kind.
 func TestNewKind(t *testing.T) {
 	s, err := without(t, model.KindVIF, true)
 	if err != nil {
@@ -52,7 +52,7 @@ func TestNewKind(t *testing.T) {
 	}
 }
 
-// TestLostTable: a table that was there and is gone is damage.
+// TestLostTable: a missing table that the file counts is damage.
 func TestLostTable(t *testing.T) {
 	s, err := without(t, model.KindVIF, false)
 	if err == nil {

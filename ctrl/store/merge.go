@@ -12,19 +12,19 @@ import (
 	"penstock/ctrl/store/file"
 )
 
-// A block holds at most maxBlock rows; one that would hold more is split into blocks of about fillBlock.
+// A block holds at most maxBlock rows; a larger one is split into blocks of about fillBlock.
 const (
 	maxBlock  = 256
 	fillBlock = 224
 )
 
-// Outcome of a commit, as to bindings.
+// Outcome of a commit for the bindings.
 type Outcome struct {
 	Revision uint64 // after the commit
 
 	Created, Updated, Unchanged int
-	Removed                     *Rows          // keys of the bindings that go away, sorted
-	Segments                    map[string]int // TENANT/SEGMENT → how many bindings more (or fewer) it has
+	Removed                     *Rows          // keys of the deleted bindings, sorted
+	Segments                    map[string]int // TENANT/SEGMENT → change of its number of bindings
 }
 
 // Changed reports whether any binding changes.
@@ -49,9 +49,10 @@ func (m *merger) enter(seg segName) {
 }
 
 // join merges one block of old rows with changes that lie in its range, and calls emit for every row that stays. With
-// replace, old rows without a change go away. It returns the changes that lie behind the last old row (none if
-// toEnd, which takes them too) and whether the block differs from what it was.
-func (m *merger) join(old []byte, ch []rowIndex, replace, toEnd bool, emit func(agedRow)) (rest []rowIndex, dirty bool, err error) {
+// replace, old rows without a change are deleted. It returns the changes that lie behind the last old row (none if
+// toEnd, which applies them too) and whether the block has changed.
+func (m *merger) join(old []byte, ch []rowIndex, replace, toEnd bool,
+	emit func(agedRow)) (rest []rowIndex, dirty bool, err error) {
 	block, old := splitBlock(old)
 	put := func(x *rowIndex) {
 		if x.off != noRow {
@@ -64,7 +65,8 @@ func (m *merger) join(old []byte, ch []rowIndex, replace, toEnd bool, emit func(
 	for len(old) > 0 {
 		n := rowLen(old)
 		if n == 0 {
-			return nil, false, m.s.file.Corrupted("a block of bindings of segment %s/%s is cut off", m.seg.tenant, m.seg.segment)
+			return nil, false, m.s.file.Corrupted("a block of bindings of segment %s/%s is cut off",
+				m.seg.tenant, m.seg.segment)
 		}
 		row, mac := old[:n], rowMAC(old)
 		old = old[n:]
@@ -141,9 +143,9 @@ func (m *merger) write(prefix string, rows []agedRow) (keys [][]byte, err error)
 	return keys, nil
 }
 
-// merge applies the rows block by block; what is not named stays.
+// merge applies the rows block by block; bindings that are not in the rows stay.
 func (m *merger) merge() error {
-	// Keys that fall away are deleted at the end: the search for the block of a MAC relies on the keys in place.
+	// Unused keys are deleted at the end: the search for the block of a MAC needs the keys.
 	var gone [][]byte
 	var rows []agedRow
 	emit := func(r agedRow) { rows = append(rows, r) }

@@ -65,7 +65,8 @@ func (s *Store) loadPaths(tx *bbolt.Tx) (map[string]model.Path, error) {
 		}
 		p.VLANs = make([]model.PathVLAN, 0, len(v)/4)
 		for ; len(v) > 0; v = v[4:] {
-			p.VLANs = append(p.VLANs, model.PathVLAN{VID: binary.BigEndian.Uint16(v), Weight: binary.BigEndian.Uint16(v[2:])})
+			p.VLANs = append(p.VLANs, model.PathVLAN{VID: binary.BigEndian.Uint16(v),
+				Weight: binary.BigEndian.Uint16(v[2:])})
 		}
 		out[string(k)] = p
 		return nil
@@ -95,7 +96,7 @@ func (s *Store) each(tx *bbolt.Tx, kind model.Kind, f func(k, v []byte) error) e
 }
 
 // EachBinding calls f with all bindings, sorted by segment and MAC, in chunks that are reused, and checks their
-// number. What is committed meanwhile is not seen.
+// number. Later commits are not seen.
 func (s *Store) EachBinding(f func([]model.Binding) error) error {
 	return s.file.View(func(tx *bbolt.Tx) error {
 		want, err := s.file.Uint(tx.Bucket(bucketMeta), []byte(keyCount+string(model.KindBinding)))
@@ -123,7 +124,8 @@ func (s *Store) EachBinding(f func([]model.Binding) error) error {
 			for len(rows) > 0 {
 				l := rowLen(rows)
 				if l == 0 {
-					return s.file.Corrupted("a block of bindings of segment %s/%s is cut off", name.tenant, name.segment)
+					return s.file.Corrupted("a block of bindings of segment %s/%s is cut off",
+						name.tenant, name.segment)
 				}
 				out = append(out, model.Binding{Tenant: name.tenant, Segment: name.segment})
 				pool = decodeRow(rows[:l], &out[len(out)-1], pool)
@@ -149,9 +151,9 @@ func (s *Store) EachBinding(f func([]model.Binding) error) error {
 	})
 }
 
-// Scan reads all bindings, sorted by segment and MAC, in short transactions: no reader, however slow, keeps the file from
-// reusing pages. Each chunk is of one moment. A binding that exists all the time is returned exactly once; one that is
-// created, changed or deleted meanwhile is returned as one of its states or not at all.
+// Scan reads all bindings, sorted by segment and MAC, in short transactions: even a slow reader does not keep the file
+// from reusing pages. Each chunk is of one revision. A binding that exists all the time is returned exactly once. A
+// binding that is created, changed or deleted meanwhile is returned in one of its states or not at all.
 type Scan struct {
 	First, Last uint64 // revisions of the first and of the last chunk: equal if nothing was committed in between
 
@@ -164,7 +166,7 @@ type Scan struct {
 // Scan begins to read.
 func (s *Store) Scan() *Scan { return &Scan{s: s} }
 
-// Next returns the next chunk, which is valid until the next call; none is the end.
+// Next returns the next chunk, which is valid until the next call; an empty one is the end.
 func (c *Scan) Next() ([]model.Binding, error) {
 	out, pool := c.rows[:0], c.pool[:0]
 	err := c.s.file.View(func(tx *bbolt.Tx) (err error) {
@@ -201,7 +203,8 @@ func (c *Scan) Next() ([]model.Binding, error) {
 			}
 			for n := 0; len(rows) > 0; rows = rows[n:] {
 				if n = rowLen(rows); n == 0 {
-					return c.s.file.Corrupted("a block of bindings of segment %s/%s is cut off", name.tenant, name.segment)
+					return c.s.file.Corrupted("a block of bindings of segment %s/%s is cut off",
+						name.tenant, name.segment)
 				}
 				if skip && bytes.Compare(rows[:6], c.key[len(prefix):]) <= 0 {
 					continue
@@ -254,7 +257,8 @@ type Page struct {
 
 // List returns up to limit bindings behind the key after (zero: from the start), of one tenant or segment if named,
 // that match keep (nil = all).
-func (s *Store) List(tenant, segment string, after model.BindingKey, limit int, keep func(*model.Binding) bool) (p Page, err error) {
+func (s *Store) List(tenant, segment string, after model.BindingKey, limit int,
+	keep func(*model.Binding) bool) (p Page, err error) {
 	scope := ""
 	if tenant != "" {
 		scope = tenant + "/"
@@ -268,7 +272,8 @@ func (s *Store) List(tenant, segment string, after model.BindingKey, limit int, 
 		}
 		m := &merger{s: s, b: tx.Bucket([]byte(model.KindBinding))}
 		start := []byte(scope)
-		afterKey := binary.BigEndian.AppendUint64([]byte(segName{after.Tenant, after.Segment}.prefix()), uint64(after.MAC)<<16)
+		afterKey := binary.BigEndian.AppendUint64([]byte(segName{after.Tenant, after.Segment}.prefix()),
+			uint64(after.MAC)<<16)
 		afterKey = afterKey[:len(afterKey)-2]
 		if after != (model.BindingKey{}) && bytes.Compare(afterKey, start) > 0 {
 			start = afterKey
@@ -289,9 +294,11 @@ func (s *Store) List(tenant, segment string, after model.BindingKey, limit int, 
 			name := splitPrefix(prefix)
 			for n := 0; len(rows) > 0; rows = rows[n:] {
 				if n = rowLen(rows); n == 0 {
-					return s.file.Corrupted("a block of bindings of segment %s/%s is cut off", name.tenant, name.segment)
+					return s.file.Corrupted("a block of bindings of segment %s/%s is cut off",
+						name.tenant, name.segment)
 				}
-				if after != (model.BindingKey{}) && bytes.Compare(slices.Concat([]byte(prefix), rows[:6]), afterKey) <= 0 {
+				if after != (model.BindingKey{}) &&
+					bytes.Compare(slices.Concat([]byte(prefix), rows[:6]), afterKey) <= 0 {
 					continue
 				}
 				b := model.Binding{Tenant: name.tenant, Segment: name.segment}

@@ -72,7 +72,7 @@ func (r *Rows) seg(tenant, segment string) uint32 {
 	return i
 }
 
-// Put adds a binding. Its strings are kept, its addresses are copied: IPv4 first, else in their order.
+// Put adds a binding. It keeps the strings and copies the addresses: IPv4 first, otherwise in their order.
 func (r *Rows) Put(b *model.Binding) {
 	r.index = append(r.index, rowIndex{mac: uint64(b.MAC), seg: r.seg(b.Tenant, b.Segment), off: uint32(len(r.blob))})
 	r.blob = appendRow(r.blob, b)
@@ -163,7 +163,7 @@ func decodeRow(row []byte, b *model.Binding, pool []netip.Addr) []netip.Addr {
 	return pool
 }
 
-// Concat puts lists one behind the other.
+// Concat returns the concatenation of lists.
 func Concat(lists []*Rows) (*Rows, error) {
 	n, size := 0, 0
 	for _, l := range lists {
@@ -193,7 +193,7 @@ func Concat(lists []*Rows) (*Rows, error) {
 	return r, nil
 }
 
-// Sort orders the rows as the store does, by segment and MAC; of rows with one key the last added stays.
+// Sort orders the rows as the store does, by segment and MAC; of rows with one key the last one added stays.
 func (r *Rows) Sort() {
 	order := make([]uint32, len(r.segs))
 	for i := range order {
@@ -238,7 +238,10 @@ func (a *rowIndex) less(b *rowIndex) bool {
 // everywhere cost one counting pass only.
 func radixSort(a []rowIndex) []rowIndex {
 	if len(a) < 1024 {
-		slices.SortStableFunc(a, func(x, y rowIndex) int { return cmp.Or(cmp.Compare(x.seg, y.seg), cmp.Compare(x.mac, y.mac)) })
+		slices.SortStableFunc(a, func(x, y rowIndex) int {
+			return cmp.Or(cmp.Compare(x.seg, y.seg),
+				cmp.Compare(x.mac, y.mac))
+		})
 		return a
 	}
 	b := make([]rowIndex, len(a))
@@ -270,7 +273,7 @@ func radixSort(a []rowIndex) []rowIndex {
 	return a
 }
 
-// chunk is how many bindings are handed out at a time.
+// chunk is how many bindings are passed to a function at a time.
 const chunk = 4096
 
 // Each calls f with the bindings to be put, in order and in chunks that are reused; changedOnly leaves out those that
@@ -303,7 +306,8 @@ func (r *Rows) EachKey(f func([]model.BindingKey) error) error {
 	out := make([]model.BindingKey, 0, chunk)
 	for i := range r.index {
 		x := &r.index[i]
-		out = append(out, model.BindingKey{Tenant: r.segs[x.seg].tenant, Segment: r.segs[x.seg].segment, MAC: model.MAC(x.mac &^ unchanged)})
+		out = append(out, model.BindingKey{Tenant: r.segs[x.seg].tenant, Segment: r.segs[x.seg].segment,
+			MAC: model.MAC(x.mac &^ unchanged)})
 		if len(out) == chunk || i == len(r.index)-1 {
 			if err := f(out); err != nil {
 				return err

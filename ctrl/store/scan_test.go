@@ -13,7 +13,7 @@ import (
 	"penstock/ctrl/model"
 )
 
-// scanned is one chunk after the other, with something done in between.
+// scanned reads chunk after chunk, and calls a function between them.
 func scanned(t *testing.T, s *Store, between func(chunk int)) (keys []string, first, last uint64) {
 	t.Helper()
 	c := s.Scan()
@@ -32,8 +32,8 @@ func scanned(t *testing.T, s *Store, between func(chunk int)) (keys []string, fi
 	}
 }
 
-// Whatever is committed between the chunks: what exists all the time is returned exactly once and in order, nothing
-// twice, and nothing that never existed.
+// With any commits between the chunks, a binding that exists all the time is returned exactly once and in order, no
+// binding twice, and none that never existed.
 func TestScanWhileWriting(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(15, 1))
 	for round := range 12 {
@@ -97,7 +97,7 @@ func TestScanWhileWriting(t *testing.T) {
 	}
 }
 
-// A scan that stands still keeps no page of the file: what others write does not make it grow.
+// A paused scan holds no page of the file: writes do not make the file grow.
 func TestScanHoldsNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
 	s := open(t, path)
@@ -134,6 +134,6 @@ func TestScanHoldsNothing(t *testing.T) {
 		t.Errorf("the file has grown from %d to %d octets while a scan stood still, want it to stay", settled, n)
 	}
 	if bs, err := c.Next(); err != nil || len(bs) == 0 || !reflect.DeepEqual(bs[0].Tenant, "RED") {
-		t.Errorf("the scan does not go on: %d bindings, %v", len(bs), err)
+		t.Errorf("the paused scan returns %d bindings, error %v, want the next chunk", len(bs), err)
 	}
 }

@@ -1,10 +1,10 @@
-// Package store keeps what was pushed on disk, in one bbolt file: every commit is whole or absent and fsynced before
+// Package store keeps the pushed state on disk, in one bbolt file: every commit is whole or absent and fsynced before
 // Commit returns.
 //
 // Small tables are one value per object. Bindings are packed: a value is a block of up to maxBlock rows of one segment,
 // sorted by MAC, under the key TENANT/SEGMENT/ + first MAC. A million bindings are then some five thousand values,
-// written in a fraction of a second, while a single change rewrites one block. Lost: one value per binding, ten times
-// slower to push and to load.
+// written in a fraction of a second, while a single change rewrites one block. Rejected: one value per binding, ten
+// times slower to push and to load.
 //
 // Every value ends with a CRC over key and value, and the meta bucket counts the objects of each kind, so that a
 // damaged file is refused at start (store/file).
@@ -22,8 +22,8 @@ import (
 	"penstock/ctrl/store/file"
 )
 
-// schema is the version of the file's layout. Layout 1 has no ages of bindings: it is read as well, and becomes layout 2 when
-// bindings are written.
+// schema is the version of the file's layout. Layout 1 has no ages of bindings: it is read as well, and becomes layout
+// 2 when bindings are written.
 const (
 	schema    = 2
 	oldSchema = 1
@@ -40,20 +40,20 @@ var (
 // Options of Open.
 type Options struct {
 	NoSync      bool          // tests only: do not fsync
-	LockTimeout time.Duration // how long to wait for another process to let go of the file; default 1 s
-	Traces      []string      // files that are made behind the store: where one is, a missing store was lost
+	LockTimeout time.Duration // how long to wait for another process to release the file; default 1 s
+	Traces      []string      // files that are made after the store: if one exists, a missing store was lost
 }
 
-// Store is an open database. Writers wait for one another, readers for nobody.
+// Store is an open database. Writers wait for one another, readers do not wait.
 type Store struct{ file *file.File }
 
 // CorruptError says that the file is damaged.
 type CorruptError = file.CorruptError
 
-// UnknownError says that nobody knows whether a write is on disk.
+// UnknownError says that it is unknown whether a write is on disk.
 type UnknownError = file.UnknownError
 
-// LostError says that the file is missing although it was there.
+// LostError says that the file is missing although it existed.
 type LostError = file.LostError
 
 // ErrLocked is wrapped by Open when another process has the file.
@@ -64,7 +64,9 @@ var ErrLocked = file.ErrLocked
 func Open(path string, o Options) (*Store, error) {
 	s := &Store{}
 	f, err := file.Open(path, file.Options{
-		What: "the store", Remedy: "Restore it from a backup; or move all files of its directory away, start again and push the tables anew",
+		What: "the store",
+		Remedy: "Restore it from a backup; or move all files of its directory away, start again and " +
+			"push the tables anew",
 		NoSync: o.NoSync, LockTimeout: o.LockTimeout, MapSize: 1 << 30, Traces: o.Traces,
 	}, check)
 	if err != nil {
@@ -77,7 +79,7 @@ func Open(path string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// addKinds makes the tables of kinds that the version which wrote the file did not know.
+// addKinds makes the tables of kinds that are newer than the file.
 func (s *Store) addKinds() error {
 	var added []model.Kind
 	err := s.file.View(func(tx *bbolt.Tx) error {
@@ -94,7 +96,7 @@ func (s *Store) addKinds() error {
 	return s.file.Update(func(tx *bbolt.Tx) error { return createKinds(tx, added) })
 }
 
-// check looks at the file's schema, and creates the buckets of a new file.
+// check verifies the file's schema, and creates the buckets of a new file.
 func check(f *file.File, tx *bbolt.Tx) error {
 	m := tx.Bucket(bucketMeta)
 	switch {
@@ -108,7 +110,8 @@ func check(f *file.File, tx *bbolt.Tx) error {
 		return err
 	}
 	if n, _ := binary.Uvarint(v); n != schema && n != oldSchema {
-		return fmt.Errorf("it has the layout %d, this version of penstock knows %d: start the version that wrote it", n, schema)
+		return fmt.Errorf("it has the layout %d, this version of penstock knows %d: start the version that wrote it", n,
+			schema)
 	}
 	for _, k := range model.Kinds {
 		if tx.Bucket([]byte(k)) == nil && m.Get([]byte(keyCount+string(k))) != nil {
@@ -118,7 +121,7 @@ func check(f *file.File, tx *bbolt.Tx) error {
 	return nil
 }
 
-// raiseSchema notes that the file has the newest layout from now on.
+// raiseSchema sets the schema of the file to the newest layout.
 func (s *Store) raiseSchema(tx *bbolt.Tx) error {
 	m := tx.Bucket(bucketMeta)
 	if n, err := s.file.Uint(m, keySchema); err != nil || n == schema {
@@ -154,8 +157,8 @@ func (s *Store) Close() error { return s.file.Close() }
 // Path returns the path of the file.
 func (s *Store) Path() string { return s.file.Path() }
 
-// Verify says why the store takes no writes, nil if it does as far as is known without one. A doubt about the outcome of
-// an earlier write is settled if the disk lets it.
+// Verify returns the reason why the store takes no writes; nil if none is known without a write. An unknown outcome of
+// an earlier write is settled if the disk permits it.
 func (s *Store) Verify() error { return s.file.Verify() }
 
 // Revision returns the number of transactions committed since the file was made.

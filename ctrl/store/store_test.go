@@ -27,7 +27,8 @@ func open(t testing.TB, path string) *Store {
 }
 
 func binding(tenant, segment string, mac uint64, version int) model.Binding {
-	b := model.Binding{Tenant: tenant, Segment: segment, MAC: model.MAC(mac), SwitchMAC: model.MAC(0x020000aa0000 + version), SwitchPort: 7}
+	b := model.Binding{Tenant: tenant, Segment: segment, MAC: model.MAC(mac),
+		SwitchMAC: model.MAC(0x020000aa0000 + version), SwitchPort: 7}
 	if version%2 == 0 {
 		b.Addresses = []netip.Addr{netip.AddrFrom4([4]byte{10, byte(mac >> 16), byte(mac >> 8), byte(mac)})}
 	}
@@ -60,7 +61,7 @@ func all(t testing.TB, s *Store) map[model.BindingKey]model.Binding {
 	return out
 }
 
-// The packed blocks behave as a plain map does, whatever is put, deleted and replaced, and over restarts.
+// The packed blocks behave like a plain map, for any puts, deletes and replacements, and over restarts.
 func TestBindingsAgainstMap(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
 	s, err := Open(path, Options{NoSync: true})
@@ -69,9 +70,10 @@ func TestBindingsAgainstMap(t *testing.T) {
 	}
 	defer func() { s.Close() }()
 	want := map[model.BindingKey]model.Binding{}
-	ages := map[model.BindingKey]uint64{} // the revision that changed it last
+	ages := map[model.BindingKey]uint64{} // the revision of the last change
 	rnd := rand.New(rand.NewPCG(1, 2))
-	segs := [][2]string{{"RED", "a"}, {"RED", "a."}, {"RED", "ab"}, {"RED", "a-b"}, {"BLUE", "a"}, {"BLUE.x", "a"}, {"BLUE", "web"}}
+	segs := [][2]string{{"RED", "a"}, {"RED", "a."}, {"RED", "ab"}, {"RED", "a-b"}, {"BLUE", "a"},
+		{"BLUE.x", "a"}, {"BLUE", "web"}}
 	for step := range 300 {
 		rows, replace := NewRows(0), rnd.IntN(12) == 0
 		n := 1 << rnd.IntN(11)
@@ -126,8 +128,10 @@ func TestBindingsAgainstMap(t *testing.T) {
 				removed++
 			}
 		}
-		if got := [4]int{out.Created, out.Updated, out.Unchanged, out.Removed.Len()}; got != [4]int{created, updated, unchanged, removed} {
-			t.Fatalf("step %d (replace %v): created, updated, unchanged, removed = %v, want %v", step, replace, got, [4]int{created, updated, unchanged, removed})
+		if got := [4]int{out.Created, out.Updated, out.Unchanged, out.Removed.Len()}; got != [4]int{created,
+			updated, unchanged, removed} {
+			t.Fatalf("step %d (replace %v): created, updated, unchanged, removed = %v, want %v", step, replace, got,
+				[4]int{created, updated, unchanged, removed})
 		}
 		sum := 0
 		for _, d := range out.Segments {
@@ -169,12 +173,12 @@ func TestBindingsAgainstMap(t *testing.T) {
 			break
 		}
 		if len(p.Bindings) != 17 {
-			t.Fatalf("a page of %d", len(p.Bindings))
+			t.Fatalf("a page of %d bindings, want at most 17", len(p.Bindings))
 		}
 		after = p.Bindings[16].BindingKey()
 	}
 	if !reflect.DeepEqual(listed, want) {
-		t.Fatalf("paging finds %d of %d", len(listed), len(want))
+		t.Fatalf("paging finds %d bindings, want %d", len(listed), len(want))
 	}
 	for k, b := range want {
 		if got, err := s.Bindings([]model.BindingKey{k}); err != nil || !reflect.DeepEqual(got[k], b) {
@@ -203,9 +207,12 @@ func TestObjectsSurvive(t *testing.T) {
 	objs := []model.Object{
 		model.Tenant{Name: "RED", ID: 7, RouterMAC: &mac, Labels: map[string]string{"a": "b"}},
 		model.Segment{Tenant: "RED", Name: "web", ID: 1, UnknownUnicast: "flood"},
-		model.Subnet{Tenant: "RED", Name: "w4", Segment: "web", Prefix: netip.MustParsePrefix("10.0.0.0/24"), Router: netip.MustParseAddr("10.0.0.1")},
-		model.VIF{Tenant: "RED", Name: "vm", Segment: "web", MAC: 0x020000000001, Port: "acc0", VLAN: 5, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}},
-		model.Path{A: 0x020000000a, B: 0x020000000b, VLANs: []model.PathVLAN{{VID: 10, Weight: 1}, {VID: 20, Weight: 100}}},
+		model.Subnet{Tenant: "RED", Name: "w4", Segment: "web", Prefix: netip.MustParsePrefix("10.0.0.0/24"),
+			Router: netip.MustParseAddr("10.0.0.1")},
+		model.VIF{Tenant: "RED", Name: "vm", Segment: "web", MAC: 0x020000000001, Port: "acc0", VLAN: 5,
+			Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}},
+		model.Path{A: 0x020000000a, B: 0x020000000b,
+			VLANs: []model.PathVLAN{{VID: 10, Weight: 1}, {VID: 20, Weight: 100}}},
 	}
 	out, err := s.Commit(&Batch{Puts: objs}, nil)
 	if err != nil || out.Revision != 1 {
@@ -229,29 +236,32 @@ func TestObjectsSurvive(t *testing.T) {
 		t.Error(m, err)
 	}
 	boom := errors.New("boom")
-	if _, err := s.Commit(&Batch{Deletes: []Ref{{Kind: model.KindTenant, Key: "RED"}}}, func(*Outcome) error { return boom }); err != boom {
+	if _, err := s.Commit(&Batch{Deletes: []Ref{{Kind: model.KindTenant, Key: "RED"}}},
+		func(*Outcome) error { return boom }); err != boom {
 		t.Error(err)
 	}
-	if _, err := s.Commit(&Batch{Deletes: []Ref{{Kind: model.KindVIF, Key: "RED/vm"}, {Kind: model.KindVIF, Key: "RED/none"}}}, nil); err != nil {
+	if _, err := s.Commit(&Batch{Deletes: []Ref{{Kind: model.KindVIF, Key: "RED/vm"},
+		{Kind: model.KindVIF, Key: "RED/none"}}}, nil); err != nil {
 		t.Error(err)
 	}
 	if st, err := s.Load(); err != nil || len(st.Tenants) != 1 || len(st.VIFs) != 0 {
-		t.Errorf("%+v %v", st, err)
+		t.Errorf("state %+v, error %v, want one tenant and no VIF", st, err)
 	}
 	if out, err := s.Commit(&Batch{}, nil); err != nil || out.Revision != 2 {
-		t.Errorf("an empty batch: %+v %v", out, err)
+		t.Errorf("an empty batch: outcome %+v, error %v, want the revision unchanged", out, err)
 	}
 }
 
 func TestLocked(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
 	open(t, path)
-	if _, err := Open(path, Options{LockTimeout: 50e6}); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), path) {
+	if _, err := Open(path, Options{LockTimeout: 50e6}); !errors.Is(err, ErrLocked) ||
+		!strings.Contains(err.Error(), path) {
 		t.Errorf("%v", err)
 	}
 }
 
-// Whatever happens to the file, the store says so and nothing panics; if it does not say so, all data is right.
+// Any damage of the file is reported without a panic, or all data is right.
 func TestDamage(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "db")
@@ -305,7 +315,7 @@ func TestDamage(t *testing.T) {
 			if err := s.EachBinding(func(bs []model.Binding) error {
 				for _, b := range bs {
 					if !reflect.DeepEqual(want[b.BindingKey()], b) {
-						t.Errorf("%s: a wrong binding got through: %+v", what, b)
+						t.Errorf("%s: a wrong binding was read: %+v, want an error", what, b)
 					}
 					n++
 				}
@@ -313,9 +323,10 @@ func TestDamage(t *testing.T) {
 			}); err != nil {
 				return err
 			}
-			// Without its newest head the file is that of the commit before: the empty one, whole.
+			// Without its newest head the file has the content of the commit before: empty and whole.
 			if before := len(st.Tenants) == 0 && n == 0; !before && (len(st.Tenants) != 400 || n != 5000) {
-				t.Errorf("%s: %d tenants and %d bindings got through", what, len(st.Tenants), n)
+				t.Errorf("%s: %d tenants and %d bindings were read, want an error, all or none",
+					what, len(st.Tenants), n)
 			}
 			return nil
 		}()
@@ -326,9 +337,9 @@ func TestDamage(t *testing.T) {
 		found++
 		var ce *CorruptError
 		if !errors.As(err, &ce) {
-			t.Errorf("%s: %v is not a CorruptError", what, err)
+			t.Errorf("%s: error %v, want a CorruptError", what, err)
 		} else if !strings.Contains(err.Error(), p) || !strings.Contains(err.Error(), "backup") {
-			t.Errorf("%s: %v names no file or remedy", what, err)
+			t.Errorf("%s: error %v, want the file and a remedy in it", what, err)
 		}
 	}
 	for range 30 {
@@ -350,6 +361,6 @@ func TestDamage(t *testing.T) {
 	try("garbage", []byte(strings.Repeat("garbage ", 4096)))
 	t.Logf("%d damages found, %d harmless", found, intact)
 	if found < 100 {
-		t.Errorf("only %d damages were found", found)
+		t.Errorf("%d damages were found, want more", found)
 	}
 }

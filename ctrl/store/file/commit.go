@@ -11,32 +11,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A commit of bbolt writes and syncs its pages, then writes and syncs one of the two heads (meta pages), which makes them
-// count. If the last sync fails, the head may be on disk or not, while bbolt and every reader see it in the page cache. So
-// Update keeps what the head's place held, and puts it back when the commit fails: once that is on disk, nothing was
-// changed. Until then the outcome is unknown, and nothing more is written.
+// A commit of bbolt writes and syncs its pages, then writes and syncs one of the two heads (meta pages), which makes
+// them valid. If the last sync fails, the head may be on disk or not, while bbolt and every reader see it in the page
+// cache. So Update keeps the former content of the head's page, and restores that content when the commit fails. Once
+// the restored head is on disk, nothing was changed. Until then the outcome is unknown, and Update refuses every write.
 
-// UnknownError says that nobody knows whether a write is on disk. It is not to be seen while this process runs.
+// UnknownError says that it is unknown whether a write is on disk. Readers of this process do not see that write.
 type UnknownError struct {
-	File    string // what it is, and its path
-	Err     error  // what the disk says
-	Earlier bool   // it was an earlier write: this one was refused, and changed nothing
+	File    string // what the file is, and its path
+	Err     error  // the disk's error
+	Earlier bool   // the outcome of an earlier write is unknown: this write was refused, and changed nothing
 }
 
 func (e *UnknownError) Error() string {
 	if e.Earlier {
-		return fmt.Sprintf("%s takes no write, because it is unknown whether an earlier one is on disk: %v", e.File, e.Err)
+		return fmt.Sprintf("%s takes no write, because it is unknown whether an earlier one is on disk: %v", e.File,
+			e.Err)
 	}
 	return fmt.Sprintf("it is unknown whether this write to %s is on disk: %v", e.File, e.Err)
 }
 
 func (e *UnknownError) Unwrap() error { return e.Err }
 
-// GoneError says that the open file is not the one at its path any more: it was removed or replaced.
+// GoneError says that the open file is no longer the one at its path: it was removed or replaced.
 type GoneError struct {
 	File string // what it is, and its path
-	Err  error  // of the look at the path; nil = another file is there
-	Copy string // where the content is to be had while this process runs
+	Err  error  // of reading the path; nil = another file is there
+	Copy string // path of the content while this process runs
 }
 
 func (e *GoneError) Error() string {
@@ -50,16 +51,16 @@ func (e *GoneError) Error() string {
 
 func (e *GoneError) Unwrap() error { return e.Err }
 
-// errEarly ends a reading transaction that sees a commit which is not known to be on disk.
+// errEarly ends a reading transaction that sees a commit which may not be on disk.
 var errEarly = errors.New("the commit is not durable yet")
 
-// doubt is a head that is to be put back.
+// doubt is a head that is to be restored.
 type doubt struct {
 	head head
 	err  error // why
 }
 
-// head is what the place of a head held before a transaction.
+// head is the former content of a head's page before a transaction.
 type head struct {
 	txid uint64 // of the transaction that overwrites it
 	at   int64
@@ -105,7 +106,7 @@ func (f *File) head(tx *bbolt.Tx) (*head, error) {
 	return h, err
 }
 
-// settle ends a doubt. The error is the disk's.
+// settle restores the head of a doubt. The error is the disk's.
 func (f *File) settle() error {
 	if f.doubt == nil {
 		return nil
@@ -124,8 +125,8 @@ func (f *File) settle() error {
 	return nil
 }
 
-// reload has bbolt read its free pages again: those that it has belong to the head that was taken back. It does so when
-// a writing transaction ends in a panic.
+// reload makes bbolt read its free pages again: its list belongs to the discarded head. bbolt reads them when a writing
+// transaction ends in a panic.
 func (f *File) reload() (err error) {
 	type stop struct{}
 	defer func() {
@@ -140,7 +141,7 @@ func (f *File) reload() (err error) {
 	return err
 }
 
-// decided waits for a commit under way, and says if it is unknown how it ended.
+// decided waits for a commit under way, and returns an UnknownError if its outcome is unknown.
 func (f *File) decided() error {
 	f.commit.RLock()
 	defer f.commit.RUnlock()
@@ -153,7 +154,7 @@ func (f *File) decided() error {
 	return nil
 }
 
-// present says whether the open file is the one at its path.
+// present returns a GoneError unless the open file is the one at its path.
 func (f *File) present() error {
 	var open, named unix.Stat_t
 	if err := unix.Fstat(int(f.file.Fd()), &open); err != nil {
@@ -166,11 +167,11 @@ func (f *File) present() error {
 	return &GoneError{File: f.name(), Err: err, Copy: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.file.Fd())}
 }
 
-// stalled is how long a write may take before Verify complains.
+// stalled is how long a write may take before Verify returns an error.
 const stalled = 10 * time.Second
 
-// Verify says why the file takes no writes, nil if it does as far as one can tell without writing. A doubt about an
-// earlier write is settled if the disk lets it.
+// Verify returns the reason why the file takes no writes; nil if none is known without writing. An unknown outcome of
+// an earlier write is settled if the disk permits it.
 func (f *File) Verify() error {
 	return f.guard(func() error {
 		if !f.commit.TryLock() {

@@ -1,12 +1,13 @@
-// Package file is a bbolt file that says when it is damaged, instead of taking the process with it: the tables' store
-// and the spool of alarms lie in one each.
+// Package file is a bbolt file that returns an error when it is damaged, instead of ending the process. The tables'
+// store and the spool of alarms are one such file each.
 //
 // bbolt itself panics on damaged pages, and a truncated file faults where it is mapped: every use goes through a guard
-// that turns both into a CorruptError, after which the file refuses everything. Values carry a CRC over key and value
-// (Seal, Unseal), since bbolt checks only its heads. Before bbolt sees a file, every page of it is checked (pages.go).
+// that turns both into a CorruptError, after which every use of the file returns that error. Values carry a CRC over
+// key and value (Seal, Unseal), since bbolt checks only its heads. Before bbolt sees a file, every page of it is
+// checked (pages.go).
 //
-// The order is: open.go (how a file comes into being and is opened), file.go (reading and writing), commit.go (what
-// becomes of a write that fails), pages.go (the check of the pages).
+// The order is: open.go (how a file is made and opened), file.go (reading and writing), commit.go (how a failed write
+// is undone), pages.go (the check of the pages).
 package file
 
 import (
@@ -31,21 +32,22 @@ type Options struct {
 	What        string        // what the file is, for errors: "the store"
 	Remedy      string        // what to do when it is damaged
 	NoSync      bool          // tests only: do not fsync
-	LockTimeout time.Duration // how long to wait for another process to let go of the file; default 1 s
+	LockTimeout time.Duration // how long to wait for another process to release the file; default 1 s
 	MapSize     int           // octets of address space to begin with: readers need not wait for a growing file
-	Traces      []string      // files that are made after this one: where one is and this one is not, this one was lost
+	// files that are made after this one: if one exists and this one does not, this one was lost
+	Traces []string
 }
 
-// File is an open bbolt file. Writers wait for one another. Readers wait for nobody, except that one which begins while a
-// commit writes the head of the file waits until it is known whether that is on disk.
+// File is an open bbolt file. Writers wait for one another. Readers do not wait, with one
+// exception: a reader that begins while a commit writes the head of the file waits until the outcome is known.
 type File struct {
 	o       Options
 	db      *bbolt.DB
 	path    string
 	file    *os.File // bbolt's
 	corrupt atomic.Pointer[CorruptError]
-	commit  sync.RWMutex  // held for writing by the one who commits
-	writing atomic.Int64  // since when, in Unix nanoseconds; 0 = nobody does
+	commit  sync.RWMutex  // held for writing during a commit
+	writing atomic.Int64  // start of the write under way, in Unix nanoseconds; 0 = none
 	durable atomic.Uint64 // the last transaction that is known to be on disk
 	doubt   *doubt        // under commit
 }
@@ -67,8 +69,8 @@ var ErrLocked = errors.New("another process uses it")
 
 // Close releases the file.
 func (f *File) Close() error {
-	if f.corrupt.Load() != nil { // bbolt's own locks may be held for ever
-		// What bbolt has mapped keeps the file open, and with it the lock.
+	if f.corrupt.Load() != nil { // bbolt's own locks may never be released
+		// bbolt's mapping keeps the file open, and with it the lock.
 		_ = unix.Flock(int(f.file.Fd()), unix.LOCK_UN)
 		return f.file.Close()
 	}
@@ -103,10 +105,10 @@ func (f *File) guard(fn func() error) (err error) {
 	return fn()
 }
 
-// foreign carries a panic of the caller's code through guard.
+// foreign passes a panic of the caller's code through guard.
 type foreign struct{ value any }
 
-// Caller runs code of the caller's caller inside View or Update: its panics are its own, and no damage of the file.
+// Caller runs code of the caller's caller inside View or Update: its panics stay panics, and are no damage of the file.
 func Caller(fn func() error) error {
 	defer func() {
 		if r := recover(); r != nil {
@@ -137,7 +139,7 @@ func (f *File) View(fn func(tx *bbolt.Tx) error) error {
 }
 
 // Update runs fn in a writing transaction, which is durable when Update returns nil. After any other error than an
-// *UnknownError with Earlier unset, the file holds what it held before.
+// *UnknownError with Earlier unset, the content of the file is unchanged.
 func (f *File) Update(fn func(tx *bbolt.Tx) error) error {
 	return f.guard(func() error {
 		f.commit.Lock()

@@ -18,7 +18,7 @@ import (
 
 const injectEnv = "PENSTOCK_TEST_INJECT_FILE"
 
-// TestMain lets the test binary be the process whose system calls fail.
+// TestMain makes the test binary the process whose system calls fail.
 func TestMain(m *testing.M) {
 	if path := os.Getenv(injectEnv); path != "" {
 		runtime.LockOSThread() // strace counts by thread
@@ -44,7 +44,7 @@ func injectEntry(i int) (key, value []byte) {
 	return key, Seal(key, bytes.Repeat([]byte{byte(i)}, 3000))
 }
 
-// injectWriter starts with a new file in a new directory, writes, and says how each step ended.
+// injectWriter starts with a new file in a new directory, writes, and prints how each step ended.
 func injectWriter(path string) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		fmt.Println("failed", -1)
@@ -89,8 +89,9 @@ func injectWriter(path string) {
 	f.Close()
 }
 
-// TestInject makes every system call by which the file is made and written fail in turn, once and for ever, and ends the
-// process before it. What was done is there after the next start, what was refused is not, and neither is seen before.
+// TestInject makes every system call by which the file is made and written fail in turn, once and for ever, and ends
+// the process before it. A completed step is in the file after the next start, a refused step is not, and the readers
+// of the first process see the same.
 func TestInject(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -106,11 +107,11 @@ func TestInject(t *testing.T) {
 				fault := fmt.Sprintf(call+":"+how, n)
 				out := injectOnce(t, strace, call, fault, words)
 				runs++
-				if out == "done 8" { // the fault came no more
+				if out == "done 8" { // the fault did not occur
 					break
 				}
 				if n > 60 {
-					t.Fatalf("%s: no end: %s", fault, out)
+					t.Fatalf("%s: the writer did not end: %s", fault, out)
 				}
 			}
 		}
@@ -130,7 +131,7 @@ func injectOnce(t *testing.T, strace, call, fault string, words map[string]int) 
 	cmd := exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call, "-e", "inject="+fault, os.Args[0])
 	cmd.Env = append(os.Environ(), injectEnv+"="+path)
 	text, _ := cmd.Output() // killed, in some runs
-	may := map[int]string{} // what became of a step
+	may := map[int]string{} // outcome by step
 	last, done := -1, 0
 	for line := range strings.Lines(string(text)) {
 		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -152,13 +153,13 @@ func injectOnce(t *testing.T, strace, call, fault string, words map[string]int) 
 		return "" // not even the directory was made
 	}
 	if err != nil {
-		t.Errorf("%s: the next start: %v", fault, err)
+		t.Errorf("%s: the next start: error %v, want none", fault, err)
 		return ""
 	}
 	defer f.Close()
 	err = f.View(func(tx *bbolt.Tx) error {
 		for err := range tx.Check() {
-			t.Errorf("%s: %v", fault, err)
+			t.Errorf("%s: check of the file: %v, want no fault", fault, err)
 		}
 		for i := range 4 {
 			k, v := injectEntry(i + 4)
@@ -171,12 +172,13 @@ func injectOnce(t *testing.T, strace, call, fault string, words map[string]int) 
 		return nil
 	})
 	if err != nil {
-		t.Errorf("%s: %v", fault, err)
+		t.Errorf("%s: read the file: error %v, want none", fault, err)
 	}
 	return fmt.Sprint("done ", done)
 }
 
-// held is what the file holds to its readers behind a step: what was done, and not deleted by what was done later.
+// held returns the entries that readers see after a step: those of completed steps, without those that later steps
+// deleted.
 func held(may map[int]string, last int) string {
 	var keys []string
 	for i := range last + 1 {

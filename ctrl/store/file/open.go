@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A new file is made whole under the name PATH.new and then gets its own name: what is at the path is complete, or it is
-// damaged, and never the rest of an interrupted start.
+// A new file is made whole under the name PATH.new and then renamed: the file at the path is complete or damaged, and
+// never the remains of an interrupted start.
 
-// Open opens or creates the file at path. check, which may be nil, looks at the content or makes it: it runs in a
+// Open opens or creates the file at path. check, which may be nil, verifies the content or makes it: it runs in a
 // transaction that may write when the file is new. Errors are a *CorruptError, a *LostError, ErrLocked, of check, or of
 // the file system.
 func Open(path string, o Options, check func(f *File, tx *bbolt.Tx) error) (*File, error) {
@@ -48,7 +48,8 @@ func Open(path string, o Options, check func(f *File, tx *bbolt.Tx) error) (*Fil
 		return nil, err
 	case errors.Is(err, ErrLocked), errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("open %s: %w; end the other one, or configure another path", f.name(), ErrLocked)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err,
+		berrors.ErrVersionMismatch):
 		return nil, f.Corrupted("%v", err)
 	}
 	return nil, fmt.Errorf("open %s: %w", f.name(), err)
@@ -56,8 +57,8 @@ func Open(path string, o Options, check func(f *File, tx *bbolt.Tx) error) (*Fil
 
 // LostError says that a file is missing that was there.
 type LostError struct {
-	File  string // what it is, and its path
-	Trace string // the files that say so
+	File  string // what the file is, and its path
+	Trace string // the files that prove it
 }
 
 func (e *LostError) Error() string {
@@ -65,13 +66,15 @@ func (e *LostError) Error() string {
 		"or, to begin with an empty one, move %s away too", e.File, e.Trace, e.Trace)
 }
 
-// fresh says whether the file is to be made.
+// fresh reports whether the file is to be made.
 func (f *File) fresh() (bool, error) {
 	st, err := os.Stat(f.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if _, err := os.Lstat(f.path); err == nil {
-			return false, fmt.Errorf("open %s: it is a symbolic link to a file that is not there; is a file system not mounted?", f.name())
+			return false,
+				fmt.Errorf("open %s: it is a symbolic link to a file that is not there; is a file system not mounted?",
+					f.name())
 		}
 		var traces []string
 		for _, t := range f.o.Traces {
@@ -100,7 +103,7 @@ func (f *File) create(check func(f *File, tx *bbolt.Tx) error) error {
 		if err := lock(h, 0); err != nil {
 			return err
 		}
-		return h.Truncate(0) // what an interrupted start left
+		return h.Truncate(0) // remains of an interrupted start
 	})
 	if err != nil {
 		return err
@@ -128,7 +131,7 @@ func (f *File) create(check func(f *File, tx *bbolt.Tx) error) error {
 	return f.opened()
 }
 
-// open opens a file that is there.
+// open opens an existing file.
 func (f *File) open(check func(f *File, tx *bbolt.Tx) error) error {
 	err := f.bolt(f.path, func(h *os.File) error {
 		if err := lock(h, f.o.LockTimeout); err != nil {
@@ -147,7 +150,7 @@ func (f *File) open(check func(f *File, tx *bbolt.Tx) error) error {
 	return f.opened()
 }
 
-// opened makes the file's name durable, also that of a file whose making was interrupted behind it.
+// opened makes the file's name durable: an interrupted start may have renamed the file without that.
 func (f *File) opened() error {
 	if !f.o.NoSync {
 		if err := syncDir(filepath.Dir(f.path)); err != nil {
@@ -160,7 +163,7 @@ func (f *File) opened() error {
 	})
 }
 
-// bolt opens a file with bbolt, after look has had a look at it.
+// bolt opens a file with bbolt, after look has checked it.
 func (f *File) bolt(path string, look func(*os.File) error) (err error) {
 	f.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         f.o.LockTimeout,
@@ -207,15 +210,16 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// syncPath makes a directory's entry durable, and those of all directories above: any of them may be new. One that may
-// not be read was not made by this process.
+// syncPath makes a directory's entry durable, and those of all directories above: any of them may be new. A
+// directory that may not be read was not made by this process.
 func syncPath(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
 	for ; ; dir = filepath.Dir(dir) {
-		if err := syncDir(dir); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EROFS) {
+		if err := syncDir(dir); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EINVAL) &&
+			!errors.Is(err, unix.EROFS) {
 			return err
 		}
 		if dir == filepath.Dir(dir) {

@@ -26,11 +26,12 @@ func put(f *File, i int) error {
 	return f.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucket).Put(injectEntry(i)) })
 }
 
-// What is at the path is a whole file, or it is refused: only a file that is not there, and never was, is made.
+// A file at the path is whole, or it is refused: a file is made only if it does not exist and never did.
 func TestNotNew(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "db")
-	o := Options{What: "the file", NoSync: true, Traces: []string{filepath.Join(dir, "trace"), filepath.Join(dir, "other")}}
+	o := Options{What: "the file", NoSync: true,
+		Traces: []string{filepath.Join(dir, "trace"), filepath.Join(dir, "other")}}
 	refused := func(what, want string) {
 		t.Helper()
 		f, err := Open(path, o, makeBucket)
@@ -66,7 +67,7 @@ func TestNotNew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f = openTest(t, path, Options{Traces: o.Traces}) // traces do no harm to a file that is there
+	f = openTest(t, path, Options{Traces: o.Traces}) // traces do not matter if the file exists
 	f.Close()
 	os.Remove(path)
 	refused("lost", o.Traces[0]+" and "+o.Traces[1])
@@ -75,7 +76,7 @@ func TestNotNew(t *testing.T) {
 	openTest(t, path, Options{Traces: o.Traces})
 }
 
-// An interrupted start leaves PATH.new, which the next one makes anew. Of two that start at a time one gets the file.
+// An interrupted start leaves PATH.new, which the next start makes anew. Of two starts at a time one gets the file.
 func TestInterruptedStart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
 	if err := os.WriteFile(path+".new", []byte("half a file"), 0o600); err != nil {
@@ -83,7 +84,7 @@ func TestInterruptedStart(t *testing.T) {
 	}
 	f := openTest(t, path, Options{})
 	if _, err := os.Stat(path + ".new"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("%s.new: got error %v, want that it is gone", path, err)
+		t.Errorf("%s.new: got error %v, want that it does not exist", path, err)
 	}
 	if err := put(f, 1); err != nil {
 		t.Error(err)
@@ -104,7 +105,7 @@ func TestInterruptedStart(t *testing.T) {
 	}
 }
 
-// A file that is removed or replaced under the process takes no writes, and does again when it is put back.
+// A file that is removed or replaced under the process takes no writes until it is put back.
 func TestGone(t *testing.T) {
 	dir := t.TempDir()
 	for what, take := range map[string]func(path string) error{
@@ -112,7 +113,10 @@ func TestGone(t *testing.T) {
 		"file replaced": func(path string) error {
 			return errors.Join(os.Rename(path, path+".away"), os.WriteFile(path, nil, 0o600))
 		},
-		"directory renamed": func(path string) error { return os.Rename(filepath.Dir(path), filepath.Dir(path)+".away") },
+		"directory renamed": func(path string) error {
+			return os.Rename(filepath.Dir(path),
+				filepath.Dir(path)+".away")
+		},
 	} {
 		path := filepath.Join(dir, what, "db")
 		if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
@@ -125,14 +129,14 @@ func TestGone(t *testing.T) {
 		var ge *GoneError
 		for name, err := range map[string]error{"Update": put(f, 2), "Verify": f.Verify()} {
 			if !errors.As(err, &ge) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "/fd/") {
-				t.Errorf("%s, %s: got error %v, want a GoneError that says where the content is", what, name, err)
+				t.Errorf("%s, %s: got error %v, want a GoneError with the path of the content", what, name, err)
 			}
 		}
 		if strings.HasPrefix(what, "file") {
 			os.Remove(path)
 			err := os.Rename(path+".away", path)
 			if err = errors.Join(err, f.Verify(), put(f, 3)); err != nil {
-				t.Errorf("%s and put back: %v", what, err)
+				t.Errorf("%s and put back: error %v, want none", what, err)
 			}
 		}
 	}
@@ -148,7 +152,7 @@ func TestGone(t *testing.T) {
 	}
 	if err := f.View(func(tx *bbolt.Tx) error {
 		if k, _ := injectEntry(1); tx.Bucket(bucket).Get(k) != nil {
-			t.Error("the refused write is to be seen")
+			t.Error("the refused write is visible, want it undone")
 		}
 		return nil
 	}); err != nil {
@@ -156,10 +160,10 @@ func TestGone(t *testing.T) {
 	}
 }
 
-// A reader that began before a failed write goes on with what it saw, and pages that it needs are not used again.
+// A reader that began before a failed write keeps its view, and the pages that it needs are not reused.
 func TestReaderOverFailure(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
-	f := openTest(t, path, Options{MapSize: 1 << 24}) // else a growing file waits for its readers
+	f := openTest(t, path, Options{MapSize: 1 << 24}) // a larger map: a growing file would wait for its readers
 	for i := range 20 {
 		if err := put(f, i); err != nil {
 			t.Fatal(err)
@@ -167,7 +171,7 @@ func TestReaderOverFailure(t *testing.T) {
 	}
 	err := f.View(func(tx *bbolt.Tx) error {
 		_ = os.Rename(path, path+".away")
-		// Directly behind the check: as when the file goes while it is written.
+		// Directly after the check: as when the file is removed during a write.
 		err := f.update(func(tx *bbolt.Tx) error { return tx.Bucket(bucket).Put(injectEntry(21)) })
 		var ge *GoneError
 		if !errors.As(err, &ge) {

@@ -12,12 +12,12 @@ import (
 	"slices"
 )
 
-// bbolt follows the pages of a file without a look at where they lead: a branch page that leads to itself hangs it, and
-// a page that is both in use and free is overwritten. So every page is looked at once before bbolt sees the file: each
-// belongs to one place, lies within the file, and holds keys in their order and within the bounds of the page above.
+// bbolt follows the pages of a file without checks: a branch page that refers to itself makes it loop, and a page that
+// is both in use and free is overwritten. So every page is checked once before bbolt opens the file: each page is
+// referred to once, lies within the file, and holds keys in their order and within the bounds of the page above.
 //
-// The layout is that of bbolt 1.3 to 1.5, in the machine's byte order. A page begins with its number (8 octets), kind (2),
-// number of elements (2) and number of pages behind it that belong to it (4).
+// The layout is that of bbolt 1.3 to 1.5, in the machine's byte order. A page begins with its number (8 octets), kind
+// (2), number of elements (2) and number of pages behind it that belong to it (4).
 const (
 	pageHead    = 16
 	element     = 16
@@ -37,12 +37,12 @@ var native = binary.NativeEndian
 type pages struct {
 	r    io.ReaderAt
 	size uint64   // octets of a page
-	high uint64   // pages in use; those behind are not
+	high uint64   // number of pages; the ones behind are not in use
 	seen []uint64 // by page, a bit
 	leaf []byte   // the run of a leaf, used again
 }
 
-// errPages is wrapped by what is wrong with pages, unlike errors of reading.
+// errPages is wrapped by faults of pages, not by errors of reading.
 var errPages = errors.New("its pages are wrong")
 
 func wrong(format string, args ...any) error {
@@ -85,7 +85,7 @@ func checkPages(r io.ReaderAt, size uint64) error {
 // headPage is a head.
 type headPage struct{ page, root, free, high, txid uint64 }
 
-// newestHead finds the head that counts: the one of the last transaction of those whose checksum is right.
+// newestHead returns the valid head: of the heads with a right checksum the one of the last transaction.
 func newestHead(r io.ReaderAt, size uint64) (m headPage, err error) {
 	m, ok, err := readHead(r, 0)
 	if err != nil {
@@ -124,12 +124,14 @@ func readHead(r io.ReaderAt, at int64) (m headPage, ok bool, err error) {
 	t := b[pageHead:]
 	sum := fnv.New64a()
 	sum.Write(t[:headSum])
-	m = headPage{page: uint64(native.Uint32(t[8:])), root: native.Uint64(t[16:]), free: native.Uint64(t[32:]), high: native.Uint64(t[40:]), txid: native.Uint64(t[48:])}
-	ok = native.Uint32(t) == headMagic && native.Uint64(t[headSum:]) == sum.Sum64() && m.page >= 1<<10 && m.page <= 1<<24 && m.page&(m.page-1) == 0
+	m = headPage{page: uint64(native.Uint32(t[8:])), root: native.Uint64(t[16:]), free: native.Uint64(t[32:]),
+		high: native.Uint64(t[40:]), txid: native.Uint64(t[48:])}
+	ok = native.Uint32(t) == headMagic && native.Uint64(t[headSum:]) == sum.Sum64() && m.page >= 1<<10 &&
+		m.page <= 1<<24 && m.page&(m.page-1) == 0
 	return m, ok, nil
 }
 
-// run reads a page with those that belong to it, and notes that they are in use.
+// run reads a page with its overflow pages, and marks them as in use.
 func (p *pages) run(id uint64, buf []byte) ([]byte, error) {
 	if id < 2 || id >= p.high {
 		return nil, wrong("page %d is outside of the %d pages", id, p.high)
@@ -223,7 +225,8 @@ func (p *pages) values(id uint64, text, low, high []byte, depth int) error {
 		if err != nil {
 			return err
 		}
-		at, keyLen, valueLen := uint64(native.Uint32(e[4:])), uint64(native.Uint32(e[8:])), uint64(native.Uint32(e[12:]))
+		at, keyLen := uint64(native.Uint32(e[4:])), uint64(native.Uint32(e[8:]))
+		valueLen := uint64(native.Uint32(e[12:]))
 		both, err := cut(id, e, at, keyLen+valueLen)
 		if err != nil {
 			return err

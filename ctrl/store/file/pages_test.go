@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// sample is a file with all that bbolt makes: branches, pages that are several, small and large tables, free pages.
+// sample is a file with every structure of bbolt: branches, overflow pages, small and large tables, free pages.
 func sample(tb testing.TB) []byte {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "db")
@@ -32,7 +32,8 @@ func sample(tb testing.TB) []byte {
 			}
 			for i := range 300 {
 				k := fmt.Appendf(nil, "%d/%d", i%7, i)
-				if err := tx.Bucket(bucket).Put(k, Seal(k, bytes.Repeat([]byte{byte(i)}, i%5*(1+i%4)*700+9))); err != nil {
+				if err := tx.Bucket(bucket).Put(k,
+					Seal(k, bytes.Repeat([]byte{byte(i)}, i%5*(1+i%4)*700+9))); err != nil {
 					return err
 				}
 			}
@@ -49,7 +50,7 @@ func sample(tb testing.TB) []byte {
 	return data
 }
 
-// use does with a file what a box does: reads all of it, replaces all of it, reads it again. Errors are damage found.
+// use does with a file what a box does: it reads, replaces and reads all entries. Errors are damage found.
 func use(path string) error {
 	f, err := Open(path, Options{What: "the file", Remedy: "Do something.", NoSync: true}, makeBucket)
 	if err != nil {
@@ -102,26 +103,26 @@ func tryFile(tb testing.TB, what, path string, data []byte) (found bool) {
 		}
 		return err != nil
 	case <-time.After(20 * time.Second):
-		tb.Fatalf("%s: it hangs", what)
+		tb.Fatalf("%s: the file is not opened in time, want an error or its content", what)
 	}
 	return false
 }
 
-// Whatever is written over a place in the file: it is refused, or harmless; nothing hangs, nothing panics.
+// A file that is overwritten anywhere is refused, or the damage is harmless; no use of it hangs or panics.
 func TestPages(t *testing.T) {
 	good := sample(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "bad")
 	if tryFile(t, "undamaged", path, good) {
-		t.Fatal("a sound file is refused")
+		t.Fatal("a sound file is refused, want no error")
 	}
 	if err := checkPages(bytes.NewReader(good), uint64(len(good))); err != nil {
-		t.Fatalf("a sound file is refused: %v", err)
+		t.Fatalf("a sound file is refused: %v, want no error", err)
 	}
 	page := os.Getpagesize()
 	n := len(good) / page
 	refused, cycles := 0, 0
-	// Every entry of every branch page, and of every list, leads to every kind of page, itself included.
+	// Every entry of every branch page, and of every list, refers to every kind of page, its own included.
 	for id := 2; id < n; id++ {
 		p := good[id*page:]
 		kind, count := native.Uint16(p[8:]), int(native.Uint16(p[10:]))
@@ -142,7 +143,8 @@ func TestPages(t *testing.T) {
 		}
 	}
 	if cycles < 16 || refused < cycles/4 {
-		t.Errorf("%d of %d wrong references were refused, want a quarter of at least 16: old pages stay in the file", refused, cycles)
+		t.Errorf("%d of %d wrong references were refused, want a quarter of at least 16: old pages stay in the file",
+			refused, cycles)
 	}
 	rnd := rand.New(rand.NewPCG(9, 9))
 	for i := range 300 {
@@ -166,7 +168,7 @@ func TestPages(t *testing.T) {
 	t.Logf("%d damages refused", refused)
 }
 
-// FuzzPages lays octets over a sound file: (place, text) pairs.
+// FuzzPages overwrites a sound file with octets: (offset, text) pairs.
 func FuzzPages(f *testing.F) {
 	good := sample(f)
 	f.Add(uint32(0), []byte{1, 2, 3}, uint32(4096*3+8), []byte{1, 0})
