@@ -62,15 +62,15 @@ const (
 	FlagIPv4       uint16 = 1 << iota // L3 is a valid IPv4 header
 	FlagIPv6                          // L3 is a valid IPv6 header
 	FlagARP                           // L3 is a valid ARP packet for Ethernet/IPv4
-	FlagND                            // neighbour solicitation, advertisement, router solicitation/advertisement or redirect (ICMPv6 133–137)
+	FlagND                            // a message of neighbour discovery (ICMPv6 133–137)
 	FlagFragment                      // an IP fragment (first or later)
-	FlagL4                            // L4 points at a complete TCP, UDP, ICMP or ICMPv6 header (never set for a later fragment)
-	FlagTagged                        // the frame carried an 802.1Q tag (already noted in VID and PCP; still in the frame until a stage strips it)
+	FlagL4                            // L4: complete TCP, UDP, ICMP or ICMPv6 header; never set for a later fragment
+	FlagTagged                        // the frame has an 802.1Q tag, noted in VID and PCP, until a stage strips it
 	FlagGroup                         // the destination MAC is a broadcast or multicast address
 	FlagFromFabric                    // decapsulated here: never encapsulated again
 	FlagGenerated                     // made by the box in place of the received frame (ICMP, ARP and ND answers)
 	FlagFromUplink                    // from outside, by a gateway
-	FlagFlooded                       // one of the frames that a broadcast, multicast or unknown unicast became; Kind says which
+	FlagFlooded                       // one copy of a broadcast, multicast or unknown unicast; Kind says which
 )
 
 // NoIndex is the "none" value of dense indices.
@@ -93,7 +93,7 @@ type Packet struct {
 	Next      Next        // what happens next
 	Drop      drop.Reason // with NextDrop; with NextRefuse for when there can be no answer
 	Kind      uint8       // with NextPunt: punt.Kind; with FlagFlooded: index of the original in its batch
-	Hash      uint32      // of the flow: 5-tuple, or address pair for fragments and other protocols, or MAC pair for non-IP
+	Hash      uint32      // of the flow: 5-tuple; address pair if a fragment or other protocol; MAC pair if non-IP
 	Seg       uint32      // segment, dense index
 	VIF       uint32      // local VIF the frame came from, dense index, or NoIndex
 	Attach    uint32      // attachment the frame came from, dense index, or NoIndex

@@ -60,7 +60,8 @@ func (s *stack) pop(c []carrier) (uint32, bool) {
 // that will be made: each may hold a bulk of its own beyond what the carriers count.
 func NewPool(frames, frameSize, caches int) (*Pool, error) {
 	if frames <= 0 || frameSize <= 0 || frameSize&(frameSize-1) != 0 || uint64(frames)*uint64(frameSize) > 1<<32-1 {
-		return nil, fmt.Errorf("frame pool: %d frames of %d octets: want a power of two as size and less than 4 GiB in all", frames, frameSize)
+		return nil, fmt.Errorf("frame pool: %d frames of %d octets: "+
+			"want a power of two as size and less than 4 GiB in all", frames, frameSize)
 	}
 	n := (frames+bulk-1)/bulk + 2*caches + 2
 	p := &Pool{carriers: make([]carrier, n), frameSize: uint32(frameSize)}

@@ -40,14 +40,15 @@ const MaxRing = 1 << 20
 
 // SocketConfig describes a socket. Ring sizes are in slots and powers of two.
 type SocketConfig struct {
-	Ifindex    int // interface, in the network namespace of the calling thread
-	Queue      int // queue of the interface, from 0
-	RxSize     int // rx ring
-	TxSize     int // tx ring
-	FillSize   int // fill ring; RxSize or more keeps the rx ring fed
-	CompSize   int // completion ring; at least TxSize, or transmission waits for Reclaim
-	Mode       Mode
-	NeedWakeup bool // let the kernel say when it must be woken (XDP_USE_NEED_WAKEUP); saves system calls in zero-copy mode
+	Ifindex  int // interface, in the network namespace of the calling thread
+	Queue    int // queue of the interface, from 0
+	RxSize   int // rx ring
+	TxSize   int // tx ring
+	FillSize int // fill ring; RxSize or more keeps the rx ring fed
+	CompSize int // completion ring; at least TxSize, or transmission waits for Reclaim
+	Mode     Mode
+	// XDP_USE_NEED_WAKEUP: the kernel says when it must be woken. Saves system calls in zero-copy mode.
+	NeedWakeup bool
 }
 
 func (c *SocketConfig) check() error {

@@ -17,10 +17,11 @@
 // A socket remembers which frames it was given and has not given back (Fill and Send add, Receive and Reclaim
 // remove). The rings alone do not tell: drivers in zero-copy mode keep frames that they took from the fill ring, in
 // copy mode a frame for which the rx ring had no room stays with the kernel, and a frame that is being transmitted is
-// in no ring at all. After Close, Drain hands back exactly those frames, whatever happened to the interface. In zero-copy
-// mode a driver receives into its frames until it has put them down, which is after the socket is closed: Close waits
-// for that. In copy mode some drivers send out of the frames themselves (sendsFromFrames), after the system call and after the
-// socket is closed, when nothing tells any more when a frame is sent: Close waits for the completion of what is under way.
+// in no ring at all. After Close, Drain hands back exactly those frames, whatever happened to the interface. In
+// zero-copy mode a driver receives into its frames until it releases them, which is after the socket is closed: Close
+// waits for the release. In copy mode some drivers send out of the frames themselves (sendsFromFrames), after the
+// system call and after the socket is closed. A closed socket gets no completions, so Close first waits for the
+// completion of the frames being sent.
 //
 // # Ring words
 //

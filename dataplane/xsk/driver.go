@@ -8,14 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errVirtioHeader is what ModeAuto says of virtio-net. The driver sends every zero-copy frame behind a header that is a
-// variable of its own, and maps that for the device as if it lay in ordinary memory. In a driver that is a module it does
-// not: another page goes out as header (all kernels up to 7.3; `make test-vm` found it). What the host makes of that
-// depends on what lies there: mostly zeros, which are right; else it discards all frames.
-var errVirtioHeader = errors.New("virtio_net as a module may send frames behind a wrong header in zero-copy mode: use it only where the driver is built in")
+// errVirtioHeader is why ModeAuto does not use zero-copy mode on virtio-net. The driver sends every zero-copy frame
+// behind a header that is a variable of the driver, and maps this variable for the device as ordinary memory. The
+// variables of a module are not in ordinary memory: another page goes out as the header (all kernels up to 7.3;
+// `make test-vm` found it). That page is mostly zeros, which make a valid header. Otherwise the host discards all
+// frames.
+var errVirtioHeader = errors.New("virtio_net as a module may send frames behind a wrong header in zero-copy mode: " +
+	"use it only where the driver is built in")
 
-// zeroCopyFault returns what is known against zero-copy mode on an interface though its driver offers it: nothing that
-// the box could notice by itself.
+// zeroCopyFault returns a known fault of zero-copy mode on an interface whose driver offers the mode. The box cannot
+// detect such a fault itself.
 func zeroCopyFault(ifindex int) error {
 	if driver(ifindex) == "virtio_net" && isModule("virtio_net") {
 		return errVirtioHeader
@@ -23,10 +25,10 @@ func zeroCopyFault(ifindex int) error {
 	return nil
 }
 
-// sendsFromFrames reports whether the kernel, in copy mode, does not copy what a driver sends but hands it the pages of
-// the UMEM: for drivers that take packets without a linear part (IFF_TX_SKB_NO_LINEAR, since Linux 5.12). The flag cannot
-// be asked for; virtio-net is the only driver that sets it. Devices stacked upon it (VLAN, bond) have copies. With the
-// driver's parameter napi_tx off it says that a frame is sent before it is, and nothing here can know better.
+// sendsFromFrames reports whether a driver sends out of the pages of the UMEM in copy mode, without a copy. The kernel
+// does that for drivers that take packets without a linear part (IFF_TX_SKB_NO_LINEAR, since Linux 5.12). Programs
+// cannot query the flag; virtio-net is the only driver that sets it. Devices stacked upon virtio-net (VLAN, bond) send
+// copies. If the driver's parameter napi_tx is off, the driver reports a frame as sent too early; this is not detected.
 func sendsFromFrames(driver string) bool { return driver == "virtio_net" }
 
 // driver returns the name of the driver of an interface of the calling thread's namespace, "" if it has none to tell.

@@ -43,10 +43,13 @@ func (e *OpenError) Unwrap() error { return e.Err }
 func remedy(err error, zeroCopy bool, frameSize uint32) string {
 	switch {
 	case errors.Is(err, unix.EINVAL) && zeroCopy:
-		return fmt.Sprintf("the interface has fewer queues than that (`ethtool -l` shows them), or its MTU is above %d, the most that zero-copy mode takes with frames of %d octets, or the driver refuses",
+		return fmt.Sprintf("the interface has fewer queues than that (`ethtool -l` shows them), "+
+			"or its MTU is above %d, the most that zero-copy mode takes with frames of %d octets, "+
+			"or the driver refuses",
 			zeroCopyMTU(frameSize), frameSize)
 	case errors.Is(err, unix.EBUSY):
-		return "another AF_XDP socket owns this queue; `ss -f xdp -p` lists them: stop the other program, or use another queue"
+		return "another AF_XDP socket owns this queue; `ss -f xdp -p` lists them: " +
+			"stop the other program, or use another queue"
 	case errors.Is(err, unix.EPERM):
 		return "needs the capability CAP_NET_RAW (systemd: AmbientCapabilities=)"
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
@@ -62,7 +65,8 @@ func remedy(err error, zeroCopy bool, frameSize uint32) string {
 	case errors.Is(err, unix.ENETDOWN):
 		return "set the interface up first"
 	case errors.Is(err, unix.EINVAL):
-		return "the interface has fewer queues than that, or the driver refuses the frame size; `ethtool -l` shows the queues"
+		return "the interface has fewer queues than that, or the driver refuses the frame size; " +
+			"`ethtool -l` shows the queues"
 	}
 	return ""
 }

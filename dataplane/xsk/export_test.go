@@ -6,8 +6,8 @@ import "time"
 // registered the memory itself.
 func (s *Socket) SharesWith() int { return s.shared }
 
-// SendsFromFrames makes a socket take its driver for one that sends out of the frames, as no driver does that a test can make,
-// and Close wait so long.
+// SendsFromFrames makes a socket treat its driver as one that sends out of the frames, and sets how long Close waits.
+// No driver that a test can create does so.
 func (s *Socket) SendsFromFrames(limit time.Duration) { s.refers, s.limit = true, limit }
 
 // Refers reports whether the driver is taken for one that sends out of the frames.

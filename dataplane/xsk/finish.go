@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// finish waits, before the socket is closed, until the driver has sent what the kernel took from the tx ring, where it sends
-// out of the frames themselves. A frame that was used for another packet meanwhile would go out with that one's octets: to
-// a network, or a tenant, that is not to see them. Frames that the kernel has not taken are not sent any more, since only
-// KickTx makes it take them. What is not completed in time stays in s.sent, which Drain then does not hand out: its
-// completion goes to a ring that is gone.
+// finish waits, before the socket is closed, until the driver has sent the frames that the kernel took from the tx
+// ring, if the driver sends out of the frames themselves. A frame that was used for another packet meanwhile would go
+// out with the octets of that packet, perhaps to the wrong network or tenant. Frames that the kernel has not taken are
+// not sent any more, since the kernel takes frames in KickTx only. Frames that are not completed in time stay in
+// s.sent, and Drain does not hand them out: their completions go to a ring that no longer exists.
 func (s *Socket) finish() error {
 	if !s.refers || s.fd < 0 {
 		return nil

@@ -11,8 +11,8 @@ import (
 	"penstock/dataplane/xsk/xsktest"
 )
 
-// slowWay is a veth pair behind whose far end everything waits in a queue of 1 kB/s: the kernel has taken the frames and not
-// given them back. release empties the queue.
+// slowWay returns an end of a veth pair whose far end leads into a queue of 1 kB/s. The kernel takes the frames and
+// holds them in the queue. release empties the queue.
 func slowWay(t *testing.T) (near xsktest.End, release func()) {
 	t.Helper()
 	must := func(err error) {
@@ -34,15 +34,17 @@ func slowWay(t *testing.T) (near xsktest.End, release func()) {
 	}
 	must(netlink.LinkSetUp(bridge))
 	queue := &netlink.Tbf{
-		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: slow.Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT},
-		Rate:       1000, Limit: 1 << 20, Buffer: netlink.Xmittime(1000, 2000),
+		QdiscAttrs: netlink.QdiscAttrs{
+			LinkIndex: slow.Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT,
+		},
+		Rate: 1000, Limit: 1 << 20, Buffer: netlink.Xmittime(1000, 2000),
 	}
 	must(netlink.QdiscAdd(queue))
 	return near, func() { must(netlink.QdiscDel(queue)) }
 }
 
-// sendSlowly opens a socket on the slow way, sends frames 0 to 15, of which the kernel takes all, and leaves frames 16 to 19 in
-// the tx ring and 20 to 23 in the fill ring. It returns how many are still being sent.
+// sendSlowly opens a socket on the slow way, sends frames 0 to 15, of which the kernel takes all, and leaves frames 16
+// to 19 in the tx ring and 20 to 23 in the fill ring. It returns how many are still being sent.
 func sendSlowly(t *testing.T, p *pool, near xsktest.End) (s *xsk.Socket, sent int) {
 	t.Helper()
 	c := config(near, 0)
@@ -76,8 +78,8 @@ func sendSlowly(t *testing.T, p *pool, near xsktest.End) (s *xsk.Socket, sent in
 	return s, sent
 }
 
-// TestCloseWaitsForWhatIsSent: where a driver sends out of the frames themselves, Close returns when it has, and hands out every
-// frame.
+// TestCloseWaitsForWhatIsSent: if a driver sends out of the frames themselves, Close returns when the driver has sent
+// them, and Drain hands out every frame.
 func TestCloseWaitsForWhatIsSent(t *testing.T) {
 	xsktest.Namespace(t)
 	near, release := slowWay(t)
@@ -103,8 +105,8 @@ func TestCloseWaitsForWhatIsSent(t *testing.T) {
 	}
 }
 
-// TestCloseKeepsWhatIsBeingSent: frames that the driver has not sent in time are never handed out again, and the error counts
-// them; all others are.
+// TestCloseKeepsWhatIsBeingSent: frames that the driver has not sent in time are never handed out again, and the error
+// counts them; all others are handed out.
 func TestCloseKeepsWhatIsBeingSent(t *testing.T) {
 	xsktest.Namespace(t)
 	near, release := slowWay(t)
@@ -152,7 +154,8 @@ func TestCloseOfACopy(t *testing.T) {
 	}
 }
 
-// TestCloseOnVirtio: virtio-net in copy mode sends out of the frames, and has sent all that is under way soon after a burst.
+// TestCloseOnVirtio: virtio-net in copy mode sends out of the frames, and has sent all that is under way soon after a
+// burst.
 func TestCloseOnVirtio(t *testing.T) {
 	xsktest.Namespace(t)
 	a, _ := xsktest.Wire(t, "a", "b")

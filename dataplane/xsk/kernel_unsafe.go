@@ -58,7 +58,9 @@ func socketStatistics(fd int) (st unix.XDPStatistics, err error) {
 }
 
 // mapRing maps one ring of the socket. T is what a slot holds.
-func mapRing[T uint64 | Desc](fd int, pgoff int64, entries int, off unix.XDPRingOffset) (m []byte, slots []T, producer, consumer, flags *uint32, err error) {
+func mapRing[T uint64 | Desc](fd int, pgoff int64, entries int, off unix.XDPRingOffset) (
+	m []byte, slots []T, producer, consumer, flags *uint32, err error,
+) {
 	var slot T
 	m, err = unix.Mmap(fd, pgoff, int(off.Desc)+entries*int(unsafe.Sizeof(slot)),
 		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
@@ -74,9 +76,10 @@ func mapRing[T uint64 | Desc](fd int, pgoff int64, entries int, off unix.XDPRing
 		nil
 }
 
-// kick is sendto(fd, NULL, 0, MSG_DONTWAIT, NULL, 0): transmit what the tx ring holds. It never sleeps, so the Go runtime is
-// not told: it would look after a call of more than 20 µs, which one with a full batch is, and take the thread's processor
-// away. The price: a garbage collector that wants to stop the world waits until the call returns, some 100 µs at most.
+// kick is sendto(fd, NULL, 0, MSG_DONTWAIT, NULL, 0): transmit what the tx ring holds. The call
+// never sleeps, so it is a raw call: the Go runtime would take the processor away from a thread whose call takes more
+// than 20 µs, as a call with a full batch does. The price: a garbage collector that wants to stop the world waits until
+// the call returns, some 100 µs at most.
 func kick(fd int) unix.Errno {
 	_, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 	return e

@@ -32,7 +32,8 @@ func TestSecondBind(t *testing.T) {
 			t.Fatal("bound twice")
 		}
 		var o *xsk.OpenError
-		if !errors.Is(err, unix.EBUSY) || !errors.As(err, &o) || o.Ifindex != a.Index || o.Queue != 0 || !strings.Contains(err.Error(), "ss -f xdp -p") {
+		if !errors.Is(err, unix.EBUSY) || !errors.As(err, &o) || o.Ifindex != a.Index || o.Queue != 0 ||
+			!strings.Contains(err.Error(), "ss -f xdp -p") {
 			t.Errorf("second bind: %v", err)
 		}
 	}
@@ -48,7 +49,8 @@ func TestSecondBind(t *testing.T) {
 	// The queue is free again, though the kernel may take a moment.
 	for range 20 {
 		s, err := other.Open(config(a, 0))
-		for began := time.Now(); errors.Is(err, unix.EBUSY) && time.Since(began) < 30*time.Second; { // a busy machine's kernel takes longer than Open waits
+		// The kernel of a busy machine takes longer than Open waits.
+		for began := time.Now(); errors.Is(err, unix.EBUSY) && time.Since(began) < 30*time.Second; {
 			s, err = other.Open(config(a, 0))
 		}
 		if err != nil {
@@ -58,8 +60,8 @@ func TestSecondBind(t *testing.T) {
 	}
 }
 
-// TestSentinel: a queue is not free while a socket has it, is when that has closed, and also when its interface is gone;
-// wherever the thread that waits is at home.
+// TestSentinel: a queue is busy while a socket has it, and free after the socket is closed or the interface is gone, in
+// whatever network namespace the waiting thread is.
 func TestSentinel(t *testing.T) {
 	xsktest.Namespace(t)
 	a, _ := xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
@@ -115,7 +117,7 @@ func TestOpenErrors(t *testing.T) {
 		}
 		var o *xsk.OpenError
 		if !errors.Is(err, c.want) || !errors.As(err, &o) || o.Remedy == "" {
-			t.Errorf("%s: %v", c.what, err)
+			t.Errorf("%s: error %v, want %v as an OpenError with a remedy", c.what, err, c.want)
 		}
 		t.Logf("%s: %v", c.what, err)
 	}
@@ -154,7 +156,8 @@ func TestClosedSocket(t *testing.T) {
 	s.Close()
 	var d [4]xsk.Desc
 	var f [4]uint64
-	if n := s.Receive(d[:]) + s.Send(d[:]) + s.Fill(f[:]) + s.Reclaim(f[:]) + s.TxFree() + s.FillFree(); n != 0 || s.TxPending() || s.FD() != -1 {
+	n := s.Receive(d[:]) + s.Send(d[:]) + s.Fill(f[:]) + s.Reclaim(f[:]) + s.TxFree() + s.FillFree()
+	if n != 0 || s.TxPending() || s.FD() != -1 {
 		t.Error("a closed socket still does something")
 	}
 	if err := s.KickTx(); !errors.Is(err, xsk.ErrClosed) {

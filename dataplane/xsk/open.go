@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The kernel frees the queue of a closed socket from a work queue, and later still if frames are in flight or it is busy
-// with other interfaces: a socket that follows another one on the same queue, in this process or after a restart, may
-// find it busy for a moment; on a machine whose CPUs are all taken, for more than a second.
+// The kernel frees the queue of a closed socket from a work queue, and later still if frames are in flight or other
+// interfaces change. So a socket that follows another one on the same queue, in this process or after a restart, may
+// find the queue busy for a moment; on a machine whose CPUs are all taken, for more than a second.
 const (
 	busyPatience = 3 * time.Second
 	busyInterval = 5 * time.Millisecond
@@ -115,7 +115,10 @@ func (u *Umem) bind(c SocketConfig, zeroCopy bool, share *Socket) (_ *Socket, er
 	defer func() {
 		if err != nil {
 			s.release()
-			err = &OpenError{Ifindex: c.Ifindex, Queue: c.Queue, Tried: tried, Err: err, Remedy: remedy(err, zeroCopy, u.frameSize)}
+			err = &OpenError{
+				Ifindex: c.Ifindex, Queue: c.Queue, Tried: tried,
+				Err: err, Remedy: remedy(err, zeroCopy, u.frameSize),
+			}
 		}
 	}()
 
@@ -141,7 +144,8 @@ func (u *Umem) bind(c SocketConfig, zeroCopy bool, share *Socket) (_ *Socket, er
 		mode = ModeZeroCopy
 	}
 	if share != nil {
-		tried = fmt.Sprintf("bind in %s mode, sharing the UMEM of interface index %d, queue %d", mode, share.cfg.Ifindex, share.cfg.Queue)
+		tried = fmt.Sprintf("bind in %s mode, sharing the UMEM of interface index %d, queue %d",
+			mode, share.cfg.Ifindex, share.cfg.Queue)
 		sa.Flags, sa.SharedUmemFD, s.shared = unix.XDP_SHARED_UMEM, uint32(share.fd), share.cfg.Ifindex
 	} else {
 		tried = fmt.Sprintf("bind in %s mode", mode)
@@ -192,16 +196,23 @@ func (s *Socket) makeRings() error {
 		return err
 	}
 	f, q, r, t := &s.fill, &s.comp, &s.rx, &s.tx
-	if s.maps[0], f.slots, f.producer, f.consumer, f.flags, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_FILL_RING, c.FillSize, off.Fr); err != nil {
+	s.maps[0], f.slots, f.producer, f.consumer, f.flags, err = mapRing[uint64](
+		s.fd, unix.XDP_UMEM_PGOFF_FILL_RING, c.FillSize, off.Fr)
+	if err != nil {
 		return err
 	}
-	if s.maps[1], q.slots, q.producer, q.consumer, _, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, c.CompSize, off.Cr); err != nil {
+	s.maps[1], q.slots, q.producer, q.consumer, _, err = mapRing[uint64](
+		s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, c.CompSize, off.Cr)
+	if err != nil {
 		return err
 	}
-	if s.maps[2], r.slots, r.producer, r.consumer, _, err = mapRing[Desc](s.fd, unix.XDP_PGOFF_RX_RING, c.RxSize, off.Rx); err != nil {
+	s.maps[2], r.slots, r.producer, r.consumer, _, err = mapRing[Desc](
+		s.fd, unix.XDP_PGOFF_RX_RING, c.RxSize, off.Rx)
+	if err != nil {
 		return err
 	}
-	s.maps[3], t.slots, t.producer, t.consumer, t.flags, err = mapRing[Desc](s.fd, unix.XDP_PGOFF_TX_RING, c.TxSize, off.Tx)
+	s.maps[3], t.slots, t.producer, t.consumer, t.flags, err = mapRing[Desc](
+		s.fd, unix.XDP_PGOFF_TX_RING, c.TxSize, off.Tx)
 	return err
 }
 
@@ -215,5 +226,6 @@ func (s *Socket) widenTx() {
 	// Each frame under way counts against the send buffer, with its bookkeeping, until the receiver or the network
 	// card is done with it.
 	const perFrame = 1280
-	_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, min(s.cfg.TxSize*(int(s.umem.frameSize)+perFrame), 1<<30))
+	_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE,
+		min(s.cfg.TxSize*(int(s.umem.frameSize)+perFrame), 1<<30))
 }

@@ -14,10 +14,16 @@ const testFrame = 2048
 
 func rings(size int, start uint32) (f fillRing, c compRing, r rxRing, t txRing) {
 	word := func() *uint32 { w := start; return &w }
-	f = fillRing{slots: make([]uint64, size), producer: word(), consumer: word(), flags: new(uint32), prod: start, cons: start}
+	f = fillRing{
+		slots: make([]uint64, size), producer: word(), consumer: word(),
+		flags: new(uint32), prod: start, cons: start,
+	}
 	c = compRing{slots: make([]uint64, size), producer: word(), consumer: word(), prod: start, cons: start}
 	r = rxRing{slots: make([]Desc, size), producer: word(), consumer: word(), prod: start, cons: start}
-	t = txRing{slots: make([]Desc, size), producer: word(), consumer: word(), flags: new(uint32), prod: start, cons: start}
+	t = txRing{
+		slots: make([]Desc, size), producer: word(), consumer: word(),
+		flags: new(uint32), prod: start, cons: start,
+	}
 	return f, c, r, t
 }
 
@@ -49,7 +55,8 @@ func TestProducerRings(t *testing.T) {
 				if *fill.producer != start+uint32(in) || *tx.producer != start+uint32(in) {
 					t.Fatalf("producer words %d, %d after %d entries from %d", *fill.producer, *tx.producer, in, start)
 				}
-				if f, x, p := fill.free(), tx.free(), tx.pending(); f != uint32(uint64(size)-(in-out)) || x != f || p != uint32(in-out) {
+				f, x, p := fill.free(), tx.free(), tx.pending()
+				if f != uint32(uint64(size)-(in-out)) || x != f || p != uint32(in-out) {
 					t.Fatalf("free %d, %d, pending %d with %d of %d used", f, x, p, in-out, size)
 				}
 				for take := uint64(rnd.IntN(int(in-out) + 1)); take > 0; take-- {

@@ -10,11 +10,12 @@ import (
 
 // sentinel finds out when the kernel has let go of a queue in zero-copy mode.
 //
-// Closing a socket is not enough: the driver puts its buffers down later, from a work queue, after a grace period of RCU
-// and under the lock that all changes of interfaces take; until then the network card receives into the frames. Nothing
-// tells when that is over, but that another socket can be bound to the queue: in copy mode, with a page of memory of its
-// own, which asks nothing of the driver. The sentinel is such a socket. It is made together with the one it watches, so
-// that it belongs to the same network namespace, whatever thread closes the other, and cannot fail for want of descriptors.
+// Closing a socket is not enough: the driver releases its buffers later, from a work queue, after a grace period of RCU
+// and under the lock that all changes of interfaces take. Until then the network card receives into the frames. The
+// only sign of the end is that another socket can be bound to the queue. The sentinel is such a socket: in copy mode,
+// with a page of memory of its own, and without a request to the driver. It is created together with the socket that it
+// watches. So both belong to the same network namespace, whatever thread closes the watched socket, and the sentinel
+// cannot fail for lack of descriptors.
 type sentinel struct {
 	fd    int
 	mem   []byte
@@ -22,7 +23,9 @@ type sentinel struct {
 }
 
 func newSentinel(ifindex, queue int) (_ *sentinel, err error) {
-	s := &sentinel{fd: -1, where: unix.SockaddrXDP{Flags: unix.XDP_COPY, Ifindex: uint32(ifindex), QueueID: uint32(queue)}}
+	s := &sentinel{
+		fd: -1, where: unix.SockaddrXDP{Flags: unix.XDP_COPY, Ifindex: uint32(ifindex), QueueID: uint32(queue)},
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -32,7 +35,9 @@ func newSentinel(ifindex, queue int) (_ *sentinel, err error) {
 		s.fd = -1
 		return nil, err
 	}
-	if s.mem, err = unix.Mmap(-1, 0, unix.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS); err != nil {
+	s.mem, err = unix.Mmap(-1, 0, unix.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
 		return nil, err
 	}
 	if err = registerUmem(s.fd, s.mem, 2048); err != nil {

@@ -42,8 +42,8 @@ func (s *Socket) Mode() Mode {
 	return ModeCopy
 }
 
-// Fallback returns why zero-copy mode was not possible, or not to be trusted, if ModeAuto was asked for and ModeCopy was
-// the result.
+// Fallback returns why zero-copy mode was not possible, or not to be trusted, if ModeAuto was asked for and ModeCopy
+// was the result.
 func (s *Socket) Fallback() error { return s.fallback }
 
 // Receive moves descriptors of received frames to d and returns their number. The frames belong to the caller.
@@ -98,7 +98,8 @@ func (s *Socket) Stats() (Stats, error) {
 	}
 	k, err := socketStatistics(s.fd)
 	if err != nil {
-		return Stats{}, fmt.Errorf("xsk: interface index %d, queue %d: read statistics: %w", s.cfg.Ifindex, s.cfg.Queue, err)
+		return Stats{}, fmt.Errorf("xsk: interface index %d, queue %d: read statistics: %w",
+			s.cfg.Ifindex, s.cfg.Queue, err)
 	}
 	return Stats{
 		RxDropped:      k.Rx_dropped,
@@ -112,9 +113,10 @@ func (s *Socket) Stats() (Stats, error) {
 
 // Close closes the socket: its queue becomes free and the XDP program forgets it. The goroutine that uses the rings
 // must have stopped; afterwards their methods find empty and full rings. In zero-copy mode Close waits until the driver
-// has put its buffers down, some 50 ms if the machine is idle; in copy mode, where the driver sends out of the frames
-// (see finish), until they are sent. Drain then lists the frames that are free again. Should the driver not let go within
-// 10 s, of frames being sent within 2 s, that is an error, and those frames are lost to it. Closing twice does nothing.
+// has released its buffers, some 50 ms if the machine is idle; in copy mode, if the driver sends out of the
+// frames (see finish), until they are sent. Drain then lists the frames that are free again. If the driver does not
+// release its buffers within 10 s, or frames being sent within 2 s, Close returns an error and those frames are lost.
+// Closing twice does nothing.
 func (s *Socket) Close() error {
 	if s.fd < 0 {
 		return nil

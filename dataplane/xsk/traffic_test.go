@@ -153,7 +153,7 @@ func TestForwardWithoutCopy(t *testing.T) {
 			t.Fatal(err)
 		}
 		if st.RxDropped|st.RxInvalidDescs|st.TxInvalidDescs|st.RxRingFull|st.RxFillEmpty != 0 {
-			t.Errorf("%s: %+v", o.end.Name, st)
+			t.Errorf("%s: statistics %+v, want no drops and no faults", o.end.Name, st)
 		}
 		o.close()
 	}

@@ -14,8 +14,9 @@ const hugePage = 2 << 20
 
 // UmemConfig describes a UMEM. The area is Frames × FrameSize octets, less than 4 GiB.
 type UmemConfig struct {
-	Frames    int  // number of frames, at least 1
-	FrameSize int  // octets per frame: 2048 or 4096, of which 256 are headroom on reception; longer frames are dropped there
+	Frames int // number of frames, at least 1
+	// Octets per frame: 2048 or 4096, of which 256 are headroom on reception. Longer frames are dropped there.
+	FrameSize int
 	HugePages bool // ask for reserved huge pages; without, or if there are none, for transparent ones
 }
 
@@ -41,7 +42,8 @@ func NewUmem(c UmemConfig) (*Umem, error) {
 	}
 	u := &Umem{frameSize: uint32(c.FrameSize)}
 	if err := u.mapMemory(c.Frames*c.FrameSize, c.HugePages); err != nil {
-		return nil, fmt.Errorf("xsk: map UMEM of %d frames of %d octets: %w (lower the number of frames, or raise the memory limit)",
+		return nil, fmt.Errorf("xsk: map UMEM of %d frames of %d octets: "+
+			"%w (lower the number of frames, or raise the memory limit)",
 			c.Frames, c.FrameSize, err)
 	}
 	return u, nil
@@ -57,8 +59,8 @@ func (u *Umem) mapMemory(size int, huge bool) error {
 			return nil
 		}
 	}
-	// Transparent huge pages want a mapping that starts at a huge page boundary. The kernel takes all of the memory in any
-	// case, when the first socket is opened; in small pages nearly every frame costs a walk of the page tables.
+	// Transparent huge pages want a mapping that starts at a huge page boundary. The kernel takes all of the memory in
+	// any case, when the first socket is opened; in small pages nearly every frame costs a walk of the page tables.
 	m, err := unix.Mmap(-1, 0, size+hugePage, prot, flags)
 	if err != nil {
 		return err

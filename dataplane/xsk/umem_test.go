@@ -17,7 +17,7 @@ func TestNewUmem(t *testing.T) {
 	} {
 		u, err := NewUmem(c)
 		if err != nil {
-			t.Fatalf("%+v: %v", c, err)
+			t.Fatalf("UMEM of %+v: %v, want no error", c, err)
 		}
 		m := u.Mem()
 		if len(m) != c.Frames*c.FrameSize || cap(m) != len(m) {
@@ -30,12 +30,14 @@ func TestNewUmem(t *testing.T) {
 		if err := u.Close(); err != nil {
 			t.Errorf("%+v: second close: %v", c, err)
 		}
-		if _, err := u.Open(SocketConfig{Ifindex: 1, RxSize: 64, TxSize: 64, FillSize: 64, CompSize: 64}); !errors.Is(err, ErrClosed) {
+		sc := SocketConfig{Ifindex: 1, RxSize: 64, TxSize: 64, FillSize: 64, CompSize: 64}
+		if _, err := u.Open(sc); !errors.Is(err, ErrClosed) {
 			t.Errorf("%+v: open after close: %v", c, err)
 		}
 	}
 	for _, c := range []UmemConfig{
-		{}, {Frames: 10}, {Frames: 10, FrameSize: 1024}, {Frames: -1, FrameSize: 2048}, {Frames: 1 << 21, FrameSize: 2048}, {Frames: 1 << 20, FrameSize: 4096},
+		{}, {Frames: 10}, {Frames: 10, FrameSize: 1024}, {Frames: -1, FrameSize: 2048},
+		{Frames: 1 << 21, FrameSize: 2048}, {Frames: 1 << 20, FrameSize: 4096},
 	} {
 		if u, err := NewUmem(c); err == nil {
 			u.Close()
@@ -67,7 +69,9 @@ func TestSocketConfig(t *testing.T) {
 }
 
 func TestErrorsMatch(t *testing.T) {
-	for err, errno := range map[error]unix.Errno{ErrLinkDown: unix.ENETDOWN, ErrGone: unix.ENXIO, ErrClosed: unix.EBADF} {
+	for err, errno := range map[error]unix.Errno{
+		ErrLinkDown: unix.ENETDOWN, ErrGone: unix.ENXIO, ErrClosed: unix.EBADF,
+	} {
 		if !errors.Is(err, errno) {
 			t.Errorf("%v does not match %v", err, errno)
 		}
@@ -81,7 +85,12 @@ func TestErrorsMatch(t *testing.T) {
 			t.Errorf("%v: got %v, want %v", errno, got, want)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { _ = s.kicked(unix.ENETDOWN); _ = s.kicked(unix.ENXIO); _ = s.kicked(unix.EINVAL) }); n != 0 {
+	n := testing.AllocsPerRun(100, func() {
+		_ = s.kicked(unix.ENETDOWN)
+		_ = s.kicked(unix.ENXIO)
+		_ = s.kicked(unix.EINVAL)
+	})
+	if n != 0 {
 		t.Errorf("%v allocations for errors", n)
 	}
 }

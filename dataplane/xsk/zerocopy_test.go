@@ -89,7 +89,7 @@ func TestZeroCopyForward(t *testing.T) {
 			t.Fatal(err)
 		}
 		if st.RxDropped|st.RxInvalidDescs|st.TxInvalidDescs|st.RxRingFull != 0 {
-			t.Errorf("%s: %+v", o.end.Name, st)
+			t.Errorf("%s: statistics %+v, want no drops and no invalid descriptors", o.end.Name, st)
 		}
 		o.close()
 	}
@@ -154,8 +154,8 @@ func TestZeroCopyCompletionRingFull(t *testing.T) {
 	p.whole(t)
 }
 
-// TestZeroCopyWakeups: the driver sends when kicked, and says so; it takes frames from the fill ring by itself, unless it
-// found it empty: then it says that it must be told.
+// TestZeroCopyWakeups: the driver sends when kicked, and sets the flag of the tx ring for that. It takes frames from
+// the fill ring by itself, unless it found the ring empty: then it sets the flag of the fill ring.
 func TestZeroCopyWakeups(t *testing.T) {
 	xsktest.Namespace(t)
 	a, b := xsktest.Wire(t, "a", "b")
@@ -283,8 +283,8 @@ func TestZeroCopyLinkDown(t *testing.T) {
 	p.whole(t)
 }
 
-// TestZeroCopyGone takes the interface away under load, with frames in every ring: all come back, and it works again when
-// it is back.
+// TestZeroCopyGone takes the interface away under load, with frames in every ring: all come back, and it works again
+// when it is back.
 func TestZeroCopyGone(t *testing.T) {
 	xsktest.Namespace(t)
 	a, b := xsktest.Wire(t, "a", "b")

@@ -49,7 +49,8 @@ func Namespace(t testing.TB) {
 		runtime.UnlockOSThread()
 	})
 	// Interfaces that come up would send router solicitations and the like.
-	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644); err != nil && !os.IsNotExist(err) {
+	const disable = "/proc/sys/net/ipv6/conf/default/disable_ipv6"
+	if err := os.WriteFile(disable, []byte("1"), 0o644); err != nil && !os.IsNotExist(err) {
 		t.Fatalf("disable IPv6: %v", err)
 	}
 }
@@ -172,7 +173,8 @@ func open() map[string]string {
 	}
 	for _, e := range entries {
 		what, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err == nil && (strings.HasPrefix(what, "socket:") || strings.HasPrefix(what, "anon_inode:bpf") || strings.HasPrefix(what, "net:")) {
+		if err == nil && (strings.HasPrefix(what, "socket:") || strings.HasPrefix(what, "anon_inode:bpf") ||
+			strings.HasPrefix(what, "net:")) {
 			fds[e.Name()] = what
 		}
 	}

@@ -97,8 +97,8 @@ func giveBack(t testing.TB, name, as string) {
 	}
 }
 
-// TakeAway does to an interface of a Wire what deleting does to others: sockets that are bound to it lose it. It is then
-// put back, under another index, up.
+// TakeAway has the effect of deleting an interface, for an interface of a Wire: sockets that are bound to the interface
+// lose it. The interface then comes back under another index, up.
 func TakeAway(t testing.TB, e End) End {
 	t.Helper()
 	giveBack(t, e.Name, "away-"+e.Name)
