@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkScalingLimit: what two CPUs do together by what one does (×, in turns), with work that shares nothing. compute touches
-// no memory, memory reads random lines of a table of each CPU's own. It is the machine's limit to BenchmarkScaling: CPUs that
-// are threads of one core, or a hypervisor that runs other machines on them, do not give twice the rate.
+// BenchmarkScalingLimit: what two CPUs do together by what one does (×, in turns), with work that shares nothing.
+// compute touches no memory, memory reads random lines of a table of each CPU's own. It is the machine's limit to
+// BenchmarkScaling: CPUs that are threads of one core, or a hypervisor that runs other machines on them, do not give
+// twice the rate.
 func BenchmarkScalingLimit(b *testing.B) {
 	cpus := allowed(b)
 	if len(cpus) < 2 {
@@ -27,7 +28,9 @@ func BenchmarkScalingLimit(b *testing.B) {
 			var gate gate
 			var walkers [2]walker
 			for i := range walkers {
-				walkers[i] = walker{table: tables[i], cpu: cpus[i], gate: &gate, start: make(chan int), end: make(chan float64)}
+				walkers[i] = walker{
+					table: tables[i], cpu: cpus[i], gate: &gate, start: make(chan int), end: make(chan float64),
+				}
 				go walkers[i].run()
 				defer close(walkers[i].start)
 			}
@@ -57,8 +60,8 @@ func BenchmarkScalingLimit(b *testing.B) {
 	}
 }
 
-// walker reads as many random places of its table as it is told, and tells how many millions a second it read; 0 if it could
-// not be bound to its CPU.
+// walker reads as many random places of its table as it is told, and tells how many millions a second it read; 0 if it
+// could not be bound to its CPU.
 type walker struct {
 	table []byte
 	cpu   int

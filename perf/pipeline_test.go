@@ -3,8 +3,8 @@
 //
 // 16,384 frames of 2,048 octets go round, 32 MB, so that no frame is in the core's own caches by accident. Before each
 // round, with the clock stopped, every frame gets a destination drawn at random from all bindings, and what the
-// stages changed in it is put right. Besides the mean, the fastest and the median round are reported: on a shared machine
-// the mean is mostly that of the neighbours.
+// stages changed in it is put right. Besides the mean, the fastest and the median round are reported: on a shared
+// machine the mean is mostly that of the neighbours.
 package perf
 
 import (
@@ -47,14 +47,31 @@ func bench(b *testing.B, segment string, bindings int, more ...model.VIF) *rig.R
 func benchFrames(b *testing.B, segment string, bindings, frames int, more ...model.VIF) *rig.Rig {
 	b.Helper()
 	state := &model.State{
-		Tenants:  map[string]model.Tenant{"red": {Name: "red", ID: 100}},
-		Segments: map[string]model.Segment{"red/web": {Tenant: "red", Name: "web", ID: 7}, "red/db": {Tenant: "red", Name: "db", ID: 8}},
-		Subnets: map[string]model.Subnet{
-			"red/web": {Tenant: "red", Name: "web", Segment: "web", Prefix: netip.MustParsePrefix("10.0.0.0/24"), Router: netip.MustParseAddr("10.0.0.254")},
-			"red/db":  {Tenant: "red", Name: "db", Segment: "db", Prefix: netip.MustParsePrefix("10.128.0.0/9"), Router: netip.MustParseAddr("10.255.255.254")},
+		Tenants: map[string]model.Tenant{"red": {Name: "red", ID: 100}},
+		Segments: map[string]model.Segment{
+			"red/web": {Tenant: "red", Name: "web", ID: 7}, "red/db": {Tenant: "red", Name: "db", ID: 8},
 		},
-		VIFs:  map[string]model.VIF{"red/vm": {Tenant: "red", Name: "vm", Segment: "web", MAC: sender, Addresses: []netip.Addr{netip.MustParseAddr(senderIP)}, Port: "acc"}},
-		Paths: map[string]model.Path{switchA.String() + "/" + switchB.String(): {A: switchA, B: switchB, VLANs: []model.PathVLAN{{VID: 101}, {VID: 102}, {VID: 103}, {VID: 104}}}},
+		Subnets: map[string]model.Subnet{
+			"red/web": {
+				Tenant: "red", Name: "web", Segment: "web", Prefix: netip.MustParsePrefix("10.0.0.0/24"),
+				Router: netip.MustParseAddr("10.0.0.254"),
+			},
+			"red/db": {
+				Tenant: "red", Name: "db", Segment: "db", Prefix: netip.MustParsePrefix("10.128.0.0/9"),
+				Router: netip.MustParseAddr("10.255.255.254"),
+			},
+		},
+		VIFs: map[string]model.VIF{
+			"red/vm": {
+				Tenant: "red", Name: "vm", Segment: "web", MAC: sender,
+				Addresses: []netip.Addr{netip.MustParseAddr(senderIP)}, Port: "acc",
+			},
+		},
+		Paths: map[string]model.Path{
+			switchA.String() + "/" + switchB.String(): {
+				A: switchA, B: switchB, VLANs: []model.PathVLAN{{VID: 101}, {VID: 102}, {VID: 103}, {VID: 104}},
+			},
+		},
 	}
 	for _, v := range more {
 		state.VIFs[v.Tenant+"/"+v.Name] = v
@@ -64,7 +81,8 @@ func benchFrames(b *testing.B, segment string, bindings, frames int, more ...mod
 			{Name: "acc", Role: fib.RoleAccess, ClampMSS: true},
 			{Name: "fab", Role: fib.RoleFabric, SwitchMAC: switchA, SwitchPort: 1},
 		},
-		MAC: []model.MAC{0, boxMAC}, State: state, Capacity: bindings + len(more) + 16, Frames: frames + 64, FrameSize: frameSize,
+		MAC: []model.MAC{0, boxMAC}, State: state, Capacity: bindings + len(more) + 16, Frames: frames + 64,
+		FrameSize: frameSize,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -73,7 +91,9 @@ func benchFrames(b *testing.B, segment string, bindings, frames int, more ...mod
 	rows := make([]model.Binding, 0, bindings)
 	for n := range bindings {
 		mac, ip := remote(n)
-		row := model.Binding{Tenant: "red", Segment: segment, MAC: mac, SwitchMAC: switchB, SwitchPort: uint16(1 + n%48)}
+		row := model.Binding{
+			Tenant: "red", Segment: segment, MAC: mac, SwitchMAC: switchB, SwitchPort: uint16(1 + n%48),
+		}
 		if segment == "db" {
 			row.Addresses = []netip.Addr{netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, ip)))}
 		}
@@ -167,8 +187,8 @@ func measure(b *testing.B, r *rig.Rig, port uint16, want uint16, fill func(i int
 	}
 }
 
-// reportRounds reports the fastest and the median of rounds' ns a packet, if there are any. The fastest is what the machine's
-// other work left untouched: the figure to compare on a shared machine.
+// reportRounds reports the fastest and the median of rounds' ns a packet, if there are any. The fastest is what the
+// machine's other work left untouched: the figure to compare on a shared machine.
 func reportRounds(b *testing.B, rounds []float64) {
 	if len(rounds) > 0 {
 		b.ReportMetric(middle(rounds), "median-ns/op")
@@ -198,15 +218,18 @@ func BenchmarkEncap(b *testing.B) {
 	})
 }
 
-// BenchmarkEncapSenders: the same with 1,000 bindings and frames of several VIFs of the port in turns at random, so that
-// what is remembered of a sender is of less use, or, with more of them than are remembered, of hardly any.
+// BenchmarkEncapSenders: the same with 1,000 bindings and frames of several VIFs of the port in turns at random, so
+// that what is remembered of a sender is of less use, or, with more of them than are remembered, of hardly any.
 func BenchmarkEncapSenders(b *testing.B) {
 	const n = 1000
 	for _, senders := range []int{16, 256, 1024} {
 		b.Run(fmt.Sprintf("senders=%d", senders), func(b *testing.B) {
 			var vifs []model.VIF
 			for i := range senders {
-				vifs = append(vifs, model.VIF{Tenant: "red", Name: fmt.Sprintf("v%d", i), Segment: "web", MAC: sender + 1 + model.MAC(i), Port: "acc"})
+				vifs = append(vifs, model.VIF{
+					Tenant: "red", Name: fmt.Sprintf("v%d", i), Segment: "web",
+					MAC: sender + 1 + model.MAC(i), Port: "acc",
+				})
 			}
 			r := bench(b, "web", n, vifs...)
 			rng := rand.New(rand.NewPCG(1, 2))

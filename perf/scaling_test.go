@@ -16,11 +16,12 @@ import (
 	"penstock/dataplane/frame"
 )
 
-// BenchmarkScaling: encapsulation by one and by two workers, each on a CPU of its own, over one frame pool, one bindings
-// table with 1,000,000 rows and one snapshot. Mpps is the sum of the workers' rates, each over its own time, in the median
-// round; ns/op is one by that, so that half of it with two workers is twice the rate. × is the rate of two by that of one,
-// which take turns, each CPU being the one in its turn: the median over the rounds. What a worker has sent it returns to the
-// pool, in bulk; what it takes from there it takes with the clock stopped, since the packets have to be written first.
+// BenchmarkScaling: encapsulation by one and by two workers, each on a CPU of its own, over one frame pool, one
+// bindings table with 1,000,000 rows and one snapshot. Mpps is the sum of the workers' rates, each over its own time,
+// in the median round; ns/op is one by that, so that half of it with two workers is twice the rate. × is the rate of
+// two by that of one, which take turns, each CPU being the one in its turn: the median over the rounds. What a worker
+// has sent it returns to the pool, in bulk; what it takes from there it takes with the clock stopped, since the packets
+// have to be written first.
 //
 // The workers run at the same time only while nothing else wants their CPUs: on a machine that is not idle the figure
 // says more about the neighbours than about the pipeline. What the machine itself gives, BenchmarkScalingLimit says.
@@ -39,8 +40,10 @@ func BenchmarkScaling(b *testing.B) {
 			var gate gate
 			for i := range team {
 				team[i] = &member{
-					pl: dataplane.NewPipeline(r.Mem, r.Pool, nil, 2, 16, 64), mem: r.Mem, snapshot: r.Compiler.Snapshot(), cpu: cpus[i],
-					bindings: bindings, rng: rand.New(rand.NewPCG(1, uint64(i))), gate: &gate, start: make(chan int), end: make(chan error),
+					pl: dataplane.NewPipeline(r.Mem, r.Pool, nil, 2, 16, 64), mem: r.Mem,
+					snapshot: r.Compiler.Snapshot(), cpu: cpus[i],
+					bindings: bindings, rng: rand.New(rand.NewPCG(1, uint64(i))), gate: &gate, start: make(chan int),
+					end: make(chan error),
 				}
 				team[i].pl.Flush = team[i].drain
 				go team[i].run()

@@ -18,7 +18,8 @@ func BenchmarkStages(b *testing.B) {
 	var lens [frame.BatchSize]uint16
 	for i := range frame.BatchSize {
 		mac, ip := remote(rng.IntN(n))
-		lens[i] = uint16(copy(r.Mem[i*frameSize+frame.Headroom:], udp(mac, sender, 0x0a000001, ip, uint16(rng.Uint32()))))
+		lens[i] = uint16(copy(r.Mem[i*frameSize+frame.Headroom:],
+			udp(mac, sender, 0x0a000001, ip, uint16(rng.Uint32()))))
 	}
 	reset := func() {
 		batch.N = frame.BatchSize

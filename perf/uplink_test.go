@@ -25,29 +25,55 @@ const (
 func benchUplink(b *testing.B, bindings int) *rig.Rig {
 	b.Helper()
 	member := func(name string, vlan uint16, ip string) compile.GroupMember {
-		return compile.GroupMember{Name: name, Port: "up", VLAN: vlan, Gateway: netip.MustParseAddr(ip), Sources: []netip.Addr{netip.MustParseAddr("192.0.2.9")}}
+		return compile.GroupMember{
+			Name: name, Port: "up", VLAN: vlan, Gateway: netip.MustParseAddr(ip),
+			Sources: []netip.Addr{netip.MustParseAddr("192.0.2.9")},
+		}
 	}
 	r, err := rig.New(rig.Options{
 		Ports: []compile.Port{
-			{Name: "acc", Role: fib.RoleAccess}, {Name: "fab", Role: fib.RoleFabric, SwitchMAC: switchA, SwitchPort: 1}, {Name: "up", Role: fib.RoleUplink},
+			{Name: "acc", Role: fib.RoleAccess},
+			{Name: "fab", Role: fib.RoleFabric, SwitchMAC: switchA, SwitchPort: 1},
+			{Name: "up", Role: fib.RoleUplink},
 		},
 		MAC: []model.MAC{0, boxMAC, 0}, Capacity: bindings + 16, Frames: frames + 64, FrameSize: frameSize,
 		Groups: []compile.Group{{
-			Name: "outside", MAC: groupMAC, IPs: []netip.Addr{netip.MustParseAddr("203.0.113.1")}, Public: true, Policy: gateway.DefaultPolicy(),
+			Name: "outside", MAC: groupMAC, IPs: []netip.Addr{netip.MustParseAddr("203.0.113.1")}, Public: true,
+			Policy:  gateway.DefaultPolicy(),
 			Members: []compile.GroupMember{member("a", 0, "192.0.2.1"), member("b", 7, "192.0.2.2")},
 		}},
 		State: &model.State{
-			Tenants:  map[string]model.Tenant{"red": {Name: "red", ID: 100, Gateway: "outside"}, "pub": {Name: "pub", ID: 2}},
-			Segments: map[string]model.Segment{"red/db": {Tenant: "red", Name: "db", ID: 8}, "pub/net": {Tenant: "pub", Name: "net", ID: 1}},
+			Tenants: map[string]model.Tenant{
+				"red": {Name: "red", ID: 100, Gateway: "outside"}, "pub": {Name: "pub", ID: 2},
+			},
+			Segments: map[string]model.Segment{
+				"red/db": {Tenant: "red", Name: "db", ID: 8}, "pub/net": {Tenant: "pub", Name: "net", ID: 1},
+			},
 			Subnets: map[string]model.Subnet{
-				"red/db":  {Tenant: "red", Name: "db", Segment: "db", Prefix: netip.MustParsePrefix("10.128.0.0/9"), Router: netip.MustParseAddr("10.255.255.254")},
-				"pub/net": {Tenant: "pub", Name: "net", Segment: "net", Prefix: netip.MustParsePrefix("203.0.113.0/24")},
+				"red/db": {
+					Tenant: "red", Name: "db", Segment: "db", Prefix: netip.MustParsePrefix("10.128.0.0/9"),
+					Router: netip.MustParseAddr("10.255.255.254"),
+				},
+				"pub/net": {
+					Tenant: "pub", Name: "net", Segment: "net", Prefix: netip.MustParsePrefix("203.0.113.0/24"),
+				},
 			},
 			VIFs: map[string]model.VIF{
-				"pub/vm": {Tenant: "pub", Name: "vm", Segment: "net", MAC: sender, Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.10")}, Port: "acc"},
-				"red/vm": {Tenant: "red", Name: "vm", Segment: "db", MAC: sender, Addresses: []netip.Addr{netip.MustParseAddr("10.255.0.1")}, Port: "acc", VLAN: 20},
+				"pub/vm": {
+					Tenant: "pub", Name: "vm", Segment: "net", MAC: sender,
+					Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.10")}, Port: "acc",
+				},
+				"red/vm": {
+					Tenant: "red", Name: "vm", Segment: "db", MAC: sender,
+					Addresses: []netip.Addr{netip.MustParseAddr("10.255.0.1")}, Port: "acc", VLAN: 20,
+				},
 			},
-			Paths: map[string]model.Path{switchA.String() + "/" + switchB.String(): {A: switchA, B: switchB, VLANs: []model.PathVLAN{{VID: 101}, {VID: 102}, {VID: 103}, {VID: 104}}}},
+			Paths: map[string]model.Path{
+				switchA.String() + "/" + switchB.String(): {
+					A: switchA, B: switchB,
+					VLANs: []model.PathVLAN{{VID: 101}, {VID: 102}, {VID: 103}, {VID: 104}},
+				},
+			},
 		},
 	})
 	if err != nil {
@@ -57,7 +83,8 @@ func benchUplink(b *testing.B, bindings int) *rig.Rig {
 	rows := make([]model.Binding, 0, bindings)
 	for n := range bindings {
 		mac, ip := remote(n)
-		rows = append(rows, model.Binding{Tenant: "red", Segment: "db", MAC: mac, SwitchMAC: switchB, SwitchPort: uint16(1 + n%48),
+		rows = append(rows, model.Binding{
+			Tenant: "red", Segment: "db", MAC: mac, SwitchMAC: switchB, SwitchPort: uint16(1 + n%48),
 			Addresses: []netip.Addr{netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, ip)))}})
 	}
 	if err := r.Put(rows); err != nil {

@@ -154,7 +154,9 @@ func (f *Forwarder) Run(ctx context.Context) (c Counters, err error) {
 			err = fmt.Errorf("baseline: the library gave up: %v", p)
 		}
 	}()
-	fds := []unix.PollFd{{Fd: int32(f.a.sock.FD()), Events: unix.POLLIN}, {Fd: int32(f.b.sock.FD()), Events: unix.POLLIN}}
+	fds := []unix.PollFd{
+		{Fd: int32(f.a.sock.FD()), Events: unix.POLLIN}, {Fd: int32(f.b.sock.FD()), Events: unix.POLLIN},
+	}
 	done := ctx.Done()
 	for idle := 0; ; {
 		select {

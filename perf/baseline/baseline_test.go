@@ -139,7 +139,7 @@ func TestRun(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if c, err := baseline.Run(ctx, "a", "b"); err != nil || c != (baseline.Counters{}) {
-		t.Errorf("%+v, %v", c, err)
+		t.Errorf("forwarder without traffic: %+v, error %v, want zeros and no error", c, err)
 	}
 	if xsktest.XDP(t, "a") != 0 || xsktest.XDP(t, "b") != 0 {
 		t.Error("programs left")

@@ -133,7 +133,8 @@ func (s *side) build(ctx context.Context, o *Options) error {
 func (s *side) run(ctx context.Context, o *Options) error {
 	var all bytes.Buffer
 	for n, p := range o.Packages {
-		cmd := exec.CommandContext(ctx, s.binary(n), "-test.run=^$", "-test.bench="+o.Bench, "-test.benchmem", "-test.benchtime="+o.Time)
+		cmd := exec.CommandContext(ctx, s.binary(n), "-test.run=^$", "-test.bench="+o.Bench, "-test.benchmem",
+			"-test.benchtime="+o.Time)
 		cmd.Dir = filepath.Join(s.tree, p)
 		var out, errOut bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errOut

@@ -24,20 +24,23 @@ func repository(t *testing.T) string {
 	write := func(name, text string) {
 		t.Helper()
 		file := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+		err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	run := func(args ...string) {
 		t.Helper()
-		cmd := exec.Command("git", append([]string{"-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"}, args...)...)
+		identity := []string{"-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"}
+		cmd := exec.Command("git", append(identity, args...)...)
 		cmd.Dir = top
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("git %v: %v\n%s", args, err, out)
 		}
 	}
 	bench := func(loops string, more string) string {
-		return "package p\n\nimport \"testing\"\n\nvar sink int\n\nfunc BenchmarkLoop(b *testing.B) {\n\tfor range b.N {\n\t\tfor i := range " + loops +
+		return "package p\n\nimport \"testing\"\n\nvar sink int\n\nfunc BenchmarkLoop(b *testing.B) {\n" +
+			"\tfor range b.N {\n\t\tfor i := range " + loops +
 			" {\n\t\t\tsink += i\n\t\t}\n\t}\n}\n" + more
 	}
 	run("init", "-q")
@@ -45,7 +48,8 @@ func repository(t *testing.T) string {
 	write("p/p_test.go", bench("1000", ""))
 	run("add", ".")
 	run("commit", "-q", "-m", "old")
-	write("p/p_test.go", bench("10000", "\nfunc BenchmarkOnlyNew(b *testing.B) {}\n")) // not committed: the work tree counts
+	// This version is not committed: the work tree counts.
+	write("p/p_test.go", bench("10000", "\nfunc BenchmarkOnlyNew(b *testing.B) {}\n"))
 	return dir
 }
 
@@ -53,15 +57,19 @@ func repository(t *testing.T) string {
 func TestRun(t *testing.T) {
 	dir := repository(t)
 	var progress bytes.Buffer
-	o := compare.Options{Tree: dir, Rev: "HEAD", Packages: []string{"p"}, Bench: ".", Time: "200x", Rounds: 4, Progress: &progress}
+	o := compare.Options{
+		Tree: dir, Rev: "HEAD", Packages: []string{"p"}, Bench: ".", Time: "200x", Rounds: 4, Progress: &progress,
+	}
 	res, err := compare.Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(res.Noise) != 1 || !strings.HasPrefix(res.Noise[0].Name, "Loop") || res.Noise[0].New < 3*res.Noise[0].Old || res.Noise[0].Self < 0 {
-		t.Errorf("%+v", res.Noise)
+	if len(res.Noise) != 1 || !strings.HasPrefix(res.Noise[0].Name, "Loop") || res.Noise[0].New < 3*res.Noise[0].Old ||
+		res.Noise[0].Self < 0 {
+		t.Errorf("noise %+v, want Loop alone, three times as slow or more", res.Noise)
 	}
-	if o, n := bytes.Count(res.Old, []byte("BenchmarkLoop")), bytes.Count(res.New, []byte("BenchmarkLoop")); o != 4 || n != 4 {
+	loop := []byte("BenchmarkLoop")
+	if o, n := bytes.Count(res.Old, loop), bytes.Count(res.New, loop); o != 4 || n != 4 {
 		t.Errorf("%d and %d rounds, want 4 of both", o, n)
 	}
 	var order []string
@@ -96,7 +104,10 @@ func TestErrors(t *testing.T) {
 		"tests of q, old":    func(o *compare.Options) { o.Packages = []string{"q"} },
 		"benchmarks of p":    func(o *compare.Options) { o.Time = "long" },
 	} {
-		o := compare.Options{Tree: dir, Rev: "HEAD", Packages: []string{"p"}, Bench: ".", Time: "1x", Rounds: 2, Progress: &bytes.Buffer{}}
+		o := compare.Options{
+			Tree: dir, Rev: "HEAD", Packages: []string{"p"}, Bench: ".",
+			Time: "1x", Rounds: 2, Progress: &bytes.Buffer{},
+		}
 		change(&o)
 		if _, err := compare.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
@@ -116,7 +127,8 @@ func TestReport(t *testing.T) {
 	})
 	text := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"100.00 80.00 -20.0 % ±5.0 % differs Fast-2", "100.00 108.00 +8.0 % ±6.0 % within the noise Same-2", "differs from itself by up to 6.0 %",
+		"100.00 80.00 -20.0 % ±5.0 % differs Fast-2", "100.00 108.00 +8.0 % ±6.0 % within the noise Same-2",
+		"differs from itself by up to 6.0 %",
 	} {
 		if err != nil || !strings.Contains(text, want) {
 			t.Errorf("%v: no %q in\n%s", err, want, out.String())

@@ -42,7 +42,9 @@ func noise(old, new [][]byte) ([]Noise, error) {
 	var out []Noise
 	for name, before := range a {
 		if after, ok := b[name]; ok {
-			out = append(out, Noise{Name: name, Old: median(before), New: median(after), Self: max(self(before), self(after))})
+			out = append(out, Noise{
+				Name: name, Old: median(before), New: median(after), Self: max(self(before), self(after)),
+			})
 		}
 	}
 	slices.SortFunc(out, func(x, y Noise) int { return cmp.Compare(x.Name, y.Name) })
@@ -101,11 +103,13 @@ func Report(w io.Writer, all []Noise) error {
 			verdict = "differs"
 		}
 		worst = max(worst, n.Self)
-		fmt.Fprintf(tw, "%.2f\t%.2f\t%+.1f %%\t±%.1f %%\t%s\t  %s\n", 1e9*n.Old, 1e9*n.New, 100*n.Change(), 100*n.Self, verdict, n.Name)
+		fmt.Fprintf(tw, "%.2f\t%.2f\t%+.1f %%\t±%.1f %%\t%s\t  %s\n",
+			1e9*n.Old, 1e9*n.New, 100*n.Change(), 100*n.Self, verdict, n.Name)
 	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nThe same code differs from itself by up to %.1f %% here. A difference counts that is more than twice its benchmark's.\n", 100*worst)
+	_, err := fmt.Fprintf(w, "\nThe same code differs from itself by up to %.1f %% here. "+
+		"A difference counts that is more than twice its benchmark's.\n", 100*worst)
 	return err
 }

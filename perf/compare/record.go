@@ -27,7 +27,10 @@ type Row struct {
 	Allocs    float64 // allocs/op at most, NaN if not measured
 }
 
-var columns = []string{"date", "commit", "machine", "cores", "kernel", "benchmark", "runs", "median_ns", "fastest_ns", "bytes_per_op", "allocs_per_op"}
+var columns = []string{
+	"date", "commit", "machine", "cores", "kernel", "benchmark",
+	"runs", "median_ns", "fastest_ns", "bytes_per_op", "allocs_per_op",
+}
 
 func (r *Row) fields() []string {
 	number := func(v float64) string {
@@ -46,7 +49,8 @@ func (r *Row) fields() []string {
 // left out.
 func Rows(text []byte, date time.Time, commit string, m machine.Machine) ([]Row, error) {
 	var names []string
-	times, fastest, bytesPer, allocs := map[string][]float64{}, map[string]float64{}, map[string]float64{}, map[string]float64{}
+	times, fastest := map[string][]float64{}, map[string]float64{}
+	bytesPer, allocs := map[string]float64{}, map[string]float64{}
 	r := benchfmt.NewReader(bytes.NewReader(text), "benchmark output")
 	for r.Scan() {
 		rec, ok := r.Result().(*benchfmt.Result)
@@ -89,7 +93,10 @@ func Rows(text []byte, date time.Time, commit string, m machine.Machine) ([]Row,
 	}
 	rows := make([]Row, len(names))
 	for i, name := range names {
-		rows[i] = Row{date, commit, m, name, len(times[name]), median(times[name]), fastest[name], bytesPer[name], allocs[name]}
+		rows[i] = Row{
+			date, commit, m, name, len(times[name]), median(times[name]),
+			fastest[name], bytesPer[name], allocs[name],
+		}
 	}
 	return rows, nil
 }

@@ -23,7 +23,8 @@ PASS
 `
 
 func TestRecord(t *testing.T) {
-	rows, err := Rows([]byte(written), time.Unix(0, 0), "c0ffee", machine.Machine{CPU: "some, CPU", Cores: 2, Kernel: "6.1"})
+	m := machine.Machine{CPU: "some, CPU", Cores: 2, Kernel: "6.1"}
+	rows, err := Rows([]byte(written), time.Unix(0, 0), "c0ffee", m)
 	if err != nil || len(rows) != 2 {
 		t.Fatal(rows, err)
 	}
@@ -39,7 +40,10 @@ func TestRecord(t *testing.T) {
 	}
 	for i, want := range [][]string{
 		columns,
-		{"1970-01-01T00:00:00Z", "c0ffee", "some, CPU", "2", "6.1", "Encap/bindings=1k-2", "3", "49.5", "44.1", "8", "1"},
+		{
+			"1970-01-01T00:00:00Z", "c0ffee", "some, CPU", "2", "6.1",
+			"Encap/bindings=1k-2", "3", "49.5", "44.1", "8", "1",
+		},
 		{"1970-01-01T00:00:00Z", "c0ffee", "some, CPU", "2", "6.1", "Stages/all-2", "2", "36", "35.5", "", ""},
 	} {
 		if !slices.Equal(lines[i], want) {
@@ -49,9 +53,11 @@ func TestRecord(t *testing.T) {
 	if !slices.Equal(lines[1], lines[3]) {
 		t.Error("the second time differs")
 	}
-	for name, text := range map[string]string{"nothing": "", "no benchmark": "PASS\n", "a line cut off": "BenchmarkX-2 100 5.0\n"} {
+	for name, text := range map[string]string{
+		"nothing": "", "no benchmark": "PASS\n", "a line cut off": "BenchmarkX-2 100 5.0\n",
+	} {
 		if rows, err := Rows([]byte(text), time.Now(), "", machine.Machine{}); err == nil {
-			t.Errorf("%s: %v", name, rows)
+			t.Errorf("%s: rows %v, want an error", name, rows)
 		}
 	}
 	if err := os.WriteFile(path, []byte("a,b\n"), 0o600); err != nil {

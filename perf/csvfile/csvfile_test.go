@@ -17,7 +17,7 @@ func TestAppend(t *testing.T) {
 	}
 	const want = "a,b\n1,\"x, y\"\n2,\n1,\"x, y\"\n2,\n"
 	if got, err := os.ReadFile(path); err != nil || string(got) != want {
-		t.Fatalf("%q, %v", got, err)
+		t.Fatalf("file %q, error %v, want %q", got, err, want)
 	}
 	if err := Append(path, []string{"a", "c"}, [][]string{{"1", "2"}}, fields); err == nil {
 		t.Error("appended to other columns")
@@ -39,7 +39,8 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines, err := Read(path)
-	if err != nil || len(lines) != 2 || !slices.Equal(lines[0], []string{"a", "b"}) || !slices.Equal(lines[1], []string{"1", "x, y"}) {
+	if err != nil || len(lines) != 2 || !slices.Equal(lines[0], []string{"a", "b"}) ||
+		!slices.Equal(lines[1], []string{"1", "x, y"}) {
 		t.Error(lines, err)
 	}
 }

@@ -22,7 +22,11 @@ type column[R any] struct {
 }
 
 func text[R any](name string, field func(*R) *string) column[R] {
-	return column[R]{name, func(r *R) string { return *field(r) }, func(r *R, s string) error { *field(r) = s; return nil }}
+	return column[R]{
+		name,
+		func(r *R) string { return *field(r) },
+		func(r *R, s string) error { *field(r) = s; return nil },
+	}
 }
 
 func real[R any](name string, digits int, field func(*R) *float64) column[R] {

@@ -125,10 +125,12 @@ func Testpmd() Device {
 		// Two threads as it demands, both on the device's CPU; the main one sleeps.
 		cpu := strconv.Itoa(b.CPUs[0])
 		return []string{
-			"env", "RUNTIME_DIRECTORY=" + b.Dir, path, "--no-shconf", "--no-telemetry", "--no-huge", "-m", "1024", "--no-pci",
+			"env", "RUNTIME_DIRECTORY=" + b.Dir, path, "--no-shconf", "--no-telemetry", "--no-huge", "-m", "1024",
+			"--no-pci",
 			"--lcores", "0@" + cpu + ",1@" + cpu, "--main-lcore", "1",
 			"--vdev", "net_af_xdp0,iface=" + PortA, "--vdev", "net_af_xdp1,iface=" + PortB, "--",
-			"--forward-mode=mac", "--auto-start", "--nb-cores=1", "--total-num-mbufs=16384", "--no-lsc-interrupt", "--txd=2048", "--rxd=2048",
+			"--forward-mode=mac", "--auto-start", "--nb-cores=1", "--total-num-mbufs=16384", "--no-lsc-interrupt",
+			"--txd=2048", "--rxd=2048",
 		}, nil
 	}
 	return d

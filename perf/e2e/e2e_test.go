@@ -86,7 +86,10 @@ func run(t *testing.T, ctx context.Context, o e2e.Options) error {
 	t.Helper()
 	var err error
 	withAffinity(t, func() { err = e2e.Run(ctx, o) })
-	for _, pattern := range []string{"/run/netns/pst-%d-e2e.*", "/sys/fs/cgroup/*/penstock-e2e-%d", "/sys/fs/cgroup/penstock-e2e-%d", os.TempDir() + "/pst-%d-e2e"} {
+	for _, pattern := range []string{
+		"/run/netns/pst-%d-e2e.*", "/sys/fs/cgroup/*/penstock-e2e-%d",
+		"/sys/fs/cgroup/penstock-e2e-%d", os.TempDir() + "/pst-%d-e2e",
+	} {
 		if left, _ := filepath.Glob(fmt.Sprintf(pattern, os.Getpid())); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
@@ -124,11 +127,13 @@ func TestRun(t *testing.T) {
 	used := 0.0
 	for i, r := range trials {
 		// Each round begins with another device.
-		if want := []string{"asavie", "second"}[(i+i/4)%2]; r.Device != want || r.Round != 1+i/4 || r.Mode != "native, copy" {
+		want := []string{"asavie", "second"}[(i+i/4)%2]
+		if r.Device != want || r.Round != 1+i/4 || r.Mode != "native, copy" {
 			t.Errorf("trial %d: %+v: want %s in turn", i, r, want)
 		}
 		// Sent and Received cover the whole load; a busy machine may leave the device nothing within the interval.
-		if r.Sent == 0 || r.Received == 0 || r.Received > r.Sent || r.Rate < 0 || r.SentRate < 0 || r.Seconds < 0.3 || r.Other != 0 {
+		if r.Sent == 0 || r.Received == 0 || r.Received > r.Sent || r.Rate < 0 || r.SentRate < 0 || r.Seconds < 0.3 ||
+			r.Other != 0 {
 			t.Errorf("trial %d: %+v", i, r)
 		}
 		used += r.CPU
@@ -144,7 +149,10 @@ func TestRun(t *testing.T) {
 	if err := e2e.Report(&out, o.Devices, trials, nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Throughput under overload, 1400 octets, half: the device's process held to 0.5 of a core", "the device's process has a core", "not installed", "testpmd was not measured: is far away"} {
+	for _, want := range []string{
+		"Throughput under overload, 1400 octets, half: the device's process held to 0.5 of a core",
+		"the device's process has a core", "not installed", "testpmd was not measured: is far away",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the report:\n%s", want, out.String())
 		}
@@ -165,7 +173,7 @@ func TestPeers(t *testing.T) {
 		e2e.Testpmd(), e2e.OVS("ovs", false), e2e.OVS("ovs-vxlan", true))
 	o.Places, o.Sinks = []e2e.Placement{e2e.OneCore}, []e2e.SinkNAPI{e2e.SinkThreaded}
 	o.Measure = 50 * time.Millisecond
-	o.Failed = func(f e2e.Failure) { t.Errorf("%+v", f) }
+	o.Failed = func(f e2e.Failure) { t.Errorf("failure %+v, want none", f) }
 	var trials []e2e.Trial
 	o.Round = func(r []e2e.Trial) error { trials = append(trials, r...); return nil }
 	if err := run(t, t.Context(), o); err != nil {
@@ -177,7 +185,7 @@ func TestPeers(t *testing.T) {
 			own = 2 // it joins 224.0.0.106 with up to two IGMP reports
 		}
 		if r.Other > own || r.Received == 0 || r.Received+r.DoorDrops+r.SinkDrops > r.Sent {
-			t.Errorf("%+v", r)
+			t.Errorf("trial %+v, want frames received, no more than sent, and at most %d others", r, own)
 		}
 	}
 	want := 0
@@ -193,8 +201,8 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-// TestMeasures: the rate at little loss is below the throughput under overload, and lost no more; latencies are those of
-// all frames.
+// TestMeasures: the rate at little loss is below the throughput under overload, and lost no more; latencies are those
+// of all frames.
 func TestMeasures(t *testing.T) {
 	o := options(t, e2e.Asavie(self(t)), e2e.KernelRoute())
 	o.Measures, o.LatencyRate = []e2e.Measure{e2e.Throughput, e2e.PDR, e2e.Latency}, 5000
@@ -211,14 +219,16 @@ func TestMeasures(t *testing.T) {
 	if len(got) != 4 {
 		t.Errorf("%d measurements, want 4: %+v", len(got), got)
 	}
-	if p := got["asavie pdr"]; p.Rate <= 0 || p.Loss() > e2e.PDRLoss || p.PDRUpper > 0 && p.PDRUpper < p.Rate || p.Sent == 0 {
-		t.Errorf("%+v", p)
+	p := got["asavie pdr"]
+	if p.Rate <= 0 || p.Loss() > e2e.PDRLoss || p.PDRUpper > 0 && p.PDRUpper < p.Rate || p.Sent == 0 {
+		t.Errorf("PDR %+v, want a rate above 0 at a loss of at most %v, below its upper bound", p, e2e.PDRLoss)
 	}
 	for _, name := range []string{"asavie latency", "kernel-route latency"} {
 		l := got[name]
 		d := l.Delay
-		if d.P50 <= 0 || d.P99 < d.P50 || d.P999 < d.P99 || d.Max < d.P999 || d.Frames != l.Received || l.Received > l.Sent || l.Place != e2e.Unlimited {
-			t.Errorf("%s: %+v", name, l)
+		if d.P50 <= 0 || d.P99 < d.P50 || d.P999 < d.P99 || d.Max < d.P999 || d.Frames != l.Received ||
+			l.Received > l.Sent || l.Place != e2e.Unlimited {
+			t.Errorf("%s: %+v, want a core and percentiles above 0, in order, of all frames received", name, l)
 		}
 	}
 }
@@ -244,7 +254,9 @@ func TestFailed(t *testing.T) {
 	if err := e2e.Report(&out, o.Devices, trials, failures); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"dies   failed", "dies failed: dies, throughput, 60 octets, half: it has ended", "I am no device"} {
+	for _, want := range []string{
+		"dies   failed", "dies failed: dies, throughput, 60 octets, half: it has ended", "I am no device",
+	} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), strings.Join(strings.Fields(want), " ")) {
 			t.Errorf("no %q in the report:\n%s", want, out.String())
 		}
@@ -268,7 +280,10 @@ func TestPenstock(t *testing.T) {
 	if err := run(t, t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	o.Devices = []e2e.Device{e2e.TwoWorkers("two-queues", binary, false), e2e.TwoWorkers("handoff", binary, true), e2e.Busy("busy", binary)}
+	o.Devices = []e2e.Device{
+		e2e.TwoWorkers("two-queues", binary, false),
+		e2e.TwoWorkers("handoff", binary, true), e2e.Busy("busy", binary),
+	}
 	o.Places, o.Sizes, o.Rounds = []e2e.Placement{e2e.Half, e2e.Unlimited}, []int{60}, 1
 	if err := run(t, t.Context(), o); err != nil {
 		t.Fatal(err)
@@ -278,7 +293,7 @@ func TestPenstock(t *testing.T) {
 	}
 	for _, r := range trials {
 		if r.Other != 0 || r.Received == 0 {
-			t.Errorf("%+v", r)
+			t.Errorf("trial %+v, want frames received, and no others", r)
 		}
 	}
 	withAffinity(t, func() { gaps(t, binary) })
@@ -299,15 +314,18 @@ func gaps(t *testing.T, binary string) {
 	}
 	for _, g := range all {
 		rest := g.Preempted.Count() + g.Stopped.Count()
-		if g.All.Count() == 0 || g.Busy.Count() == 0 || g.Busy.Count() > g.All.Count() || g.Own.Count()+rest != g.All.Count() || g.Pushes == 0 || g.Rate == 0 {
-			t.Errorf("%+v", g)
+		if g.All.Count() == 0 || g.Busy.Count() == 0 || g.Busy.Count() > g.All.Count() ||
+			g.Own.Count()+rest != g.All.Count() || g.Pushes == 0 || g.Rate == 0 {
+			t.Errorf("gaps %+v, want pushes, a rate, and every gap counted as one kind", g)
 		}
 	}
 }
 
 // TestInterrupt: ending the context at any moment ends the run soon and leaves nothing.
 func TestInterrupt(t *testing.T) {
-	for _, after := range []time.Duration{time.Millisecond, 60 * time.Millisecond, 300 * time.Millisecond, 600 * time.Millisecond} {
+	for _, after := range []time.Duration{
+		time.Millisecond, 60 * time.Millisecond, 300 * time.Millisecond, 600 * time.Millisecond,
+	} {
 		t.Run(after.String(), func(t *testing.T) {
 			o := options(t, e2e.Asavie(self(t)))
 			o.Measure = time.Minute
@@ -316,7 +334,8 @@ func TestInterrupt(t *testing.T) {
 			defer cancel()
 			start := time.Now()
 			err := run(t, ctx, o)
-			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, e2e.ErrLeft) || time.Since(start) > 10*time.Second {
+			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, e2e.ErrLeft) ||
+				time.Since(start) > 10*time.Second {
 				t.Errorf("after %v: %v", time.Since(start), err)
 			}
 		})
@@ -352,7 +371,8 @@ func TestWrongDevice(t *testing.T) {
 		t.Run(d.Name, func(t *testing.T) {
 			o := options(t, d)
 			o.Measure = 2 * time.Second
-			if err := run(t, t.Context(), o); err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, e2e.ErrLeft) {
+			err := run(t, t.Context(), o)
+			if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, e2e.ErrLeft) {
 				t.Errorf("got %v, want %q", err, want)
 			}
 		})

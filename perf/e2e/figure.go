@@ -46,10 +46,15 @@ func Figure(w io.Writer, rows []Row, devices []Device, failures []Failure) error
 	c := plot.Chart{
 		Title: "Penstock and its peers, end to end on veth",
 		Subtitle: []string{
-			fmt.Sprintf("commit %s, %s; %s, %d cores, Linux %s", first.Commit, first.Date.UTC().Format("2006-01-02 15:04 MST"), first.Machine.CPU, first.Machine.Cores, first.Machine.Kernel),
-			fmt.Sprintf("Ratios to a peer in the same round of %d: the median (dot), the lowest and the highest (line).", rounds),
+			fmt.Sprintf("commit %s, %s; %s, %d cores, Linux %s",
+				first.Commit, first.Date.UTC().Format("2006-01-02 15:04 MST"),
+				first.Machine.CPU, first.Machine.Cores, first.Machine.Kernel),
+			fmt.Sprintf("Ratios to a peer in the same round of %d: "+
+				"the median (dot), the lowest and the highest (line).", rounds),
 		},
-		Notes: []string{"Conditions, devices and what speaks against a figure: perf/README.md, and the tables of the same run."},
+		Notes: []string{
+			"Conditions, devices and what speaks against a figure: perf/README.md, and the tables of the same run.",
+		},
 	}
 	for _, g := range Groups(trials) {
 		c.Panels = append(c.Panels, g.panel(devices, failures))
@@ -63,7 +68,10 @@ func (g *Group) panel(devices []Device, failures []Failure) plot.Panel {
 	if g.Measure == Latency {
 		better = "99.9th percentile, left is better"
 	}
-	p := plot.Panel{Title: g.Title(), Subtitle: g.Conditions(), Axis: "× " + ref + " (" + better + ")", Marks: []plot.Mark{{At: 1, Label: ref}}}
+	p := plot.Panel{
+		Title: g.Title(), Subtitle: g.Conditions(),
+		Axis: "× " + ref + " (" + better + ")", Marks: []plot.Mark{{At: 1, Label: ref}},
+	}
 	if aim, ok := g.aim(); ok && ref == "testpmd" {
 		p.Marks = append(p.Marks, plot.Mark{At: aim, Label: fmt.Sprintf("aim %g", aim)})
 	}

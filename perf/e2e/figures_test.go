@@ -35,7 +35,7 @@ func TestRatio(t *testing.T) {
 		{Round: 4, Device: "a", Rate: 1000},
 	}}
 	if r, ok := g.Ratio("a", "b"); !ok || r != (Spread{2, 1, 4}) {
-		t.Errorf("%v, %v", r, ok)
+		t.Errorf("ratio %v, %v, want {2 1 4}", r, ok)
 	}
 	if r, ok := g.Ratio("a", "c"); ok {
 		t.Errorf("ratio to nobody: %v", r)
@@ -44,13 +44,21 @@ func TestRatio(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	trial := func(device string, rate, cpu float64, received uint64) Trial {
-		return Trial{Measure: Throughput, Round: 1, Device: device, Size: 60, Place: Half, Sink: SinkInline, Mode: "native, copy", Rate: rate, SentRate: 2e6, CPU: cpu, Sent: 1000, Received: received, Other: 3}
+		return Trial{
+			Measure: Throughput, Round: 1, Device: device, Size: 60, Place: Half, Sink: SinkInline,
+			Mode: "native, copy", Rate: rate, SentRate: 2e6, CPU: cpu, Sent: 1000, Received: received, Other: 3,
+		}
 	}
-	trials := []Trial{trial("penstock", 0.5e6, 0.5, 250), trial("asavie", 0.4e6, 0.3, 200), trial("testpmd", 0.25e6, 0.5, 999)}
+	trials := []Trial{
+		trial("penstock", 0.5e6, 0.5, 250), trial("asavie", 0.4e6, 0.3, 200), trial("testpmd", 0.25e6, 0.5, 999),
+	}
 	trials[1].SinkDrops = 51 // of 254 that it sent
 	var out bytes.Buffer
 	program := func(*Bed) ([]string, error) { return nil, nil }
-	devices := []Device{{Name: "penstock", Command: program}, {Name: "asavie", Command: program}, {Name: "testpmd", Command: program}, {Name: "none", Command: program}, {Name: "route"}}
+	devices := []Device{
+		{Name: "penstock", Command: program}, {Name: "asavie", Command: program},
+		{Name: "testpmd", Command: program}, {Name: "none", Command: program}, {Name: "route"},
+	}
 	if err := Report(&out, devices, trials, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +78,8 @@ func TestReport(t *testing.T) {
 	}
 	// Lower is better here, and the ratio the other way round says so by itself: it is of the 99.9th percentiles.
 	slow := trial("penstock", 30e3, 0.2, 900)
-	slow.Measure, slow.Place, slow.Delay, slow.SourceLimited = Latency, Unlimited, Delay{3000, 8000, 50_000, 90_000, 900}, true
+	slow.Measure, slow.Place, slow.SourceLimited = Latency, Unlimited, true
+	slow.Delay = Delay{3000, 8000, 50_000, 90_000, 900}
 	fast := slow
 	fast.Device, fast.Delay.P999, fast.SourceLimited = "testpmd", 40_000, false
 	pdr := trial("penstock", 0.3e6, 0, 998)
@@ -81,8 +90,10 @@ func TestReport(t *testing.T) {
 	}
 	later := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"Rate at no more than 0.5 % loss, 60 octets, half: the device's process held to 0.5 of a core", "penstock native, copy 1 0.300 0.300 0.300 0.310 0.20 3 – – –",
-		"One-way latency, 60 octets, unlimited: the device's process has a core", "penstock native, copy 1 50.0 50.0 50.0 2000.0 3.0 8.0 90 10.00 0.20 3 1.25 (1.25 … 1.25) – –",
+		"Rate at no more than 0.5 % loss, 60 octets, half: the device's process held to 0.5 of a core",
+		"penstock native, copy 1 0.300 0.300 0.300 0.310 0.20 3 – – –",
+		"One-way latency, 60 octets, unlimited: the device's process has a core",
+		"penstock native, copy 1 50.0 50.0 50.0 2000.0 3.0 8.0 90 10.00 0.20 3 1.25 (1.25 … 1.25) – –",
 		"route not measured", "penstock, latency, 60 octets, unlimited, sink inline: the source did not keep its rate",
 		"penstock, latency, 60 octets, unlimited, sink inline: up to 10.0 % of the frames were lost",
 	} {
@@ -97,21 +108,29 @@ func TestReport(t *testing.T) {
 
 func row() Row {
 	return Row{
-		Date: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Commit: "abc", Machine: Machine{CPU: "Some, CPU", Cores: 2, Kernel: "6.1"},
+		Date: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Commit: "abc",
+		Machine: Machine{CPU: "Some, CPU", Cores: 2, Kernel: "6.1"},
 		Trial: Trial{
-			Round: 1, Device: "d", Size: 60, Place: Half, Sink: SinkThreaded, Mode: "native, copy", Seconds: 3, SentRate: 2, Rate: 1, CPU: 0.5, Load1: 0.25,
+			Round: 1, Device: "d", Size: 60, Place: Half, Sink: SinkThreaded, Mode: "native, copy", Seconds: 3,
+			SentRate: 2, Rate: 1, CPU: 0.5, Load1: 0.25,
 			Sent: 8, Received: 6, Other: 1, DoorDrops: 3, SinkDrops: 4,
 			Measure: PDR, PDRUpper: 5, SourceLimited: true,
-			Delay: Delay{P50: 1500 * time.Nanosecond, P99: 2 * time.Microsecond, P999: time.Millisecond, Max: time.Second, Frames: 6},
+			Delay: Delay{
+				P50: 1500 * time.Nanosecond, P99: 2 * time.Microsecond,
+				P999: time.Millisecond, Max: time.Second, Frames: 6,
+			},
 		},
 	}
 }
 
 const (
-	oldHeader = "date,commit,machine,cores,kernel,driver,mode,dut,size,quota,round,seconds,rx_pps,sent_pps,loss,sent,received,other,cpu,load1"
-	oldRow    = `2030-01-02T03:04:05Z,abc,"Some, CPU",2,6.1,veth,"native, copy",d,60,half,1,3.000,1,2,0.250000,8,6,1,0.500,0.25`
-	newHeader = oldHeader + ",sink_napi,door_drops,sink_drops,measure,pdr_upper_pps,source_limited,p50_us,p99_us,p999_us,max_us,delays"
-	newRow    = oldRow + ",threaded,3,4,pdr,5,true,1.500,2.000,1000.000,1000000.000,6"
+	oldHeader = "date,commit,machine,cores,kernel,driver,mode,dut,size,quota,round," +
+		"seconds,rx_pps,sent_pps,loss,sent,received,other,cpu,load1"
+	oldRow = `2030-01-02T03:04:05Z,abc,"Some, CPU",2,6.1,veth,"native, copy",d,60,half,1,` +
+		`3.000,1,2,0.250000,8,6,1,0.500,0.25`
+	newHeader = oldHeader + ",sink_napi,door_drops,sink_drops,measure," +
+		"pdr_upper_pps,source_limited,p50_us,p99_us,p999_us,max_us,delays"
+	newRow = oldRow + ",threaded,3,4,pdr,5,true,1.500,2.000,1000.000,1000000.000,6"
 )
 
 func TestAppend(t *testing.T) {
@@ -143,7 +162,8 @@ func TestAppend(t *testing.T) {
 	}
 	rows, err := ReadResults(bytes.NewReader(text))
 	old := row()
-	old.Sink, old.DoorDrops, old.SinkDrops, old.Measure, old.PDRUpper, old.SourceLimited, old.Delay = SinkInline, 0, 0, Throughput, 0, false, Delay{}
+	old.Sink, old.DoorDrops, old.SinkDrops = SinkInline, 0, 0
+	old.Measure, old.PDRUpper, old.SourceLimited, old.Delay = Throughput, 0, false, Delay{}
 	if want := []Row{old, row()}; err != nil || !slices.Equal(rows, want) {
 		t.Errorf("%v\ngot  %+v\nwant %+v", err, rows, want)
 	}
@@ -152,7 +172,7 @@ func TestAppend(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := Append(file, []Row{row()}); err == nil || !strings.Contains(err.Error(), file) {
-			t.Errorf("%q: %v", other, err)
+			t.Errorf("file with %q: %v, want an error that names the file", other, err)
 		}
 		hold(strings.TrimSuffix(other, "\n"))
 	}
@@ -225,7 +245,8 @@ func TestResults(t *testing.T) {
 		t.Errorf("%d rows of %d lines", len(rows), n)
 	}
 	for i, r := range rows {
-		if r.Date.IsZero() || r.Commit == "" || r.Device == "" || r.Round < 1 || r.Rate <= 0 || r.Sent < r.Received || r.Place.Name == "" {
+		if r.Date.IsZero() || r.Commit == "" || r.Device == "" || r.Round < 1 || r.Rate <= 0 || r.Sent < r.Received ||
+			r.Place.Name == "" {
 			t.Errorf("row %d: %+v", i+1, r)
 		}
 	}
@@ -249,11 +270,11 @@ func FuzzResults(f *testing.F) {
 func TestParseStat(t *testing.T) {
 	got, err := parseStat([]byte("77 (a ) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 3"))
 	if err != nil || got != 2*time.Second {
-		t.Errorf("%v, %v", got, err)
+		t.Errorf("time %v, error %v, want 2s", got, err)
 	}
 	for _, bad := range []string{"", "1 (x) S 1 2", "1 (x) S 1 2 3 4 5 6 7 8 9 10 y 50 0"} {
 		if d, err := parseStat([]byte(bad)); err == nil {
-			t.Errorf("%q: %v", bad, d)
+			t.Errorf("stat %q: time %v, want an error", bad, d)
 		}
 	}
 }
@@ -283,7 +304,7 @@ func TestCPUController(t *testing.T) {
 		}
 		root, isV2, err := cpuController(file)
 		if root != tc.root || isV2 != tc.v2 || (err == nil) != (tc.root != "") {
-			t.Errorf("%q: %q, %v, %v", tc.text, root, isV2, err)
+			t.Errorf("%q: root %q, v2 %v, error %v, want root %q, v2 %v", tc.text, root, isV2, err, tc.root, tc.v2)
 		}
 	}
 }
@@ -379,9 +400,9 @@ func TestExpectPeers(t *testing.T) {
 
 func TestTail(t *testing.T) {
 	if got := tail("one\ntwo\nthree\n", 8); got != "three\n" {
-		t.Errorf("%q", got)
+		t.Errorf("tail of three lines %q, want the last one", got)
 	}
 	if got := tail("one\n", 8); got != "one\n" {
-		t.Errorf("%q", got)
+		t.Errorf("tail of one short line %q, want all of it", got)
 	}
 }

@@ -21,9 +21,11 @@ func ReportGaps(w io.Writer, g *GapOptions, all []Gaps) error {
 	if g.Rate > 0 {
 		rate = fmt.Sprintf("%.0f a second", g.Rate)
 	}
-	fmt.Fprintf(w, "\nLoop gaps of the box's worker, %d bindings, frames of 60 octets %s; %s; %s\n", g.Bindings, rate, g.house(), g.priority())
+	fmt.Fprintf(w, "\nLoop gaps of the box's worker, %d bindings, frames of 60 octets %s; %s; %s\n",
+		g.Bindings, rate, g.house(), g.priority())
 	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "\tMpps\tpushes\tGCs\tturns\tp50\tp99\tp99.9\tp99.99\tmax\town p99.99\town max\tpreempted /s\tstopped /s\ttime above 200 µs\taim\t")
+	fmt.Fprintln(tw, "\tMpps\tpushes\tGCs\tturns\tp50\tp99\tp99.9\tp99.99\tmax\t"+
+		"own p99.99\town max\tpreempted /s\tstopped /s\ttime above 200 µs\taim\t")
 	for i := range all {
 		s := &all[i]
 		for _, k := range [...]struct {
@@ -53,17 +55,19 @@ func ReportGaps(w io.Writer, g *GapOptions, all []Gaps) error {
 				}
 			}
 			fmt.Fprintf(tw, "%s\t%s\t%.1f\t%.1f\t%.3f %%\t%s\t\n", micros(s.Own.At(0.9999)), micros(s.Own.At(worst)),
-				float64(s.Preempted.Count())/s.Seconds, float64(s.Stopped.Count())/s.Seconds, 100*above.Seconds()/s.Seconds, verdict)
+				float64(s.Preempted.Count())/s.Seconds, float64(s.Stopped.Count())/s.Seconds,
+				100*above.Seconds()/s.Seconds, verdict)
 		}
 	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, `
-Times in µs, each the upper end of its bucket, up to a quarter too long. The aim: p99.99 of all turns at most %d µs.
-preempted: turns above 100 µs in which another thread had the worker's CPU. stopped: in which it waited, mostly for the Go runtime.
-own: all turns without those: the worker's work, interrupts, page faults, and a hypervisor that ran another machine.
-`, GapAim.Microseconds())
+	_, err := fmt.Fprintf(w, "\nTimes in µs, each the upper end of its bucket, up to a quarter too long. "+
+		"The aim: p99.99 of all turns at most %d µs.\n"+
+		"preempted: turns above 100 µs in which another thread had the worker's CPU. "+
+		"stopped: in which it waited, mostly for the Go runtime.\n"+
+		"own: all turns without those: the worker's work, interrupts, page faults, "+
+		"and a hypervisor that ran another machine.\n", GapAim.Microseconds())
 	return err
 }
 
@@ -111,7 +115,9 @@ var gapColumns = []column[GapRow]{
 	text("scenario", func(r *GapRow) *string { return &r.Scenario.Name }),
 	constant("bindings", func(r *GapRow) string { return strconv.Itoa(r.Options.Bindings) }),
 	constant("offered_pps", func(r *GapRow) string { return strconv.FormatFloat(r.Options.Rate, 'f', 0, 64) }),
-	constant("threads", func(r *GapRow) string { return map[bool]string{true: "apart", false: "any"}[r.Options.Apart] }),
+	constant("threads", func(r *GapRow) string {
+		return map[bool]string{true: "apart", false: "any"}[r.Options.Apart]
+	}),
 	constant("priority", func(r *GapRow) string { return strings.TrimPrefix(r.Options.priority(), "worker ") }),
 	real("seconds", 3, func(r *GapRow) *float64 { return &r.Seconds }),
 	real("rx_pps", 0, func(r *GapRow) *float64 { return &r.Rate }),

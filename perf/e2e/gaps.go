@@ -63,14 +63,16 @@ type Gaps struct {
 // needs root, and binds the calling process to LoadCPU for good.
 func MeasureGaps(ctx context.Context, g GapOptions) (all []Gaps, err error) {
 	o := Options{
-		Devices: []Device{{}}, Sizes: []int{60}, Places: []Placement{Unlimited}, Rounds: 1, Warmup: g.Warmup, Measure: g.Measure,
+		Devices: []Device{{}}, Sizes: []int{60}, Places: []Placement{Unlimited},
+		Rounds: 1, Warmup: g.Warmup, Measure: g.Measure,
 		DeviceCPU: g.DeviceCPU, LoadCPU: g.LoadCPU, Self: g.Self, Progress: g.Progress,
 	}
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	if g.Bindings < 1 || g.Rate < 0 {
-		return nil, fmt.Errorf("e2e: %d bindings, %g frames per second: must be 1 or more, and 0 or more", g.Bindings, g.Rate)
+		return nil, fmt.Errorf("e2e: %d bindings, %g frames per second: must be 1 or more, and 0 or more",
+			g.Bindings, g.Rate)
 	}
 	// Encoding a million of them is not to take the CPU while the gaps are measured.
 	var bindings [2][]byte
@@ -87,15 +89,22 @@ func MeasureGaps(ctx context.Context, g GapOptions) (all []Gaps, err error) {
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	for i, s := range g.Scenarios {
-		p := &box{binary: g.Binary, bindings: g.Bindings, nice: g.Nice, env: []string{"GODEBUG=gctrace=1", "GOGC=" + strconv.Itoa(s.GOGC)}}
-		d := &Device{Name: "gaps-" + strconv.Itoa(i), Flows: g.Bindings, Command: p.command, Prepare: p.prepare, Expect: encapsulated}
+		p := &box{
+			binary: g.Binary, bindings: g.Bindings, nice: g.Nice,
+			env: []string{"GODEBUG=gctrace=1", "GOGC=" + strconv.Itoa(s.GOGC)},
+		}
+		d := &Device{
+			Name: "gaps-" + strconv.Itoa(i), Flows: g.Bindings,
+			Command: p.command, Prepare: p.prepare, Expect: encapsulated,
+		}
 		t := r.put(setup{d, Throughput, 60, Unlimited, SinkInline})
 		t.bed.House = []int{g.DeviceCPU, g.LoadCPU}
 		res, err := t.gaps(ctx, &g, s, bindings)
 		if err = t.end(err); err != nil {
 			return all, fmt.Errorf("e2e: %s: %w", s.Name, err)
 		}
-		fmt.Fprintf(g.Progress, "%s: %d turns, %.1f pushes, %d collections\n", s.Name, res.All.Count(), res.Pushes, res.GCs)
+		fmt.Fprintf(g.Progress, "%s: %d turns, %.1f pushes, %d collections\n",
+			s.Name, res.All.Count(), res.Pushes, res.GCs)
 		all = append(all, res)
 	}
 	return all, nil
@@ -145,7 +154,8 @@ func (t *trial) gaps(ctx context.Context, g *GapOptions, s Scenario, bindings [2
 		after, prior []uint64
 	}{
 		{&res.All, after.worker.Gaps, before.worker.Gaps}, {&res.Busy, after.worker.BusyGaps, before.worker.BusyGaps},
-		{&res.Preempted, after.worker.PreemptedGaps, before.worker.PreemptedGaps}, {&res.Stopped, after.worker.StoppedGaps, before.worker.StoppedGaps},
+		{&res.Preempted, after.worker.PreemptedGaps, before.worker.PreemptedGaps},
+		{&res.Stopped, after.worker.StoppedGaps, before.worker.StoppedGaps},
 	} {
 		if *h.to, err = Histogram(h.after).Minus(h.prior); err != nil {
 			return res, err
@@ -192,7 +202,9 @@ type pusher struct {
 func (p *pusher) run(ctx context.Context) {
 	for i := 1; ; i++ {
 		b := p.bindings[i%2]
-		if _, err := p.client.Bulk(ctx, model.KindBinding, io.TeeReader(bytes.NewReader(b), &p.sent), core.Merge, client.WriteOptions{}); err != nil {
+		body := io.TeeReader(bytes.NewReader(b), &p.sent)
+		_, err := p.client.Bulk(ctx, model.KindBinding, body, core.Merge, client.WriteOptions{})
+		if err != nil {
 			if ctx.Err() != nil {
 				err = nil // it was to end
 			}
@@ -227,7 +239,8 @@ func (g *GapOptions) arrange(pid int) error {
 		}
 	}
 	if len(worker) != 1 {
-		return fmt.Errorf("%d threads are bound to CPU %d alone: cannot tell which is the worker", len(worker), g.DeviceCPU)
+		return fmt.Errorf("%d threads are bound to CPU %d alone: cannot tell which is the worker",
+			len(worker), g.DeviceCPU)
 	}
 	if g.Apart { // threads that these start follow them
 		for _, tid := range others {

@@ -39,14 +39,16 @@ func TestHistogram(t *testing.T) {
 			t.Errorf("%g: %d ns, want %d to a quarter more", share, got, exact)
 		}
 	}
-	limit := time.Duration(stats.GapBound(stats.GapBucket(200_000) - 1)) // on a bucket's edge, so that the naive count is the same
+	// The limit is a bucket's edge, so that the naive count is the same.
+	limit := time.Duration(stats.GapBound(stats.GapBucket(200_000) - 1))
 	n, sum := uint64(0), int64(0)
 	for _, ns := range lengths {
 		if ns >= int64(limit) {
 			n, sum = n+1, sum+ns
 		}
 	}
-	if gotN, gotSum := h.Above(limit); gotN != n || float64(gotSum) < 0.85*float64(sum) || float64(gotSum) > 1.15*float64(sum) {
+	gotN, gotSum := h.Above(limit)
+	if gotN != n || float64(gotSum) < 0.85*float64(sum) || float64(gotSum) > 1.15*float64(sum) {
 		t.Errorf("above %v: %d, %v; want %d, %v", limit, gotN, gotSum, n, time.Duration(sum))
 	}
 	if d, err := h.Minus(histogram(lengths[:5000]...)); err != nil || !slices.Equal(d, histogram(lengths[5000:]...)) {
@@ -67,8 +69,9 @@ func TestReportGaps(t *testing.T) {
 	g := GapOptions{Bindings: 1000, Nice: -5}
 	long := []int64{90_000, 5_000_000}
 	all := Gaps{
-		Scenario: Scenarios[1], Seconds: 2, Rate: 1e6, All: histogram(long...), Busy: histogram(90_000), Preempted: histogram(5_000_000),
-		Stopped: histogram(), Own: histogram(90_000), Pushes: 1.5, GCs: 7,
+		Scenario: Scenarios[1], Seconds: 2, Rate: 1e6, All: histogram(long...), Busy: histogram(90_000),
+		Preempted: histogram(5_000_000),
+		Stopped:   histogram(), Own: histogram(90_000), Pushes: 1.5, GCs: 7,
 	}
 	var out bytes.Buffer
 	if err := ReportGaps(&out, &g, []Gaps{all}); err != nil {
@@ -76,7 +79,8 @@ func TestReportGaps(t *testing.T) {
 	}
 	text := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"1000 bindings, frames of 60 octets as fast as the kernel takes them; the box's other threads on any CPU; worker at niceness -5",
+		"1000 bindings, frames of 60 octets as fast as the kernel takes them; the box's other threads on any CPU; " +
+			"worker at niceness -5",
 		"push 1.000 1.5 7 2 98.3 5243 5243 5243 5243 98.3 98.3 0.5 0.0 0.236 % missed, own met",
 		"turns with frames 1 98.3 98.3",
 	} {
@@ -90,7 +94,8 @@ func TestReportGaps(t *testing.T) {
 		t.Fatal(err)
 	}
 	csv, err := os.ReadFile(file)
-	if err != nil || strings.Count(string(csv), ",push,1000,0,any,at niceness -5,2.000,1000000,1.50,7,2,1,1,0,98.304,5242.880,") != 2 || strings.Count(string(csv), "\n") != 3 {
+	const tail = ",push,1000,0,any,at niceness -5,2.000,1000000,1.50,7,2,1,1,0,98.304,5242.880,"
+	if err != nil || strings.Count(string(csv), tail) != 2 || strings.Count(string(csv), "\n") != 3 {
 		t.Errorf("%v\n%s", err, csv)
 	}
 }

@@ -46,7 +46,8 @@ func Groups(trials []Trial) []Group {
 		groups[i].Trials = append(groups[i].Trials, t)
 	}
 	slices.SortStableFunc(groups, func(a, b Group) int {
-		return cmp.Or(cmp.Compare(slices.Index(order, a.Measure), slices.Index(order, b.Measure)), cmp.Compare(a.Size, b.Size))
+		return cmp.Or(cmp.Compare(slices.Index(order, a.Measure), slices.Index(order, b.Measure)),
+			cmp.Compare(a.Size, b.Size))
 	})
 	return groups
 }
@@ -54,7 +55,8 @@ func Groups(trials []Trial) []Group {
 // Title says what was measured.
 func (g *Group) Title() string {
 	what := map[Measure]string{
-		Throughput: "Throughput under overload", PDR: fmt.Sprintf("Rate at no more than %g %% loss", 100*PDRLoss), Latency: "One-way latency",
+		Throughput: "Throughput under overload", PDR: fmt.Sprintf("Rate at no more than %g %% loss", 100*PDRLoss),
+		Latency: "One-way latency",
 	}[g.Measure]
 	return fmt.Sprintf("%s, %d octets, %s", what, g.Size, g.Place.Name)
 }

@@ -45,7 +45,8 @@ func Hold(args []string) error {
 	}
 	runtime.LockOSThread() // the thread that calls exec is the one that remains
 	if *group != "" {
-		if err := os.WriteFile(filepath.Join(*group, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+		err := os.WriteFile(filepath.Join(*group, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644)
+		if err != nil {
 			return fmt.Errorf("hold: join the control group: %w", err)
 		}
 	}

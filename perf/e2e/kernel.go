@@ -39,7 +39,10 @@ func KernelRoute() Device {
 			return t, err
 		},
 		Before: func(_ context.Context, b *Bed) error {
-			for _, kv := range [...][2]string{{"all/rp_filter", "0"}, {PortA + "/rp_filter", "0"}, {PortA + "/forwarding", "1"}, {PortB + "/forwarding", "1"}} {
+			for _, kv := range [...][2]string{
+				{"all/rp_filter", "0"}, {PortA + "/rp_filter", "0"},
+				{PortA + "/forwarding", "1"}, {PortB + "/forwarding", "1"},
+			} {
 				if err := b.Lab.Sysctl(dutNS, "net/ipv4/conf/"+kv[0], kv[1]); err != nil {
 					return err
 				}
@@ -50,10 +53,15 @@ func KernelRoute() Device {
 					return err
 				}
 				to := &net.IPNet{IP: remoteIP[:], Mask: net.CIDRMask(32, 32)}
-				if err := netlink.RouteReplace(&netlink.Route{LinkIndex: out.Attrs().Index, Dst: to, Scope: netlink.SCOPE_LINK}); err != nil {
+				if err := netlink.RouteReplace(&netlink.Route{
+					LinkIndex: out.Attrs().Index, Dst: to, Scope: netlink.SCOPE_LINK,
+				}); err != nil {
 					return fmt.Errorf("route %v: %w", to, err)
 				}
-				return neighbour(netlink.Neigh{LinkIndex: out.Attrs().Index, Family: unix.AF_INET, State: netlink.NUD_PERMANENT, IP: remoteIP[:]}, nextHop)
+				return neighbour(netlink.Neigh{
+					LinkIndex: out.Attrs().Index, Family: unix.AF_INET,
+					State: netlink.NUD_PERMANENT, IP: remoteIP[:],
+				}, nextHop)
 			})
 		},
 	}
@@ -89,7 +97,10 @@ func KernelBridge() Device {
 				}
 				for k := range PlainFlows {
 					// NOARP is static; PERMANENT would be the bridge's own address.
-					n := netlink.Neigh{LinkIndex: out.Attrs().Index, Family: unix.AF_BRIDGE, Flags: netlink.NTF_MASTER, State: netlink.NUD_NOARP}
+					n := netlink.Neigh{
+						LinkIndex: out.Attrs().Index, Family: unix.AF_BRIDGE,
+						Flags: netlink.NTF_MASTER, State: netlink.NUD_NOARP,
+					}
 					if err := neighbour(n, firstRemote+model.MAC(k)); err != nil {
 						return err
 					}

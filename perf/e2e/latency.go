@@ -53,7 +53,9 @@ func (t *trial) latency(ctx context.Context, res *Trial) (err error) {
 	}
 	var e *gen.Engine
 	if err := t.lab.Do(genNS, func() error {
-		e, err = gen.Open(ctx, gen.Config{Ports: []gen.Port{{Interface: SourceIf, Program: program}, {Interface: SinkIf}}})
+		e, err = gen.Open(ctx, gen.Config{
+			Ports: []gen.Port{{Interface: SourceIf, Program: program}, {Interface: SinkIf}},
+		})
 		return err
 	}); err != nil {
 		return err
@@ -90,7 +92,8 @@ func (t *trial) latency(ctx context.Context, res *Trial) (err error) {
 	res.Sent, res.Received, res.SourceLimited = d.Sent, d.Received, !d.Sender.Reached
 	l := &d.Latency
 	res.Delay = Delay{
-		P50: time.Duration(l.P50), P99: time.Duration(l.P99), P999: time.Duration(l.P999), Max: time.Duration(l.Max), Frames: uint64(l.Frames),
+		P50: time.Duration(l.P50), P99: time.Duration(l.P99), P999: time.Duration(l.P999), Max: time.Duration(l.Max),
+		Frames: uint64(l.Frames),
 	}
 	if l.Frames == 0 {
 		return fmt.Errorf("of %d frames sent none came back with its signature", d.Sent)

@@ -17,7 +17,8 @@ type Machine = machine.Machine
 // ThisMachine describes this machine.
 func ThisMachine() (Machine, error) { return machine.This() }
 
-// userHz is the unit of times in /proc/PID/stat, which is the same on all architectures that Go knows (proc_pid_stat(5)).
+// userHz is the unit of times in /proc/PID/stat, which is the same on all architectures that Go knows
+// (proc_pid_stat(5)).
 const userHz = 100
 
 // cpuTime returns the time that a process has used, user and system, of all its threads, to 10 ms.

@@ -19,7 +19,7 @@ import (
 
 const (
 	ovsSchema   = "/usr/share/openvswitch/vswitch.ovsschema"
-	ovsDPDK     = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk" // Debian's build that has AF_XDP; it needs no DPDK for it
+	ovsDPDK     = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk" // Debian's build with AF_XDP
 	ovsPatience = 10 * time.Second
 	ovsPackage  = "Debian: openvswitch-switch-dpdk"
 
@@ -45,8 +45,8 @@ const (
 
 var farVTEPOctets = []byte{172, 16, 0, 2}
 
-// OVS is Open vSwitch's userspace datapath on its AF_XDP driver: one flow from port to port; with vxlan, one flow into a
-// tunnel, whose far end it knows.
+// OVS is Open vSwitch's userspace datapath on its AF_XDP driver: one flow from port to port; with vxlan, one flow into
+// a tunnel, whose far end it knows.
 func OVS(name string, vxlan bool) Device {
 	o := &ovs{vxlan: vxlan}
 	d := Device{Name: name, Flows: PlainFlows, Before: o.before, Command: o.command, Prepare: o.prepare, Expect: same}
@@ -74,7 +74,9 @@ type ovs struct {
 
 // env puts a program's files into the device's directory.
 func (o *ovs) env(b *Bed, argv ...string) []string {
-	return append([]string{"env", "OVS_RUNDIR=" + b.Dir, "OVS_DBDIR=" + b.Dir, "OVS_LOGDIR=" + b.Dir, "OVS_SYSCONFDIR=" + b.Dir}, argv...)
+	return append([]string{
+		"env", "OVS_RUNDIR=" + b.Dir, "OVS_DBDIR=" + b.Dir, "OVS_LOGDIR=" + b.Dir, "OVS_SYSCONFDIR=" + b.Dir,
+	}, argv...)
 }
 
 func (o *ovs) run(b *Bed, argv ...string) error {
@@ -102,7 +104,9 @@ func (o *ovs) before(ctx context.Context, b *Bed) error {
 	if err := o.run(b, "ovsdb-tool", "create", db, ovsSchema); err != nil {
 		return err
 	}
-	p, err := b.Lab.Start(dutNS, "ovsdb", o.env(b, "ovsdb-server", db, "--remote=punix:"+sock, "--no-chdir", "--unixctl="+filepath.Join(b.Dir, "ovsdb.ctl"))...)
+	p, err := b.Lab.Start(dutNS, "ovsdb",
+		o.env(b, "ovsdb-server", db, "--remote=punix:"+sock, "--no-chdir",
+			"--unixctl="+filepath.Join(b.Dir, "ovsdb.ctl"))...)
 	if err != nil {
 		return err
 	}
@@ -118,17 +122,20 @@ func (o *ovs) before(ctx context.Context, b *Bed) error {
 			return err
 		}
 	}
-	return o.vsctl(b, false, "init", "--", "set", "Open_vSwitch", ".", fmt.Sprintf("other_config:pmd-cpu-mask=%#x", 1<<b.CPUs[0]))
+	return o.vsctl(b, false, "init", "--", "set", "Open_vSwitch", ".",
+		fmt.Sprintf("other_config:pmd-cpu-mask=%#x", 1<<b.CPUs[0]))
 }
 
 func (o *ovs) command(b *Bed) ([]string, error) {
-	return o.env(b, o.program, "unix:"+filepath.Join(b.Dir, ovsSocket), "--no-chdir", "--unixctl="+filepath.Join(b.Dir, ovsctlSocket)), nil
+	return o.env(b, o.program, "unix:"+filepath.Join(b.Dir, ovsSocket), "--no-chdir",
+		"--unixctl="+filepath.Join(b.Dir, ovsctlSocket)), nil
 }
 
 func (o *ovs) prepare(_ context.Context, b *Bed) error {
 	port := func(bridge, name string) []string {
 		return []string{
-			"--", "add-port", bridge, name, "--", "set", "interface", name, "type=afxdp", "options:n_rxq=1", "options:xdp-mode=native",
+			"--", "add-port", bridge, name, "--", "set", "interface", name, "type=afxdp", "options:n_rxq=1",
+			"options:xdp-mode=native",
 			"other_config:pmd-rxq-affinity=0:" + strconv.Itoa(b.CPUs[0]),
 		}
 	}
@@ -139,7 +146,8 @@ func (o *ovs) prepare(_ context.Context, b *Bed) error {
 		return o.run(b, "ovs-ofctl", "add-flow", "unix:"+filepath.Join(b.Dir, bridge+".mgmt"), flow)
 	}
 	if !o.vxlan {
-		if err := o.vsctl(b, true, slices.Concat(bridge(ovsInside), port(ovsInside, PortA), port(ovsInside, PortB))...); err != nil {
+		err := o.vsctl(b, true, slices.Concat(bridge(ovsInside), port(ovsInside, PortA), port(ovsInside, PortB))...)
+		if err != nil {
 			return err
 		}
 		return flow(ovsInside, "in_port="+PortA+",actions=output:"+PortB)
@@ -147,7 +155,8 @@ func (o *ovs) prepare(_ context.Context, b *Bed) error {
 	if err := o.vsctl(b, true, slices.Concat(
 		bridge(ovsInside), port(ovsInside, PortA),
 		[]string{
-			"--", "add-port", ovsInside, ovsTunnel, "--", "set", "interface", ovsTunnel, "type=vxlan", "options:remote_ip=" + farVTEP,
+			"--", "add-port", ovsInside, ovsTunnel, "--", "set", "interface", ovsTunnel, "type=vxlan",
+			"options:remote_ip=" + farVTEP,
 			"options:key=" + strconv.Itoa(vni), "options:dst_port=" + strconv.Itoa(vxlanPort),
 		},
 		bridge(ovsOutside), port(ovsOutside, PortB))...); err != nil {
@@ -169,7 +178,9 @@ func (o *ovs) prepare(_ context.Context, b *Bed) error {
 	}); err != nil {
 		return err
 	}
-	if err := o.run(b, "ovs-appctl", "-t", filepath.Join(b.Dir, ovsctlSocket), "tnl/neigh/set", ovsOutside, farVTEP, farVTEPMAC.String()); err != nil {
+	err := o.run(b, "ovs-appctl", "-t", filepath.Join(b.Dir, ovsctlSocket),
+		"tnl/neigh/set", ovsOutside, farVTEP, farVTEPMAC.String())
+	if err != nil {
 		return err
 	}
 	if err := flow(ovsOutside, "in_port=LOCAL,actions=output:"+PortB); err != nil {

@@ -23,16 +23,21 @@ const (
 // pdr searches for the highest rate at which no more than PDRLoss are lost.
 func (t *trial) pdr(ctx context.Context, res *Trial) error {
 	goal := search.Goal{Name: "PDR", LossRatio: PDRLoss, Width: pdrWidth, Trial: pdrTrial, Sum: pdrTrial}
-	rep, err := search.Run(ctx, search.Options{Min: pdrLowest, Max: pdrHighest, Goals: []search.Goal{goal}, Initial: pdrFirst, Limit: pdrLimit}, t.paced)
+	o := search.Options{
+		Min: pdrLowest, Max: pdrHighest, Goals: []search.Goal{goal}, Initial: pdrFirst, Limit: pdrLimit,
+	}
+	rep, err := search.Run(ctx, o, t.paced)
 	if err != nil {
 		return err
 	}
 	r := &rep.Results[0]
 	if r.Status == search.Unfinished {
-		return fmt.Errorf("the search for the PDR found none within %v: the machine is too busy, or the device's loss has no pattern", pdrLimit)
+		return fmt.Errorf("the search for the PDR found none within %v: "+
+			"the machine is too busy, or the device's loss has no pattern", pdrLimit)
 	}
 	// A device that loses more already at the lowest rate has a PDR of 0.
-	res.Rate, res.Seconds, res.PDRUpper, res.SourceLimited = r.Rate, rep.Took.Seconds(), r.Upper, r.GeneratorLimited || r.Status == search.AtMax
+	res.Rate, res.Seconds, res.PDRUpper = r.Rate, rep.Took.Seconds(), r.Upper
+	res.SourceLimited = r.GeneratorLimited || r.Status == search.AtMax
 	for _, x := range rep.Trials {
 		if x.Rate == r.Rate && x.Duration >= pdrTrial && x.Fault == "" {
 			res.Sent += x.Sent

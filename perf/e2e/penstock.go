@@ -44,8 +44,8 @@ func Busy(name, binary string) Device {
 	return p.device(name)
 }
 
-// TwoWorkers is the box with 1,000 bindings and two workers. With handoff everything arrives on one queue and is spread by
-// inner flow; else the source feeds two queues, as a network card with RSS would.
+// TwoWorkers is the box with 1,000 bindings and two workers. With handoff everything arrives on one queue and is spread
+// by inner flow; else the source feeds two queues, as a network card with RSS would.
 func TwoWorkers(name, binary string, handoff bool) Device {
 	p := &box{binary: binary, bindings: 1000, workers: 2, handoff: handoff}
 	d := p.device(name)
@@ -66,7 +66,10 @@ type box struct {
 }
 
 func (p *box) device(name string) Device {
-	return Device{Name: name, Required: true, Flows: p.bindings, Command: p.command, Prepare: p.prepare, Expect: encapsulated}
+	return Device{
+		Name: name, Required: true, Flows: p.bindings,
+		Command: p.command, Prepare: p.prepare, Expect: encapsulated,
+	}
 }
 
 func socket(b *Bed) string { return filepath.Join(b.Dir, "control.sock") }
@@ -100,9 +103,11 @@ socket = %q
 max_body = "1GiB"
 [metrics]
 listen = ""
-`, filepath.Join(b.Dir, "state"), max(1, p.workers), strings.ReplaceAll(fmt.Sprint(b.CPUs), " ", ", "), p.nice, p.handoff, max(defaultCapacity, p.bindings+1), poll, PortA, PortB, nearSwitch, nearPort, socket(b))
+`, filepath.Join(b.Dir, "state"), max(1, p.workers), strings.ReplaceAll(fmt.Sprint(b.CPUs), " ", ", "), p.nice,
+		p.handoff, max(defaultCapacity, p.bindings+1), poll, PortA, PortB, nearSwitch, nearPort, socket(b))
 	file := filepath.Join(b.Dir, "penstock.toml")
-	return append(append([]string{"env"}, p.env...), p.binary, "run", "--config", file), os.WriteFile(file, []byte(text), 0o644)
+	argv := append(append([]string{"env"}, p.env...), p.binary, "run", "--config", file)
+	return argv, os.WriteFile(file, []byte(text), 0o644)
 }
 
 // prepare waits until the box is ready and pushes its tables, unless its store has them from an earlier trial.
@@ -167,8 +172,14 @@ func operations() ([]core.Op, error) {
 	for _, o := range []model.Object{
 		model.Tenant{Name: "red", ID: tenant},
 		model.Segment{Tenant: "red", Name: "web", ID: segment},
-		model.Subnet{Tenant: "red", Name: "web", Segment: "web", Prefix: netip.MustParsePrefix("10.0.0.0/24"), Router: netip.MustParseAddr("10.0.0.254")},
-		model.VIF{Tenant: "red", Name: "vm", Segment: "web", MAC: sender, Addresses: []netip.Addr{netip.AddrFrom4(senderIP)}, Port: "acc"},
+		model.Subnet{
+			Tenant: "red", Name: "web", Segment: "web", Prefix: netip.MustParsePrefix("10.0.0.0/24"),
+			Router: netip.MustParseAddr("10.0.0.254"),
+		},
+		model.VIF{
+			Tenant: "red", Name: "vm", Segment: "web", MAC: sender,
+			Addresses: []netip.Addr{netip.AddrFrom4(senderIP)}, Port: "acc",
+		},
 		path,
 	} {
 		value, err := json.Marshal(o)
@@ -186,7 +197,8 @@ func writeBindings(w io.Writer, n, shift int) error {
 	e := json.NewEncoder(b)
 	for k := range n {
 		if err := e.Encode(model.Binding{
-			Tenant: "red", Segment: "web", MAC: firstRemote + model.MAC(k), SwitchMAC: farSwitch, SwitchPort: uint16(1 + (k+shift)%farPorts),
+			Tenant: "red", Segment: "web", MAC: firstRemote + model.MAC(k), SwitchMAC: farSwitch,
+			SwitchPort: uint16(1 + (k+shift)%farPorts),
 		}); err != nil {
 			return err
 		}

@@ -10,8 +10,8 @@ import (
 type Placement struct {
 	Name  string
 	Share float64 // of one CPU, that the device's process may use; 0 = all of it
-	// Whole: the kernel's reception for the device (NAPI of PortA) runs on the device's CPU too, in a thread of its own,
-	// and not inside the source's system call. Devices that are the kernel can be measured only so.
+	// Whole: the kernel's reception for the device (NAPI of PortA) runs on the device's CPU too, in a thread of its
+	// own, and not inside the source's system call. Devices that are the kernel can be measured only so.
 	Whole bool
 }
 
@@ -29,10 +29,12 @@ func ParsePlacement(name string) (Placement, error) {
 			return p, nil
 		}
 	}
-	if share, err := strconv.ParseFloat(name, 64); err == nil && share >= 0.5 && share <= 1 { // the kernel's least quota is 1 ms
+	// The kernel's lowest quota is 1 ms.
+	if share, err := strconv.ParseFloat(name, 64); err == nil && share >= 0.5 && share <= 1 {
 		return Placement{Name: name, Share: share}, nil
 	}
-	return Placement{}, fmt.Errorf("placement %q: must be half, unlimited, one-core, or a share of a CPU from 0.5 to 1", name)
+	return Placement{}, fmt.Errorf("placement %q: must be half, unlimited, one-core, or a share of a CPU from 0.5 to 1",
+		name)
 }
 
 // String says what the placement is, in a heading.

@@ -34,7 +34,8 @@ func newGroup() (*group, error) {
 	removeStaleGroups(root)
 	if v2 {
 		// Needed before a child may have a quota; it is there on most machines.
-		if have, err := os.ReadFile(filepath.Join(root, "cgroup.subtree_control")); err != nil || !slices.Contains(strings.Fields(string(have)), "cpu") {
+		have, err := os.ReadFile(filepath.Join(root, "cgroup.subtree_control"))
+		if err != nil || !slices.Contains(strings.Fields(string(have)), "cpu") {
 			if err := os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+cpu"), 0o644); err != nil {
 				return nil, fmt.Errorf("e2e: enable the cpu controller in %s: %w", root, err)
 			}
@@ -72,7 +73,8 @@ func cpuController(mountinfo string) (root string, v2 bool, err error) {
 		}
 	}
 	if root == "" {
-		return "", false, errors.New("e2e: no cpu controller is mounted (mount -t cgroup2 none /sys/fs/cgroup): devices cannot be held to a share of a CPU")
+		return "", false, errors.New("e2e: no cpu controller is mounted (mount -t cgroup2 none /sys/fs/cgroup): " +
+			"devices cannot be held to a share of a CPU")
 	}
 	return root, v2, nil
 }
@@ -115,11 +117,12 @@ func (g *group) limit(share float64) error {
 
 // meter starts the thread that keeps the device's quota exact.
 //
-// The kernel charges a thread for its time when another one takes the CPU, and else at its tick, every 4 ms at 250 Hz: two
-// of the quota's periods. What the pool got meanwhile is beyond its limit and lost. So a device with one busy thread got
-// 0.39 to 0.42 of a core where 0.5 was meant, and one with two threads that take turns 0.48.
+// The kernel charges a thread for its time when another one takes the CPU, and else at its tick, every 4 ms at 250 Hz:
+// two of the quota's periods. What the pool got meanwhile is beyond its limit and lost. So a device with one busy
+// thread got 0.39 to 0.42 of a core where 0.5 was meant, and one with two threads that take turns 0.48.
 func (t *trial) meter() error {
-	p, err := t.lab.Start(dutNS, tickCommand, t.held([]int{t.o.DeviceCPU}, "", []string{t.o.Self, HoldCommand, tickCommand})...)
+	p, err := t.lab.Start(dutNS, tickCommand,
+		t.held([]int{t.o.DeviceCPU}, "", []string{t.o.Self, HoldCommand, tickCommand})...)
 	if err != nil {
 		return err
 	}

@@ -130,7 +130,8 @@ func (g *Group) missing(d *Device, failures []Failure) string {
 	case d.Absent != nil:
 		return "not installed"
 	case slices.ContainsFunc(failures, func(f Failure) bool {
-		return f.Device == d.Name && f.Measure == g.Measure && f.Size == g.Size && f.Place == g.Place && f.Sink == g.Sink
+		return f.Device == d.Name && f.Measure == g.Measure &&
+			f.Size == g.Size && f.Place == g.Place && f.Sink == g.Sink
 	}):
 		return "failed"
 	case g.fits(d) != nil:
@@ -154,7 +155,8 @@ func (g *Group) row(tw io.Writer, device string) {
 		}
 	}
 	_, show := g.value()
-	fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\t%s\t", device, mode, rounds, show(value.Median), show(value.Min), show(value.Max))
+	fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\t%s\t", device, mode, rounds, show(value.Median), show(value.Min),
+		show(value.Max))
 	for _, f := range figures[g.Measure] {
 		v, _ := spread(of(g.Trials, device, f.f))
 		fmt.Fprintf(tw, "%s\t", f.show(v.Median))
@@ -191,10 +193,13 @@ func (g *Group) doubts(device string) (notes []string) {
 	limited := slices.ContainsFunc(g.Trials, func(t Trial) bool { return t.Device == device && t.SourceLimited })
 	if g.Measure == PDR {
 		if limited {
-			notes = append(notes, where+": the source was the limit in at least one round, and the device may be faster")
+			notes = append(notes,
+				where+": the source was the limit in at least one round, and the device may be faster")
 		}
 		if v, _ := g.Spread(device); v.Min == 0 {
-			notes = append(notes, fmt.Sprintf("%s: lost more at %d frames per second already, the lowest rate tried, in at least one round", where, pdrLowest))
+			notes = append(notes,
+				fmt.Sprintf("%s: lost more at %d frames per second already, the lowest rate tried, "+
+					"in at least one round", where, pdrLowest))
 		}
 		if g.Sink == SinkThreaded && atSink.Max > 0 {
 			notes = append(notes, where+": frames were lost at the sink's door, which counts against the device")
@@ -203,10 +208,13 @@ func (g *Group) doubts(device string) (notes []string) {
 	}
 	if g.Measure == Latency {
 		if limited {
-			notes = append(notes, where+": the source did not keep its rate in at least one round; the machine was not quiet")
+			notes = append(notes,
+				where+": the source did not keep its rate in at least one round; the machine was not quiet")
 		}
 		if loss.Max > sourceBound {
-			notes = append(notes, fmt.Sprintf("%s: up to %.1f %% of the frames were lost; the latency is that of the others", where, 100*loss.Max))
+			notes = append(notes,
+				fmt.Sprintf("%s: up to %.1f %% of the frames were lost; the latency is that of the others",
+					where, 100*loss.Max))
 		}
 		return notes
 	}
@@ -215,12 +223,18 @@ func (g *Group) doubts(device string) (notes []string) {
 		share = 1
 	}
 	if loss.Min < sourceBound {
-		notes = append(notes, where+": no more than 0.5 % loss in at least one round; the source was the limit there, and the device may be faster")
+		notes = append(notes,
+			where+": no more than 0.5 % loss in at least one round; the source was the limit there, "+
+				"and the device may be faster")
 	} else if cpu.Min < 0.9*share {
-		notes = append(notes, fmt.Sprintf("%s: used only %.2f of its %g of a core in at least one round; something else had the CPU, and the device may be faster", where, cpu.Min, share))
+		notes = append(notes,
+			fmt.Sprintf("%s: used only %.2f of its %g of a core in at least one round; "+
+				"something else had the CPU, and the device may be faster", where, cpu.Min, share))
 	}
 	if atSink.Max > sourceBound {
-		notes = append(notes, fmt.Sprintf("%s: up to %.1f %% of what it sent was lost at the sink's door; the device is faster than the figure", where, 100*atSink.Max))
+		notes = append(notes,
+			fmt.Sprintf("%s: up to %.1f %% of what it sent was lost at the sink's door; "+
+				"the device is faster than the figure", where, 100*atSink.Max))
 	}
 	return notes
 }
@@ -231,7 +245,8 @@ func (t *Trial) String() string {
 	case PDR:
 		return fmt.Sprintf("%s Mpps, loses more at %s", mpps(t.Rate), mpps(t.PDRUpper))
 	case Latency:
-		return fmt.Sprintf("p50 %v, p99 %v, p99.9 %v of %d frames", t.Delay.P50, t.Delay.P99, t.Delay.P999, t.Delay.Frames)
+		return fmt.Sprintf("p50 %v, p99 %v, p99.9 %v of %d frames",
+			t.Delay.P50, t.Delay.P99, t.Delay.P999, t.Delay.Frames)
 	}
 	return fmt.Sprintf("%s Mpps of %s sent, CPU %.2f", mpps(t.Rate), mpps(t.SentRate), t.CPU)
 }

@@ -53,7 +53,8 @@ func (o *Options) check() error {
 	case o.Rounds < 1:
 		return fmt.Errorf("e2e: %d rounds: must be 1 or more", o.Rounds)
 	case o.Warmup < 0 || o.Measure <= 0:
-		return fmt.Errorf("e2e: warm-up of %v, measurement of %v: must be 0 or more, and more than 0", o.Warmup, o.Measure)
+		return fmt.Errorf("e2e: warm-up of %v, measurement of %v: must be 0 or more, and more than 0",
+			o.Warmup, o.Measure)
 	case slices.Contains(o.Measures, Latency) && !(o.LatencyRate >= 100):
 		return fmt.Errorf("e2e: latency at %g frames per second: must be 100 or more", o.LatencyRate)
 	case o.DeviceCPU == o.LoadCPU:

@@ -18,7 +18,9 @@ const tickInterval = 250 * time.Microsecond
 // tick takes the CPU for a moment at every interval, before all ordinary threads. It returns only on failure.
 func tick() error {
 	runtime.LockOSThread()
-	a := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK}
+	a := unix.SchedAttr{
+		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK,
+	}
 	if err := unix.SchedSetAttr(0, &a, 0); err != nil {
 		return fmt.Errorf("%s: real-time priority: %w", tickCommand, err)
 	}
@@ -28,7 +30,8 @@ func tick() error {
 	}
 	for {
 		next = unix.NsecToTimespec(next.Nano() + tickInterval.Nanoseconds())
-		// Raw: with a call that it knows of, the Go runtime would wake another thread each time. It is cut short by its signals.
+		// Raw: with a call that it knows of, the Go runtime would wake another thread each time. It is cut short by its
+		// signals.
 		if _, _, err := unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME,
 			uintptr(unsafe.Pointer(&next)), 0, 0, 0); err != 0 && err != unix.EINTR {
 			return fmt.Errorf("%s: sleep: %w", tickCommand, err)

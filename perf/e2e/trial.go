@@ -39,7 +39,7 @@ type Trial struct {
 	Size    int // octets of the frames sent, without FCS
 	Place   Placement
 	Sink    SinkNAPI
-	Mode    string // how the device's XDP program is attached, and how frames get to its sockets; or that it is the kernel
+	Mode    string // how the XDP program is attached and how frames get to its sockets; or the kernel
 
 	Seconds  float64 // over which the rates were taken
 	SentRate float64 // frames per second that the source sent

@@ -26,7 +26,10 @@ func (t *trial) wire(tmpl load.Template) error {
 		mtu                int
 		macA, macB         model.MAC
 	}{{genNS, SourceIf, dutNS, PortA, accessMTU, 0, macA}, {dutNS, PortB, t.far(), SinkIf, fabricMTU, macB, 0}} {
-		if err := t.lab.Veth(v.nsA, v.ifA, v.nsB, v.ifB, lab.VethOptions{MTU: v.mtu, Queues: max(1, t.dev.Workers), A: end(v.macA), B: end(v.macB)}); err != nil {
+		err := t.lab.Veth(v.nsA, v.ifA, v.nsB, v.ifB, lab.VethOptions{
+			MTU: v.mtu, Queues: max(1, t.dev.Workers), A: end(v.macA), B: end(v.macB),
+		})
+		if err != nil {
 			return err
 		}
 		t.bed.Cleanup(func() error { return t.lab.Delete(v.nsA, v.ifA) })
@@ -122,7 +125,9 @@ func (t *trial) start(ctx context.Context) error {
 
 // held is the command that holds a program to CPUs, in a control group unless that is empty, while this process lives.
 func (t *trial) held(cpus []int, group string, argv []string) []string {
-	return append([]string{t.o.Self, HoldCommand, "-cpus", cpuList(cpus), "-group", group, "-parent", strconv.Itoa(os.Getpid()), "--"}, argv...)
+	return append([]string{
+		t.o.Self, HoldCommand, "-cpus", cpuList(cpus), "-group", group, "-parent", strconv.Itoa(os.Getpid()), "--",
+	}, argv...)
 }
 
 // The sink's thread comes before the source's on the CPU that they share: what it leaves waiting is lost at its door.
@@ -165,7 +170,8 @@ func (t *trial) probe(ctx context.Context) (err error) {
 		case !t.running():
 			return errEnded
 		case time.Now().After(deadline):
-			return fmt.Errorf("of %d frames sent none came out as expected within %v (%d others did)", t.src.Sent(), limit, c.Other)
+			return fmt.Errorf("of %d frames sent none came out as expected within %v (%d others did)",
+				t.src.Sent(), limit, c.Other)
 		}
 		if err := sleep(ctx, 10*time.Millisecond); err != nil {
 			return err

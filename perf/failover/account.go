@@ -11,7 +11,7 @@ type Loss struct {
 	Offered    int           // datagrams, from the fault on
 	Lost       int           // of them
 	Blocked    time.Duration // Lost ÷ rate
-	Gap        time.Duration // the longest time without an arrival, from the fault on, beyond the time between two datagrams
+	Gap        time.Duration // longest time without an arrival from the fault on, less the time between two datagrams
 	Early      int           // lost before the fault, since traffic began to flow, which is to be none
 	Duplicates int           // in the whole run
 	Late       time.Duration // how late the sender was at most, from the fault on
@@ -20,9 +20,9 @@ type Loss struct {
 // grace before a fault: what was sent then is under way when it happens.
 const grace = time.Millisecond
 
-// account tells from the times at which datagrams were sent and arrived (0: never), by number and in nanoseconds, for how
-// long traffic was blocked since mark. start is when it was seen to flow. With outage set it was cut off before mark on
-// purpose, and what counts is what was sent since.
+// account tells from the times at which datagrams were sent and arrived (0: never), by number and in nanoseconds, for
+// how long traffic was blocked since mark. start is when it was seen to flow. With outage set it was cut off before
+// mark on purpose, and what counts is what was sent since.
 func account(rate int, sent, arrived []int64, start, mark int64, outage bool) (l Loss) {
 	interval := int64(time.Second) / int64(rate)
 	from := mark
@@ -79,8 +79,8 @@ type arrival struct {
 	octets int
 }
 
-// stall returns the longest time since mark in which nothing of a stream arrived, beyond the time between two writes. end
-// is when the stream was ended.
+// stall returns the longest time since mark in which nothing of a stream arrived, beyond the time between two writes.
+// end is when the stream was ended.
 func stall(arrivals []arrival, mark, end int64, interval time.Duration) (longest time.Duration) {
 	last := mark
 	for _, a := range arrivals {

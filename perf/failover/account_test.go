@@ -35,16 +35,34 @@ func TestAccount(t *testing.T) {
 		want   Loss
 	}{
 		{"nothing happens", 100, between(0, 0), 1050, false, Loss{Offered: 51}},
-		{"a hole behind the mark", 100, between(51, 71), 1050, false, Loss{Offered: 51, Lost: 20, Blocked: 20 * time.Millisecond, Gap: 20 * time.Millisecond}},
-		{"what was under way at the mark", 100, between(49, 60), 1050, false, Loss{Offered: 51, Lost: 11, Blocked: 11 * time.Millisecond, Gap: 11 * time.Millisecond}},
+		{
+			"a hole behind the mark", 100, between(51, 71), 1050, false,
+			Loss{Offered: 51, Lost: 20, Blocked: 20 * time.Millisecond, Gap: 20 * time.Millisecond},
+		},
+		{
+			"what was under way at the mark", 100, between(49, 60), 1050, false,
+			Loss{Offered: 51, Lost: 11, Blocked: 11 * time.Millisecond, Gap: 11 * time.Millisecond},
+		},
 		{"before the mark, and before it flowed", 100, between(10, 14), 1050, false, Loss{Offered: 51, Early: 2}},
-		{"silent to the end", 100, between(60, 100), 1050, false, Loss{Offered: 51, Lost: 40, Blocked: 40 * time.Millisecond, Gap: 39*time.Millisecond - 100*time.Microsecond}},
+		{
+			"silent to the end", 100, between(60, 100), 1050, false,
+			Loss{
+				Offered: 51, Lost: 40, Blocked: 40 * time.Millisecond,
+				Gap: 39*time.Millisecond - 100*time.Microsecond,
+			},
+		},
 		{"two holes", 200, func(i int) bool { return between(60, 65)(i) || between(100, 130)(i) }, 1050, false,
 			Loss{Offered: 151, Lost: 35, Blocked: 35 * time.Millisecond, Gap: 30 * time.Millisecond}},
 		{"an outage that ends with the mark", 200, between(50, 100), 1100, true, Loss{Offered: 100}},
-		{"an outage that ends after the mark", 200, between(50, 108), 1100, true, Loss{Offered: 100, Lost: 8, Blocked: 8 * time.Millisecond, Gap: 7*time.Millisecond + 100*time.Microsecond}},
+		{
+			"an outage that ends after the mark", 200, between(50, 108), 1100, true,
+			Loss{Offered: 100, Lost: 8, Blocked: 8 * time.Millisecond, Gap: 7*time.Millisecond + 100*time.Microsecond},
+		},
 		{"no datagram", 0, between(0, 0), 1000, false, Loss{}},
-		{"none arrives", 10, between(0, 10), 1000, false, Loss{Offered: 10, Lost: 10, Blocked: 10 * time.Millisecond, Gap: 8 * time.Millisecond}},
+		{
+			"none arrives", 10, between(0, 10), 1000, false,
+			Loss{Offered: 10, Lost: 10, Blocked: 10 * time.Millisecond, Gap: 8 * time.Millisecond},
+		},
 	} {
 		sent, arrived := journey(tc.n, tc.lost)
 		if got := account(rate, sent, arrived, 1012*msec, tc.mark*msec, tc.outage); got != tc.want {
@@ -61,7 +79,7 @@ func TestAccountLate(t *testing.T) {
 	}
 	got := account(1000, sent, arrived, 0, 1050*msec, false)
 	if got.Lost != 0 || got.Late != 19*time.Millisecond || got.Gap != 19*time.Millisecond {
-		t.Errorf("%+v", got)
+		t.Errorf("account %+v, want nothing lost, late and longest gap of 19ms", got)
 	}
 }
 
@@ -107,7 +125,8 @@ func TestAccountRandom(t *testing.T) {
 				want.Lost += one(arrived[i] == 0)
 			}
 		}
-		if got.Gap != want.Gap || got.Lost != want.Lost || got.Offered != want.Offered || got.Early != want.Early || got.Blocked != time.Duration(want.Lost)*time.Millisecond {
+		if got.Gap != want.Gap || got.Lost != want.Lost || got.Offered != want.Offered || got.Early != want.Early ||
+			got.Blocked != time.Duration(want.Lost)*time.Millisecond {
 			t.Fatalf("seed %d: %+v, want %+v", seed, got, want)
 		}
 	}
@@ -144,12 +163,12 @@ func TestSpread(t *testing.T) {
 		times = append(times, time.Duration(200-i))
 	}
 	if got := spreadOf(times); got != (Spread{100, 198, 200}) {
-		t.Errorf("%v", got)
+		t.Errorf("spread of 200 times %v, want {100 198 200}", got)
 	}
 	if got := spreadOf(times[:1]); got != (Spread{200, 200, 200}) {
-		t.Errorf("%v", got)
+		t.Errorf("spread of one time %v, want {200 200 200}", got)
 	}
 	if got := spreadOf(nil); got != (Spread{}) {
-		t.Errorf("%v", got)
+		t.Errorf("spread of no times %v, want zeros", got)
 	}
 }

@@ -107,7 +107,9 @@ func (b *bed) build() error {
 		return errors.Join(
 			netlink.LinkSetHardwareAddr(l, outsideMAC),
 			netlink.AddrReplace(l, &netlink.Addr{IPNet: ipNet(outsideAddress)}),
-			netlink.RouteReplace(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(tenantNetwork), Gw: outerAddress.Addr().AsSlice()}),
+			netlink.RouteReplace(&netlink.Route{
+				LinkIndex: l.Attrs().Index, Dst: ipNet(tenantNetwork), Gw: outerAddress.Addr().AsSlice(),
+			}),
 			neighbour(l, outerAddress.Addr(), macOf(outerMAC)),
 		)
 	})
@@ -121,7 +123,8 @@ func (b *bed) namespace(name string) error {
 	if err := b.Sysctl(name, "net/ipv6/conf/default/disable_ipv6", "1"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return errors.Join(b.Sysctl(name, "net/ipv4/conf/all/rp_filter", "0"), b.Sysctl(name, "net/ipv4/conf/default/rp_filter", "0"))
+	return errors.Join(b.Sysctl(name, "net/ipv4/conf/all/rp_filter", "0"),
+		b.Sysctl(name, "net/ipv4/conf/default/rp_filter", "0"))
 }
 
 // joinHost gives the tenants' host its interface, whose other end is the device's.
@@ -137,7 +140,8 @@ func (b *bed) joinHost(ns, port string, far lab.EndOptions) error {
 // joinGateway gives a gateway its inner interface.
 func (b *bed) joinGateway(i int, ns, port string, far lab.EndOptions) (err error) {
 	g := &b.gateways[i]
-	if err := b.Veth(g.ns, inner, ns, port, lab.VethOptions{A: lab.EndOptions{GRO: true, NoTSO: true, NoTxSum: true}, B: far}); err != nil {
+	o := lab.VethOptions{A: lab.EndOptions{GRO: true, NoTSO: true, NoTxSum: true}, B: far}
+	if err := b.Veth(g.ns, inner, ns, port, o); err != nil {
 		return err
 	}
 	if err := b.Do(g.ns, func() (err error) { g.cut, err = cut.Attach(inner); return err }); err != nil {
@@ -150,12 +154,14 @@ func (b *bed) joinGateway(i int, ns, port string, far lab.EndOptions) (err error
 func (b *bed) configure(i int) error {
 	g := &b.gateways[i]
 	err := b.onLink(g.ns, outer, func(l netlink.Link) error {
-		return errors.Join(netlink.AddrReplace(l, &netlink.Addr{IPNet: ipNet(outerAddress)}), neighbour(l, outsideAddress.Addr(), outsideMAC))
+		return errors.Join(netlink.AddrReplace(l, &netlink.Addr{IPNet: ipNet(outerAddress)}),
+			neighbour(l, outsideAddress.Addr(), outsideMAC))
 	})
 	return errors.Join(err, b.onLink(g.ns, inner, func(l netlink.Link) error {
 		err := netlink.AddrReplace(l, &netlink.Addr{IPNet: ipNet(g.address)})
 		if g.via.IsValid() {
-			err = errors.Join(err, netlink.RouteReplace(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(tenantNetwork), Gw: g.via.AsSlice()}))
+			route := netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(tenantNetwork), Gw: g.via.AsSlice()}
+			err = errors.Join(err, netlink.RouteReplace(&route))
 		}
 		return err
 	}))
@@ -169,7 +175,8 @@ func (b *bed) powerOff(i int) error {
 			err := netlink.LinkSetDown(l)
 			addrs, e := netlink.AddrList(l, netlink.FAMILY_V4)
 			for j := range addrs {
-				if err := netlink.AddrDel(l, &addrs[j]); !errors.Is(err, unix.EADDRNOTAVAIL) { // keepalived was faster with its own
+				// Keepalived may have removed its address before.
+				if err := netlink.AddrDel(l, &addrs[j]); !errors.Is(err, unix.EADDRNOTAVAIL) {
 					e = errors.Join(e, err)
 				}
 			}
@@ -221,7 +228,8 @@ func (b *bed) has(ns, name string, addr netip.Addr) (yes bool, err error) {
 
 func neighbour(l netlink.Link, ip netip.Addr, mac net.HardwareAddr) error {
 	return netlink.NeighSet(&netlink.Neigh{
-		LinkIndex: l.Attrs().Index, Family: unix.AF_INET, State: netlink.NUD_PERMANENT, IP: ip.AsSlice(), HardwareAddr: mac,
+		LinkIndex: l.Attrs().Index, Family: unix.AF_INET, State: netlink.NUD_PERMANENT, IP: ip.AsSlice(),
+		HardwareAddr: mac,
 	})
 }
 

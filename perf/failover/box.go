@@ -130,7 +130,8 @@ socket = %q
 max_body = "1GiB"
 [metrics]
 listen = ""
-`, filepath.Join(x.Dir(), "state"), routerAddress, x.interval, boxMisses, 9000+x.reloads%2, filepath.Join(x.Dir(), "control.sock")), 0o644)
+`, filepath.Join(x.Dir(), "state"), routerAddress, x.interval, boxMisses, 9000+x.reloads%2,
+		filepath.Join(x.Dir(), "control.sock")), 0o644)
 }
 
 func (x *box) start() (err error) {
@@ -160,8 +161,14 @@ func (x *box) push(ctx context.Context) error {
 	for _, o := range []model.Object{
 		model.Tenant{Name: "red", ID: 300, Gateway: "out"},
 		model.Segment{Tenant: "red", Name: "web", ID: 1},
-		model.Subnet{Tenant: "red", Name: "web", Segment: "web", Prefix: tenantNetwork, Router: netip.MustParseAddr("10.0.0.253")},
-		model.VIF{Tenant: "red", Name: "vm", Segment: "web", MAC: hostMAC, Addresses: []netip.Addr{hostAddress.Addr()}, Port: "acc0"},
+		model.Subnet{
+			Tenant: "red", Name: "web", Segment: "web",
+			Prefix: tenantNetwork, Router: netip.MustParseAddr("10.0.0.253"),
+		},
+		model.VIF{
+			Tenant: "red", Name: "vm", Segment: "web", MAC: hostMAC,
+			Addresses: []netip.Addr{hostAddress.Addr()}, Port: "acc0",
+		},
 	} {
 		value, err := json.Marshal(o)
 		if err != nil {

@@ -19,16 +19,18 @@ type Device struct {
 // slow devices take seconds for every run: they are measured with the brief faults alone, unless all are asked for.
 const slow = 500 * time.Millisecond
 
-// ParseDevices reads a list as "box:10ms,keepalived:1s". The time is the interval of the box's probes, 10 ms to 10 s, or of
-// keepalived's advertisements, 10 ms to 40 s in steps of 10 ms.
+// ParseDevices reads a list as "box:10ms,keepalived:1s". The time is the interval of the box's probes, 10 ms to 10 s,
+// or of keepalived's advertisements, 10 ms to 40 s in steps of 10 ms.
 func ParseDevices(text string) (list []Device, err error) {
 	for _, name := range strings.Split(text, ",") {
 		kind, interval, _ := strings.Cut(name, ":")
 		d := Device{Name: name, Keepalived: kind == "keepalived"}
 		if d.Interval, err = time.ParseDuration(interval); err != nil || kind != "box" && kind != "keepalived" {
-			return nil, fmt.Errorf("device %q: want box:INTERVAL or keepalived:INTERVAL, as box:10ms,keepalived:1s", name)
+			return nil, fmt.Errorf("device %q: want box:INTERVAL or keepalived:INTERVAL, as box:10ms,keepalived:1s",
+				name)
 		}
-		if most := map[bool]time.Duration{false: 10 * time.Second, true: 40 * time.Second}[d.Keepalived]; d.Interval < 10*time.Millisecond || d.Interval > most {
+		most := map[bool]time.Duration{false: 10 * time.Second, true: 40 * time.Second}[d.Keepalived]
+		if d.Interval < 10*time.Millisecond || d.Interval > most {
 			return nil, fmt.Errorf("device %q: want an interval from 10ms to %v", name, most)
 		}
 		if d.Keepalived && d.Interval%(10*time.Millisecond) != 0 {
@@ -44,8 +46,8 @@ func ParseDevices(text string) (list []Device, err error) {
 	return list, nil
 }
 
-// suffers reports whether a fault is measured with the device. The fastest of its kind has all of them; the others those
-// whose time depends on the interval, and a slow one the brief ones of them.
+// suffers reports whether a fault is measured with the device. The fastest of its kind has all of them; the others
+// those whose time depends on the interval, and a slow one the brief ones of them.
 func (d Device) suffers(f *Fault, others []Device, all bool) bool {
 	if d.Keepalived && f.boxOnly {
 		return false

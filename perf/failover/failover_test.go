@@ -64,7 +64,9 @@ func TestMeasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := Measure(context.Background(), Options{Binary: program, Devices: devices, Faults: faults, Runs: 1, Rate: 1000, Bindings: 1, Progress: io.Discard})
+	all, err := Measure(context.Background(), Options{
+		Binary: program, Devices: devices, Faults: faults, Runs: 1, Rate: 1000, Bindings: 1, Progress: io.Discard,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +76,8 @@ func TestMeasure(t *testing.T) {
 	lost := map[string]int{}
 	for _, r := range all {
 		if !r.Back || !r.TCPBack || !r.Moved || r.Offered == 0 || r.Early > 0 || r.Duplicates > 0 {
-			t.Errorf("%s, %s: %+v", r.Fault, r.Device, r)
+			t.Errorf("%s, %s: %+v, want traffic back over the other gateway, and no frame early or twice",
+				r.Fault, r.Device, r)
 		}
 		lost[r.Fault+" "+r.Device] = r.Lost
 	}
@@ -126,25 +129,28 @@ func TestLossExplained(t *testing.T) {
 		t.Errorf("%d frames were dropped: %+v", during, res)
 	}
 	if 2*res.Gap < res.Blocked || res.Stall == 0 || res.Iperf == 0 {
-		t.Errorf("%d frames were dropped in a row, and the longest gap is %v of UDP, %v of TCP, %v of iperf3", during, res.Gap, res.Stall, res.Iperf)
+		t.Errorf("%d frames were dropped in a row, and the longest gap is %v of UDP, %v of TCP, %v of iperf3",
+			during, res.Gap, res.Stall, res.Iperf)
 	}
 }
 
-// A short stress, gentle enough for any machine: what counts is that it sees probes, pushes, traffic and the real fault.
+// A short stress, gentle enough for any machine: what counts is that it sees probes, pushes, traffic and the real
+// fault.
 func TestStress(t *testing.T) {
 	requireRoot(t)
 	res, err := Stress(context.Background(), StressOptions{
-		Binary: program, Duration: time.Second, Interval: 50 * time.Millisecond, Hogs: 1, Bindings: 10_000, GOGC: 50, Rate: 1000, Progress: io.Discard,
+		Binary: program, Duration: time.Second, Interval: 50 * time.Millisecond, Hogs: 1, Bindings: 10_000, GOGC: 50,
+		Rate: 1000, Progress: io.Discard,
 		Peers: []Device{{Name: "keepalived:100ms", Keepalived: true, Interval: 100 * time.Millisecond}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := res.Err(); err != nil {
-		t.Errorf("%v: %+v", err, res)
+		t.Errorf("stress: %v, want no error: %+v", err, res)
 	}
 	if res.Probes.Answered == 0 || res.Pushes == 0 || res.Offered == 0 || res.Real == 0 || len(res.Takeovers) != 1 {
-		t.Errorf("%+v", res)
+		t.Errorf("stress: %+v, want probes, pushes, datagrams, a real fault and the takeovers of one peer", res)
 	}
 }
 
@@ -156,7 +162,10 @@ func TestStressErr(t *testing.T) {
 		t.Error(err)
 	}
 	for _, change := range []func(*StressResult){
-		func(r *StressResult) { r.Switches = 1 }, func(r *StressResult) { r.Failures = 1 }, func(r *StressResult) { r.Probes.Sent = 0 }, func(r *StressResult) { r.Back = false },
+		func(r *StressResult) { r.Switches = 1 },
+		func(r *StressResult) { r.Failures = 1 },
+		func(r *StressResult) { r.Probes.Sent = 0 },
+		func(r *StressResult) { r.Back = false },
 	} {
 		bad := good
 		change(&bad)

@@ -13,7 +13,7 @@ import (
 // device is what is between the tenants' host and the gateways.
 type device interface {
 	network() *bed
-	settle(ctx context.Context) error          // ends every fault and waits for healthy ground: the first gateway is active, the second ready
+	settle(ctx context.Context) error          // ends every fault; waits for the first gateway active, the second ready
 	patience() time.Duration                   // that it may take to find a silent gateway
 	cable(gateway int, up bool) error          // pulls or plugs the link of a gateway
 	rebooting(gateway int, back bool) error    // a gateway's machine goes down, or is back
@@ -35,14 +35,16 @@ const (
 // Fault is something that happens to a gateway or to a device.
 type Fault struct {
 	Name, Text string
-	Aim        time.Duration // p99 of blocked time with probes every 10 ms (perf/failover/README.md#measured); 0: none, and negative: nothing may be lost
-	moves      moves
-	outage     bool // both gateways are gone at first: what counts is the time since one is back
-	boxOnly    bool
-	brief      bool // also measured with a slow device, where each run takes many seconds
-	timing     bool // depends on the interval of the probes
-	do         func(ctx context.Context, r *run) error
-	undo       func(ctx context.Context, r *run) error // what settle does not; may be nil
+	// Aim is the p99 of blocked time with probes every 10 ms (perf/failover/README.md#measured). 0: none; negative:
+	// nothing may be lost.
+	Aim     time.Duration
+	moves   moves
+	outage  bool // both gateways are gone at first: what counts is the time since one is back
+	boxOnly bool
+	brief   bool // also measured with a slow device, where each run takes many seconds
+	timing  bool // depends on the interval of the probes
+	do      func(ctx context.Context, r *run) error
+	undo    func(ctx context.Context, r *run) error // what settle does not; may be nil
 }
 
 const (
@@ -55,32 +57,70 @@ const (
 
 // Faults are all faults, in the order of the table.
 var Faults = []Fault{
-	{Name: "carrier", Text: "the active gateway's link loses its carrier", Aim: 2 * time.Millisecond, moves: must, brief: true,
-		do: func(_ context.Context, r *run) error { r.mark(); return r.device.cable(0, false) }},
-	{Name: "silent", Text: "the active gateway's stack hangs, its link stays up", Aim: 45 * time.Millisecond, moves: must, brief: true, timing: true,
-		do: func(_ context.Context, r *run) error { return r.cut(0, silent) }},
-	{Name: "arp", Text: "the active gateway's ARP is filtered, it forwards on", timing: true,
-		do: func(_ context.Context, r *run) error { return r.cut(0, cut.InARP|cut.OutARP) }},
-	{Name: "deaf", Text: "one-way loss: nothing reaches the active gateway", Aim: 45 * time.Millisecond, moves: must, timing: true,
-		do: func(_ context.Context, r *run) error { return r.cut(0, cut.In) }},
-	{Name: "dumb", Text: "one-way loss: nothing comes from the active gateway", timing: true,
-		do: func(_ context.Context, r *run) error { return r.cut(0, cut.Out) }},
-	{Name: "reboot", Text: "the active gateway reboots: links and addresses go, and come back after 0.5 s", moves: must,
-		do: reboot},
-	{Name: "flap", Text: "the active gateway's link goes and comes four times, 60 ms each",
-		do: flap},
-	{Name: "both-first", Text: "both gateways silent, then the first one returns: time since it is back", outage: true, timing: true,
-		do: func(ctx context.Context, r *run) error { return bothSilent(ctx, r, 0) }},
-	{Name: "both-second", Text: "both gateways silent, then the second one returns: time since it is back", outage: true, timing: true, moves: must,
-		do: func(ctx context.Context, r *run) error { return bothSilent(ctx, r, 1) }},
-	{Name: "planned", Text: "an operator switches (keepalived: ends the master)", Aim: noneLost, moves: must,
-		do: func(ctx context.Context, r *run) error { r.mark(); return r.device.planned(ctx, 1) }},
-	{Name: "reload", Text: "SIGHUP", moves: never, Aim: noneLost,
-		do: func(ctx context.Context, r *run) error { r.mark(); return r.device.reload(ctx) }},
-	{Name: "kill", Text: "SIGKILL of what switches, and a restart after 0.1 s", Aim: 500 * time.Millisecond,
-		do: func(ctx context.Context, r *run) error { r.mark(); return r.device.kill(ctx) }},
-	{Name: "push", Text: "a million bindings are pushed meanwhile", moves: never, Aim: noneLost, boxOnly: true,
-		do: push, undo: func(ctx context.Context, r *run) error { return r.device.(*box).bulk(ctx, nil) }},
+	{
+		Name: "carrier", Text: "the active gateway's link loses its carrier",
+		Aim: 2 * time.Millisecond, moves: must, brief: true,
+		do: func(_ context.Context, r *run) error { r.mark(); return r.device.cable(0, false) },
+	},
+	{
+		Name: "silent", Text: "the active gateway's stack hangs, its link stays up",
+		Aim: 45 * time.Millisecond, moves: must, brief: true, timing: true,
+		do: func(_ context.Context, r *run) error { return r.cut(0, silent) },
+	},
+	{
+		Name: "arp", Text: "the active gateway's ARP is filtered, it forwards on",
+		timing: true,
+		do:     func(_ context.Context, r *run) error { return r.cut(0, cut.InARP|cut.OutARP) },
+	},
+	{
+		Name: "deaf", Text: "one-way loss: nothing reaches the active gateway",
+		Aim: 45 * time.Millisecond, moves: must, timing: true,
+		do: func(_ context.Context, r *run) error { return r.cut(0, cut.In) },
+	},
+	{
+		Name: "dumb", Text: "one-way loss: nothing comes from the active gateway",
+		timing: true,
+		do:     func(_ context.Context, r *run) error { return r.cut(0, cut.Out) },
+	},
+	{
+		Name: "reboot", Text: "the active gateway reboots: links and addresses go, and come back after 0.5 s",
+		moves: must,
+		do:    reboot,
+	},
+	{
+		Name: "flap", Text: "the active gateway's link goes and comes four times, 60 ms each",
+		do: flap,
+	},
+	{
+		Name: "both-first", Text: "both gateways silent, then the first one returns: time since it is back",
+		outage: true, timing: true,
+		do: func(ctx context.Context, r *run) error { return bothSilent(ctx, r, 0) },
+	},
+	{
+		Name: "both-second", Text: "both gateways silent, then the second one returns: time since it is back",
+		outage: true, timing: true, moves: must,
+		do: func(ctx context.Context, r *run) error { return bothSilent(ctx, r, 1) },
+	},
+	{
+		Name: "planned", Text: "an operator switches (keepalived: ends the master)",
+		Aim: noneLost, moves: must,
+		do: func(ctx context.Context, r *run) error { r.mark(); return r.device.planned(ctx, 1) },
+	},
+	{
+		Name: "reload", Text: "SIGHUP",
+		moves: never, Aim: noneLost,
+		do: func(ctx context.Context, r *run) error { r.mark(); return r.device.reload(ctx) },
+	},
+	{
+		Name: "kill", Text: "SIGKILL of what switches, and a restart after 0.1 s",
+		Aim: 500 * time.Millisecond,
+		do:  func(ctx context.Context, r *run) error { r.mark(); return r.device.kill(ctx) },
+	},
+	{
+		Name: "push", Text: "a million bindings are pushed meanwhile",
+		moves: never, Aim: noneLost, boxOnly: true,
+		do: push, undo: func(ctx context.Context, r *run) error { return r.device.(*box).bulk(ctx, nil) },
+	},
 }
 
 func reboot(ctx context.Context, r *run) error {

@@ -29,14 +29,16 @@ func startIperf(ctx context.Context, l *lab.Lab, from, to string, dst netip.Addr
 	defer cancel()
 	x = &iperf{}
 	port, step := fmt.Sprint(iperfPort), fmt.Sprint(iperfStep.Seconds())
-	if x.server, err = l.Start(to, "iperf3-server", "iperf3", "-s", "-1", "-J", "-B", dst.String(), "-p", port, "-i", step); err != nil {
+	x.server, err = l.Start(to, "iperf3-server", "iperf3", "-s", "-1", "-J", "-B", dst.String(), "-p", port, "-i", step)
+	if err != nil {
 		return nil, fmt.Errorf("iperf3 in %s: %w", to, err)
 	}
 	if err := until(ctx, x.listening); err != nil {
 		x.server.Kill()
 		return nil, fmt.Errorf("iperf3 in %s: %w: %s", to, err, tail(x.server.Log()))
 	}
-	if x.client, err = l.Start(from, "iperf3-client", "iperf3", "-c", dst.String(), "-p", port, "-b", iperfRate, "-l", fmt.Sprint(tcpOctets),
+	if x.client, err = l.Start(from, "iperf3-client", "iperf3", "-c", dst.String(), "-p", port, "-b", iperfRate,
+		"-l", fmt.Sprint(tcpOctets),
 		"-t", fmt.Sprint(longestRun.Seconds())); err != nil {
 		x.server.Kill()
 		return nil, fmt.Errorf("iperf3 in %s: %w", from, err)
@@ -51,7 +53,8 @@ func (x *iperf) listening() error {
 		return err
 	}
 	for _, line := range strings.Split(string(table), "\n") {
-		if f := strings.Fields(line); len(f) > 3 && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", iperfPort)) && f[3] == "0A" {
+		f := strings.Fields(line)
+		if len(f) > 3 && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", iperfPort)) && f[3] == "0A" {
 			return nil
 		}
 	}

@@ -15,9 +15,11 @@ func TestIperfStall(t *testing.T) {
 			if i == len(octets)-1 {
 				seconds = 0.02
 			}
-			list = append(list, fmt.Sprintf(`{"streams": [], "sum": {"seconds": %g, "bytes": %d, "sender": false}}`, seconds, n))
+			list = append(list,
+				fmt.Sprintf(`{"streams": [], "sum": {"seconds": %g, "bytes": %d, "sender": false}}`, seconds, n))
 		}
-		return `{"start": {}, "intervals": [` + strings.Join(list, ",") + `], "end": {}, "error": "the client has terminated"}`
+		return `{"start": {}, "intervals": [` + strings.Join(list, ",") +
+			`], "end": {}, "error": "the client has terminated"}`
 	}
 	const step = 100 * time.Millisecond
 	for _, tc := range []struct {
@@ -37,9 +39,12 @@ func TestIperfStall(t *testing.T) {
 			t.Errorf("%s: %v, %t, %v; want %v, %t", tc.name, stall, open, err, tc.stall, tc.open)
 		}
 	}
-	for name, text := range map[string]string{"nothing": report(0, 0, 0), "no interval": report(), "empty": "", "not JSON": "iperf3: error - unable to start"} {
+	for name, text := range map[string]string{
+		"nothing": report(0, 0, 0), "no interval": report(),
+		"empty": "", "not JSON": "iperf3: error - unable to start",
+	} {
 		if stall, _, err := iperfStall(text); err == nil {
-			t.Errorf("%s: %v", name, stall)
+			t.Errorf("%s: stall %v, want an error", name, stall)
 		}
 	}
 }

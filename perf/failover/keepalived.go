@@ -83,7 +83,8 @@ vrrp_instance tenants {
 	if err := os.WriteFile(file(".conf"), []byte(text), 0o644); err != nil {
 		return err
 	}
-	x.processes[i], err = x.Start(g.ns, "keepalived-"+g.ns, "keepalived", "--dont-fork", "--log-console", "--log-detail", "--vrrp",
+	x.processes[i], err = x.Start(g.ns, "keepalived-"+g.ns, "keepalived", "--dont-fork", "--log-console",
+		"--log-detail", "--vrrp",
 		"--use-file", file(".conf"), "--pid", file(".pid"), "--vrrp_pid", file("-vrrp.pid"))
 	return err
 }

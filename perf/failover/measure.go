@@ -32,7 +32,7 @@ type Result struct {
 	Rate          int
 	Loss
 	Stall   time.Duration // of TCP
-	Back    bool          // traffic flowed again; else everything counts until the end of the run, and more would have been lost
+	Back    bool          // traffic flowed again; if not, the times end with the run and are too low
 	TCPBack bool
 	Iperf   time.Duration // that iperf3 received nothing, in steps of 0.1 s
 	Quiet   bool          // iperf3 still received nothing at the end
@@ -70,11 +70,12 @@ func (r *run) cut(gateway int, mode uint64) error {
 	return r.bed.gateways[gateway].cut.Set(mode)
 }
 
-// Measure lets every fault happen to every device, in turns. It needs root. What has been measured comes back also with an
-// error.
+// Measure lets every fault happen to every device, in turns. It needs root. What has been measured comes back also with
+// an error.
 func Measure(ctx context.Context, o Options) (all []Result, err error) {
 	if o.Runs < 1 || o.Rate < 100 || o.Rate > 100_000 || o.Bindings < 1 || o.Bindings > 1_000_000 {
-		return nil, fmt.Errorf("failover: %d runs, %d datagrams per second, %d bindings: want 1 or more, 100 to 100,000, 1 to 1,000,000", o.Runs, o.Rate, o.Bindings)
+		return nil, fmt.Errorf("failover: %d runs, %d datagrams per second, %d bindings: "+
+			"want 1 or more, 100 to 100,000, 1 to 1,000,000", o.Runs, o.Rate, o.Bindings)
 	}
 	beds := make([]device, len(o.Devices))
 	defer func() {
@@ -206,13 +207,14 @@ func (r *run) steady(ctx context.Context, udp *datagrams) error {
 		return err
 	}
 	if first.IPv4In == 0 || second.IPv4In > 0 {
-		return fmt.Errorf("before the fault the first gateway carries %d packets, the second %d", first.IPv4In, second.IPv4In)
+		return fmt.Errorf("before the fault the first gateway carries %d packets, the second %d",
+			first.IPv4In, second.IPv4In)
 	}
 	return r.bed.gateways[1].cut.Set(0)
 }
 
-// recovered waits until datagrams sent after the fault arrive, and TCP flows, and for as long afterwards as the device may
-// take to notice that there is a fault at all.
+// recovered waits until datagrams sent after the fault arrive, and TCP flows, and for as long afterwards as the device
+// may take to notice that there is a fault at all.
 func (r *run) recovered(ctx context.Context, udp *datagrams, tcp *stream) (back, tcpBack bool, err error) {
 	after := time.Now()
 	patience := r.device.patience()
@@ -259,7 +261,11 @@ func bindingLines(n int) ([]byte, error) {
 	w := bufio.NewWriter(&b)
 	e := json.NewEncoder(w)
 	for k := range n {
-		if err := e.Encode(model.Binding{Tenant: "red", Segment: "web", MAC: 0x020100000000 + model.MAC(k), SwitchMAC: far, SwitchPort: uint16(1 + k%ports)}); err != nil {
+		err := e.Encode(model.Binding{
+			Tenant: "red", Segment: "web", MAC: 0x020100000000 + model.MAC(k),
+			SwitchMAC: far, SwitchPort: uint16(1 + k%ports),
+		})
+		if err != nil {
 			return nil, err
 		}
 	}

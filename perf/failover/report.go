@@ -13,7 +13,8 @@ func ms(d time.Duration) string { return strconv.FormatFloat(float64(d)/1e6, 'f'
 
 // String is the line of a run.
 func (r Result) String() string {
-	s := fmt.Sprintf("%s %s %d: blocked %s ms (%d of %d lost), longest gap %s ms, TCP %s ms, iperf3 %s ms", r.Fault, r.Device, r.Run, ms(r.Blocked), r.Lost, r.Offered,
+	s := fmt.Sprintf("%s %s %d: blocked %s ms (%d of %d lost), longest gap %s ms, TCP %s ms, iperf3 %s ms",
+		r.Fault, r.Device, r.Run, ms(r.Blocked), r.Lost, r.Offered,
 		ms(r.Gap), ms(r.Stall), ms(r.Iperf))
 	if r.Wrong != "" {
 		s += "; " + r.Wrong
@@ -46,8 +47,12 @@ func lineOf(fault, device string, all []Result) (l line) {
 		}
 		l.runs++
 		l.lost, l.offered = l.lost+r.Lost, l.offered+r.Offered
-		blocked, gaps, stalls, iperfs = append(blocked, r.Blocked), append(gaps, r.Gap), append(stalls, r.Stall), append(iperfs, r.Iperf)
-		l.open, l.openTCP, l.openIperf, l.moved = l.open+one(!r.Back), l.openTCP+one(!r.TCPBack), l.openIperf+one(r.Quiet), l.moved+one(r.Moved)
+		blocked, gaps = append(blocked, r.Blocked), append(gaps, r.Gap)
+		stalls, iperfs = append(stalls, r.Stall), append(iperfs, r.Iperf)
+		l.open += one(!r.Back)
+		l.openTCP += one(!r.TCPBack)
+		l.openIperf += one(r.Quiet)
+		l.moved += one(r.Moved)
 		if r.Wrong != "" {
 			if l.wrong[r.Wrong] == 0 {
 				l.order = append(l.order, r.Wrong)
@@ -92,7 +97,8 @@ func (l *line) verdict(f *Fault, fast bool) string {
 
 // Report writes the table.
 func Report(w io.Writer, o *Options, all []Result) error {
-	fmt.Fprintf(w, "\nBlocked time in ms (p50 / p99 / max). UDP: lost ÷ %d a second, frames of 64 octets; TCP: longest stall of a stream of 1,000 octets every ms; iperf3: of its intervals, 100 ms each.\n\n", o.Rate)
+	fmt.Fprintf(w, "\nBlocked time in ms (p50 / p99 / max). UDP: lost ÷ %d a second, frames of 64 octets; "+
+		"TCP: longest stall of a stream of 1,000 octets every ms; iperf3: of its intervals, 100 ms each.\n\n", o.Rate)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "fault\tdevice\truns\tlost/offered\tUDP\tlongest gap\tTCP\tiperf3\taim (p99)")
 	for i := range o.Faults {
@@ -103,7 +109,8 @@ func Report(w io.Writer, o *Options, all []Result) error {
 				continue
 			}
 			fmt.Fprintf(t, "%s\t%s\t%d\t%d/%d\t%s\t%s\t%s\t%s\t%s\n", l.fault, l.device, l.runs, l.lost, l.offered,
-				spread(l.blocked, l.open), spread(l.gap, l.open), spread(l.tcp, l.openTCP), spread(l.iperf, l.openIperf), l.verdict(f, !d.Keepalived && d.Interval == 10*time.Millisecond))
+				spread(l.blocked, l.open), spread(l.gap, l.open), spread(l.tcp, l.openTCP),
+				spread(l.iperf, l.openIperf), l.verdict(f, !d.Keepalived && d.Interval == 10*time.Millisecond))
 		}
 	}
 	if err := t.Flush(); err != nil {

@@ -33,7 +33,9 @@ type StressResult struct {
 	Probes   status.Probes
 	Pushes   int
 	Loss
-	Real time.Duration // blocked time when the active gateway did fall silent afterwards, the stress still on: who sees no fault sees this one
+	// Real is the blocked time when the active gateway does fall silent afterwards, still under stress: a device that
+	// reports no false fault must report this one.
+	Real time.Duration
 	Back bool
 
 	Takeovers []int // of each peer: how often its second gateway became the master though the first was there
@@ -42,12 +44,13 @@ type StressResult struct {
 // most datagrams of a stream; a long stress has one after the other.
 const streamLength = time.Minute
 
-// Stress puts everything on the box that could keep it from asking its gateways in time, and hearing them, while nothing is
-// wrong with either: spinning processes on all CPUs, pushes of all bindings, a collector that runs all the time, and
-// traffic. At the end the active gateway falls silent indeed. It needs root.
+// Stress puts everything on the box that could keep it from asking its gateways in time, and hearing them, while
+// nothing is wrong with either: spinning processes on all CPUs, pushes of all bindings, a collector that runs all the
+// time, and traffic. At the end the active gateway falls silent indeed. It needs root.
 func Stress(ctx context.Context, o StressOptions) (res StressResult, err error) {
 	if o.Duration <= 0 || o.Bindings < 1 || o.Bindings > 1_000_000 || o.GOGC < 1 || o.Rate < 100 || o.Hogs < 0 {
-		return res, errors.New("failover: stress: want a duration above 0, 1 to 1,000,000 bindings, GOGC of 1 or more, 100 datagrams per second or more, 0 hogs or more")
+		return res, errors.New("failover: stress: want a duration above 0, 1 to 1,000,000 bindings, " +
+			"GOGC of 1 or more, 100 datagrams per second or more, 0 hogs or more")
 	}
 	d, err := newBox("stress", o.Binary, o.Interval, fmt.Sprintf("GOGC=%d", o.GOGC))
 	if err != nil {
@@ -113,7 +116,9 @@ func Stress(ctx context.Context, o StressOptions) (res StressResult, err error) 
 			return res, err
 		}
 		res.compare(&before, &after)
-		fmt.Fprintf(o.Progress, "%v: %d switches, %d failures, probes: %d sent, %d missed, %d late; %d of %d datagrams lost\n", time.Since(began).Round(time.Second),
+		fmt.Fprintf(o.Progress,
+			"%v: %d switches, %d failures, probes: %d sent, %d missed, %d late; %d of %d datagrams lost\n",
+			time.Since(began).Round(time.Second),
 			res.Switches, res.Failures, res.Probes.Sent, res.Probes.Missed, res.Probes.Late, res.Lost, res.Offered)
 	}
 	res.Duration = time.Since(began)
@@ -200,7 +205,9 @@ func (s *StressResult) compare(before, after *status.GatewayGroup) {
 		b, a := &before.Members[i], &after.Members[i]
 		s.Failures += a.Failures - b.Failures
 		p := &s.Probes
-		p.Sent, p.Answered, p.Missed = p.Sent+a.Probes.Sent-b.Probes.Sent, p.Answered+a.Probes.Answered-b.Probes.Answered, p.Missed+a.Probes.Missed-b.Probes.Missed
+		p.Sent += a.Probes.Sent - b.Probes.Sent
+		p.Answered += a.Probes.Answered - b.Probes.Answered
+		p.Missed += a.Probes.Missed - b.Probes.Missed
 		p.Excused, p.Late = p.Excused+a.Probes.Excused-b.Probes.Excused, p.Late+a.Probes.Late-b.Probes.Late
 	}
 }
@@ -208,15 +215,22 @@ func (s *StressResult) compare(before, after *status.GatewayGroup) {
 // Report writes the result.
 func (s *StressResult) Report(w io.Writer, o *StressOptions) {
 	p := &s.Probes
-	fmt.Fprintf(w, "\n%v of stress, probes every %v × %d: %d false switches, %d false failures of a gateway\n", s.Duration.Round(time.Second), o.Interval, boxMisses, s.Switches, s.Failures)
-	fmt.Fprintf(w, "probes: %d sent, %d answered, %d missed, %d excused by data; %d timers ran late (%.2f %% of the probes), none of which counts as a miss\n",
+	fmt.Fprintf(w, "\n%v of stress, probes every %v × %d: %d false switches, %d false failures of a gateway\n",
+		s.Duration.Round(time.Second), o.Interval, boxMisses, s.Switches, s.Failures)
+	fmt.Fprintf(w,
+		"probes: %d sent, %d answered, %d missed, %d excused by data; "+
+			"%d timers ran late (%.2f %% of the probes), none of which counts as a miss\n",
 		p.Sent, p.Answered, p.Missed, p.Excused, p.Late, 100*float64(p.Late)/float64(max(p.Sent, 1)))
-	fmt.Fprintf(w, "meanwhile: %d pushes of %d bindings, GOGC=%d; %d of %d datagrams lost, longest gap %s ms, sender at most %s ms late\n",
+	fmt.Fprintf(w,
+		"meanwhile: %d pushes of %d bindings, GOGC=%d; %d of %d datagrams lost, longest gap %s ms, "+
+			"sender at most %s ms late\n",
 		s.Pushes, o.Bindings, o.GOGC, s.Lost, s.Offered, ms(s.Gap), ms(s.Late))
 	for i, n := range s.Takeovers {
-		fmt.Fprintf(w, "%s under the same stress: the second gateway took over %d times from a master that was there\n", o.Peers[i].Name, n)
+		fmt.Fprintf(w, "%s under the same stress: the second gateway took over %d times from a master that was there\n",
+			o.Peers[i].Name, n)
 	}
-	fmt.Fprintf(w, "a gateway that did fall silent, under the same stress: traffic back %t, blocked for %s ms\n", s.Back, ms(s.Real))
+	fmt.Fprintf(w, "a gateway that did fall silent, under the same stress: traffic back %t, blocked for %s ms\n",
+		s.Back, ms(s.Real))
 }
 
 // Err says what must not be.

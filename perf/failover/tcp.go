@@ -39,7 +39,11 @@ func startStream(ctx context.Context, l *lab.Lab, from, to string, dst netip.Add
 	}
 	defer ln.Close()
 	s := &stream{}
-	if err := l.Do(from, func() (err error) { s.client, err = net.DialTimeout("tcp4", at, dialLimit); return err }); err != nil {
+	dial := func() (err error) {
+		s.client, err = net.DialTimeout("tcp4", at, dialLimit)
+		return err
+	}
+	if err := l.Do(from, dial); err != nil {
 		return nil, fmt.Errorf("TCP from %s to %s: %w", from, to, err)
 	}
 	if s.server, err = ln.Accept(); err != nil {

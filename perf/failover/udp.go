@@ -45,14 +45,20 @@ type datagrams struct {
 }
 
 // startDatagrams sends from one namespace to an address in another, for limit at most.
-func startDatagrams(ctx context.Context, l *lab.Lab, from, to string, dst netip.Addr, rate int, limit time.Duration) (_ *datagrams, err error) {
+func startDatagrams(ctx context.Context, l *lab.Lab, from, to string, dst netip.Addr, rate int, limit time.Duration) (
+	_ *datagrams, err error,
+) {
 	most := int(limit.Seconds()*float64(rate)) + 1
 	d := &datagrams{
-		rate: rate, tx: -1, rx: -1, run: uint32(time.Now().UnixNano()), sent: make([]int64, 0, most), arrived: make([]int64, most), stopRx: make(chan struct{}),
+		rate: rate, tx: -1, rx: -1, run: uint32(time.Now().UnixNano()), sent: make([]int64, 0, most),
+		arrived: make([]int64, most), stopRx: make(chan struct{}),
 	}
 	sock := func(ns string, fd *int) {
 		if err == nil {
-			err = l.Do(ns, func() (e error) { *fd, e = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); return e })
+			err = l.Do(ns, func() (e error) {
+				*fd, e = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+				return e
+			})
 		}
 	}
 	sock(from, &d.tx)
@@ -130,7 +136,10 @@ func (d *datagrams) send(ctx context.Context, to *unix.SockaddrInet4) error {
 
 // refusal tells what a host's stack says when there is no way just now.
 func refusal(err error) bool {
-	for _, e := range []unix.Errno{unix.EAGAIN, unix.ENOBUFS, unix.ENETDOWN, unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EHOSTDOWN, unix.ECONNREFUSED} {
+	for _, e := range []unix.Errno{
+		unix.EAGAIN, unix.ENOBUFS, unix.ENETDOWN, unix.ENETUNREACH,
+		unix.EHOSTUNREACH, unix.EHOSTDOWN, unix.ECONNREFUSED,
+	} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Disturbance describes a measurement of blocked time: steady load, something happens, and for how long does nothing come
-// through?
+// Disturbance describes a measurement of blocked time: steady load, something happens, and for how long does nothing
+// come through?
 type Disturbance struct {
 	Rates  []float64     // of the load, as in Load; not without limit
 	Lead   time.Duration // of steady load before
@@ -25,8 +25,9 @@ type Disturbance struct {
 
 // BlockedRun is one run.
 type BlockedRun struct {
-	Run     int     `json:"run"`
-	Gap     int64   `json:"gap_ns"`            // the longest time in which nothing arrived and that ended after the command began; of the worst direction
+	Run int `json:"run"`
+	// Gap is the longest time without an arrival that ended after the command began, in the worst direction.
+	Gap     int64   `json:"gap_ns"`
 	ByLoss  int64   `json:"lost_time_ns"`      // lost ÷ rate, of the worst direction
 	Before  int64   `json:"background_gap_ns"` // the longest before the command
 	Command int64   `json:"command_ns"`        // how long it took
@@ -148,7 +149,9 @@ func (e *Engine) blockedRun(ctx context.Context, x *Disturbance, run int) (*Bloc
 		if d.To == "" {
 			continue
 		}
-		one.Gap, one.ByLoss, one.Before = max(one.Gap, d.Gap.Length), max(one.ByLoss, d.ByLoss), max(one.Before, d.Background.Length)
+		one.Gap = max(one.Gap, d.Gap.Length)
+		one.ByLoss = max(one.ByLoss, d.ByLoss)
+		one.Before = max(one.Before, d.Background.Length)
 		forwarding = forwarding && d.Early > 0
 	}
 	switch {

@@ -56,7 +56,9 @@ func TestBlocked(t *testing.T) {
 		if float64(r.Gap) > 0.95*float64(least) && float64(r.Gap) < 1.05*float64(most) {
 			close++
 		}
-		if d := &r.Report.Directions[0]; r.Error != "" || r.Gap < least/2 || r.Gap > 2*most || d.Lost == 0 || r.ByLoss != int64(float64(d.Lost)/d.TxRate*1e9) {
+		d := &r.Report.Directions[0]
+		if r.Error != "" || r.Gap < least/2 || r.Gap > 2*most || d.Lost == 0 ||
+			r.ByLoss != int64(float64(d.Lost)/d.TxRate*1e9) {
 			t.Errorf("run %d: %+v, the device was silent for %d to %d ns", r.Run, r, least, most)
 		}
 		all += r.Report.Directions[0].Lost
@@ -70,7 +72,7 @@ func TestBlocked(t *testing.T) {
 	}
 	slices.Sort(gaps)
 	if b.Gap != (Spread{gaps[0], gaps[1], gaps[2], gaps[2]}) || b.ByLoss.Max == 0 {
-		t.Errorf("%+v", b)
+		t.Errorf("blocked %+v, want gaps of %v and a time by loss", b, gaps)
 	}
 }
 
@@ -88,18 +90,19 @@ func TestBlockedTroubles(t *testing.T) {
 		return ctx.Err()
 	}
 	b, err := e.Blocked(t.Context(), x)
-	if err != ErrNoWholeRun || len(b.Runs) != 2 || b.Runs[0].Error != "exit status 7" || b.Runs[1].Error != "the command did not end within 100ms" || b.Gap.Max != 0 {
-		t.Errorf("%v, %+v", err, b)
+	if err != ErrNoWholeRun || len(b.Runs) != 2 || b.Runs[0].Error != "exit status 7" ||
+		b.Runs[1].Error != "the command did not end within 100ms" || b.Gap.Max != 0 {
+		t.Errorf("error %v, %+v, want %v, a failed command and one that did not end", err, b, ErrNoWholeRun)
 	}
 	for i := range b.Runs {
 		if d := &b.Runs[i].Report.Directions[0]; d.Lost != 0 || d.Received == 0 {
-			t.Errorf("%+v", d)
+			t.Errorf("direction %+v, want frames received and none lost", d)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	x.Do = func(context.Context, int) error { cancel(); return nil }
 	if b, err := e.Blocked(ctx, x); !errors.Is(err, context.Canceled) || len(b.Runs) != 0 {
-		t.Errorf("%v, %+v", err, b)
+		t.Errorf("canceled: error %v, %+v, want %v and no runs", err, b, context.Canceled)
 	}
 	xsktest.Down(t, "b")
 	x.Do = func(context.Context, int) error { return nil }
@@ -107,7 +110,9 @@ func TestBlockedTroubles(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	for want, change := range map[string]func(*Disturbance){
-		"0 runs": func(x *Disturbance) { x.Runs = 0 }, "steady rate": func(x *Disturbance) { x.Rates = []float64{0} }, "above 0": func(x *Disturbance) { x.Lead = 0 },
+		"0 runs":      func(x *Disturbance) { x.Runs = 0 },
+		"steady rate": func(x *Disturbance) { x.Rates = []float64{0} },
+		"above 0":     func(x *Disturbance) { x.Lead = 0 },
 	} {
 		bad := x
 		change(&bad)
@@ -123,12 +128,12 @@ func TestSpread(t *testing.T) {
 		times = append(times, 200-n)
 	}
 	if s := spreadOf(times); s != (Spread{1, 100, 198, 200}) {
-		t.Errorf("%+v", s)
+		t.Errorf("spread of 1 to 200: %+v, want {1 100 198 200}", s)
 	}
 	if s := spreadOf([]int64{5}); s != (Spread{5, 5, 5, 5}) {
-		t.Errorf("%+v", s)
+		t.Errorf("spread of one time: %+v, want {5 5 5 5}", s)
 	}
 	if s := spreadOf(nil); s != (Spread{}) {
-		t.Errorf("%+v", s)
+		t.Errorf("spread of no times: %+v, want zeros", s)
 	}
 }

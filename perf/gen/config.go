@@ -68,9 +68,11 @@ func (c *Config) check() error {
 	case len(c.Ports) < 1 || len(c.Ports) > 2:
 		return refuse("%d ports: want one or two", len(c.Ports))
 	case c.Reflect && len(c.Ports) != 1:
-		return refuse("frames come back by the port they left by (--reflect), and a second port is given: leave one of them out")
+		return refuse("frames come back by the port they left by (--reflect), and a second port is given: " +
+			"leave one of them out")
 	case len(c.Ports) == 2 && c.Ports[0].Interface == c.Ports[1].Interface:
-		return refuse("both ports are %s: frames do not come in by the port they left by; if the device sends them back, leave --rx out and say --reflect", c.Ports[0].Interface)
+		return refuse("both ports are %s: frames do not come in by the port they left by; "+
+			"if the device sends them back, leave --rx out and say --reflect", c.Ports[0].Interface)
 	case c.Queues < 0 || c.Queues*len(c.Ports) > maxWorkers:
 		return refuse("%d queues: want 1 to %d", c.Queues, maxWorkers/len(c.Ports))
 	case c.Burst < 0 || c.Burst > pace.MaxBurst:
@@ -80,14 +82,16 @@ func (c *Config) check() error {
 	case c.Socket > xsk.ModeCopy:
 		return refuse("sockets in %v mode: want auto, zero-copy or copy", c.Socket)
 	case c.XDP == steer.Generic && c.Socket == xsk.ModeZeroCopy:
-		return refuse("zero-copy needs the XDP program in the driver, and it is to run in generic mode: choose one of them")
+		return refuse("zero-copy needs the XDP program in the driver, and it is to run in generic mode: " +
+			"choose one of them")
 	}
 	if !slices.ContainsFunc(c.Ports, func(p Port) bool { return p.Program != nil }) {
 		return refuse("no port sends anything: the profile has no streams for the ports given")
 	}
 	for _, p := range c.Ports {
 		if p.Program != nil && p.Program.MaxLen() > MaxFrame {
-			return refuse("frames of %d octets (with FCS): AF_XDP takes %d at most, since a frame must lie in one page (no multi-buffer)", p.Program.MaxLen()+4, MaxFrame+4)
+			return refuse("frames of %d octets (with FCS): AF_XDP takes %d at most, "+
+				"since a frame must lie in one page (no multi-buffer)", p.Program.MaxLen()+4, MaxFrame+4)
 		}
 	}
 	return c.checkCPUs()
@@ -98,7 +102,8 @@ func (c *Config) checkCPUs() error {
 		return nil
 	}
 	if want := max(c.Queues, 1) * len(c.Ports); len(c.CPUs) != want {
-		return refuse("%d CPUs for %d threads (%d ports with %d queues each): name one for each", len(c.CPUs), want, len(c.Ports), max(c.Queues, 1))
+		return refuse("%d CPUs for %d threads (%d ports with %d queues each): name one for each",
+			len(c.CPUs), want, len(c.Ports), max(c.Queues, 1))
 	}
 	var mine unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &mine); err != nil {

@@ -140,8 +140,8 @@ func (d *direction) followed() uint64 {
 	return n
 }
 
-// quiet is how long nothing arrives before frames that are missing count as lost: longer than frames are held up as far as
-// is known, and as long as it takes if that is not known at all. The caller holds mu.
+// quiet is how long nothing arrives before frames that are missing count as lost: longer than frames are held up as far
+// as is known, and as long as it takes if that is not known at all. The caller holds mu.
 func (d *direction) quiet() time.Duration {
 	if d.received == 0 {
 		return patience

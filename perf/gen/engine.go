@@ -30,7 +30,8 @@ type Engine struct {
 
 // Open attaches to the ports, in the network namespace of the calling thread, and waits until they have carrier.
 // Nothing is sent before Run. What was changed about the interfaces is put back by Close; should the process die, the
-// kernel removes the XDP program and promiscuous mode; an interface that was down stays up, and rxvlan and lro stay off.
+// kernel removes the XDP program and promiscuous mode; an interface that was down stays up, and rxvlan and lro stay
+// off.
 //
 // Errors match ErrRefused if what was asked for cannot be; ErrManagement and ErrNoInterface say why. Others are the
 // system's: steer.ErrOccupied, unix.EBUSY, unix.EPERM …
@@ -59,7 +60,8 @@ func Open(ctx context.Context, c Config) (_ *Engine, err error) {
 		e.ports = append(e.ports, &port{Port: c.Ports[i]})
 	}
 	e.makeDirections()
-	for _, step := range []func(*port) error{e.find, e.attach, e.bind, func(p *port) error { return e.carrier(ctx, p) }} {
+	carrier := func(p *port) error { return e.carrier(ctx, p) }
+	for _, step := range []func(*port) error{e.find, e.attach, e.bind, carrier} {
 		for _, p := range e.ports {
 			if err := step(p); err != nil {
 				return nil, fmt.Errorf("port %s: %w", p.Interface, err)
@@ -130,7 +132,10 @@ type PortInfo struct {
 func (e *Engine) Ports() []PortInfo {
 	var infos []PortInfo
 	for _, p := range e.ports {
-		i := PortInfo{Interface: p.Interface, Driver: p.hw.driver, SpeedMbps: p.hw.speed, MTU: p.mtu, XDP: p.program.Mode().String(), Sends: p.Program != nil, Receives: p.receives}
+		i := PortInfo{
+			Interface: p.Interface, Driver: p.hw.driver, SpeedMbps: p.hw.speed, MTU: p.mtu,
+			XDP: p.program.Mode().String(), Sends: p.Program != nil, Receives: p.receives,
+		}
 		for _, w := range e.workers {
 			if w.port != p {
 				continue
@@ -148,9 +153,9 @@ func (e *Engine) Ports() []PortInfo {
 	return infos
 }
 
-// Frames returns a rate in frames per second of each sending port, in the order of the ports; 0: without limit. The port
-// whose side of the profile has more frames gets the rate, the other one in proportion: weights are the frames that
-// the sides have in the same time, nil if they are the same.
+// Frames returns a rate in frames per second of each sending port, in the order of the ports; 0: without limit. The
+// port whose side of the profile has more frames gets the rate, the other one in proportion: weights are the frames
+// that the sides have in the same time, nil if they are the same.
 func (e *Engine) Frames(r Rate, weights []float64) ([]float64, error) {
 	most := 1.0
 	for i := range weights {

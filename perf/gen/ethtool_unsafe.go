@@ -27,7 +27,8 @@ type channels struct {
 	combined uint32
 }
 
-// ifreq is struct ifreq of linux/if.h with ifr_data in use; the kernel copies all of it, whose union is larger than a pointer.
+// ifreq is struct ifreq of linux/if.h with ifr_data in use; the kernel copies all of it, whose union is larger than a
+// pointer.
 type ifreq struct {
 	name [unix.IFNAMSIZ]byte
 	data unsafe.Pointer

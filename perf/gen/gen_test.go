@@ -60,7 +60,7 @@ func run(t testing.TB, e *Engine, l Load) *Report {
 		t.Fatal(err)
 	}
 	if len(r.Directions) != len(l.Rates) || len(r.Ports) != len(e.ports) || ctx.Err() != nil {
-		t.Fatalf("%+v", r)
+		t.Fatalf("report %+v, want %d directions and %d ports in time", r, len(l.Rates), len(e.ports))
 	}
 	for i := range r.Directions {
 		d := &r.Directions[i]
@@ -102,7 +102,9 @@ func kernelSays(t testing.TB, name string) (c Counters) {
 				t.Fatal(err)
 			}
 		}
-		return Counters{RxFrames: n[1], RxErrors: n[2], RxDropped: n[3], TxFrames: n[9], TxErrors: n[10], TxDropped: n[11]}
+		return Counters{
+			RxFrames: n[1], RxErrors: n[2], RxDropped: n[3], TxFrames: n[9], TxErrors: n[10], TxDropped: n[11],
+		}
 	}
 	t.Fatalf("no interface %s in %s", name, text)
 	return c
@@ -123,9 +125,12 @@ func TestCounts(t *testing.T) {
 		{"bursts", func(c *Config) { c.Burst = 64 }, Load{Rates: []float64{50_000}, Count: 1000}, 1000},
 		{"generic", func(c *Config) { c.XDP = steer.Generic }, Load{Rates: []float64{20_000}, Count: 5000}, 5000},
 		{"two queues", func(c *Config) { c.Queues = 2 }, Load{Rates: []float64{20_000}, Count: 5001}, 5001},
-		{"small rings", func(c *Config) { c.Ring = 1024 }, Load{Rates: []float64{20_000}, Count: 1000}, 1000}, // they hold that many
+		{"small rings", func(c *Config) { c.Ring = 1024 }, Load{Rates: []float64{20_000}, Count: 1000}, 1000},
 		{"without stamps", func(c *Config) { c.noStamp = true }, Load{Rates: []float64{20_000}, Count: 2000}, 2000},
-		{"imix", func(c *Config) { c.Ports[0].Program = program(t, "size-imix", traffic.Options{}) }, Load{Rates: []float64{20_000}, Count: 5000}, 5000},
+		{
+			"imix", func(c *Config) { c.Ports[0].Program = program(t, "size-imix", traffic.Options{}) },
+			Load{Rates: []float64{20_000}, Count: 5000}, 5000,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			xsktest.Namespace(t)
@@ -138,11 +143,13 @@ func TestCounts(t *testing.T) {
 			for again := range uint64(2) {
 				r := run(t, e, tc.load)
 				d := &r.Directions[0]
-				if d.Sent != tc.want || d.Frames != tc.want || d.Received != tc.want || d.Lost != 0 || d.Duplicates != 0 || d.Reordered != 0 || d.TooLate != 0 {
+				if d.Sent != tc.want || d.Frames != tc.want || d.Received != tc.want ||
+					d.Lost != 0 || d.Duplicates != 0 || d.Reordered != 0 || d.TooLate != 0 {
 					t.Errorf("want %d frames: %+v", tc.want, d)
 				}
-				if d.Latency.Frames != int64(tc.want) || d.Latency.Min <= 0 || d.Latency.P50 < d.Latency.Min || d.Latency.Max < d.Latency.P999 {
-					t.Errorf("%+v", d.Latency)
+				if d.Latency.Frames != int64(tc.want) || d.Latency.Min <= 0 ||
+					d.Latency.P50 < d.Latency.Min || d.Latency.Max < d.Latency.P999 {
+					t.Errorf("latency %+v, want %d frames, values above 0 and in order", d.Latency, tc.want)
 				}
 				if clock := map[bool]string{false: "xdp", true: "receiver"}[c.noStamp]; d.Latency.Clock != clock {
 					t.Errorf("arrival by the clock of %q, want %q", d.Latency.Clock, clock)
@@ -150,7 +157,7 @@ func TestCounts(t *testing.T) {
 				for i, name := range []string{"a", "b"} {
 					p, k := &r.Ports[i], kernelSays(t, name)
 					if p.Foreign != 0 || p.Looped != 0 || p.Stale != 0 || p.Overrun != 0 {
-						t.Errorf("%+v", p)
+						t.Errorf("port %s: %+v, want no frame but those of the run", name, p)
 					}
 					total := (again + 1) * tc.want
 					if want := [2]Counters{{TxFrames: total}, {RxFrames: total}}[i]; k != want {
@@ -164,11 +171,11 @@ func TestCounts(t *testing.T) {
 				for _, s := range d.Streams {
 					sum.Sent, sum.Received = sum.Sent+s.Sent, sum.Received+s.Received
 					if s.Sent != s.Received {
-						t.Errorf("%+v", s)
+						t.Errorf("stream %+v, want everything received that was sent", s)
 					}
 				}
 				if tc.name == "imix" && (len(d.Streams) != 3 || sum.Sent != tc.want) {
-					t.Errorf("%+v", d.Streams)
+					t.Errorf("streams %+v, want 3 with %d frames in all", d.Streams, tc.want)
 				}
 			}
 		})
@@ -250,10 +257,11 @@ func TestStale(t *testing.T) {
 	})
 	e := open(t, oneWay(t))
 	if d := run(t, e, Load{Rates: []float64{10_000}, Count: 100}).Directions[0]; d.Lost != 10 {
-		t.Errorf("%+v", d)
+		t.Errorf("direction %+v, want 10 frames lost", d)
 	}
 	r := run(t, e, Load{Rates: []float64{10_000}, Count: 100})
-	if d := r.Directions[0]; d.Lost != 0 || d.Received != 100 || d.Duplicates != 0 || d.Reordered != 0 || r.Ports[1].Stale != 10 {
+	if d := r.Directions[0]; d.Lost != 0 || d.Received != 100 || d.Duplicates != 0 || d.Reordered != 0 ||
+		r.Ports[1].Stale != 10 {
 		t.Errorf("%+v\n%+v", d, r.Ports)
 	}
 	dev.end()
@@ -269,14 +277,15 @@ func TestBothWays(t *testing.T) {
 	const want = 3000
 	for i := range r.Directions {
 		d := &r.Directions[i]
-		if d.Sent != want || d.Received != want || d.Lost != 0 || d.Duplicates != 0 || d.Reordered != 0 || d.From == d.To {
-			t.Errorf("%+v", d)
+		if d.Sent != want || d.Received != want || d.Lost != 0 || d.Duplicates != 0 || d.Reordered != 0 ||
+			d.From == d.To {
+			t.Errorf("direction %+v, want %d frames sent and received, in order, by the other port", d, want)
 		}
 		if k := kernelSays(t, d.To); k.RxFrames != want {
 			t.Errorf("the kernel of %s: %+v", d.To, k)
 		}
 		if p := r.Ports[i]; p.Foreign != 0 || p.Looped != 0 || p.Stale != 0 {
-			t.Errorf("%+v", p)
+			t.Errorf("port %s: %+v, want no frame but those of the run", d.To, p)
 		}
 	}
 }
@@ -298,7 +307,7 @@ func TestLooped(t *testing.T) {
 	r := run(t, e, Load{Rates: []float64{5000, 5000}, Count: 1000})
 	dev.end()
 	if a := r.Directions[0]; a.Received != 1000 || a.Lost != 0 || a.Duplicates != 0 {
-		t.Errorf("%+v", a)
+		t.Errorf("direction %+v, want 1000 frames received, each once", a)
 	}
 	if b := r.Directions[1]; b.Sent != 1000 || b.Received != 0 || b.Lost != 1000 {
 		t.Errorf("the device forwards one way only: %+v", b)
@@ -308,8 +317,8 @@ func TestLooped(t *testing.T) {
 	}
 }
 
-// TestRate: a run of some duration sends just as many frames as rate and time make, never faster than the rate allows. On a
-// machine that takes the CPU away the rate may be missed: then the report says so, and what it says must be right.
+// TestRate: a run of some duration sends just as many frames as rate and time make, never faster than the rate allows.
+// On a machine that takes the CPU away the rate may be missed: then the report says so, and what it says must be right.
 func TestRate(t *testing.T) {
 	xsktest.Namespace(t)
 	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
@@ -351,12 +360,14 @@ func TestMax(t *testing.T) {
 		before := kernelSays(t, "b")
 		r := run(t, e, Load{Rates: []float64{0}, Duration: 200 * time.Millisecond})
 		d, k := &r.Directions[0], kernelSays(t, "b").minus(before)
-		if d.Sent == 0 || d.Frames != 0 || d.Sender.Limit == "" || d.Sender.Why == "" || d.Reordered != 0 || d.Duplicates != 0 {
-			t.Errorf("%+v", d)
+		if d.Sent == 0 || d.Frames != 0 || d.Sender.Limit == "" || d.Sender.Why == "" || d.Reordered != 0 ||
+			d.Duplicates != 0 {
+			t.Errorf("direction %+v, want frames sent without a limit, in order, and what limits the sender", d)
 		}
 		// What found no room in the receiver's ring is not the wire's loss, and is told apart from it.
 		over := r.Ports[1].Overrun
-		if d.Lost != over+r.Ports[0].Counters.TxDropped || d.Received+d.Lost != d.Sent || k.RxFrames != d.Received+over {
+		if d.Lost != over+r.Ports[0].Counters.TxDropped || d.Received+d.Lost != d.Sent ||
+			k.RxFrames != d.Received+over {
 			t.Errorf("%+v\n%+v\nkernel %+v", d, r.Ports, k)
 		}
 	}
@@ -380,10 +391,10 @@ func TestInterrupted(t *testing.T) {
 	}()
 	r, err := e.Run(ctx, Load{Rates: []float64{5000}, Duration: time.Hour})
 	if err != nil || r.Stopped != StoppedInterrupted {
-		t.Fatalf("%v, %+v", err, r)
+		t.Fatalf("error %v, report %+v, want no error and an interrupted run", err, r)
 	}
 	if d := &r.Directions[0]; d.Sent < 100 || d.Received != d.Sent || d.Lost != 0 {
-		t.Errorf("%+v", d)
+		t.Errorf("direction %+v, want 100 frames or more, all received", d)
 	}
 	if _, ok := w.Look(); ok {
 		t.Error("a run is under way")

@@ -44,8 +44,9 @@ func TestLatency(t *testing.T) {
 		if l.Frames != 200 || len(least) != 200 {
 			t.Fatalf("%+v, the device saw %d", l, len(least))
 		}
-		// Three digits: the histogram gives the upper end of a range of 0.1 %. The clocks may be out of step by l.Error.
-		// Upwards only half of them are looked at, and with room: on a busy machine the kernel puts arrivals off.
+		// Three digits: the histogram gives the upper end of a range of 0.1 %. The clocks may be out of step by
+		// l.Error. Upwards only half of them are looked at, and with room: on a busy machine the kernel puts arrivals
+		// off.
 		for _, q := range []struct {
 			name string
 			got  int64
@@ -53,11 +54,12 @@ func TestLatency(t *testing.T) {
 		}{{"min", l.Min, 0}, {"p50", l.P50, 99}, {"p90", l.P90, 179}, {"p99", l.P99, 197}, {"max", l.Max, 199}} {
 			low, high := least[q.rank]-least[q.rank]/500-l.Error-2, most[q.rank]+int64(delay)
 			if q.got < low || q.rank < 100 && q.got > high {
-				t.Errorf("%s (%s): %d ns, the device says %d to %d", q.name, l.Clock, q.got, least[q.rank], most[q.rank])
+				t.Errorf("%s (%s): %d ns, the device says %d to %d",
+					q.name, l.Clock, q.got, least[q.rank], most[q.rank])
 			}
 		}
 		if l.Min < int64(delay) || l.Mean < float64(l.Min) || l.Mean > float64(l.Max) {
-			t.Errorf("%+v", l)
+			t.Errorf("latency %+v, want at least %v, and a mean between lowest and highest", l, delay)
 		}
 	}
 }
@@ -66,7 +68,8 @@ func TestLatency(t *testing.T) {
 // it drops.
 func dropper(t *testing.T, from, to int, every uint32) (dropped func() uint64) {
 	t.Helper()
-	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 2}) // 0: seen, 1: dropped
+	// Entry 0 counts frames that were seen, entry 1 those dropped.
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +118,8 @@ func dropper(t *testing.T, from, to int, every uint32) (dropped func() uint64) {
 	}
 }
 
-// TestInducedLoss: a device in the kernel that drops every 97th frame, at a rate at which a packet socket could not follow.
+// TestInducedLoss: a device in the kernel that drops every 97th frame, at a rate at which a packet socket could not
+// follow.
 func TestInducedLoss(t *testing.T) {
 	const count, every = 100_000, 97
 	xsktest.Namespace(t)
@@ -125,7 +129,9 @@ func TestInducedLoss(t *testing.T) {
 	e := open(t, oneWay(t))
 	r := run(t, e, Load{Rates: []float64{150_000}, Count: count})
 	d, over := &r.Directions[0], r.Ports[1].Overrun
-	if n := dropped(); n != count/every || d.Sent != count || d.Lost != n+over || d.Received+d.Lost != count || d.Reordered != 0 || d.Duplicates != 0 {
+	n := dropped()
+	if n != count/every || d.Sent != count || d.Lost != n+over || d.Received+d.Lost != count || d.Reordered != 0 ||
+		d.Duplicates != 0 {
 		t.Errorf("dropped %d, %d found no room: %+v", n, over, d)
 	}
 	if k := kernelSays(t, "b"); k.RxFrames != d.Received+over {
@@ -143,7 +149,11 @@ func TestInducedLoss(t *testing.T) {
 func TestReflect(t *testing.T) {
 	xsktest.Namespace(t)
 	_, b := xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.XDP, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 3), asm.Return()}}) // XDP_TX
+	const xdpTX = 3
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.XDP, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, xdpTX), asm.Return()},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,11 +165,12 @@ func TestReflect(t *testing.T) {
 	t.Cleanup(func() { l.Close() })
 	e := open(t, Config{Ports: []Port{{Interface: "a", Program: small(t)}}, Reflect: true})
 	r := run(t, e, Load{Rates: []float64{20_000}, Count: 3000})
-	if d := &r.Directions[0]; d.Received != 3000 || d.Lost != 0 || d.Reordered != 0 || d.To != "a" || r.Ports[0].Looped != 0 {
-		t.Errorf("%+v", d)
+	d := &r.Directions[0]
+	if d.Received != 3000 || d.Lost != 0 || d.Reordered != 0 || d.To != "a" || r.Ports[0].Looped != 0 {
+		t.Errorf("direction %+v, port %+v, want 3000 frames back at a, in order", d, r.Ports[0])
 	}
 	if k := kernelSays(t, "a"); k.TxFrames != 3000 || k.RxFrames != 3000 {
-		t.Errorf("%+v", k)
+		t.Errorf("the kernel of a: %+v, want 3000 frames out and in", k)
 	}
 }
 
@@ -169,10 +180,12 @@ func TestSendOnly(t *testing.T) {
 	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
 	e := open(t, Config{Ports: []Port{{Interface: "a", Program: small(t)}}})
 	r := run(t, e, Load{Rates: []float64{20_000}, Count: 1000})
-	if d := &r.Directions[0]; d.Sent != 1000 || d.Received != 0 || d.Lost != 0 || d.LossRatio != 0 || d.To != "" || d.Gap.Length != 0 || d.Latency.Frames != 0 {
-		t.Errorf("%+v", d)
+	d := &r.Directions[0]
+	if d.Sent != 1000 || d.Received != 0 || d.Lost != 0 || d.LossRatio != 0 || d.To != "" || d.Gap.Length != 0 ||
+		d.Latency.Frames != 0 {
+		t.Errorf("direction %+v, want 1000 frames sent, and nothing said of reception", d)
 	}
 	if k := kernelSays(t, "b"); k.RxFrames != 1000 {
-		t.Errorf("%+v", k)
+		t.Errorf("the kernel of b: %+v, want 1000 frames in", k)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"penstock/dataplane/xsk/xsktest"
 )
 
-// TestLimit: what is named as a sender's limit is what took its time. That others have its CPU is said only where it was
-// without one, or late without a reason of its own.
+// TestLimit: what is named as a sender's limit is what took its time. That others have its CPU is said only where it
+// was without one, or late without a reason of its own.
 func TestLimit(t *testing.T) {
 	const ms = 1_000_000
 	for name, tc := range map[string]struct {
@@ -22,16 +22,31 @@ func TestLimit(t *testing.T) {
 		stuck     uint64
 		want      string
 	}{
-		"receiving":           {usage{kernel: 20 * ms, own: 10 * ms, receiving: 65 * ms, cpu: 100 * ms}, 50 * ms, 1e6, 0, LimitReceiver},
-		"receiving, some":     {usage{kernel: 15 * ms, own: 5 * ms, receiving: 40 * ms, cpu: 100 * ms}, 50 * ms, 1e6, 0, LimitReceiver},
-		"kernel, and receive": {usage{kernel: 50 * ms, own: 10 * ms, receiving: 35 * ms, cpu: 100 * ms}, 50 * ms, 1e6, 0, LimitKernel},
-		"own":                 {usage{kernel: 10 * ms, own: 80 * ms, cpu: 100 * ms}, 50 * ms, 1e6, 0, LimitGenerator},
-		"without a CPU":       {usage{kernel: 50 * ms, own: 10 * ms, cpu: 60 * ms}, 50 * ms, 1e6, 0, LimitCPU},
-		"slept too long":      {usage{kernel: 10 * ms, own: 10 * ms, cpu: 20 * ms, slept: 80 * ms}, 50 * ms, 1e6, 0, LimitCPU},
-		"stuck":               {usage{kernel: 10 * ms, own: 10 * ms, cpu: 20 * ms, slept: 80 * ms}, 0, 1e6, 5, LimitKernel},
-		"never late":          {usage{kernel: 30 * ms, own: 10 * ms, cpu: 100 * ms}, 0, 1e6, 0, LimitKernel},
-		"down":                {usage{kernel: 10 * ms, down: 60 * ms, cpu: 30 * ms, slept: 60 * ms}, 50 * ms, 1e6, 0, LimitLink},
-		"as fast as it goes":  {usage{kernel: 20 * ms, own: 10 * ms, receiving: 65 * ms, cpu: 100 * ms}, 0, 0, 0, LimitReceiver},
+		"receiving": {
+			usage{kernel: 20 * ms, own: 10 * ms, receiving: 65 * ms, cpu: 100 * ms},
+			50 * ms, 1e6, 0, LimitReceiver,
+		},
+		"receiving, some": {
+			usage{kernel: 15 * ms, own: 5 * ms, receiving: 40 * ms, cpu: 100 * ms}, 50 * ms, 1e6, 0, LimitReceiver,
+		},
+		"kernel, and receive": {
+			usage{kernel: 50 * ms, own: 10 * ms, receiving: 35 * ms, cpu: 100 * ms}, 50 * ms, 1e6, 0, LimitKernel,
+		},
+		"own":           {usage{kernel: 10 * ms, own: 80 * ms, cpu: 100 * ms}, 50 * ms, 1e6, 0, LimitGenerator},
+		"without a CPU": {usage{kernel: 50 * ms, own: 10 * ms, cpu: 60 * ms}, 50 * ms, 1e6, 0, LimitCPU},
+		"slept too long": {
+			usage{kernel: 10 * ms, own: 10 * ms, cpu: 20 * ms, slept: 80 * ms}, 50 * ms, 1e6, 0, LimitCPU,
+		},
+		"stuck": {
+			usage{kernel: 10 * ms, own: 10 * ms, cpu: 20 * ms, slept: 80 * ms}, 0, 1e6, 5, LimitKernel,
+		},
+		"never late": {usage{kernel: 30 * ms, own: 10 * ms, cpu: 100 * ms}, 0, 1e6, 0, LimitKernel},
+		"down": {
+			usage{kernel: 10 * ms, down: 60 * ms, cpu: 30 * ms, slept: 60 * ms}, 50 * ms, 1e6, 0, LimitLink,
+		},
+		"as fast as it goes": {
+			usage{kernel: 20 * ms, own: 10 * ms, receiving: 65 * ms, cpu: 100 * ms}, 0, 0, 0, LimitReceiver,
+		},
 	} {
 		tc.u.until = 100 * ms
 		d := &Direction{Requested: tc.requested, Frames: 1000, Sent: 500, Stuck: tc.stuck}
@@ -42,7 +57,8 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// TestReceiverFault: a trial with a loss counts for nothing if the generator's own receiver may be what lost the frames.
+// TestReceiverFault: a trial with a loss counts for nothing if the generator's own receiver may be what lost the
+// frames.
 func TestReceiverFault(t *testing.T) {
 	for want, p := range map[string]PortReport{
 		"":                          {Interface: "b", Counters: Counters{RxDropped: 5, TxErrors: 1}},
@@ -83,8 +99,9 @@ func TestBlockedLeft(t *testing.T) {
 	x.Do = func(ctx context.Context, _ int) error { <-ctx.Done(); return ctx.Err() }
 	x.Undo = func(context.Context, int) error { return left }
 	b, err := e.Blocked(ctx, x)
-	if err != ErrNoWholeRun || b.Runs[0].Error != "the command did not end within 100ms; to undo it: the link is still down" {
-		t.Errorf("%v, %+v", err, b)
+	const want = "the command did not end within 100ms; to undo it: the link is still down"
+	if err != ErrNoWholeRun || b.Runs[0].Error != want {
+		t.Errorf("error %v, %+v, want %v and the failures of command and undo", err, b, ErrNoWholeRun)
 	}
 	x.Do = func(context.Context, int) error { cancel(); return nil }
 	if _, err := e.Blocked(ctx, x); !errors.Is(err, context.Canceled) || !errors.Is(err, left) {
@@ -92,8 +109,8 @@ func TestBlockedLeft(t *testing.T) {
 	}
 }
 
-// TestZeroCopy: over a wire with zero-copy mode at both ends, frames go out and come in, all of them; also more than the
-// driver's ring holds, as fast as it goes.
+// TestZeroCopy: over a wire with zero-copy mode at both ends, frames go out and come in, all of them; also more than
+// the driver's ring holds, as fast as it goes.
 func TestZeroCopy(t *testing.T) {
 	xsktest.Namespace(t)
 	xsktest.Wire(t, "a", "b")
@@ -102,13 +119,14 @@ func TestZeroCopy(t *testing.T) {
 	e := open(t, c)
 	for _, p := range e.Ports() {
 		if p.Socket != "zero-copy" {
-			t.Fatalf("%+v", p)
+			t.Fatalf("port %+v, want a zero-copy socket", p)
 		}
 	}
 	for _, l := range []Load{{Rates: []float64{5000}, Count: 5000}, {Rates: []float64{0}, Count: 20 * txRing}} {
 		r := run(t, e, l)
 		d, p := &r.Directions[0], &r.Ports[1]
-		if d.Sent != l.Count || d.Duplicates != 0 || d.Received+d.Lost != d.Sent || d.Received == 0 || d.Lost > 0 && p.fault() == "" && l.Rates[0] > 0 {
+		if d.Sent != l.Count || d.Duplicates != 0 || d.Received+d.Lost != d.Sent || d.Received == 0 ||
+			d.Lost > 0 && p.fault() == "" && l.Rates[0] > 0 {
 			t.Errorf("%+v\n%+v", d, p)
 		}
 	}

@@ -13,9 +13,9 @@ import (
 	"penstock/perf/gen/search"
 )
 
-// BenchmarkThroughput searches for NDR and PDR of one device again and again: the plain forwarder of package baseline on a
-// core of its own, between two veth pairs. Each round is a whole search. Metrics: the median over the rounds in Mpps, and the
-// spread, the difference between the highest and the lowest relative to the median.
+// BenchmarkThroughput searches for NDR and PDR of one device again and again: the plain forwarder of package baseline
+// on a core of its own, between two veth pairs. Each round is a whole search. Metrics: the median over the rounds in
+// Mpps, and the spread, the difference between the highest and the lowest relative to the median.
 //
 //	PENSTOCK_TRIAL=2s go test -run '^$' -bench Throughput -benchtime 5x -timeout 2h ./perf/gen
 //
@@ -59,7 +59,8 @@ func BenchmarkThroughput(b *testing.B) {
 			b.Fatal(err)
 		}
 		for i, r := range rep.Results {
-			b.Logf("%s %.0f, %s, %d trials, generator's limit: %v", r.Goal.Name, r.Rate, r.Status, len(rep.Trials), r.GeneratorLimited)
+			b.Logf("%s %.0f, %s, %d trials, generator's limit: %v",
+				r.Goal.Name, r.Rate, r.Status, len(rep.Trials), r.GeneratorLimited)
 			rates[i] = append(rates[i], r.Rate)
 		}
 	}

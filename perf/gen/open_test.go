@@ -48,13 +48,15 @@ func TestRefused(t *testing.T) {
 		if err == nil {
 			e.Close()
 		}
-		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "refused") {
+		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "refused") {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
 	c := oneWay(t)
 	c.Ports[1].Interface = "nowhere"
-	if _, err := Open(t.Context(), c); !errors.Is(err, ErrNoInterface) || !strings.Contains(err.Error(), "port nowhere: ") {
+	if _, err := Open(t.Context(), c); !errors.Is(err, ErrNoInterface) ||
+		!strings.Contains(err.Error(), "port nowhere: ") {
 		t.Errorf("%v", err)
 	}
 	for _, name := range []string{"a", "b"} {
@@ -97,7 +99,11 @@ func TestGuard(t *testing.T) {
 		"nothing": {func(*testing.T) {}, ""},
 		"IPv4":    {func(t *testing.T) { address(t, "b", "192.0.2.1/24") }, "port b: it carries 192.0.2.1/24: "},
 		"default route": {func(t *testing.T) {
-			if err := netlink.RouteAdd(&netlink.Route{LinkIndex: end(t, "b").Index, Scope: netlink.SCOPE_LINK, Dst: &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)}}); err != nil {
+			err := netlink.RouteAdd(&netlink.Route{
+				LinkIndex: end(t, "b").Index, Scope: netlink.SCOPE_LINK,
+				Dst: &net.IPNet{IP: net.IPv4zero, Mask: net.CIDRMask(0, 32)},
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
 		}, "port b: it carries a default route: "},
@@ -115,7 +121,8 @@ func TestGuard(t *testing.T) {
 		"macvlan": {func(t *testing.T) {
 			attrs := netlink.NewLinkAttrs()
 			attrs.Name, attrs.ParentIndex = "mv0", end(t, "b").Index
-			if err := netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_PRIVATE}); err != nil {
+			err := netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_PRIVATE})
+			if err != nil {
 				t.Fatal(err)
 			}
 			address(t, "mv0", "192.0.2.1/24")
@@ -137,7 +144,8 @@ func TestGuard(t *testing.T) {
 				}
 				return
 			}
-			if !errors.Is(err, ErrManagement) || !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "--force") {
+			if !errors.Is(err, ErrManagement) || !errors.Is(err, ErrRefused) ||
+				!strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "--force") {
 				t.Errorf("%v, want %q", err, tc.want)
 			}
 			c := oneWay(t)
@@ -176,7 +184,8 @@ func TestOwned(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := xsktest.XDP(t, "b")
-	if _, err := Open(t.Context(), oneWay(t)); !errors.Is(err, steer.ErrOccupied) || errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "port b: ") || !strings.Contains(err.Error(), "bpftool") {
+	if _, err := Open(t.Context(), oneWay(t)); !errors.Is(err, steer.ErrOccupied) || errors.Is(err, ErrRefused) ||
+		!strings.Contains(err.Error(), "port b: ") || !strings.Contains(err.Error(), "bpftool") {
 		t.Errorf("%v", err)
 	}
 	if xsktest.XDP(t, "b") != id || xsktest.XDP(t, "a") != 0 {
@@ -189,11 +198,14 @@ func TestOwned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := u.Open(xsk.SocketConfig{Ifindex: b.Index, RxSize: 64, TxSize: 64, FillSize: 64, CompSize: 64, Mode: xsk.ModeCopy})
+	s, err := u.Open(xsk.SocketConfig{
+		Ifindex: b.Index, RxSize: 64, TxSize: 64, FillSize: 64, CompSize: 64, Mode: xsk.ModeCopy,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), oneWay(t)); !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "port b: ") || !strings.Contains(err.Error(), "ss -f xdp -p") {
+	if _, err := Open(t.Context(), oneWay(t)); !errors.Is(err, unix.EBUSY) ||
+		!strings.Contains(err.Error(), "port b: ") || !strings.Contains(err.Error(), "ss -f xdp -p") {
 		t.Errorf("%v", err)
 	}
 	if err := errors.Join(s.Close(), u.Close()); err != nil {
@@ -201,7 +213,7 @@ func TestOwned(t *testing.T) {
 	}
 	e := open(t, oneWay(t))
 	if r := run(t, e, Load{Rates: []float64{10_000}, Count: 100}); r.Directions[0].Received != 100 {
-		t.Errorf("%+v", r)
+		t.Errorf("report %+v, want 100 frames received", r)
 	}
 }
 
@@ -211,7 +223,9 @@ func TestNoPermission(t *testing.T) {
 	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
 	c := oneWay(t)
 	xsktest.WithoutCapabilities(t, func() {
-		if _, err := Open(t.Context(), c); !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "root") || !strings.Contains(err.Error(), "CAP_NET_RAW") {
+		_, err := Open(t.Context(), c)
+		if !errors.Is(err, unix.EPERM) || !strings.Contains(err.Error(), "root") ||
+			!strings.Contains(err.Error(), "CAP_NET_RAW") {
 			t.Errorf("%v", err)
 		}
 	})
@@ -224,7 +238,9 @@ func TestPutBack(t *testing.T) {
 	state := func() (s [2]netlink.LinkAttrs) {
 		for i, name := range []string{"a", "b"} {
 			a := linkOf(t, name).Attrs()
-			s[i] = netlink.LinkAttrs{RawFlags: a.RawFlags &^ (unix.IFF_LOWER_UP | unix.IFF_RUNNING), MTU: a.MTU, Promisc: a.Promisc}
+			s[i] = netlink.LinkAttrs{
+				RawFlags: a.RawFlags &^ (unix.IFF_LOWER_UP | unix.IFF_RUNNING), MTU: a.MTU, Promisc: a.Promisc,
+			}
 			if x := a.Xdp; x != nil && x.Attached {
 				s[i].Alias = "XDP"
 			}
@@ -233,7 +249,8 @@ func TestPutBack(t *testing.T) {
 	}
 	same := func(x, y [2]netlink.LinkAttrs) bool {
 		for i := range x {
-			if x[i].RawFlags != y[i].RawFlags || x[i].MTU != y[i].MTU || x[i].Promisc != y[i].Promisc || x[i].Alias != y[i].Alias {
+			if x[i].RawFlags != y[i].RawFlags || x[i].MTU != y[i].MTU || x[i].Promisc != y[i].Promisc ||
+				x[i].Alias != y[i].Alias {
 				return false
 			}
 		}
@@ -249,11 +266,20 @@ func TestPutBack(t *testing.T) {
 	}
 	infos := e.Ports()
 	for i, want := range []PortInfo{
-		{Interface: "a", Driver: "veth", SpeedMbps: 10_000, MTU: 1500, XDP: "native", Socket: "copy", Queues: 1, Sends: true},
-		{Interface: "b", Driver: "veth", SpeedMbps: 10_000, MTU: 1500, XDP: "native", Socket: "copy", Queues: 1, Receives: true},
+		{
+			Interface: "a", Driver: "veth", SpeedMbps: 10_000, MTU: 1500,
+			XDP: "native", Socket: "copy", Queues: 1, Sends: true,
+		},
+		{
+			Interface: "b", Driver: "veth", SpeedMbps: 10_000, MTU: 1500,
+			XDP: "native", Socket: "copy", Queues: 1, Receives: true,
+		},
 	} {
-		if got := infos[i]; len(got.CPUs) != 0 || got.Interface != want.Interface || got.Driver != want.Driver || got.SpeedMbps != want.SpeedMbps || got.MTU != want.MTU ||
-			got.XDP != want.XDP || got.Socket != want.Socket || got.Queues != want.Queues || got.Sends != want.Sends || got.Receives != want.Receives {
+		got := infos[i]
+		if len(got.CPUs) != 0 || got.Interface != want.Interface || got.Driver != want.Driver ||
+			got.SpeedMbps != want.SpeedMbps || got.MTU != want.MTU ||
+			got.XDP != want.XDP || got.Socket != want.Socket || got.Queues != want.Queues || got.Sends != want.Sends ||
+			got.Receives != want.Receives {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 	}
@@ -303,8 +329,9 @@ func TestGone(t *testing.T) {
 	}
 	xsktest.Delete(t, "a")
 	o := <-done
-	if !errors.Is(o.err, unix.ENXIO) || !strings.Contains(o.err.Error(), "port a: ") || o.r == nil || o.r.Stopped != StoppedError || o.r.Directions[0].Received <= 50 {
-		t.Errorf("%v, %+v", o.err, o.r)
+	if !errors.Is(o.err, unix.ENXIO) || !strings.Contains(o.err.Error(), "port a: ") || o.r == nil ||
+		o.r.Stopped != StoppedError || o.r.Directions[0].Received <= 50 {
+		t.Errorf("error %v, report %+v, want %v at port a, and the frames until then", o.err, o.r, unix.ENXIO)
 	}
 	if err := e.Close(); err != nil {
 		t.Errorf("close: %v", err)
@@ -348,6 +375,6 @@ func TestLinkDown(t *testing.T) {
 	r := <-done
 	d := &r.Directions[0]
 	if d.Sent < 200 || d.Received+d.Lost != d.Sent || d.Duplicates != 0 || d.Gap.Length < int64(90*time.Millisecond) {
-		t.Errorf("%+v", d)
+		t.Errorf("direction %+v, want 200 frames or more, each received or lost, and a gap of 90ms or more", d)
 	}
 }

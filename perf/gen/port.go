@@ -60,11 +60,14 @@ func (e *Engine) find(p *port) error {
 		return nil
 	}
 	if e.cfg.Queues > p.hw.tx {
-		return refuse("%d sending threads, and it has %d transmit queues (`ethtool -l %s`)", e.cfg.Queues, p.hw.tx, p.Interface)
+		return refuse("%d sending threads, and it has %d transmit queues (`ethtool -l %s`)",
+			e.cfg.Queues, p.hw.tx, p.Interface)
 	}
 	// A tag is not part of what the MTU bounds.
 	if most := p.mtu + 14 + 4; p.Program.MaxLen() > most {
-		return refuse("frames of %d octets (with FCS), and its MTU is %d: `ip link set dev %s mtu %d`, or smaller frames", p.Program.MaxLen()+4, p.mtu, p.Interface, p.Program.MaxLen()-14)
+		return refuse("frames of %d octets (with FCS), and its MTU is %d: "+
+			"`ip link set dev %s mtu %d`, or smaller frames",
+			p.Program.MaxLen()+4, p.mtu, p.Interface, p.Program.MaxLen()-14)
 	}
 	return nil
 }
@@ -76,7 +79,10 @@ func (e *Engine) attach(p *port) (err error) {
 	}
 	// Also where nothing is received: some drivers send from AF_XDP only while a program is attached, and no other
 	// program is to be on a port that sends.
-	p.program, err = steer.Attach(steer.Options{Ifindex: p.index, Queues: max(p.hw.rx, p.hw.tx, p.most), Mode: e.cfg.XDP, Alone: true, Stamp: !e.cfg.noStamp})
+	p.program, err = steer.Attach(steer.Options{
+		Ifindex: p.index, Queues: max(p.hw.rx, p.hw.tx, p.most),
+		Mode: e.cfg.XDP, Alone: true, Stamp: !e.cfg.noStamp,
+	})
 	if err != nil {
 		return err
 	}
@@ -105,7 +111,8 @@ func (e *Engine) carrier(ctx context.Context, p *port) error {
 		if err != nil {
 			return err
 		}
-		if a := l.Attrs(); a.OperState == netlink.OperUp || a.OperState == netlink.OperUnknown && a.RawFlags&upFlags == upFlags {
+		a := l.Attrs()
+		if a.OperState == netlink.OperUp || a.OperState == netlink.OperUnknown && a.RawFlags&upFlags == upFlags {
 			return nil
 		}
 		if time.Now().After(deadline) {
@@ -131,7 +138,10 @@ type Counters struct {
 }
 
 func (c Counters) minus(o Counters) Counters {
-	return Counters{c.RxFrames - o.RxFrames, c.TxFrames - o.TxFrames, c.RxDropped - o.RxDropped, c.TxDropped - o.TxDropped, c.RxErrors - o.RxErrors, c.TxErrors - o.TxErrors, c.RxMissed - o.RxMissed}
+	return Counters{
+		c.RxFrames - o.RxFrames, c.TxFrames - o.TxFrames, c.RxDropped - o.RxDropped,
+		c.TxDropped - o.TxDropped, c.RxErrors - o.RxErrors, c.TxErrors - o.TxErrors, c.RxMissed - o.RxMissed,
+	}
 }
 
 // counters reads the kernel's counters of a port.

@@ -100,8 +100,8 @@ const (
 	highestRate = 1e9
 )
 
-// Frames returns the rate in frames per second, 0 for one without limit. Mean is the mean length of the frames in octets
-// without FCS; speed is the link's in Mb/s, 0 if it is not known.
+// Frames returns the rate in frames per second, 0 for one without limit. Mean is the mean length of the frames in
+// octets without FCS; speed is the link's in Mb/s, 0 if it is not known.
 func (r Rate) Frames(mean float64, speed int) (float64, error) {
 	pps := r.value
 	switch r.unit {
@@ -133,7 +133,8 @@ func lineRate(mean float64, speed int) float64 { return float64(speed) * 1e6 / w
 // fits says whether a link carries a rate in frames per second.
 func fits(pps, mean float64, speed int) error {
 	if line := lineRate(mean, speed); speed > 0 && pps > line*(1+1e-9) {
-		return fmt.Errorf("%.0f frames per second of %.0f octets (with FCS) are %.3f Gb/s on the wire, and the link carries %.3f (%.0f frames per second)",
+		return fmt.Errorf("%.0f frames per second of %.0f octets (with FCS) are %.3f Gb/s on the wire, "+
+			"and the link carries %.3f (%.0f frames per second)",
 			pps, mean+4, pps*wireBits(mean)/1e9, float64(speed)/1e3, math.Floor(line))
 	}
 	return nil

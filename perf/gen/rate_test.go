@@ -29,7 +29,7 @@ func TestParseRate(t *testing.T) {
 	} {
 		r, err := ParseRate(tc.text)
 		if err != nil {
-			t.Errorf("%q: %v", tc.text, err)
+			t.Errorf("rate %q: %v, want no error", tc.text, err)
 			continue
 		}
 		got, err := r.Frames(tc.mean, tc.speed)
@@ -44,10 +44,13 @@ func TestParseRate(t *testing.T) {
 
 func TestImpossibleRates(t *testing.T) {
 	for text, want := range map[string]string{
-		"": "want a number with pps", "1": "want a number with pps", "fast": "want a number with", "pps": `"" is no number`, "%": "is no number",
+		"": "want a number with pps", "1": "want a number with pps", "fast": "want a number with",
+		"pps": `"" is no number`, "%": "is no number",
 		"-1pps": "want more than 0", "0pps": "want more than 0", "0%": "want more than 0", "101%": "at most 100%",
-		"NaNpps": "is no number", "InfMpps": "is no number", "1e400pps": "is no number", "0x10pps": "is no number", "1_000pps": "is no number", "1,5Mpps": "is no number",
-		"2Mpps 3%": "is no number", "0.001pps": "want 0.01 or more", "2Gpps": "want at most 1e+09", "50%": "speed is not known", "1bps": "want 0.01 or more",
+		"NaNpps": "is no number", "InfMpps": "is no number", "1e400pps": "is no number", "0x10pps": "is no number",
+		"1_000pps": "is no number", "1,5Mpps": "is no number",
+		"2Mpps 3%": "is no number", "0.001pps": "want 0.01 or more", "2Gpps": "want at most 1e+09",
+		"50%": "speed is not known", "1bps": "want 0.01 or more",
 	} {
 		r, err := ParseRate(text)
 		if err == nil {

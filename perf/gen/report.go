@@ -38,7 +38,7 @@ type Direction struct {
 	Frames    uint64  `json:"requested_frames"` // 0: no limit but the time
 	Sent      uint64  `json:"sent"`             // the kernel took them and gave them back
 	Unsigned  uint64  `json:"unsigned"`         // of these, carry no signature: what became of them is not known
-	Followed  uint64  `json:"followed"`         // of these, carry one. 0: loss, order, latency and gaps are not known, and zero
+	Followed  uint64  `json:"followed"`         // carry one. 0: loss, order, latency and gaps are unknown, and zero
 	Stuck     uint64  `json:"stuck"`            // the kernel took them and did not give them back: not in Sent
 
 	track.Counts
@@ -76,8 +76,9 @@ type Gap struct {
 
 // Latency is the distribution of one-way latency, in ns.
 type Latency struct {
-	Clock  string  `json:"clock,omitempty"` // "xdp": arrival is when the XDP program ran; "receiver": when the receiver looked
-	Error  int64   `json:"clock_error_ns"`  // by how much sending and arrival may be out of step
+	// Clock is "xdp" if a frame arrives when the XDP program runs, "receiver" if it arrives when the receiver polls.
+	Clock  string  `json:"clock,omitempty"`
+	Error  int64   `json:"clock_error_ns"` // by how much sending and arrival may be out of step
 	Frames int64   `json:"frames"`
 	Min    int64   `json:"min_ns"`
 	Mean   float64 `json:"mean_ns"`
@@ -131,7 +132,7 @@ type Sender struct {
 type PortReport struct {
 	Interface string `json:"interface"`
 	strange
-	Overrun uint64 `json:"overrun"` // frames that reached the receiver's queue and found no room: lost by the generator, not by the device
+	Overrun uint64 `json:"overrun"` // frames for which the receiver's queue had no room: lost by the generator
 	// FillEmpty is how often the driver found no buffer to receive into. In copy mode these frames are in Overrun; with
 	// zero-copy sockets the card drops, or waits, and Counters.RxMissed may say how many frames.
 	FillEmpty uint64   `json:"fill_ring_empty"`
@@ -145,16 +146,21 @@ func (p *PortReport) fault() string {
 	case p.Overrun > 0:
 		return fmt.Sprintf("port %s: the receiver had no room for %d frames (--ring)", p.Interface, p.Overrun)
 	case p.Counters.RxMissed > 0:
-		return fmt.Sprintf("port %s: the card missed %d frames, since the receiver was too slow (rx_missed_errors; --ring, --cpus, --queues)", p.Interface, p.Counters.RxMissed)
+		return fmt.Sprintf("port %s: the card missed %d frames, since the receiver was too slow "+
+			"(rx_missed_errors; --ring, --cpus, --queues)", p.Interface, p.Counters.RxMissed)
 	case p.FillEmpty > 0:
-		return fmt.Sprintf("port %s: the driver was out of the receiver's buffers %d times (--ring, --cpus, --queues)", p.Interface, p.FillEmpty)
+		return fmt.Sprintf("port %s: the driver was out of the receiver's buffers %d times (--ring, --cpus, --queues)",
+			p.Interface, p.FillEmpty)
 	}
 	return ""
 }
 
 // report writes down a run that is over.
 func (e *Engine) report(r *running, before, after observation) *Report {
-	rep := &Report{start: r.start, Started: e.clock.base.Add(time.Duration(r.start - e.clock.offset)).Round(0), Stopped: StoppedCount}
+	rep := &Report{
+		start: r.start, Started: e.clock.base.Add(time.Duration(r.start - e.clock.offset)).Round(0),
+		Stopped: StoppedCount,
+	}
 	for i, d := range e.directions {
 		dir := e.direction(r, i, d)
 		if r.load.Count == 0 || dir.Sent < r.load.Count {
@@ -179,7 +185,8 @@ func (e *Engine) report(r *running, before, after observation) *Report {
 		if i < len(after.ports) && i < len(after.socks) {
 			port.Counters = after.ports[i].minus(before.ports[i])
 			port.FillEmpty = after.socks[i].RxFillEmpty - before.socks[i].RxFillEmpty
-			port.Overrun = after.socks[i].RxDropped + after.socks[i].RxRingFull - before.socks[i].RxDropped - before.socks[i].RxRingFull
+			port.Overrun = after.socks[i].RxDropped + after.socks[i].RxRingFull -
+				before.socks[i].RxDropped - before.socks[i].RxRingFull
 		}
 		rep.Ports = append(rep.Ports, port)
 	}
@@ -315,17 +322,25 @@ func (s *Sender) limit(dir *Direction, lag int64) {
 	case s.Down > 0.01:
 		s.Limit, s.Why = LimitLink, fmt.Sprintf("the link was down for %.1f %% of the time", s.Down*100)
 	case s.OffCPU > 0.25:
-		s.Limit, s.Why = LimitCPU, fmt.Sprintf("the sending thread was without a CPU for %.0f %% of the time: others use it (--cpus, isolcpus=)", s.OffCPU*100)
+		s.Limit, s.Why = LimitCPU, fmt.Sprintf("the sending thread was without a CPU for %.0f %% of the time: "+
+			"others use it (--cpus, isolcpus=)", s.OffCPU*100)
 	case dir.Requested > 0 && dir.Stuck > 0 && s.Kernel+s.Own+s.Receive < 0.5:
 		s.Limit, s.Why = LimitKernel, fmt.Sprintf("kernel, driver and link did not give back %d frames", dir.Stuck)
 	case dir.Requested > 0 && lag > 0 && s.Kernel+s.Own+s.Receive < 0.5:
-		s.Limit, s.Why = LimitCPU, fmt.Sprintf("the sending thread was held up, by up to %v: others use its CPU (--cpus, isolcpus=)", time.Duration(lag).Round(10*time.Microsecond))
+		s.Limit, s.Why = LimitCPU, fmt.Sprintf("the sending thread was held up, by up to %v: "+
+			"others use its CPU (--cpus, isolcpus=)", time.Duration(lag).Round(10*time.Microsecond))
 	case s.Receive > max(s.Kernel, s.Own):
-		s.Limit, s.Why = LimitReceiver, fmt.Sprintf("receiving, which took %.0f %% of the sending thread's time; the kernel took %.0f %%, making frames %.0f %% (more --queues and --cpus)", s.Receive*100, s.Kernel*100, s.Own*100)
+		s.Limit, s.Why = LimitReceiver, fmt.Sprintf("receiving, which took %.0f %% of the sending thread's time; "+
+			"the kernel took %.0f %%, making frames %.0f %% (more --queues and --cpus)",
+			s.Receive*100, s.Kernel*100, s.Own*100)
 	case s.Kernel >= s.Own:
-		s.Limit, s.Why = LimitKernel, fmt.Sprintf("kernel, driver and link: %.0f %% of the sending thread's time, %.0f ns a frame; the generator itself took %.0f %%", s.Kernel*100, s.PerFrame, s.Own*100)
+		s.Limit, s.Why = LimitKernel, fmt.Sprintf("kernel, driver and link: "+
+			"%.0f %% of the sending thread's time, %.0f ns a frame; the generator itself took %.0f %%",
+			s.Kernel*100, s.PerFrame, s.Own*100)
 	default:
-		s.Limit, s.Why = LimitGenerator, fmt.Sprintf("the generator itself: making frames took %.0f %% of the sending thread's time, the kernel %.0f %% (more --queues and --cpus)", s.Own*100, s.Kernel*100)
+		s.Limit, s.Why = LimitGenerator, fmt.Sprintf("the generator itself: "+
+			"making frames took %.0f %% of the sending thread's time, the kernel %.0f %% (more --queues and --cpus)",
+			s.Own*100, s.Kernel*100)
 	}
 }
 

@@ -19,7 +19,8 @@ type Load struct {
 }
 
 const (
-	// overtime is by how much a run may be longer than its duration, so that frames held up by the generator are still sent.
+	// overtime is by how much a run may be longer than its duration, so that frames held up by the generator are still
+	// sent.
 	overtime = 10 // per cent
 	// still is how long nothing must arrive until nothing more is waited for: less if nothing is missing, and more if
 	// frames take long.
@@ -44,7 +45,8 @@ func (e *Engine) checkLoad(l *Load) error {
 			return refuse("rate of %g frames per second: want 0 (as fast as it goes) to %g", r, float64(highestRate))
 		}
 		if l.total(i) == 0 {
-			return refuse("%g frames per second for %v is not one frame: want a higher rate or a longer run", r, l.Duration)
+			return refuse("%g frames per second for %v is not one frame: want a higher rate or a longer run",
+				r, l.Duration)
 		}
 	}
 	return nil
@@ -99,8 +101,9 @@ func (r *running) fail(err error) {
 	r.stop.Store(true)
 }
 
-// Run sends a load, waits for what is still under way, and reports. If ctx ends, so does sending, and the report says so: that
-// is no error. If a port fails (its interface is gone, say) there is an error, and a report of what was until then.
+// Run sends a load, waits for what is still under way, and reports. If ctx ends, so does sending, and the report says
+// so: that is no error. If a port fails (its interface is gone, say) there is an error, and a report of what was until
+// then.
 func (e *Engine) Run(ctx context.Context, l Load) (*Report, error) {
 	if err := e.checkLoad(&l); err != nil {
 		return nil, err

@@ -88,12 +88,13 @@ func (s *sender) prepare(d *direction) {
 func (s *sender) begin(rate float64, total uint64, start, deadline int64) (err error) {
 	d := s.d
 	s.deadline, s.from, s.until = deadline, start, start
-	s.pacer, err = pace.New(rate/float64(d.threads), share(total, uint64(s.w.number), d.threads), s.w.e.cfg.Burst, start)
+	s.pacer, err = pace.New(rate/float64(d.threads), share(total, uint64(s.w.number), d.threads), s.w.e.cfg.Burst,
+		start)
 	return err
 }
 
-// turn sends what is due and returns how long it is until something is again, in ns. When all is sent, or time is up, the
-// sender is no longer active.
+// turn sends what is due and returns how long it is until something is again, in ns. When all is sent, or time is up,
+// the sender is no longer active.
 func (s *sender) turn(r *running) (wait int64, err error) {
 	now := s.w.e.clock.now()
 	if r.stop.Load() || s.settling > 0 || s.pacer.Done() || now >= s.deadline {

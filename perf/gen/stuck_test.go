@@ -26,7 +26,7 @@ func TestStuck(t *testing.T) {
 		xsktest.Up(t, "a")
 		r = run(t, e, Load{Rates: []float64{5000}, Count: 300})
 		if d := &r.Directions[0]; d.Sent != 300 || d.Received != 300 || d.Lost != 0 {
-			t.Errorf("%+v", d)
+			t.Errorf("link up again: direction %+v, want 300 frames sent and received", d)
 		}
 		if r.Ports[1].Stale == 0 {
 			t.Error("nothing of the run before arrived: nothing was stuck")
@@ -52,12 +52,12 @@ func TestSlowDevice(t *testing.T) {
 	e := open(t, oneWay(t))
 	r := run(t, e, Load{Rates: []float64{1e6}, Count: count})
 	if d := &r.Directions[0]; d.Sent != count || d.Received != count || d.Lost != 0 {
-		t.Errorf("%+v", d)
+		t.Errorf("direction %+v, want %d frames sent and received", d, count)
 	}
 }
 
-// TestPartlyFollowed: where a part of the frames carries no signature, what is missing and what it is in time is said of
-// the others; and a profile that has none of these has no blocked time.
+// TestPartlyFollowed: where a part of the frames carries no signature, what is missing and what it is in time is said
+// of the others; and a profile that has none of these has no blocked time.
 func TestPartlyFollowed(t *testing.T) {
 	dev := newDevice(t, func(n int, f []byte, send func([]byte)) {
 		if _, _, ok := traffic.Signature(f); ok && n < 400 {
@@ -85,17 +85,19 @@ func TestPartlyFollowed(t *testing.T) {
 	r := run(t, e, Load{Rates: []float64{5000}, Count: 1000})
 	dev.end()
 	d := &r.Directions[0]
-	if d.Unsigned == 0 || d.Followed == 0 || d.Sent != 1000 || d.Unsigned+d.Followed != d.Sent || d.Lost == 0 || d.Received+d.Lost != d.Followed {
-		t.Fatalf("%+v", d)
+	if d.Unsigned == 0 || d.Followed == 0 || d.Sent != 1000 || d.Unsigned+d.Followed != d.Sent || d.Lost == 0 ||
+		d.Received+d.Lost != d.Followed {
+		t.Fatalf("direction %+v, want 1000 frames, some without signature, some lost, all accounted for", d)
 	}
 	// A share of the followed frames is missing: it takes as long as the same share of all.
-	if want := float64(d.Lost) / float64(d.Followed) * float64(d.Sent) / d.TxRate * 1e9; float64(d.ByLoss) < want*0.999 || float64(d.ByLoss) > want*1.001 {
+	want := float64(d.Lost) / float64(d.Followed) * float64(d.Sent) / d.TxRate * 1e9
+	if float64(d.ByLoss) < want*0.999 || float64(d.ByLoss) > want*1.001 {
 		t.Errorf("lost time %d ns, want %.0f", d.ByLoss, want)
 	}
 	select {
 	case l := <-look:
 		if l.Missing > l.Sent-l.Unsigned {
-			t.Errorf("%+v", l)
+			t.Errorf("live %+v, want no more missing than are followed", l)
 		}
 	default:
 		t.Error("the live view never saw one missing")

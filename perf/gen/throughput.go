@@ -67,9 +67,10 @@ func (e *Engine) Throughput(ctx context.Context, t Throughput) (*ThroughputRepor
 		t.Min = min(max(rep.Max/1000, 1), rep.Max)
 	}
 	var err error
-	rep.Report, err = search.Run(ctx, t.Options, func(ctx context.Context, rate float64, d time.Duration) (search.Measurement, error) {
+	measure := func(ctx context.Context, rate float64, d time.Duration) (search.Measurement, error) {
 		return e.trial(ctx, &t, rate, d)
-	})
+	}
+	rep.Report, err = search.Run(ctx, t.Options, measure)
 	if err != nil || rep.Report == nil {
 		return rep, err
 	}
@@ -79,7 +80,8 @@ func (e *Engine) Throughput(ctx context.Context, t Throughput) (*ThroughputRepor
 // measurable refuses profiles of which a side cannot be followed at all.
 func (e *Engine) measurable() error {
 	if slices.ContainsFunc(e.directions, func(d *direction) bool { return !d.measurable() }) {
-		return refuse("the profile's frames carry no signature, so that their loss is not known: use another one, or give its streams `signature = true`")
+		return refuse("the profile's frames carry no signature, so that their loss is not known: " +
+			"use another one, or give its streams `signature = true`")
 	}
 	return nil
 }
@@ -132,7 +134,9 @@ func (t *Throughput) loadOf(rate float64, d time.Duration) Load {
 const enough = 0.998
 
 // trial is one trial of a search. What both directions lost is added up, as RFC 2544 does it.
-func (e *Engine) trial(ctx context.Context, t *Throughput, rate float64, dur time.Duration) (m search.Measurement, err error) {
+func (e *Engine) trial(ctx context.Context, t *Throughput, rate float64, dur time.Duration) (
+	m search.Measurement, err error,
+) {
 	r, err := e.Run(ctx, t.loadOf(rate, dur))
 	if err != nil {
 		return m, err
@@ -154,7 +158,8 @@ func (t *Throughput) measurement(r *Report, rate float64) (m search.Measurement)
 		}
 		m.Reached = min(m.Reached, d.TxRate/t.Shares[i])
 		if d.Sent < d.Frames || d.TxRate < enough*d.Requested {
-			m.Fault = fmt.Sprintf("port %s sent %.0f of %.0f frames per second: %s", d.From, d.TxRate, d.Requested, d.Sender.Why)
+			m.Fault = fmt.Sprintf("port %s sent %.0f of %.0f frames per second: %s",
+				d.From, d.TxRate, d.Requested, d.Sender.Why)
 		}
 	}
 	for i := range r.Ports {
@@ -180,7 +185,8 @@ func (e *Engine) latencies(ctx context.Context, t *Throughput, rep *ThroughputRe
 		if err = cmp.Or(err, ctx.Err()); err != nil {
 			return err
 		}
-		rep.Latency = append(rep.Latency, latencyAt(t.measurement(r, rate), rep.Results, LatencyAt{Share: share, Rate: rate, Report: r}))
+		rep.Latency = append(rep.Latency,
+			latencyAt(t.measurement(r, rate), rep.Results, LatencyAt{Share: share, Rate: rate, Report: r}))
 	}
 	return nil
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // BenchmarkVeth compares the generator with a source that does as little as a source can (package load: frames made
-// beforehand of which two fields change, no sequence numbers, no schedule), on the same veth pair, in turns. What the plain
-// source reaches is the kernel's limit.
+// beforehand of which two fields change, no sequence numbers, no schedule), on the same veth pair, in turns. What the
+// plain source reaches is the kernel's limit.
 //
 //	go test -run '^$' -bench Veth -benchtime 10x ./perf/gen
 //
@@ -29,7 +29,8 @@ func BenchmarkVeth(b *testing.B) {
 	plain := func(round func(send func() float64)) {
 		xsktest.Namespace(b)
 		x, y := xsktest.Veth(b, "a", "b", xsktest.VethConfig{})
-		t, err := load.UDP(60, 1000, 0x020000000002, 0x020000000001, [4]byte{16, 0, 0, 1}, [4]byte{48, 0, 0, 1}, 1024, 9)
+		t, err := load.UDP(60, 1000, 0x020000000002, 0x020000000001,
+			[4]byte{16, 0, 0, 1}, [4]byte{48, 0, 0, 1}, 1024, 9)
 		if err != nil {
 			b.Fatal(err)
 		}

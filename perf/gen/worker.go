@@ -104,7 +104,10 @@ func (w *worker) open() (err error) {
 		next += txRing * w.chunk
 	}
 	for i, q := range w.queues {
-		c := xsk.SocketConfig{Ifindex: p.index, Queue: q.number, RxSize: 1, FillSize: 1, TxSize: 1, CompSize: 1, Mode: cfg.Socket, NeedWakeup: true}
+		c := xsk.SocketConfig{
+			Ifindex: p.index, Queue: q.number, RxSize: 1, FillSize: 1,
+			TxSize: 1, CompSize: 1, Mode: cfg.Socket, NeedWakeup: true,
+		}
 		if q.receives {
 			c.RxSize, c.FillSize = cfg.Ring, cfg.Ring
 		}
@@ -113,7 +116,9 @@ func (w *worker) open() (err error) {
 		}
 		if q.sock, err = w.umem.Open(c); err != nil {
 			if p.spare > 0 && q.number >= p.spare {
-				err = fmt.Errorf("%w: the driver receives on it since XDP is in use, and takes no such socket there: `ethtool -L %s combined %d` puts all queues into use before", err, p.Interface, p.most)
+				err = fmt.Errorf("%w: the driver receives on it since XDP is in use, "+
+					"and takes no such socket there: `ethtool -L %s combined %d` puts all queues into use before",
+					err, p.Interface, p.most)
 			}
 			return fmt.Errorf("queue %d: %w", q.number, err)
 		}

@@ -19,7 +19,8 @@ func TestMain(m *testing.M) { xsktest.Main(m) }
 
 func udp(t testing.TB, size, flows int) load.Template {
 	t.Helper()
-	f, err := load.UDP(size, flows, 0x020100fffffe, 0x02000000cc01, [4]byte{10, 0, 0, 1}, [4]byte{10, 0, 0, 2}, 65530, 9)
+	f, err := load.UDP(size, flows, 0x020100fffffe, 0x02000000cc01,
+		[4]byte{10, 0, 0, 1}, [4]byte{10, 0, 0, 2}, 65530, 9)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +251,9 @@ func TestMatch(t *testing.T) {
 		g := bytes.Clone(f.Frame)
 		at := rng.IntN(len(g))
 		g[at] ^= byte(1 + rng.IntN(255))
-		want := !slices.ContainsFunc(e.Values, func(v load.Value) bool { return at >= v.Offset && at < v.Offset+len(v.Octets) })
+		want := !slices.ContainsFunc(e.Values, func(v load.Value) bool {
+			return at >= v.Offset && at < v.Offset+len(v.Octets)
+		})
 		if e.Match(g) != want {
 			t.Fatalf("octet %d changed: Match says %v", at, !want)
 		}
@@ -263,14 +266,20 @@ func TestMatch(t *testing.T) {
 func TestErrors(t *testing.T) {
 	f := udp(t, 60, 1)
 	for name, c := range map[string]load.SourceConfig{
-		"short":         {Ifindex: 1, Template: load.Template{Frame: make([]byte, 59), Flows: 1}},
-		"long":          {Ifindex: 1, Template: load.Template{Frame: make([]byte, load.MaxSize+1), Flows: 1}},
-		"no flow":       {Ifindex: 1, Template: load.Template{Frame: f.Frame}},
-		"field outside": {Ifindex: 1, Template: load.Template{Frame: f.Frame, Flows: 1, Vary: []load.Field{{Offset: 57, Width: 4}}}},
-		"odd field":     {Ifindex: 1, Template: load.Template{Frame: f.Frame, Flows: 1, Vary: []load.Field{{Offset: 0, Width: 3}}}},
+		"short":   {Ifindex: 1, Template: load.Template{Frame: make([]byte, 59), Flows: 1}},
+		"long":    {Ifindex: 1, Template: load.Template{Frame: make([]byte, load.MaxSize+1), Flows: 1}},
+		"no flow": {Ifindex: 1, Template: load.Template{Frame: f.Frame}},
+		"field outside": {
+			Ifindex:  1,
+			Template: load.Template{Frame: f.Frame, Flows: 1, Vary: []load.Field{{Offset: 57, Width: 4}}},
+		},
+		"odd field": {
+			Ifindex:  1,
+			Template: load.Template{Frame: f.Frame, Flows: 1, Vary: []load.Field{{Offset: 0, Width: 3}}},
+		},
 	} {
 		if s, err := load.OpenSource(c); err == nil || !strings.HasPrefix(err.Error(), "load: ") {
-			t.Errorf("%s: %v, %v", name, s, err)
+			t.Errorf("%s: source %v, error %v, want an error of package load", name, s, err)
 		}
 	}
 	for name, e := range map[string]load.Expect{
@@ -279,7 +288,7 @@ func TestErrors(t *testing.T) {
 		"too many": {Size: 1000, Values: []load.Value{{Octets: make([]byte, 257)}}},
 	} {
 		if s, err := load.OpenSink(1, e); err == nil || !strings.HasPrefix(err.Error(), "load: ") {
-			t.Errorf("%s: %v, %v", name, s, err)
+			t.Errorf("%s: sink %v, error %v, want an error of package load", name, s, err)
 		}
 	}
 	if _, err := f.Constant(30, 10); err == nil {

@@ -31,7 +31,8 @@ func (e *Expect) check() error {
 	total := 0
 	for _, v := range e.Values {
 		if v.Offset < 0 || v.Offset+len(v.Octets) > e.Size {
-			return fmt.Errorf("load: octets %d to %d expected: the frame has %d", v.Offset, v.Offset+len(v.Octets), e.Size)
+			return fmt.Errorf("load: octets %d to %d expected: the frame has %d",
+				v.Offset, v.Offset+len(v.Octets), e.Size)
 		}
 		total += len(v.Octets)
 	}
@@ -80,7 +81,9 @@ func OpenSink(ifindex int, e Expect) (_ *Sink, err error) {
 		}
 	}()
 	memlock := rlimit.RemoveMemlock() // matters before kernel 5.11 only, and shows when the map is made
-	s.counts, err = ebpf.NewMap(&ebpf.MapSpec{Name: "penstock_sink", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 8, MaxEntries: verdicts})
+	s.counts, err = ebpf.NewMap(&ebpf.MapSpec{
+		Name: "penstock_sink", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 8, MaxEntries: verdicts,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("load: make the sink's counters: %w", errors.Join(err, memlock))
 	}

@@ -56,7 +56,8 @@ func OpenSource(c SourceConfig) (*Source, error) {
 	}
 	s := &Source{cfg: c, umem: u, vary: c.Template.varying(), rng: 1}
 	s.sock, err = u.Open(xsk.SocketConfig{
-		Ifindex: c.Ifindex, Queue: c.Queue, RxSize: 1, TxSize: ring, FillSize: 1, CompSize: ring, Mode: xsk.ModeAuto, NeedWakeup: true,
+		Ifindex: c.Ifindex, Queue: c.Queue, RxSize: 1, TxSize: ring, FillSize: 1, CompSize: ring, Mode: xsk.ModeAuto,
+		NeedWakeup: true,
 	})
 	if err != nil {
 		return nil, errors.Join(err, u.Close())
@@ -198,7 +199,8 @@ func (s *Source) settle() error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("load: the kernel still has %d frames %v after the last was sent: the number sent is not exact", ring-len(s.free), returnLimit)
+			return fmt.Errorf("load: the kernel still has %d frames %v after the last was sent: "+
+				"the number sent is not exact", ring-len(s.free), returnLimit)
 		}
 		if err := s.sock.KickTx(); err != nil {
 			return fmt.Errorf("load: send: %w", err)

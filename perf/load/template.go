@@ -40,7 +40,8 @@ func (t *Template) check() error {
 	}
 	for _, f := range t.Vary {
 		if f.Width != 2 && f.Width != 4 || f.Offset < 0 || f.Offset+f.Width > len(t.Frame) {
-			return fmt.Errorf("load: field of %d octets at %d: must be 2 or 4 octets within the frame's %d", f.Width, f.Offset, len(t.Frame))
+			return fmt.Errorf("load: field of %d octets at %d: must be 2 or 4 octets within the frame's %d",
+				f.Width, f.Offset, len(t.Frame))
 		}
 	}
 	return nil

@@ -17,7 +17,7 @@ func TestThis(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m.Kernel != strings.TrimSpace(string(release)) || m.Cores != runtime.NumCPU() || m.CPU == "" {
-		t.Errorf("%+v", m)
+		t.Errorf("machine %+v, want kernel %s, %d cores and a CPU", m, release, runtime.NumCPU())
 	}
 }
 

@@ -85,7 +85,8 @@ func (c *Chart) check() error {
 	for _, p := range c.Panels {
 		for _, r := range p.Rows {
 			if r.Missing == "" && !(r.Min > 0 && r.Min <= r.Median && r.Median <= r.Max && !math.IsInf(r.Max, 1)) {
-				return fmt.Errorf("plot: %s, %s: %g from %g to %g: want values above 0, in order", p.Title, r.Name, r.Median, r.Min, r.Max)
+				return fmt.Errorf("plot: %s, %s: %g from %g to %g: want values above 0, in order",
+					p.Title, r.Name, r.Median, r.Min, r.Max)
 			}
 		}
 		for _, m := range p.Marks {

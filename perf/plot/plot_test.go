@@ -17,12 +17,13 @@ func chart() plot.Chart {
 	return plot.Chart{
 		Title: "Ratios <&> \"more\"", Subtitle: []string{"machine", "kernel"}, Notes: []string{"a note"},
 		Panels: []plot.Panel{
-			{Title: "first", Subtitle: "under these conditions", Axis: "× one", Marks: []plot.Mark{{At: 1, Label: "one"}}, Rows: []plot.Row{
-				{Name: "a", Median: 0.5, Min: 0.4, Max: 0.6, Label: "half"},
-				{Name: "b", Kind: plot.Peer, Median: 1, Min: 1, Max: 1, Label: "one"},
-				{Name: "c", Kind: plot.Other, Median: 2, Min: 1.5, Max: 3000, Label: "two"},
-				{Name: "d", Missing: "not installed"},
-			}},
+			{Title: "first", Subtitle: "under these conditions", Axis: "× one",
+				Marks: []plot.Mark{{At: 1, Label: "one"}}, Rows: []plot.Row{
+					{Name: "a", Median: 0.5, Min: 0.4, Max: 0.6, Label: "half"},
+					{Name: "b", Kind: plot.Peer, Median: 1, Min: 1, Max: 1, Label: "one"},
+					{Name: "c", Kind: plot.Other, Median: 2, Min: 1.5, Max: 3000, Label: "two"},
+					{Name: "d", Missing: "not installed"},
+				}},
 			{Title: "second", Rows: []plot.Row{{Name: "nobody", Missing: "failed"}}},
 		},
 	}
@@ -96,7 +97,10 @@ func TestWrite(t *testing.T) {
 			texts = append(texts, e.text)
 		}
 	}
-	for _, want := range []string{c.Title, "machine", "kernel", "first", "under these conditions", "second", "a", "b", "c", "d", "half", "two", "not installed", "failed", "× one", "a note", "1", "10", "100", "1000"} {
+	for _, want := range []string{
+		c.Title, "machine", "kernel", "first", "under these conditions", "second", "a", "b", "c",
+		"d", "half", "two", "not installed", "failed", "× one", "a note", "1", "10", "100", "1000",
+	} {
 		if !slices.Contains(texts, want) {
 			t.Errorf("no text %q in %q", want, texts)
 		}
@@ -110,7 +114,8 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	// Logarithmic: twice as much lies as far to the right as half as much to the left.
-	if a, b := dots[1].at["cx"]-dots[0].at["cx"], dots[2].at["cx"]-dots[1].at["cx"]; a <= 0 || a-b > 0.21 || b-a > 0.21 {
+	a, b := dots[1].at["cx"]-dots[0].at["cx"], dots[2].at["cx"]-dots[1].at["cx"]
+	if a <= 0 || a-b > 0.21 || b-a > 0.21 {
 		t.Errorf("from 0.5 to 1 are %.1f, from 1 to 2 %.1f", a, b)
 	}
 	if dots[0].class != "subject" || dots[1].class != "peer" || dots[2].class != "other" {

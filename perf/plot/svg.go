@@ -26,7 +26,9 @@ text { font-family: "DejaVu Sans", "Segoe UI", Helvetica, Arial, sans-serif; fon
 type drawing struct{ b bytes.Buffer }
 
 func (d *drawing) open(width, height int) {
-	fmt.Fprintf(&d.b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d">`+"\n<style>%s</style>\n", width, height, width, height, style)
+	fmt.Fprintf(&d.b,
+		`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d">`+"\n<style>%s</style>\n",
+		width, height, width, height, style)
 	fmt.Fprintf(&d.b, "<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n", width, height)
 }
 

@@ -61,7 +61,10 @@ func box(t *testing.T, tables string) *rig.Rig {
 	if err := json.Unmarshal(asJSON, &all); err != nil {
 		t.Fatal(err)
 	}
-	s := &model.State{Tenants: map[string]model.Tenant{}, Segments: map[string]model.Segment{}, VIFs: map[string]model.VIF{}, Paths: map[string]model.Path{}}
+	s := &model.State{
+		Tenants: map[string]model.Tenant{}, Segments: map[string]model.Segment{},
+		VIFs: map[string]model.VIF{}, Paths: map[string]model.Path{},
+	}
 	for _, x := range all.Tenants {
 		s.Tenants[x.Name] = x
 	}
@@ -77,7 +80,10 @@ func box(t *testing.T, tables string) *rig.Rig {
 	o := rig.Options{State: s, Bindings: all.Bindings, FrameSize: c.Dataplane.FrameSize, MAC: []model.MAC{0, boxMAC}}
 	for _, p := range c.Ports {
 		role := map[string]fib.Role{conf.RoleAccess: fib.RoleAccess, conf.RoleFabric: fib.RoleFabric}[p.Role]
-		o.Ports = append(o.Ports, compile.Port{Name: p.Name, Role: role, ClampMSS: p.ClampMSS, SwitchMAC: p.SwitchMAC, SwitchPort: uint8(p.SwitchPort)})
+		o.Ports = append(o.Ports, compile.Port{
+			Name: p.Name, Role: role, ClampMSS: p.ClampMSS,
+			SwitchMAC: p.SwitchMAC, SwitchPort: uint8(p.SwitchPort),
+		})
 		o.MTU = append(o.MTU, uint16(p.MTU))
 	}
 	r, err := rig.New(o)
@@ -130,7 +136,8 @@ func TestThroughBox(t *testing.T) {
 				if strings.HasPrefix(s.Name, "bad/") {
 					bad++
 					if n := drops(r, tc.in) - before + uint64(len(out)); n != 1 {
-						t.Errorf("%s: %d of it are accounted for: %d drops, %d sent", s.Name, n, n-uint64(len(out)), len(out))
+						t.Errorf("%s: %d of it are accounted for: %d drops, %d sent",
+							s.Name, n, n-uint64(len(out)), len(out))
 					}
 					if len(out) > 0 {
 						carried[s.Name] = true
@@ -161,7 +168,8 @@ func TestThroughBox(t *testing.T) {
 				t.Errorf("%d of %d signed frames arrived", arrived, signed)
 			}
 			for name := range carried {
-				if strings.HasPrefix(name, "bad/overlay-") || tc.in == access && (strings.HasPrefix(name, "bad/ip4-length") || strings.HasPrefix(name, "bad/vlan-")) {
+				if strings.HasPrefix(name, "bad/overlay-") || tc.in == access &&
+					(strings.HasPrefix(name, "bad/ip4-length") || strings.HasPrefix(name, "bad/vlan-")) {
 					t.Errorf("%s was carried", name)
 				}
 			}

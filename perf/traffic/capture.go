@@ -33,7 +33,10 @@ func (s *section) capture(t *section, out *spec) {
 
 // described returns what of the stream says how frames look.
 func described(s *section) (names []string) {
-	for _, n := range []string{"size", "size_op", "fill", "payload", "malformed", "signature", "vlan", "ipv4", "ipv6", "udp", "tcp", "icmp", "arp", "flows", "overlay", "churn"} {
+	for _, n := range []string{
+		"size", "size_op", "fill", "payload", "malformed", "signature", "vlan",
+		"ipv4", "ipv6", "udp", "tcp", "icmp", "arp", "flows", "overlay", "churn",
+	} {
 		if s.has(n) {
 			names = append(names, n)
 		}
@@ -72,7 +75,9 @@ func (c *compiler) capture(s *spec) {
 		total += len(f)
 	}
 	c.g.lanes = append(c.g.lanes, lane{length: -1, replay: frames, rounds: newDivisor(uint64(len(frames)))})
-	c.g.streams = append(c.g.streams, Stream{Name: s.name, Side: s.side, Weight: s.weight, Len: float64(total) / float64(len(frames)), MaxLen: longest})
+	c.g.streams = append(c.g.streams, Stream{
+		Name: s.name, Side: s.side, Weight: s.weight, Len: float64(total) / float64(len(frames)), MaxLen: longest,
+	})
 	c.g.origins = append(c.g.origins, origin{spec: *s})
 	c.users = append(c.users, user{lane: len(c.g.lanes) - 1, round: -1, weight: s.weight})
 }

@@ -145,7 +145,8 @@ func collect(r recordReader) (*Capture, error) {
 		}
 		n++
 		if total += len(rec.data); n > maxReplay || total > maxReplayOctets {
-			return nil, fmt.Errorf("more than %d frames or %d octets: take a part of it (editcap)", maxReplay, maxReplayOctets)
+			return nil, fmt.Errorf("more than %d frames or %d octets: take a part of it (editcap)",
+				maxReplay, maxReplayOctets)
 		}
 		if kind, text := rec.wrong(); text != "" {
 			if faults[kind].n++; faults[kind].n == 1 {
@@ -187,10 +188,12 @@ func (r *record) wrong() (kind int, text string) {
 	switch n := len(r.data) - r.fcs; {
 	case r.link != linkEthernet:
 		return 0, fmt.Sprintf("link type %s (interface %d of the capture), want Ethernet: capture on an Ethernet "+
-			"interface (not on \"any\"), or keep the Ethernet frames alone (tshark -Y 'frame.interface_id == N' -w NEW)",
+			"interface (not on \"any\"), or keep the Ethernet frames alone "+
+			"(tshark -Y 'frame.interface_id == N' -w NEW)",
 			linkName(r.link), r.port)
 	case len(r.data) < r.length:
-		return 1, fmt.Sprintf("only %d of %d octets were captured: capture with a larger snapshot length (tcpdump -s 0)",
+		return 1, fmt.Sprintf("only %d of %d octets were captured: "+
+			"capture with a larger snapshot length (tcpdump -s 0)",
 			len(r.data), r.length)
 	case n < 14:
 		return 2, fmt.Sprintf("%d octets, less than an Ethernet header", max(n, 0))
@@ -206,7 +209,8 @@ const linkEthernet = 1
 // linkName is a link type as error messages have it.
 func linkName(link uint32) string {
 	names := map[uint32]string{
-		0: "BSD loopback", 101: "raw IP", 105: "IEEE 802.11", 113: "Linux cooked", 127: "radiotap", 276: "Linux cooked v2",
+		0: "BSD loopback", 101: "raw IP", 105: "IEEE 802.11", 113: "Linux cooked", 127: "radiotap",
+		276: "Linux cooked v2",
 	}
 	if name := names[link]; name != "" {
 		return fmt.Sprintf("%d, %s", link, name)

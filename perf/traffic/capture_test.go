@@ -104,8 +104,8 @@ func readBytes(t *testing.T, b []byte) (*traffic.Capture, error) {
 var byteOrders = []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian}
 
 // TestCaptureWhole: a capture file comes back with all of its frames, octet for octet, in either order of octets and
-// whatever blocks hold them; and cut at any offset it comes back with the frames before, where a frame or block ends, or
-// not at all.
+// whatever blocks hold them; and cut at any offset it comes back with the frames before, where a frame or block ends,
+// or not at all.
 func TestCaptureWhole(t *testing.T) {
 	frames := [][]byte{testFrame(14), testFrame(15), testFrame(60), testFrame(97)}
 	for _, order := range byteOrders {
@@ -130,12 +130,14 @@ func TestCaptureWhole(t *testing.T) {
 				want, ends := f.ends[n]
 				if ends = ends && want > 0; !ends {
 					if err == nil {
-						t.Errorf("%v %s: %d of %d octets are read as %d frames, want an error", order, name, n, len(whole), len(c.Frames))
+						t.Errorf("%v %s: %d of %d octets are read as %d frames, want an error",
+							order, name, n, len(whole), len(c.Frames))
 					}
 					continue
 				}
 				if err != nil || !slices.EqualFunc(c.Frames, frames[:want], bytes.Equal) || len(c.Remarks) > 0 {
-					t.Errorf("%v %s: %d of %d octets: %+v, %v, want %d frames", order, name, n, len(whole), c, err, want)
+					t.Errorf("%v %s: %d of %d octets: %+v, %v, want %d frames",
+						order, name, n, len(whole), c, err, want)
 				}
 			}
 			var z bytes.Buffer
@@ -147,7 +149,8 @@ func TestCaptureWhole(t *testing.T) {
 			}
 			for n := range z.Len() {
 				if c, err := readBytes(t, z.Bytes()[:n]); err == nil {
-					t.Errorf("%v %s, gzip: %d of %d octets are read as %d frames", order, name, n, z.Len(), len(c.Frames))
+					t.Errorf("%v %s, gzip: %d of %d octets are read as %d frames",
+						order, name, n, z.Len(), len(c.Frames))
 				}
 			}
 		}
@@ -178,17 +181,29 @@ func TestCaptureRefused(t *testing.T) {
 		{"cut by snapshot length", ng().section().port(1, 96).simple(200, long[:96]).Bytes(),
 			[]string{"frame 1: only 96 of 200 octets"}},
 		{"cut simple block", ng().simple(200, long[:96]).Bytes(), []string{"frame 1: only 96 of 200 octets"}},
-		{"two faults", ng().packet(0, f, 3).packet(0, f[:9], 0).Bytes(), []string{"frame 1: only 60", "frame 2: 9 octets"}},
+		{
+			"two faults", ng().packet(0, f, 3).packet(0, f[:9], 0).Bytes(),
+			[]string{"frame 1: only 60", "frame 2: 9 octets"},
+		},
 		{"zero-length", pcap(1, f, nil).Bytes(), []string{"frame 2: 0 octets"}},
 		{"no frame", ng().Bytes(), []string{"no frame in it"}},
 		{"other section has no interface", ng().packet(0, f, 0).section().packet(0, f, 0).Bytes(),
 			[]string{"after 1 whole frames", "damaged", "interface 0"}},
 		{"lengths differ", damaged, []string{"after 0 whole frames", "damaged"}},
-		{"zeros behind", append(ng().packet(0, f, 0).Bytes(), make([]byte, 8)...), []string{"after 1 whole frames", "damaged"}},
+		{
+			"zeros behind", append(ng().packet(0, f, 0).Bytes(), make([]byte, 8)...),
+			[]string{"after 1 whole frames", "damaged"},
+		},
 		{"block without end", append(ng().packet(0, f, 0).Bytes(), 0x42, 0, 0, 0, 4, 0, 0, 0), []string{"damaged"}},
-		{"frame larger than its block", ng().block(1, 6, ng().words(nil, 0, 0, 0, 61, 61, 0)).Bytes(), []string{"damaged"}},
+		{
+			"frame larger than its block",
+			ng().block(1, 6, ng().words(nil, 0, 0, 0, 61, 61, 0)).Bytes(), []string{"damaged"},
+		},
 		{"version", ng().block(0, 0x0a0d0d0a, ng().words(nil, 0x1a2b3c4d, 2, 0, 0)).Bytes(), []string{"version 2.0"}},
-		{"modified pcap", (&captureFile{order: binary.LittleEndian}).pcap(0xa1b2cd34, 1, 1, f).Bytes(), []string{"neither pcap"}},
+		{
+			"modified pcap", (&captureFile{order: binary.LittleEndian}).pcap(0xa1b2cd34, 1, 1, f).Bytes(),
+			[]string{"neither pcap"},
+		},
 		{"zstd", []byte("\x28\xb5\x2f\xfd1234567890"), []string{"zstd: unpack it first"}},
 		{"xz", []byte("\xfd7zXZ1234567890"), []string{"xz: unpack it first"}},
 	}
@@ -206,8 +221,8 @@ func TestCaptureRefused(t *testing.T) {
 	}
 }
 
-// TestCaptureRemarks: what is left out of a capture, and is no captured frame for all that is known, is counted: blocks of
-// unknown types, and the FCS of frames.
+// TestCaptureRemarks: what is left out of a capture, and is no captured frame for all that is known, is counted: blocks
+// of unknown types, and the FCS of frames.
 func TestCaptureRemarks(t *testing.T) {
 	f := testFrame(60)
 	fcs := append(slices.Clone(f), 1, 2, 3, 4)

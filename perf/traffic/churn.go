@@ -2,8 +2,8 @@ package traffic
 
 import "fmt"
 
-// A connection of a churning stream, and the side of each step. Sequence numbers: C and S are the initial ones of client
-// and server, n the octets of a segment.
+// A connection of a churning stream, and the side of each step. Sequence numbers: C and S are the initial ones of
+// client and server, n the octets of a segment.
 //
 //	client              server
 //	SYN       C         →
@@ -18,12 +18,15 @@ import "fmt"
 //
 // or, with close = "rst", a RST in place of the last three.
 //
-// A program of Both sides keeps this order. Programs of one side each leave out the other's steps and know nothing of its
-// progress: whoever sends them at the same time has order within a side alone.
+// A program of Both sides keeps this order. Programs of one side each leave out the other's steps and know nothing of
+// its progress: whoever sends them at the same time has order within a side alone.
 
 // connections reads [stream.churn].
 func (s *section) connections(t *section, out *spec) {
-	c := &churn{requests: int(t.integer("requests", integer(0, 16), 1)), close: t.enum("close", "fin", "fin", "rst", "none")}
+	c := &churn{
+		requests: int(t.integer("requests", integer(0, 16), 1)),
+		close:    t.enum("close", "fin", "fin", "rst", "none"),
+	}
 	if t.need("concurrent", wantInt(1, 1<<24)) {
 		c.concurrent = uint32(t.integer("concurrent", integer(1, 1<<24), 1))
 	}
@@ -41,7 +44,9 @@ func (s *section) connections(t *section, out *spec) {
 	} else if out.flows.dst {
 		s.failf(s.at("flows")+".end", "the client is at the end that varies: write \"src\"")
 	} else if c.concurrent > out.flows.count {
-		t.failf(t.at("concurrent"), "%d connections at once, but only %d flows: make flows.count larger or this smaller", c.concurrent, out.flows.count)
+		t.failf(t.at("concurrent"),
+			"%d connections at once, but only %d flows: make flows.count larger or this smaller", c.concurrent,
+			out.flows.count)
 	}
 	if out.spread != nil || len(out.sizes) > 1 {
 		s.failf(s.at("size"), "data segments have one size: write one")

@@ -10,7 +10,7 @@ import (
 type Options struct {
 	Side   Side              // the port to make frames for; Both: all streams, in one sequence
 	MTU    int               // of the port, in octets of IP packet; 0 = do not check
-	SrcMAC *MAC              // in place of the source MAC of all streams' outermost Ethernet headers; nil = as the profile says
+	SrcMAC *MAC              // source MAC of all streams' outermost Ethernet headers; nil = as the profile says
 	DstMAC *MAC              // likewise of the destination
 	Seed   uint64            // other random values
 	Set    map[string]string // keys to replace, see Profile.Program
@@ -66,7 +66,9 @@ func (c *compiler) spec(s *spec) {
 	c.override(&t)
 	_, largest := t.extent()
 	if most := c.o.MTU + t.linkLen(); c.o.MTU > 0 && largest > most && t.pcap == "" {
-		c.failf(s, "frames of %d octets need an MTU of %d, and the port has %d: raise it, or make the frames smaller (size=%d)",
+		c.failf(s,
+			"frames of %d octets need an MTU of %d, and the port has %d: "+
+				"raise it, or make the frames smaller (size=%d)",
 			largest, largest-t.linkLen(), c.o.MTU, most)
 		return
 	}
@@ -146,7 +148,9 @@ func (c *compiler) lane(s *spec, name string, weight int, l lane) int {
 		}
 		return 0
 	}
-	st := Stream{Name: name, Side: s.side, Weight: weight, Signed: l.sign, Len: float64(len(l.frame)), MaxLen: len(l.frame)}
+	st := Stream{
+		Name: name, Side: s.side, Weight: weight, Signed: l.sign, Len: float64(len(l.frame)), MaxLen: len(l.frame),
+	}
 	if l.length >= 0 {
 		v := &l.vars[0]
 		st.Len = float64(v.from) + float64(v.count.d-1)/2
@@ -183,7 +187,8 @@ func (c *compiler) schedule() error {
 		total += c.users[i].weight
 	}
 	if total > maxTurn {
-		return fmt.Errorf("the weights come to a turn of %d frames: want at most %d; take rounder weights", total, maxTurn)
+		return fmt.Errorf("the weights come to a turn of %d frames: want at most %d; take rounder weights",
+			total, maxTurn)
 	}
 	credit := make([]int, len(c.users))
 	rank := make([]int, len(c.users))
@@ -197,7 +202,10 @@ func (c *compiler) schedule() error {
 		}
 		credit[best] -= total
 		u := c.users[best]
-		g.slots = append(g.slots, slot{lane: uint16(max(0, u.lane)), weight: uint16(u.weight), rank: uint16(rank[best]), round: uint16(u.round + 1)})
+		g.slots = append(g.slots, slot{
+			lane: uint16(max(0, u.lane)), weight: uint16(u.weight),
+			rank: uint16(rank[best]), round: uint16(u.round + 1),
+		})
 		rank[best]++
 	}
 	g.turn = newDivisor(uint64(total))

@@ -43,7 +43,8 @@ func (e *InexpressibleError) Error() string {
 	return fmt.Sprintf("profile %s cannot be expressed for %s: %s", e.Profile, e.Kind, strings.Join(e.Reasons, "; "))
 }
 
-// Export writes the profile for another generator, with both sides and for any MTU. The error is an *InexpressibleError if that generator cannot send it.
+// Export writes the profile for another generator, with both sides and for any MTU. The error is an *InexpressibleError
+// if that generator cannot send it.
 func (p *Profile) Export(kind string, o Options, w io.Writer) error {
 	var text string
 	g, err := p.Program(Options{SrcMAC: o.SrcMAC, DstMAC: o.DstMAC, Seed: o.Seed, Set: o.Set})
@@ -99,7 +100,8 @@ func (x *exporter) comment(mark, text string) {
 
 // header writes what every file begins with.
 func (x *exporter) header(mark string, differs ...string) {
-	x.comment(mark, fmt.Sprintf("Made from %s.toml by \"make generate\": change that and not this.\n\n%s", x.p.Name, x.p.Title))
+	x.comment(mark,
+		fmt.Sprintf("Made from %s.toml by \"make generate\": change that and not this.\n\n%s", x.p.Name, x.p.Title))
 	if x.p.Description != "" {
 		x.comment(mark, "\n"+x.p.Description)
 	}
@@ -115,7 +117,8 @@ func ip4(v uint64) string {
 }
 
 func macText(v uint64) string {
-	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", byte(v>>40), byte(v>>32), byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
+	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x",
+		byte(v>>40), byte(v>>32), byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
 }
 
 // simple returns what the generators that know only UDP over IPv4 can send: the one [[stream]] of the profile. All
@@ -155,8 +158,10 @@ func (x *exporter) simple() *spec {
 		n    number
 		step bool // may go up by one
 	}{
-		{"MACs", s.eth.src, false}, {"MACs", s.eth.dst, false}, {"a time to live", s.ip4.ttl, false}, {"an identification", s.ip4.id, false},
-		{"addresses", s.ip4.src, true}, {"addresses", s.ip4.dst, true}, {"ports", s.udp.src, true}, {"ports", s.udp.dst, true},
+		{"MACs", s.eth.src, false}, {"MACs", s.eth.dst, false}, {"a time to live", s.ip4.ttl, false},
+		{"an identification", s.ip4.id, false},
+		{"addresses", s.ip4.src, true}, {"addresses", s.ip4.dst, true}, {"ports", s.udp.src, true},
+		{"ports", s.udp.dst, true},
 	} {
 		if n.n.varies && !(n.step && n.n.op == opInc && n.n.step == 1 && n.n.list == nil) {
 			x.cannot("%s that vary like this", n.name)
@@ -175,7 +180,9 @@ func (x *exporter) simple() *spec {
 func (s *spec) extents() (src, dst, srcPort, dstPort number) {
 	src, dst, srcPort, dstPort = s.ip4.src, s.ip4.dst, s.udp.src, s.udp.dst
 	if f := s.flows; f != nil {
-		address, port := number{from: f.address.from, to: f.address.from + uint64(f.count) - 1, step: 1, varies: f.count > 1}, constant(f.port.from)
+		address, port := number{
+			from: f.address.from, to: f.address.from + uint64(f.count) - 1, step: 1, varies: f.count > 1,
+		}, constant(f.port.from)
 		if f.dst {
 			dst, dstPort = address, port
 		} else {

@@ -25,7 +25,8 @@ func (x *exporter) dpdk() string {
 	}
 	for _, n := range []number{src, dst, srcPort, dstPort} {
 		if n.varies && n.count() > dpdkBuffers {
-			x.cannot("%d values: it prepares its packets in its buffers, and may have no more than %d", n.count(), dpdkBuffers)
+			x.cannot("%d values: it prepares its packets in its buffers, and may have no more than %d",
+				n.count(), dpdkBuffers)
 		}
 		if n.varies && len(s.sizes) > 1 {
 			x.cannot("sizes with weights together with values that vary: a packet of its sequences has fixed fields")
@@ -37,7 +38,9 @@ func (x *exporter) dpdk() string {
 	if len(s.sizes) > 1 {
 		differs = append(differs, "Time to live is Pktgen's default.")
 	} else {
-		differs = append(differs, "The packets are made once, in the port's buffers, and sent in the order in which buffers come back: all values\nappear, in no given order, and some once more often than others.")
+		differs = append(differs,
+			"The packets are made once, in the port's buffers, and sent in the order in which buffers come back: "+
+				"all values\nappear, in no given order, and some once more often than others.")
 	}
 	if _, largest := s.extent(); largest > 1518 {
 		differs = append(differs, "Frames as large as this need Pktgen's option -j.")
@@ -69,7 +72,9 @@ pktgen.set(port, "rate", tonumber(os.getenv("RATE") or "100")) -- percent of the
 		if n.varies {
 			last, step = n.to, 1
 		}
-		for _, v := range [][2]string{{"start", text(n.from)}, {"inc", text(step)}, {"min", text(n.from)}, {"max", text(last)}} {
+		for _, v := range [][2]string{
+			{"start", text(n.from)}, {"inc", text(step)}, {"min", text(n.from)}, {"max", text(last)},
+		} {
 			x.printf("pktgen.range.%s(port, %q, %s)\n", name, v[0], v[1])
 		}
 	}
@@ -114,7 +119,8 @@ func (x *exporter) dpdkSequence(s *spec, src, dst, srcPort, dstPort number) {
   ["sport"] = %d, ["dport"] = %d, ["ethType"] = "ipv4", ["ipProto"] = "udp",
   ["vlanid"] = %d, ["cos"] = %d, ["tos"] = %d, ["tcp_flags"] = "", ["gtpu_teid"] = 0, ["pktSize"] = %d,
 })
-`, i, ip4(dst.from), ip4(src.from), srcPort.from, dstPort.from, vid, pcp, s.ip4.dscp<<2, x.g.streams[x.g.slots[i].lane].MaxLen+fcsLen)
+`, i, ip4(dst.from), ip4(src.from), srcPort.from, dstPort.from, vid, pcp, s.ip4.dscp<<2,
+			x.g.streams[x.g.slots[i].lane].MaxLen+fcsLen)
 	}
 	x.printf("pktgen.set(port, \"seq_cnt\", %d)\npktgen.start(port)\n", len(x.g.slots))
 }

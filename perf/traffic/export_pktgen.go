@@ -31,10 +31,13 @@ func (x *exporter) pktgen() string {
 	differs := []string{
 		"Time to live 32, identification counting up, DF not set: pktgen has no settings for these.",
 		"The payload begins with pktgen's own header (magic number, sequence number, time), and has no signature.",
-		"Whatever varies begins with its second value. From there on addresses, ports and sizes are those of frame 1, 2, ….",
+		"Whatever varies begins with its second value. From there on addresses, " +
+			"ports and sizes are those of frame 1, 2, ….",
 	}
 	if len(s.sizes) > 1 {
-		differs = append(differs, "The sizes are drawn at random with these weights (imix_weights, kernel 5.15 and newer); there they have a fixed order.")
+		differs = append(differs,
+			"The sizes are drawn at random with these weights (imix_weights, kernel 5.15 and newer); "+
+				"there they have a fixed order.")
 	}
 	x.b.WriteString("#!/bin/bash\n")
 	x.header("#", differs...)

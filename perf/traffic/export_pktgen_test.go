@@ -30,8 +30,11 @@ type key struct {
 // keyOf reads it from a frame.
 func keyOf(t *testing.T, f []byte) key {
 	t.Helper()
-	k := key{size: len(f), dst: model.MAC(uint64(binary.BigEndian.Uint16(f))<<32 | uint64(binary.BigEndian.Uint32(f[2:]))),
-		src: model.MAC(uint64(binary.BigEndian.Uint16(f[6:]))<<32 | uint64(binary.BigEndian.Uint32(f[8:])))}
+	k := key{
+		size: len(f),
+		dst:  model.MAC(uint64(binary.BigEndian.Uint16(f))<<32 | uint64(binary.BigEndian.Uint32(f[2:]))),
+		src:  model.MAC(uint64(binary.BigEndian.Uint16(f[6:]))<<32 | uint64(binary.BigEndian.Uint32(f[8:]))),
+	}
 	at := 12
 	for i := 0; binary.BigEndian.Uint16(f[at:]) == 0x8100; i++ {
 		k.tags[i] = binary.BigEndian.Uint16(f[at+2:])
@@ -46,7 +49,8 @@ func keyOf(t *testing.T, f []byte) key {
 	return k
 }
 
-// pktgen is the kernel's generator as far as the scripts use it: net/core/pktgen.c, pktgen_if_write and mod_cur_headers.
+// pktgen is the kernel's generator as far as the scripts use it: net/core/pktgen.c, pktgen_if_write and
+// mod_cur_headers.
 type pktgen struct {
 	key
 	sizes    [][2]int // imix_weights
@@ -148,7 +152,8 @@ func (p *pktgen) next() key {
 		}
 	}
 	k := p.key
-	k.srcIP, k.dstIP, k.srcPort, k.dstPort = p.now["src"], p.now["dst"], uint16(p.now["udp_src"]), uint16(p.now["udp_dst"])
+	k.srcIP, k.dstIP = p.now["src"], p.now["dst"]
+	k.srcPort, k.dstPort = uint16(p.now["udp_src"]), uint16(p.now["udp_dst"])
 	return k
 }
 
@@ -177,8 +182,8 @@ src_port = { from = 100, to = 110 }
 dst_port = { from = 7, to = 9 }
 `
 
-// TestPktgen runs the scripts with a directory in place of /proc/net/pktgen, and has what they write there make packets as
-// the kernel does.
+// TestPktgen runs the scripts with a directory in place of /proc/net/pktgen, and has what they write there make packets
+// as the kernel does.
 func TestPktgen(t *testing.T) {
 	scripts := map[string]*traffic.Profile{}
 	for _, name := range traffic.Names() {
@@ -211,11 +216,13 @@ func TestPktgen(t *testing.T) {
 			cmd := exec.Command("bash", path, "eth7", "3")
 			cmd.Env = append(os.Environ(), "PGDIR="+dir, "RATE=1000")
 			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
+				t.Fatalf("script %s: %v, want success: %s", path, err, out)
 			}
-			for file, want := range map[string]string{"kpktgend_3": "rem_device_all\nadd_device eth7\n", "pgctrl": "start\n"} {
+			for file, want := range map[string]string{
+				"kpktgend_3": "rem_device_all\nadd_device eth7\n", "pgctrl": "start\n",
+			} {
 				if b, err := os.ReadFile(filepath.Join(dir, file)); err != nil || string(b) != want {
-					t.Fatalf("%s: %q, %v", file, b, err)
+					t.Fatalf("%s: wrote %q, error %v, want %q", file, b, err, want)
 				}
 			}
 			b, err := os.ReadFile(filepath.Join(dir, "eth7"))
@@ -225,7 +232,7 @@ func TestPktgen(t *testing.T) {
 			var k pktgen
 			k.feed(t, string(b))
 			if k.sum != 1 || !strings.Contains(string(b), "ratep 1000\n") {
-				t.Errorf("%s", b)
+				t.Errorf("want checksums by pktgen once (%d) and \"ratep 1000\" in:\n%s", k.sum, b)
 			}
 			g, err := p.Program(traffic.Options{})
 			if err != nil {
@@ -233,7 +240,8 @@ func TestPktgen(t *testing.T) {
 			}
 			if k.sizes != nil { // drawn at random: the sizes and weights, then everything else by stream
 				for i, s := range g.Streams() {
-					if i >= len(k.sizes) || k.sizes[i][0] != s.MaxLen || k.sizes[i][1]*g.Streams()[0].Weight != s.Weight*k.sizes[0][1] {
+					if i >= len(k.sizes) || k.sizes[i][0] != s.MaxLen ||
+						k.sizes[i][1]*g.Streams()[0].Weight != s.Weight*k.sizes[0][1] {
 						t.Fatalf("sizes %v, stream %s of %d octets, weight %d", k.sizes, s.Name, s.MaxLen, s.Weight)
 					}
 				}
@@ -303,7 +311,8 @@ func TestDPDK(t *testing.T) {
 					}
 				}
 				got[key{size: int(now["pkt_size"]) - 4, src: model.MAC(now["src_mac"]), dst: model.MAC(now["dst_mac"]),
-					srcIP: uint32(now["src_ip"]), dstIP: uint32(now["dst_ip"]), srcPort: uint16(now["src_port"]), dstPort: uint16(now["dst_port"])}] = true
+					srcIP: uint32(now["src_ip"]), dstIP: uint32(now["dst_ip"]), srcPort: uint16(now["src_port"]),
+					dstPort: uint16(now["dst_port"])}] = true
 			}
 			if len(got) != len(want) {
 				t.Errorf("%d different packets, here %d", len(got), len(want))
@@ -320,6 +329,9 @@ func TestDPDK(t *testing.T) {
 	}
 }
 
+// localMAC is a line of Lua that takes a MAC from the environment or has a default.
+var localMAC = regexp.MustCompile(`^local (src_mac|dst_mac) = os\.getenv\("[A-Z_]+"\) or "([0-9a-f:]+)"$`)
+
 // luaRange collects the values of pktgen.range.NAME(port, WHAT, VALUE), and wants the rest to be calls that there are.
 func luaRange(t *testing.T, text string) map[string]uint64 {
 	t.Helper()
@@ -327,11 +339,12 @@ func luaRange(t *testing.T, text string) map[string]uint64 {
 	on := 0
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		if m := regexp.MustCompile(`^local (src_mac|dst_mac) = os\.getenv\("[A-Z_]+"\) or "([0-9a-f:]+)"$`).FindStringSubmatch(line); m != nil {
+		if m := localMAC.FindStringSubmatch(line); m != nil {
 			macs[m[1]] = m[2]
 			continue
 		}
-		if line == "" || strings.HasPrefix(line, "--") || strings.HasPrefix(line, "package.path") || strings.HasPrefix(line, "require ") || strings.HasPrefix(line, "local port") {
+		if line == "" || strings.HasPrefix(line, "--") || strings.HasPrefix(line, "package.path") ||
+			strings.HasPrefix(line, "require ") || strings.HasPrefix(line, "local port") {
 			continue
 		}
 		m := luaCall.FindStringSubmatch(line)
@@ -365,7 +378,7 @@ func luaRange(t *testing.T, text string) map[string]uint64 {
 			b := a.As4()
 			n = uint64(binary.BigEndian.Uint32(b[:]))
 		} else if n, err = strconv.ParseUint(v, 10, 32); err != nil {
-			t.Fatalf("%s: %v", line, err)
+			t.Fatalf("line %s: %v, want an address or a number", line, err)
 		}
 		if !slices.Contains([]string{"start", "inc", "min", "max"}, what) {
 			t.Fatalf("not understood: %s", line)
@@ -407,9 +420,13 @@ func TestDPDKSequence(t *testing.T) {
 	for i, f := range frames(g, 36) {
 		e := all[i%12]
 		k := keyOf(t, f)
-		src, dst := netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, k.srcIP))), netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, k.dstIP)))
-		for name, want := range map[string]string{"pktSize": fmt.Sprint(k.size + 4), "ip_src_addr": src.String() + "/32", "ip_dst_addr": dst.String(),
-			"sport": fmt.Sprint(k.srcPort), "dport": fmt.Sprint(k.dstPort), "ipProto": "udp", "ethType": "ipv4"} {
+		src := netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, k.srcIP)))
+		dst := netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, k.dstIP)))
+		for name, want := range map[string]string{
+			"pktSize": fmt.Sprint(k.size + 4), "ethType": "ipv4", "ipProto": "udp",
+			"ip_src_addr": src.String() + "/32", "ip_dst_addr": dst.String(),
+			"sport": fmt.Sprint(k.srcPort), "dport": fmt.Sprint(k.dstPort),
+		} {
 			if got := field(e[2], name); got != want || e[1] != fmt.Sprint(i%12) {
 				t.Errorf("frame %d: %s is %s, want %s", i, name, got, want)
 			}

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// scapy describes the frame of a stream, packet 0, as a Scapy expression; ok is false for what is better given as octets.
+// scapy describes the frame of a stream, packet 0, as a Scapy expression; ok is false for what is better given as
+// octets.
 func scapy(o *origin, l *lane, t tunables) (text string, ok bool) {
 	s := &o.spec
 	if !o.describable() {
@@ -111,7 +112,8 @@ func (s *spec) scapyNetwork(add func(string, ...any)) {
 		if s.udp == nil && s.tcp == nil && s.icmp == nil {
 			proto = fmt.Sprintf(", proto=%d", first(h.proto))
 		}
-		add("IP(src=%q, dst=%q, id=%d, flags=%s, ttl=%d, tos=%d%s)", ip4(first(src)), ip4(first(dst)), first(h.id), flags, first(h.ttl), s.tos(), proto)
+		add("IP(src=%q, dst=%q, id=%d, flags=%s, ttl=%d, tos=%d%s)",
+			ip4(first(src)), ip4(first(dst)), first(h.id), flags, first(h.ttl), s.tos(), proto)
 	case s.ip6 != nil:
 		h := s.ip6
 		src, dst := s.ends(h.src, h.dst, address)
@@ -119,10 +121,13 @@ func (s *spec) scapyNetwork(add func(string, ...any)) {
 		if s.udp == nil && s.tcp == nil {
 			next = fmt.Sprintf(", nh=%d", first(h.next))
 		}
-		add("IPv6(src=%q, dst=%q, tc=%d, fl=%d, hlim=%d%s)", ip6(src), ip6(dst), h.class, first(h.label), first(h.hop), next)
+		add("IPv6(src=%q, dst=%q, tc=%d, fl=%d, hlim=%d%s)",
+			ip6(src), ip6(dst), h.class, first(h.label), first(h.hop), next)
 	case s.arp != nil:
 		a := s.arp
-		add("ARP(op=%d, hwsrc=%q, psrc=%q, hwdst=%q, pdst=%q)", a.op, macText(first(a.senderMAC)), ip4(first(a.senderIP)), macText(first(a.targetMAC)), ip4(first(a.targetIP)))
+		add("ARP(op=%d, hwsrc=%q, psrc=%q, hwdst=%q, pdst=%q)",
+			a.op, macText(first(a.senderMAC)), ip4(first(a.senderIP)), macText(first(a.targetMAC)),
+			ip4(first(a.targetIP)))
 	}
 }
 

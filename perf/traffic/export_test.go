@@ -21,8 +21,8 @@ import (
 
 var profilesDir = filepath.Join("..", "profiles")
 
-// TestExportsCurrent: the files beside the profiles are what "make generate" writes today; none is missing, none is left
-// over, and the README says which mixes the others cannot send.
+// TestExportsCurrent: the files beside the profiles are what "make generate" writes today; none is missing, none is
+// left over, and the README says which mixes the others cannot send.
 func TestExportsCurrent(t *testing.T) {
 	want := map[string]bool{}
 	for _, name := range traffic.Names() {
@@ -68,7 +68,8 @@ func TestExportsCurrent(t *testing.T) {
 func python(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"python3", "/usr/bin/python3"} {
-		if exec.Command(name, "-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec(\"scapy\") is None)").Run() == nil {
+		if exec.Command(name, "-c",
+			"import importlib.util, sys; sys.exit(importlib.util.find_spec(\"scapy\") is None)").Run() == nil {
 			return name
 		}
 	}
@@ -127,7 +128,7 @@ func trexPackets(t *testing.T, jobs []trexJob) (answers [][]trexStream, faults [
 			continue
 		}
 		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
-			t.Fatalf("%s: %v", lines.Bytes(), err)
+			t.Fatalf("answer %s: %v, want JSON", lines.Bytes(), err)
 		}
 		answers, faults = append(answers, s), append(faults, "")
 	}
@@ -311,7 +312,9 @@ func TestTRex(t *testing.T) {
 	tune("flows-1", map[string]string{"flows": "150"}, trexJob{Tunables: []string{"--flows", "150"}}) // ports too
 	tune("tenants-65k", map[string]string{"tenants": "7"}, trexJob{Tunables: []string{"--tenants", "7"}})
 	mac := map[string]string{"ethernet.src": "02:00:00:00:77:01", "ethernet.dst": "02:00:00:00:77:02"}
-	tune("size-64", mac, trexJob{Tunables: []string{"--src_mac", "02:00:00:00:77:01", "--dst_mac", "02:00:00:00:77:02"}})
+	tune("size-64", mac, trexJob{
+		Tunables: []string{"--src_mac", "02:00:00:00:77:01", "--dst_mac", "02:00:00:00:77:02"},
+	})
 
 	dir := t.TempDir()
 	write := func(name, text string, count int) {
@@ -339,9 +342,10 @@ func TestTRex(t *testing.T) {
 	answers, faults := trexPackets(t, jobs)
 	compared := 0
 	for i, r := range runs {
-		what := fmt.Sprintf("%s %v, direction %d", r.profile.Name, append(r.job.Tunables, fmt.Sprint(r.job.Kwargs)), r.job.Direction)
+		what := fmt.Sprintf("%s %v, direction %d", r.profile.Name, append(r.job.Tunables, fmt.Sprint(r.job.Kwargs)),
+			r.job.Direction)
 		if faults[i] != "" {
-			t.Errorf("%s: %s", what, faults[i])
+			t.Errorf("%s: fault %s, want none", what, faults[i])
 			continue
 		}
 		side := traffic.A + traffic.Side(r.job.Direction)
@@ -392,7 +396,8 @@ from trex.stl.api import *
 class Mix(object):
     def get_streams(self, direction=0, **kwargs):
         packet = Ether() / IP() / UDP() / Raw(bytes(18))
-        return [STLStream(name="x", mode=STLTXCont(pps=1), mac_src_override_by_pkt=True, mac_dst_override_mode=STLStreamDstMAC_PKT,
+        return [STLStream(name="x", mode=STLTXCont(pps=1), mac_src_override_by_pkt=True,
+                          mac_dst_override_mode=STLStreamDstMAC_PKT,
                           packet=STLPktBuilder(pkt=packet, vm=STLScVmRaw([VM])))]
 def register():
     return Mix()
@@ -403,7 +408,10 @@ def register():
 		{"size", `STLVmFlowVar(name="a", size=3)`, "size"},
 		{"range", `STLVmFlowVar(name="a", size=1, max_value=256)`, "does not fit"},
 		{"unknown", `STLVmWrFlowVar(fv_name="a", pkt_offset=20)`, "no variable a"},
-		{"outside", `STLVmFlowVar(name="a", size=4), STLVmWrFlowVar(fv_name="a", pkt_offset=57)`, "writes up to 61 of 60"},
+		{
+			"outside", `STLVmFlowVar(name="a", size=4), STLVmWrFlowVar(fv_name="a", pkt_offset=57)`,
+			"writes up to 61 of 60",
+		},
 		{"room", `*[STLVmFlowVarRepeatableRandom(name=str(i), size=4, seed=1) for i in range(6)]`, "take 72 octets"},
 		{"seed", `STLVmFlowVar(name="a", size=1, op="random")`, "without random_seed"},
 		{"trim", `STLVmFlowVar(name="a", size=4), STLVmTrimPktSize("a")`, "2 octets"},
@@ -474,11 +482,14 @@ func TestInexpressible(t *testing.T) {
 			t.Errorf("%s of %s: %v, %d octets", tc.kind, tc.profile, err, b.Len())
 		}
 	}
-	p := parse(t, everything+"[[stream]]\nname = \"echo\"\nsize = 80\n"+eth+ip4+"[stream.icmp]\nseq = { from = 0, to = 9 }\n")
-	if err := p.Export(traffic.TRex, traffic.Options{}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "ICMP whose header or length varies") {
+	p := parse(t,
+		everything+"[[stream]]\nname = \"echo\"\nsize = 80\n"+eth+ip4+"[stream.icmp]\nseq = { from = 0, to = 9 }\n")
+	if err := p.Export(traffic.TRex, traffic.Options{}, &bytes.Buffer{}); err == nil ||
+		!strings.Contains(err.Error(), "ICMP whose header or length varies") {
 		t.Error(err)
 	}
-	if err := p.Export("ixia", traffic.Options{}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "there are trex, pktgen and dpdk") {
+	if err := p.Export("ixia", traffic.Options{}, &bytes.Buffer{}); err == nil ||
+		!strings.Contains(err.Error(), "there are trex, pktgen and dpdk") {
 		t.Error(err)
 	}
 }

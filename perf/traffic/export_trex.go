@@ -6,15 +6,18 @@ import (
 	"strings"
 )
 
-// The Python files follow the API of TRex's stateless mode: module trex.stl.api, as documented at trex-tgn.cisco.com. Lists
-// (value_list) are newer than the rest of it.
+// The Python files follow the API of TRex's stateless mode: module trex.stl.api, as documented at trex-tgn.cisco.com.
+// Lists (value_list) are newer than the rest of it.
 
 func (x *exporter) trex() string {
 	x.header("#",
-		"The last 18 octets of a payload, which there hold sequence number and time stamp, are zeros. No checksum differs for it.",
-		`How the packets of several streams are interleaved: TRex gives each stream its rate, in these proportions. The packets
-of each stream are the same ones in the same order as long as one core sends them: start TRex with -c 1, or pass
-the tunable core=0. With more cores each goes through a part of the values, and random ones have other seeds.`)
+		"The last 18 octets of a payload, which there hold sequence number and time stamp, "+
+			"are zeros. No checksum differs for it.",
+		"How the packets of several streams are interleaved: TRex gives each stream its rate, in these proportions. "+
+			"The packets\nof each stream are the same ones in the same order as long as one core sends them: "+
+			"start TRex with -c 1, or pass\nthe tunable core=0. With more cores each goes through a part of the "+
+			"values, "+
+			"and random ones have other seeds.")
 	name := x.p.Name
 	if x.g.origins[0].spec.pcap != "" {
 		return x.trexCapture()
@@ -60,7 +63,8 @@ func (x *exporter) trexTunables() (t tunables) {
 		if s.flows != nil {
 			t.flows = s.flows.count
 		}
-		if s.outer != nil && s.outer.tenant.varies && s.outer.tenant.op == opInc && s.outer.tenant.list == nil && s.outer.tenant.from == firstTenant {
+		if s.outer != nil && s.outer.tenant.varies && s.outer.tenant.op == opInc && s.outer.tenant.list == nil &&
+			s.outer.tenant.from == firstTenant {
 			t.tenants = s.outer.tenant.count()
 		}
 		t.churn = t.churn || s.churn != nil
@@ -72,7 +76,8 @@ func (x *exporter) trexTunables() (t tunables) {
 }
 
 func (x *exporter) trexArguments(name string, t tunables) {
-	x.printf("    # Older versions of TRex pass tunables as keywords (-t size=64), newer ones as arguments (-t --size 64).\n")
+	x.printf("    # Older versions of TRex pass tunables as keywords (-t size=64), " +
+		"newer ones as arguments (-t --size 64).\n")
 	x.printf("    def arguments(self, tunables, kwargs):\n        p = argparse.ArgumentParser(prog=%q)\n", name)
 	arg := func(name, typ, def, help string) {
 		x.printf("        p.add_argument(\"--%s\", type=%s, default=%s, help=%q)\n", name, typ, def, help)
@@ -102,11 +107,13 @@ func (x *exporter) trexHelpers() {
 	x.printf("    def stream(self, args, name, packet, vm, pps, isg=0.0, **more):\n")
 	x.printf("        octets = packet if isinstance(packet, bytes) else bytes(packet)\n")
 	x.printf("        for at, mac in ((0, args.dst_mac), (6, args.src_mac)):\n")
-	x.printf("            if mac:\n                octets = octets[:at] + bytes.fromhex(mac.replace(\":\", \"\")) + octets[at + 6:]\n")
+	x.printf("            if mac:\n" +
+		"                octets = octets[:at] + bytes.fromhex(mac.replace(\":\", \"\")) + octets[at + 6:]\n")
 	x.printf("        if args.core >= 0:\n            more[\"core_id\"] = args.core\n")
 	x.printf("        return STLStream(name=name, isg=isg, mode=STLTXCont(pps=pps),\n")
 	x.printf("                         packet=STLPktBuilder(pkt_buffer=octets, vm=STLScVmRaw(vm), remove_fcs=False),\n")
-	x.printf("                         mac_src_override_by_pkt=True, mac_dst_override_mode=STLStreamDstMAC_PKT, **more)\n\n")
+	x.printf("                         mac_src_override_by_pkt=True, mac_dst_override_mode=STLStreamDstMAC_PKT, " +
+		"**more)\n\n")
 }
 
 // trexStream writes stream i.
@@ -186,13 +193,16 @@ func (x *exporter) trexVM(o *origin, l *lane, t tunables) (lines []string) {
 			if o.spec.ip4 != nil {
 				from, to = fmt.Sprintf("%q", ip4(f.address.from)), fmt.Sprintf("%q", ip4(f.address.to))
 			}
-			add("STLVmTupleGen(name=\"flow\", ip_min=%s, ip_max=%s, port_min=%d, port_max=%d, limit_flows=args.flows)", from, to, f.port.from, f.port.to)
+			add("STLVmTupleGen(name=\"flow\", ip_min=%s, ip_max=%s, port_min=%d, port_max=%d, limit_flows=args.flows)",
+				from, to, f.port.from, f.port.to)
 		case v.op == opRandom:
 			octets[v.out] = 4
-			add("STLVmFlowVarRepeatableRandom(name=%q, size=4, limit=2**31, seed=%d, min_value=%d, max_value=%d)", v.name, v.seed, v.from, last)
+			add("STLVmFlowVarRepeatableRandom(name=%q, size=4, limit=2**31, seed=%d, min_value=%d, max_value=%d)",
+				v.name, v.seed, v.from, last)
 		case v.list != nil:
 			text := strings.Trim(strings.ReplaceAll(fmt.Sprint(v.list), " ", ", "), "[]")
-			add("STLVmFlowVar(name=%q, min_value=None, max_value=None, value_list=[%s], size=%d, op=%q)", v.name, text, v.octets, op)
+			add("STLVmFlowVar(name=%q, min_value=None, max_value=None, value_list=[%s], size=%d, op=%q)",
+				v.name, text, v.octets, op)
 		default:
 			first, max := v.from, fmt.Sprint(last)
 			if v.op == opDec {
@@ -201,7 +211,8 @@ func (x *exporter) trexVM(o *origin, l *lane, t tunables) (lines []string) {
 			if v.name == "overlay_tenant" && t.tenants > 0 {
 				max = fmt.Sprintf("%d + args.tenants", firstTenant-1)
 			}
-			add("STLVmFlowVar(name=%q, min_value=%d, max_value=%s, init_value=%d, size=%d, step=%d, op=%q)", v.name, v.from, max, first, v.octets, v.step, op)
+			add("STLVmFlowVar(name=%q, min_value=%d, max_value=%s, init_value=%d, size=%d, step=%d, op=%q)",
+				v.name, v.from, max, first, v.octets, v.step, op)
 		}
 	}
 	if l.length >= 0 {
@@ -213,9 +224,11 @@ func (x *exporter) trexVM(o *origin, l *lane, t tunables) (lines []string) {
 		switch {
 		case w.width == 0:
 		case w.mask != 0:
-			add("STLVmWrMaskFlowVar(fv_name=%q, pkt_offset=%d, pkt_cast_size=%d, mask=0x%x)", from, w.off, w.width, w.mask)
+			add("STLVmWrMaskFlowVar(fv_name=%q, pkt_offset=%d, pkt_cast_size=%d, mask=0x%x)",
+				from, w.off, w.width, w.mask)
 		case w.width != octets[w.from]:
-			add("STLVmWrMaskFlowVar(fv_name=%q, pkt_offset=%d, pkt_cast_size=%d, mask=0x%x)", from, w.off, w.width, uint32(uint64(1)<<(8*w.width)-1))
+			add("STLVmWrMaskFlowVar(fv_name=%q, pkt_offset=%d, pkt_cast_size=%d, mask=0x%x)",
+				from, w.off, w.width, uint32(uint64(1)<<(8*w.width)-1))
 		default:
 			add("STLVmWrFlowVar(fv_name=%q, pkt_offset=%d%s)", from, w.off, pyAdd(w.add))
 		}
@@ -261,7 +274,9 @@ func (x *exporter) trexSums(o *origin, l *lane) (lines []string) {
 		if o.spec.tcp != nil {
 			kind = "TCP"
 		}
-		lines = append(lines, fmt.Sprintf("STLVmFixChecksumHw(l3_offset=%d, l4_offset=%d, l4_type=CTRexVmInsFixHwCs.L4_TYPE_%s)", l3, o.l4, kind))
+		lines = append(lines,
+			fmt.Sprintf("STLVmFixChecksumHw(l3_offset=%d, l4_offset=%d, l4_type=CTRexVmInsFixHwCs.L4_TYPE_%s)",
+				l3, o.l4, kind))
 	case inner:
 		lines = append(lines, fmt.Sprintf("STLVmFixIpv4(offset=%d)", l3))
 	}
@@ -279,12 +294,16 @@ func (x *exporter) trexCapture() string {
 		x.cannot("other MACs than the captured ones: rewrite the file (tcprewrite)")
 	}
 	x.printf("\nimport argparse\n\nfrom trex.stl.api import *\n\n\nclass Mix(object):\n\n")
-	x.printf("    def get_streams(self, direction=0, tunables=(), **kwargs):\n        p = argparse.ArgumentParser(prog=%q)\n", x.p.Name)
+	x.printf("    def get_streams(self, direction=0, tunables=(), **kwargs):\n"+
+		"        p = argparse.ArgumentParser(prog=%q)\n", x.p.Name)
 	x.printf("        p.add_argument(\"--file\", type=str, default=%q, help=\"the capture\")\n", s.pcap)
 	x.printf("        p.add_argument(\"--ipg\", type=float, default=1000.0, help=\"microseconds between frames\")\n")
-	x.printf("        known = vars(p.parse_args([]))\n        p.set_defaults(**{k: v for k, v in kwargs.items() if k in known})\n")
-	x.printf("        args = p.parse_args(list(tunables))\n        if direction %% 2 != %d:\n            return []\n", s.side-A)
+	x.printf("        known = vars(p.parse_args([]))\n" +
+		"        p.set_defaults(**{k: v for k, v in kwargs.items() if k in known})\n")
+	x.printf("        args = p.parse_args(list(tunables))\n        if direction %% 2 != %d:\n            return []\n",
+		s.side-A)
 	x.printf("        return STLProfile.load_pcap(args.file, ipg_usec=args.ipg, loop_count=0,\n")
-	x.printf("                                    src_mac_pcap=True, dst_mac_pcap=True).get_streams()\n\n\ndef register():\n    return Mix()\n")
+	x.printf("                                    src_mac_pcap=True, " +
+		"dst_mac_pcap=True).get_streams()\n\n\ndef register():\n    return Mix()\n")
 	return x.b.String()
 }

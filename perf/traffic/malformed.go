@@ -101,7 +101,9 @@ func Kinds() []Malformed {
 	return []Malformed{
 		{"eth-source-group", "the source MAC is a group address", overUDP4, octets(link, 6, 0x03)},
 		{"eth-source-zero", "the source MAC is zero", overUDP4, octets(link, 6, 0, 0, 0, 0, 0, 0)},
-		{"eth-same", "source and destination MAC are the same", overUDP4, func(w *wreck) { copy(w.b[w.link+6:w.link+12], w.b[w.link:w.link+6]) }},
+		{"eth-same", "source and destination MAC are the same", overUDP4, func(w *wreck) {
+			copy(w.b[w.link+6:w.link+12], w.b[w.link:w.link+6])
+		}},
 		{"eth-length", "an 802.3 length that is more than the frame has", overUDP4, octets(link, 12, 0x05, 0xdc)},
 		{"eth-type", "an EtherType that nobody has", overUDP4, octets(link, 12, 0xff, 0xff)},
 		{"vlan-reserved", "VLAN ID 4095", overUDP4, octets(link, 12, 0x81, 0x00, 0x0f, 0xff, 0x08, 0x00)},
@@ -113,20 +115,33 @@ func Kinds() []Malformed {
 
 		{"arp-hardware", "hardware type 6 in place of Ethernet", overARP, octets(network, 0, 0, 6)},
 		{"arp-lengths", "addresses of 255 octets", overARP, octets(network, 4, 255, 255)},
-		{"arp-sender-group", "the sender's MAC is broadcast", overARP, octets(network, 8, 255, 255, 255, 255, 255, 255)},
+		{
+			"arp-sender-group", "the sender's MAC is broadcast",
+			overARP, octets(network, 8, 255, 255, 255, 255, 255, 255),
+		},
 
 		{"ip4-version", "version 5", overUDP4, set4(0, 0x55)},
 		{"ip4-header-short", "a header of 16 octets", overUDP4, set4(0, 0x44)},
-		{"ip4-header-long", "a header of 60 octets in a packet of 40", overUDP4, func(w *wreck) { w.put16(w.l3+2, 40); set4(0, 0x4f)(w) }},
+		{"ip4-header-long", "a header of 60 octets in a packet of 40", overUDP4, func(w *wreck) {
+			w.put16(w.l3+2, 40)
+			set4(0, 0x4f)(w)
+		}},
 		{"ip4-length-short", "a total length of 19", overUDP4, length4(func(*wreck) int { return 19 })},
-		{"ip4-length-long", "a total length one more than there is", overUDP4, length4(func(w *wreck) int { return len(w.b) - w.l3 + 1 })},
-		{"ip4-length-cut", "a total length that ends within the UDP header", overUDP4, length4(func(*wreck) int { return 24 })},
+		{"ip4-length-long", "a total length one more than there is", overUDP4, length4(func(w *wreck) int {
+			return len(w.b) - w.l3 + 1
+		})},
+		{
+			"ip4-length-cut", "a total length that ends within the UDP header",
+			overUDP4, length4(func(*wreck) int { return 24 }),
+		},
 		{"ip4-checksum", "a wrong header checksum", overUDP4, func(w *wreck) { w.b[w.l3+10] ^= 0xff }},
 		{"ip4-ttl-zero", "time to live 0", overUDP4, set4(8, 0)},
 		{"ip4-source-group", "a multicast source address", overUDP4, source4(224, 0, 0, 1)},
 		{"ip4-source-broadcast", "source 255.255.255.255", overUDP4, source4(255, 255, 255, 255)},
 		{"ip4-source-loopback", "source 127.0.0.1", overUDP4, source4(127, 0, 0, 1)},
-		{"ip4-land", "source and destination address are the same", overUDP4, func(w *wreck) { source4(w.b[w.l3+16 : w.l3+20]...)(w) }},
+		{"ip4-land", "source and destination address are the same", overUDP4, func(w *wreck) {
+			source4(w.b[w.l3+16 : w.l3+20]...)(w)
+		}},
 		{"ip4-reserved-flag", "the reserved flag is set", overUDP4, fragment(0x8000)},
 		{"ip4-fragment-tiny", "a first fragment that ends within the TCP header", overTCP4, func(w *wreck) {
 			w.put16(w.l3+2, 28)
@@ -142,10 +157,15 @@ func Kinds() []Malformed {
 		}},
 
 		{"udp-length-short", "a UDP length of 7", overUDP4, func(w *wreck) { w.put16(w.l4+4, 7) }},
-		{"udp-length-long", "a UDP length one more than the packet has", overUDP4, func(w *wreck) { w.put16(w.l4+4, w.tail-w.l4+1) }},
+		{"udp-length-long", "a UDP length one more than the packet has", overUDP4, func(w *wreck) {
+			w.put16(w.l4+4, w.tail-w.l4+1)
+		}},
 		{"udp-checksum", "a wrong UDP checksum", overUDP4, func(w *wreck) { w.b[w.l4+6] ^= 0xff }},
 		{"udp-port-zero", "both ports 0", overUDP4, func(w *wreck) { clear(w.b[w.l4 : w.l4+4]); w.sum(6, 17) }},
-		{"tcp-offset-short", "a TCP header of 16 octets", overTCP4, func(w *wreck) { w.b[w.l4+12] = 4 << 4; w.sum(16, 6) }},
+		{"tcp-offset-short", "a TCP header of 16 octets", overTCP4, func(w *wreck) {
+			w.b[w.l4+12] = 4 << 4
+			w.sum(16, 6)
+		}},
 		{"tcp-offset-long", "a TCP header of 60 octets in a segment of 40", overTCP4, func(w *wreck) {
 			w.tail = w.l4 + 40
 			w.put16(w.l3+2, 60)
@@ -165,10 +185,18 @@ func Kinds() []Malformed {
 		{"icmp-checksum", "a wrong ICMP checksum", overICMP4, func(w *wreck) { w.b[w.l4+2] ^= 0xff }},
 
 		{"ip6-version", "version 4", overUDP6, octets(network, 0, 0x40)},
-		{"ip6-length-long", "a payload length one more than there is", overUDP6, func(w *wreck) { w.put16(w.l3+4, len(w.b)-w.l3-40+1) }},
+		{"ip6-length-long", "a payload length one more than there is", overUDP6, func(w *wreck) {
+			w.put16(w.l3+4, len(w.b)-w.l3-40+1)
+		}},
 		{"ip6-hop-zero", "hop limit 0", overUDP6, octets(network, 7, 0)},
-		{"ip6-source-group", "a multicast source address", overUDP6, func(w *wreck) { w.b[w.l3+8], w.b[w.l3+9] = 0xff, 2; w.sum(6, 17) }},
-		{"ip6-options-long", "a hop-by-hop header longer than the packet", overUDP6, func(w *wreck) { w.b[w.l3+6] = 0; w.b[w.l4+1] = 255 }},
+		{"ip6-source-group", "a multicast source address", overUDP6, func(w *wreck) {
+			w.b[w.l3+8], w.b[w.l3+9] = 0xff, 2
+			w.sum(6, 17)
+		}},
+		{"ip6-options-long", "a hop-by-hop header longer than the packet", overUDP6, func(w *wreck) {
+			w.b[w.l3+6] = 0
+			w.b[w.l4+1] = 255
+		}},
 		{"ip6-headers-endless", "destination options one behind the other, up to the end", overUDP6, func(w *wreck) {
 			w.b[w.l3+6] = 60
 			for at := w.l4; at+8 <= w.tail; at += 8 {
@@ -181,14 +209,31 @@ func Kinds() []Malformed {
 			w.put16(w.l3+4, w.tail-w.l4-1)
 		}},
 
-		{"overlay-tenant-zero", "tenant 0, which is reserved", inOverlay, outer4(func(w *wreck, at int) { clear(w.b[at+18 : at+20]) })},
-		{"overlay-protocol", "outer protocol 47 in place of 143", inOverlay, outer4(func(w *wreck, at int) { w.b[at+9] = 47 })},
-		{"overlay-fragment", "the outer packet is a fragment", inOverlay, outer4(func(w *wreck, at int) { w.put16(at+6, 0x2000) })},
-		{"overlay-cut", "the outer packet ends within the inner Ethernet header", inOverlay, outer4(func(w *wreck, at int) { w.put16(at+2, 20+10) })},
-		{"overlay-empty", "the outer packet has nothing in it", inOverlay, outer4(func(w *wreck, at int) { w.put16(at+2, 20) })},
-		{"overlay-length-long", "the outer total length is one more than there is", inOverlay, outer4(func(w *wreck, at int) { w.put16(at+2, len(w.b)-at+1) })},
+		{"overlay-tenant-zero", "tenant 0, which is reserved", inOverlay, outer4(func(w *wreck, at int) {
+			clear(w.b[at+18 : at+20])
+		})},
+		{"overlay-protocol", "outer protocol 47 in place of 143", inOverlay, outer4(func(w *wreck, at int) {
+			w.b[at+9] = 47
+		})},
+		{"overlay-fragment", "the outer packet is a fragment", inOverlay, outer4(func(w *wreck, at int) {
+			w.put16(at+6, 0x2000)
+		})},
+		{
+			"overlay-cut", "the outer packet ends within the inner Ethernet header",
+			inOverlay, outer4(func(w *wreck, at int) { w.put16(at+2, 20+10) }),
+		},
+		{"overlay-empty", "the outer packet has nothing in it", inOverlay, outer4(func(w *wreck, at int) {
+			w.put16(at+2, 20)
+		})},
+		{
+			"overlay-length-long", "the outer total length is one more than there is",
+			inOverlay, outer4(func(w *wreck, at int) { w.put16(at+2, len(w.b)-at+1) }),
+		},
 		{"overlay-checksum", "a wrong outer header checksum", inOverlay, func(w *wreck) { w.b[w.outer+10] ^= 0xff }},
-		{"overlay-nested", "within is an Ethernet frame whose EtherType is that of a tag, cut off", inOverlay, func(w *wreck) { copy(w.b[w.link+12:], []byte{0x81, 0x00}) }},
+		{
+			"overlay-nested", "within is an Ethernet frame whose EtherType is that of a tag, cut off",
+			inOverlay, func(w *wreck) { copy(w.b[w.link+12:], []byte{0x81, 0x00}) },
+		},
 	}
 }
 
@@ -204,7 +249,8 @@ func (s *section) malformed(out *spec) {
 	}
 	list, ok := v.([]any)
 	if !ok || len(list) == 0 {
-		s.failf(s.at("malformed"), `found %s, want an array of kinds such as ["ip4-version"], or ["all"]`, conf.Describe(v))
+		s.failf(s.at("malformed"), `found %s, want an array of kinds such as ["ip4-version"], or ["all"]`,
+			conf.Describe(v))
 		return
 	}
 	for _, e := range list {
@@ -217,7 +263,8 @@ func (s *section) malformed(out *spec) {
 				}
 			}
 		case !ok || !slices.Contains(names, name):
-			s.failf(s.at("malformed"), "found %s, want kinds of malformed frames%s", conf.Describe(e), conf.Suggest(asText(e), names, "there are "))
+			s.failf(s.at("malformed"), "found %s, want kinds of malformed frames%s",
+				conf.Describe(e), conf.Suggest(asText(e), names, "there are "))
 		case slices.Contains(out.broken, name):
 			s.failf(s.at("malformed"), "%q is in the list twice: remove one of the two", name)
 		default:
@@ -248,7 +295,8 @@ func (s *section) malformed(out *spec) {
 		vary = append(vary, o.src, o.dst, o.tenant, o.segment)
 	}
 	if slices.ContainsFunc(vary, func(n number) bool { return n.varies }) {
-		s.failf(s.at("malformed"), "malformed frames are all the same of a kind: write one value for each address, tenant and segment")
+		s.failf(s.at("malformed"),
+			"malformed frames are all the same of a kind: write one value for each address, tenant and segment")
 	}
 	// The largest base is UDP over IPv6 with room for what the kinds write.
 	need := 14 + 40 + 8 + 16 + fcsLen
@@ -281,7 +329,9 @@ func (c *compiler) malformed(s *spec) {
 		case overUDP4, inOverlay:
 			ip.proto, t.ip4, t.udp = constant(17), &ip, &udp{src: constant(1024), dst: constant(9), sum: true}
 		case overTCP4:
-			ip.proto, t.ip4, t.tcp = constant(6), &ip, &tcp{src: constant(1024), dst: constant(80), window: constant(65535), flags: flagACK}
+			ip.proto, t.ip4, t.tcp = constant(6), &ip, &tcp{
+				src: constant(1024), dst: constant(80), window: constant(65535), flags: flagACK,
+			}
 		case overICMP4:
 			ip.proto, t.ip4, t.icmp = constant(1), &ip, &icmp{typ: 8}
 		case overUDP6:

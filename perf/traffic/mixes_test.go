@@ -88,10 +88,15 @@ func unsigned(f []byte) []byte {
 
 // TestOverlay compares the outer header, octet by octet, with the table of PROTOCOL.md#encapsulation.
 func TestOverlay(t *testing.T) {
-	g := program(t, head+"size = 200\n"+strings.NewReplacer("tenant = 2", "tenant = { from = 500, to = 509 }\nvlan = 101\npcp = 5\nttl = 63", "segment = 1", "segment = 513").Replace(over)+
-		eth+ip4+"dscp = 46\n"+udp)
+	outer := strings.NewReplacer(
+		"tenant = 2", "tenant = { from = 500, to = 509 }\nvlan = 101\npcp = 5\nttl = 63",
+		"segment = 1", "segment = 513",
+	).Replace(over)
+	g := program(t, head+"size = 200\n"+outer+eth+ip4+"dscp = 46\n"+udp)
 	for k, f := range frames(g, 30) {
-		header := unhex(t, "02 00 00 00 0b 00 | 02 00 00 00 0a 00 | 81 00 a0 65 | 08 00 | 45 b8 00 b2 00 65 40 00 3f 8f 00 00 | 0a 01 02 01 | 0a 02 00 00")
+		header := unhex(t,
+			"02 00 00 00 0b 00 | 02 00 00 00 0a 00 | 81 00 a0 65 | 08 00 | "+
+				"45 b8 00 b2 00 65 40 00 3f 8f 00 00 | 0a 01 02 01 | 0a 02 00 00")
 		binary.BigEndian.PutUint16(header[36:], uint16(500+k%10))
 		binary.BigEndian.PutUint16(header[28:], naive(header[18:38], 10, 0))
 		if !bytes.Equal(f[:38], header) {
@@ -102,7 +107,11 @@ func TestOverlay(t *testing.T) {
 			t.Fatalf("packet %d: %d octets, %x", k, len(f), f)
 		}
 	}
-	wide := program(t, head+"size = 200\n"+strings.NewReplacer("tenant = 2", "tenant = { from = 65536, to = 16777214, op = \"random\" }\nscheme = \"p.t\"", "segment = 1", "segment = 70000").Replace(over)+eth+ip4+udp)
+	outer = strings.NewReplacer(
+		"tenant = 2", "tenant = { from = 65536, to = 16777214, op = \"random\" }\nscheme = \"p.t\"",
+		"segment = 1", "segment = 70000",
+	).Replace(over)
+	wide := program(t, head+"size = 200\n"+outer+eth+ip4+udp)
 	seen := map[uint32]bool{}
 	for k, f := range frames(wide, 1000) {
 		dst := binary.BigEndian.Uint32(f[30:])
@@ -168,7 +177,12 @@ func TestChurn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o := traffic.Options{Set: map[string]string{"churn.close": how, "churn.requests": fmt.Sprint(requests), "churn.concurrent": "50", "flows": "500"}}
+			o := traffic.Options{
+				Set: map[string]string{
+					"churn.close": how, "churn.requests": fmt.Sprint(requests),
+					"churn.concurrent": "50", "flows": "500",
+				},
+			}
 			g, err := p.Program(o)
 			if err != nil {
 				t.Fatal(err)
@@ -365,7 +379,8 @@ func TestCapture(t *testing.T) {
 				t.Fatalf("frame %d: %x, want %x", seq, f, source[seq%30])
 			}
 		}
-		p, err = traffic.Parse(filepath.Join(dir, "p.toml"), []byte(text+"[stream.ethernet]\ndst = \"02:00:00:00:77:77\"\n"))
+		p, err = traffic.Parse(filepath.Join(dir, "p.toml"),
+			[]byte(text+"[stream.ethernet]\ndst = \"02:00:00:00:77:77\"\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -378,7 +393,8 @@ func TestCapture(t *testing.T) {
 				t.Fatalf("frame %d: %x", seq, f)
 			}
 		}
-		if _, err := p.Program(traffic.Options{MTU: 500}); err == nil || !strings.Contains(err.Error(), "too many for an MTU of 500") {
+		if _, err := p.Program(traffic.Options{MTU: 500}); err == nil ||
+			!strings.Contains(err.Error(), "too many for an MTU of 500") {
 			t.Errorf("MTU: %v", err)
 		}
 	}
@@ -387,7 +403,10 @@ func TestCapture(t *testing.T) {
 		{t.TempDir(), "not a regular file"},
 		{writeCapture(t, "empty", false, layers.LinkTypeEthernet, 0), "no frame in it"},
 		{writeCapture(t, "raw", false, layers.LinkTypeRaw, 0, source[0]), "want Ethernet"},
-		{writeCapture(t, "cut", true, layers.LinkTypeEthernet, 5, source[0]), "frame 1: only 60 of 65 octets were captured"},
+		{
+			writeCapture(t, "cut", true, layers.LinkTypeEthernet, 5, source[0]),
+			"frame 1: only 60 of 65 octets were captured",
+		},
 		{writeCapture(t, "short", false, layers.LinkTypeEthernet, 0, source[0], source[0][:13]), "frame 2: 13 octets"},
 		{writeCapture(t, "long", false, layers.LinkTypeEthernet, 0, make([]byte, 20000)), "frame 1: 20000 octets"},
 	} {
@@ -446,10 +465,16 @@ func TestSet(t *testing.T) {
 		old, new string
 	}{
 		{map[string]string{"tcp6:size": "200"}, `size = "100,101,1518:3"`, "size = 200"},
-		{map[string]string{"udp.dst_port": "{ from = 7, to = 9 }"}, "dst_port = { list = [5001, 5003, 5009] }", "dst_port = { from = 7, to = 9 }"},
+		{
+			map[string]string{"udp.dst_port": "{ from = 7, to = 9 }"},
+			"dst_port = { list = [5001, 5003, 5009] }", "dst_port = { from = 7, to = 9 }",
+		},
 		{map[string]string{"tcp.flags": "syn"}, `"psh,ack"`, `"syn"`},
 		{map[string]string{"fill": "1"}, "fill = 170", "fill = 1"},
-		{map[string]string{"udp4:ipv4.dst": "10.7.7.7"}, `dst = { from = "10.1.0.1", to = "10.1.0.10", op = "dec" }`, `dst = "10.7.7.7"`},
+		{
+			map[string]string{"udp4:ipv4.dst": "10.7.7.7"},
+			`dst = { from = "10.1.0.1", to = "10.1.0.10", op = "dec" }`, `dst = "10.7.7.7"`,
+		},
 		{map[string]string{"udp4:vlan.id": "9"}, "id = { from = 100, to = 109 }", "id = 9"},
 	} {
 		if strings.Count(text, tc.old) != 1 {
@@ -491,7 +516,10 @@ func TestSet(t *testing.T) {
 
 // TestFlows counts what the names of the profiles promise.
 func TestFlows(t *testing.T) {
-	for name, want := range map[string]int{"size-64": 1000, "size-imix": 1000, "flows-1": 1, "flows-10k": 10_000, "flows-1m": 1_000_000, "tenants-1k": 1000, "tenants-65k": 65_533} {
+	for name, want := range map[string]int{
+		"size-64": 1000, "size-imix": 1000, "flows-1": 1, "flows-10k": 10_000,
+		"flows-1m": 1_000_000, "tenants-1k": 1000, "tenants-65k": 65_533,
+	} {
 		g := builtin(t, name, traffic.Options{})
 		seen := map[[12]byte]bool{}
 		buf := make([]byte, g.MaxLen())

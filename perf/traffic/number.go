@@ -86,7 +86,8 @@ func (s *section) openRange(name string, m map[string]any, known ...string) *sec
 func (s *section) listed(k kind, n, def number) number {
 	values, ok := s.m["list"].([]any)
 	if !ok || len(values) == 0 || len(values) > maxList {
-		s.failf(s.at("list"), "found %s, want an array of 1 to %d values, each %s", conf.Describe(s.m["list"]), maxList, k.want)
+		s.failf(s.at("list"), "found %s, want an array of 1 to %d values, each %s",
+			conf.Describe(s.m["list"]), maxList, k.want)
 		return def
 	}
 	good := true
@@ -141,7 +142,9 @@ func (s *section) ranged(k kind, n, def number) number {
 		s.failf(s.at("to"), "differs from \"from\" in more than the last 32 bits: make the range smaller")
 		good = false
 	case (n.to-n.from+1)%n.step != 0:
-		s.failf(s.at("step"), "%d steps do not divide the %d values from %s to %s: change to or step, so that the range is gone through evenly",
+		s.failf(s.at("step"),
+			"%d steps do not divide the %d values from %s to %s: change to or step, "+
+				"so that the range is gone through evenly",
 			n.step, n.to-n.from+1, show(s.m["from"]), show(s.m["to"]))
 		good = false
 	case n.op == opRandom && n.step != 1:
@@ -156,7 +159,8 @@ func (s *section) ranged(k kind, n, def number) number {
 
 func show(v any) string { return fmt.Sprint(v) }
 
-// seedOf derives the seed of a random field, 1 … 65,535, from its path and the seed of the options. TRex takes such seeds.
+// seedOf derives the seed of a random field, 1 … 65,535, from its path and the seed of the options. TRex takes such
+// seeds.
 func (r *reader) seedOf(path string) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(path))
@@ -165,7 +169,10 @@ func (r *reader) seedOf(path string) uint32 {
 
 // variable returns the variable that goes through the low octets of n.
 func (n *number) variable(name string, octets uint8) variable {
-	v := variable{op: n.op, from: uint32(n.from), step: uint32(n.step), count: newDivisor(n.count()), seed: n.seed, octets: octets, name: name}
+	v := variable{
+		op: n.op, from: uint32(n.from), step: uint32(n.step),
+		count: newDivisor(n.count()), seed: n.seed, octets: octets, name: name,
+	}
 	for _, x := range n.list {
 		v.list = append(v.list, uint32(x))
 	}

@@ -50,7 +50,9 @@ func (r *reader) profile(p *Profile) {
 	}
 }
 
-var tables = []string{"ethernet", "vlan", "ipv4", "ipv6", "udp", "tcp", "icmp", "arp", "flows", "overlay", "churn", "pcap"}
+var tables = []string{
+	"ethernet", "vlan", "ipv4", "ipv6", "udp", "tcp", "icmp", "arp", "flows", "overlay", "churn", "pcap",
+}
 
 func (r *reader) stream(path string, m map[string]any) spec {
 	s := r.open(path, "stream", m, tables...)
@@ -97,7 +99,9 @@ func (s *section) exclusive(names ...string) {
 		switch {
 		case !s.has(n):
 		case first != "":
-			s.failf(s.at(n), "a frame has one of %s; this stream has [stream.%s] already: remove one of the two, or make two streams", strings.Join(names, ", "), first)
+			s.failf(s.at(n),
+				"a frame has one of %s; this stream has [stream.%s] already: "+
+					"remove one of the two, or make two streams", strings.Join(names, ", "), first)
 		default:
 			first = n
 		}
@@ -166,7 +170,10 @@ func (s *section) network(out *spec) {
 		out.ip4 = h
 	}
 	if t := s.sub("ipv6"); t != nil {
-		h := &ipv6{class: uint8(t.integer("traffic_class", octet, 0)), hop: t.number("hop_limit", octet, constant(64)), label: t.number("flow_label", integer(0, 1<<20-1), number{})}
+		h := &ipv6{
+			class: uint8(t.integer("traffic_class", octet, 0)), hop: t.number("hop_limit", octet, constant(64)),
+			label: t.number("flow_label", integer(0, 1<<20-1), number{}),
+		}
 		h.src, h.dst = s.end(t, "src", ipv6Kind), s.end(t, "dst", ipv6Kind)
 		h.next = s.protocol(t, "next_header", 253)
 		out.ip6 = h
@@ -194,7 +201,8 @@ func (s *section) end(t *section, name string, k kind) number {
 		return t.required(name, k)
 	}
 	if t.has(name) {
-		t.failf(t.at(name), "[stream.flows] has it: remove it here, or write end = %q there", map[string]string{"src": "dst", "dst": "src"}[varies])
+		t.failf(t.at(name), "[stream.flows] has it: remove it here, or write end = %q there",
+			map[string]string{"src": "dst", "dst": "src"}[varies])
 	}
 	return number{}
 }
@@ -229,14 +237,20 @@ func (s *section) transport(out *spec) {
 		}
 	}
 	if t := s.sub("udp"); t != nil {
-		out.udp = &udp{src: s.end(t, "src_port", word), dst: s.end(t, "dst_port", word), sum: t.boolean("checksum", true)}
+		out.udp = &udp{
+			src: s.end(t, "src_port", word), dst: s.end(t, "dst_port", word), sum: t.boolean("checksum", true),
+		}
 		if !out.udp.sum && s.has("ipv6") {
 			t.failf(t.at("checksum"), "IPv6 wants UDP with a checksum (RFC 8200, 8.1): remove it")
 		}
 	}
 	if t := s.sub("tcp"); t != nil {
-		h := &tcp{src: s.end(t, "src_port", word), dst: s.end(t, "dst_port", word), mss: uint16(t.integer("mss", word, 0))}
-		h.seq, h.ack, h.window = t.number("seq", long, number{}), t.number("ack", long, number{}), t.number("window", word, constant(65535))
+		h := &tcp{
+			src: s.end(t, "src_port", word), dst: s.end(t, "dst_port", word),
+			mss: uint16(t.integer("mss", word, 0)),
+		}
+		h.seq, h.ack, h.window = t.number("seq", long, number{}), t.number("ack", long,
+			number{}), t.number("window", word, constant(65535))
 		h.flags = t.flags("flags", "ack")
 		out.tcp = h
 	}
@@ -245,10 +259,14 @@ func (s *section) transport(out *spec) {
 		if s.has("ipv6") {
 			echo = 128
 		}
-		out.icmp = &icmp{uint8(t.integer("type", octet, echo)), uint8(t.integer("code", octet, 0)), t.number("id", word, number{}), t.number("seq", word, number{})}
+		out.icmp = &icmp{
+			uint8(t.integer("type", octet, echo)), uint8(t.integer("code", octet, 0)),
+			t.number("id", word, number{}), t.number("seq", word, number{}),
+		}
 	}
 	if t := s.sub("arp"); t != nil {
-		out.arp = &arp{uint16(t.integer("op", word, 1)), t.number("sender_mac", macKind, out.eth.src), t.required("sender_ip", ipv4Kind),
+		out.arp = &arp{uint16(t.integer("op", word, 1)), t.number("sender_mac", macKind,
+			out.eth.src), t.required("sender_ip", ipv4Kind),
 			t.number("target_mac", macKind, number{}), t.required("target_ip", ipv4Kind)}
 		if !t.has("sender_mac") {
 			out.arp.senderMAC = out.eth.src
@@ -286,7 +304,9 @@ func (s *section) tuple(t *section, out *spec) {
 		k = ipv6Kind
 	}
 	if !s.has("ipv4") && !s.has("ipv6") || !s.has("udp") && !s.has("tcp") {
-		s.failf(t.path, "flows are those of UDP or TCP over IP: write [stream.ipv4] or [stream.ipv6], and [stream.udp] or [stream.tcp]")
+		s.failf(t.path,
+			"flows are those of UDP or TCP over IP: write [stream.ipv4] or [stream.ipv6], "+
+				"and [stream.udp] or [stream.tcp]")
 	}
 	before := len(s.errs)
 	f.address, f.port = t.required("address", k), t.required("port", word)
@@ -306,7 +326,8 @@ func (s *section) tuple(t *section, out *spec) {
 		}
 	}
 	if most := f.address.count() * f.port.count(); most < uint64(f.count) {
-		t.failf(t.at("count"), "%d flows, but only %d × %d pairs of address and port: make a range larger or the number smaller",
+		t.failf(t.at("count"),
+			"%d flows, but only %d × %d pairs of address and port: make a range larger or the number smaller",
 			f.count, f.address.count(), f.port.count())
 	}
 	out.flows = f

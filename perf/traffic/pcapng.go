@@ -125,7 +125,8 @@ func (g *ngReader) block() (kind uint32, body []byte, err error) {
 		return 0, nil, torn(err)
 	}
 	if again := g.order.Uint32(h[:4]); again != length {
-		return 0, nil, fmt.Errorf("%w: a block of type %#x has %d octets at its begin and %d at its end", errDamaged, kind,
+		return 0, nil, fmt.Errorf("%w: a block of type %#x has %d octets at its begin and %d at its end",
+			errDamaged, kind,
 			length, again)
 	}
 	return kind, body, nil
@@ -137,7 +138,8 @@ func (g *ngReader) section(body []byte) error {
 		return fmt.Errorf("%w: a section header of %d octets", errDamaged, len(body))
 	}
 	if major, minor := g.order.Uint16(body[4:]), g.order.Uint16(body[6:]); major != 1 || minor != 0 && minor != 2 {
-		return fmt.Errorf("a section of pcapng version %d.%d, want 1.0: write it anew (editcap -F pcapng)", major, minor)
+		return fmt.Errorf("a section of pcapng version %d.%d, want 1.0: write it anew (editcap -F pcapng)",
+			major, minor)
 	}
 	g.ports = nil
 	return nil
@@ -169,12 +171,14 @@ func (g *ngReader) packet(kind uint32, body []byte) (rec record, err error) {
 		at = uint32(g.order.Uint16(body))
 	}
 	if at >= uint32(len(g.ports)) {
-		return rec, fmt.Errorf("%w: a frame of interface %d, and the section has %d interfaces", errDamaged, at, len(g.ports))
+		return rec, fmt.Errorf("%w: a frame of interface %d, and the section has %d interfaces",
+			errDamaged, at, len(g.ports))
 	}
 	captured, p := g.order.Uint32(body[12:]), g.ports[at]
 	padded := (uint64(captured) + 3) &^ 3
 	if padded > uint64(len(body)-20) {
-		return rec, fmt.Errorf("%w: a frame of %d octets in a block with room for %d", errDamaged, captured, len(body)-20)
+		return rec, fmt.Errorf("%w: a frame of %d octets in a block with room for %d",
+			errDamaged, captured, len(body)-20)
 	}
 	rec = record{length: int(g.order.Uint32(body[16:])), link: p.link, port: int(at), fcs: p.fcs}
 	rec.data = body[20 : 20+captured : 20+captured]
@@ -202,7 +206,8 @@ func (g *ngReader) simple(body []byte) (rec record, err error) {
 	return record{data: body[4 : 4+captured : 4+captured], length: int(length), link: p.link, fcs: p.fcs}, nil
 }
 
-// option returns the value of the first option with a code: code 2 | length 2 | value, padded to 4. nil if there is none.
+// option returns the value of the first option with a code: code 2 | length 2 | value, padded to 4. nil if there is
+// none.
 func (g *ngReader) option(b []byte, code uint16) ([]byte, error) {
 	for len(b) >= 4 {
 		c, n := g.order.Uint16(b), int(g.order.Uint16(b[2:]))

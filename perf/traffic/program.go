@@ -72,7 +72,7 @@ func (v *variable) at(k uint64) (value, port uint32) {
 type write struct {
 	off   uint16          // of the frame
 	from  uint8           // index of the value
-	width uint8           // octets: 1, 2, 4; 0 counts for the checksums only (lengths in pseudo-headers), as a word of 16 bits
+	width uint8           // octets: 1, 2, 4; 0: a word for checksums only (lengths in pseudo-headers)
 	add   uint32          // added before writing
 	mask  uint32          // for exports: the bits of the field that are the value's; 0 = all
 	odd   bool            // at an odd offset
@@ -196,8 +196,8 @@ type origin struct {
 	step          int  // of a connection
 }
 
-// Stream describes one of a program's streams: of a profile's stream each size in its list, each kind of malformed frame
-// and each step of a connection is one of its own.
+// Stream describes one of a program's streams: of a profile's stream each size in its list, each kind of malformed
+// frame and each step of a connection is one of its own.
 type Stream struct {
 	Name   string // "udp", "udp/570", "churn/syn"
 	Side   Side
@@ -225,8 +225,8 @@ func (g *Program) at(seq uint64) (lane int, k uint64) {
 }
 
 // Make writes frame seq into buf, with right checksums and, if its stream is signed, a signature with seq and stamp. It
-// returns the length without FCS. The frame is the same for the same seq but for the signature's stamp. buf must have room for
-// MaxLen octets, seq be at most MaxSeq.
+// returns the length without FCS. The frame is the same for the same seq but for the signature's stamp. buf must have
+// room for MaxLen octets, seq be at most MaxSeq.
 func (g *Program) Make(seq uint64, stamp int64, buf []byte) int {
 	lane, k := g.at(seq)
 	return g.lanes[lane].make(k, seq, stamp, buf)

@@ -96,7 +96,8 @@ func (s *section) tables(name string) []map[string]any {
 		}
 		return out
 	default:
-		s.failf(s.at(name), "found %s, want an array of tables: write [[%s]] with double brackets", conf.Describe(v), indexless(s.at(name)))
+		s.failf(s.at(name), "found %s, want an array of tables: write [[%s]] with double brackets",
+			conf.Describe(v), indexless(s.at(name)))
 		return nil
 	}
 }

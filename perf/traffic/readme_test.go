@@ -63,7 +63,8 @@ func mixTable(t *testing.T) string {
 	return b.String()
 }
 
-// TestReadme holds the tables of the documentation to the code. `go test ./perf/traffic -run Readme -update` rewrites them.
+// TestReadme holds the tables of the documentation to the code. `go test ./perf/traffic -run Readme -update` rewrites
+// them.
 func TestReadme(t *testing.T) {
 	path := filepath.Join(profilesDir, "README.md")
 	have, err := os.ReadFile(path)
@@ -84,7 +85,8 @@ func TestReadme(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatal("the tables in perf/profiles/README.md are not those of the code: go test ./perf/traffic -run Readme -update")
+		t.Fatal("the tables in perf/profiles/README.md are not those of the code: " +
+			"go test ./perf/traffic -run Readme -update")
 	}
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

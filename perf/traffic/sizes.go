@@ -45,7 +45,9 @@ func (s *section) sizes(out *spec) {
 			case a >= b:
 				s.failf(s.at("size"), "the range %q ends before it begins: write the smaller size first", v)
 			default:
-				out.spread = &number{from: uint64(a), to: uint64(b), step: 1, varies: true, op: opInc, seed: s.seedOf(s.at("size"))}
+				out.spread = &number{
+					from: uint64(a), to: uint64(b), step: 1, varies: true, op: opInc, seed: s.seedOf(s.at("size")),
+				}
 				switch how {
 				case "dec":
 					out.spread.op = opDec
@@ -116,7 +118,8 @@ func (s *section) fits(out *spec) {
 	small, _ := out.extent()
 	need := out.headerLen() + fcsLen
 	if small < need {
-		s.failf(s.at("size"), "%d octets, but the headers and the FCS take %d: want a size of at least %d", small, need, need)
+		s.failf(s.at("size"), "%d octets, but the headers and the FCS take %d: want a size of at least %d",
+			small, need, need)
 		return
 	}
 	switch wanted := out.sign && s.has("signature"); {
@@ -129,7 +132,9 @@ func (s *section) fits(out *spec) {
 	case out.bare, out.arp != nil, len(out.broken) > 0:
 		out.sign = false
 	case out.sign && small < need+SignatureLen:
-		s.failf(s.at("size"), "%d octets leave %d for the payload, and the signature takes %d: want a size of at least %d, or signature = false",
+		s.failf(s.at("size"),
+			"%d octets leave %d for the payload, and the signature takes %d: "+
+				"want a size of at least %d, or signature = false",
 			small, small-need, SignatureLen, need+SignatureLen)
 	}
 }

@@ -128,7 +128,8 @@ func FuzzSignature(f *testing.F) {
 	f.Add(b, 0)
 	f.Add(b, 46)
 	f.Add([]byte{0x50, 0x67}, 20)
-	f.Add([]byte("\x00\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x98\xff\xff/\xff\xff\xffPg"), 0) // a balance that is the other zero
+	// A balance that is the other zero.
+	f.Add([]byte("\x00\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x98\xff\xff/\xff\xff\xffPg"), 0)
 	f.Fuzz(func(t *testing.T, b []byte, pad int) {
 		seq, stamp, ok := Signature(b)
 		if !ok {
@@ -176,7 +177,11 @@ func TestVariables(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for range 300 {
 		ips, ports := 1+r.Uint32N(50), 1+r.Uint32N(20)
-		f := &flows{count: 1 + r.Uint32N(ips*ports), address: number{from: 100, to: uint64(99 + ips), step: 1, varies: true}, port: number{from: 7, to: uint64(6 + ports), step: 1, varies: true}}
+		f := &flows{
+			count:   1 + r.Uint32N(ips*ports),
+			address: number{from: 100, to: uint64(99 + ips), step: 1, varies: true},
+			port:    number{from: 7, to: uint64(6 + ports), step: 1, varies: true},
+		}
 		b := &builder{length: -1}
 		b.grow(16)
 		b.addresses("ipv4", 0, 4, number{}, number{}, f)
@@ -191,8 +196,10 @@ func TestVariables(t *testing.T) {
 		buf := make([]byte, 16)
 		for k := range uint64(3000) {
 			l.make(k, 0, 0, buf)
-			if ip, port := binary.BigEndian.Uint32(buf), binary.BigEndian.Uint16(buf[8:]); ip != n.ip || uint32(port) != n.port {
-				t.Fatalf("%d flows of %d × %d, packet %d: %d, %d, want %d, %d", f.count, ips, ports, k, ip, port, n.ip, n.port)
+			ip, port := binary.BigEndian.Uint32(buf), binary.BigEndian.Uint16(buf[8:])
+			if ip != n.ip || uint32(port) != n.port {
+				t.Fatalf("%d flows of %d × %d, packet %d: %d, %d, want %d, %d",
+					f.count, ips, ports, k, ip, port, n.ip, n.port)
 			}
 			n.next()
 			if v, _ := inc.at(k); v != up {

@@ -82,7 +82,7 @@ func checkSums(t testing.TB, frame []byte) {
 	t.Helper()
 	p := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default)
 	if e := p.ErrorLayer(); e != nil {
-		t.Fatalf("%x: %v", frame, e.Error())
+		t.Fatalf("frame %x: %v, want layers without an error", frame, e.Error())
 	}
 	var network gopacket.NetworkLayer
 	for _, l := range p.Layers() {
@@ -140,7 +140,8 @@ func naive(b []byte, off int, s uint32) uint16 {
 func again(t testing.TB, frame []byte, l gopacket.SerializableLayer, payload, want []byte) {
 	t.Helper()
 	b := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{ComputeChecksums: true}, l, gopacket.Payload(payload)); err != nil {
+	err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{ComputeChecksums: true}, l, gopacket.Payload(payload))
+	if err != nil {
 		t.Fatal(err)
 	}
 	got := b.Bytes()[:len(want)]

@@ -15,8 +15,8 @@ import (
 	"penstock/perf/traffic"
 )
 
-// TestPktgenKernel has the pktgen of a real kernel run the scripts, in a QEMU guest, and compares what arrives. It boots a
-// guest: PENSTOCK_VM=1, as make test-vm sets it.
+// TestPktgenKernel has the pktgen of a real kernel run the scripts, in a QEMU guest, and compares what arrives. It
+// boots a guest: PENSTOCK_VM=1, as make test-vm sets it.
 func TestPktgenKernel(t *testing.T) {
 	if os.Getenv("PENSTOCK_VM") != "1" {
 		t.Skip("boots a guest: make test-vm, or PENSTOCK_VM=1")
@@ -46,7 +46,9 @@ func TestPktgenKernel(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	m, err := vm.Boot(l, vm.Options{Kernel: kernel, Files: files, Modules: []string{"pktgen"}, NICs: []vm.NIC{{Tap: "gen0"}}})
+	m, err := vm.Boot(l, vm.Options{
+		Kernel: kernel, Files: files, Modules: []string{"pktgen"}, NICs: []vm.NIC{{Tap: "gen0"}},
+	})
 	check(err)
 	check(m.IP("link", "set", "eth1", "mtu", "9000"))
 	check(m.IP("link", "set", "eth1", "up"))
@@ -73,10 +75,11 @@ func TestPktgenKernel(t *testing.T) {
 			check(p.Export(traffic.Pktgen, traffic.Options{}, &script))
 			check(m.Put("/run/script.sh", script.Bytes()))
 			const count = 1100 // the flows of most go round
-			out, err := m.Run(time.Minute, []string{"COUNT=1100", "RATE=20000"}, "/bin/busybox", "sh", "/run/script.sh", "eth1", "0")
+			out, err := m.Run(time.Minute, []string{"COUNT=1100", "RATE=20000"}, "/bin/busybox", "sh", "/run/script.sh",
+				"eth1", "0")
 			check(err)
 			if !strings.Contains(out, "errors: 0") {
-				t.Errorf("%s", out)
+				t.Errorf("want \"errors: 0\" in:\n%s", out)
 			}
 			fromScript := func(f []byte) bool { // with pktgen's magic number at the start of the payload
 				at := 42

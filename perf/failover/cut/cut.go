@@ -1,6 +1,6 @@
-// Package cut makes a station silent in one way or another without touching its link: a program at its interface's tc hooks
-// drops what a word in a map says, and counts. A fault, and its end, is one write to memory: no command has to run, and
-// both directions change at once.
+// Package cut makes a station silent in one way or another without touching its link: a program at its interface's tc
+// hooks drops what a word in a map says, and counts. A fault, and its end, is one write to memory: no command has to
+// run, and both directions change at once.
 //
 // It is attached as a clsact filter, which kernels have had since 4.5, and goes with the interface.
 package cut
@@ -58,18 +58,23 @@ func Attach(name string) (_ *Cut, err error) {
 		return nil, fmt.Errorf("cut %s: %w", name, err)
 	}
 	c := &Cut{}
-	if c.words, err = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: valueSize, MaxEntries: 1}); err != nil {
+	c.words, err = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: valueSize, MaxEntries: 1})
+	if err != nil {
 		return nil, fmt.Errorf("cut %s: map: %w", name, err)
 	}
 	link, err := netlink.LinkByName(name)
 	if err == nil {
 		err = netlink.QdiscAdd(&netlink.GenericQdisc{
-			QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT},
-			QdiscType:  "clsact",
+			QdiscAttrs: netlink.QdiscAttrs{
+				LinkIndex: link.Attrs().Index, Handle: netlink.MakeHandle(0xffff, 0),
+				Parent: netlink.HANDLE_CLSACT,
+			},
+			QdiscType: "clsact",
 		})
 	}
 	if err == nil {
-		err = errors.Join(c.attach(link, netlink.HANDLE_MIN_INGRESS, In, InARP, true), c.attach(link, netlink.HANDLE_MIN_EGRESS, Out, OutARP, false))
+		err = errors.Join(c.attach(link, netlink.HANDLE_MIN_INGRESS, In, InARP, true),
+			c.attach(link, netlink.HANDLE_MIN_EGRESS, Out, OutARP, false))
 	}
 	if err != nil {
 		c.words.Close()
@@ -79,14 +84,18 @@ func Attach(name string) (_ *Cut, err error) {
 }
 
 func (c *Cut) attach(link netlink.Link, hook uint32, all, arp uint64, count bool) error {
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: "GPL", Instructions: instructions(c.words.FD(), all, arp, count)})
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.SchedCLS, License: "GPL", Instructions: instructions(c.words.FD(), all, arp, count),
+	})
 	if err != nil {
 		return fmt.Errorf("program: %w", err)
 	}
 	defer p.Close() // the filter holds it
 	return netlink.FilterAdd(&netlink.BpfFilter{
-		FilterAttrs: netlink.FilterAttrs{LinkIndex: link.Attrs().Index, Parent: hook, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1},
-		Fd:          p.FD(), Name: "cut", DirectAction: true,
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: link.Attrs().Index, Parent: hook, Handle: 1, Protocol: unix.ETH_P_ALL, Priority: 1,
+		},
+		Fd: p.FD(), Name: "cut", DirectAction: true,
 	})
 }
 
@@ -151,7 +160,8 @@ func (c *Cut) Counts() (n Counts, err error) {
 	if err := c.words.Lookup(uint32(0), &value); err != nil {
 		return n, err
 	}
-	n.IPv4In, n.Dropped = binary.NativeEndian.Uint64(value[wordIPv4In:]), binary.NativeEndian.Uint64(value[wordDropped:])
+	n.IPv4In = binary.NativeEndian.Uint64(value[wordIPv4In:])
+	n.Dropped = binary.NativeEndian.Uint64(value[wordDropped:])
 	return n, nil
 }
 

@@ -56,7 +56,8 @@ func TestCut(t *testing.T) {
 
 	const ip, arp, other = 0x0800, 0x0806, 0x88b5
 	mark := byte(0)
-	// passes reports whether a frame gets out of b. What arrives the counters tell: packet sockets see it before the cut.
+	// passes reports whether a frame gets out of b. What arrives the counters tell: packet sockets see it before the
+	// cut.
 	passes := func(etherType uint16) bool {
 		mark++
 		f := frame(0x020000000055, etherType, mark)
@@ -95,10 +96,16 @@ func TestCut(t *testing.T) {
 		{InARP | OutARP, true, false, true, Counts{IPv4In: 1, Dropped: 2}},
 	} {
 		must(t, c.Set(tc.mode))
-		for _, f := range [][]byte{frame(station, ip, 0), frame(0x0300000000ff, ip, 0), frame(station, arp, 0), frame(station, other, 0)} { // the second one is not to the station
+		for _, f := range [][]byte{
+			frame(station, ip, 0),
+			frame(0x0300000000ff, ip, 0), // not to the station
+			frame(station, arp, 0),
+			frame(station, other, 0),
+		} {
 			must(t, near.Send(f))
 		}
-		if gotIP, gotARP, gotElse := passes(ip), passes(arp), passes(other); gotIP != tc.outIP || gotARP != tc.outARP || gotElse != tc.outElse {
+		gotIP, gotARP, gotElse := passes(ip), passes(arp), passes(other)
+		if gotIP != tc.outIP || gotARP != tc.outARP || gotElse != tc.outElse {
 			t.Errorf("mode %d: IPv4 leaves %t, ARP %t, others %t", tc.mode, gotIP, gotARP, gotElse)
 		}
 		wait(tc.want)

@@ -52,7 +52,8 @@ type Pacer struct {
 // Burst is 1 to MaxBurst, or 0 for the usual one.
 func New(rate float64, total uint64, burst int, start int64) (*Pacer, error) {
 	if math.IsNaN(rate) || rate < 0 || burst < 0 || burst > MaxBurst {
-		return nil, fmt.Errorf("pace: %g frames per second in bursts of %d: want a rate of 0 (no limit) or more, and bursts of up to %d", rate, burst, MaxBurst)
+		return nil, fmt.Errorf("pace: %g frames per second in bursts of %d: "+
+			"want a rate of 0 (no limit) or more, and bursts of up to %d", rate, burst, MaxBurst)
 	}
 	p := &Pacer{rate: rate / 1e9, burst: uint64(burst), total: total, start: start, last: start, step: turn}
 	if rate == 0 {
@@ -70,8 +71,8 @@ func New(rate float64, total uint64, burst int, start int64) (*Pacer, error) {
 	return p, nil
 }
 
-// Due returns how many frames are to be sent now: 0, or a burst, or up to MaxBurst when the sender comes late. Without a
-// limit a burst is always due.
+// Due returns how many frames are to be sent now: 0, or a burst, or up to MaxBurst when the sender comes late. Without
+// a limit a burst is always due.
 func (p *Pacer) Due(now int64) int {
 	left := p.total - p.sent
 	if left == 0 || now < p.last {
@@ -110,7 +111,8 @@ func (p *Pacer) Sent(n int) { p.sent += uint64(n) }
 // Done reports whether all frames have gone.
 func (p *Pacer) Done() bool { return p.sent == p.total }
 
-// Next returns how long it is from the last question until the next burst is due, in ns, if nothing holds up the sender.
+// Next returns how long it is from the last question until the next burst is due, in ns, if nothing holds up the
+// sender.
 func (p *Pacer) Next() int64 {
 	if p.Done() || math.IsInf(p.rate, 1) {
 		return 0

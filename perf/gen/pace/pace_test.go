@@ -138,7 +138,8 @@ func TestDisturbed(t *testing.T) {
 			j := i + rng.IntN(len(s.at)-i)
 			most := 1.25*rate*float64(s.at[j]-s.at[i])/1e9 + slack
 			if got := float64(sum[j+1] - sum[i]); got > most {
-				t.Fatalf("seed %d, rate %g: %.0f frames from %d to %d ns, want at most %.0f", seed, rate, got, s.at[i], s.at[j], most)
+				t.Fatalf("seed %d, rate %g: %.0f frames from %d to %d ns, want at most %.0f",
+					seed, rate, got, s.at[i], s.at[j], most)
 			}
 		}
 	}
@@ -173,7 +174,7 @@ func TestUnlimited(t *testing.T) {
 	}
 	s := send(t, p, 0, func() int64 { return 1 }, always)
 	if len(s.n) != (1000+MaxBurst-1)/MaxBurst || s.n[len(s.n)-1] != 1000%MaxBurst || p.Next() != 0 {
-		t.Errorf("%v", s.n)
+		t.Errorf("bursts %v, want 1000 frames in bursts of %d and the rest, and no wait", s.n, MaxBurst)
 	}
 	// With bursts of a size that was asked for, no more at once.
 	if p, err = New(0, 100, 8, 0); err != nil {

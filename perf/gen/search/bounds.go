@@ -55,7 +55,8 @@ func (s *searcher) narrow(ctx context.Context, phase int, t *Goal, hint interval
 // next is the load to be decided next; ok is false when the target is reached.
 func (s *searcher) next(t *Goal, in, hint interval, stride *int) (rate float64, ok bool) {
 	open := func(rate float64) bool {
-		return rate > 0 && classify(t, s.loads[rate]) == undecided && (in.lower == 0 || rate > in.lower) && (in.upper == 0 || rate < in.upper)
+		return rate > 0 && classify(t, s.loads[rate]) == undecided &&
+			(in.lower == 0 || rate > in.lower) && (in.upper == 0 || rate < in.upper)
 	}
 	switch {
 	case open(hint.lower):

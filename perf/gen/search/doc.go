@@ -7,9 +7,9 @@
 //
 // # What a result means
 //
-// A load is a lower bound for a goal if most of the trial time spent at it met the goal (up to the goal's exceed ratio),
-// and an upper bound if it did not; classify.go is the rule of RFC 9971. The result is the largest lower bound below
-// the smallest upper bound, which lies at most the goal's width above it. A trial that was disturbed from outside
+// A load is a lower bound for a goal if most of the trial time spent at it met the goal (up to the goal's exceed
+// ratio), and an upper bound if it did not; classify.go is the rule of RFC 9971. The result is the largest lower bound
+// below the smallest upper bound, which lies at most the goal's width above it. A trial that was disturbed from outside
 // therefore changes a result only if it is not the exception. With one trial a load and no exceedance it is RFC 2544.
 //
 // A device may lose frames at low rates, or lose none at all: both are results, not errors (Status).

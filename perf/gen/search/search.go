@@ -30,7 +30,8 @@ type Options struct {
 
 func (o *Options) check() error {
 	if !(o.Min > 0 && o.Max >= o.Min && !math.IsInf(o.Max, 1)) {
-		return fmt.Errorf("search: from %g to %g frames per second: want a lowest rate above 0 and a highest that is not below it", o.Min, o.Max)
+		return fmt.Errorf("search: from %g to %g frames per second: want "+
+			"a lowest rate above 0 and a highest that is not below it", o.Min, o.Max)
 	}
 	if len(o.Goals) == 0 {
 		return errors.New("search: no goal")
@@ -47,7 +48,8 @@ func (o *Options) check() error {
 		case !(g.Width > 0 && g.Width < 1):
 			return fmt.Errorf("search: %s: width %g: want more than 0 and less than 1", g.Name, g.Width)
 		case g.Trial <= 0 || g.Sum < g.Trial || o.Initial > g.Trial:
-			return fmt.Errorf("search: %s: trials of %v to %v, %v in all: want the shortest not to exceed the longest, and that not the sum", g.Name, o.Initial, g.Trial, g.Sum)
+			return fmt.Errorf("search: %s: trials of %v to %v, %v in all: "+
+				"want the shortest not to exceed the longest, and that not the sum", g.Name, o.Initial, g.Trial, g.Sum)
 		}
 	}
 	return nil
@@ -92,7 +94,7 @@ type Status string
 // The statuses.
 const (
 	Found      Status = "found"      // between two bounds
-	AtMax      Status = "at_max"     // the highest load tried meets the goal: the device, or what is left of it, may do more
+	AtMax      Status = "at_max"     // the highest load tried meets the goal: the device may do more
 	None       Status = "none"       // the lowest load tried does not meet the goal
 	Unfinished Status = "unfinished" // time ran out or the search was interrupted
 )
@@ -183,7 +185,8 @@ func (s *searcher) target(phase int, g *Goal) Goal {
 		return t
 	}
 	initial := s.initial(g)
-	t.Trial = time.Duration(float64(initial) * math.Pow(float64(g.Trial)/float64(initial), float64(phase-1)/float64(s.Phases)))
+	share := float64(phase-1) / float64(s.Phases)
+	t.Trial = time.Duration(float64(initial) * math.Pow(float64(g.Trial)/float64(initial), share))
 	t.Sum = t.Trial
 	t.Width = min(g.Width*math.Exp2(float64(left)), 0.5)
 	return t
@@ -217,7 +220,9 @@ func (s *searcher) clamp(rate float64) float64 {
 const tries = 3
 
 // try makes a trial.
-func (s *searcher) try(ctx context.Context, phase int, goal string, rate float64, d time.Duration) (t Trial, reached float64, err error) {
+func (s *searcher) try(ctx context.Context, phase int, goal string, rate float64, d time.Duration) (
+	t Trial, reached float64, err error,
+) {
 	for n := 1; ; n++ {
 		if s.Limit > 0 && s.report.Took+d > s.Limit {
 			return t, 0, errLimit

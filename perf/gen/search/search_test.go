@@ -85,7 +85,8 @@ func TestCliff(t *testing.T) {
 			for i, want := range []float64{c, c / 0.995} { // lost: (rate − c) ÷ rate
 				got := r.Results[i]
 				// A trial's frames are whole: at low rates one lost frame needs a little more than the capacity.
-				if got.Status != Found || got.Rate > want*1.0005+2 || got.Upper < want-2 || got.Width() > got.Goal.Width*1.01 || got.GeneratorLimited {
+				if got.Status != Found || got.Rate > want*1.0005+2 || got.Upper < want-2 ||
+					got.Width() > got.Goal.Width*1.01 || got.GeneratorLimited {
 					t.Errorf("%+v, width %.4f, want %.0f", got, got.Width(), want)
 				}
 			}
@@ -119,7 +120,8 @@ func TestSpread(t *testing.T) {
 	}
 	for i, rates := range search(Options{}) {
 		low, median, high := rates[searches/10], rates[searches/2], rates[searches*9/10]
-		t.Logf("%s: a tenth of the searches below %.4f, median %.4f, a tenth above %.4f, all from %.4f to %.4f of the capacity",
+		t.Logf("%s: a tenth of the searches below %.4f, median %.4f, a tenth above %.4f, "+
+			"all from %.4f to %.4f of the capacity",
 			goals()[i].Name, low, median, high, rates[0], rates[searches-1])
 		if median < 0.99 || median > 1.005 || high-low > 0.015 {
 			t.Errorf("%s: %.4f, %.4f, %.4f of the capacity", goals()[i].Name, low, median, high)
@@ -130,7 +132,8 @@ func TestSpread(t *testing.T) {
 	repeated := search(Options{Goals: g})[0]
 	g[0].Sum, g[0].Exceed = g[0].Trial, 0
 	single := search(Options{Goals: g})[0]
-	t.Logf("NDR from single trials: a tenth below %.4f, median %.4f, lowest %.4f", single[searches/10], single[searches/2], single[0])
+	t.Logf("NDR from single trials: a tenth below %.4f, median %.4f, lowest %.4f",
+		single[searches/10], single[searches/2], single[0])
 	short := func(rates []float64) (sum float64) {
 		for _, r := range rates {
 			sum += max(0, 1-r)
@@ -146,23 +149,24 @@ func TestSpread(t *testing.T) {
 func TestNeverLossless(t *testing.T) {
 	r := run(t, &device{capacity: 2e6, leak: 0.001}, Options{})
 	if got := r.Results[0]; got.Status != None || got.Rate != 0 || got.Upper != 1000 {
-		t.Errorf("%+v", got)
+		t.Errorf("NDR %+v, want none, not even at 1000", got)
 	}
 	want := 2e6 / (1 - 0.004)
-	if got := r.Results[1]; got.Status != Found || got.Rate > want || got.Upper < want || got.Loss < 0.001 || got.Loss > 0.005 {
+	if got := r.Results[1]; got.Status != Found || got.Rate > want || got.Upper < want || got.Loss < 0.001 ||
+		got.Loss > 0.005 {
 		t.Errorf("%+v, want %.0f", got, want)
 	}
 	// Worse than any goal.
 	r = run(t, &device{capacity: 2e6, leak: 0.5}, Options{})
 	for _, got := range r.Results {
 		if got.Status != None {
-			t.Errorf("%+v", got)
+			t.Errorf("a device worse than any goal: %+v, want none", got)
 		}
 	}
 	r = run(t, &device{}, Options{}) // forwards nothing
 	for _, got := range r.Results {
 		if got.Status != None {
-			t.Errorf("%+v", got)
+			t.Errorf("a device that forwards nothing: %+v, want none", got)
 		}
 	}
 }
@@ -173,7 +177,7 @@ func TestAlwaysLossless(t *testing.T) {
 	r := run(t, d, Options{})
 	for _, got := range r.Results {
 		if got.Status != AtMax || got.Rate != 10e6 || got.Upper != 0 || got.Loss != 0 {
-			t.Errorf("%+v", got)
+			t.Errorf("a device faster than the highest load: %+v, want that load, 10e6, and no loss", got)
 		}
 	}
 	if d.trials > 8 {
@@ -186,13 +190,13 @@ func TestSlowGenerator(t *testing.T) {
 	r := run(t, &device{capacity: 1e9, sender: 3e6}, Options{})
 	for _, got := range r.Results {
 		if got.Status != Found || !got.GeneratorLimited || got.Rate > 3e6 || got.Upper < 3e6 {
-			t.Errorf("%+v", got)
+			t.Errorf("result %+v, want the generator's 3e6 as the limit", got)
 		}
 	}
 	r = run(t, &device{capacity: 1e6, sender: 3e6}, Options{})
 	for _, got := range r.Results {
 		if got.Status != Found || got.GeneratorLimited || got.Rate > 1.01e6 {
-			t.Errorf("%+v", got)
+			t.Errorf("result %+v, want the device's 1e6 as the limit", got)
 		}
 	}
 }
@@ -201,11 +205,11 @@ func TestSlowGenerator(t *testing.T) {
 func TestEnds(t *testing.T) {
 	r := run(t, &device{capacity: 1e6}, Options{Min: 5e5, Max: 5e5})
 	if got := r.Results[0]; got.Status != AtMax || got.Rate != 5e5 {
-		t.Errorf("%+v", got)
+		t.Errorf("one load below the capacity: %+v, want it met at 5e5", got)
 	}
 	r = run(t, &device{capacity: 1e5}, Options{Min: 5e5, Max: 5e5})
 	if got := r.Results[0]; got.Status != None {
-		t.Errorf("%+v", got)
+		t.Errorf("one load above the capacity: %+v, want none", got)
 	}
 	d := &device{capacity: 1e6}
 	r = run(t, d, Options{Limit: 5 * time.Second})
@@ -219,15 +223,16 @@ func TestEnds(t *testing.T) {
 			cancel()
 		}
 	}}, (&device{capacity: 1e6}).measure)
-	if !errors.Is(err, context.Canceled) || len(r.Trials) != 12 || len(r.Results) != 2 || r.Results[0].Status != Unfinished {
-		t.Errorf("%v, %+v", err, r)
+	if !errors.Is(err, context.Canceled) || len(r.Trials) != 12 || len(r.Results) != 2 ||
+		r.Results[0].Status != Unfinished {
+		t.Errorf("interrupted: error %v, %+v, want %v after 12 trials and 2 results, unfinished",
+			err, r, context.Canceled)
 	}
 	broken := errors.New("broken")
-	r, err = Run(t.Context(), Options{Min: 1, Max: 2, Goals: goals()}, func(context.Context, float64, time.Duration) (Measurement, error) {
-		return Measurement{}, broken
-	})
+	fail := func(context.Context, float64, time.Duration) (Measurement, error) { return Measurement{}, broken }
+	r, err = Run(t.Context(), Options{Min: 1, Max: 2, Goals: goals()}, fail)
 	if !errors.Is(err, broken) || len(r.Trials) != 0 {
-		t.Errorf("%v, %+v", err, r)
+		t.Errorf("a trial that fails: error %v, %+v, want %v and no trials", err, r, broken)
 	}
 }
 
@@ -267,10 +272,13 @@ func TestClassify(t *testing.T) {
 	}{
 		{&g, "", undecided}, {&g, "G", undecided}, {&g, "GG", lower}, {&g, "B", undecided}, {&g, "BB", upper},
 		{&g, "GB", undecided}, {&g, "GBG", lower}, {&g, "GBB", upper}, {&g, "BGGB", lower}, {&g, "BGGBB", upper},
-		{&g, "gggggggg", undecided}, {&g, "bbbbbbbbbbbbbbbb", upper}, {&g, "ggggbbbb", undecided}, {&g, "GGbbbbbbbbbbbbbbbbbbb", lower},
+		{&g, "gggggggg", undecided}, {&g, "bbbbbbbbbbbbbbbb", upper},
+		{&g, "ggggbbbb", undecided}, {&g, "GGbbbbbbbbbbbbbbbbbbb", lower},
 		{&g, "FF", upper}, {&g, "FGG", lower},
-		{&even, "GGG", lower}, {&even, "GGB", undecided}, {&even, "GGBG", lower}, {&even, "BB", upper}, {&even, "GGBB", upper},
-		{&strict, "G", lower}, {&strict, "B", upper}, {&strict, "GB", upper}, {&strict, "g", undecided}, {&strict, "b", upper},
+		{&even, "GGG", lower}, {&even, "GGB", undecided}, {&even, "GGBG", lower},
+		{&even, "BB", upper}, {&even, "GGBB", upper},
+		{&strict, "G", lower}, {&strict, "B", upper}, {&strict, "GB", upper},
+		{&strict, "g", undecided}, {&strict, "b", upper},
 	} {
 		var trials []Trial
 		for _, c := range tc.trials {

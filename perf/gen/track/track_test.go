@@ -49,7 +49,10 @@ func both(t *testing.T, total uint64, queues int) (*Tracker, *naive) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tr, &naive{window: tr.Window(), top: tr.Window()/64 - 1, largest: map[int]uint64{}, arrivals: map[int][]uint64{}, seen: map[uint64]bool{}}
+	return tr, &naive{
+		window: tr.Window(), top: tr.Window()/64 - 1, largest: map[int]uint64{},
+		arrivals: map[int][]uint64{}, seen: map[uint64]bool{},
+	}
 }
 
 // TestModel: random loss, duplicates, reordering and stragglers, on several queues, against the naive model.
@@ -118,7 +121,10 @@ func TestWholeWindow(t *testing.T) {
 	if v := tr.See(0, absent); v != New {
 		t.Errorf("the last one: verdict %d", v)
 	}
-	want := Counts{Received: MaxWindow, Duplicates: MaxWindow - 1, Reordered: 1, Extent: MaxWindow - 1 - absent, Behind: MaxWindow - 1 - absent}
+	want := Counts{
+		Received: MaxWindow, Duplicates: MaxWindow - 1, Reordered: 1,
+		Extent: MaxWindow - 1 - absent, Behind: MaxWindow - 1 - absent,
+	}
 	if got := tr.Counts(); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -131,7 +137,10 @@ func TestWholeWindow(t *testing.T) {
 }
 
 func TestWindowSizes(t *testing.T) {
-	for total, want := range map[uint64]uint64{0: 64, 1: 64, 64: 64, 65: 128, 128: 128, 129: 256, 1000: 1024, 1 << 20: 1 << 20, 1<<20 + 1: 1 << 21, MaxWindow - 1: MaxWindow, MaxWindow: MaxWindow, MaxWindow + 1: MaxWindow, 1 << 62: MaxWindow} {
+	for total, want := range map[uint64]uint64{
+		0: 64, 1: 64, 64: 64, 65: 128, 128: 128, 129: 256, 1000: 1024, 1 << 20: 1 << 20, 1<<20 + 1: 1 << 21,
+		MaxWindow - 1: MaxWindow, MaxWindow: MaxWindow, MaxWindow + 1: MaxWindow, 1 << 62: MaxWindow,
+	} {
 		tr, err := NewTracker(total, 1)
 		if err != nil || tr.Window() != want {
 			t.Errorf("%d numbers: window %d, %v, want %d", total, tr.Window(), err, want)
@@ -150,7 +159,7 @@ func TestForgottenGaps(t *testing.T) {
 	}
 	tr.See(0, 0)
 	if c := tr.Counts(); !c.AtLeast || c.Reordered != 1 || c.Extent != maxGaps {
-		t.Errorf("%+v", c)
+		t.Errorf("counts %+v, want a lower bound, 1 reordered with an extent of %d", c, maxGaps)
 	}
 	tr, m := both(t, 1<<20, 1)
 	for n := uint64(1); n < 2*maxGaps; n += 2 {
@@ -171,7 +180,7 @@ func TestSilence(t *testing.T) {
 		s.Arrived(at)
 	}
 	if g := s.Longest(); g != (Gap{120, 150}) || g.Length() != 30 {
-		t.Errorf("%+v", g)
+		t.Errorf("longest gap %+v, want 120 to 150", g)
 	}
 	s.Mark(165)
 	if g := s.Longest(); g != (Gap{}) {
@@ -179,7 +188,7 @@ func TestSilence(t *testing.T) {
 	}
 	s.Arrived(170) // a gap that began before the mark counts whole
 	if g := s.Longest(); g != (Gap{160, 170}) {
-		t.Errorf("%+v", g)
+		t.Errorf("longest gap %+v, want 160 to 170", g)
 	}
 	s.End(200)
 	if g := s.Longest(); g != (Gap{170, 200}) {
@@ -194,7 +203,7 @@ func TestSilence(t *testing.T) {
 	s.Arrived(60)
 	s.End(50) // the last frame arrived after it was sent
 	if g := s.Longest(); g != (Gap{0, 60}) {
-		t.Errorf("%+v", g)
+		t.Errorf("longest gap %+v, want 0 to 60", g)
 	}
 }
 

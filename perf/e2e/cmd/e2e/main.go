@@ -73,11 +73,17 @@ func run(ctx context.Context, args []string) error {
 		commit:   f.String("commit", "unknown", "`commit` that is measured, for the results"),
 		results:  f.String("results", "", "`file` to append the results to, as CSV; empty: none"),
 		svg:      f.String("svg", "", "`file` for a figure of the run; empty: none"),
-		duts:     f.String("duts", "all", "devices, in the order in which they take turns: "+strings.Join(names(), ", ")+"; all: those with one core"),
-		measures: f.String("measures", "throughput,pdr,latency", "what is measured: throughput (under overload), pdr (at 0.5 % loss; under shares of a core only), latency (with a core for the device, whatever the placements)"),
-		sizes:    f.String("sizes", "60", "`octets` of the frames, without FCS"),
-		places:   f.String("placements", "half,one-core", "what a device gets of its core and has to do there: half, unlimited, one-core, or a share from 0.5 to 1"),
-		sinks:    f.String("sink-napi", "inline", "who pays for the reception at the sink: inline (the device), threaded (the source's core), or both"),
+		duts: f.String("duts", "all",
+			"devices, in the order in which they take turns: "+
+				strings.Join(names(), ", ")+"; all: those with one core"),
+		measures: f.String("measures", "throughput,pdr,latency",
+			"what is measured: throughput (under overload), pdr (at 0.5 % loss; "+
+				"under shares of a core only), latency (with a core for the device, whatever the placements)"),
+		sizes: f.String("sizes", "60", "`octets` of the frames, without FCS"),
+		places: f.String("placements", "half,one-core",
+			"what a device gets of its core and has to do there: half, unlimited, one-core, or a share from 0.5 to 1"),
+		sinks: f.String("sink-napi", "inline",
+			"who pays for the reception at the sink: inline (the device), threaded (the source's core), or both"),
 	}
 	o := e2e.Options{Progress: os.Stderr}
 	f.IntVar(&o.Rounds, "rounds", 5, "rounds in which every device is measured once in every way")

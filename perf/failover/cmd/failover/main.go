@@ -1,5 +1,5 @@
-// Command failover measures for how long traffic is blocked when a gateway fails, through the box and through keepalived
-// (package failover). `make bench-failover` and `make bench-failover-stress` run it.
+// Command failover measures for how long traffic is blocked when a gateway fails, through the box and through
+// keepalived (package failover). `make bench-failover` and `make bench-failover-stress` run it.
 package main
 
 import (
@@ -46,7 +46,8 @@ func run(ctx context.Context, args []string) error {
 	f.IntVar(&o.Rate, "rate", 10_000, "datagrams per second")
 	f.IntVar(&o.Bindings, "bindings", 1_000_000, "`number` of bindings that are pushed")
 	f.BoolVar(&o.All, "all", false, "also the faults that tell little of a device, or take it long")
-	devices := f.String("devices", "box:10ms,box:100ms,keepalived:10ms,keepalived:100ms,keepalived:1s", "`list` of devices with the interval of their probes or advertisements")
+	devices := f.String("devices", "box:10ms,box:100ms,keepalived:10ms,keepalived:100ms,keepalived:1s",
+		"`list` of devices with the interval of their probes or advertisements")
 	faults := f.String("faults", "all", "`list` of faults")
 	results := f.String("results", "", "`file` to append the results to, as CSV; empty: none")
 	commit := f.String("commit", "unknown", "`commit` that is measured, for the results")
@@ -71,7 +72,8 @@ func run(ctx context.Context, args []string) error {
 	began := time.Now()
 	all, err := failover.Measure(ctx, o)
 	if len(all) > 0 {
-		fmt.Printf("\n%s, %d cores, kernel %s, commit %s, %v\n", m.CPU, m.Cores, m.Kernel, *commit, time.Since(began).Round(time.Second))
+		fmt.Printf("\n%s, %d cores, kernel %s, commit %s, %v\n",
+			m.CPU, m.Cores, m.Kernel, *commit, time.Since(began).Round(time.Second))
 		err = errors.Join(err, failover.Report(os.Stdout, &o, all))
 	}
 	if *results == "" || len(all) == 0 {

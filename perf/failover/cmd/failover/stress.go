@@ -24,7 +24,8 @@ func stress(ctx context.Context, args []string) error {
 	f.IntVar(&o.Bindings, "bindings", 1_000_000, "`number` of bindings in a push")
 	f.IntVar(&o.GOGC, "gogc", 10, "GOGC of the box")
 	f.IntVar(&o.Rate, "rate", 10_000, "datagrams per second")
-	peers := f.String("peers", "keepalived:10ms,keepalived:100ms", "`list` of devices that are under the same stress; empty: none")
+	peers := f.String("peers", "keepalived:10ms,keepalived:100ms",
+		"`list` of devices that are under the same stress; empty: none")
 	commit := f.String("commit", "unknown", "`commit` that is tested, for the report")
 	if err := parse(f, args); err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Command export-profiles writes the built-in profiles for other generators, into the folders of perf/profiles. It is run
-// there, by "make generate".
+// Command export-profiles writes the built-in profiles for other generators, into the folders of perf/profiles. It is
+// run there, by "make generate".
 package main
 
 import (
