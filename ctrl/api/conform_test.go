@@ -115,6 +115,9 @@ func conformWorld(t *testing.T) *world {
 		w.must("PUT", "/v1/"+string(kind)+"/"+o.Key(), string(text))
 	}
 	w.alarms.Raise(alarm.Report{Kind: alarm.PortDown, Object: "port fab0", Text: "x"})
+	if err := w.alarms.Flush(); err != nil { // its event is published now, not while a test counts events
+		t.Fatal(err)
+	}
 	return w
 }
 
