@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"penstock/ctrl/readfile"
+	"penstock/ctrl/store/file"
 	"penstock/dataplane/gateway"
 )
 
@@ -114,12 +115,7 @@ func (s State) Store(path string) error {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return file.SyncDir(filepath.Dir(path))
 }
 
 // saver keeps the file as the state is. A disk that is slow or refuses holds up nobody but those who wait for it.

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"penstock/ctrl/model"
+	"penstock/ctrl/store/file"
 )
 
 // compactSuffix ends the name of an unfinished copy.
@@ -51,7 +52,7 @@ func Compact(path string) (before, after int64, err error) {
 	if err := os.Rename(path+compactSuffix, path); err != nil {
 		return fail("rename the copy to it", err)
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := file.SyncDir(filepath.Dir(path)); err != nil {
 		return 0, 0, fmt.Errorf("compact the store %s: it is done, but may not survive a power cut: %w", path, err)
 	}
 	return before, after, nil
@@ -108,14 +109,4 @@ func remove(path string) error {
 		return err
 	}
 	return nil
-}
-
-// syncDir makes a directory's entries durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -153,7 +153,7 @@ func (f *File) open(check func(f *File, tx *bbolt.Tx) error) error {
 // opened makes the file's name durable: an interrupted start may have renamed the file without that.
 func (f *File) opened() error {
 	if !f.o.NoSync {
-		if err := syncDir(filepath.Dir(f.path)); err != nil {
+		if err := SyncDir(filepath.Dir(f.path)); err != nil {
 			return err
 		}
 	}
@@ -200,8 +200,8 @@ func lock(h *os.File, within time.Duration) error {
 	}
 }
 
-// syncDir makes the entries of a directory durable.
-func syncDir(dir string) error {
+// SyncDir makes the entries of a directory durable.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -218,7 +218,7 @@ func syncPath(dir string) error {
 		return err
 	}
 	for ; ; dir = filepath.Dir(dir) {
-		if err := syncDir(dir); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EINVAL) &&
+		if err := SyncDir(dir); err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EINVAL) &&
 			!errors.Is(err, unix.EROFS) {
 			return err
 		}
