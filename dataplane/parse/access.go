@@ -1,17 +1,19 @@
 // Package parse turns the octets of a received frame into the metadata of its frame.Packet, or a drop reason.
 //
-// Every length, header and checksum that a later stage relies on is checked here, once. What that is:
+// The package checks every length, header and checksum that a later stage relies on, once. The flags of a packet state
+// the result:
 //
-//   - with FlagIPv4, FlagIPv6: version and header are whole, and the packet ends within the frame. Octets behind it
-//     are Ethernet padding: Packet.Len stays the frame's length, a stage that cares takes the packet's own length.
-//   - with FlagL4: the whole TCP header with its options, or the first 8 octets of UDP, ICMP or ICMPv6, are there.
-//   - with FlagARP, FlagND: the message is whole and well-formed.
+//   - FlagIPv4, FlagIPv6: the header is whole, and the packet ends within the frame. Octets behind the packet are
+//     Ethernet padding: Packet.Len is the frame's length, and the IP header has the packet's length.
+//   - FlagL4: the frame has the whole TCP header with its options, or the first 8 octets of UDP, ICMP or ICMPv6.
+//   - FlagARP, FlagND: the message is whole and well-formed.
 //
-// Each parser takes Off, Len and Port of a packet from the worker, sets every other field, and reports whether the frame is
-// well-formed; otherwise the packet is dropped.
+// The worker sets Off, Len and Port of a packet. A parser sets every other field and reports whether the frame is
+// well-formed. A parser drops a packet that is not.
 //
-// A frame whose outermost tag is a service tag (0x88a8, 0x9100) counts as stacked: were it carried as an unknown
-// protocol, what is inside would evade the anti-spoofing rules. For the same reason IP and ARP in LLC are refused (llc.go).
+// A frame whose outermost tag is a service tag (0x88a8, 0x9100) counts as stacked. If the box forwarded it as an
+// unknown protocol, its content would evade the anti-spoofing rules. For the same reason the parser drops IP and ARP
+// in LLC (llc.go).
 package parse
 
 import (
@@ -23,7 +25,7 @@ import (
 )
 
 // Access parses a frame from a tenant: Ethernet, at most one 802.1Q tag, ARP, IPv4, IPv6 with its extension headers,
-// TCP, UDP, ICMP and neighbour discovery. Frames of other protocols pass with their MAC addresses and EtherType.
+// TCP, UDP, ICMP and neighbour discovery. It accepts frames of other protocols with their MAC addresses and EtherType.
 func Access(mem []byte, p *frame.Packet) bool {
 	f := link(mem, p)
 	if f == nil {
@@ -53,7 +55,8 @@ func Access(mem []byte, p *frame.Packet) bool {
 	return true
 }
 
-// link parses the Ethernet header and clears what a header further in may set. It returns nil for a bad frame.
+// link parses the Ethernet header and resets the fields that later headers may set. It drops a malformed frame and
+// returns nil.
 func link(mem []byte, p *frame.Packet) []byte {
 	off := uint(p.Off)
 	end := off + uint(p.Len)
@@ -77,7 +80,7 @@ func link(mem []byte, p *frame.Packet) []byte {
 	return f
 }
 
-// reset clears what is not set in every frame.
+// reset clears the fields that are not set for every frame.
 func reset(p *frame.Packet) {
 	p.Out, p.L3, p.L4 = 0, wire.EthernetLen, 0
 	p.VID, p.PCP, p.Proto, p.DSCP = 0, 0, 0, 0
@@ -87,7 +90,7 @@ func reset(p *frame.Packet) {
 	p.Loc = 0
 }
 
-// badLength drops a frame that is too short for Ethernet, or that lies outside the UMEM.
+// badLength drops a frame that is too short for Ethernet, or that is outside the UMEM.
 func badLength(p *frame.Packet) {
 	p.EtherType, p.Flags, p.DstMAC, p.SrcMAC = 0, 0, 0, 0
 	p.L3 = 0
@@ -102,7 +105,7 @@ func taggedType(t uint16) bool {
 	return t == wire.EtherTypeVLAN || t == wire.EtherTypeSTag || t == wire.EtherTypeOldQinQ
 }
 
-// tag takes the one allowed 802.1Q tag and moves L3 and EtherType behind it.
+// tag parses the one allowed 802.1Q tag and sets L3 and EtherType to what follows the tag.
 func tag(f []byte, p *frame.Packet) bool {
 	if p.EtherType != wire.EtherTypeVLAN {
 		p.DropFor(drop.VLANStacked)

@@ -9,21 +9,22 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// run parses one frame, with whatever the packet held before in garbage.
+// run parses one frame. garbage is the packet's content before.
 func run(data []byte, garbage frame.Packet, parser func([]byte, *frame.Packet) bool) *frame.Packet {
 	mem := make([]byte, frame.Headroom+len(data))
 	copy(mem[frame.Headroom:], data)
 	p := garbage
 	p.Off, p.Len, p.Port = frame.Headroom, uint16(len(data)), 7
 	if ok := parser(mem, &p); ok != (p.Next == frame.NextParsed) {
-		panic("the verdict is not what the packet says")
+		panic(fmt.Sprintf("the parser returns %v, Next is %d", ok, p.Next))
 	}
 	return &p
 }
 
 var garbage = frame.Packet{
-	Out: 1, L3: 2, L4: 3, EtherType: 4, Flags: 0xffff, VID: 6, PCP: 7, Proto: 8, DSCP: 9, Next: frame.NextPunt, Drop: drop.TooBig,
-	Kind: 10, Hash: 11, Seg: 12, VIF: 13, Attach: 14, Loc: 15, DstMAC: 16, SrcMAC: 17,
+	Out: 1, L3: 2, L4: 3, EtherType: 4, Flags: 0xffff, VID: 6, PCP: 7, Proto: 8, DSCP: 9,
+	Next: frame.NextPunt, Drop: drop.TooBig, Kind: 10,
+	Hash: 11, Seg: 12, VIF: 13, Attach: 14, Loc: 15, DstMAC: 16, SrcMAC: 17,
 }
 
 // access parses a frame as Access does.
@@ -34,8 +35,9 @@ func TestAccessKinds(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			p := access(k.data)
 			want := frame.Packet{
-				Off: frame.Headroom, Len: uint16(len(k.data)), Port: 7, L3: k.l3, L4: k.l4, EtherType: k.et, Flags: k.flags, VID: k.vid,
-				PCP: k.pcp, Proto: k.proto, Seg: frame.NoIndex, VIF: frame.NoIndex, Attach: frame.NoIndex,
+				Off: frame.Headroom, Len: uint16(len(k.data)), Port: 7, L3: k.l3, L4: k.l4, EtherType: k.et,
+				Flags: k.flags, VID: k.vid, PCP: k.pcp, Proto: k.proto,
+				Seg: frame.NoIndex, VIF: frame.NoIndex, Attach: frame.NoIndex,
 				DstMAC: 0x02000000000b, SrcMAC: 0x02000000000a, Hash: p.Hash,
 			}
 			if k.flags&(frame.FlagIPv4|frame.FlagIPv6) != 0 {
@@ -48,10 +50,10 @@ func TestAccessKinds(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", *p, want)
 			}
 			if p.Hash == 0 {
-				t.Error("no hash")
+				t.Error("hash 0, want a hash of the flow")
 			}
 			if q := run(k.data, frame.Packet{}, Access); *q != *p {
-				t.Errorf("what the packet held before shows through:\n%+v\n%+v", *q, *p)
+				t.Errorf("from a packet with content\n%+v, want the same as from a zero packet\n%+v", *p, *q)
 			}
 		})
 	}
@@ -65,13 +67,15 @@ func TestAccessTruncated(t *testing.T) {
 			switch {
 			case n < k.need:
 				if p.Next != frame.NextDrop || p.Drop == drop.None {
-					t.Errorf("%s cut to %d of %d: Next %d, Drop %v", k.name, n, k.need, p.Next, p.Drop)
+					t.Errorf("%s cut to %d of %d: Next %d, drop reason %v; want it dropped",
+						k.name, n, k.need, p.Next, p.Drop)
 				}
 				if want := cutReason(&k, n); p.Drop != want {
-					t.Errorf("%s cut to %d: %v, want %v", k.name, n, p.Drop, want)
+					t.Errorf("%s cut to %d: drop reason %v, want %v", k.name, n, p.Drop, want)
 				}
 			case p.Next != frame.NextParsed || p.Flags != k.flags:
-				t.Errorf("%s cut to %d, padding only: %v, flags %#x", k.name, n, p.Drop, p.Flags)
+				t.Errorf("%s cut to %d, padding only: drop reason %v, flags %#x; want none, %#x",
+					k.name, n, p.Drop, p.Flags, k.flags)
 			}
 		}
 	}
@@ -96,7 +100,8 @@ func cutReason(k *sample, n int) drop.Reason {
 	return drop.IPv4Length
 }
 
-// TestAccessShortPackets shortens the IP packet itself, header included: the cut then shows in what is behind IP.
+// TestAccessShortPackets shortens the IP packet by its own length field: the parser then finds the headers behind IP
+// truncated.
 func TestAccessShortPackets(t *testing.T) {
 	for _, k := range kinds(t) {
 		l3 := int(k.l3)
@@ -120,7 +125,7 @@ func TestAccessShortPackets(t *testing.T) {
 				}
 				wire.IPv6(b[l3:]).SetPayloadLen(uint16(n - 40))
 				if k.flags&frame.FlagND != 0 {
-					want = drop.NDMalformed // its checksum no longer fits, at the least
+					want = drop.NDMalformed // its checksum is wrong, at least
 				}
 				if k.flags&frame.FlagL4 != 0 && l3+n < int(k.l4)+l4Len(&k) {
 					want = drop.L4Truncated
@@ -135,7 +140,7 @@ func TestAccessShortPackets(t *testing.T) {
 				continue
 			}
 			if p := access(b); p.Drop != want {
-				t.Errorf("%s with %d octets of IP: %v, want %v", k.name, n, p.Drop, want)
+				t.Errorf("%s with %d octets of IP: drop reason %v, want %v", k.name, n, p.Drop, want)
 			}
 		}
 	}
@@ -214,7 +219,7 @@ func TestAccessReasons(t *testing.T) {
 	}
 	for _, tt := range tests {
 		if p := access(tt.data); p.Drop != tt.want || (p.Next == frame.NextDrop) != (tt.want != drop.None) {
-			t.Errorf("%s: Next %d, %v, want %v", tt.name, p.Next, p.Drop, tt.want)
+			t.Errorf("%s: Next %d, drop reason %v; want %v", tt.name, p.Next, p.Drop, tt.want)
 		}
 	}
 }
@@ -222,7 +227,7 @@ func TestAccessReasons(t *testing.T) {
 func TestAccessGroup(t *testing.T) {
 	b := edit(kind(t, "lldp"), func(b []byte) { b[0] = 1 })
 	if p := access(b); p.Flags != frame.FlagGroup || p.DstMAC != 0x01000000000b {
-		t.Errorf("%+v", p)
+		t.Errorf("flags %#x, destination %012x; want FlagGroup alone, 01000000000b", p.Flags, p.DstMAC)
 	}
 }
 
@@ -234,24 +239,24 @@ func TestOutsideMemory(t *testing.T) {
 		b.Pkt[1].Off, b.Pkt[1].Len = 1<<32-10, 100
 		for i := range 2 {
 			if p := &b.Pkt[i]; parser(make([]byte, 1064), p) || p.Next != frame.NextDrop || p.Drop != drop.FrameLong {
-				t.Errorf("packet %d: %+v", i, p)
+				t.Errorf("packet %d: Next %d, drop reason %v; want it dropped as %v", i, p.Next, p.Drop, drop.FrameLong)
 			}
 		}
 	}
 }
 
-// TestAccessPadding: the frame keeps its length, the packet ends where it says.
+// TestAccessPadding: the frame keeps its length, and padding does not change the other fields.
 func TestAccessPadding(t *testing.T) {
 	for _, name := range []string{"tcp4", "udp6", "ns", "frag4-later"} {
 		b := kind(t, name)
 		want := access(b)
 		got := access(append(append([]byte(nil), b...), make([]byte, 30)...))
 		if int(got.Len) != len(b)+30 {
-			t.Errorf("%s: length %d", name, got.Len)
+			t.Errorf("%s: length %d, want the frame's %d", name, got.Len, len(b)+30)
 		}
 		got.Len = want.Len
 		if *got != *want {
-			t.Errorf("%s: padding shows:\n%+v\n%+v", name, *got, *want)
+			t.Errorf("%s: with padding\n%+v, want what it is without\n%+v", name, *got, *want)
 		}
 	}
 }
@@ -268,13 +273,14 @@ func TestNoAllocation(t *testing.T) {
 			}
 		}
 	}
-	for name, parser := range map[string]func([]byte, *frame.Packet) bool{"Access": Access, "Fabric": Fabric, "Edge": Edge} {
+	parsers := map[string]func([]byte, *frame.Packet) bool{"Access": Access, "Fabric": Fabric, "Edge": Edge}
+	for name, parser := range parsers {
 		if n := testing.AllocsPerRun(100, func() {
 			for i := range b.N {
 				parser(mem, &b.Pkt[i])
 			}
 		}); n != 0 {
-			t.Errorf("%s: %v allocations per batch", name, n)
+			t.Errorf("%s: %v allocations per batch, want none", name, n)
 		}
 	}
 }

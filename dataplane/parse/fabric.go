@@ -9,9 +9,9 @@ import (
 	"penstock/dataplane/wire/checksum"
 )
 
-// Fabric parses a frame from the edge switch: untagged (or priority-tagged) Ethernet with a whole IPv4 header or
-// ARP. For IPv4, Proto, DSCP and FlagFragment are those of the outer header, L4 is the offset behind it (without
-// FlagL4), and the packet may be shorter than the frame, which is padded. What is inside is for Access.
+// Fabric parses a frame from the edge switch: untagged (or priority-tagged) Ethernet with a whole IPv4 header or ARP.
+// For IPv4, Proto, DSCP and FlagFragment are those of the outer header, and L4 is the offset behind that header
+// (without FlagL4). The frame may have padding behind the packet. Access parses the inner frame.
 func Fabric(mem []byte, p *frame.Packet) bool {
 	fabric(mem, p)
 	return p.Next == frame.NextParsed
@@ -39,7 +39,7 @@ func fabric(mem []byte, p *frame.Packet) {
 	switch p.EtherType {
 	case wire.EtherTypeIPv4:
 		if r := header4(f[l3:], p); r != drop.None {
-			bad4(p, r)
+			dropIP(p, r)
 		}
 	case wire.EtherTypeARP:
 		p.Hash = hashLink(p)
@@ -50,8 +50,9 @@ func fabric(mem []byte, p *frame.Packet) {
 	}
 }
 
-// Edge parses a frame on a port of the edge switch: Ethernet and at most one tag. With a whole and right IPv4
-// header or ARP packet behind it the flags say so; anything else passes without: a switch carries it all the same.
+// Edge parses a frame on a port of the edge switch: Ethernet and at most one tag. It sets FlagIPv4 or FlagARP if a
+// valid IPv4 header or ARP packet follows. Edge accepts all other frames without these flags: a switch forwards them
+// too.
 func Edge(mem []byte, p *frame.Packet) bool {
 	edge(mem, p)
 	return p.Next == frame.NextParsed
@@ -65,7 +66,7 @@ func edge(mem []byte, p *frame.Packet) {
 	l3 := wire.EthernetLen
 	if p.EtherType == wire.EtherTypeVLAN {
 		if !tag(f, p) {
-			// A second tag is payload to a switch; only a tag that is cut off is an error.
+			// A switch forwards a second tag as payload. Only a truncated tag is an error.
 			if p.Drop != drop.VLANStacked {
 				return
 			}

@@ -9,7 +9,7 @@ import (
 	"penstock/dataplane/frame"
 )
 
-// outer is an encapsulated frame as the edge switch hands it over: untagged.
+// outer returns an encapsulated frame as the edge switch sends it to the box: untagged.
 func outer(tb testing.TB) []byte {
 	ip := ip4(143)
 	ip.Id = 100
@@ -64,16 +64,18 @@ func TestFabric(t *testing.T) {
 			continue
 		}
 		if tt.drop == drop.None && (p.Flags != tt.flags || p.L3 != tt.l3 || p.L4 != tt.l4) {
-			t.Errorf("%s: flags %#x, L3 %d, L4 %d", tt.name, p.Flags, p.L3, p.L4)
+			t.Errorf("%s: flags %#x, L3 %d, L4 %d; want %#x, %d, %d",
+				tt.name, p.Flags, p.L3, p.L4, tt.flags, tt.l3, tt.l4)
 		}
 	}
 	p := run(good, garbage, Fabric)
-	if p.Proto != 143 || p.DSCP != 46 || p.SrcMAC != 0x02000000000a || p.DstMAC != 0x02000000000b || p.Seg != frame.NoIndex {
-		t.Errorf("%+v", p)
+	if p.Proto != 143 || p.DSCP != 46 || p.SrcMAC != 0x02000000000a || p.DstMAC != 0x02000000000b ||
+		p.Seg != frame.NoIndex {
+		t.Errorf("packet %+v, want protocol 143, DSCP 46, from 02000000000a to 02000000000b, no segment", p)
 	}
 	for n := range good {
 		if p := run(good[:n:n], garbage, Fabric); p.Next != frame.NextDrop || p.Drop == drop.None {
-			t.Errorf("cut to %d: %+v", n, p)
+			t.Errorf("cut to %d: Next %d, drop reason %v; want it dropped", n, p.Next, p.Drop)
 		}
 	}
 }
@@ -95,7 +97,8 @@ func TestInner(t *testing.T) {
 	}
 	p.Len = 20
 	if Access(mem, p) || p.Next != frame.NextDrop || p.Drop != drop.IPv4Truncated {
-		t.Errorf("a frame that is cut: %+v", p)
+		t.Errorf("inner frame cut to 20: Next %d, drop reason %v; want it dropped as %v",
+			p.Next, p.Drop, drop.IPv4Truncated)
 	}
 }
 
@@ -134,10 +137,11 @@ func TestEdge(t *testing.T) {
 			continue
 		}
 		if tt.drop == drop.None && (p.Flags != tt.flags || p.L3 != tt.l3 || p.VID != tt.vid || p.EtherType != tt.et) {
-			t.Errorf("%s: flags %#x, L3 %d, VID %d, EtherType %#x", tt.name, p.Flags, p.L3, p.VID, p.EtherType)
+			t.Errorf("%s: flags %#x, L3 %d, VID %d, EtherType %#x; want %#x, %d, %d, %#x",
+				tt.name, p.Flags, p.L3, p.VID, p.EtherType, tt.flags, tt.l3, tt.vid, tt.et)
 		}
 	}
 	if p := run(tagged, garbage, Edge); p.PCP != 5 || p.Proto != 6 {
-		t.Errorf("%+v", p)
+		t.Errorf("priority %d, protocol %d; want 5, 6", p.PCP, p.Proto)
 	}
 }

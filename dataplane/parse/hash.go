@@ -13,9 +13,9 @@ const (
 	mixC = 0x8ebc6af09c88c6e3
 )
 
-// mix hashes 128 bits to 32: the halves of one 64×64-bit product, once more stirred so that flows that differ in
-// a single low bit spread over any modulus. It is the same on every box and after every restart (it chooses
-// paths, it indexes no table).
+// mix hashes 128 bits to 32: it combines the halves of one 64×64-bit product, and multiplies once more, so that flows
+// that differ in one low bit are distributed for any modulus. The hash is equal on all boxes and after a restart: it
+// chooses paths, and is no index of a table.
 func mix(a, b uint64) uint32 {
 	hi, lo := bits.Mul64(a^mixA, b^mixB)
 	return uint32((hi ^ lo) * mixC >> 32)

@@ -10,11 +10,11 @@ import (
 	"penstock/dataplane/wire/checksum"
 )
 
-// ipv4 parses an IPv4 packet at l3, and the header behind it.
+// ipv4 parses an IPv4 packet at l3, and the transport header.
 func ipv4(f []byte, p *frame.Packet, l3 int) bool {
 	ip := f[l3:]
 	if len(ip) < wire.IPv4Len {
-		return bad4(p, drop.IPv4Truncated)
+		return dropIP(p, drop.IPv4Truncated)
 	}
 	h := (*[wire.IPv4Len]byte)(ip)
 	w0 := binary.BigEndian.Uint64(h[0:8])   // version, IHL, TOS, total length, ID, fragment
@@ -24,20 +24,20 @@ func ipv4(f []byte, p *frame.Packet, l3 int) bool {
 	hl := uint(wire.IPv4Len)
 	if w0>>56 != 0x45 { // options, or not IPv4 at all
 		if w0>>60 != 4 || w0>>56&0x0f < 5 {
-			return bad4(p, drop.IPv4Header)
+			return dropIP(p, drop.IPv4Header)
 		}
 		hl = uint(w0>>56&0x0f) * 4
 		if hl > uint(len(ip)) {
-			return bad4(p, drop.IPv4Truncated)
+			return dropIP(p, drop.IPv4Truncated)
 		}
 		if checksum.Checksum(ip[:hl], 0) != 0 {
-			return bad4(p, drop.IPv4Checksum)
+			return dropIP(p, drop.IPv4Checksum)
 		}
 	} else if !SumOK(w0, w1, w2) {
-		return bad4(p, drop.IPv4Checksum)
+		return dropIP(p, drop.IPv4Checksum)
 	}
 	if uint(total) < hl || uint(total) > uint(len(ip)) {
-		return bad4(p, drop.IPv4Length)
+		return dropIP(p, drop.IPv4Length)
 	}
 	proto := uint8(w1 >> 48)
 	p.Proto = proto
@@ -53,7 +53,7 @@ func ipv4(f []byte, p *frame.Packet, l3 int) bool {
 		return false
 	}
 	if w0&wire.IPv4MF != 0 {
-		p.Flags |= frame.FlagFragment // the hash stays that of all its fragments
+		p.Flags |= frame.FlagFragment // the hash is without ports, so that all fragments have the same hash
 	} else if proto == wire.ProtoTCP || proto == wire.ProtoUDP {
 		p.Hash = FlowHash(addrs, binary.BigEndian.Uint32(ip[hl:]), proto)
 	}
@@ -65,12 +65,13 @@ func SumOK(w0, w1 uint64, w2 uint32) bool {
 	s, c := bits.Add64(w0, w1, 0)
 	s, c = bits.Add64(s, uint64(w2), c)
 	s += c
-	// A word plus itself with its halves swapped has in its high half the sum of the halves, carry included.
+	// The high half of a word plus the same word with swapped halves is the sum of the halves, carry included.
 	v := uint32((s + bits.RotateLeft64(s, 32)) >> 32)
 	return (v+bits.RotateLeft32(v, 16))>>16 == 0xffff // the sum is not 0: the version is in it
 }
 
-func bad4(p *frame.Packet, r drop.Reason) bool {
+// dropIP drops a packet with a malformed IP header.
+func dropIP(p *frame.Packet, r drop.Reason) bool {
 	p.Hash = 0
 	p.DropFor(r)
 	return false
@@ -86,7 +87,7 @@ func transport(ip []byte, p *frame.Packet, l3 int, at uint, proto uint8) bool {
 		if len(l4) >= wire.TCPLen {
 			need = wire.TCP(l4).HeaderLen()
 			if need < wire.TCPLen {
-				need = len(l4) + 1 // no header ends before its fixed part does
+				need = len(l4) + 1 // malformed: a header is not shorter than its fixed part
 			}
 		}
 	case wire.ProtoUDP:

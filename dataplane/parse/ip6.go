@@ -9,23 +9,23 @@ import (
 	"penstock/dataplane/wire/checksum"
 )
 
-// maxExtensions bounds the chain of extension headers; a chain that long has no honest use (RFC 7045, RFC 9098).
+// maxExtensions is the largest number of extension headers. Legitimate packets have fewer (RFC 7045, RFC 9098).
 const maxExtensions = 8
 
-// ipv6 parses an IPv6 packet at l3, its extension headers, and the header behind them.
+// ipv6 parses an IPv6 packet at l3, its extension headers, and the transport header.
 func ipv6(f []byte, p *frame.Packet, l3 int) bool {
 	ip := f[l3:]
 	if len(ip) < wire.IPv6Len {
-		return bad4(p, drop.IPv6Truncated)
+		return dropIP(p, drop.IPv6Truncated)
 	}
 	h := (*[wire.IPv6Len]byte)(ip)
 	w := binary.BigEndian.Uint64(h[:8])
 	if w>>60 != 6 {
-		return bad4(p, drop.IPv6Header)
+		return dropIP(p, drop.IPv6Header)
 	}
 	end := uint(w>>16&0xffff) + wire.IPv6Len
 	if end > uint(len(ip)) {
-		return bad4(p, drop.IPv6Length)
+		return dropIP(p, drop.IPv6Length)
 	}
 	ip = ip[:end]
 	p.Flags |= frame.FlagIPv6
@@ -35,13 +35,13 @@ func ipv6(f []byte, p *frame.Packet, l3 int) bool {
 	dst := binary.BigEndian.Uint64(h[24:32])*mixC ^ binary.BigEndian.Uint64(h[32:40])
 
 	at := uint(wire.IPv6Len)
-	fragmented := false // a fragment header is there, be it that of a whole packet (RFC 6946)
+	fragmented := false // the packet has a fragment header, possibly as an atomic fragment (RFC 6946)
 	if extension(proto) {
 		var ok, later bool
 		proto, at, fragmented, later, ok = extensions(ip, p, proto)
 		p.Proto = proto
 		if !ok {
-			return bad4(p, drop.IPv6Extensions)
+			return dropIP(p, drop.IPv6Extensions)
 		}
 		if later {
 			p.Hash = mix3(src, dst, uint64(proto))
@@ -76,9 +76,9 @@ func extension(proto uint8) bool {
 	return false
 }
 
-// extensions walks the chain of extension headers of ip, the first of which is of type proto. It returns the
-// protocol behind the chain, its offset, and what a fragment header said. The chain of a first fragment must be
-// whole (RFC 7112). ok is false for a chain that is cut off or too long.
+// extensions parses the chain of extension headers of ip, the first of which has type proto. It returns the protocol
+// behind the chain and its offset, whether there is a fragment header, and whether the packet is a later fragment. The
+// chain of a first fragment must be whole (RFC 7112). ok is false for a chain that is truncated or too long.
 func extensions(ip []byte, p *frame.Packet, proto uint8) (last uint8, at uint, fragmented, later, ok bool) {
 	at = wire.IPv6Len
 	for range maxExtensions {

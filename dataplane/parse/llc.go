@@ -6,7 +6,7 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// etherTypeLong is the type of frames too long for a length field: LLC follows (draft-ietf-isis-ext-eth).
+// etherTypeLong is the EtherType of LLC frames that are too long for a length field (draft-ietf-isis-ext-eth).
 const etherTypeLong = 0x8870
 
 // Service access points of LLC (IEEE 802.2; RFC 1042). The lowest bit is not part of an address.
@@ -29,8 +29,9 @@ const (
 	ouiTunnel   = 0x0000f8
 )
 
-// llcIP reports whether b, what follows a length field, is IP, ARP, or a frame around them, in LLC: receivers that know
-// RFC 1042 take it for what it is, and no check of this box looks into it (CERT VU#855201).
+// llcIP reports whether b, the octets behind a length field, are an LLC header with IP, ARP, or an encapsulation of
+// these. Receivers that implement RFC 1042 accept such frames, and the box does not check their addresses (CERT
+// VU#855201).
 func llcIP(b []byte) bool {
 	if len(b) < llcLen {
 		return false
@@ -49,13 +50,13 @@ func llcIP(b []byte) bool {
 	return false
 }
 
-// network reports whether a type is one that Access looks into.
+// network reports whether Access parses what follows EtherType t.
 func network(t uint16) bool {
 	return t == wire.EtherTypeIPv4 || t == wire.EtherTypeIPv6 || t == wire.EtherTypeARP || taggedType(t)
 }
 
-// Encapsulates reports whether packets of an EtherType carry IP, or whole frames, that Access does not look into: the
-// source of what is inside cannot be held to anything. What only a key opens (MACsec, IPsec) is not among them.
+// Encapsulates reports whether packets of an EtherType carry IP, or whole frames, that Access does not parse: their
+// inner source addresses cannot be checked. Encrypted encapsulations (MACsec, IPsec) are not among these EtherTypes.
 func Encapsulates(etherType uint16) bool {
 	switch etherType {
 	case 0x8847, 0x8848, // MPLS

@@ -9,7 +9,7 @@ import (
 	"penstock/dataplane/frame"
 )
 
-// TestLLC: IP and ARP in LLC are refused, in whatever form receivers read them; other protocols of LLC pass.
+// TestLLC: the parser drops IP and ARP in LLC, in every form that receivers accept, and accepts other protocols of LLC.
 func TestLLC(t *testing.T) {
 	for _, tt := range []struct {
 		name, llc string
@@ -51,13 +51,15 @@ func TestLLC(t *testing.T) {
 			p := frame.Packet{Off: frame.Headroom, Len: uint16(len(h) + len(llc))}
 			ok := Access(mem, &p)
 			if ok == tt.refused || tt.refused && p.Drop != drop.LLCIP {
-				t.Errorf("%s, %s: passed %t, %v; refused: want %t", tt.name, what, ok, p.Drop, tt.refused)
+				t.Errorf("%s, %s: accepted %t, drop reason %v; want accepted %t",
+					tt.name, what, ok, p.Drop, !tt.refused)
 			}
 		}
 	}
-	// An EtherType is no length.
-	mem := append(make([]byte, frame.Headroom), "\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x06\x00\xaa\xaa\x03\x00\x00\x00\x08\x00"...)
+	// 0x0600 is an EtherType, not a length.
+	mem := append(make([]byte, frame.Headroom),
+		"\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x06\x00\xaa\xaa\x03\x00\x00\x00\x08\x00"...)
 	if p := (frame.Packet{Off: frame.Headroom, Len: 22}); !Access(mem, &p) {
-		t.Errorf("EtherType 0x0600: %v, want it to pass", p.Drop)
+		t.Errorf("EtherType 0x0600: dropped as %v, want it accepted", p.Drop)
 	}
 }

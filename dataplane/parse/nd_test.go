@@ -13,7 +13,9 @@ import (
 func TestNeighborDiscovery(t *testing.T) {
 	ns := &layers.ICMPv6NeighborSolicitation{TargetAddress: ip6B, Options: linkAddr(layers.ICMPv6OptSourceAddress)}
 	bare := &layers.ICMPv6NeighborSolicitation{TargetAddress: ip6B}
-	na := &layers.ICMPv6NeighborAdvertisement{Flags: 0x60, TargetAddress: ip6A, Options: linkAddr(layers.ICMPv6OptTargetAddress)}
+	na := &layers.ICMPv6NeighborAdvertisement{
+		Flags: 0x60, TargetAddress: ip6A, Options: linkAddr(layers.ICMPv6OptTargetAddress),
+	}
 	rs := &layers.ICMPv6RouterSolicitation{Options: linkAddr(layers.ICMPv6OptSourceAddress)}
 	ra := &layers.ICMPv6RouterAdvertisement{HopLimit: 64}
 	redirect := &layers.ICMPv6Redirect{TargetAddress: ip6A, DestinationAddress: ip6B}
@@ -22,6 +24,9 @@ func TestNeighborDiscovery(t *testing.T) {
 	dad := func(ip *layers.IPv6, c *layers.ICMPv6) { unspecified(ip, c); ip.DstIP = solicited }
 	global := func(ip *layers.IPv6, _ *layers.ICMPv6) { ip.SrcIP = ip6A }
 	multicast := func(ip *layers.IPv6, _ *layers.ICMPv6) { ip.DstIP = solicited }
+	fromGroup := func(ip *layers.IPv6, _ *layers.ICMPv6) { ip.SrcIP = solicited }
+	code1 := func(_ *layers.IPv6, c *layers.ICMPv6) { c.TypeCode = layers.CreateICMPv6TypeCode(135, 1) }
+	forGroup := &layers.ICMPv6NeighborSolicitation{TargetAddress: solicited}
 	good := ndPacket(t, 135, nil, ns)
 	atomic := edit(good, func([]byte) {})
 	atomic = append(append(append([]byte(nil), atomic[:54]...), frag(58, 0, false)...), atomic[54:]...)
@@ -39,7 +44,7 @@ func TestNeighborDiscovery(t *testing.T) {
 		{"NS for DAD", ndPacket(t, 135, dad, bare), true},
 		{"NS for DAD with option", ndPacket(t, 135, dad, ns), false},
 		{"NS for DAD not to the solicited-node group", ndPacket(t, 135, unspecified, bare), false},
-		{"NS for a multicast address", ndPacket(t, 135, nil, &layers.ICMPv6NeighborSolicitation{TargetAddress: solicited}), false},
+		{"NS for a multicast address", ndPacket(t, 135, nil, forGroup), false},
 		{"NA", ndPacket(t, 136, nil, na), true},
 		{"NA solicited to a group", ndPacket(t, 136, multicast, na), false},
 		{"RS", ndPacket(t, 133, nil, rs), true},
@@ -51,8 +56,8 @@ func TestNeighborDiscovery(t *testing.T) {
 		{"hop limit", edit(good, func(b []byte) { b[21] = 254 }), false},
 		{"checksum", edit(good, func(b []byte) { b[56]++ }), false},
 		{"target without checksum", edit(good, func(b []byte) { b[77]++ }), false},
-		{"code", ndPacket(t, 135, func(_ *layers.IPv6, c *layers.ICMPv6) { c.TypeCode = layers.CreateICMPv6TypeCode(135, 1) }, ns), false},
-		{"source is a group", ndPacket(t, 135, func(ip *layers.IPv6, _ *layers.ICMPv6) { ip.SrcIP = solicited }, ns), false},
+		{"code", ndPacket(t, 135, code1, ns), false},
+		{"source is a group", ndPacket(t, 135, fromGroup, ns), false},
 		{"NS cut short", ndPacket(t, 135, nil, payload(16)), false},
 		{"NA cut short", ndPacket(t, 136, nil, payload(16)), false},
 		{"RA cut short", ndPacket(t, 134, nil, payload(8)), false},
@@ -66,15 +71,15 @@ func TestNeighborDiscovery(t *testing.T) {
 	for _, tt := range tests {
 		p := access(tt.data)
 		if ok := p.Drop == drop.None && p.Has(frame.FlagND); ok != tt.ok {
-			t.Errorf("%s: %v, flags %#x", tt.name, p.Drop, p.Flags)
+			t.Errorf("%s: drop reason %v, flags %#x; want FlagND and no reason: %v", tt.name, p.Drop, p.Flags, tt.ok)
 		}
 		if !tt.ok && p.Drop != drop.NDMalformed {
-			t.Errorf("%s: %v", tt.name, p.Drop)
+			t.Errorf("%s: drop reason %v, want %v", tt.name, p.Drop, drop.NDMalformed)
 		}
 	}
 }
 
-// optionBytes is a solicitation's body with one option of n octets.
+// optionBytes returns the body of a solicitation with one option of n octets.
 func optionBytes(typ, length byte, n int) rawBytes {
 	b := append(make([]byte, 4), ip6B...)
 	return append(b, append([]byte{typ, length}, make([]byte, n-2)...)...)
