@@ -1,18 +1,18 @@
-// Package edge is the box as edge switch: what a commodity switch with VLANs and one static route per downlink does
-// (PROTOCOL.md#addressing, PROTOCOL.md#edge-switch).
+// Package edge is the box as edge switch. It does what a commodity switch with VLANs and one static route per downlink
+// does (PROTOCOL.md#addressing, PROTOCOL.md#edge-switch).
 //
-// A frame takes one of these ways, in the order of the files:
+// There are three kinds of frames, in the order of the files:
 //
-//	link-local group (01-80-C2-00-00-0x)   never forwarded; LLDP goes to control                        edge.go
-//	to the switch's own MAC                tag off, route on the destination address, MACs rewritten    route.go
-//	any other, tagged                      VLAN forwarding: learned port, or flooding                   vlan.go, fdb.go
+//	link-local group (01-80-C2-00-00-0x)   never forwarded; LLDP goes to control                   edge.go
+//	to the switch's own MAC                remove the tag, route by destination, rewrite MACs      route.go
+//	any other, tagged                      VLAN forwarding: learned port, or flooding              vlan.go, fdb.go
 //
-// Downlinks carry no station but their box, so addresses are learned on trunks only, and a downlink's source MAC is
-// checked: it is the switch's own (a box sends with its edge switch's MAC, PROTOCOL.md#encapsulation) or the box's own
-// (same-switch frames and ARP).
+// The box is the only station on a downlink. So the switch learns addresses on trunks only, and checks the source MAC
+// on downlinks: it must be the switch's own (a box sends with its edge switch's MAC, PROTOCOL.md#encapsulation) or
+// the box's own (same-switch frames and ARP).
 //
-// The tables are a snapshot's fib.Edge; only the FDB is written here. All ports may be served by several workers.
-// A frame never leaves by the port it came from.
+// The tables are in the snapshot's fib.Edge; the package writes the FDB only. Several workers may process the frames of
+// one port. The switch never sends a frame out of the port that received the frame.
 package edge
 
 import (
@@ -27,7 +27,7 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// State is what one worker keeps between batches. The workers share the FDB.
+// State is the state of one worker. The workers share the FDB.
 type State struct {
 	*stage.Env
 	FDB *FDB
@@ -40,8 +40,8 @@ const (
 	linkLocal = 0x0180c2000000 >> 4 // 01-80-C2-00-00-0x without its last digit, IEEE 802.1Q 8.6.3
 )
 
-// turn is what the packets of one batch have in common, and below port what those of one port have.
-type turn struct {
+// forwarding is the state of Forward for one batch. The fields from port on are for the packets of one port.
+type forwarding struct {
 	mem []byte
 	s   *fib.Snapshot
 	fdb *FDB
@@ -53,14 +53,15 @@ type turn struct {
 	own   uint64   // the switch's MAC
 	box   uint64   // downlink: the box's MAC, 0 = not resolved
 	allow *[64]uint64
-	last  uint64 // VLAN and source learned last; packets come in bursts
+	last  uint64 // VLAN and source MAC learned last, since packets come in bursts
 }
 
-// Forward parses frames of downlinks and trunks and sends them on. Afterwards every one of them is at NextTx, NextPunt
-// or NextDrop. Flooding to k ports sends the packet itself out of the first, and copies out of the others.
+// Forward parses and forwards frames of downlinks and trunks. Every packet is at NextTx, NextPunt or NextDrop
+// afterwards. When Forward floods a packet to k ports, it sends the packet itself out of the first port and copies
+// out of the others.
 //
-// It relies on the parser for DstMAC, SrcMAC, VID and FlagTagged, EtherType, L3, and for FlagIPv4 and FlagARP only with
-// a whole, valid header at L3.
+// Forward relies on the parser for DstMAC, SrcMAC, VID, FlagTagged, EtherType and L3, and for a whole, valid header
+// at L3 with FlagIPv4 and FlagARP.
 //
 // It is a stage (stage.Func).
 func (st *State) Forward(b *frame.Batch) (todo uint32) {
@@ -75,10 +76,10 @@ func (st *State) Forward(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// forward sends the parsed packets on.
+// forward forwards the parsed packets.
 func (st *State) forward(b *frame.Batch) (todo uint32) {
 	mem, s := st.Mem, st.Snap
-	t := turn{mem: mem, s: s, fdb: st.FDB, st: st, now: uint32(st.Now / int64(time.Second)), own: s.Edge.MAC}
+	t := forwarding{mem: mem, s: s, fdb: st.FDB, st: st, now: uint32(st.Now / int64(time.Second)), own: s.Edge.MAC}
 	known := false
 	pkts := b.Pkt[:min(uint(b.N), frame.BatchSize)]
 	for i := range pkts {
@@ -105,8 +106,8 @@ func (st *State) forward(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// from turns to the packets of a port. One that is no downlink or trunk of the snapshot gets RoleNone.
-func (t *turn) from(port uint16) {
+// from sets t to a port. A port that is no downlink or trunk of the snapshot has RoleNone.
+func (t *forwarding) from(port uint16) {
 	t.port, t.role, t.box, t.allow, t.last = port, fib.RoleNone, 0, nil, 0
 	i := int(port)
 	if t.own == 0 || i >= len(t.s.Ports) || i >= len(t.s.Edge.ByPort) {
@@ -136,8 +137,8 @@ func toControl(p *frame.Packet, k punt.Kind) {
 	p.Kind = uint8(k)
 }
 
-// fromTrunk takes a frame from another switch: for this one, or on its way to another (transit).
-func (t *turn) fromTrunk(p *frame.Packet) {
+// fromTrunk forwards a frame from another switch: to this switch, or in transit to a third one.
+func (t *forwarding) fromTrunk(p *frame.Packet) {
 	if p.Flags&frame.FlagTagged == 0 {
 		p.DropFor(drop.EdgeUntagged)
 		return
@@ -160,14 +161,14 @@ func (t *turn) fromTrunk(p *frame.Packet) {
 	case p.Flags&frame.FlagIPv4 != 0:
 		t.route(p)
 	case p.EtherType == wire.EtherTypeARP:
-		p.DropFor(drop.PuntUnwanted) // boxes are asked, and answer, on downlinks only
+		p.DropFor(drop.PuntUnwanted) // ARP between switch and boxes is on downlinks only
 	default:
 		p.DropFor(drop.EdgeNotIP)
 	}
 }
 
-// fromDownlink takes a frame from the box behind a downlink.
-func (t *turn) fromDownlink(p *frame.Packet) {
+// fromDownlink forwards a frame from the box behind a downlink.
+func (t *forwarding) fromDownlink(p *frame.Packet) {
 	toOwn := p.DstMAC == t.own
 	if p.EtherType == wire.EtherTypeARP && (toOwn || p.DstMAC == wire.Broadcast) {
 		t.arp(p)
@@ -195,7 +196,7 @@ func (t *turn) fromDownlink(p *frame.Packet) {
 	t.forward(p)
 }
 
-// allowed reports whether a trunk carries vid; the reserved ones never.
+// allowed reports whether a trunk carries vid. No trunk carries the reserved VLAN IDs.
 func allowed(set *[64]uint64, vid uint16) bool {
 	if set == nil || vid == vidNone || vid >= vidReserved {
 		return false

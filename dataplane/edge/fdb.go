@@ -9,19 +9,19 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// The FDB is shared by all workers without locks. A row is two words, key and value, that are written one after the
-// other; so that a reader never pairs the key of one row with the value of another, the value repeats 16 bits of the
-// key's hash, and a pair that disagrees counts as empty. Whatever a race destroys is learned again from the next
-// frame; until then the destination is unknown and flooded, as on any switch.
+// All workers share the FDB without locks. A row is two words, key and value, which are written one after the other.
+// The value repeats 16 bits of the key's hash, so that a reader detects a value that does not belong to the key; such
+// a row counts as empty. The switch learns an address that a race has destroyed from the next frame, and until then
+// floods frames to it, as any switch does.
 //
 //	key    VLAN ID ≪ 48 | MAC             0 = empty
 //	value  port ≪ 48 | hash ≪ 32 | second of the last sighting
 //
-// A key has two buckets of four rows, a cache line each. When both are full the row seen least recently goes.
-// Two workers that learn one address at the same time can leave it in two rows: only the first in search order is
-// refreshed from then on, so the other ages out first, and is what an eviction takes.
+// A key has two buckets of four rows, a cache line each. When both are full, the oldest row is evicted. Two workers
+// that learn one address at the same time can write two rows. Only the first in search order is refreshed from then
+// on, so that the other ages out, or is evicted.
 
-// MaxAge is the time in seconds after which an address that is not seen any more is forgotten (IEEE 802.1Q 8.8.3).
+// MaxAge is the time in seconds after which the FDB forgets an address without frames (IEEE 802.1Q, 8.8.3).
 const MaxAge = 300
 
 const (
@@ -43,8 +43,8 @@ type FDB struct {
 	evicted atomic.Uint64
 }
 
-// NewFDB returns an empty FDB for the given number of entries, which is a bound: at twice that number, rounded up to
-// a power of two, it begins to forget the oldest for the sake of the newest.
+// NewFDB returns an empty FDB for the given number of entries. The FDB has twice that number of rows, rounded up to a
+// power of two, and evicts the oldest entries when its rows are used up.
 func NewFDB(entries int) *FDB {
 	n := uint64(1)
 	for n*bucketRows < 2*uint64(max(entries, 1)) && n < maxBuckets {
@@ -75,11 +75,12 @@ func pack(port uint16, h uint64, now uint32) uint64 {
 	return uint64(port)<<48 | check(h)<<32 | uint64(now)
 }
 
-// expired allows for workers whose clock readings differ a little: a row from the future is new.
+// expired reports whether a row is older than MaxAge. The clocks of workers differ a little: a row from the future is
+// new.
 func expired(val uint64, now uint32) bool { return int32(now-uint32(val)) > MaxAge }
 
-// find returns the row of key in b and its value. The rows are compared without a branch for each: which of them it
-// is cannot be predicted.
+// find returns the row of key in b and its value. It compares the rows without a branch for each, since the row with
+// the key cannot be predicted.
 func (b *bucket) find(key, h uint64) (*row, uint64) {
 	i := bucketRows
 	if b[3].key.Load() == key {
@@ -103,7 +104,7 @@ func (b *bucket) find(key, h uint64) (*row, uint64) {
 	return nil, 0
 }
 
-// findSecond is apart so that the usual case, a row in the bucket of first choice, costs no call.
+// findSecond is a function of its own, so that the common case, a row in the first bucket, needs no call.
 //
 //go:noinline
 func (f *FDB) findSecond(key, h uint64) (*row, uint64) { return f.second(h).find(key, h) }
@@ -122,8 +123,8 @@ func (f *FDB) lookup(vid uint16, mac uint64, now uint32) (port uint16, ok bool) 
 	return uint16(v >> 48), true
 }
 
-// learn notes that (vid, mac) was seen on port. Group addresses and zero are not learned. The row is written only if
-// it says something else or was written in an earlier second, so that its cache line does not bounce between workers.
+// learn stores that (vid, mac) was seen on port. It ignores group addresses and zero. It writes the row only if the
+// port differs or the row is from an earlier second, so that the cache line stays shared between the workers' cores.
 func (f *FDB) learn(vid uint16, mac uint64, port uint16, now uint32) {
 	if mac == 0 || mac>>40&1 != 0 {
 		return
@@ -143,7 +144,7 @@ func (f *FDB) learn(vid uint16, mac uint64, port uint16, now uint32) {
 	r.val.Store(pack(port, h, now))
 }
 
-// insert takes an empty row of the bucket that has more of them, or else the oldest row.
+// insert writes the key into an empty row of the bucket with more empty rows, or else into the oldest row.
 func (f *FDB) insert(key, h uint64, port uint16, now uint32) {
 	var (
 		victim, empty *row
@@ -188,7 +189,7 @@ type Entry struct {
 	Age  uint32 // seconds since it was last seen
 }
 
-// Entries calls fn for every address known at time now (seconds on the clock of State.Now) until it returns false.
+// Entries calls fn for every address known at time now (seconds on the clock of State.Now) until fn returns false.
 func (f *FDB) Entries(now uint32, fn func(Entry) bool) {
 	for i := range f.buckets {
 		for j := range f.buckets[i] {
@@ -197,7 +198,10 @@ func (f *FDB) Entries(now uint32, fn func(Entry) bool) {
 			if k == 0 || v>>32&0xffff != check(f.hash(k)) || expired(v, now) {
 				continue
 			}
-			e := Entry{VID: uint16(k >> 48), Port: uint16(v >> 48), MAC: k & wire.Broadcast, Age: uint32(max(int32(now-uint32(v)), 0))}
+			e := Entry{
+				VID: uint16(k >> 48), Port: uint16(v >> 48), MAC: k & wire.Broadcast,
+				Age: uint32(max(int32(now-uint32(v)), 0)),
+			}
 			if !fn(e) {
 				return
 			}
@@ -205,7 +209,7 @@ func (f *FDB) Entries(now uint32, fn func(Entry) bool) {
 	}
 }
 
-// FlushPort forgets what was learned on port; to be called when its index is given to another interface.
+// FlushPort removes all entries of port. Control calls it when the port index gets another interface.
 func (f *FDB) FlushPort(port uint16) {
 	for i := range f.buckets {
 		for j := range f.buckets[i] {
@@ -217,6 +221,6 @@ func (f *FDB) FlushPort(port uint16) {
 	}
 }
 
-// Cap returns the number of rows, Evicted how many addresses were forgotten for lack of room.
+// Cap returns the number of rows. Evicted returns the number of addresses evicted because no row was free.
 func (f *FDB) Cap() int        { return len(f.buckets) * bucketRows }
 func (f *FDB) Evicted() uint64 { return f.evicted.Load() }

@@ -8,7 +8,7 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// TestFDBModel holds the FDB to a map that never forgets before MaxAge. There is room enough that nothing is evicted.
+// TestFDBModel compares the FDB with a map that keeps entries until MaxAge. The FDB has rows enough for all entries.
 func TestFDBModel(t *testing.T) {
 	type seen struct {
 		port uint16
@@ -29,7 +29,8 @@ func TestFDBModel(t *testing.T) {
 		m, has := model[k]
 		want := has && now-m.at <= MaxAge
 		if ok != want || ok && got != m.port {
-			t.Fatalf("step %d: vid %d mac %x: %d, %v; model %+v, %v at %d", step, vid, mac, got, ok, m, has, now)
+			t.Fatalf("step %d: VID %d MAC %x: port %d, found %v; want the model's %+v, found %v, at %d",
+				step, vid, mac, got, ok, m, want, now)
 		}
 		if rng.IntN(20) == 0 {
 			now += uint32(rng.IntN(4))
@@ -40,7 +41,7 @@ func TestFDBModel(t *testing.T) {
 		n++
 		m := model[fdbKey(e.VID, e.MAC)]
 		if m.port != e.Port || now-m.at != e.Age {
-			t.Errorf("%+v, model %+v at %d", e, m, now)
+			t.Errorf("entry %+v, want the model's %+v at %d", e, m, now)
 		}
 		return true
 	})
@@ -51,11 +52,11 @@ func TestFDBModel(t *testing.T) {
 		}
 	}
 	if n != want || n == 0 || f.Evicted() != 0 {
-		t.Errorf("%d entries, want %d; %d evicted", n, want, f.Evicted())
+		t.Errorf("%d entries, %d evicted; want %d, 0", n, f.Evicted(), want)
 	}
 }
 
-// TestFDBSpread: as many addresses as the FDB is made for fit, in whatever pattern they come.
+// TestFDBSpread: the FDB has rows for the given number of entries, for addresses in any pattern.
 func TestFDBSpread(t *testing.T) {
 	const n = 1 << 16
 	for name, vidBits := range map[string]int{"one VLAN": 0, "16 VLANs": 4, "4,096 VLANs": 12} {
@@ -64,16 +65,16 @@ func TestFDBSpread(t *testing.T) {
 			for i := range uint64(n) {
 				f.learn(uint16(i&(1<<vidBits-1)), 0x020000000000|(i>>vidBits*stride)&(1<<40-1)+1, 1, 0)
 			}
-			// Chance leaves a few keys of some ten thousand without a row at half load.
+			// At half load a few keys of some ten thousand have no row by chance.
 			if f.Evicted() > n/1000 {
-				t.Errorf("%s, stride %#x: %d of %d evicted", name, stride, f.Evicted(), n)
+				t.Errorf("%s, stride %#x: %d of %d evicted, want %d at most", name, stride, f.Evicted(), n, n/1000)
 			}
 		}
 	}
 }
 
-// TestFDBFull: far more addresses than rows. The table stays within its bound, the newest address is always there,
-// and addresses in use push out those that are not.
+// TestFDBFull: with far more addresses than rows, the FDB keeps its size, always has the newest address, and evicts
+// addresses that are not in use.
 func TestFDBFull(t *testing.T) {
 	f := NewFDB(64)
 	if f.Cap() != 128 {
@@ -82,21 +83,22 @@ func TestFDBFull(t *testing.T) {
 	for i := range uint64(100_000) {
 		f.learn(1, 0x020000000000|i, uint16(i%7), uint32(i/1000))
 		if p, ok := f.lookup(1, 0x020000000000|i, uint32(i/1000)); !ok || p != uint16(i%7) {
-			t.Fatalf("address %d: %d, %v", i, p, ok)
+			t.Fatalf("address %d: port %d, found %v; want %d", i, p, ok, i%7)
 		}
 	}
 	n := 0
 	f.Entries(99, func(e Entry) bool { n++; return true })
 	if n > f.Cap() || n < f.Cap()/2 || f.Evicted() == 0 {
-		t.Errorf("%d entries in %d rows, %d evicted", n, f.Cap(), f.Evicted())
+		t.Errorf("%d entries in %d rows, %d evicted; want the rows half full at least, and evictions",
+			n, f.Cap(), f.Evicted())
 	}
 
-	f = NewFDB(4) // two buckets: both choices of every key
+	f = NewFDB(4) // two buckets: every key has both
 	for i := range uint64(250) {
 		f.learn(1, 0x02, 1, uint32(i)) // in use
 		f.learn(1, 0x0200|i<<16, 2, uint32(i))
 		if p, ok := f.lookup(1, 0x02, uint32(i)); !ok || p != 1 {
-			t.Fatal("the address in use was evicted")
+			t.Fatalf("address in use: port %d, found %v; want 1", p, ok)
 		}
 	}
 }
@@ -106,13 +108,13 @@ func TestFDBRefusesGroupAndZero(t *testing.T) {
 	for _, mac := range []uint64{0, wire.Broadcast, 0x01005e000001} {
 		f.learn(1, mac, 1, 0)
 		if _, ok := f.lookup(1, mac, 0); ok {
-			t.Errorf("%012x was learned", mac)
+			t.Errorf("%012x was learned, want it ignored", mac)
 		}
 	}
 }
 
-// TestFDBWritesSparingly: the same sighting in the same second, or one from a worker whose clock is behind, writes
-// nothing; the value word shows it.
+// TestFDBWritesSparingly: a frame of a known address in the same second, or from a worker whose clock is behind, does
+// not write the row.
 func TestFDBWritesSparingly(t *testing.T) {
 	f := NewFDB(16)
 	f.learn(1, 0x02, 1, 10)
@@ -125,21 +127,21 @@ func TestFDBWritesSparingly(t *testing.T) {
 	f.learn(1, 0x02, 1, 10)
 	f.learn(1, 0x02, 1, 9)
 	if value() != v {
-		t.Error("written without need")
+		t.Errorf("row %#x after a frame in the same second, want it unchanged %#x", value(), v)
 	}
 	f.learn(1, 0x02, 1, 11)
 	if value() == v {
-		t.Error("not refreshed")
+		t.Error("the row is unchanged after a frame in the next second, want it refreshed")
 	}
 	f.learn(1, 0x02, 2, 11)
 	if p, _ := f.lookup(1, 0x02, 11); p != 2 {
-		t.Error("a move was not noted")
+		t.Errorf("port %d after a move to port 2, want 2", p)
 	}
 }
 
-// TestFDBConcurrent: several workers learn and look up in a table so small that rows change hands all the time. The
-// port is a function of the address, so a value read under the wrong key shows. The seed is fixed and gives no two of
-// the addresses the same 16 bits to check by, which with a random seed happens now and then.
+// TestFDBConcurrent: several workers learn and look up addresses in a table so small that rows change their key
+// often. The port is a function of the address, so that the test detects a value of another key. The seed is fixed:
+// with it, the 16 check bits of all addresses differ.
 func TestFDBConcurrent(t *testing.T) {
 	f := NewFDB(32)
 	f.seed = [2]uint64{0x243f6a8885a308d3, 0x13198a2e03707345}
@@ -177,7 +179,7 @@ func TestFDBConcurrent(t *testing.T) {
 	wg.Wait()
 	for w, n := range hits {
 		if n == 0 {
-			t.Errorf("worker %d found nothing", w)
+			t.Errorf("worker %d found no address, want some", w)
 		}
 	}
 }

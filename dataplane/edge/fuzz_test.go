@@ -14,8 +14,8 @@ import (
 	"penstock/dataplane/punt"
 )
 
-// FuzzForward sends batches of arbitrary frames through a switch that has learned from earlier ones. The input is a
-// sequence of (port, length, octets); down and small are bit sets of ports without carrier and with a small MTU.
+// FuzzForward sends batches of arbitrary frames through a switch with a filled FDB. The input is a sequence of (port,
+// length, octets); down and small are bit sets of ports without carrier and with a small MTU.
 func FuzzForward(f *testing.F) {
 	seed := func(down, small uint8, frames ...[]byte) {
 		var in []byte
@@ -28,9 +28,12 @@ func FuzzForward(f *testing.F) {
 	route := overlayPacket(f, ownMAC, box1MAC, vidAB, "10.2.0.2", 64, 20)
 	transit := overlayPacket(f, remoteMAC, otherMAC, vidABC, "10.2.0.2", 64, 20)
 	seed(0, 0, route, transit, route, transit, transit, transit)
-	seed(0x10, 0x20, route, payload(f, bcast, ownMAC, vidControl, 0x88b5), payload(f, bcast, ownMAC, vidControl, 0x88b5), transit)
-	seed(0, 0, arpPacket(f, ownMAC, box1MAC, -1, layers.ARPReply), arpPacket(f, bcast, box2MAC, vidAB, layers.ARPRequest), route[:20], transit[:30])
-	seed(0, 0, payload(f, 0x0180c200000e, box1MAC, -1, layers.EthernetTypeLinkLayerDiscovery), payload(f, remoteMAC, ownMAC, 0, 0x26))
+	control := payload(f, bcast, ownMAC, vidControl, 0x88b5)
+	seed(0x10, 0x20, route, control, control, transit)
+	seed(0, 0, arpPacket(f, ownMAC, box1MAC, -1, layers.ARPReply),
+		arpPacket(f, bcast, box2MAC, vidAB, layers.ARPRequest), route[:20], transit[:30])
+	seed(0, 0, payload(f, 0x0180c200000e, box1MAC, -1, layers.EthernetTypeLinkLayerDiscovery),
+		payload(f, remoteMAC, ownMAC, 0, 0x26))
 
 	f.Fuzz(func(t *testing.T, in []byte, down, small uint8) {
 		n := newBench()
@@ -41,9 +44,9 @@ func FuzzForward(f *testing.F) {
 			}
 		}
 		n.FDB.learn(vidABC, remoteMAC, portTrunkA, 0)
-		n.FDB.learn(vidC, remoteMAC, portTrunkA, 0) // as left by an older table: A does not carry C's VLAN
+		n.FDB.learn(vidC, remoteMAC, portTrunkA, 0) // an entry of an older table: A does not carry C's VLAN
 		n.FDB.learn(vidAB, otherMAC, portDown1, 0)
-		var sent []frame.Packet // as they were before
+		var sent []frame.Packet // before Forward
 		var octets [][]byte
 		for len(in) >= 2 && n.b.N < frame.BatchSize {
 			port, size := uint16(in[0])%(portCount+1), int(in[1])
@@ -61,22 +64,22 @@ func FuzzForward(f *testing.F) {
 	})
 }
 
-// checkVerdict holds what became of a frame against the switch's tables.
+// checkVerdict checks the result for one frame against the switch's tables.
 func checkVerdict(t *testing.T, n *bench, was *frame.Packet, b []byte, p *frame.Packet) {
 	outs := []uint16{}
 	switch p.Next {
 	case frame.NextDrop:
 		if p.Drop == drop.None || p.Drop >= drop.Count {
-			t.Fatalf("dropped without a reason: %+v", p)
+			t.Fatalf("dropped for reason %d, want one of the list", p.Drop)
 		}
 	case frame.NextPunt:
 		if k := punt.Kind(p.Kind); k != punt.ARP && k != punt.LLDP {
-			t.Fatalf("punt of kind %d", p.Kind)
+			t.Fatalf("punt of kind %d, want ARP or LLDP", p.Kind)
 		}
 	case frame.NextTx:
 		outs = append(outs, p.Out)
 	default:
-		t.Fatalf("left at %d", p.Next)
+		t.Fatalf("next %d, want NextDrop, NextPunt or NextTx", p.Next)
 	}
 	for _, c := range n.copies {
 		if c.Seg == p.Seg {
@@ -86,39 +89,40 @@ func checkVerdict(t *testing.T, n *bench, was *frame.Packet, b []byte, p *frame.
 	now := p.Bytes(n.Mem)
 	routed := was.DstMAC == ownMAC
 	if routed && p.Next == frame.NextTx {
-		if len(outs) != 1 || len(now) != len(b)-tagSize || headerSum(now[macHeader:][:int(now[macHeader]&15)*4]) != 0xffff {
-			t.Fatalf("routed to %v: % x", outs, now)
+		if len(outs) != 1 || len(now) != len(b)-tagSize ||
+			headerSum(now[macHeader:][:int(now[macHeader]&15)*4]) != 0xffff {
+			t.Fatalf("routed to %v: % x; want one port, no tag, and a right header checksum", outs, now)
 		}
 		if d := n.s.Edge.Downlinks[n.s.Edge.ByPort[outs[0]].Number]; !d.Valid || d.BoxMAC == 0 || p.DstMAC != d.BoxMAC {
-			t.Fatalf("routed to %v: % x", outs, now)
+			t.Fatalf("routed to %v: % x; want the MAC of the box, %012x", outs, now, d.BoxMAC)
 		}
 	} else if !bytes.Equal(now, b) {
-		t.Fatalf("frame changed: % x, was % x", now, b)
+		t.Fatalf("frame % x, want it unchanged % x", now, b)
 	}
 	for i, out := range outs {
 		if out == was.Port {
-			t.Fatalf("sent back out of port %d", out)
+			t.Fatalf("sent out of port %d, which received it; want another port", out)
 		}
 		if slices.Contains(outs[:i], out) {
-			t.Fatalf("sent twice out of port %d", out)
+			t.Fatalf("sent twice out of port %d, want once", out)
 		}
 		port := n.s.Ports[out]
 		if !port.Up || len(now)-int(p.L3) > int(port.MTU) {
-			t.Fatalf("sent %d octets out of port %d: %+v", len(now), out, port)
+			t.Fatalf("sent %d octets out of port %d, want a port that is up and has the MTU: %+v", len(now), out, port)
 		}
 		switch {
 		case routed:
 			if port.Role != fib.RoleDownlink {
-				t.Fatalf("routed to port %d", out)
+				t.Fatalf("routed to port %d, want a downlink", out)
 			}
 		case !was.Has(frame.FlagTagged):
-			t.Fatal("untagged frame forwarded")
+			t.Fatalf("untagged frame sent out of port %d, want it dropped", out)
 		case port.Role == fib.RoleTrunk:
 			if !allowed(n.s.Edge.ByPort[out].Allow, was.VID) {
-				t.Fatalf("VLAN %d sent out of trunk %d", was.VID, out)
+				t.Fatalf("VLAN %d sent out of trunk %d, which does not carry it", was.VID, out)
 			}
 		case port.Role != fib.RoleDownlink || was.VID != vidControl:
-			t.Fatalf("VLAN %d sent out of port %d", was.VID, out)
+			t.Fatalf("VLAN %d sent out of port %d, want the control VLAN and a downlink", was.VID, out)
 		}
 	}
 }

@@ -97,8 +97,10 @@ func build(t testing.TB, ls ...gopacket.SerializableLayer) []byte {
 	return buf.Bytes()
 }
 
-// tagged puts an Ethernet header with a tag in front of a payload; a negative vid leaves the tag away.
-func tagged(t testing.TB, dst, src uint64, vid int, typ layers.EthernetType, rest ...gopacket.SerializableLayer) []byte {
+// tagged returns a frame with an Ethernet header, a tag and the layers in rest. A negative vid means no tag.
+func tagged(
+	t testing.TB, dst, src uint64, vid int, typ layers.EthernetType, rest ...gopacket.SerializableLayer,
+) []byte {
 	t.Helper()
 	eth := &layers.Ethernet{DstMAC: hw(dst), SrcMAC: hw(src), EthernetType: typ}
 	ls := []gopacket.SerializableLayer{eth}
@@ -109,7 +111,7 @@ func tagged(t testing.TB, dst, src uint64, vid int, typ layers.EthernetType, res
 	return build(t, append(ls, rest...)...)
 }
 
-// overlayPacket is an encapsulated frame as a box sends it, up to the inner frame.
+// overlayPacket returns an encapsulated frame as a box sends it, with size octets instead of an inner frame.
 func overlayPacket(t testing.TB, dst, src uint64, vid int, ip string, ttl uint8, size int) []byte {
 	return tagged(t, dst, src, vid, layers.EthernetTypeIPv4, &layers.IPv4{
 		Version: 4, TTL: ttl, Id: uint16(max(vid, 0)), Flags: layers.IPv4DontFragment, Protocol: 143,
@@ -129,7 +131,7 @@ func payload(t testing.TB, dst, src uint64, vid int, typ layers.EthernetType) []
 	return tagged(t, dst, src, vid, typ, gopacket.Payload(make([]byte, 46)))
 }
 
-// headerSum is the one's complement sum of an IPv4 header, 0xffff when its checksum is right.
+// headerSum returns the one's complement sum of an IPv4 header, 0xffff if its checksum is right.
 func headerSum(h []byte) uint16 {
 	var sum uint32
 	for i := 0; i+1 < len(h); i += 2 {
@@ -152,10 +154,10 @@ type bench struct {
 	*State
 	s      *fib.Snapshot
 	b      frame.Batch
-	copies []frame.Packet // made by the last run; Seg is the index of the packet that they are copies of
+	copies []frame.Packet // made by the last run; Seg is the index of the original
 }
 
-// copyFrames is how many free frames a bench has for copies, behind those of its batch.
+// copyFrames is the number of free frames that a bench has for copies.
 const copyFrames = 1024
 
 func newBench() *bench {
@@ -166,7 +168,8 @@ func newBench() *bench {
 		panic(err)
 	}
 	env := &stage.Env{
-		Mem: make([]byte, frameSize*frames), Snap: s, Pool: pool, Cache: pool.NewCache(), Ports: stats.NewPorts(portCount + 1),
+		Mem: make([]byte, frameSize*frames), Snap: s, Pool: pool, Cache: pool.NewCache(),
+		Ports: stats.NewPorts(portCount + 1),
 	}
 	n := &bench{State: &State{Env: env, FDB: NewFDB(1024)}, s: s}
 	for _, a := range n.take(frames) {
@@ -227,7 +230,7 @@ func (n *bench) one(port uint16, b []byte) frame.Packet {
 	return n.run()[0]
 }
 
-// outs lists the ports that the last frame leaves by.
+// outs lists the ports that the last frame is sent out of.
 func (n *bench) outs(p frame.Packet) []uint16 {
 	if p.Next != frame.NextTx {
 		return nil

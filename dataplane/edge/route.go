@@ -8,15 +8,15 @@ import (
 	"penstock/dataplane/wire/checksum"
 )
 
-// route sends an IPv4 packet for the switch's own MAC on to a downlink: tag off, the fixed route of the port number
-// in the destination address, TTL, MACs (PROTOCOL.md#edge-switch). The packet is tagged and its
-// IPv4 header valid.
-func (t *turn) route(p *frame.Packet) {
+// route forwards an IPv4 packet to the switch's own MAC to a downlink, by the port number in the destination address.
+// It removes the tag, decrements the TTL and rewrites the MACs (PROTOCOL.md#edge-switch). The packet is tagged and
+// its IPv4 header is valid.
+func (t *forwarding) route(p *frame.Packet) {
 	s, e := t.s, &t.s.Edge
 	b := p.Bytes(t.mem)
 	const l3 = wire.EthernetLen + wire.VLANTagLen
 	if p.L3 != l3 || len(b) < l3+wire.IPv4Len {
-		p.DropFor(drop.EdgeNotIP) // no parser leaves it so; the check bounds what follows
+		p.DropFor(drop.EdgeNotIP) // the parser excludes it; the check bounds the accesses below
 		return
 	}
 	ip := wire.IPv4(b[l3 : l3+wire.IPv4Len : l3+wire.IPv4Len])
@@ -58,7 +58,8 @@ func (t *turn) route(p *frame.Packet) {
 	ip.SetTTL(ttl - 1)
 	ip.SetChecksum(checksum.Update16(ip.Checksum(), uint16(ttl)<<8, uint16(ttl-1)<<8))
 
-	// The tag lies between the MACs, which are written anew, and the EtherType, which stays: no octet moves.
+	// The frame begins four octets later: the new MACs overwrite the tag, and the EtherType and the payload do not
+	// move.
 	p.Pull(wire.VLANTagLen)
 	eth := wire.Ethernet(b[wire.VLANTagLen : wire.VLANTagLen+wire.EthernetLen])
 	eth.SetDst(d.BoxMAC)
@@ -69,10 +70,10 @@ func (t *turn) route(p *frame.Packet) {
 	p.SendTo(d.Port)
 }
 
-// arp takes an ARP packet that a downlink's box sent to the switch or to all. Replies are what ctrl/neighbor waits
-// for; the switch has no IP address, so there is no question that it could answer. ARP for others does not cross the
-// fabric. While the box is not resolved its MAC is not known, and any source may answer; ctrl/neighbor judges it.
-func (t *turn) arp(p *frame.Packet) {
+// arp processes an ARP packet from a downlink's box to the switch or to all stations. It punts replies to
+// ctrl/neighbor. It drops all other ARP packets: the switch has no IP address, and ARP for other stations does not
+// cross the fabric. Until the box is resolved, any source may reply, and ctrl/neighbor checks the reply.
+func (t *forwarding) arp(p *frame.Packet) {
 	if p.SrcMAC == t.own || t.box != 0 && p.SrcMAC != t.box {
 		p.DropFor(drop.EdgeSourceMAC)
 		return

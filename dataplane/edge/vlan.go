@@ -8,8 +8,8 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// forward sends a tagged frame that is not for the switch itself on within its VLAN, unchanged.
-func (t *turn) forward(p *frame.Packet) {
+// forward forwards a tagged frame that is not to the switch itself within its VLAN, unchanged.
+func (t *forwarding) forward(p *frame.Packet) {
 	s, vid := t.s, p.VID
 	if s.Edge.VLANs == nil || vid == vidNone || vid >= vidReserved {
 		p.DropFor(drop.EdgeVLAN)
@@ -27,8 +27,8 @@ func (t *turn) forward(p *frame.Packet) {
 				p.DropFor(drop.EdgeHairpin)
 				return
 			}
-			// What was learned may be older than the tables: a port that lost the VLAN, its role or its carrier
-			// is as good as unknown.
+			// The entry may be older than the tables. If the port has lost the VLAN, its role or its carrier, the
+			// destination counts as unknown.
 			if carries(s, out, vid) {
 				if size > int(s.Ports[out].MTU) {
 					p.DropFor(drop.EdgeMTU)
@@ -42,7 +42,7 @@ func (t *turn) forward(p *frame.Packet) {
 	t.flood(p, members, size)
 }
 
-// carries reports whether port is a trunk in working order that has vid.
+// carries reports whether port is a trunk that is up and carries vid.
 func carries(s *fib.Snapshot, port, vid uint16) bool {
 	i := int(port)
 	if i >= len(s.Ports) || i >= len(s.Edge.ByPort) {
@@ -51,9 +51,9 @@ func carries(s *fib.Snapshot, port, vid uint16) bool {
 	return s.Ports[i].Role == fib.RoleTrunk && s.Ports[i].Up && allowed(s.Edge.ByPort[i].Allow, vid)
 }
 
-// flood sends a frame to every member of its VLAN except the port it came from. It is dropped only if no member can
-// take it: for the MTU, for lack of carrier, or because the VLAN has no other member.
-func (t *turn) flood(p *frame.Packet, members []uint16, size int) {
+// flood sends a frame to every member of its VLAN except the port that received it. It drops the frame only if no
+// member can send it: because of the MTU, without carrier, or because the VLAN has no other member.
+func (t *forwarding) flood(p *frame.Packet, members []uint16, size int) {
 	s, st := t.s, t.st
 	why := drop.EdgeHairpin
 	for _, out := range members {
