@@ -1,9 +1,9 @@
 // Package dataplane is the packet path: a poll-mode engine on AF_XDP.
 //
-// Read in the order a packet travels: worker.go (the loop: receive, process, send, refill), pipeline.go (the chain of
-// stages by the port's role, and what becomes of each packet), then the packages parse, overlay, neigh, route, edge.
-// engine.go and ports.go bring it up and survive interfaces that come and go; publish.go makes new tables visible;
-// punt.go is the slow path from and to control. Nothing here knows names, JSON, TOML or HTTP.
+// Files in packet order: worker.go (the loop: receive, process, send, refill), pipeline.go (the chain of stages by the
+// port's role, and the final step of each packet), then the packages parse, overlay, neigh, route and edge. engine.go
+// starts and stops the dataplane and publishes new tables. ports.go opens and closes ports as interfaces come and go.
+// punt.go is the slow path from and to control. The package knows no names, JSON, TOML or HTTP.
 package dataplane
 
 import (
@@ -13,17 +13,17 @@ import (
 	"penstock/dataplane/xsk"
 )
 
-// PollMode is what a worker does when nothing arrives.
+// PollMode is the behaviour of a worker when no frame arrives.
 type PollMode uint8
 
 // The poll modes.
 const (
-	PollAdaptive  PollMode = iota // spin for SpinTime, then sleep in poll(2) until something arrives
-	PollBusy                      // spin for ever: lowest latency, a core at 100 %
+	PollAdaptive  PollMode = iota // spin for SpinTime, then sleep in poll(2) until a frame arrives
+	PollBusy                      // always spin: lowest latency, a core at 100 %
 	PollInterrupt                 // sleep at once
 )
 
-// Config sizes the engine. Zero values of sizes mean the defaults.
+// Config configures the engine. A size of zero means the default.
 type Config struct {
 	Workers   int   // worker threads
 	CPUs      []int // CPU of each worker, or nil to let the kernel choose
@@ -33,14 +33,14 @@ type Config struct {
 	FrameSize int           // 2048 or 4096 octets
 	RingSize  int           // entries of each rx, tx, fill and completion ring
 	HugePages bool
-	Handoff   bool // workers pass frames on by inner flow hash, to even out what the NIC's queues did not
+	Handoff   bool // distribute frames over the workers by the inner flow's hash, beside the NIC's queues
 	Verify    bool // check frame ownership at every transfer
 	Nice      int  // of the worker threads
-	VIFs      int  // local VIFs that have counters from the start; Prepare makes room for more
-	Paths     int  // paths that have counters from the start, likewise
+	VIFs      int  // initial number of local VIFs with counters; Prepare makes room for more
+	Paths     int  // initial number of paths with counters; Prepare makes room for more
 	Ports     []PortConfig
 
-	// Log receives what happens to ports and workers, never per packet.
+	// Log receives messages about ports and workers. No packet causes a message.
 	Log func(level Level, msg string, args ...any)
 }
 
@@ -88,7 +88,8 @@ func (c *Config) setDefaults() error {
 		queues += c.Ports[i].Queues
 	}
 	if need := queues * c.RingSize * 2; c.Frames < need {
-		return fmt.Errorf("%d frames are too few for %d queues with rings of %d: at least %d are needed (raise frames or lower ring_size)", c.Frames, queues, c.RingSize, need)
+		return fmt.Errorf("%d frames are too few for %d queues with rings of %d: at least %d are needed "+
+			"(raise frames or lower ring_size)", c.Frames, queues, c.RingSize, need)
 	}
 	return nil
 }

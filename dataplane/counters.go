@@ -2,10 +2,11 @@ package dataplane
 
 import "penstock/dataplane/stats"
 
-// Prepare makes the counters ready for tables that use indices as u says: room for all of them, and zero where an
-// index gets a new owner. It is to be called before the tables are published, when no worker uses tables any more in
-// which a reused index has its former owner. It returns when that is so on every worker, which each does between two
-// turns: only there is it known what of its counts belongs to the former owner and was not published yet.
+// Prepare prepares the counters for tables that use the indices u: it makes room for all indices, and sets the
+// counters of indices with a new owner to zero. Control calls Prepare before it publishes the tables, and after all
+// workers have stopped using tables in which a reused index has its former owner. Each worker prepares its counters
+// between two turns, since it may have counts of the former owner that are not published yet. Prepare returns when
+// all workers have done so.
 func (e *Engine) Prepare(u stats.Indices) {
 	e.runMu.RLock()
 	defer e.runMu.RUnlock()
@@ -27,12 +28,12 @@ func (e *Engine) Prepare(u stats.Indices) {
 // Prepare is Engine.Prepare for a pipeline without engine.
 func (pl *Pipeline) Prepare(u stats.Indices) { pl.prepare(&u, pl.grown(&u)) }
 
-// counterRoom is memory for counters to grow into; nil = there is room.
+// counterRoom is memory for more counters; nil = the counters need no more memory.
 type counterRoom struct{ vifs, paths, members *stats.Block }
 
 func (r *counterRoom) any() bool { return r.vifs != nil || r.paths != nil || r.members != nil }
 
-// grown allocates what prepare needs. Not the worker's thread calls it.
+// grown allocates the memory for prepare. Control's thread calls it, so that no worker allocates.
 func (pl *Pipeline) grown(u *stats.Indices) counterRoom {
 	return counterRoom{
 		vifs:    pl.VIFs.Grown(min(u.VIFs.N, stats.MaxIndices) * stats.RxTxLen),

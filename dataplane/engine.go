@@ -40,21 +40,21 @@ type Engine struct {
 	ports     []openPort
 	portOpen  []atomic.Bool
 	ctl       *frame.Cache // control's own frames, for filling and draining rings
-	stopped   bool         // no port is opened any more
+	stopped   bool         // OpenPort opens no port
 
 	punts    *punt.Reader
 	keeper   *keeper.Keeper // probes and timers, on the first worker's thread
 	gateways *uplink.Prober // of the gateway groups
 	runMu    sync.RWMutex   // running, ended
-	running  bool           // the workers take commands
-	ended    bool           // they do not any more
+	running  bool           // the workers execute commands
+	ended    bool           // the workers have stopped, or are stopping
 
 	progressMu sync.Mutex // progress, turnsSeen
 	progress   uint64
-	turnsSeen  []uint64 // by worker: its turns when progress was last raised
+	turnsSeen  []uint64 // by worker: its turns when progress last grew
 }
 
-// New allocates memory and workers. Nothing touches an interface before Start.
+// New allocates memory and workers. It does not access interfaces; Start does.
 func New(cfg Config) (*Engine, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("dataplane: %w", err)
@@ -98,7 +98,8 @@ func (e *Engine) makeWorkers() error {
 			Pipeline: NewPipeline(e.umem.Mem(), e.pool, e.verify, ports, e.cfg.VIFs, e.cfg.Paths),
 			eng:      e, id: i, wake: wake,
 			injects: frame.NewSlots(256), from: make([]*frame.Handoff, n), to: make([]*frame.Handoff, n),
-			loop: stats.NewBlock(loopLen), tx: make([]*xsk.Socket, ports), sent: make([]int, ports), refused: make([]int64, ports),
+			loop: stats.NewBlock(loopLen), tx: make([]*xsk.Socket, ports),
+			sent: make([]int, ports), refused: make([]int64, ports),
 		}
 		w.Edge.FDB = fdb
 		if i > 0 {
@@ -121,7 +122,7 @@ func (e *Engine) makeWorkers() error {
 			}
 		}
 		if e.cfg.Handoff && n > 1 {
-			w.handoff = &split{rings: w.to}
+			w.handoff = &handoffs{rings: w.to}
 			w.Spread = stage.Spread{Self: uint32(i), Workers: uint32(n)}
 		}
 	}
@@ -130,8 +131,8 @@ func (e *Engine) makeWorkers() error {
 	return nil
 }
 
-// Start opens all ports and runs the workers. Publish a snapshot with the ports' roles first: until then every frame
-// is discarded as no_role. On error everything that was opened is closed again.
+// Start opens all ports and runs the workers. Control publishes a snapshot with the ports' roles first: without it
+// every frame is discarded as no_role. On error Start closes what it has opened.
 func (e *Engine) Start() error {
 	if n := e.cfg.Workers + 2; runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n) // a busy worker must not keep control from running
@@ -163,7 +164,7 @@ func (e *Engine) Stop() error {
 	e.runMu.Lock()
 	e.running, e.ended = false, true
 	e.runMu.Unlock()
-	for i := range e.ports { // before the first is closed: what is silent from now on has not failed
+	for i := range e.ports { // before the first port closes: a gateway without answers from now on has not failed
 		e.workers[0].Uplink.Shared.Open(i, false)
 	}
 	for i := range e.ports {
@@ -194,12 +195,13 @@ func (e *Engine) Stop() error {
 	}
 	e.ctl.Flush()
 	if free := e.pool.Free(); free != e.cfg.Frames {
-		err = errors.Join(err, fmt.Errorf("dataplane: %d of %d frames are missing after the stop", e.cfg.Frames-free, e.cfg.Frames))
+		err = errors.Join(err, fmt.Errorf("dataplane: %d of %d frames are missing after the stop",
+			e.cfg.Frames-free, e.cfg.Frames))
 	}
 	return errors.Join(err, e.umem.Close())
 }
 
-// tune sets up a worker's thread: its CPU and its niceness. Failure is worth a warning, not a stop.
+// tune sets the CPU and the niceness of a worker's thread. If that fails, tune logs a warning.
 func (e *Engine) tune(w *worker) {
 	if e.cfg.CPUs != nil {
 		var set unix.CPUSet
@@ -210,12 +212,14 @@ func (e *Engine) tune(w *worker) {
 	}
 	if e.cfg.Nice != 0 {
 		if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), e.cfg.Nice); err != nil {
-			e.cfg.Log(Warn, "cannot set the worker's niceness (needs CAP_SYS_NICE)", "worker", w.id, "nice", e.cfg.Nice, "err", err)
+			e.cfg.Log(Warn, "cannot set the worker's niceness (needs CAP_SYS_NICE)",
+				"worker", w.id, "nice", e.cfg.Nice, "err", err)
 		}
 	}
 }
 
-// Publish makes s the snapshot of all workers and returns when none uses an older one. Generations must grow.
+// Publish makes s the snapshot of all workers and returns when no worker uses an older one. Each snapshot must have a
+// larger generation than the one before.
 func (e *Engine) Publish(s *fib.Snapshot) {
 	e.publishMu.Lock()
 	defer e.publishMu.Unlock()

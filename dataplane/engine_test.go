@@ -29,7 +29,7 @@ const (
 	source0 = 0x020000000100 // the first of the VIFs on the first port
 )
 
-// bench is an engine between the ends of two veth pairs: what comes in at a leaves at b.
+// bench is an engine between two veth pairs: it sends the frames from a to b.
 type bench struct {
 	*Engine
 	t        *testing.T
@@ -46,7 +46,9 @@ func newBench(t *testing.T, queues int, cfg Config) *bench {
 	xsktest.Namespace(t)
 	_, fa := xsktest.Veth(t, "pa", "fa", xsktest.VethConfig{Queues: queues})
 	_, fb := xsktest.Veth(t, "pb", "fb", xsktest.VethConfig{})
-	cfg.Ports = append([]PortConfig{{Interface: "pa", Queues: queues, Mode: xsk.ModeCopy}, {Interface: "pb", Queues: 1, Mode: xsk.ModeCopy}}, cfg.Ports...)
+	cfg.Ports = append([]PortConfig{
+		{Interface: "pa", Queues: queues, Mode: xsk.ModeCopy}, {Interface: "pb", Queues: 1, Mode: xsk.ModeCopy},
+	}, cfg.Ports...)
 	cfg.Verify = true
 	cfg.Log = func(l Level, msg string, args ...any) { t.Log(append([]any{msg}, args...)...) }
 	e, err := New(cfg)
@@ -67,11 +69,14 @@ func newBench(t *testing.T, queues int, cfg Config) *bench {
 	return x
 }
 
-// publish makes a snapshot live in which every frame from a flow's VIF to the target goes from port 0 to port 1.
+// publish publishes a snapshot that sends every frame from a flow's VIF to the target from port 0 to port 1.
 func (x *bench) publish() {
 	x.t.Helper()
 	s := &x.snap
-	s.Ports = []fib.Port{{Role: fib.RoleAccess, Up: true, MTU: 1500, Untagged: 0}, {Role: fib.RoleAccess, Up: true, MTU: 1500, Untagged: 1}}
+	s.Ports = []fib.Port{
+		{Role: fib.RoleAccess, Up: true, MTU: 1500, Untagged: 0},
+		{Role: fib.RoleAccess, Up: true, MTU: 1500, Untagged: 1},
+	}
 	s.Attachments = []fib.Attachment{{Seg: 0, Port: 0}, {Seg: 0, Port: 1}}
 	s.Segments = []fib.Segment{{Tenant: 100, ID: 1, Router: fib.None, Local: []uint32{0, 1}}}
 	s.SegmentByID = table.NewStatic([]uint64{fib.SegmentKey(100, 1)}, []uint32{0})
@@ -103,8 +108,8 @@ func (x *bench) start() {
 	}
 }
 
-// end stops the engine: every frame must be back, nobody may have broken the rules of ownership, and every frame must
-// be accounted for.
+// end stops the engine and checks that every frame is in the pool, that no rule of ownership was violated, and that the
+// counters account for every frame.
 func (x *bench) end() {
 	x.stop.Do(func() {
 		x.t.Helper()
@@ -112,19 +117,19 @@ func (x *bench) end() {
 			x.t.Error(err)
 		}
 		if n, first := x.Violations(); n > 0 {
-			x.t.Errorf("%d violations of frame ownership: %v", n, first)
+			x.t.Errorf("%d violations of frame ownership, want none: %v", n, first)
 		}
 		all, pooled, by := x.Frames()
 		if pooled != all || by[frame.OwnerPool.String()] != all {
-			x.t.Errorf("%d of %d frames are in the pool, owners %v", pooled, all, by)
+			x.t.Errorf("%d frames are in the pool, owners %v; want all %d in the pool", pooled, by, all)
 		}
 		if sum := Sum(x.Ports()); !sum.Balanced() {
-			x.t.Errorf("frames are not accounted for: %+v", sum)
+			x.t.Errorf("totals %+v, want rx + injected + copies = tx + punted + drops", sum)
 		}
 	})
 }
 
-// data is a frame of a flow to the target: UDP, so that the kernel's and the box's hashes of the flows differ.
+// data returns a frame of a flow to the target: UDP, so that the kernel's and the box's hashes of the flows differ.
 func data(flow int, seq uint64) []byte {
 	f := make([]byte, 64)
 	wire.PutMAC(f[0:], target)
@@ -150,8 +155,7 @@ func flowOf(f []byte) (flow int, seq uint64) {
 	return int(wire.MAC(f[6:])) - source0, binary.BigEndian.Uint64(f[42:])
 }
 
-// traffic sends frames of all flows into port 0 until the test ends it; errors, as of an interface that is gone, are
-// part of the tests.
+// traffic sends frames of all flows into port 0 until stop is called. It ignores errors, as when the interface is gone.
 func (x *bench) traffic() (stop func()) {
 	var quit atomic.Bool
 	var wg sync.WaitGroup
@@ -165,7 +169,7 @@ func (x *bench) traffic() (stop func()) {
 	return func() { quit.Store(true); wg.Wait() }
 }
 
-// passes waits for a frame that is sent after the call to come through.
+// passes waits until a frame that is sent after the call arrives at b.
 func (x *bench) passes(what string) {
 	x.t.Helper()
 	until := time.Now().Add(5 * time.Second)
@@ -181,25 +185,25 @@ func (x *bench) passes(what string) {
 			}
 		}
 	}
-	x.t.Fatalf("%s: nothing comes through; ports %+v", what, Sum(x.Ports()))
+	x.t.Fatalf("%s: no frame arrives in 5 s, want one; ports %+v", what, Sum(x.Ports()))
 }
 
 func small(workers int) Config {
 	return Config{Workers: workers, Frames: 4096, RingSize: 256, VIFs: 64, Paths: 4}
 }
 
-// A Start that fails half-way closes what it has opened and gives all frames back; stopping again does no harm, though
-// descriptors have new owners by then.
+// TestStartFailsHalfWay: a Start that fails closes what it has opened and frees all frames. A second Stop closes no
+// descriptor, since descriptors may have new owners.
 func TestStartFailsHalfWay(t *testing.T) {
 	cfg := small(2)
 	cfg.Ports = []PortConfig{{Interface: "nowhere", Queues: 1}}
 	x := newBench(t, 1, cfg)
 	if err := x.Start(); err == nil {
-		t.Fatal("started on an interface that is not there")
+		t.Fatal("Start returns no error for an interface that does not exist, want one")
 	}
 	for _, name := range []string{"pa", "pb"} {
 		if id := xsktest.XDP(t, name); id != 0 {
-			t.Errorf("%s still has the XDP program %d", name, id)
+			t.Errorf("%s has the XDP program %d, want none", name, id)
 		}
 	}
 	var mine []int
@@ -218,7 +222,7 @@ func TestStartFailsHalfWay(t *testing.T) {
 	x.end()
 	for _, fd := range mine {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
-			t.Errorf("the second stop closed descriptor %d, which was somebody else's: %v", fd, err)
+			t.Errorf("descriptor %d of the test after the second stop: %v, want it open", fd, err)
 		}
 	}
 	if err := x.OpenPort(0); !errors.Is(err, ErrStopped) {
@@ -241,7 +245,7 @@ func TestStopUnderTraffic(t *testing.T) {
 	}
 }
 
-// Ports close and open while traffic flows through them.
+// TestPortsCloseAndOpenUnderTraffic closes and opens ports while traffic flows through them.
 func TestPortsCloseAndOpenUnderTraffic(t *testing.T) {
 	cfg := small(2)
 	cfg.Handoff = true
@@ -262,16 +266,17 @@ func TestPortsCloseAndOpenUnderTraffic(t *testing.T) {
 	x.end()
 }
 
-// An interface vanishes under traffic; its successor of the same name takes over.
+// TestInterfaceDeletedUnderTraffic deletes an interface under traffic. The port works again with a new interface of the
+// same name.
 func TestInterfaceDeletedUnderTraffic(t *testing.T) {
 	x := newBench(t, 1, small(2))
 	x.start()
 	stop := x.traffic()
 	x.passes("before")
 	xsktest.Delete(t, "pb")
-	time.Sleep(20 * time.Millisecond) // the workers go on sending to a dead socket
+	time.Sleep(20 * time.Millisecond) // the workers continue to send on the socket of the deleted interface
 	if err := x.OpenPort(1); err == nil {
-		t.Error("a port was opened on an interface that is gone")
+		t.Error("OpenPort returns no error for a deleted interface, want one")
 	}
 	x.ClosePort(1)
 	_, fb := xsktest.Veth(t, "pb", "fb", xsktest.VethConfig{})
@@ -284,7 +289,7 @@ func TestInterfaceDeletedUnderTraffic(t *testing.T) {
 	x.end()
 }
 
-// A port that is opened while there is no free frame works as soon as there are some.
+// TestPortOpenedWithoutFrames: a port that is opened without free frames works as soon as frames are free.
 func TestPortOpenedWithoutFrames(t *testing.T) {
 	x := newBench(t, 1, small(1))
 	x.start()
@@ -303,7 +308,7 @@ func TestPortOpenedWithoutFrames(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := x.ports[0].sockets[0].Held(); n != 0 {
-		t.Fatalf("the socket got %d frames: the test shows nothing", n)
+		t.Fatalf("the socket has %d frames, want none for this test", n)
 	}
 	for _, a := range held {
 		hold.Put(a)
@@ -313,7 +318,7 @@ func TestPortOpenedWithoutFrames(t *testing.T) {
 	x.end()
 }
 
-// Frames of a closed port come back in any number, port by port, and none is lost for want of a place to put it.
+// TestManyPortsClose: all frames of closed ports return to the pool, in any number.
 func TestManyPortsClose(t *testing.T) {
 	e, err := New(Config{Workers: 1, Frames: 1088, RingSize: 64})
 	if err != nil {
@@ -324,7 +329,7 @@ func TestManyPortsClose(t *testing.T) {
 	for range ports * 65 {
 		a, ok := e.ctl.Get()
 		if !ok {
-			t.Fatal("no frame")
+			t.Fatalf("no frame is free after %d, want %d", len(held), ports*65)
 		}
 		held = append(held, a)
 	}
@@ -335,14 +340,14 @@ func TestManyPortsClose(t *testing.T) {
 		e.closeSockets(&openPort{})
 	}
 	if n := e.ctl.Lost(); n != 0 {
-		t.Errorf("%d frames lost", n)
+		t.Errorf("%d frames lost, want none", n)
 	}
 	if err := e.Stop(); err != nil {
 		t.Error(err)
 	}
 }
 
-// A burst larger than the transmit ring goes out all the same: the kernel takes it in pieces.
+// TestBurstLargerThanTheRing: all frames of a burst larger than the transmit ring are sent.
 func TestBurstLargerThanTheRing(t *testing.T) {
 	cfg := small(1)
 	cfg.RingSize = 64
@@ -353,7 +358,7 @@ func TestBurstLargerThanTheRing(t *testing.T) {
 		for i := range burst {
 			a, ok := w.Cache.Get()
 			if !ok {
-				t.Error("no frame")
+				t.Errorf("no frame is free after %d, want %d", i, burst)
 				return
 			}
 			w.Move(a, frame.OwnerPool, frame.OwnerBatch)
@@ -367,16 +372,17 @@ func TestBurstLargerThanTheRing(t *testing.T) {
 	for i := range uint64(burst) {
 		f := x.b.Receive(time.Second)
 		if f == nil {
-			t.Fatalf("frame %d is missing; drops %v", i, x.Ports()[1].Drops[drop.TxRingFull])
+			t.Fatalf("frame %d does not arrive in 1 s, want it; %d dropped as tx_ring_full",
+				i, x.Ports()[1].Drops[drop.TxRingFull])
 		}
 		if _, seq := flowOf(f); seq != i {
-			t.Fatalf("frame %d came in place of %d", seq, i)
+			t.Fatalf("frame %d arrives, want %d", seq, i)
 		}
 	}
 	x.end()
 }
 
-// A worker that owns no queue of the port to leave by lets the first worker send.
+// TestFramesLeaveByTheFirstWorker: the first worker sends the frames of a worker without a queue of the egress port.
 func TestFramesLeaveByTheFirstWorker(t *testing.T) {
 	x := newBench(t, 2, small(2))
 	x.start()
@@ -387,27 +393,27 @@ func TestFramesLeaveByTheFirstWorker(t *testing.T) {
 		x.a.Send(data(flow, seq/flows+1))
 		f := x.b.Receive(time.Second)
 		if f == nil {
-			t.Fatalf("frame %d is missing; ports %+v", seq, Sum(x.Ports()))
+			t.Fatalf("frame %d does not arrive in 1 s, want it; ports %+v", seq, Sum(x.Ports()))
 		}
 		flow, n := flowOf(f)
 		if n != got[flow]+1 {
-			t.Fatalf("flow %d: frame %d after %d", flow, n, got[flow])
+			t.Fatalf("flow %d: frame %d after %d, want the next", flow, n, got[flow])
 		}
 		got[flow] = n
 	}
 	x.end()
 	if n := x.workers[1].Ports.Of(0, stats.RxPackets); n == 0 {
-		t.Error("worker 1 received nothing: the test shows nothing")
+		t.Error("worker 1 received no frame, want some for this test")
 	}
 	if n := x.workers[1].Ports.Of(1, stats.TxPackets); n != 0 {
-		t.Errorf("worker 1 sent %d frames out of a port of which it has no queue", n)
+		t.Errorf("worker 1 sent %d frames out of a port of which it has no queue, want none", n)
 	}
 	if n := x.workers[0].Ports.Of(1, stats.TxPackets); n != frames {
 		t.Errorf("worker 0 sent %d frames, want %d", n, frames)
 	}
 }
 
-// With hand-off every flow stays on one worker, and in order.
+// TestHandoffKeepsFlows: with hand-off every flow stays on one worker, and in order.
 func TestHandoffKeepsFlows(t *testing.T) {
 	cfg := small(2)
 	cfg.Handoff = true
@@ -423,7 +429,7 @@ func TestHandoffKeepsFlows(t *testing.T) {
 		}
 		flow, seq := flowOf(f)
 		if seq <= last[flow] {
-			t.Fatalf("flow %d: frame %d after %d", flow, seq, last[flow])
+			t.Fatalf("flow %d: frame %d after %d, want them in order", flow, seq, last[flow])
 		}
 		last[flow] = seq
 		received++
@@ -433,14 +439,14 @@ func TestHandoffKeepsFlows(t *testing.T) {
 		for flow := range flows {
 			x.a.Send(data(flow, seq))
 		}
-		for received < (int(seq)-4)*flows && take(time.Second) { // no more on the way than the interface queues
+		for received < (int(seq)-4)*flows && take(time.Second) { // so that the interface's queue does not overflow
 		}
 	}
 	for received < rounds*flows && take(time.Second) {
 	}
 	x.end()
 	if received != rounds*flows {
-		t.Errorf("%d of %d frames came through; ports %+v", received, rounds*flows, Sum(x.Ports()))
+		t.Errorf("%d frames arrived, want %d; ports %+v", received, rounds*flows, Sum(x.Ports()))
 	}
 	var flowsOf [2]int
 	for flow := range flows {
@@ -459,10 +465,11 @@ func TestHandoffKeepsFlows(t *testing.T) {
 	}
 }
 
-// When Publish returns, nobody uses the old snapshot any more, whether the workers were busy, asleep or on their way.
-// So its tables may be overwritten, and no frame may notice.
+// TestPublishWaitsForEveryWorker: when Publish returns, no worker uses the old snapshot, whether the workers were busy,
+// asleep or in between. The test overwrites the old tables, which must have no effect on any frame.
 func TestPublishWaitsForEveryWorker(t *testing.T) {
-	for name, poll := range map[string]PollMode{"adaptive": PollAdaptive, "interrupt": PollInterrupt, "busy": PollBusy} {
+	modes := map[string]PollMode{"adaptive": PollAdaptive, "interrupt": PollInterrupt, "busy": PollBusy}
+	for name, poll := range modes {
 		t.Run(name, func(t *testing.T) {
 			cfg := small(2)
 			cfg.Poll, cfg.SpinTime, cfg.Handoff = poll, 20*time.Microsecond, true
@@ -492,34 +499,34 @@ func TestPublishWaitsForEveryWorker(t *testing.T) {
 			x.end()
 			ports := x.Ports()
 			if n := ports[0].Drops[drop.NoRole]; n > 0 {
-				t.Errorf("%d frames met a snapshot that was out of use", n)
+				t.Errorf("%d frames were processed with an old snapshot, want none", n)
 			}
 			if ports[1].TxPackets == 0 || poll != PollBusy && slept == 0 {
-				t.Errorf("%d frames sent, %d naps: the test shows nothing", ports[1].TxPackets, slept)
+				t.Errorf("%d frames sent, %d naps; want both for this test", ports[1].TxPackets, slept)
 			}
 		})
 	}
 }
 
-// What is too long for a frame, or no Ethernet frame, is refused, not cut or lost.
+// TestInjectRefusesWhatCannotBeSent: Inject refuses data that is too long for a frame or too short for Ethernet.
 func TestInjectRefusesWhatCannotBeSent(t *testing.T) {
 	x := newBench(t, 1, small(1))
 	x.start()
 	for _, n := range []int{0, 13, 2048 - frame.Headroom + 1, frame.SlotSize + 1} {
 		if x.Inject(1, make([]byte, n)) {
-			t.Errorf("a frame of %d octets was accepted", n)
+			t.Errorf("a frame of %d octets was accepted, want it refused", n)
 		}
 	}
 	if x.Inject(2, data(0, 1)) || x.Inject(-1, data(0, 1)) {
-		t.Error("a frame for no port was accepted")
+		t.Error("a frame for a port that does not exist was accepted, want it refused")
 	}
 	if !x.Inject(1, data(0, 7)) {
-		t.Error("a good frame was refused")
+		t.Error("a valid frame was refused, want it accepted")
 	}
 	if f := x.b.Receive(time.Second); f == nil {
-		t.Error("the injected frame did not come")
+		t.Error("the injected frame does not arrive in 1 s, want it")
 	} else if _, seq := flowOf(f); seq != 7 {
-		t.Errorf("frame %d came, want 7", seq)
+		t.Errorf("frame %d arrives, want 7", seq)
 	}
 	x.end()
 }

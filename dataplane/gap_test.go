@@ -11,7 +11,7 @@ import (
 	"penstock/dataplane/stats"
 )
 
-// TestCause: a long turn is put down to what kept the thread from running in it, and to nothing else.
+// TestCause: a long turn counts under its cause, and under no other.
 func TestCause(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -21,14 +21,16 @@ func TestCause(t *testing.T) {
 	hold := func(what string, gaps, preempted, stopped uint64) {
 		t.Helper()
 		w.loop.Publish()
-		if g, p, s := w.loop.Load(loopGaps+at), w.loop.Load(loopPreemptedGaps+at), w.loop.Load(loopStoppedGaps+at); g != gaps || p != preempted || s != stopped {
-			t.Errorf("%s: %d long turns, %d preempted, %d stopped; want %d, %d, %d", what, g, p, s, gaps, preempted, stopped)
+		g, p, s := w.loop.Load(loopGaps+at), w.loop.Load(loopPreemptedGaps+at), w.loop.Load(loopStoppedGaps+at)
+		if g != gaps || p != preempted || s != stopped {
+			t.Errorf("%s: %d long turns, %d preempted, %d stopped; want %d, %d, %d",
+				what, g, p, s, gaps, preempted, stopped)
 		}
 	}
-	// wait waits, and is not forced from its CPU meanwhile: which on a busy machine takes some tries.
+	// wait waits without being preempted. On a busy machine that needs several attempts.
 	wait := func() {
 		for range 1000 {
-			w.look()
+			w.readSwitches()
 			before := w.switched
 			time.Sleep(time.Millisecond)
 			var u unix.Rusage
@@ -39,7 +41,7 @@ func TestCause(t *testing.T) {
 				return
 			}
 		}
-		t.Skip("the thread was never left alone")
+		t.Skip("the machine is too busy: the thread was preempted in every attempt to wait")
 	}
 	wait()
 	w.note(long, true)
@@ -57,7 +59,8 @@ func TestCause(t *testing.T) {
 	before := w.switched
 	w.note(1000, true)
 	if w.switched != before || before.stale || before.slept {
-		t.Errorf("looked at the wrong time: %+v, then %+v", before, w.switched)
+		t.Errorf("reading %+v, then %+v after a short turn; want a new reading in the turn before, none in this one",
+			before, w.switched)
 	}
 
 	preempt(t)
@@ -65,7 +68,7 @@ func TestCause(t *testing.T) {
 	hold("preempted", 3, 1, 1)
 }
 
-// preempt yields the CPU to a thread that wants it, until it was taken.
+// preempt yields the CPU to a thread that spins on it, until the kernel has preempted the caller.
 func preempt(t *testing.T) {
 	var had, one unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &had); err != nil {
@@ -99,7 +102,7 @@ func preempt(t *testing.T) {
 	}
 	for first, deadline := u.Nivcsw, time.Now().Add(10*time.Second); u.Nivcsw == first; {
 		if time.Now().After(deadline) {
-			t.Fatal("the CPU was never taken")
+			t.Fatal("the thread was not preempted in 10 s, want it preempted")
 		}
 		_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {

@@ -15,7 +15,7 @@ import (
 	"penstock/dataplane/uplink"
 )
 
-// Pipeline is the stages with one worker's state. It needs no AF_XDP: tests and benchmarks drive it over plain memory.
+// Pipeline is the stages with one worker's state. It needs no AF_XDP: tests and benchmarks run it over plain memory.
 type Pipeline struct {
 	stage.Env
 	Overlay *overlay.State
@@ -25,24 +25,25 @@ type Pipeline struct {
 	Edge    *edge.State
 	Punts   *punt.Ring
 
-	// Flush is called with a port whose out queue is nearly full, and by the owner of the pipeline at the end of a turn.
+	// Flush sends the frames in the out queue of a port. The pipeline calls it when the queue is full, the owner of the
+	// pipeline calls it at the end of a turn.
 	Flush func(port uint16)
 
 	chains  [fib.Roles][]row // by role
-	rest    []row            // what follows the stage that runs
-	touched uint64           // keeps the touching loads alive
-	handoff *split           // nil unless frames are spread over workers
+	rest    []row            // the stages after the one that runs
+	touched uint64           // sum of the prefetching loads, so that the compiler keeps them
+	handoff *handoffs        // nil unless frames are spread over workers
 }
 
-// row is a stage in its place in a chain.
+// row is a stage in a chain.
 type row struct {
 	name  string
 	takes uint32 // the Next values of the packets that it acts on
 	run   stage.Func
 }
 
-// makeChains is the packet path: by role of the port that a batch came by, the stages in their order. A stage runs only
-// if a packet of the batch is at a Next that it takes.
+// makeChains makes the packet path: by role of the port that received a batch, the stages in their order. A stage runs
+// only if a packet of the batch is at a Next value that the stage takes.
 func (pl *Pipeline) makeChains() {
 	const (
 		parsed  = 1 << frame.NextParsed
@@ -55,7 +56,7 @@ func (pl *Pipeline) makeChains() {
 		uplink  = 1 << frame.NextUplink
 		refuse  = 1 << frame.NextRefuse
 	)
-	onward := []row{ // what the ways of tenants, of the fabric and of the outside have in common
+	onward := []row{ // the common stages for packets from tenants, from the fabric and from outside
 		{"lookup", lookup, pl.Overlay.Resolve},
 		{"egress", uplink, pl.Uplink.Egress},
 		{"deliver", deliver, pl.Overlay.Deliver},
@@ -80,11 +81,12 @@ func (pl *Pipeline) makeChains() {
 	pl.chains[fib.RoleTrunk] = pl.chains[fib.RoleDownlink]
 }
 
-// passed is the stages that leave no frame behind: a batch that knew no others has been sent whole.
-const passed = 1<<frame.NextParsed | 1<<frame.NextRoute | 1<<frame.NextLookup | 1<<frame.NextDeliver | 1<<frame.NextEncap |
-	1<<frame.NextUplink | 1<<frame.NextRefuse | 1<<frame.NextSent
+// passed is the set of Next values after which no frame is left: if a batch had no other values, all its frames are
+// sent.
+const passed = 1<<frame.NextParsed | 1<<frame.NextRoute | 1<<frame.NextLookup | 1<<frame.NextDeliver |
+	1<<frame.NextEncap | 1<<frame.NextUplink | 1<<frame.NextRefuse | 1<<frame.NextSent
 
-// NewPipeline returns a pipeline for the given number of ports over mem, whose free frames are in pool.
+// NewPipeline returns a pipeline for the given number of ports. pool has the free frames of mem.
 func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs, paths int) *Pipeline {
 	pl := &Pipeline{
 		Env: stage.Env{
@@ -107,7 +109,7 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 	return pl
 }
 
-// SetTime sets the time of the turn in nanoseconds on a clock that never goes back.
+// SetTime sets the time of the turn in nanoseconds on a monotonic clock.
 func (pl *Pipeline) SetTime(now int64) { pl.Now = now }
 
 // Publish makes the counters visible to readers.
@@ -119,10 +121,10 @@ func (pl *Pipeline) Publish() {
 	pl.Members.Publish()
 }
 
-// Process takes a batch of frames received on port through the stages. On return every frame has gone to an out queue,
-// a ring, or back to the pool.
+// Process runs the stages over a batch of frames received on port. On return every frame is in an out queue, in a ring,
+// or in the pool.
 func (pl *Pipeline) Process(port uint16, b *frame.Batch, s *fib.Snapshot) {
-	// Touching the first line of every frame in a loop of its own makes those cache misses overlap.
+	// Loading the first line of every frame in a loop of its own makes those cache misses overlap.
 	var octets, touched uint64
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
@@ -138,14 +140,14 @@ func (pl *Pipeline) Process(port uint16, b *frame.Batch, s *fib.Snapshot) {
 func (pl *Pipeline) run(port uint16, b *frame.Batch, s *fib.Snapshot) {
 	pl.Port, pl.Snap = port, s
 	role := fib.RoleNone
-	if int(port) < len(s.Ports) { // a snapshot from before the first one published has none
+	if int(port) < len(s.Ports) { // the initial snapshot has no ports
 		role = s.Ports[port].Role
 	}
 	pl.walk(pl.chains[role], b, 1<<frame.NextParsed)
 }
 
-// walk takes a batch through the stages of a chain, and then every frame to where its packet's Next says. todo says
-// which stages have something to do; where nearly all frames take the same way, most have not.
+// walk runs the stages of a chain over a batch, and then finishes every packet. todo is the set of the packets' Next
+// values: walk skips stages without packets, which are most stages for nearly all batches.
 func (pl *Pipeline) walk(chain []row, b *frame.Batch, todo uint32) {
 	for i := range chain {
 		if r := &chain[i]; todo&r.takes != 0 {
@@ -158,7 +160,7 @@ func (pl *Pipeline) walk(chain []row, b *frame.Batch, todo uint32) {
 	}
 }
 
-// emit takes the copies that a stage has made through the stages that follow it.
+// emit runs the stages that follow the present one over the copies that the present stage has made.
 func (pl *Pipeline) emit(todo uint32) {
 	if pl.Copies.N > 0 {
 		rest := pl.rest
@@ -167,7 +169,7 @@ func (pl *Pipeline) emit(todo uint32) {
 	}
 }
 
-// noRole discards what a port without tables has received.
+// noRole drops the frames of a port without tables.
 func (pl *Pipeline) noRole(b *frame.Batch) uint32 {
 	for i := range b.N {
 		b.Pkt[i].DropFor(drop.NoRole)
@@ -175,7 +177,7 @@ func (pl *Pipeline) noRole(b *frame.Batch) uint32 {
 	return 1 << frame.NextDrop
 }
 
-// finish moves every frame of the batch to where its packet's Next says.
+// finish carries out the final Next value of every packet of the batch.
 func (pl *Pipeline) finish(b *frame.Batch) {
 	for i := range b.N {
 		p := &b.Pkt[i]
@@ -192,7 +194,7 @@ func (pl *Pipeline) finish(b *frame.Batch) {
 			pl.handoff.pass(pl, p)
 		case frame.NextDrop:
 			pl.Discard(p.Port, p.Drop, p.Off, p.Len)
-		default: // no stage wanted it
+		default: // no stage of the chain takes this value
 			pl.Discard(p.Port, drop.NoRole, p.Off, p.Len)
 		}
 	}
@@ -205,6 +207,6 @@ func (pl *Pipeline) send(port uint16, off uint32, n uint16) {
 	}
 }
 
-// Out returns the frames waiting for a port and empties the queue; valid until the next Process. For tests and
-// benchmarks; workers flush into transmit rings.
+// Out empties the out queue of a port and returns its frames, which are valid until the next Process. Tests and
+// benchmarks use it; workers flush into transmit rings.
 func (pl *Pipeline) Out(port uint16) []frame.Desc { return pl.Queues[port].Take() }

@@ -9,7 +9,7 @@ import (
 	"penstock/dataplane/stats"
 )
 
-// Until tables are published every frame is discarded as no_role, and is free again.
+// TestFramesBeforeTheFirstSnapshot: until tables are published, every frame is discarded as no_role and freed.
 func TestFramesBeforeTheFirstSnapshot(t *testing.T) {
 	const frames, size = 256, 2048
 	pool, err := frame.NewPool(frames, size, 1)
@@ -23,7 +23,7 @@ func TestFramesBeforeTheFirstSnapshot(t *testing.T) {
 		for b.N = 0; b.N < frame.BatchSize; b.N++ {
 			addr, ok := pl.Cache.Get()
 			if !ok {
-				t.Fatal("frames were lost")
+				t.Fatal("no frame is free, want all frames free after each batch")
 			}
 			v.Move(addr, frame.OwnerPool, frame.OwnerBatch)
 			b.Pkt[b.N] = frame.Packet{Off: addr + frame.Headroom, Len: 60}
@@ -35,6 +35,6 @@ func TestFramesBeforeTheFirstSnapshot(t *testing.T) {
 		t.Errorf("%d frames counted as no_role, want %d", n, 10*frame.BatchSize)
 	}
 	if n := v.Count()[frame.OwnerPool.String()]; n != frames {
-		t.Errorf("%d of %d frames are in the pool", n, frames)
+		t.Errorf("%d frames are in the pool, want all %d", n, frames)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"penstock/dataplane/xsk"
 )
 
-// openPort is a port whose interface is there.
+// openPort is a port that is open; zero = closed.
 type openPort struct {
 	ifindex int
 	sockets []*xsk.Socket // by queue
@@ -22,8 +22,8 @@ type openPort struct {
 // ErrStopped is returned by OpenPort after Stop.
 var ErrStopped = errors.New("the dataplane is stopped")
 
-// OpenPort binds sockets to all queues of the port's interface, fills their rings, gives the queues to the workers, and only then
-// steers traffic to them. It is called at start, and again when an interface that was gone is back.
+// OpenPort binds sockets to all queues of the port's interface, fills their rings, gives the queues to the workers, and
+// then steers traffic to the sockets. Control calls it at start, and when an interface is back.
 func (e *Engine) OpenPort(port int) error {
 	e.portMu.Lock()
 	defer e.portMu.Unlock()
@@ -69,13 +69,16 @@ func (e *Engine) OpenPort(port int) error {
 		}
 	}
 	e.workers[0].Uplink.Shared.Open(port, true)
-	what := []any{"interface", c.Interface, "queues", c.Queues, "xdp", p.program.Mode().String(), "socket", p.sockets[0].Mode().String()}
-	if why := errors.Join(p.program.Fallback(), p.sockets[0].Fallback()); why != nil {
-		what = append(what, "why", why)
+	fields := []any{
+		"interface", c.Interface, "queues", c.Queues,
+		"xdp", p.program.Mode().String(), "socket", p.sockets[0].Mode().String(),
 	}
-	e.cfg.Log(Info, "port open", what...)
+	if why := errors.Join(p.program.Fallback(), p.sockets[0].Fallback()); why != nil {
+		fields = append(fields, "why", why)
+	}
+	e.cfg.Log(Info, "port open", fields...)
 	if n := p.program.ReceiveQueues(); n > c.Queues {
-		e.cfg.Log(Warn, "the interface receives on more queues than the port has: what arrives on the others never reaches the box",
+		e.cfg.Log(Warn, "the interface receives on more queues than the port has: frames on the other queues are lost",
 			"interface", c.Interface, "receives on", n, "queues", c.Queues)
 	}
 	return nil
@@ -87,7 +90,9 @@ func (e *Engine) openQueue(p *openPort, c *PortConfig, q int) (*xsk.Socket, erro
 		mode = xsk.ModeCopy
 	}
 	n := e.cfg.RingSize
-	s, err := e.umem.Open(xsk.SocketConfig{Ifindex: p.ifindex, Queue: q, RxSize: n, TxSize: n, FillSize: n, CompSize: n, Mode: mode, NeedWakeup: true})
+	s, err := e.umem.Open(xsk.SocketConfig{
+		Ifindex: p.ifindex, Queue: q, RxSize: n, TxSize: n, FillSize: n, CompSize: n, Mode: mode, NeedWakeup: true,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +124,7 @@ func (w *worker) adopt(port int, sockets []*xsk.Socket, workers int) {
 		if w.tx[port] == nil {
 			w.tx[port] = sockets[q]
 		}
-		// Hungry: control may have found too few free frames, and an empty fill ring would never receive one to refill it.
+		// The queue starts hungry: if control found too few free frames, nothing arrives that would trigger a refill.
 		w.rx = append(w.rx, rxQueue{Socket: sockets[q], port: uint16(port), hungry: true})
 	}
 	w.rebuildPolls()
@@ -135,7 +140,8 @@ func (w *worker) abandon(port int) {
 	w.rebuildPolls()
 }
 
-// ClosePort takes a port out of service, as when its interface is gone. All its frames return to the pool.
+// ClosePort takes a port out of service, for example when its interface is gone. All frames of the port return to the
+// pool.
 func (e *Engine) ClosePort(port int) {
 	e.portMu.Lock()
 	defer e.portMu.Unlock()
@@ -152,9 +158,10 @@ func (e *Engine) closePort(port int) {
 	for _, w := range e.workers {
 		w.do(func(w *worker) { w.abandon(port) })
 	}
-	// Sockets before program: with it drivers may take queues out of use (virtio-net), and sockets would still be on them.
+	// Sockets close before the program: without the program drivers may remove queues that sockets still use
+	// (virtio-net).
 	e.closeSockets(p)
-	if err := p.program.Close(); err != nil { // an interface that is gone took its program along
+	if err := p.program.Close(); err != nil { // as when the interface is gone, and the program with it
 		e.cfg.Log(Warn, "closing the XDP program", "interface", e.cfg.Ports[port].Interface, "err", err)
 	}
 	*p = openPort{}
@@ -162,7 +169,7 @@ func (e *Engine) closePort(port int) {
 }
 
 func (e *Engine) closeSockets(p *openPort) {
-	var closing sync.WaitGroup // in zero-copy mode each waits for the driver
+	var closing sync.WaitGroup // in zero-copy mode each Close waits for the driver
 	for _, s := range p.sockets {
 		closing.Go(func() {
 			if err := s.Close(); err != nil {

@@ -7,7 +7,7 @@ import (
 	"penstock/dataplane/xsk"
 )
 
-// PortReport is what a port has done so far, summed over workers. Counters are at most some milliseconds old.
+// PortReport has the state and the counters of a port, summed over workers. Counters are some milliseconds old at most.
 type PortReport struct {
 	Open                                   bool
 	Ifindex                                int
@@ -20,19 +20,20 @@ type PortReport struct {
 	Kernel                                 xsk.Stats          // since the port was opened
 }
 
-// WorkerReport is what a worker has done so far.
+// WorkerReport has the counters of a worker.
 type WorkerReport struct {
 	Turns, Busy, Frames, Sleeps, BusyNs, MaxGapNs uint64
-	// How many turns were how long, see stats.GapBucket: all of them; those that moved a frame; of those longer than 100 µs
-	// the ones in which another thread had the worker's CPU, and in which the worker waited (for the Go runtime, mostly).
+	// Histograms of the lengths of turns (stats.GapBucket): of all turns; of turns that moved a frame; of turns longer
+	// than 100 µs in which another thread had the worker's CPU; and in which the worker waited (mostly for the Go
+	// runtime).
 	Gaps, BusyGaps, PreemptedGaps, StoppedGaps [stats.GapBuckets]uint64
 	CacheFrames                                int
 }
 
-// Totals are the sums that must agree when nothing is on its way: Rx+Injected+Copies = Tx+Punted+Drops.
+// Totals are sums over all ports. When no frame is under way, Rx+Injected+Copies = Tx+Punted+Drops.
 type Totals struct{ Rx, Tx, Drops, Punted, Injected, Copies uint64 }
 
-// Balanced reports whether every frame is accounted for.
+// Balanced reports whether the counters account for every frame.
 func (t Totals) Balanced() bool { return t.Rx+t.Injected+t.Copies == t.Tx+t.Punted+t.Drops }
 
 // Ports returns a report for each port.
@@ -121,7 +122,7 @@ func (e *Engine) Path(i uint32) (t stats.Traffic) {
 	return t
 }
 
-// VIF returns what a local VIF sent and was sent, by its index.
+// VIF returns the counters of a local VIF, by its index: sent by the VIF (Rx), and to the VIF (Tx).
 func (e *Engine) VIF(i uint32) (t stats.RxTx) {
 	for _, w := range e.workers {
 		t = t.Plus(w.VIFs.RxTx(int(i)))
@@ -129,7 +130,8 @@ func (e *Engine) VIF(i uint32) (t stats.RxTx) {
 	return t
 }
 
-// Member returns what was received from a gateway and accepted, and sent to it, by fib.Member.Stat.
+// Member returns the counters of a member of a group, by fib.Member.Stat: accepted from its gateway (Rx), sent to its
+// gateway (Tx).
 func (e *Engine) Member(stat uint32) (t stats.RxTx) {
 	for _, w := range e.workers {
 		t = t.Plus(w.Members.RxTx(int(stat)))
@@ -137,8 +139,9 @@ func (e *Engine) Member(stat uint32) (t stats.RxTx) {
 	return t
 }
 
-// Progress returns a number that grows as long as every worker turns, for a watchdog: by one when all of them have
-// turned since it last grew. The least number of turns would not do: a worker that hangs may be far ahead of the others.
+// Progress returns a number for a watchdog. The number grows by one when every worker has made a turn since it last
+// grew, and stands still when a worker hangs. (The smallest number of turns of a worker would also grow when a worker
+// hangs that is ahead of the others.)
 func (e *Engine) Progress() uint64 {
 	e.progressMu.Lock()
 	defer e.progressMu.Unlock()
@@ -154,7 +157,7 @@ func (e *Engine) Progress() uint64 {
 	return e.progress
 }
 
-// Frames returns the number of frames in all, in the shared pool, and, in verify mode, by owner.
+// Frames returns the number of all frames, of those in the shared pool, and, in verify mode, the numbers by owner.
 func (e *Engine) Frames() (all, pooled int, byOwner map[string]int) {
 	if e.verify != nil {
 		byOwner = e.verify.Count()
@@ -162,7 +165,7 @@ func (e *Engine) Frames() (all, pooled int, byOwner map[string]int) {
 	return e.cfg.Frames, e.pool.Free(), byOwner
 }
 
-// Violations returns how often the ownership of a frame was violated, in verify mode.
+// Violations returns the number of violations of frame ownership and the first ones as text, in verify mode.
 func (e *Engine) Violations() (uint64, []string) {
 	if e.verify == nil {
 		return 0, nil

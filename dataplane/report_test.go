@@ -2,7 +2,7 @@ package dataplane
 
 import "testing"
 
-// A worker that hangs stops the progress, be it millions of turns ahead of the others.
+// TestProgressStopsWithAnyWorker: a worker that hangs stops the progress, even if it is millions of turns ahead.
 func TestProgressStopsWithAnyWorker(t *testing.T) {
 	e, err := New(Config{Workers: 2, Frames: 256, RingSize: 64})
 	if err != nil {
@@ -20,16 +20,16 @@ func TestProgressStopsWithAnyWorker(t *testing.T) {
 	turn(1, 1)
 	now := e.Progress()
 	if now == was {
-		t.Fatal("both workers turned, and that is no progress")
+		t.Fatalf("progress %d after turns of both workers, want more than %d", now, was)
 	}
 	for range 3 {
 		turn(1, 100)
 		if e.Progress() != now {
-			t.Fatal("progress although worker 0 hangs")
+			t.Fatalf("progress %d while worker 0 hangs, want it to stay %d", e.Progress(), now)
 		}
 	}
 	turn(0, 1)
 	if e.Progress() == now {
-		t.Fatal("no progress although worker 0 is back")
+		t.Fatalf("progress %d after worker 0 is back, want more", now)
 	}
 }

@@ -15,17 +15,18 @@ import (
 	"penstock/dataplane/xsk"
 )
 
-// How long a worker sleeps at most, in nanoseconds: counters are at most that old; and while a ring is to be watched.
+// The longest nap of a worker, in nanoseconds.
 const (
-	maxNap   = 10_000_000
-	shortNap = 1_000_000
+	maxNap   = 10_000_000 // bounds the age of counters
+	shortNap = 1_000_000  // while frames wait in a ring
 )
 
-// refusedRetry is how long a port that the kernel refused to send by counts as faulty when nothing is left to be sent, in
-// nanoseconds: drivers that stop complete all that was queued, and nothing is sent by a port that is faulty.
+// refusedRetry is the time in nanoseconds after which a faulty port without frames to send counts as sound again. (A
+// port is faulty when the kernel refuses to send. A driver that stops completes all queued frames, and the box sends
+// nothing out of a faulty port, so that no other event ends the fault.)
 const refusedRetry = 1_000_000_000
 
-// idle is the generation a worker shows while it sleeps: it uses no snapshot then.
+// idle is the generation of a worker that sleeps: it uses no snapshot.
 const idle = ^uint64(0)
 
 // Counters of a worker, by offset into worker.loop.
@@ -33,13 +34,13 @@ const (
 	loopTurns         = iota                                 // turns of the loop
 	loopBusy                                                 // turns that moved at least one frame
 	loopFrames                                               // frames received, handed over or injected
-	loopSleeps                                               // times it slept in poll
+	loopSleeps                                               // naps in poll
 	loopBusyNs                                               // nanoseconds spent in busy turns
 	loopMaxGap                                               // the longest turn, nanoseconds
-	loopGaps                                                 // histogram of the lengths of all turns, see stats.GapBucket
-	loopBusyGaps      = loopGaps + stats.GapBuckets          // the same of the busy ones
-	loopPreemptedGaps = loopBusyGaps + stats.GapBuckets      // of those longer than longGap: another thread had the CPU
-	loopStoppedGaps   = loopPreemptedGaps + stats.GapBuckets // of those: the thread waited, mostly for the Go runtime
+	loopGaps                                                 // histogram of all turns' lengths, see stats.GapBucket
+	loopBusyGaps      = loopGaps + stats.GapBuckets          // of the busy turns' lengths
+	loopPreemptedGaps = loopBusyGaps + stats.GapBuckets      // of turns longer than longGap: another thread had the CPU
+	loopStoppedGaps   = loopPreemptedGaps + stats.GapBuckets // of these: the thread waited, mostly for the Go runtime
 	loopLen           = loopStoppedGaps + stats.GapBuckets
 )
 
@@ -50,7 +51,7 @@ type worker struct {
 	eng  *Engine
 	id   int
 	gen  atomic.Uint64           // generation of the snapshot in use, or idle
-	cmd  atomic.Pointer[command] // what control asks for, carried out between turns
+	cmd  atomic.Pointer[command] // a command of control, executed between two turns
 	nap  atomic.Bool             // sleeping, or about to
 	wake int                     // eventfd that ends a nap
 
@@ -62,11 +63,11 @@ type worker struct {
 	// -- the worker's own --
 	keeper  *keeper.Keeper // of the first worker, nil of others
 	refused []int64        // by port: since when the kernel refuses to send, 0 = it does not
-	leave   uint32         // slots of a transmit ring that frames now leave free
+	leave   uint32         // slots of each transmit ring to leave free now
 	rx      []rxQueue
-	tx      []*xsk.Socket    // by port: where to send; nil = another worker sends for us, or the port is gone
-	sent    []int            // by port: frames in the transmit ring or not yet taken back from the completion ring
-	to      []*frame.Handoff // the same rings as split.rings, also without inner-flow hand-off
+	tx      []*xsk.Socket    // by port: the socket to send from; nil = another worker sends, or the port is closed
+	sent    []int            // by port: frames in the transmit ring and the completion ring
+	to      []*frame.Handoff // the same rings as handoffs.rings, also without inner-flow hand-off
 	batch   frame.Batch
 	desc    [frame.BatchSize]frame.Desc
 	addrs   [frame.BatchSize]uint64
@@ -81,7 +82,7 @@ type worker struct {
 type rxQueue struct {
 	*xsk.Socket
 	port   uint16
-	hungry bool // its fill ring could not be filled for want of frames
+	hungry bool // the fill ring has room, but no frame was free
 }
 
 // command runs fn on the worker's thread between two turns.
@@ -133,7 +134,7 @@ func (w *worker) run() {
 	w.publish()
 }
 
-// turn moves what has arrived, once through all sources, and returns how many frames that were.
+// turn processes the frames that have arrived, one batch from each source, and returns their number.
 func (w *worker) turn(now int64, s *fib.Snapshot) (n int) {
 	if w.keeper != nil {
 		w.keep(now, s)
@@ -176,7 +177,7 @@ func (w *worker) turn(now int64, s *fib.Snapshot) (n int) {
 	return n
 }
 
-// receive takes a batch from a receive ring through the stages and refills the fill ring.
+// receive processes a batch from a receive ring and refills the fill ring.
 func (w *worker) receive(q *rxQueue, s *fib.Snapshot) int {
 	n := q.Receive(w.desc[:])
 	if n > 0 {
@@ -216,13 +217,13 @@ func (w *worker) refill(q *rxQueue) {
 		q.Fill(w.addrs[:n])
 		free -= n
 	}
-	// A worker that sleeps lets poll do this; but one that another port keeps busy does not sleep.
+	// poll does this for a worker that sleeps. A worker with other busy ports does not sleep.
 	if q.NeedWakeupRx() {
-		_ = q.WakeRx() // an error shows as a port that stays silent; link events deal with it
+		_ = q.WakeRx() // the error is that of a link, whose events control handles
 	}
 }
 
-// takeHanded goes on with frames that another worker received.
+// takeHanded processes, or sends, frames from another worker.
 func (w *worker) takeHanded(r *frame.Handoff, s *fib.Snapshot) int {
 	n := r.Take(w.handed[:])
 	b := &w.batch
@@ -248,7 +249,7 @@ func (w *worker) takeHanded(r *frame.Handoff, s *fib.Snapshot) int {
 	return n
 }
 
-// flushAll moves what waits in the out queues to the transmit rings.
+// flushAll moves the frames in all out queues to the transmit rings.
 func (w *worker) flushAll() {
 	for p := range w.Queues {
 		if w.Queues[p].Len() > 0 {
@@ -257,7 +258,7 @@ func (w *worker) flushAll() {
 	}
 }
 
-// flush puts the frames that wait for a port into its transmit ring; what does not fit is discarded.
+// flush moves the frames in the out queue of a port to its transmit ring, and discards frames that do not fit.
 func (w *worker) flush(port uint16) {
 	d := w.Queues[port].Take()
 	sock := w.tx[port]
@@ -270,7 +271,7 @@ func (w *worker) flush(port uint16) {
 	}
 	n := sock.SendLeaving(d, w.leave)
 	w.sent[port] += n
-	for more := 1; n < len(d) && more > 0; n += more { // make room as long as the kernel takes frames, then give up
+	for more := 1; n < len(d) && more > 0; n += more { // as long as the kernel takes frames and so makes room
 		w.complete(sock, port)
 		more = sock.SendLeaving(d[n:], w.leave)
 		w.sent[port] += more
@@ -287,7 +288,8 @@ func (w *worker) flush(port uint16) {
 	}
 }
 
-// flushElsewhere deals with a port of which this worker owns no queue: the first worker sends for it, or nobody can.
+// flushElsewhere hands the frames for a port without a queue of this worker to the first worker, which sends them. It
+// discards them if the port is closed.
 func (w *worker) flushElsewhere(port uint16, d []frame.Desc) {
 	for _, x := range d {
 		switch {
@@ -336,8 +338,8 @@ func (w *worker) complete(sock *xsk.Socket, port uint16) {
 	}
 }
 
-// sleep waits in poll(2) for frames, hand-offs, injected frames or commands. The kernel's need-wakeup flags are honoured
-// by poll itself.
+// sleep waits in poll(2) for frames, hand-offs, injected frames or commands. The kernel's need-wakeup flags are
+// honoured by poll itself.
 func (w *worker) sleep() {
 	w.switched.slept = true
 	w.nap.Store(true)
@@ -348,7 +350,7 @@ func (w *worker) sleep() {
 		for i := range w.polls {
 			w.polls[i].Revents = 0
 		}
-		// Errors (EINTR) and time-outs lead to one more turn, no more.
+		// After an error (EINTR) or a time-out the worker makes one turn.
 		_, _ = unix.Ppoll(w.polls, w.napTime(), nil)
 		if w.polls[0].Revents != 0 {
 			var b [8]byte
@@ -356,11 +358,11 @@ func (w *worker) sleep() {
 		}
 	}
 	w.nap.Store(false)
-	w.gen.Store(0) // in use, of unknown age, until the next turn has loaded the snapshot
+	w.gen.Store(0) // not idle: the generation is unknown until the next turn loads the snapshot
 }
 
-// napTime is short while frames wait to be sent or a fill ring waits for frames: nothing else tells when that changes;
-// and it ends with the Keeper's next timer.
+// napTime returns the length of the next nap. It is short while frames wait in a transmit ring or a fill ring needs
+// frames, since no event ends the nap when that changes. The nap ends at the Keeper's next timer at the latest.
 func (w *worker) napTime() *unix.Timespec {
 	nap := int64(maxNap)
 	for _, n := range w.sent {
@@ -380,7 +382,7 @@ func (w *worker) napTime() *unix.Timespec {
 	return &w.nanos
 }
 
-// pending reports whether another thread has left something for this worker.
+// pending reports whether another thread has handed frames or news to this worker.
 func (w *worker) pending() bool {
 	for _, r := range w.from {
 		if r != nil && r.Len() > 0 {
@@ -390,7 +392,7 @@ func (w *worker) pending() bool {
 	return w.injects.Len() > 0 || w.keeper != nil && w.keeper.News()
 }
 
-// wakeUp ends the worker's nap; called by others.
+// wakeUp ends the worker's nap. Other threads call it.
 func (w *worker) wakeUp() {
 	if w.nap.Load() {
 		one := [8]byte{1}
@@ -398,7 +400,7 @@ func (w *worker) wakeUp() {
 	}
 }
 
-// do runs fn on the worker's thread and waits for it.
+// do runs fn on the worker's thread and waits for fn to return.
 func (w *worker) do(fn func(w *worker)) {
 	c := &command{fn, make(chan struct{})}
 	for !w.cmd.CompareAndSwap(nil, c) {
@@ -413,7 +415,7 @@ func (w *worker) publish() {
 	w.loop.Publish()
 }
 
-// rebuildPolls lists what ends a nap: the eventfd first, then the receive queues.
+// rebuildPolls lists the descriptors that end a nap: the eventfd first, then the receive queues.
 func (w *worker) rebuildPolls() {
 	w.polls = append(w.polls[:0], unix.PollFd{Fd: int32(w.wake), Events: unix.POLLIN})
 	for i := range w.rx {
