@@ -35,7 +35,7 @@ const (
 	NextLookup
 	// NextFlood: broadcast, multicast or unknown unicast of Seg; copies are made.
 	NextFlood
-	// NextDeliver: Loc is set, local or remote: deliver to the attachment, or go on to NextEncap.
+	// NextDeliver: send the packet to the attachment of the local VIF in Loc or, with FlagGenerated, back to Attach.
 	NextDeliver
 	// NextEncap: Loc is a remote location: encapsulate.
 	NextEncap

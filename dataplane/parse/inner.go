@@ -5,12 +5,11 @@ import (
 	"penstock/dataplane/frame"
 )
 
-// Inner parses the frame that an encapsulation carried, after the outer headers have been taken off, as Access would. It
-// keeps what is known already: Seg, Loc, Next, Kind and the flags. The hash is the inner flow's afterwards; before,
-// it is 0, and a packet that has one is not parsed again. A malformed frame is left as it is, and Inner returns why;
-// otherwise drop.None.
+// Inner parses an inner frame, after decapsulation, as Access does. It keeps Seg, Loc, Next, Kind and the flags of the
+// packet. The hash is 0 before and the inner flow's afterwards; Inner does not parse a packet with a hash again. Inner
+// leaves the packet of a malformed frame unchanged and returns the reason, otherwise drop.None.
 //
-// Nearly all frames from the fabric go on by their MACs alone, so a stage calls Inner only where it needs to know more.
+// The MACs suffice to forward nearly all frames from the fabric. A stage calls Inner only if it needs other fields.
 func Inner(mem []byte, p *frame.Packet) drop.Reason {
 	if p.Hash != 0 {
 		return drop.None
@@ -25,9 +24,9 @@ func Inner(mem []byte, p *frame.Packet) drop.Reason {
 	return drop.None
 }
 
-// InnerHash returns the hash of the flow that the n octets from at on, in an encapsulation's frame, belong to: as Inner
-// would set it, and of a malformed frame by what could be read. Which worker goes on with a frame is decided by it,
-// before the outer headers have been checked.
+// InnerHash returns the flow hash of the inner frame of n octets at offset at, which Inner would set. The hash of a
+// malformed frame covers what the parser could read. The hash selects the worker of a frame before the outer headers
+// have been checked.
 func InnerHash(mem []byte, p *frame.Packet, at, n uint16) uint32 {
 	q := frame.Packet{Off: p.Off + uint32(at), Len: n}
 	Access(mem, &q)

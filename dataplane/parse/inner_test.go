@@ -7,8 +7,9 @@ import (
 	"penstock/dataplane/frame"
 )
 
-// TestInnerLikeAccess: of every sort of frame, whole and cut off anywhere, Inner finds what Access finds and keeps what was known;
-// it leaves a malformed frame as it is, parses a packet once, and InnerHash gives the hash of the flow.
+// TestInnerLikeAccess: for every kind of frame, whole and truncated at every length, Inner sets what Access sets and
+// keeps the other fields. Inner does not change the packet of a malformed frame and parses a packet once, and
+// InnerHash returns the hash of the flow.
 func TestInnerLikeAccess(t *testing.T) {
 	const known = frame.FlagFromFabric | frame.FlagGroup | frame.FlagFlooded
 	for _, k := range kinds(t) {
@@ -29,7 +30,8 @@ func TestInnerLikeAccess(t *testing.T) {
 			why := Inner(mem, &got)
 			if !ok {
 				if why != want.Drop || got != before {
-					t.Fatalf("%s, %d octets: %q and %+v, want %q and an untouched packet", k.name, n, why, got, want.Drop)
+					t.Fatalf("%s, %d octets: %q and %+v, want %q and an untouched packet",
+						k.name, n, why, got, want.Drop)
 				}
 				continue
 			}

@@ -111,9 +111,10 @@ func (b *Block) Load(i int) uint64 {
 // Len returns the number of counters.
 func (b *Block) Len() int { return len(*b.pub.Load()) }
 
-// The counters of one port, by offset; the drop reasons follow from Drops on, the kinds of punted frames from Punts on. Frames made in the box (copies of a
-// broadcast, frames injected by control) count against the port where they began. Over all ports and workers, when
-// nothing is on its way, RxPackets + Injected + Copies = TxPackets + Punted + Σ drops, exactly.
+// The counters of one port, by offset: from Drops on by drop reason, from Punts on by kind of punted frame. Frames
+// made in the box (copies of a broadcast, frames injected by control) count for the port of the frame that they were
+// made of, or for the port that they are injected into. Summed over all ports and workers, when no frame is under
+// way, RxPackets + Injected + Copies = TxPackets + Punted + Σ drops, exactly.
 const (
 	RxPackets = iota
 	RxBytes
