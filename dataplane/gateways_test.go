@@ -17,8 +17,8 @@ import (
 
 const groupMAC = 0x02ff00000001
 
-// gate is a gateway at the far end of an uplink: it answers ARP for its address while it is not mute, and counts what is
-// sent to it.
+// gate is a gateway at the far end of an uplink. It answers ARP for its address unless it is mute, and counts the
+// frames that it receives.
 type gate struct {
 	sock     *xsktest.PacketSocket
 	mac      uint64
@@ -50,17 +50,20 @@ func (g *gate) run(quit *atomic.Bool) {
 		e.SetSrc(g.mac)
 		e.SetType(wire.EtherTypeARP)
 		wire.ARP(r[14:]).Set(wire.ARPReply, g.mac, g.ip, a.SenderMAC(), a.SenderIP())
-		_ = g.sock.TrySend(r) // lost with the link, if that is gone
+		_ = g.sock.TrySend(r) // fails when the link is gone
 	}
 }
 
-// withGateways gives the bench two uplinks, each with a gateway that is a member of group 1, for the VIFs on port 0.
+// withGateways returns a bench with two uplinks, each with a gateway. Both gateways are members of group 1, which is
+// for the VIFs on port 0.
 func withGateways(t *testing.T, workers int, poll PollMode) (x *bench, gates [2]*gate, stop func()) {
 	t.Helper()
 	cfg := small(workers)
 	cfg.Poll = poll
 	cfg.Frames = 16384
-	cfg.Ports = []PortConfig{{Interface: "pu", Queues: workers, Mode: xsk.ModeCopy}, {Interface: "pv", Queues: workers, Mode: xsk.ModeCopy}}
+	cfg.Ports = []PortConfig{
+		{Interface: "pu", Queues: workers, Mode: xsk.ModeCopy}, {Interface: "pv", Queues: workers, Mode: xsk.ModeCopy},
+	}
 	x = newBench(t, workers, cfg)
 	names := [][2]string{{"pu", "fu"}, {"pv", "fv"}}
 	s := x.snap
@@ -69,7 +72,9 @@ func withGateways(t *testing.T, workers int, poll PollMode) (x *bench, gates [2]
 	for i := range gates {
 		_, far := xsktest.Veth(t, names[i][0], names[i][1], xsktest.VethConfig{Queues: workers})
 		gates[i] = &gate{sock: xsktest.Packet(t, far), mac: 0x020000aa0001 + uint64(i), ip: 0xc0000201 + uint32(i)}
-		g.Members = append(g.Members, fib.Member{Live: &fib.MemberLive{}, Port: uint16(2 + i), IP: gates[i].ip, Source: 0xc0000209, Stat: uint32(i)})
+		g.Members = append(g.Members, fib.Member{
+			Live: &fib.MemberLive{}, Port: uint16(2 + i), IP: gates[i].ip, Source: 0xc0000209, Stat: uint32(i),
+		})
 		s.Ports = append(s.Ports, fib.Port{Role: fib.RoleUplink, Up: true, MTU: 1500, MAC: 0x020000000f02 + uint64(i),
 			Uplink: []fib.UplinkMember{{Slot: uint16(i), Group: 1}}})
 	}
@@ -90,24 +95,25 @@ func withGateways(t *testing.T, workers int, poll PollMode) (x *bench, gates [2]
 	return x, gates, sync.OnceFunc(func() { quit.Store(true); wg.Wait() })
 }
 
-// toGroup is data to the group's MAC.
+// toGroup returns a frame of a flow to the group's MAC.
 func toGroup(flow int, seq uint64) []byte {
 	f := data(flow, seq)
 	wire.PutMAC(f, groupMAC)
 	return f
 }
 
+// within waits until ok, and fails after 20 s.
 func within(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("in vain: " + what)
+			t.Fatal("not within 20 s: " + what)
 		}
 	}
 }
 
 // TestGateways: probes, carrier, transmit errors, silence and commands over real sockets, in every poll mode, under
-// traffic, with readers of the live state beside.
+// traffic, and with concurrent readers of the live state.
 func TestGateways(t *testing.T) {
 	for name, tc := range map[string]struct {
 		workers int
@@ -117,7 +123,7 @@ func TestGateways(t *testing.T) {
 			x, gates, stop := withGateways(t, tc.workers, tc.poll)
 			defer stop()
 			if err := x.SwitchGateway(1, 0); !errors.Is(err, ErrNotRunning) {
-				t.Errorf("before the start: %v", err)
+				t.Errorf("switch before the start: %v, want ErrNotRunning", err)
 			}
 			x.start()
 			g := x.snapshot.Load().Groups[1]
@@ -128,7 +134,7 @@ func TestGateways(t *testing.T) {
 			var quit atomic.Bool
 			var wg sync.WaitGroup
 			defer func() { quit.Store(true); wg.Wait() }()
-			wg.Go(func() { // the control plane looks at everything, all the time
+			wg.Go(func() { // control reads all live state, all the time
 				for !quit.Load() {
 					for i := range g.Members {
 						l := g.Members[i].Live
@@ -158,7 +164,7 @@ func TestGateways(t *testing.T) {
 				t.Fatal(err)
 			}
 			if g.Live.Active.Load() != 1-first {
-				t.Error("the command returned before the switch")
+				t.Errorf("member %d is active after the command, want %d", int32(g.Live.Active.Load()), 1-first)
 			}
 			arrives(int(1 - first))
 			if err := x.SwitchGateway(1, 0); err != nil && first != 0 {
@@ -169,7 +175,8 @@ func TestGateways(t *testing.T) {
 				t.Fatal(err)
 			}
 			if g.Live.Active.Load() != 1 || gateway.Why(g.Live.Why.Load()) != gateway.WhyCarrier {
-				t.Error("SetCarrier returned before the switch")
+				t.Errorf("member %d is active for %v after SetCarrier, want 1 for %v",
+					int32(g.Live.Active.Load()), gateway.Why(g.Live.Why.Load()), gateway.WhyCarrier)
 			}
 			arrives(1)
 			if err := x.SetCarrier(2, true); err != nil {
@@ -183,17 +190,17 @@ func TestGateways(t *testing.T) {
 			gates[1].mute.Store(false)
 			within(t, "the second gateway up again", up)
 
-			// The kernel refuses to send on an interface that is down; nobody has said so.
+			// The kernel refuses to send on an interface that is down. Control has not called SetCarrier.
 			xsktest.Down(t, "pu")
 			within(t, "a transmit error", active(1))
 			if why := gateway.Why(g.Members[0].Live.Why.Load()); why != gateway.WhyTransmit {
-				t.Errorf("switched for %v", why)
+				t.Errorf("member 0 failed for %v, want %v", why, gateway.WhyTransmit)
 			}
 			arrives(1)
 			xsktest.Up(t, "pu")
 			within(t, "the first gateway up again", up)
 
-			// Its port goes with its sockets, and comes back.
+			// The port closes with its sockets, and opens again.
 			x.ClosePort(2)
 			if err := x.SetCarrier(2, false); err != nil {
 				t.Fatal(err)
@@ -210,17 +217,17 @@ func TestGateways(t *testing.T) {
 			}
 			arrives(0)
 			if r := x.Member(0); r.Tx.Packets == 0 || r.Tx.Bytes < 64*r.Tx.Packets {
-				t.Errorf("%+v", r)
+				t.Errorf("traffic to member 0 %+v, want packets of 64 octets at least", r.Tx)
 			}
 			if p := g.Members[0].Live.Probes.Load(); p < 20 {
-				t.Errorf("%d probes", p)
+				t.Errorf("%d probes of member 0, want 20 at least", p)
 			}
 			quit.Store(true)
 			wg.Wait()
 			x.end()
 			stop()
 			if err := x.SetCarrier(2, false); !errors.Is(err, ErrNotRunning) {
-				t.Errorf("after the stop: %v", err)
+				t.Errorf("SetCarrier after the stop: %v, want ErrNotRunning", err)
 			}
 		})
 	}

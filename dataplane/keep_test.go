@@ -9,8 +9,8 @@ import (
 	"penstock/dataplane/xsk/xsktest"
 )
 
-// TestRoomForProbes: tenants who offer more than a port carries leave the Keeper its slots of the transmit ring, and what
-// it sends goes into them.
+// TestRoomForProbes: tenants that send more than a port carries leave slots of the transmit ring free for the Keeper,
+// and the Keeper's frames use these slots.
 func TestRoomForProbes(t *testing.T) {
 	x := newBench(t, 1, small(1))
 	x.start()
@@ -26,7 +26,7 @@ func TestRoomForProbes(t *testing.T) {
 		}
 		stuck, taken := w.stuck(1, 0)
 		if !stuck || taken != 0 {
-			t.Errorf("stuck %v, %d frames taken", stuck, taken)
+			t.Errorf("stuck %v, %d frames taken; want true, 0", stuck, taken)
 		}
 		w.Ports.Publish()
 		before := w.Ports.Of(1, stats.Drops+int(drop.TxRingFull))
@@ -41,7 +41,7 @@ func TestRoomForProbes(t *testing.T) {
 		w.leave = keeperSlots
 		w.Ports.Publish()
 		if n := w.Ports.Of(1, stats.Drops+int(drop.TxRingFull)) - before; n != 0 {
-			t.Errorf("%d of the Keeper's frames were discarded", n)
+			t.Errorf("%d of the Keeper's frames were discarded, want none", n)
 		}
 		for range 3 {
 			w.Inject(1, data(0, 0))
@@ -55,8 +55,8 @@ func TestRoomForProbes(t *testing.T) {
 	xsktest.Up(t, "pb")
 }
 
-// TestStartBeforePorts: the workers run before the ports are open. No gateway is asked by a port that is not, so that the
-// first question is not lost, and the member to start with is not judged by it.
+// TestStartBeforePorts: the workers run before the ports are open. The Keeper sends no probe by a port that is not
+// open, so that the first probe is not lost, and does not count against the member to start with.
 func TestStartBeforePorts(t *testing.T) {
 	x, _, stop := withGateways(t, 2, PollAdaptive)
 	defer stop()
@@ -69,30 +69,30 @@ func TestStartBeforePorts(t *testing.T) {
 		if msg != "port open" || waited {
 			return
 		}
-		waited = true // the first port, which is no uplink: ten intervals go by before the next
+		waited = true // after the first port, which is no uplink, wait ten intervals
 		from := x.Clock()
 		within(t, "ten intervals", func() bool { return x.Clock()-from > 10*g.Policy.Interval })
 		for i := range g.Members {
 			if m := g.Members[i].Live; m.Probes.Load() != 0 || gateway.State(m.State.Load()) != gateway.Init {
-				t.Errorf("member %d was asked %d times before its port was open, and is %v", i, m.Probes.Load(), gateway.State(m.State.Load()))
+				t.Errorf("member %d before its port was open: %d probes, state %v; want 0, %v",
+					i, m.Probes.Load(), gateway.State(m.State.Load()), gateway.Init)
 			}
 		}
 		if a := g.Live.Active.Load(); a != 1 {
-			t.Errorf("%d is active, want the member to start with", int32(a))
+			t.Errorf("member %d is active, want 1, the member to start with", int32(a))
 		}
 	}
 	x.start()
 	if !waited {
-		t.Fatal("no port was opened")
+		t.Fatal("no message that a port is open, want one for each port")
 	}
-	within(t, "both gateways up", func() bool {
-		return gateway.State(g.Members[0].Live.State.Load()) == gateway.Up && gateway.State(g.Members[1].Live.State.Load()) == gateway.Up
-	})
+	up := func(i int) bool { return gateway.State(g.Members[i].Live.State.Load()) == gateway.Up }
+	within(t, "both gateways up", func() bool { return up(0) && up(1) })
 	x.end()
 }
 
-// TestNewsBeforeNap: what another worker tells between the Keeper's turn and the nap, when nobody is asleep yet to be
-// woken, keeps the first worker awake.
+// TestNewsBeforeNap: news from another worker between the Keeper's turn and the nap, when the first worker is not
+// asleep yet, keeps the first worker awake.
 func TestNewsBeforeNap(t *testing.T) {
 	x, _, stop := withGateways(t, 2, PollInterrupt)
 	defer stop()
@@ -107,11 +107,11 @@ func TestNewsBeforeNap(t *testing.T) {
 	for range 3 {
 		w.keep(x.Clock(), s)
 		if w.pending() || !slept() {
-			t.Error("the worker does not sleep although there is nothing to do")
+			t.Error("the worker does not sleep without news, want it to sleep")
 		}
 		x.workers[1].setRefused(2, true)
 		if slept() {
-			t.Error("the worker sleeps although another one cannot send")
+			t.Error("the worker sleeps after another one could not send, want it awake")
 		}
 		x.workers[1].setRefused(2, false)
 	}
@@ -120,7 +120,7 @@ func TestNewsBeforeNap(t *testing.T) {
 	x.end()
 }
 
-// TestRefusedEnds: a port that was refused, and by which nothing waits to be sent any more, is tried again in the end.
+// TestRefusedEnds: a faulty port without frames to send counts as sound again after some time.
 func TestRefusedEnds(t *testing.T) {
 	x, _, stop := withGateways(t, 1, PollAdaptive)
 	defer stop()
@@ -138,7 +138,8 @@ func TestRefusedEnds(t *testing.T) {
 		faulty = state() == gateway.Down && gateway.Why(g.Members[1].Live.Why.Load()) == gateway.WhyTransmit
 	})
 	if !faulty {
-		t.Error("the fault is not seen")
+		t.Errorf("state %v for %v after the fault, want %v for %v", state(),
+			gateway.Why(g.Members[1].Live.Why.Load()), gateway.Down, gateway.WhyTransmit)
 	}
 	within(t, "the gateway up again", func() bool { return state() == gateway.Up })
 	x.end()
