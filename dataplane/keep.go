@@ -6,7 +6,7 @@ import (
 	"penstock/dataplane/uplink"
 )
 
-// newKeeper makes the Keeper, which belongs to the first worker, and the probers that it serves.
+// newKeeper makes the Keeper, which runs on the first worker's thread, and its probers.
 func (e *Engine) newKeeper() {
 	shared := keeper.NewShared(len(e.cfg.Ports))
 	first := e.workers[0]
@@ -22,11 +22,11 @@ func (e *Engine) newKeeper() {
 	e.gateways = uplink.NewProber(k)
 }
 
-// keeperSlots is how much of each transmit ring of the first worker is the Keeper's alone: tenants that offer more than
-// their uplink carries fill the rest whenever anything moves, and probes must go out all the same.
+// keeperSlots is the number of slots of each transmit ring of the first worker that only the Keeper uses. Tenants that
+// send more than their uplink carries fill all other slots, and the Keeper must be able to send probes.
 const keeperSlots = 16
 
-// keep runs the Keeper; what it sends goes before all else, into the slots that are left for it too.
+// keep runs the Keeper. The Keeper's frames are sent before all others, and may use its own slots.
 func (w *worker) keep(now int64, s *fib.Snapshot) {
 	w.leave = 0
 	w.keeper.Turn(now, s)
@@ -34,7 +34,7 @@ func (w *worker) keep(now int64, s *fib.Snapshot) {
 	w.leave = keeperSlots
 }
 
-// room returns how many frames the Keeper can send by a port now.
+// room returns the number of frames that the Keeper can send by a port now.
 func (w *worker) room(port uint16) int {
 	n := w.Cache.Len() + w.eng.pool.Free()
 	if sock := w.tx[port]; sock != nil {
@@ -43,8 +43,8 @@ func (w *worker) room(port uint16) int {
 	return n
 }
 
-// stuck reports whether frames wait in a port's transmit ring of which the kernel has taken none since it had taken n;
-// and how many it has taken by now.
+// stuck returns the number of frames that the kernel has taken from a port's transmit ring so far, and whether the ring
+// is stuck: frames wait in the ring, and the number has not changed since it was n.
 func (w *worker) stuck(port uint16, n uint32) (bool, uint32) {
 	sock := w.tx[port]
 	if sock == nil {
@@ -54,8 +54,8 @@ func (w *worker) stuck(port uint16, n uint32) (bool, uint32) {
 	return taken == n && sock.TxPending(), taken
 }
 
-// drained reports whether every worker has looked at all frames that had arrived by since; those that sleep are woken to
-// do so.
+// drained reports whether every worker has processed all frames that had arrived at time since. It wakes workers that
+// have not.
 func (e *Engine) drained(since int64) bool {
 	all := true
 	for _, w := range e.workers {
@@ -67,7 +67,7 @@ func (e *Engine) drained(since int64) bool {
 	return all
 }
 
-// setRefused notes that the kernel has begun, or ceased, to refuse to send on a port.
+// setRefused stores whether the kernel refuses to send on a port.
 func (w *worker) setRefused(port uint16, bad bool) {
 	w.refused[port] = 0
 	if bad {
