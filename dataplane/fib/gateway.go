@@ -85,7 +85,7 @@ type MemberLive struct {
 	Since   atomic.Int64  // when State changed last
 	Why     atomic.Uint32 // gateway.Why of that change
 	Held    atomic.Int64  // end of the hold by flap damping
-	Asked   atomic.Int64  // last probe
+	Probed  atomic.Int64  // last probe
 	RTT     atomic.Int64  // nanoseconds, of the last answer that matches a probe; 0 = none yet
 	RTTs    atomic.Uint64 // measurements of RTT
 	Probes  atomic.Uint64 // probes sent

@@ -1,10 +1,12 @@
-// Package gateway is the state machine of a gateway group: which member is active, and why (PROTOCOL.md#gateway-groups).
+// Package gateway is the state machine of a gateway group: it decides which member is active
+// (PROTOCOL.md#gateway-groups).
 //
-// It is pure: it knows no clock, no packet and no lock. Whoever drives it (package uplink, on the first worker's thread;
-// the tests, with a clock of their own) tells it what happened and when, and it says what follows.
+// The package is pure: it has no clock, no packets and no locks. Its caller (package uplink, on the first worker's
+// thread, or a test with a clock of its own) reports events with their times, and the machine returns what follows
+// from them.
 //
-// Files: gateway.go (states, reasons, policy), event.go (what control is told), machine.go (what happens to members, each
-// judged by package liveness), choose.go (which member is active).
+// Files: gateway.go (states, reasons, policy), event.go (events for control), machine.go (the health of members, judged
+// by package liveness), choose.go (the choice of the active member).
 package gateway
 
 import "penstock/dataplane/liveness"

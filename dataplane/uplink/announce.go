@@ -8,8 +8,8 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// Bounds of one step of the announcements: frames sent, at least and at most as many as the rate gives from one step to the
-// next, and addresses looked up.
+// Bounds of one step of the announcements: frames sent, at least and at most as many as the rate gives from one step
+// to the next, and addresses looked up.
 const (
 	stepFrames  = 8
 	mostFrames  = 64
@@ -25,8 +25,8 @@ const stepEvery = 1_000_000
 // again is when the rounds after a switch follow one another, in nanoseconds; then Policy.AnnounceInterval applies.
 var again = [...]int64{1_000_000_000, 2_000_000_000}
 
-// announcer goes round the addresses that live behind a group and tells the network of the active member that they are at
-// the virtual MAC, behind this port, now:
+// announcer goes round the addresses that live behind a group and tells the network of the active member that they
+// are at the virtual MAC, behind this port, now:
 //
 //	RARP for the virtual MAC: for the switches, which need no more
 //	gratuitous ARP for the box's addresses: the group's, and the source of the probes

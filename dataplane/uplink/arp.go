@@ -9,20 +9,21 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// answerTime is how long after the last probe an answer is still taken for one, in nanoseconds, whatever the interval.
+// answerTime is the time in nanoseconds after the last probe in which an answer is valid, at any interval.
 const answerTime = 2_000_000_000
 
-// twinTime is how far apart the answers to two copies of one probe may be, in nanoseconds. Probes are MinInterval apart.
+// twinTime is the largest time between the answers to two copies of one probe, in nanoseconds. Probes are MinInterval
+// apart.
 const twinTime = 2_000_000
 
-// arp takes an ARP packet of an uplink port. A gateway's answer is noted for the Prober; who asks for an address of the
-// box or of a tenant behind a group of that network gets an answer; everything else is dropped.
+// arp processes an ARP packet of an uplink port. It stores a gateway's answer for the Prober, answers requests for an
+// address of the box or of a tenant behind a group of that network, and drops all other packets.
 //
-// An answer counts only if it is one: to a question of the last moment, from the box's MAC and address. It may be addressed
-// to that MAC or broadcast (RFC 5227, 2.6). The next hop is the ARP sender's MAC; the Ethernet source may be another one
-// (a virtual router answers from its own MAC, RFC 9568, 8.1.2). Then it is noted in the member's words: of the MAC that is
-// in use the time, of any other MAC the MAC, once. What becomes of another MAC the Prober decides, after the one in use has
-// had its time to answer.
+// A gateway's answer is valid if it follows a probe of the last moments and its target is the MAC and address that
+// the probe came from. It may be unicast or broadcast (RFC 5227, 2.6). The next hop is the ARP sender's MAC; the
+// Ethernet source may differ (a virtual router answers from its own MAC, RFC 9568, 8.1.2). arp stores the time of an
+// answer from the MAC in use, and the MAC of an answer from another one, once. The Prober decides about the other
+// MAC, after the MAC in use has had time to answer.
 func arp(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port) {
 	a := wire.ARP(mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)])
 	sender, senderIP, op := a.SenderMAC(), a.SenderIP(), a.Op()
@@ -30,7 +31,7 @@ func arp(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port
 		p.DropFor(drop.UplinkARPForged)
 		return
 	}
-	if ours(s, sender) { // two of our ports are in one Ethernet, or a loop
+	if ours(s, sender) { // two ports of the box are in one Ethernet, or there is a loop
 		p.DropFor(drop.UplinkLoop)
 		return
 	}
@@ -47,10 +48,10 @@ func arp(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port
 		m := &g.Members[u.Slot]
 		switch {
 		case senderIP != 0 && (senderIP == m.Source || senderIP == g.IP4):
-			p.DropFor(drop.UplinkARPForged) // another station has our address
+			p.DropFor(drop.UplinkARPForged) // another station has the box's address
 			return
 		case senderIP != m.IP || senderIP == 0:
-		case op != wire.ARPReply || !asked(p, a, s, g, m, port, st.Now):
+		case op != wire.ARPReply || !answersProbe(p, a, s, g, m, port, st.Now):
 			hint(m, sender, st)
 		case answer(m, sender, st): // one gateway may be a member of several groups
 			p.Next = frame.NextTaken
@@ -63,14 +64,14 @@ func arp(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port
 	case op != wire.ARPRequest || a.TargetIP() == senderIP:
 		p.DropFor(why)
 	default:
-		question(mem, p, a, s, port)
+		answerRequest(mem, p, a, s, port)
 	}
 }
 
-// asked reports whether an ARP reply answers a probe. One to all is heard by all our ports in that Ethernet, so it has to
-// name the very MAC that asks by this one.
-func asked(p *frame.Packet, a wire.ARP, s *fib.Snapshot, g *fib.Group, m *fib.Member, port *fib.Port, now int64) bool {
-	at := m.Live.Asked.Load()
+// answersProbe reports whether an ARP reply answers a probe. All ports of the box in that Ethernet receive a broadcast
+// reply, so that its target must be the MAC that this port probes from.
+func answersProbe(p *frame.Packet, a wire.ARP, s *fib.Snapshot, g *fib.Group, m *fib.Member, port *fib.Port, now int64) bool {
+	at := m.Live.Probed.Load()
 	if at == 0 || now-at > max(answerTime, g.Policy.Interval) || a.TargetIP() != m.Source {
 		return false
 	}
@@ -81,8 +82,8 @@ func asked(p *frame.Packet, a wire.ARP, s *fib.Snapshot, g *fib.Group, m *fib.Me
 	return to == p.DstMAC && (to == g.MAC || to == port.MAC)
 }
 
-// answer notes a valid answer. It returns false if that cannot be: another MAC than the configured one, or a second one
-// besides the one in use.
+// answer stores a valid answer. It returns false if the answer cannot be right: its MAC is not the configured one, or
+// is a second one besides the MAC in use.
 func answer(m *fib.Member, from uint64, st *State) bool {
 	l := m.Live
 	inUse, _ := l.Gateway()
@@ -112,7 +113,7 @@ func hint(m *fib.Member, from uint64, st *State) {
 }
 
 // question answers, in place, who asks for an address that is behind the uplink's groups in this VLAN.
-func question(mem []byte, p *frame.Packet, a wire.ARP, s *fib.Snapshot, port *fib.Port) {
+func answerRequest(mem []byte, p *frame.Packet, a wire.ARP, s *fib.Snapshot, port *fib.Port) {
 	target := a.TargetIP()
 	for i := range port.Uplink {
 		u := &port.Uplink[i]

@@ -9,8 +9,8 @@ import (
 	"penstock/dataplane/keeper"
 )
 
-// BenchmarkProberTurn is a turn of 10 µs with so many groups of 16 gateways, probed every 100 to 126 ms: the turns in which
-// nothing is due, and all. Answers are lost, but never so many in a row that a gateway fails.
+// BenchmarkProberTurn is a turn of 10 µs with so many groups of 16 gateways, probed every 100 to 126 ms: the turns in
+// which nothing is due, and all. Answers are lost, but never so many in a row that a gateway fails.
 func BenchmarkProberTurn(b *testing.B) {
 	const turn, interval = 10_000, 100_000_000
 	for _, groups := range []int{1, 255} {

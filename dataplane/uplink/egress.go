@@ -154,7 +154,8 @@ func egress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
 	st.Send(p, to.port)
 }
 
-// clamp lowers the MSS of a TCP SYN to what fits the uplink and the link that it came by, unless an access port forbids it.
+// clamp lowers the MSS of a TCP SYN to what fits the uplink and the link that it came by, unless an access port
+// forbids it.
 func clamp(mem []byte, p *frame.Packet, s *fib.Snapshot, mtu uint16) {
 	from := &s.Ports[p.Port]
 	switch {

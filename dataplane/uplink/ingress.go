@@ -14,35 +14,36 @@ import (
 	"penstock/dataplane/wire/checksum"
 )
 
-// fresh is how old the word of a member's last data may be before it is written again, in nanoseconds. It always is by the
-// first data after a probe.
+// fresh is the age in nanoseconds up to which the time of a member's last data is not written again. The first data
+// after a probe always writes it.
 const fresh = 1_000_000
 
-// sender is who sent a frame, and to whom: looked up once for a run of frames that have it in common.
-type sender struct {
+// arrival is what the tables say about frames with these MACs and VLAN: the group that they are addressed to, and the
+// member that they count for. Ingress looks it up once for successive frames that have the same.
+type arrival struct {
 	src, dst uint64
 	vid      uint16
 	known    bool
-	why      drop.Reason // for which its frames are dropped, None = they are accepted
+	why      drop.Reason // reason to drop the frames, None = they are accepted
 	g        *fib.Group
 	group    uint32
 	m        *fib.Member
 }
 
-// Ingress takes the frames of an uplink port to the tenants behind its groups: to the group's virtual MAC, where a member's
-// gateway is healthy, by the destination's address among the subnets that the group carries. The source MAC may be any, as
-// for any router, unless the member is locked: VRRP and HSRP routers forward from their own MACs, and so does the pair's
-// backup. The returned bits are as with Egress.
+// Ingress forwards the frames of an uplink port to the tenants behind its groups. It accepts a frame to the group's
+// virtual MAC if the gateway of a member is healthy, and finds the receiver by the destination address among the
+// subnets of the group. It accepts any source MAC, as any router does, unless the member is locked: VRRP and HSRP
+// routers forward from their own MACs, and so does the pair's backup. The returned bits are as with Egress.
 //
-// The tables are looked up as in package route: all subnets first, then the index of all addresses, then all bindings,
-// each in a loop of its own, so that the cache misses of a batch overlap.
+// Ingress reads the tables as package route does: first all subnets, then the index of all addresses, then all
+// bindings, each in a loop of its own, so that the cache misses of a batch overlap.
 //
 // It is a stage (stage.Func).
 func (st *State) Ingress(b *frame.Batch) (todo uint32) {
 	mem, s, port := st.Mem, st.Snap, st.Port
 	var hops [frame.BatchSize]table.Hop
-	var groups [frame.BatchSize]*fib.Group // that the packets of hops came by
-	var from sender
+	var groups [frame.BatchSize]*fib.Group // the groups of the packets of hops
+	var from arrival
 	k := uint(0)
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
@@ -72,8 +73,8 @@ func (st *State) Ingress(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// ingress finds out whose p is, and the segment it goes to; otherwise it has dropped or answered it.
-func ingress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *sender, to *table.Hop) bool {
+// ingress finds the group of p and the segment of its destination. It returns false if it has dropped or answered p.
+func ingress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *arrival, to *table.Hop) bool {
 	if !from.known || from.src != p.SrcMAC || from.dst != p.DstMAC || from.vid != p.VID {
 		*from = identify(p, s, st, port)
 	}
@@ -100,9 +101,10 @@ func ingress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.
 	return false
 }
 
-// identify finds the group that p is for and the member that it counts for, and notes which gateways it shows alive.
-func identify(p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port) sender {
-	d := sender{src: p.SrcMAC, dst: p.DstMAC, vid: p.VID, known: true, why: drop.UplinkVLAN}
+// identify finds the group that p is addressed to and the member that it counts for, and marks the gateways alive that
+// sent p.
+func identify(p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port) arrival {
+	d := arrival{src: p.SrcMAC, dst: p.DstMAC, vid: p.VID, known: true, why: drop.UplinkVLAN}
 	for i := range port.Uplink {
 		u := &port.Uplink[i]
 		if u.VID != p.VID || uint64(u.Group) >= uint64(len(s.Groups)) {
@@ -116,7 +118,7 @@ func identify(p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port) sende
 		case d.why == drop.UplinkVLAN:
 			d.why = drop.UplinkMAC
 		}
-		heard(g, p, st)
+		markAlive(g, p, st)
 		if d.g != nil || p.DstMAC != g.MAC && p.DstMAC != port.MAC {
 			continue
 		}
@@ -134,8 +136,8 @@ func identify(p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port) sende
 	return d
 }
 
-// heard notes that the members of g whose gateways p's sender belongs to are alive.
-func heard(g *fib.Group, p *frame.Packet, st *State) {
+// markAlive stores that the members of g are alive whose gateways the source of p belongs to.
+func markAlive(g *fib.Group, p *frame.Packet, st *State) {
 	for i := range g.Members {
 		m := &g.Members[i]
 		if m.Live == nil || m.Port != p.Port || m.VID != p.VID {
@@ -144,15 +146,16 @@ func heard(g *fib.Group, p *frame.Packet, st *State) {
 		if of, _ := m.Live.Gateway(); of != p.SrcMAC && !m.Sends(p.SrcMAC) {
 			continue
 		}
-		if at := m.Live.Data.Load(); st.Now-at > fresh || at <= m.Live.Asked.Load() {
+		if at := m.Live.Data.Load(); st.Now-at > fresh || at <= m.Live.Probed.Load() {
 			m.Live.Data.Store(st.Clock())
 		}
 	}
 }
 
-// memberOf returns the member of g that p counts for, or why p is not accepted. From a healthy gateway's own MAC it is by
-// any port: where two ports are in one Ethernet, a gateway's frames come by the one that the switches choose. From any
-// other MAC it is where a healthy member is that does not lock its senders, or has this one in its list.
+// memberOf returns the member of g that p counts for, or the reason to drop p. Frames from a healthy gateway's own
+// MAC count for its member on any port: if two ports are in one Ethernet, the switches choose the port of a gateway's
+// frames. Frames from any other MAC count for a healthy member at this port and VLAN that is not locked, or that has
+// the MAC in its list.
 func memberOf(g *fib.Group, p *frame.Packet) (m *fib.Member, why drop.Reason) {
 	why = drop.UplinkDown
 	for i := range g.Members {
@@ -174,9 +177,9 @@ func memberOf(g *fib.Group, p *frame.Packet) (m *fib.Member, why drop.Reason) {
 	return m, why
 }
 
-// another turns to another group that takes p's sender by this port, and that fits: the port's own MAC, unlike the virtual
-// one, does not say which group a frame is for.
-func another(p *frame.Packet, s *fib.Snapshot, port *fib.Port, from *sender, fits func(*fib.Group) bool) bool {
+// otherGroup sets from to another group at this port that accepts the source of p, and that fits. It is for frames to
+// the port's own MAC, which, unlike a virtual MAC, does not identify the group.
+func otherGroup(p *frame.Packet, s *fib.Snapshot, port *fib.Port, from *arrival, fits func(*fib.Group) bool) bool {
 	for i := range port.Uplink {
 		u := &port.Uplink[i]
 		if u.VID != p.VID || u.Group == from.group || uint64(u.Group) >= uint64(len(s.Groups)) {
@@ -191,7 +194,7 @@ func another(p *frame.Packet, s *fib.Snapshot, port *fib.Port, from *sender, fit
 	return false
 }
 
-func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *sender, to *table.Hop) bool {
+func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *arrival, to *table.Hop) bool {
 	h := (*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])
 	w := binary.BigEndian.Uint64(h[8:16])
 	src, dst := uint32(w), binary.BigEndian.Uint32(h[16:20])
@@ -204,7 +207,7 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 		return false
 	}
 	n := fib.FindSubnet4(from.g.Subnets4, dst)
-	if n == nil && p.DstMAC != from.g.MAC && another(p, s, port, from, func(g *fib.Group) bool { return g.IP4 == dst || fib.FindSubnet4(g.Subnets4, dst) != nil }) {
+	if n == nil && p.DstMAC != from.g.MAC && otherGroup(p, s, port, from, func(g *fib.Group) bool { return g.IP4 == dst || fib.FindSubnet4(g.Subnets4, dst) != nil }) {
 		return toSubnet4(mem, p, s, st, port, from, to)
 	}
 	if n == nil || n.End-n.Start >= 3 && (dst == n.Start || dst == n.End) {
@@ -230,7 +233,7 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 	return true
 }
 
-func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *sender, to *table.Hop) bool {
+func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *arrival, to *table.Hop) bool {
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
 	src, dst := h.Src(), h.Dst()
 	if wire.Multicast6(src) || wire.Unspecified6(src) || wire.Loopback6(src) {
@@ -246,7 +249,7 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 		return false
 	}
 	n := fib.FindSubnet6(from.g.Subnets6, dst)
-	if n == nil && p.DstMAC != from.g.MAC && another(p, s, port, from, func(g *fib.Group) bool { return g.IP6 == dst || fib.FindSubnet6(g.Subnets6, dst) != nil }) {
+	if n == nil && p.DstMAC != from.g.MAC && otherGroup(p, s, port, from, func(g *fib.Group) bool { return g.IP6 == dst || fib.FindSubnet6(g.Subnets6, dst) != nil }) {
 		return toSubnet6(mem, p, s, st, port, from, to)
 	}
 	if n == nil {
@@ -344,11 +347,11 @@ func (st *State) Refuse(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// origin finds the group and the member from which p came, whose destination MAC has been rewritten since: the group is
-// that of the segment which p goes to.
-func origin(p *frame.Packet, s *fib.Snapshot) sender {
+// origin finds the group and the member from which p came. The destination MAC of p has been rewritten since: the group
+// is the group of the segment that p goes to.
+func origin(p *frame.Packet, s *fib.Snapshot) arrival {
 	if uint64(p.Seg) >= uint64(len(s.Segments)) {
-		return sender{why: drop.UplinkMAC}
+		return arrival{why: drop.UplinkMAC}
 	}
 	seg := &s.Segments[p.Seg]
 	i := seg.Gateway
@@ -356,14 +359,15 @@ func origin(p *frame.Packet, s *fib.Snapshot) sender {
 		i = s.Routers[seg.Router].Gateway
 	}
 	if uint64(i) >= uint64(len(s.Groups)) || s.Groups[i].Live == nil {
-		return sender{why: drop.UplinkMAC}
+		return arrival{why: drop.UplinkMAC}
 	}
 	m, why := memberOf(&s.Groups[i], p)
-	return sender{g: &s.Groups[i], group: i, m: m, why: why}
+	return arrival{g: &s.Groups[i], group: i, m: m, why: why}
 }
 
-// ping answers a ping from outside; nothing else is offered there. ours is false if the address is nobody's.
-func ping(mem []byte, p *frame.Packet, s *fib.Snapshot, from *sender, ours bool) {
+// ping answers an echo request from outside to an address of the box, and drops all other packets. ours is false if the
+// destination is no address of the box.
+func ping(mem []byte, p *frame.Packet, s *fib.Snapshot, from *arrival, ours bool) {
 	if !ours || !icmp.Echo(mem, p, mac(s, from.g, p.Port)) {
 		p.DropFor(drop.RouterProtocol)
 		return
@@ -371,8 +375,8 @@ func ping(mem []byte, p *frame.Packet, s *fib.Snapshot, from *sender, ours bool)
 	back(mem, p)
 }
 
-// outside refuses p, which came from outside, to its sender. What cannot be answered is dropped for reason why.
-func outside(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, from *sender, e icmp.Error, mtu uint16, why drop.Reason) {
+// outside answers p, which came from outside, with the ICMP error e. If it cannot answer p, it drops p for reason why.
+func outside(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, from *arrival, e icmp.Error, mtu uint16, why drop.Reason) {
 	src4, src6 := from.m.Source, from.m.Source6
 	if src4 == 0 {
 		src4 = from.g.IP4
@@ -390,7 +394,7 @@ func outside(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, from *send
 	}
 }
 
-// back sends the answer that has been made of p by the port and in the VLAN that p came from.
+// back sends the answer p out of the port and in the VLAN that the request came from.
 func back(mem []byte, p *frame.Packet) {
 	if p.VID != 0 {
 		address(mem, p, p.DstMAC, p.SrcMAC, p.VID)

@@ -18,7 +18,8 @@ func solicited(mem []byte, p *frame.Packet, s *fib.Snapshot, port *fib.Port) {
 		return
 	}
 	target := wire.NeighborSolicit(f[p.L4:]).Target()
-	// The answer goes to the link-layer address that the asker names, which for a virtual router is not the Ethernet source.
+	// The answer goes to the link-layer address that the asker names, which for a virtual router is not the Ethernet
+	// source.
 	end := min(len(f), int(p.L3)+wire.IPv6Len+int(wire.IPv6(f[p.L3:]).PayloadLen()))
 	if named, ok := wire.NeighborSolicit(f[p.L4:end]).Options().LinkAddr(wire.NDOptionSourceAddr); ok {
 		if named == 0 || wire.GroupMAC(named) || ours(s, named) {

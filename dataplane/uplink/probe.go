@@ -236,12 +236,13 @@ func (r *Prober) Ask(now int64, id uint32) {
 	}
 	p.how, p.askedAt = how, now
 	r.queue.Sent(id)
-	p.live.Asked.Store(now)
+	p.live.Probed.Store(now)
 	p.live.Probes.Add(1)
 }
 
-// ways decides how a member's gateway is asked now: in the way that it answers; in both, while it is in doubt; by broadcast,
-// which everybody hears, no more often than it must. 0 = not at all: it is not resolved, and everybody has just been asked.
+// ways decides how a member's gateway is asked now: in the way that it answers; in both, while it is in doubt; by
+// broadcast, which everybody hears, no more often than it must. 0 = not at all: it is not resolved, and everybody has
+// just been asked.
 func (r *Prober) ways(now int64, g *group, slot uint32) ways {
 	p, m := &g.members[slot], &g.table.Members[slot]
 	to, _ := p.live.Gateway()
@@ -273,9 +274,9 @@ func (r *Prober) ways(now int64, g *group, slot uint32) ways {
 	return how
 }
 
-// learnWay draws from an answer in which way the gateway answers: if twice a probe in the usual way alone was lost and one in
-// both ways answered, once, and none in the usual way alone was for certain in between, the other way is the usual one from
-// then on. An answer may be a late one to an earlier probe; that is not certain.
+// learnWay draws from an answer in which way the gateway answers: if twice a probe in the usual way alone was lost
+// and one in both ways answered, once, and none in the usual way alone was for certain in between, the other way is
+// the usual one from then on. An answer may be a late one to an earlier probe; that is not certain.
 func (p *member) learnWay(now int64) {
 	twin := p.live.Twin.Load()
 	twice := twin != p.twin && now-p.rtt.paired > answerTime // to a probe that was sent in both ways

@@ -82,7 +82,7 @@ func (r *Prober) replace(now int64, i uint32, to *fib.Group) {
 	isNew := g == nil
 	if isNew {
 		g = &group{index: i, live: to.Live, round: announcer{next: never}}
-		g.machine = gateway.New(to.Policy, func(e gateway.Event) { r.heard(g, e) })
+		g.machine = gateway.New(to.Policy, func(e gateway.Event) { r.markAlive(g, e) })
 		r.groups[i] = g
 	}
 	g.table = to
@@ -117,7 +117,7 @@ func (r *Prober) replace(now int64, i uint32, to *fib.Group) {
 }
 
 // heard takes an event of a group's machine: the switch itself, before anything else.
-func (r *Prober) heard(g *group, e gateway.Event) {
+func (r *Prober) markAlive(g *group, e gateway.Event) {
 	if e.Kind == gateway.ActiveChanged {
 		g.live.Active.Store(e.Member)
 		g.live.Since.Store(e.Time)

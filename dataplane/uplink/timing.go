@@ -2,12 +2,14 @@ package uplink
 
 import "penstock/dataplane/fib"
 
-// pairs is how often in a row two copies of a probe are sent in vain before the last probe counts again as the one answered.
+// pairs is how often in a row two copies of a probe are sent in vain before the last probe counts again as the one
+// answered.
 const pairs = 3
 
-// timing measures a gateway's round-trip time. ARP answers do not say which probe they answer. As long as every probe is
-// answered before the next, that is the last one. Once one was not, an answer may be late, by any number of intervals: then
-// a probe is sent twice, no other one in the time that an answer may take, and the two answers that come together are its.
+// timing measures a gateway's round-trip time. ARP answers do not say which probe they answer. As long as every probe
+// is answered before the next, that is the last one. Once one was not, an answer may be late, by any number of
+// intervals: then a probe is sent twice, no other one in the time that an answer may take, and the two answers that
+// come together are its.
 type timing struct {
 	unsure bool
 	twice  int64 // when a probe was sent twice, or in both ways; 0 = never
@@ -16,7 +18,8 @@ type timing struct {
 	vain   uint8 // pairs sent without two answers
 }
 
-// pair reports whether the probe that is about to be sent is to be sent twice; already says that it is sent in both ways.
+// pair reports whether the probe that is about to be sent is to be sent twice; already says that it is sent in both
+// ways.
 func (t *timing) pair(now int64, already bool) bool {
 	quiet := t.twice == 0 || now-t.twice > answerTime
 	if !already && (!t.unsure || !quiet) {

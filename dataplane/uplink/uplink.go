@@ -7,11 +7,11 @@
 //	tenants ◀── NextDeliver, NextEncap ◀── Ingress ◀── any member whose gateway is healthy
 //	                                        └─ ARP ──▶ Prober: probes, state machine, announcements
 //
-// Files in the order of a packet's way: egress.go (to the outside), ingress.go (from outside: which group, which tenant),
-// arp.go and nd.go (questions and answers on the gateways' networks), own.go (what is for the group's own addresses, and
-// ICMP), header.go. Beside it, called by package keeper on the first worker's thread between two turns: prober.go (follows
-// the tables and ports, runs the groups' machines), probe.go (asks gateways and judges them), announce.go (tells the
-// network after a switch), message.go (the frames of both).
+// Files in the order of a packet's way: egress.go (to the outside), ingress.go (from outside: which group, which
+// tenant), arp.go and nd.go (questions and answers on the gateways' networks), own.go (what is for the group's own
+// addresses, and ICMP), header.go. Beside it, called by package keeper on the first worker's thread between two
+// turns: prober.go (follows the tables and ports, runs the groups' machines), probe.go (asks gateways and judges
+// them), announce.go (tells the network after a switch), message.go (the frames of both).
 //
 // # MAC addresses on the uplink
 //
@@ -21,11 +21,11 @@
 //
 // # Who writes what
 //
-// Workers share nothing but the words of fib.GroupLive and fib.MemberLive. The active member's slot is one of them: all
-// workers follow a switch with their next batch. What workers hear (answers, data) they note in such words as well; they
-// hold the last one only, so that a flood of answers costs no memory and cannot crowd out anything. The times in them are
-// read from the clock when they are noted: the turn in which a worker hears something may have begun long before the
-// Prober asked for it.
+// Workers share nothing but the words of fib.GroupLive and fib.MemberLive. The active member's slot is one of them:
+// all workers follow a switch with their next batch. What workers hear (answers, data) they note in such words as
+// well; they hold the last one only, so that a flood of answers costs no memory and cannot crowd out anything. The
+// times in them are read from the clock when they are noted: the turn in which a worker hears something may have
+// begun long before the Prober asked for it.
 package uplink
 
 import (

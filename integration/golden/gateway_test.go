@@ -163,7 +163,7 @@ func resolve(r *rig.Rig) {
 	for _, g := range r.Compiler.Gateways() {
 		for i, m := range g.Members {
 			m.Live.SetGateway([]uint64{uint64(gwA.MAC), uint64(gwB.MAC)}[i%2], true, false)
-			m.Live.Asked.Store(1)
+			m.Live.Probed.Store(1)
 		}
 		g.Live.Active.Store(g.Members[0].Slot)
 	}
