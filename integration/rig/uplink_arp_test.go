@@ -165,8 +165,8 @@ func TestMACChanged(t *testing.T) {
 	}
 }
 
-// A station that sends forged answers all the time gains nothing by the gateway's lost ones, as long as these are not two
-// in a row.
+// A station that sends forged answers all the time gains nothing by the gateway's lost ones, as long as these are not
+// two in a row.
 func TestTakeover(t *testing.T) {
 	l := up(t, policy())
 	a := l.stations[0]
@@ -338,8 +338,8 @@ func TestProbeSource(t *testing.T) {
 	}
 }
 
-// Two uplinks in one Ethernet: each frame that is sent by one, or to all, is heard by the other. One answer to a question,
-// the virtual MAC on the active member's port only, and nothing but the loop is counted.
+// Two uplinks in one Ethernet: each frame that is sent by one, or to all, is heard by the other. One answer to a
+// question, the virtual MAC on the active member's port only, and nothing but the loop is counted.
 func TestOneEthernet(t *testing.T) {
 	g := group(policy())
 	g.Members[1].VLAN = 0

@@ -56,8 +56,8 @@ func TestAddressMoves(t *testing.T) {
 	}
 }
 
-// Data never decides who the next hop is, nor do lost answers: with one of the two routers answering, or now and then none,
-// nothing changes however much anybody sends.
+// Data never decides who the next hop is, nor do lost answers: with one of the two routers answering, or now and then
+// none, nothing changes however much anybody sends.
 func TestDataNeverMoves(t *testing.T) {
 	l := up(t, policy())
 	a := l.stations[0]
@@ -77,8 +77,8 @@ func TestDataNeverMoves(t *testing.T) {
 	l.want("a", gateway.WhyAnswers)
 }
 
-// A station that forges answers all the time takes nothing over while the gateway answers, data or not, and in whichever
-// way the gateway is asked.
+// A station that forges answers all the time takes nothing over while the gateway answers, data or not, and in
+// whichever way the gateway is asked.
 func TestForgedWhileAnswering(t *testing.T) {
 	for _, deaf := range []bool{false, true} {
 		l := newLab(t, group(policy()))
@@ -159,8 +159,8 @@ func TestBroadcastsAndLoss(t *testing.T) {
 	l.want("a", gateway.WhyAnswers)
 }
 
-// The round-trip time is that of a probe and its own answer, however many probes went out in between; and right again when
-// the answers come early again.
+// The round-trip time is that of a probe and its own answer, however many probes went out in between; and right again
+// when the answers come early again.
 func TestRTT(t *testing.T) {
 	for _, deaf := range []bool{false, true} {
 		for _, late := range []time.Duration{0, 40 * ms, 130 * ms, 250 * ms, 980 * ms} {

@@ -145,7 +145,7 @@ func TestEgressTooBig(t *testing.T) {
 		ip, _ := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
 		ic, _ := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4)
 		if ic == nil || ic.TypeCode != layers.CreateICMPv4TypeCode(3, 4) || ic.Seq != 1400 || ip.SrcIP.String() != tc.src || endpoint.MACAt(out[0][6:]) != tc.srcMAC || endpoint.MACAt(out[0]) != tc.from.MAC {
-			t.Errorf("%s: %s", tc.name, p)
+			t.Errorf("%s: answer %s, want fragmentation needed for 1400 octets from %s to the sender", tc.name, p, tc.src)
 		}
 		if err := endpoint.CheckSums(out[0]); err != nil {
 			t.Error(err)
@@ -278,7 +278,7 @@ func TestOwnAddresses(t *testing.T) {
 		ip, _ := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
 		ic, _ := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4)
 		if ic == nil {
-			t.Errorf("%s: %s", tc.name, p)
+			t.Errorf("%s: answer %s, want ICMP of type and source %s", tc.name, p, tc.want)
 			continue
 		}
 		if got := fmt.Sprint(ic.TypeCode.Type(), " ", ip.SrcIP); got != tc.want || endpoint.MACAt(out[0]) != tc.from.MAC || endpoint.MACAt(out[0][6:]) != vmac {
@@ -304,7 +304,8 @@ func TestTwoGroups(t *testing.T) {
 	l.run(2 * time.Second)
 	two := l.Compiler.Gateways()[1]
 	if l.active() != "a" || two.Live.Active.Load() != two.Members[0].Slot {
-		t.Fatalf("%q, %d", l.active(), two.Live.Active.Load())
+		t.Fatalf("active members %q and %d, want \"a\" and slot %d",
+			l.active(), two.Live.Active.Load(), two.Members[0].Slot)
 	}
 	// Tenant red is behind the first group, the public one behind the second; b's port is up1.
 	for _, tc := range []struct {

@@ -57,7 +57,8 @@ func TestFirstAnswer(t *testing.T) {
 	}
 }
 
-// Silence: N probes in a row, no fewer, and nobody notices anything but the gap. The old one is the standby when it is back.
+// Silence: N probes in a row, no fewer, and nobody notices anything but the gap. The old one is the standby when it
+// is back.
 func TestSilent(t *testing.T) {
 	for _, tc := range []struct {
 		interval time.Duration
@@ -183,8 +184,8 @@ func TestPortFault(t *testing.T) {
 	l.want("a", gateway.WhyOnly)
 }
 
-// A worker that was kept from its CPU in the middle of a turn hears answers and data in a turn that began before they were
-// asked for: they are news all the same, and each counts once.
+// A worker that was kept from its CPU in the middle of a turn hears answers and data in a turn that began before they
+// were asked for: they are news all the same, and each counts once.
 func TestStaleTurn(t *testing.T) {
 	p := policy()
 	p.Interval, p.Misses = int64(10*ms), 1
@@ -224,8 +225,8 @@ func TestStaleTurn(t *testing.T) {
 	}
 }
 
-// A port that is not open yet, or no more, is no fault: nobody is asked by it, and nobody judged. The first question goes
-// out with the turn after it was opened.
+// A port that is not open yet, or no more, is no fault: nobody is asked by it, and nobody judged. The first question
+// goes out with the turn after it was opened.
 func TestNotOpen(t *testing.T) {
 	for _, start := range []uint32{gateway.None, 0, 1} {
 		l := newLab(t, group(policy()))
@@ -344,8 +345,8 @@ func TestClean(t *testing.T) {
 	l.until(2*time.Second, func() bool { return l.active() == "b" })
 }
 
-// A full transmit ring delays a probe and is no miss, however long it is full, as long as the kernel takes frames from it;
-// one of which it takes none for an interval is, unless the gateway is heard all the same.
+// A full transmit ring delays a probe and is no miss, however long it is full, as long as the kernel takes frames
+// from it; one of which it takes none for an interval is, unless the gateway is heard all the same.
 func TestNoRoom(t *testing.T) {
 	p := policy()
 	p.Interval = int64(10 * ms)
@@ -425,7 +426,8 @@ func TestSleepBetweenTimers(t *testing.T) {
 	}
 }
 
-// A box that starts with an operator's choice stays on it, although a member before it is up, and says so until it fails.
+// A box that starts with an operator's choice stays on it, although a member before it is up, and says so until it
+// fails.
 func TestStartChosen(t *testing.T) {
 	p := policy()
 	p.Preempt, p.PreemptDelay = true, int64(time.Second)
