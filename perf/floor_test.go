@@ -13,10 +13,10 @@ import (
 const tableOctets = 32 << 20
 
 // BenchmarkFloor is what memory alone costs: the frames of the other benchmarks, in batches, with the octets read that
-// encapsulation reads and the 38 octets written that it writes, and nothing decided. No pipeline over these frames can
-// be faster. near: with 256 frames in place of 16,384, so that they stay in the core's cache. 2-lines, 4-lines:
-// besides, so many cache lines are read for each frame at places in a table that no other read tells, as an
-// encapsulation and the router need of a million bindings.
+// encapsulation reads and the 38 octets written that it writes, and no decisions. No pipeline over these frames can be
+// faster. near: with 256 frames in place of 16,384, so that they stay in the core's cache. 2-lines, 4-lines: in
+// addition, 2 or 4 cache lines are read for each frame at independent places of a table, as encapsulation and router do
+// with a million bindings.
 func BenchmarkFloor(b *testing.B) {
 	b.Run("far", func(b *testing.B) { floor(b, frames, 0) })
 	b.Run("near", func(b *testing.B) { floor(b, 256, 0) })

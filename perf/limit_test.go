@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkScalingLimit: what two CPUs do together by what one does (×, in turns), with work that shares nothing.
-// compute touches no memory, memory reads random lines of a table of each CPU's own. It is the machine's limit to
+// BenchmarkScalingLimit: rate of two CPUs divided by the rate of one (×, in turns), with work that shares nothing.
+// compute touches no memory, memory reads random lines of a table of each CPU's own. This is the machine's limit for
 // BenchmarkScaling: CPUs that are threads of one core, or a hypervisor that runs other machines on them, do not give
 // twice the rate.
 func BenchmarkScalingLimit(b *testing.B) {
@@ -60,8 +60,8 @@ func BenchmarkScalingLimit(b *testing.B) {
 	}
 }
 
-// walker reads as many random places of its table as it is told, and tells how many millions a second it read; 0 if it
-// could not be bound to its CPU.
+// walker reads a given number of random places of its table and returns the rate in millions a second; 0 if it could
+// not be bound to its CPU.
 type walker struct {
 	table []byte
 	cpu   int

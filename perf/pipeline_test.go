@@ -2,9 +2,9 @@
 // frames in a real UMEM layout, in batches as a worker forms them (perf/README.md#pipeline). ns/op is ns per packet.
 //
 // 16,384 frames of 2,048 octets go round, 32 MB, so that no frame is in the core's own caches by accident. Before each
-// round, with the clock stopped, every frame gets a destination drawn at random from all bindings, and what the
-// stages changed in it is put right. Besides the mean, the fastest and the median round are reported: on a shared
-// machine the mean is mostly that of the neighbours.
+// round, with the clock stopped, every frame gets a destination drawn at random from all bindings, and what the stages
+// changed in it is put right. Besides the mean, the fastest and the median round are reported: on a shared machine
+// other machines dominate the mean.
 package perf
 
 import (
@@ -187,8 +187,8 @@ func measure(b *testing.B, r *rig.Rig, port uint16, want uint16, fill func(i int
 	}
 }
 
-// reportRounds reports the fastest and the median of rounds' ns a packet, if there are any. The fastest is what the
-// machine's other work left untouched: the figure to compare on a shared machine.
+// reportRounds reports the fastest and the median of rounds' ns a packet, if there are any. Other work on the machine
+// disturbs the fastest round least: compare this figure on a shared machine.
 func reportRounds(b *testing.B, rounds []float64) {
 	if len(rounds) > 0 {
 		b.ReportMetric(middle(rounds), "median-ns/op")
@@ -219,7 +219,7 @@ func BenchmarkEncap(b *testing.B) {
 }
 
 // BenchmarkEncapSenders: the same with 1,000 bindings and frames of several VIFs of the port in turns at random, so
-// that what is remembered of a sender is of less use, or, with more of them than are remembered, of hardly any.
+// that the cache of senders helps less, or hardly at all with more senders than cache entries.
 func BenchmarkEncapSenders(b *testing.B) {
 	const n = 1000
 	for _, senders := range []int{16, 256, 1024} {

@@ -18,10 +18,10 @@ import (
 
 // BenchmarkScaling: encapsulation by one and by two workers, each on a CPU of its own, over one frame pool, one
 // bindings table with 1,000,000 rows and one snapshot. Mpps is the sum of the workers' rates, each over its own time,
-// in the median round; ns/op is one by that, so that half of it with two workers is twice the rate. × is the rate of
-// two by that of one, which take turns, each CPU being the one in its turn: the median over the rounds. What a worker
-// has sent it returns to the pool, in bulk; what it takes from there it takes with the clock stopped, since the packets
-// have to be written first.
+// in the median round; ns/op is the inverse of Mpps, so that half of the ns/op is twice the rate. × is the rate of two
+// workers divided by the rate of one; both take turns, and the single worker changes its CPU with every turn: the
+// median over the rounds. A worker returns sent frames to the pool, in bulk. It takes new ones with the clock stopped,
+// since the packets have to be written first.
 //
 // The workers run at the same time only while nothing else wants their CPUs: on a machine that is not idle the figure
 // says more about the neighbours than about the pipeline. What the machine itself gives, BenchmarkScalingLimit says.

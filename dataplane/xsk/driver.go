@@ -31,7 +31,8 @@ func zeroCopyFault(ifindex int) error {
 // copies. If the driver's parameter napi_tx is off, the driver reports a frame as sent too early; this is not detected.
 func sendsFromFrames(driver string) bool { return driver == "virtio_net" }
 
-// driver returns the name of the driver of an interface of the calling thread's namespace, "" if it has none to tell.
+// driver returns the name of the driver of an interface of the calling thread's namespace, "" if the interface names
+// none.
 func driver(ifindex int) string {
 	ifi, err := net.InterfaceByIndex(ifindex)
 	if err != nil {

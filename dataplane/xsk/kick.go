@@ -13,12 +13,12 @@ func (s *Socket) NeedWakeupTx() bool { return s.tx.needWakeup() }
 // never does.
 func (s *Socket) NeedWakeupRx() bool { return s.fill.needWakeup() }
 
-// KickTx makes the kernel transmit what Send queued, if it has to be told.
+// KickTx makes the kernel transmit what Send queued, if the kernel needs a call for that.
 //
 // In copy mode the system call itself transmits, up to a budget, and says EAGAIN both when more remains and when it
 // cannot go on (completion ring full, send buffer used up, device busy). KickTx repeats it as long as that moves
-// frames. Without carrier every call consumes one frame and says EBUSY; KickTx goes on, up to 128 times.
-// What still remains is no error: TxPending tells, and the next call carries on, after Reclaim.
+// frames. Without carrier every call consumes one frame and says EBUSY; KickTx goes on, up to 128 times. Frames that
+// still remain are no error: TxPending reports them, and the next call carries on, after Reclaim.
 //
 // Errors: ErrLinkDown, ErrGone, ErrClosed, or another unix.Errno.
 func (s *Socket) KickTx() error {
@@ -55,7 +55,7 @@ func (s *Socket) KickTx() error {
 	return nil
 }
 
-// WakeRx tells the kernel that there are frames in the fill ring, if it wants to be told. Errors as for KickTx.
+// WakeRx wakes the kernel for frames in the fill ring, if the kernel waits for that. Errors as for KickTx.
 func (s *Socket) WakeRx() error {
 	if s.fd < 0 {
 		return ErrClosed

@@ -17,7 +17,7 @@ const (
 	busyInterval = 5 * time.Millisecond
 )
 
-// letGoLimit is how long Close waits for a driver in zero-copy mode to put down its buffers.
+// letGoLimit is how long Close waits for a driver in zero-copy mode to release its buffers.
 const letGoLimit = 10 * time.Second
 
 // sentLimit is how long Close waits for frames that a driver sends out of the UMEM itself.

@@ -74,8 +74,8 @@ func TestProducerRings(t *testing.T) {
 	}
 }
 
-// TestTxLeave: whoever leaves slots free puts in as many as a ring smaller by them would take, whatever the kernel has
-// taken meanwhile.
+// TestTxLeave: a sender that leaves slots free puts in as many as a ring smaller by them would take, whatever the
+// kernel has taken meanwhile.
 func TestTxLeave(t *testing.T) {
 	for _, start := range starts {
 		const size = 64

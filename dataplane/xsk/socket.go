@@ -42,8 +42,8 @@ func (s *Socket) Mode() Mode {
 	return ModeCopy
 }
 
-// Fallback returns why zero-copy mode was not possible, or not to be trusted, if ModeAuto was asked for and ModeCopy
-// was the result.
+// Fallback returns why zero-copy mode was not possible, or not reliable, if ModeAuto was configured and ModeCopy was
+// the result.
 func (s *Socket) Fallback() error { return s.fallback }
 
 // Receive moves descriptors of received frames to d and returns their number. The frames belong to the caller.

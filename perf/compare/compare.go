@@ -147,7 +147,7 @@ func (s *side) run(ctx context.Context, o *Options) error {
 	return nil
 }
 
-// git runs git in a directory, whoever owns it, and returns the first line of what it says.
+// git runs git in a directory of any owner, and returns the first line of the output.
 func git(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-c", "safe.directory=*"}, args...)...)
 	cmd.Dir = dir

@@ -11,8 +11,8 @@ import (
 	"slices"
 )
 
-// Append adds a line for each row to a file, which it makes with the columns' names if there is none or nothing in it.
-// It refuses a file with other columns, and leaves it as it is.
+// Append adds a line for each row to a file. If the file is missing or empty, Append first writes the names of the
+// columns. A file with other columns is refused and stays unchanged.
 func Append[R any](path string, columns []string, rows []R, fields func(*R) []string) error {
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

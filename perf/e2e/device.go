@@ -51,7 +51,7 @@ type Bed struct {
 	clean []func() error // in reverse order
 }
 
-// Cleanup has f called at the end of the trial, before what was asked for earlier.
+// Cleanup calls f at the end of the trial, before the functions of earlier calls.
 func (b *Bed) Cleanup(f func() error) { b.clean = append(b.clean, f) }
 
 // The namespaces and interfaces of a bed.

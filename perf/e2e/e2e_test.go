@@ -201,8 +201,8 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-// TestMeasures: the rate at little loss is below the throughput under overload, and lost no more; latencies are those
-// of all frames.
+// TestMeasures: the rate at low loss is below the throughput under overload and within its loss; latencies are of all
+// frames.
 func TestMeasures(t *testing.T) {
 	o := options(t, e2e.Asavie(self(t)), e2e.KernelRoute())
 	o.Measures, o.LatencyRate = []e2e.Measure{e2e.Throughput, e2e.PDR, e2e.Latency}, 5000

@@ -309,7 +309,7 @@ func TestCPUController(t *testing.T) {
 	}
 }
 
-// TestGroupV2 writes what a group of version 2 is told into a directory that stands for it.
+// TestGroupV2 writes the settings of a group of version 2 into a directory in its place.
 func TestGroupV2(t *testing.T) {
 	g := &group{dir: t.TempDir(), v2: true}
 	for share, want := range map[float64]string{0.5: "1000 2000", 0: "max 2000", 0.9: "1800 2000"} {

@@ -69,7 +69,7 @@ func Hold(args []string) error {
 	if err := unix.Dup3(p[0], 0, 0); err != nil {
 		return fmt.Errorf("hold: standard input: %w", err)
 	}
-	// The signal belongs to the thread that asked for it, which need not be the first.
+	// The signal belongs to the thread that requested it, which need not be the first.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("hold: die with the parent: %w", err)
 	}

@@ -46,7 +46,7 @@ const (
 var farVTEPOctets = []byte{172, 16, 0, 2}
 
 // OVS is Open vSwitch's userspace datapath on its AF_XDP driver: one flow from port to port; with vxlan, one flow into
-// a tunnel, whose far end it knows.
+// a tunnel to a known far end.
 func OVS(name string, vxlan bool) Device {
 	o := &ovs{vxlan: vxlan}
 	d := Device{Name: name, Flows: PlainFlows, Before: o.before, Command: o.command, Prepare: o.prepare, Expect: same}

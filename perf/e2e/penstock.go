@@ -44,8 +44,8 @@ func Busy(name, binary string) Device {
 	return p.device(name)
 }
 
-// TwoWorkers is the box with 1,000 bindings and two workers. With handoff everything arrives on one queue and is spread
-// by inner flow; else the source feeds two queues, as a network card with RSS would.
+// TwoWorkers is the box with 1,000 bindings and two workers. With handoff all frames arrive on one queue, and the box
+// spreads them by inner flow; without, the source feeds two queues, as a network card with RSS does.
 func TwoWorkers(name, binary string, handoff bool) Device {
 	p := &box{binary: binary, bindings: 1000, workers: 2, handoff: handoff}
 	d := p.device(name)

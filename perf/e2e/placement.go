@@ -11,7 +11,7 @@ type Placement struct {
 	Name  string
 	Share float64 // of one CPU, that the device's process may use; 0 = all of it
 	// Whole: the kernel's reception for the device (NAPI of PortA) runs on the device's CPU too, in a thread of its
-	// own, and not inside the source's system call. Devices that are the kernel can be measured only so.
+	// own, and not inside the source's system call. Devices in the kernel can be measured only in this way.
 	Whole bool
 }
 

@@ -117,9 +117,10 @@ func (g *group) limit(share float64) error {
 
 // meter starts the thread that keeps the device's quota exact.
 //
-// The kernel charges a thread for its time when another one takes the CPU, and else at its tick, every 4 ms at 250 Hz:
-// two of the quota's periods. What the pool got meanwhile is beyond its limit and lost. So a device with one busy
-// thread got 0.39 to 0.42 of a core where 0.5 was meant, and one with two threads that take turns 0.48.
+// The kernel charges a thread for its time when another thread takes the CPU, and otherwise at the kernel's tick, every
+// 4 ms at 250 Hz: two periods of the quota. The quota granted between two ticks exceeds the pool's limit and is lost.
+// So a device with one busy thread got 0.39 to 0.42 of a core in place of 0.5, and a device with two threads that take
+// turns got 0.48.
 func (t *trial) meter() error {
 	p, err := t.lab.Start(dutNS, tickCommand,
 		t.held([]int{t.o.DeviceCPU}, "", []string{t.o.Self, HoldCommand, tickCommand})...)

@@ -176,7 +176,7 @@ func (g *Group) row(tw io.Writer, device string) {
 	fmt.Fprintln(tw)
 }
 
-// ratio writes two digits behind the point, or as many as tell it from zero.
+// ratio writes two digits behind the point, or as many as distinguish it from zero.
 func ratio(v float64) string {
 	if v < 0.1 {
 		return strconv.FormatFloat(v, 'g', 2, 64)

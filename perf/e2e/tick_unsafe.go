@@ -30,8 +30,8 @@ func tick() error {
 	}
 	for {
 		next = unix.NsecToTimespec(next.Nano() + tickInterval.Nanoseconds())
-		// Raw: with a call that it knows of, the Go runtime would wake another thread each time. It is cut short by its
-		// signals.
+		// A raw call: for an ordinary call the Go runtime would wake another thread each time. Signals of the runtime
+		// end the call early.
 		if _, _, err := unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME,
 			uintptr(unsafe.Pointer(&next)), 0, 0, 0); err != 0 && err != unix.EINTR {
 			return fmt.Errorf("%s: sleep: %w", tickCommand, err)

@@ -216,7 +216,7 @@ func (t *trial) load(ctx context.Context, d time.Duration, res *Trial) error {
 		res.CPU = (b.cpu - a.cpu).Seconds() / res.Seconds
 		return nil
 	}
-	// Stop whatever happened: the source is not to run into the next phase.
+	// Stop also after an error: the source must not run into the next phase.
 	if err := errors.Join(rates(), t.src.Stop()); err != nil {
 		return err
 	}
@@ -277,7 +277,7 @@ func (t *trial) used() (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// drops are the frames that the kernel has dropped on their way into PortA and into the sink, for want of room.
+// drops are the frames that the kernel has dropped on their way into PortA and into the sink, for lack of room.
 func (t *trial) drops() (door, atSink uint64, err error) {
 	for _, x := range [...]struct {
 		namespace, name string

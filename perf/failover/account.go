@@ -20,9 +20,9 @@ type Loss struct {
 // grace before a fault: what was sent then is under way when it happens.
 const grace = time.Millisecond
 
-// account tells from the times at which datagrams were sent and arrived (0: never), by number and in nanoseconds, for
-// how long traffic was blocked since mark. start is when it was seen to flow. With outage set it was cut off before
-// mark on purpose, and what counts is what was sent since.
+// account returns for how long traffic was blocked since mark. sent and arrived are the times of the datagrams by
+// number, in nanoseconds (0: never). At start traffic was seen to flow. With outage set traffic was cut off before mark
+// on purpose, and only datagrams sent since mark count.
 func account(rate int, sent, arrived []int64, start, mark int64, outage bool) (l Loss) {
 	interval := int64(time.Second) / int64(rate)
 	from := mark
@@ -80,7 +80,7 @@ type arrival struct {
 }
 
 // stall returns the longest time since mark in which nothing of a stream arrived, beyond the time between two writes.
-// end is when the stream was ended.
+// The stream ended at end.
 func stall(arrivals []arrival, mark, end int64, interval time.Duration) (longest time.Duration) {
 	last := mark
 	for _, a := range arrivals {

@@ -8,7 +8,8 @@ import (
 
 const msec = int64(time.Millisecond)
 
-// journey is n datagrams, one every ms from 1000 ms on, that arrive 0.1 ms after they were sent, unless lost says so.
+// journey is n datagrams, one every ms from 1000 ms on, that arrive 0.1 ms after they were sent, unless lost excludes
+// them.
 func journey(n int, lost func(i int) bool) (sent, arrived []int64) {
 	for i := range n {
 		at := (1000 + int64(i)) * msec
@@ -71,7 +72,7 @@ func TestAccount(t *testing.T) {
 	}
 }
 
-// The sender is held up: what it could not send in time is sent, and its lateness told.
+// The sender is delayed: late datagrams are still sent, and their lateness is reported.
 func TestAccountLate(t *testing.T) {
 	sent, arrived := journey(100, between(0, 0))
 	for i := 60; i < 80; i++ { // 60 … 79 all at the time of the last of them

@@ -150,7 +150,7 @@ func (b *bed) joinGateway(i int, ns, port string, far lab.EndOptions) (err error
 	return b.configure(i)
 }
 
-// configure gives a gateway its addresses, routes and neighbours, whatever it has of them.
+// configure gives a gateway its addresses, routes and neighbours, and replaces those that are there already.
 func (b *bed) configure(i int) error {
 	g := &b.gateways[i]
 	err := b.onLink(g.ns, outer, func(l netlink.Link) error {
@@ -191,7 +191,7 @@ func (b *bed) powerOn(i int) error {
 	return errors.Join(b.SetUp(ns, inner), b.SetUp(ns, outer), b.WaitUp(ns, inner), b.configure(i))
 }
 
-// restore undoes whatever a fault has done to the gateways.
+// restore undoes the effects of all faults on the gateways.
 func (b *bed) restore() error {
 	var errs []error
 	for i := range b.gateways {

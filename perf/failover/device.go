@@ -46,8 +46,8 @@ func ParseDevices(text string) (list []Device, err error) {
 	return list, nil
 }
 
-// suffers reports whether a fault is measured with the device. The fastest of its kind has all of them; the others
-// those whose time depends on the interval, and a slow one the brief ones of them.
+// suffers reports whether a fault is measured with the device. The fastest device of a kind has all faults. The others
+// have the faults whose time depends on the interval, and a slow device only the brief ones among these.
 func (d Device) suffers(f *Fault, others []Device, all bool) bool {
 	if d.Keepalived && f.boxOnly {
 		return false

@@ -1,10 +1,10 @@
 // Package failover measures for how long traffic is blocked when a gateway fails: through the box and its gateway
 // group, and through keepalived (VRRPv3), with the same faults, in turns, in the same run. `make bench-failover` is its
-// command line, README.md says what is measured and how to read it.
+// command line, README.md describes the measurements and how to read the results.
 //
 // Order of reading: fault.go (what happens), bed.go (the network around both devices), box.go and keepalived.go (the
-// devices), udp.go, tcp.go and iperf3.go (the traffic), account.go (what is made of it), measure.go (a run), report.go
-// and csv.go, stress.go (no switch without a fault). Sub-package cut makes a gateway silent.
+// devices), udp.go, tcp.go and iperf3.go (the traffic), account.go (the figures), measure.go (a run), report.go and
+// csv.go, stress.go (no switch without a fault). Sub-package cut makes a gateway silent.
 //
 // # Traps
 //
@@ -12,6 +12,6 @@
 // address (an anycast gateway, as switch pairs have), behind a learning bridge: answers go back through the gateway
 // that the last frame came from.
 //
-// A run starts on healthy ground: both gateways up, the first one active, and seen to carry the traffic. What is lost
-// before the fault is counted apart and must be 0; what the sender itself could not send in time is, too.
+// A run starts with both gateways up, the first one active and seen to carry the traffic. Datagrams lost before the
+// fault are counted apart and must be 0; datagrams that the sender could not send in time are counted apart, too.
 package failover

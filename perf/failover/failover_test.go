@@ -134,7 +134,7 @@ func TestLossExplained(t *testing.T) {
 	}
 }
 
-// A short stress, gentle enough for any machine: what counts is that it sees probes, pushes, traffic and the real
+// A short, light stress for any machine. The test checks that the result has probes, pushes, traffic and the real
 // fault.
 func TestStress(t *testing.T) {
 	requireRoot(t)
@@ -154,7 +154,7 @@ func TestStress(t *testing.T) {
 	}
 }
 
-// A stress that finds something says so.
+// A stress with a finding returns an error.
 func TestStressErr(t *testing.T) {
 	good := StressResult{Back: true}
 	good.Probes.Sent = 1

@@ -138,7 +138,7 @@ func (x *keepalived) settle(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	// After both were masters, cut off from each other, the host may still send to the second one: it is not told.
+	// After both were masters, cut off from each other, the host may still send to the second one: nothing informs it.
 	return x.onLink(hostNS, "eth0", func(l netlink.Link) error {
 		err := netlink.NeighDel(&netlink.Neigh{LinkIndex: l.Attrs().Index, IP: routerAddress.AsSlice()})
 		if errors.Is(err, unix.ENOENT) {

@@ -70,8 +70,8 @@ func (r *run) cut(gateway int, mode uint64) error {
 	return r.bed.gateways[gateway].cut.Set(mode)
 }
 
-// Measure lets every fault happen to every device, in turns. It needs root. What has been measured comes back also with
-// an error.
+// Measure causes every fault at every device, in turns, and needs root. With an error it also returns the results until
+// then.
 func Measure(ctx context.Context, o Options) (all []Result, err error) {
 	if o.Runs < 1 || o.Rate < 100 || o.Rate > 100_000 || o.Bindings < 1 || o.Bindings > 1_000_000 {
 		return nil, fmt.Errorf("failover: %d runs, %d datagrams per second, %d bindings: "+
@@ -213,8 +213,8 @@ func (r *run) steady(ctx context.Context, udp *datagrams) error {
 	return r.bed.gateways[1].cut.Set(0)
 }
 
-// recovered waits until datagrams sent after the fault arrive, and TCP flows, and for as long afterwards as the device
-// may take to notice that there is a fault at all.
+// recovered waits until datagrams sent after the fault arrive and TCP flows, and then for the time that the device may
+// take to detect the fault.
 func (r *run) recovered(ctx context.Context, udp *datagrams, tcp *stream) (back, tcpBack bool, err error) {
 	after := time.Now()
 	patience := r.device.patience()

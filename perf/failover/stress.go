@@ -44,9 +44,9 @@ type StressResult struct {
 // most datagrams of a stream; a long stress has one after the other.
 const streamLength = time.Minute
 
-// Stress puts everything on the box that could keep it from asking its gateways in time, and hearing them, while
-// nothing is wrong with either: spinning processes on all CPUs, pushes of all bindings, a collector that runs all the
-// time, and traffic. At the end the active gateway falls silent indeed. It needs root.
+// Stress loads the box with all that could delay probes and their answers while both gateways are healthy: spinning
+// processes on all CPUs, pushes of all bindings, a garbage collector that runs all the time, and traffic. At the end
+// the active gateway does fall silent. Stress needs root.
 func Stress(ctx context.Context, o StressOptions) (res StressResult, err error) {
 	if o.Duration <= 0 || o.Bindings < 1 || o.Bindings > 1_000_000 || o.GOGC < 1 || o.Rate < 100 || o.Hogs < 0 {
 		return res, errors.New("failover: stress: want a duration above 0, 1 to 1,000,000 bindings, " +

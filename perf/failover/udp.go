@@ -134,7 +134,7 @@ func (d *datagrams) send(ctx context.Context, to *unix.SockaddrInet4) error {
 	return nil
 }
 
-// refusal tells what a host's stack says when there is no way just now.
+// refusal reports whether an error is one that a host's stack returns while it has no route or no room.
 func refusal(err error) bool {
 	for _, e := range []unix.Errno{
 		unix.EAGAIN, unix.ENOBUFS, unix.ENETDOWN, unix.ENETUNREACH,
@@ -150,7 +150,7 @@ func refusal(err error) bool {
 // punctual gives the goroutine a thread of its own, which ends with it, that runs when it is due.
 func punctual() {
 	runtime.LockOSThread()
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // where it is refused, the run's lateness tells
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // if refused, the run's lateness shows it
 	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -20)
 }
 

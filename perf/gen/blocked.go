@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// Disturbance describes a measurement of blocked time: steady load, something happens, and for how long does nothing
-// come through?
+// Disturbance describes a measurement of blocked time: for how long does a command block the frames of a steady load?
 type Disturbance struct {
 	Rates  []float64     // of the load, as in Load; not without limit
 	Lead   time.Duration // of steady load before

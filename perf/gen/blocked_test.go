@@ -12,7 +12,7 @@ import (
 	"penstock/dataplane/xsk/xsktest"
 )
 
-// TestBlocked: a device that stops forwarding when it is told to. How long, it measures itself.
+// TestBlocked: a device that stops forwarding on command, and measures itself for how long.
 func TestBlocked(t *testing.T) {
 	var blocked atomic.Bool
 	var lost int

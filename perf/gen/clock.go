@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clock reads CLOCK_MONOTONIC, the one that XDP programs read, without a system call: Go's own monotonic clock is the
-// same with another zero.
+// clock reads CLOCK_MONOTONIC, as XDP programs do, without a system call: Go's monotonic clock is the same clock with
+// another zero.
 type clock struct {
 	base   time.Time
 	offset int64 // CLOCK_MONOTONIC at base, ns

@@ -14,7 +14,7 @@ import (
 	"penstock/perf/traffic"
 )
 
-// ErrRefused marks an error about what was asked for: nothing has been touched.
+// ErrRefused marks an error of the request: nothing has been changed.
 var ErrRefused = errors.New("refused")
 
 // refuse makes an error that matches ErrRefused and does not mention it.
@@ -62,7 +62,7 @@ type Config struct {
 	noStamp bool // for tests: as with a driver that has no room for time stamps
 }
 
-// check refuses what makes no sense, whatever the machine.
+// check refuses what no machine can do.
 func (c *Config) check() error {
 	switch {
 	case len(c.Ports) < 1 || len(c.Ports) > 2:

@@ -24,11 +24,11 @@ func newHistogram() *hdr.Histogram { return hdr.New(leastLatency, mostLatency, l
 type direction struct {
 	program  *traffic.Program
 	side     int64 // lowest bit of its time stamps
-	from, to *port // to is nil if nobody receives
+	from, to *port // to is nil if no port receives
 	threads  uint64
 	base     uint64 // number of the run's first frame
 	unsigned bool   // some frames carry no signature
-	streams  int    // kinds of frames, 1 if they are not told apart
+	streams  int    // kinds of frames, 1 if they are not distinguished
 
 	lanes []lane // by sending thread
 
@@ -58,7 +58,7 @@ type arrivals struct {
 	byStream   []uint64       // different frames
 	last       int64          // latest arrival
 	slowest    int64          // the largest latency, ns
-	userClock  uint64         // frames whose arrival the receiver's clock tells
+	userClock  uint64         // frames whose arrival is by the receiver's clock
 }
 
 func newDirection(p *traffic.Program, side int) *direction {
@@ -140,8 +140,8 @@ func (d *direction) followed() uint64 {
 	return n
 }
 
-// quiet is how long nothing arrives before frames that are missing count as lost: longer than frames are held up as far
-// as is known, and as long as it takes if that is not known at all. The caller holds mu.
+// quiet is the time without arrivals after which missing frames count as lost: longer than any known delay of frames;
+// the longest wait if no delay is known. The caller holds mu.
 func (d *direction) quiet() time.Duration {
 	if d.received == 0 {
 		return patience

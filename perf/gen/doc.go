@@ -1,13 +1,13 @@
 // Package gen is the load generator: it sends the frames of a traffic program through AF_XDP at a rate kept to the
-// frame, receives what comes back, and says what became of it. `penstock gen` is its command line.
+// frame, receives the frames that come back, and reports on all of them. `penstock gen` is its command line.
 //
 //	             ┌─ worker ─┐                                ┌─ worker ─┐
 //	program ─▶ pace ─▶ tx ring ─▶ port a ═ device ═ port b ─▶ XDP ─▶ rx ring ─▶ signature ─▶ track, histogram
 //	                                                          └ stamps the time of arrival
 //
 // port.go opens a port and puts it back, worker.go is the loop of a thread, send.go and receive.go are its two halves,
-// direction.go keeps the account of what goes from one port to the other, run.go is one run of it all, report.go what
-// is told of it. Sub-packages: pace (when a frame is due), track (loss, duplicates, order), search (NDR and PDR).
+// direction.go counts the frames from one port to the other, run.go is one run of all ports, report.go its report.
+// Sub-packages: pace (when a frame is due), track (loss, duplicates, order), search (NDR and PDR).
 //
 // # Threads
 //
@@ -24,9 +24,9 @@
 //
 // # Identity
 //
-// A frame's sequence number is its number in the program, so that what is sent does not depend on the number of
-// threads, nor on the direction. The lowest bit of its time stamp tells the direction. A frame with a stamp from before
-// the run, or a number from before, belongs to an earlier one (stale).
+// A frame's sequence number is its number in the program, so that the frames do not depend on the number of threads,
+// nor on the direction. The lowest bit of the time stamp is the direction. A frame with a stamp or a number from before
+// the run belongs to an earlier run (stale).
 //
 // # Limits
 //

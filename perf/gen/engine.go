@@ -29,11 +29,10 @@ type Engine struct {
 }
 
 // Open attaches to the ports, in the network namespace of the calling thread, and waits until they have carrier.
-// Nothing is sent before Run. What was changed about the interfaces is put back by Close; should the process die, the
-// kernel removes the XDP program and promiscuous mode; an interface that was down stays up, and rxvlan and lro stay
-// off.
+// Nothing is sent before Run. Close restores the interfaces; should the process die, the kernel removes the XDP program
+// and promiscuous mode; an interface that was down stays up, and rxvlan and lro stay off.
 //
-// Errors match ErrRefused if what was asked for cannot be; ErrManagement and ErrNoInterface say why. Others are the
+// Errors match ErrRefused if the request cannot be met; ErrManagement and ErrNoInterface say why. Others are the
 // system's: steer.ErrOccupied, unix.EBUSY, unix.EPERM …
 func Open(ctx context.Context, c Config) (_ *Engine, err error) {
 	if err := c.check(); err != nil {

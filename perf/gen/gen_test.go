@@ -318,7 +318,7 @@ func TestLooped(t *testing.T) {
 }
 
 // TestRate: a run of some duration sends just as many frames as rate and time make, never faster than the rate allows.
-// On a machine that takes the CPU away the rate may be missed: then the report says so, and what it says must be right.
+// On a busy machine the rate may be missed: then the report must say so, with correct figures.
 func TestRate(t *testing.T) {
 	xsktest.Namespace(t)
 	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
@@ -351,7 +351,7 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// TestMax: as fast as it goes, for a time. The kernel's counters agree, and the report says what the limit was.
+// TestMax: without a rate limit, for a time. The kernel's counters agree, and the report names the limit.
 func TestMax(t *testing.T) {
 	xsktest.Namespace(t)
 	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
@@ -364,7 +364,7 @@ func TestMax(t *testing.T) {
 			d.Duplicates != 0 {
 			t.Errorf("direction %+v, want frames sent without a limit, in order, and what limits the sender", d)
 		}
-		// What found no room in the receiver's ring is not the wire's loss, and is told apart from it.
+		// Frames without room in the receiver's ring are not lost by the wire, and are counted apart.
 		over := r.Ports[1].Overrun
 		if d.Lost != over+r.Ports[0].Counters.TxDropped || d.Received+d.Lost != d.Sent ||
 			k.RxFrames != d.Received+over {

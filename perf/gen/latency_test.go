@@ -45,8 +45,8 @@ func TestLatency(t *testing.T) {
 			t.Fatalf("%+v, the device saw %d", l, len(least))
 		}
 		// Three digits: the histogram gives the upper end of a range of 0.1 %. The clocks may be out of step by
-		// l.Error. Upwards only half of them are looked at, and with room: on a busy machine the kernel puts arrivals
-		// off.
+		// l.Error. The upper limit holds for only half of the values, with a margin: on a busy machine the kernel
+		// delays arrivals.
 		for _, q := range []struct {
 			name string
 			got  int64
@@ -174,7 +174,7 @@ func TestReflect(t *testing.T) {
 	}
 }
 
-// TestSendOnly: one port that nobody listens behind. All that is told of reception is nothing.
+// TestSendOnly: one port without a receiver behind it. All figures of reception are zero.
 func TestSendOnly(t *testing.T) {
 	xsktest.Namespace(t)
 	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})

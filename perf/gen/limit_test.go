@@ -11,8 +11,8 @@ import (
 	"penstock/dataplane/xsk/xsktest"
 )
 
-// TestLimit: what is named as a sender's limit is what took its time. That others have its CPU is said only where it
-// was without one, or late without a reason of its own.
+// TestLimit: the limit of a sender is the part that took most of its time. The limit is the CPU only if the sender was
+// without a CPU, or late without another reason.
 func TestLimit(t *testing.T) {
 	const ms = 1_000_000
 	for name, tc := range map[string]struct {
@@ -109,8 +109,8 @@ func TestBlockedLeft(t *testing.T) {
 	}
 }
 
-// TestZeroCopy: over a wire with zero-copy mode at both ends, frames go out and come in, all of them; also more than
-// the driver's ring holds, as fast as it goes.
+// TestZeroCopy: over a wire with zero-copy mode at both ends, all frames go out and come in, also without a rate limit
+// and with more frames than the driver's ring holds.
 func TestZeroCopy(t *testing.T) {
 	xsktest.Namespace(t)
 	xsktest.Wire(t, "a", "b")

@@ -231,7 +231,7 @@ func TestNoPermission(t *testing.T) {
 	})
 }
 
-// TestPutBack: ports are as before afterwards, whatever happened, and a port that was down is up meanwhile.
+// TestPutBack: after a run, successful or not, ports are as before it, and a port that was down is up meanwhile.
 func TestPutBack(t *testing.T) {
 	xsktest.Namespace(t)
 	xsktest.Veth(t, "a", "b", xsktest.VethConfig{Down: true})
@@ -289,7 +289,7 @@ func TestPutBack(t *testing.T) {
 	if now := state(); !same(before, now) {
 		t.Errorf("closed: %+v, want %+v", now, before)
 	}
-	// The second port cannot be opened: the first is put back.
+	// The second port cannot be opened: the first is restored.
 	c := oneWay(t)
 	c.Ports[1].Interface = "nowhere"
 	if _, err := Open(t.Context(), c); err == nil {

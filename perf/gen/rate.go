@@ -20,7 +20,7 @@ type Rate struct {
 type rateUnit uint8
 
 const (
-	unitMax     rateUnit = iota // as fast as it goes
+	unitMax     rateUnit = iota // without limit
 	unitFrames                  // per second
 	unitBits                    // per second on the wire, overhead included
 	unitPercent                 // of the link's speed

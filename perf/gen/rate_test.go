@@ -71,7 +71,7 @@ func TestImpossibleRates(t *testing.T) {
 	}
 }
 
-// FuzzParseRate: whatever is read as a rate is read the same from what it prints as.
+// FuzzParseRate: a rate that is printed and read again is the same rate.
 func FuzzParseRate(f *testing.F) {
 	for _, s := range []string{"1Mpps", "50%", "1Gbps", "max", "1e3 kpps", "-1pps", "0.1%", "é%"} {
 		f.Add(s)

@@ -32,9 +32,9 @@ type Report struct {
 // Direction is what one port sent and the other received.
 type Direction struct {
 	From string `json:"from"`
-	To   string `json:"to,omitempty"` // empty: nobody listened, and all that tells of reception is zero
+	To   string `json:"to,omitempty"` // empty: no receiver, and all figures of reception are zero
 
-	Requested float64 `json:"requested_pps"`    // 0: as fast as it goes
+	Requested float64 `json:"requested_pps"`    // 0: without limit
 	Frames    uint64  `json:"requested_frames"` // 0: no limit but the time
 	Sent      uint64  `json:"sent"`             // the kernel took them and gave them back
 	Unsigned  uint64  `json:"unsigned"`         // of these, carry no signature: what became of them is not known

@@ -13,14 +13,13 @@ import (
 
 // Load is what a run sends.
 type Load struct {
-	Rates    []float64     // frames per second of each sending port, in the order of the ports; 0: as fast as it goes
+	Rates    []float64     // frames per second of each sending port, in the order of the ports; 0: without limit
 	Duration time.Duration // 0: until Count
 	Count    uint64        // frames of each sending port; 0: until Duration
 }
 
 const (
-	// overtime is by how much a run may be longer than its duration, so that frames held up by the generator are still
-	// sent.
+	// overtime is the most by which a run exceeds its duration, so that frames delayed by the generator are still sent.
 	overtime = 10 // per cent
 	// still is how long nothing must arrive until nothing more is waited for: less if nothing is missing, and more if
 	// frames take long.
@@ -84,7 +83,7 @@ type running struct {
 	begun     chan struct{}
 	stop      atomic.Bool // no more is to be sent
 	done      atomic.Bool // no more is to be received
-	userClock atomic.Bool // the receivers' clock tells when frames arrive
+	userClock atomic.Bool // arrivals are by the receivers' clock
 	marked    atomic.Int64
 
 	mu  sync.Mutex
@@ -101,8 +100,8 @@ func (r *running) fail(err error) {
 	r.stop.Store(true)
 }
 
-// Run sends a load, waits for what is still under way, and reports. If ctx ends, so does sending, and the report says
-// so: that is no error. If a port fails (its interface is gone, say) there is an error, and a report of what was until
+// Run sends a load, waits for the frames still under way, and reports. If ctx ends, sending ends, and the report says
+// so without an error. If a port fails (its interface is gone, for example), Run returns an error and the report until
 // then.
 func (e *Engine) Run(ctx context.Context, l Load) (*Report, error) {
 	if err := e.checkLoad(&l); err != nil {

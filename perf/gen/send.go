@@ -93,8 +93,8 @@ func (s *sender) begin(rate float64, total uint64, start, deadline int64) (err e
 	return err
 }
 
-// turn sends what is due and returns how long it is until something is again, in ns. When all is sent, or time is up,
-// the sender is no longer active.
+// turn sends the frames that are due and returns the time until the next ones are, in ns. When all frames are sent, or
+// the time is up, the sender is no longer active.
 func (s *sender) turn(r *running) (wait int64, err error) {
 	now := s.w.e.clock.now()
 	if r.stop.Load() || s.settling > 0 || s.pacer.Done() || now >= s.deadline {

@@ -56,8 +56,8 @@ func TestSlowDevice(t *testing.T) {
 	}
 }
 
-// TestPartlyFollowed: where a part of the frames carries no signature, what is missing and what it is in time is said
-// of the others; and a profile that has none of these has no blocked time.
+// TestPartlyFollowed: if some of the frames carry no signature, loss and blocked time are those of the others. A
+// profile without signatures has no blocked time.
 func TestPartlyFollowed(t *testing.T) {
 	dev := newDevice(t, func(n int, f []byte, send func([]byte)) {
 		if _, _, ok := traffic.Signature(f); ok && n < 400 {

@@ -130,7 +130,7 @@ func (t *Throughput) loadOf(rate float64, d time.Duration) Load {
 	return l
 }
 
-// enough is how much of the rate asked for a trial must have sent.
+// enough is the share of the requested rate that a trial must have sent.
 const enough = 0.998
 
 // trial is one trial of a search. What both directions lost is added up, as RFC 2544 does it.

@@ -49,7 +49,7 @@ func TestThroughput(t *testing.T) {
 	}
 	ndr, pdr := rep.Results[0], rep.Results[1]
 	// The generator pays debts at a quarter above the rate, so on a busy machine the bucket may overflow below the
-	// capacity, or the generator may not keep its rate at all, and says so.
+	// capacity, or the generator may miss its rate, which the report says.
 	if ndr.Status != search.Found || ndr.Rate > 1.11*capacity || ndr.Rate < 0.5*capacity && !ndr.GeneratorLimited ||
 		ndr.Width() > 0.101 {
 		t.Errorf("%+v, %d trials", ndr, len(rep.Trials))
@@ -68,8 +68,8 @@ func TestThroughput(t *testing.T) {
 	}
 }
 
-// TestThroughputOfAWire: without a highest rate it is what the generator sends; and where the search ends there, it
-// says so.
+// TestThroughputOfAWire: without a configured highest rate, the highest rate is that of the generator. A search that
+// ends there says so.
 func TestThroughputOfAWire(t *testing.T) {
 	xsktest.Namespace(t)
 	xsktest.Veth(t, "a", "b", xsktest.VethConfig{})
@@ -138,8 +138,8 @@ func TestThroughputTroubles(t *testing.T) {
 	}
 }
 
-// TestLatencyContradicts: a device that bears a rate while it is searched, and loses frames far below it while latency
-// is measured: the result says which goals that puts in doubt.
+// TestLatencyContradicts: a device passes a rate in the search, but loses frames far below that rate when latency is
+// measured. The result names the goals that this contradicts.
 func TestLatencyContradicts(t *testing.T) {
 	var lossy atomic.Bool
 	n := 0

@@ -151,7 +151,7 @@ func TestPaced(t *testing.T) {
 	}
 }
 
-// TestFullSpeed: what the kernel drops for want of room it says, and the rest is received, to the frame.
+// TestFullSpeed: the kernel counts the frames for which it had no room, and all others are received.
 func TestFullSpeed(t *testing.T) {
 	f := udp(t, load.MinSize, 1)
 	src, sink := open(t, f, expect(t, f))

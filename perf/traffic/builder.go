@@ -43,8 +43,8 @@ func (b *builder) grow(n int) int {
 
 func (b *builder) put16(at int, v uint16) { binary.BigEndian.PutUint16(b.b[at:], v) }
 
-// field puts a value of width octets (1, 2, 4, 6, 8, 16) at off. Of a value that varies, the low four octets do; add is
-// what else stands in them.
+// field puts a value of width octets (1, 2, 4, 6, 8, 16) at off. If the value varies, its low four octets do; add is
+// the constant that shares these octets.
 func (b *builder) field(name string, off, width int, n number, add uint32) {
 	if width == 16 {
 		binary.BigEndian.PutUint64(b.b[off:], n.hi)
@@ -407,8 +407,8 @@ func (b *builder) lane(sign bool) lane {
 	return l
 }
 
-// base sums what does not change of the area in frame f, whose packet ends at packet. The pseudo-header's length is
-// left out if it varies.
+// base sums the constant part of the area in frame f, whose packet ends at packet. The pseudo-header's length is left
+// out if it varies.
 func (a *area) base(f []byte, packet int, varies bool) uint32 {
 	end := a.end
 	if end < 0 {

@@ -221,8 +221,7 @@ func TestCaptureRefused(t *testing.T) {
 	}
 }
 
-// TestCaptureRemarks: what is left out of a capture, and is no captured frame for all that is known, is counted: blocks
-// of unknown types, and the FCS of frames.
+// TestCaptureRemarks: parts of a capture that are skipped are counted: blocks of unknown types, and the FCS of frames.
 func TestCaptureRemarks(t *testing.T) {
 	f := testFrame(60)
 	fcs := append(slices.Clone(f), 1, 2, 3, 4)

@@ -18,8 +18,8 @@ import "fmt"
 //
 // or, with close = "rst", a RST in place of the last three.
 //
-// A program of Both sides keeps this order. Programs of one side each leave out the other's steps and know nothing of
-// its progress: whoever sends them at the same time has order within a side alone.
+// A program of Both sides keeps this order. A program of one side leaves out the steps of the other side and does not
+// know its progress: two such programs sent at the same time keep the order within each side only.
 
 // connections reads [stream.churn].
 func (s *section) connections(t *section, out *spec) {

@@ -4,9 +4,9 @@
 //	                           └─▶ Export: the same mix for TRex, kernel pktgen, DPDK Pktgen
 //
 // A profile has streams; a stream is a stack of headers with constant and varying fields, a size, and a weight. A
-// Program is what that comes to for one port: a list of Streams, each a prepared frame, a few variables and a few
-// writes, and a schedule that says which stream the frame with a given number belongs to. It has no state: frame seq is
-// a function of seq, so that any number of threads may make any part of the sequence, twice, or backwards.
+// Program is a profile prepared for one port: a list of Streams, each a prepared frame, a few variables and a few
+// writes, and a schedule that maps the number of a frame to its stream. A Program has no state: frame seq is a function
+// of seq, so that any number of threads may make any part of the sequence, twice, or backwards.
 //
 // # Sequence
 //
@@ -22,8 +22,8 @@
 // # Random values
 //
 // A random variable is that of TRex (STLVmFlowVarRepeatableRandom): s(n+1) = 214013·s(n) + 2531011 mod 2³², 15 bits a
-// step. It is no good generator, but two others draw the same values, and its n-th state can be computed at once
-// (lcg.go).
+// step. The generator is weak, but two other load generators draw the same values, and the n-th state can be computed
+// at once (lcg.go).
 //
 // # Limits
 //

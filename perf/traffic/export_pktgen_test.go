@@ -182,7 +182,7 @@ src_port = { from = 100, to = 110 }
 dst_port = { from = 7, to = 9 }
 `
 
-// TestPktgen runs the scripts with a directory in place of /proc/net/pktgen, and has what they write there make packets
+// TestPktgen runs the scripts with a directory in place of /proc/net/pktgen, and makes packets from the written files
 // as the kernel does.
 func TestPktgen(t *testing.T) {
 	scripts := map[string]*traffic.Profile{}

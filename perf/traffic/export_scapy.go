@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// scapy describes the frame of a stream, packet 0, as a Scapy expression; ok is false for what is better given as
+// scapy describes the frame of a stream, packet 0, as a Scapy expression; ok is false if the frame is better given as
 // octets.
 func scapy(o *origin, l *lane, t tunables) (text string, ok bool) {
 	s := &o.spec

@@ -21,8 +21,8 @@ import (
 
 var profilesDir = filepath.Join("..", "profiles")
 
-// TestExportsCurrent: the files beside the profiles are what "make generate" writes today; none is missing, none is
-// left over, and the README says which mixes the others cannot send.
+// TestExportsCurrent: the files beside the profiles are those that "make generate" writes now; none is missing, none is
+// left over, and the README names the mixes that other generators cannot send.
 func TestExportsCurrent(t *testing.T) {
 	want := map[string]bool{}
 	for _, name := range traffic.Names() {
@@ -273,7 +273,7 @@ dst = "10.0.0.2"
 protocol = 89
 `
 
-// TestTRex: what the Python files describe are the packets that Make makes, octet by octet, whatever the tunables.
+// TestTRex: the Python files describe the packets that Make makes, octet by octet, with all tunables.
 func TestTRex(t *testing.T) {
 	type run struct {
 		profile *traffic.Profile

@@ -7,7 +7,7 @@ import (
 )
 
 // The Python files follow the API of TRex's stateless mode: module trex.stl.api, as documented at trex-tgn.cisco.com.
-// Lists (value_list) are newer than the rest of it.
+// Lists (value_list) are newer than the rest of the API.
 
 func (x *exporter) trex() string {
 	x.header("#",

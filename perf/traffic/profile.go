@@ -37,8 +37,8 @@ type Profile struct {
 	specs []spec
 }
 
-// Load reads and checks the profile in a file. What is wrong with the content is a conf.Errors: all of it, each with
-// line and key.
+// Load reads and checks the profile in a file. Faults of the content are a conf.Errors: all of them, each with line and
+// key.
 func Load(path string) (*Profile, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -196,8 +196,8 @@ type origin struct {
 	step          int  // of a connection
 }
 
-// Stream describes one of a program's streams: of a profile's stream each size in its list, each kind of malformed
-// frame and each step of a connection is one of its own.
+// Stream describes a stream of a program. Each size in the list of a profile's stream, each kind of malformed frame and
+// each step of a connection is a stream of its own.
 type Stream struct {
 	Name   string // "udp", "udp/570", "churn/syn"
 	Side   Side

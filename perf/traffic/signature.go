@@ -53,8 +53,8 @@ func Signature(frame []byte) (seq uint64, stamp int64, ok bool) {
 		s = s>>32 + s&0xffffffff
 		s = s>>16 + s&0xffff
 		s = s>>16 + s&0xffff
-		// A balance of all ones would be another zero (RFC 1071); the sum that it is the complement of has the magic in
-		// it and is never zero, so nobody wrote that one.
+		// A balance of all ones would be another zero (RFC 1071); the sum whose complement it is includes the magic and
+		// is never zero, so that no sender writes this value.
 		if s>>16+s&0xffff == 0xffff && w1&0xffff != 0xffff {
 			return w0 >> 16, int64(w0<<48 | w1>>16), true
 		}

@@ -220,7 +220,7 @@ dst = { from = "fe80::2", to = "fe80::ff" }
 [stream.icmp]
 `
 
-// TestChecksums: whatever varies, all lengths and checksums are right.
+// TestChecksums: all lengths and checksums are right, for every field that varies.
 func TestChecksums(t *testing.T) {
 	g := program(t, strings.Replace(twoWays, "size = 98", "size = \"90-300\"\nsize_op = \"random\"", 1))
 	buf := make([]byte, g.MaxLen())

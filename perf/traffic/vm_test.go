@@ -15,8 +15,8 @@ import (
 	"penstock/perf/traffic"
 )
 
-// TestPktgenKernel has the pktgen of a real kernel run the scripts, in a QEMU guest, and compares what arrives. It
-// boots a guest: PENSTOCK_VM=1, as make test-vm sets it.
+// TestPktgenKernel runs the scripts with the pktgen of a real kernel, in a QEMU guest, and compares the frames that
+// arrive. The guest boots only with PENSTOCK_VM=1, as make test-vm sets it.
 func TestPktgenKernel(t *testing.T) {
 	if os.Getenv("PENSTOCK_VM") != "1" {
 		t.Skip("boots a guest: make test-vm, or PENSTOCK_VM=1")

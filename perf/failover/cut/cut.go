@@ -1,6 +1,6 @@
-// Package cut makes a station silent in one way or another without touching its link: a program at its interface's tc
-// hooks drops what a word in a map says, and counts. A fault, and its end, is one write to memory: no command has to
-// run, and both directions change at once.
+// Package cut makes a station silent without a change to its link: a program at the tc hooks of the station's interface
+// drops the kinds of frames that a word in a map names, and counts frames. A fault begins and ends with one write to
+// memory: no command runs, and both directions change at once.
 //
 // It is attached as a clsact filter, which kernels have had since 4.5, and goes with the interface.
 package cut

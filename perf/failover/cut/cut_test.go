@@ -56,8 +56,8 @@ func TestCut(t *testing.T) {
 
 	const ip, arp, other = 0x0800, 0x0806, 0x88b5
 	mark := byte(0)
-	// passes reports whether a frame gets out of b. What arrives the counters tell: packet sockets see it before the
-	// cut.
+	// passes reports whether a frame gets out of b. Arriving frames are read from the counters, since packet sockets
+	// see frames before the cut.
 	passes := func(etherType uint16) bool {
 		mark++
 		f := frame(0x020000000055, etherType, mark)

@@ -1,11 +1,11 @@
-// Package pace says when frames are due: a rate kept to the frame, in small bursts, whatever holds up the sender.
+// Package pace says when frames are due: a rate kept to the frame, in small bursts, even if the sender is delayed.
 //
 // Frame i is due at i ÷ rate after the start, and never sent before. The sender asks for what is due in a burst, so
 // that a system call carries more than one frame: a burst is sent when its last frame is due.
 //
 // A sender that was held up (its CPU was taken away, the kernel had no room) has a debt. Paying it at once would load
-// the device under test with a burst that nobody asked for, so the debt is paid at no more than a quarter above the
-// rate. The whole number of frames is exact either way; if time runs out first, the rate was not reached.
+// the device under test with a burst that is no part of the load, so the debt is paid at no more than a quarter above
+// the rate. The whole number of frames is exact either way; if time runs out first, the rate was not reached.
 //
 // A Pacer has no clock and sends nothing: times are passed in.
 package pace
@@ -111,8 +111,7 @@ func (p *Pacer) Sent(n int) { p.sent += uint64(n) }
 // Done reports whether all frames have gone.
 func (p *Pacer) Done() bool { return p.sent == p.total }
 
-// Next returns how long it is from the last question until the next burst is due, in ns, if nothing holds up the
-// sender.
+// Next returns the time from the last call of Due until the next burst is due, in ns, if nothing delays the sender.
 func (p *Pacer) Next() int64 {
 	if p.Done() || math.IsInf(p.rate, 1) {
 		return 0

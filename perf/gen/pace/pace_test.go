@@ -176,7 +176,7 @@ func TestUnlimited(t *testing.T) {
 	if len(s.n) != (1000+MaxBurst-1)/MaxBurst || s.n[len(s.n)-1] != 1000%MaxBurst || p.Next() != 0 {
 		t.Errorf("bursts %v, want 1000 frames in bursts of %d and the rest, and no wait", s.n, MaxBurst)
 	}
-	// With bursts of a size that was asked for, no more at once.
+	// With a configured size of bursts, no more at once.
 	if p, err = New(0, 100, 8, 0); err != nil {
 		t.Fatal(err)
 	}

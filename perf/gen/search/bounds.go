@@ -74,7 +74,7 @@ func (s *searcher) next(t *Goal, in, hint interval, stride *int) (rate float64, 
 	}
 	mid := s.clamp(math.Sqrt(in.lower * in.upper))
 	if mid <= in.lower || mid >= in.upper {
-		return 0, false // the width asked for is finer than loads are told apart
+		return 0, false // the requested width is finer than the steps between loads
 	}
 	return mid, true
 }

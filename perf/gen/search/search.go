@@ -71,7 +71,7 @@ type Measure func(ctx context.Context, rate float64, d time.Duration) (Measureme
 
 // Trial is a trial that was made.
 type Trial struct {
-	Rate     float64       `json:"rate"` // frames per second asked for
+	Rate     float64       `json:"rate"` // requested frames per second
 	Duration time.Duration `json:"duration_ns"`
 	Sent     uint64        `json:"sent"`
 	Lost     uint64        `json:"lost"`

@@ -185,7 +185,7 @@ func TestAlwaysLossless(t *testing.T) {
 	}
 }
 
-// TestSlowGenerator: where the generator ends, the result says so and does not blame the device.
+// TestSlowGenerator: if the generator is the limit, the result names the generator and not the device.
 func TestSlowGenerator(t *testing.T) {
 	r := run(t, &device{capacity: 1e9, sender: 3e6}, Options{})
 	for _, got := range r.Results {
