@@ -114,7 +114,7 @@ type Compiler struct {
 
 	// Who claims what, see claims.go.
 	stationRows map[rowKey]station
-	vifRows     map[rowKey]uint32 // VIF index
+	vifRows     map[rowKey]vifRow // of VIFs of this box
 	held        map[rowKey]pushed
 	contested   map[addrKey][]claim
 	lost        map[rowKey][]addrKey
@@ -166,7 +166,7 @@ func New(c Config) *Compiler {
 		stations: map[string][]rowKey{},
 
 		stationRows: map[rowKey]station{},
-		vifRows:     map[rowKey]uint32{},
+		vifRows:     map[rowKey]vifRow{},
 		held:        map[rowKey]pushed{},
 		contested:   map[addrKey][]claim{},
 		lost:        map[rowKey][]addrKey{},

@@ -102,7 +102,7 @@ type switchStep struct {
 // makes of the claims.
 type rowStep struct {
 	stationRows edit[rowKey, station] // groups that are stations
-	vifRows     edit[rowKey, uint32]  // index of this box's VIF
+	vifRows     edit[rowKey, vifRow]  // of VIFs of this box
 	held        edit[rowKey, pushed]  // pushed rows that are not in the table
 	pushes      map[rowKey]*pushed    // pushed rows of this change, nil = deleted
 	touched     []rowKey              // keys to be decided, in order
@@ -155,7 +155,7 @@ func (c *Compiler) newPlan() *plan {
 		switchStep: switchStep{idle: map[uint32]bool{}},
 		rowStep: rowStep{
 			stationRows: edit[rowKey, station]{base: c.stationRows},
-			vifRows:     edit[rowKey, uint32]{base: c.vifRows},
+			vifRows:     edit[rowKey, vifRow]{base: c.vifRows},
 			held:        edit[rowKey, pushed]{base: c.held},
 			pushes:      map[rowKey]*pushed{},
 			seen:        map[rowKey]bool{},

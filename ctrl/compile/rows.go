@@ -165,9 +165,10 @@ func (p *plan) ownRow(k rowKey) (*table.Binding, bool) {
 	if s, ok := p.stationRows.get(k); ok {
 		return &table.Binding{Seg: k.seg, MAC: k.mac, Loc: fib.GatewayLoc(s.group), IP4: s.ip4, IP6: s.ip6}, true
 	}
-	if i, ok := p.vifRows.get(k); ok {
-		v := &p.snapVIFs.s[i]
-		return &table.Binding{Seg: k.seg, MAC: k.mac, Loc: fib.LocLocal | i, IP4: v.IP4, IP6: v.IP6}, true
+	if r, ok := p.vifRows.get(k); ok {
+		v := &p.snapVIFs.s[r.vif]
+		loc := fib.LocLocal | r.vif
+		return &table.Binding{Seg: k.seg, MAC: k.mac, Loc: loc, IP4: v.IP4[:r.ip4], IP6: v.IP6[:r.ip6]}, true
 	}
 	return nil, false
 }

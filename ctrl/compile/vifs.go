@@ -18,6 +18,13 @@ type vifRef struct {
 	at    attachKey
 }
 
+// vifRow is the row of a VIF: its index, and how many of its addresses (fib.VIF) the row claims. Behind them are the shared
+// addresses, which no VIF owns.
+type vifRow struct {
+	vif      uint32
+	ip4, ip6 int
+}
+
 // attachKey is a port and a VLAN ID (0 = untagged).
 type attachKey struct{ port, vid uint16 }
 
@@ -101,11 +108,11 @@ func (p *plan) putVIF(key string, v *model.VIF) error {
 		return fail(model.KindVIF, key, "vlan", err)
 	}
 	p.vifs.set(key, ref)
-	p.vifRows.set(ref.row, ref.index)
+	v4, v6 := addresses(v.Addresses, nil, nil)
+	p.vifRows.set(ref.row, vifRow{ref.index, len(v4), len(v6)})
 	p.touch(ref.row)
 	p.seg(seg).vifs++
 	p.vifKeys = true
-	v4, v6 := addresses(v.Addresses, nil, nil)
 	own4, own6 := addresses(v.SharedAddresses, slices.Clip(v4), slices.Clip(v6))
 	*p.snapVIFs.at(ref.index) = fib.VIF{
 		MAC: uint64(v.MAC), Attach: attach, Seg: seg, Policy: policies[v.AntiSpoof], Allow: allowOf(*v), IP4: own4, IP6: own6,
