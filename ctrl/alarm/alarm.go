@@ -1,15 +1,15 @@
-// Package alarm holds what people must look at: raised, cleared and acknowledged here, told to the log, the event
-// stream, Prometheus and any number of webhooks.
+// Package alarm holds the alarms of a box: they are raised, cleared and acknowledged here, and reported to the log, the
+// event stream, Prometheus and any number of webhooks.
 //
-// An alarm is one per kind and object: what is raised again while it is active counts up. Raise and Clear never block:
-// they change the list in memory and leave the rest to one writer, which makes changes durable in groups, then publishes
-// them as events and lets the senders have them. So what the event stream has told, every receiver is told at least
-// once, in order, whatever happens to the box. What is killed before it was durable was told to nobody; the sources
-// raise and clear from what they observe, so they find it again after a restart. Only while the disk refuses or hangs,
-// alarms are told from memory (flush.go), and a restart may forget what was told.
+// There is one alarm per kind and object: raising an active alarm again increments its count. Raise and Clear never
+// block: they change the list in memory. One writer makes the changes durable in groups, then publishes them as events
+// and passes them to the senders. So every receiver gets every published event at least once, in order, also after a
+// crash. A change that is not durable when the box is killed was not published; after a restart the sources observe the
+// fault and raise the alarm again. Only while the disk refuses or hangs, changes are published from memory (flush.go),
+// and a restart may forget published changes.
 //
-// Each receiver has a goroutine and a connection of its own, and reads its next notice from the spool when it is due: one
-// that hangs costs a file descriptor and delays nobody (webhook.go).
+// Each receiver has a goroutine and a connection of its own, and reads its next notice from the spool when the notice
+// is due: a receiver that hangs uses one file descriptor and delays no other receiver (webhook.go).
 package alarm
 
 import (
@@ -18,7 +18,7 @@ import (
 	"penstock/ctrl/event"
 )
 
-// Alarm is one thing that is, or was, wrong.
+// Alarm is one fault that is, or was, present.
 type Alarm struct {
 	ID           uint64           `json:"id"`
 	Kind         Kind             `json:"kind"`
@@ -27,38 +27,38 @@ type Alarm struct {
 	Text         string           `json:"text"` // what happened, what it means, what to replace or check
 	Count        uint64           `json:"count"`
 	Raised       time.Time        `json:"raised"`
-	Last         time.Time        `json:"last"` // when it was raised the last time
+	Last         time.Time        `json:"last"` // time of the last raise
 	Cleared      *time.Time       `json:"cleared,omitempty"`
 	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
 
-	worst Severity // the highest that it has had
+	worst Severity // the highest severity so far
 }
 
-// Acknowledgement says who has taken an alarm on.
+// Acknowledgement records who has acknowledged an alarm.
 type Acknowledgement struct {
 	By      string    `json:"by"`
 	Time    time.Time `json:"time"`
 	Comment string    `json:"comment,omitempty"`
 }
 
-// Report is what a source says when it raises an alarm.
+// Report is the source's description of an alarm to be raised.
 type Report struct {
 	Kind     Kind
-	Severity Severity // "" = that of the kind
+	Severity Severity // "" = the severity of the kind
 	Object   string
 	Text     string
 }
 
-// Action is what happened to an alarm.
+// Action is a change of an alarm.
 type Action string
 
-// The actions. Repeats are told in the event stream alone, at the counts 2, 4, 8 …, so that a fault that comes back a
-// thousand times does not push everything else out.
+// The actions. Repeats go to the event stream only, at the counts 2, 4, 8 …, so that a fault that returns a thousand
+// times does not displace all other events.
 const (
 	ActionRaise       Action = "raise"
 	ActionRepeat      Action = "repeat"
 	ActionSeverity    Action = "severity" // raised again with another severity
-	ActionUpdate      Action = "update"   // its text did not hold any more, and says now what does
+	ActionUpdate      Action = "update"   // its text was outdated and was replaced
 	ActionAcknowledge Action = "acknowledge"
 	ActionClear       Action = "clear"
 )
@@ -75,8 +75,8 @@ func (Event) EventType() string { return event.TypeAlarm }
 // Notice is what a webhook receives as JSON.
 type Notice struct {
 	Box      string    `json:"box"`
-	ID       string    `json:"id"`       // the same whenever the notice is sent again
-	Sequence uint64    `json:"sequence"` // grows, as long as the disk takes writes; a receiver gets its notices in this order
+	ID       string    `json:"id"`       // the same when the notice is sent again
+	Sequence uint64    `json:"sequence"` // grows while the disk takes writes; a receiver gets its notices in this order
 	Time     time.Time `json:"time"`
 	Action   Action    `json:"action"`
 	Alarm    Alarm     `json:"alarm"`

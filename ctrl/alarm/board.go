@@ -24,16 +24,16 @@ type Config struct {
 	Path    string     // of the spool's file
 	Box     string     // in notices
 	Agent   string     // User-Agent of requests
-	Spool   int        // notices kept for receivers that are away; default 10,000
+	Spool   int        // notices kept for unreachable receivers; default 10,000
 	History int        // cleared alarms kept; default 1,000
 	Events  *event.Log // nil = no events
 	Log     *slog.Logger
 	Now     func() time.Time // nil = time.Now
 	NoSync  bool             // tests only: do not fsync
 
-	FlushRetry time.Duration // between attempts to write to a disk that refuses; default 1 s
-	StallAfter time.Duration // a write that takes longer is not waited for to tell what happened; default 2 s
-	BeforeSync func()        // tests only: called in every write, so that it can hang
+	FlushRetry time.Duration // between attempts to write to a failing disk; default 1 s
+	StallAfter time.Duration // after a longer write, changes are published before they are durable; default 2 s
+	BeforeSync func()        // tests only: called in every write, to make it hang
 }
 
 // Errors of Acknowledge and Get.
@@ -41,7 +41,7 @@ var (
 	ErrNotFound = errors.New("there is no such alarm")
 	ErrCleared  = errors.New("the alarm is cleared already")
 
-	// ErrNotDurable is wrapped when an alarm is acknowledged and that is not on disk yet.
+	// ErrNotDurable is wrapped when an alarm is acknowledged and the acknowledgement is not on disk yet.
 	ErrNotDurable = errors.New("it is not on disk")
 )
 
@@ -53,7 +53,7 @@ type key struct {
 // Totals counts since the start of the process.
 type Totals struct {
 	Raised  map[Severity]uint64
-	Refused uint64 // raised while as many alarms as there may be were active
+	Refused uint64 // not raised because the maximum number of alarms was active
 }
 
 // Board is the list of alarms.
@@ -61,25 +61,26 @@ type Board struct {
 	cfg   Config
 	spool *spool.Spool
 
-	mu      sync.Mutex
-	active  map[key]*Alarm
-	cleared []Alarm // oldest first
-	events  []Event // to be published once they are durable
-	told    uint64  // events that were published; events holds those behind
-	raised  map[Severity]uint64
-	refused uint64
-	senders map[string]*sender
+	mu        sync.Mutex
+	active    map[key]*Alarm
+	cleared   []Alarm // oldest first
+	events    []Event // to be published once they are durable
+	published uint64  // number of published events; events holds the following ones
+	raised    map[Severity]uint64
+	refused   uint64
+	senders   map[string]*sender
 
-	flushes sync.Mutex    // one Flush at a time
-	tells   sync.Mutex    // events are published in order
-	wake    chan struct{} // something is to be written
-	news    chan struct{} // likewise, for overtake
-	stop    context.CancelFunc
-	ctx     context.Context // of senders
-	tasks   sync.WaitGroup
+	flushes    sync.Mutex    // one Flush at a time
+	publishing sync.Mutex    // events are published in order
+	wake       chan struct{} // wakes the writer
+	news       chan struct{} // wakes overtake
+	stop       context.CancelFunc
+	ctx        context.Context // of senders
+	tasks      sync.WaitGroup
 }
 
-// Open reads what was on the board. A damaged file is put aside and said so: the box needs it less than its alarms.
+// Open reads the stored alarms. A damaged file is renamed and logged: the box starts without the stored alarms rather
+// than not at all.
 func Open(c Config) (*Board, error) {
 	if c.History <= 0 {
 		c.History = 1000
@@ -96,13 +97,15 @@ func Open(c Config) (*Board, error) {
 	if c.StallAfter <= 0 {
 		c.StallAfter = 2 * time.Second
 	}
-	b := &Board{cfg: c, active: map[key]*Alarm{}, raised: map[Severity]uint64{}, senders: map[string]*sender{}, wake: make(chan struct{}, 1), news: make(chan struct{}, 1)}
+	b := &Board{cfg: c, active: map[key]*Alarm{}, raised: map[Severity]uint64{}, senders: map[string]*sender{},
+		wake: make(chan struct{}, 1), news: make(chan struct{}, 1)}
 	o := spool.Options{Limit: c.Spool, NoSync: c.NoSync, BeforeSync: c.BeforeSync}
 	s, alarms, err := spool.Open(c.Path, o)
 	if _, damaged := errors.AsType[*file.CorruptError](err); damaged {
-		c.Log.Error("alarms so far and notices that waited are lost; the file is put aside", "err", err, "as", c.Path+".damaged")
+		c.Log.Error("stored alarms and undelivered notices are lost; the damaged file is renamed", "err", err,
+			"as", c.Path+".damaged")
 		if err := os.Rename(c.Path, c.Path+".damaged"); err != nil {
-			return nil, fmt.Errorf("the spool of alarms is damaged, and cannot be put aside: %w", err)
+			return nil, fmt.Errorf("the spool of alarms is damaged, and cannot be renamed: %w", err)
 		}
 		s, alarms, err = spool.Open(c.Path, o)
 	}
@@ -113,7 +116,7 @@ func Open(c Config) (*Board, error) {
 	for id, text := range alarms {
 		a, err := decode(text)
 		if err != nil || a.ID != id || a.Severity.Rank() < 0 {
-			c.Log.Warn("an alarm of the spool is not understood and left out", "id", id, "err", err)
+			c.Log.Warn("an alarm of the spool cannot be decoded and is left out", "id", id, "err", err)
 			s.Put(id, nil)
 			continue
 		}
@@ -123,21 +126,22 @@ func Open(c Config) (*Board, error) {
 			b.active[key{a.Kind, a.Object}] = &a
 		}
 	}
-	slices.SortFunc(b.cleared, func(x, y Alarm) int { return cmp.Or(x.Cleared.Compare(*y.Cleared), cmp.Compare(x.ID, y.ID)) })
+	slices.SortFunc(b.cleared,
+		func(x, y Alarm) int { return cmp.Or(x.Cleared.Compare(*y.Cleared), cmp.Compare(x.ID, y.ID)) })
 	b.trimHistory()
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.tasks.Go(b.write)
 	return b, nil
 }
 
-// Close ends the senders, writes what is to be written and releases the file. Nothing may be raised afterwards.
+// Close ends the senders, writes the pending changes and releases the file. No alarm may be raised afterwards.
 func (b *Board) Close() error {
 	b.stop()
 	b.tasks.Wait()
 	return errors.Join(b.Flush(), b.spool.Close())
 }
 
-// Raise says that something is wrong. If it was so already the alarm counts one more, with the new text.
+// Raise raises an alarm. If the alarm is active already its count increases, and it gets the new text.
 func (b *Board) Raise(r Report) {
 	info := r.Kind.Info()
 	if r.Severity.Rank() < 0 {
@@ -153,7 +157,8 @@ func (b *Board) Raise(r Report) {
 		if len(b.active) >= maxActive {
 			b.refused++
 			if b.refused&(b.refused-1) == 0 {
-				b.cfg.Log.Error("an alarm is not raised: too many are active", "kind", r.Kind, "object", r.Object, "text", r.Text, "active", len(b.active), "refused", b.refused)
+				b.cfg.Log.Error("an alarm is not raised: too many are active", "kind", r.Kind, "object", r.Object,
+					"text", r.Text, "active", len(b.active), "refused", b.refused)
 			}
 			return
 		}
@@ -167,35 +172,36 @@ func (b *Board) Raise(r Report) {
 		if a.Severity = r.Severity; a.Severity.Rank() > a.worst.Rank() {
 			a.worst = a.Severity
 		}
-		b.tell(ActionSeverity, a)
+		b.record(ActionSeverity, a)
 	case bits.OnesCount64(a.Count) == 1:
-		b.tell(ActionRepeat, a)
+		b.record(ActionRepeat, a)
 	default:
 		b.keep(a)
 	}
 }
 
-// Update gives an active alarm another text: what it said besides what is wrong holds no more. It is not raised again by
-// that.
+// Update gives an active alarm another text, for a change of the circumstances and not of the fault. The alarm is not
+// raised again.
 func (b *Board) Update(kind Kind, object, text string) {
 	text = clip(text, maxText)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if a := b.active[key{kind, clip(object, maxObject)}]; a != nil && a.Text != text {
 		a.Text = text
-		b.tell(ActionUpdate, a)
+		b.record(ActionUpdate, a)
 	}
 }
 
-// begin makes an alarm active that is not, and tells that.
+// begin makes an inactive alarm active, and records that.
 func (b *Board) begin(k key, severity Severity, text string, now time.Time) {
-	a := &Alarm{ID: b.spool.NextID(), Kind: k.kind, Severity: severity, Object: k.object, Text: text, Count: 1, Raised: now, Last: now, worst: severity}
+	a := &Alarm{ID: b.spool.NextID(), Kind: k.kind, Severity: severity, Object: k.object, Text: text, Count: 1,
+		Raised: now, Last: now, worst: severity}
 	b.active[k] = a
 	b.raised[severity]++
-	b.tell(ActionRaise, a)
+	b.record(ActionRaise, a)
 }
 
-// Clear says that what was wrong is over. It is no error if it was not wrong.
+// Clear clears an alarm. Clearing an inactive alarm is no error.
 func (b *Board) Clear(kind Kind, object string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -211,11 +217,11 @@ func (b *Board) clear(k key) {
 	a.Cleared = &now
 	delete(b.active, k)
 	b.cleared = append(b.cleared, *a)
-	b.tell(ActionClear, a)
+	b.record(ActionClear, a)
 	b.trimHistory()
 }
 
-// Retain clears the active alarms of some kinds whose object keep does not want: those of objects that went away with a
+// Retain clears the active alarms of some kinds for whose object keep returns false: their objects were removed by a
 // reload, or while the box was down.
 func (b *Board) Retain(keep func(object string) bool, kinds ...Kind) {
 	b.mu.Lock()
@@ -227,9 +233,9 @@ func (b *Board) Retain(keep func(object string) bool, kinds ...Kind) {
 	}
 }
 
-// Acknowledge notes who has taken an alarm on, and returns when that is durable; ErrNotDurable says that it was noted and
-// sent, and is going to be written when the disk takes it. The first who does stays; an alarm that
-// nothing else ends is cleared by it.
+// Acknowledge acknowledges an alarm, and returns when the acknowledgement is durable. ErrNotDurable means that the
+// acknowledgement is in effect and sent, and will be written when the disk takes writes again. The first
+// acknowledgement stays. An alarm of a manual kind is cleared by its acknowledgement.
 func (b *Board) Acknowledge(id uint64, by, comment string) (Alarm, error) {
 	a, err := b.acknowledge(id, Acknowledgement{By: clip(by, maxObject), Comment: clip(comment, maxText)})
 	if err != nil {
@@ -251,7 +257,7 @@ func (b *Board) acknowledge(id uint64, ack Acknowledgement) (Alarm, error) {
 		if a.Acknowledged == nil {
 			ack.Time = b.cfg.Now().UTC().Round(0)
 			a.Acknowledged = &ack
-			b.tell(ActionAcknowledge, a)
+			b.record(ActionAcknowledge, a)
 		}
 		if a.Kind.Info().Manual {
 			b.clear(key{a.Kind, a.Object})
@@ -286,7 +292,7 @@ func (b *Board) get(id uint64) (Alarm, error) {
 	return Alarm{}, ErrNotFound
 }
 
-// Active returns the active alarms, the most urgent first, of those the newest first.
+// Active returns the active alarms, the most urgent first, the newest first within a severity.
 func (b *Board) Active() []Alarm {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -304,7 +310,7 @@ func (b *Board) sorted() []Alarm {
 	return out
 }
 
-// Cleared returns the alarms that were cleared last, the newest first, at most limit.
+// Cleared returns the last cleared alarms, the newest first, at most limit.
 func (b *Board) Cleared(limit int) []Alarm {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -324,8 +330,8 @@ func (b *Board) Totals() Totals {
 	return t
 }
 
-// tell logs what happened to an alarm, and has it written, published and sent.
-func (b *Board) tell(action Action, a *Alarm) {
+// record logs a change of an alarm, and queues the change for the disk, the event stream and the receivers.
+func (b *Board) record(action Action, a *Alarm) {
 	level := slog.LevelInfo
 	if action == ActionRaise || action == ActionSeverity {
 		level = slog.LevelWarn
@@ -333,7 +339,8 @@ func (b *Board) tell(action Action, a *Alarm) {
 			level = slog.LevelError
 		}
 	}
-	b.cfg.Log.Log(context.Background(), level, "alarm", "action", action, "id", a.ID, "kind", a.Kind, "severity", a.Severity, "object", a.Object, "text", a.Text, "count", a.Count)
+	b.cfg.Log.Log(context.Background(), level, "alarm", "action", action, "id", a.ID, "kind", a.Kind, "severity",
+		a.Severity, "object", a.Object, "text", a.Text, "count", a.Count)
 	ev := Event{action, *a}
 	b.events = append(b.events, ev)
 	if action != ActionRepeat {
@@ -342,20 +349,24 @@ func (b *Board) tell(action Action, a *Alarm) {
 	b.keep(a)
 }
 
-// notice puts an event into the spool for the receivers, by the highest severity that the alarm has had: who was told that
-// it began is told how it went on. A receiver that loses another for it gets an alarm of its own.
+// notice puts an event into the spool for the receivers, by the highest severity that the alarm has had: a receiver of
+// the first notice gets the following ones too. An alarm is raised for a receiver that loses an older notice for it.
 func (b *Board) notice(ev Event) {
 	at := b.cfg.Now()
 	lost := b.spool.Append(at, uint8(ev.Alarm.worst.Rank()), func(seq uint64) []byte {
-		return encode(Notice{Box: b.cfg.Box, ID: rand.Text(), Sequence: seq, Time: at.UTC().Round(0), Action: ev.Action, Alarm: ev.Alarm})
+		return encode(Notice{Box: b.cfg.Box, ID: rand.Text(), Sequence: seq, Time: at.UTC().Round(0),
+			Action: ev.Action, Alarm: ev.Alarm})
 	})
 	for _, name := range lost {
-		b.lost(name, fmt.Sprintf("The spool is full (alarm.spool): the oldest notices for webhook %s give way to newer ones and will never be delivered. Bring the receiver back; penstock show webhooks counts what is lost.", name))
+		b.lost(name,
+			fmt.Sprintf(
+				"The spool is full (alarm.spool): the oldest notices for webhook %s give way to newer ones and will "+
+					"never be delivered. Bring the receiver back; penstock show webhooks counts what is lost.", name))
 	}
 }
 
-// lost raises the alarm of a receiver that will never get some notices; only one, however many it loses, since that takes
-// room too.
+// lost raises the alarm of a receiver that will never get some notices: one alarm for any number of them, since each
+// alarm takes room in the spool.
 func (b *Board) lost(receiver, text string) {
 	k := key{WebhookLost, receiverObject(receiver)}
 	if b.active[k] != nil || len(b.active) >= maxActive {
@@ -364,13 +375,13 @@ func (b *Board) lost(receiver, text string) {
 	b.begin(k, WebhookLost.Info().Severity, clip(text, maxText), b.cfg.Now().UTC().Round(0))
 }
 
-// keep has an alarm stored.
+// keep queues an alarm for storage.
 func (b *Board) keep(a *Alarm) {
 	b.spool.Put(a.ID, encode(stored{*a, a.worst}))
 	b.nudge()
 }
 
-// stored is what the spool keeps of an alarm.
+// stored is the form of an alarm in the spool.
 type stored struct {
 	Alarm
 	Worst Severity `json:"worst"`

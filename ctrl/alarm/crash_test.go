@@ -21,7 +21,7 @@ import (
 
 const crashEnv = "PENSTOCK_TEST_CRASH_ALARMS"
 
-// TestMain lets the test binary be the box that is killed.
+// TestMain makes the test binary the box that is killed.
 func TestMain(m *testing.M) {
 	if args := os.Getenv(crashEnv); args != "" {
 		fmt.Println("failed:", crashBox(strings.Split(args, " ")))
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// crashBox raises and clears alarms without end, and prints what its event stream tells. args are the spool and the URLs.
+// crashBox raises and clears alarms without end, and prints its events. args are the spool and the URLs.
 func crashBox(args []string) error {
 	events := event.New(event.Config{})
 	b, err := Open(Config{Path: args[0], Box: "box1", Events: events})
@@ -70,8 +70,8 @@ func crashBox(args []string) error {
 	}
 }
 
-// Whatever the event stream told before the box was killed, every receiver is told at least once, and in that order:
-// one that answers, one that fails now and then, and one that is away until the end.
+// Every receiver gets every event that was published before the box was killed at least once, and in that order: a
+// receiver that answers, one that fails at times, and one that is unreachable until the end.
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "alarms.db")
 	rnd := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
@@ -83,7 +83,7 @@ func TestKill(t *testing.T) {
 		switch i := n.Add(1); {
 		case i%5 == 0:
 			w.WriteHeader(500)
-		case i%7 == 0: // takes it, and the box does not learn of it
+		case i%7 == 0: // takes the notice, and the box gets no answer
 			flaky.take(r)
 			panic(http.ErrAbortHandler)
 		default:
@@ -115,24 +115,24 @@ func TestKill(t *testing.T) {
 		for sc := bufio.NewScanner(out); sc.Scan(); {
 			var a Event
 			if err := json.Unmarshal(sc.Bytes(), &a); err != nil {
-				t.Fatalf("the box says %q", sc.Text())
+				t.Fatalf("the box prints %q, want an event", sc.Text())
 			}
 			promised = append(promised, say(a))
 			if len(promised) == stop {
-				if err := cmd.Process.Kill(); err != nil { // SIGKILL; what is in the pipe was told too
+				if err := cmd.Process.Kill(); err != nil { // SIGKILL; the events in the pipe were published too
 					t.Fatal(err)
 				}
 			}
 		}
-		_ = cmd.Wait() // killed: that is the point
+		_ = cmd.Wait() // killed on purpose
 	}
 	if len(promised) < 20*kills {
-		t.Fatalf("only %d events", len(promised))
+		t.Fatalf("%d events, want more", len(promised))
 	}
 	for _, in := range inboxes {
 		in.set(nil)
 	}
-	b, _ := newBoard(t, path, nil) // the box comes back for good
+	b, _ := newBoard(t, path, nil) // the last start of the box
 	var list []Receiver
 	for i, in := range inboxes {
 		list = append(list, hook(fmt.Sprint("r", i), in.URL))
@@ -153,13 +153,14 @@ func TestKill(t *testing.T) {
 			}
 			seen[n.ID] = true
 			if n.Sequence <= last {
-				t.Errorf("receiver %d: notice %d comes first after %d", i, n.Sequence, last)
+				t.Errorf("receiver %d: notice %d comes after %d, want their order", i, n.Sequence, last)
 			}
 			last = n.Sequence
 			got = append(got, say(Event{n.Action, n.Alarm}))
 		}
 		in.mu.Unlock()
-		// What was promised is a part of what came, in its order; more came, which was durable and not yet told.
+		// The published events are a part of the received ones, in their order; the others were durable and not yet
+		// published.
 		at := 0
 		for _, g := range got {
 			if at < len(promised) && g == promised[at] {
@@ -167,7 +168,7 @@ func TestKill(t *testing.T) {
 			}
 		}
 		if at < len(promised) {
-			t.Errorf("receiver %d was never told %q, event %d of %d", i, promised[at], at, len(promised))
+			t.Errorf("receiver %d never got %q, event %d of %d, want all of them", i, promised[at], at, len(promised))
 		}
 		t.Logf("receiver %d: %d events promised, %d notices, %d of them again", i, len(promised), len(got), again)
 	}

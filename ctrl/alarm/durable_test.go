@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// An alarm that is acknowledged while its file is gone says so; when the file is back, it is written.
+// Acknowledging an alarm while the file is missing returns ErrNotDurable; when the file is back, it is written.
 func TestNotDurable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "alarms.db")
 	b, _ := newBoard(t, path, nil)
@@ -23,7 +23,7 @@ func TestNotDurable(t *testing.T) {
 		t.Errorf("got %+v and error %v, want an acknowledged alarm and ErrNotDurable", a, err)
 	}
 	if !b.IsActive(SpoolFailing, "spool") {
-		t.Error("no alarm says that alarms cannot be written")
+		t.Error("the alarm spool_failing is not active, want it active")
 	}
 	if err := os.Rename(path+".away", path); err != nil {
 		t.Fatal(err)

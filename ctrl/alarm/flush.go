@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Flush makes everything durable that was raised, cleared and acknowledged before, and publishes it. While the disk
-// refuses, it is published all the same; while it hangs, others publish it (overtake), and Flush waits.
+// Flush makes all earlier changes of alarms durable, and publishes them. While the disk refuses, the changes are still
+// published; while it hangs, overtake publishes them, and Flush waits.
 func (b *Board) Flush() error {
 	b.flushes.Lock()
 	defer b.flushes.Unlock()
 	b.mu.Lock()
-	last := b.told + uint64(len(b.events))
+	last := b.published + uint64(len(b.events))
 	b.mu.Unlock()
 	before := b.spool.Failing()
 
@@ -27,8 +27,11 @@ func (b *Board) Flush() error {
 	b.publish(last)
 	switch {
 	case err != nil && before == nil:
-		b.Raise(Report{Kind: SpoolFailing, Object: "spool", Text: fmt.Sprintf("Alarms cannot be written to %s: %v. Check that the disk is there, writable and not full. Until then a restart forgets what is raised now.", b.cfg.Path, err)})
-	case err == nil && stalled: // whether it was the last one, the next write shows
+		b.Raise(Report{Kind: SpoolFailing, Object: "spool",
+			Text: fmt.Sprintf(
+				"Alarms cannot be written to %s: %v. Check that the disk is there, writable and not full. Until "+
+					"then a restart forgets what is raised now.", b.cfg.Path, err)})
+	case err == nil && stalled: // the next write shows whether the disk still hangs
 		b.keepActive(key{SpoolFailing, "spool"})
 	case err == nil:
 		b.Clear(SpoolFailing, "spool")
@@ -37,18 +40,20 @@ func (b *Board) Flush() error {
 	return err
 }
 
-// overtake tells what happens while a write hangs, until it is done: to the event stream here, to the receivers from the
-// spool's memory.
+// overtake publishes changes while a write hangs: to the event stream here, to the receivers from the spool's memory.
 func (b *Board) overtake(done <-chan struct{}) {
 	if !b.spool.Stall(fmt.Errorf("a write has not ended for %s", b.cfg.StallAfter)) {
-		return // it has ended by now
+		return // the write has ended
 	}
 	if !b.IsActive(SpoolFailing, "spool") {
-		b.Raise(Report{Kind: SpoolFailing, Object: "spool", Text: fmt.Sprintf("A write to %s has not ended for %s: the disk hangs. Check it, its controller and the kernel's log. Until it answers, a restart forgets what is raised now.", b.cfg.Path, b.cfg.StallAfter)})
+		b.Raise(Report{Kind: SpoolFailing, Object: "spool",
+			Text: fmt.Sprintf(
+				"A write to %s has not ended for %s: the disk hangs. Check it, its controller and the kernel's log. "+
+					"Until it answers, a restart forgets what is raised now.", b.cfg.Path, b.cfg.StallAfter)})
 	}
 	for {
 		b.mu.Lock()
-		last := b.told + uint64(len(b.events))
+		last := b.published + uint64(len(b.events))
 		b.mu.Unlock()
 		b.wakeSenders()
 		b.publish(last)
@@ -60,17 +65,17 @@ func (b *Board) overtake(done <-chan struct{}) {
 	}
 }
 
-// publish tells the event stream what has not been told yet, up to the event with that number.
+// publish publishes the pending events, up to the event with number last.
 func (b *Board) publish(last uint64) {
-	b.tells.Lock()
-	defer b.tells.Unlock()
+	b.publishing.Lock()
+	defer b.publishing.Unlock()
 	b.mu.Lock()
-	n := max(last, b.told) - b.told
+	n := max(last, b.published) - b.published
 	events := b.events[:n:n]
 	if b.events = b.events[n:]; len(b.events) == 0 {
 		b.events = nil
 	}
-	b.told += n
+	b.published += n
 	b.mu.Unlock()
 	if b.cfg.Events == nil {
 		return
@@ -80,7 +85,7 @@ func (b *Board) publish(last uint64) {
 	}
 }
 
-// keepActive has an alarm stored once more, if it is active.
+// keepActive queues an alarm for storage again, if it is active.
 func (b *Board) keepActive(k key) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A disk that hangs costs durability and says so, and delivery goes on in order; when it answers again nothing is missing.
+// While a disk hangs, an alarm is active and delivery continues in order; when it answers again no alarm is missing.
 func TestDiskHangs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "alarms.db")
 	var hang atomic.Pointer[chan struct{}]
@@ -28,31 +28,34 @@ func TestDiskHangs(t *testing.T) {
 	in := newInbox(t, nil)
 	b.SetReceivers([]Receiver{hook("a", in.URL)})
 	b.Raise(down("up0"))
-	wait(t, "delivery from the disk", func() bool { return slices.Contains(in.got(), "raise port up0") && b.Receivers()[0].Waiting == 0 })
+	wait(t, "delivery from the disk", func() bool {
+		return slices.Contains(in.got(), "raise port up0") &&
+			b.Receivers()[0].Waiting == 0
+	})
 	if err := b.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	before := len(told(t, events))
+	before := len(published(t, events))
 
 	answer := make(chan struct{})
 	release := sync.OnceFunc(func() { hang.Store(nil); close(answer) })
 	t.Cleanup(release)
 	hang.Store(&answer)
 	b.Raise(down("up1"))
-	wait(t, "it is told without the disk", func() bool { return slices.Contains(in.got(), "raise spool") })
+	wait(t, "the alarm is sent without the disk", func() bool { return slices.Contains(in.got(), "raise spool") })
 	b.Raise(down("up2"))
 	b.Clear(PortDown, "port up0")
 	wait(t, "so is what happens then", func() bool { return slices.Contains(in.got(), "clear port up0") })
 	want := []string{"raise port up1", "raise spool", "raise port up2", "clear port up0"}
-	wait(t, "events without the disk", func() bool { return len(told(t, events)) == before+len(want) })
-	if got := told(t, events)[before:]; !slices.Equal(got, want) {
+	wait(t, "events without the disk", func() bool { return len(published(t, events)) == before+len(want) })
+	if got := published(t, events)[before:]; !slices.Equal(got, want) {
 		t.Errorf("events %q, want %q", got, want)
 	}
 	if got := in.got(); !slices.Equal(got[len(got)-len(want):], want) {
 		t.Errorf("notices %q, want %q at the end", got, want)
 	}
 	if !b.IsActive(SpoolFailing, "spool") {
-		t.Error("the alarm about it is over before the disk answers")
+		t.Error("spool_failing is cleared before the disk answers, want it active")
 	}
 
 	release()
@@ -64,15 +67,15 @@ func TestDiskHangs(t *testing.T) {
 	b, _ = newBoard(t, path, nil)
 	for _, object := range []string{"port up1", "port up2"} {
 		if !b.IsActive(PortDown, object) {
-			t.Errorf("%s is forgotten", object)
+			t.Errorf("the alarm of %s is not active after a restart, want it active", object)
 		}
 	}
 	if b.IsActive(PortDown, "port up0") {
-		t.Error("port up0 is not clear")
+		t.Error("the alarm of port up0 is active, want it cleared")
 	}
 }
 
-// A spool that is damaged while the box runs costs what waited there, and whoever misses it is named.
+// A spool that is damaged while the box runs loses its waiting notices, and an alarm names the receiver.
 func TestUnreadable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "alarms.db")
 	b, _ := newBoard(t, path, nil)
@@ -98,7 +101,7 @@ func TestUnreadable(t *testing.T) {
 		n := bytes.Index(text[i:], []byte("port bad"))
 		if n < 0 {
 			if found < 2 {
-				t.Fatal("the notices are not in the file")
+				t.Fatal("the notices are not in the file, want them there")
 			}
 			break
 		}
@@ -108,19 +111,19 @@ func TestUnreadable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wait(t, "it is noticed", func() bool { return b.Receivers()[0].Dropped == 2 })
-	wait(t, "and told", func() bool { return b.IsActive(WebhookLost, "webhook a") })
+	wait(t, "two dropped notices", func() bool { return b.Receivers()[0].Dropped == 2 })
+	wait(t, "the alarm webhook_lost", func() bool { return b.IsActive(WebhookLost, "webhook a") })
 	if a := b.Active()[0]; a.Kind != WebhookLost || a.Count != 1 {
-		t.Errorf("%+v", a)
+		t.Errorf("alarm %+v, want webhook_lost with count 1", a)
 	}
 	in.set(nil)
 	wait(t, "delivery goes on", func() bool { return slices.Contains(in.got(), "raise webhook a") })
 	if got := in.got(); len(got) != 1 {
-		t.Errorf("%q", got)
+		t.Errorf("notices %q, want one", got)
 	}
 }
 
-// Who was told that an alarm is bad is told how it goes on, also when it becomes less bad and over a restart.
+// A receiver of an alarm's first notice gets all later ones, also at a lower severity and after a restart.
 func TestWorst(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "alarms.db")
 	b, _ := newBoard(t, path, nil)
@@ -145,8 +148,8 @@ func TestWorst(t *testing.T) {
 	b.Clear(PortDown, "port up1")
 	b.Clear(PortDown, "port up0")
 	want := []string{"severity port up0", "severity port up0", "clear port up0"}
-	wait(t, "the end is told", func() bool { return len(in.got()) >= len(want) })
+	wait(t, "the last notice", func() bool { return len(in.got()) >= len(want) })
 	if got := in.got(); !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
+		t.Errorf("notices %q, want %q", got, want)
 	}
 }

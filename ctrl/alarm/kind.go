@@ -5,15 +5,16 @@ import (
 	"slices"
 )
 
-// Severity says how urgent an alarm is (ITU-T X.733, 8.1.2.3, without its "indeterminate").
+// Severity is the urgency of an alarm (ITU-T X.733, 8.1.2.3, without its "indeterminate").
 type Severity string
 
 // The severities.
 const (
 	Critical Severity = "critical" // tenants have no service: act now
-	Major    Severity = "major"    // something failed and what replaces it carries on, or will not the next time
-	Minor    Severity = "minor"    // it works, and is not as it should be
-	Warning  Severity = "warning"  // look at it when there is time
+	// a failure: its replacement carries the service, or the next failure has no replacement
+	Major   Severity = "major"
+	Minor   Severity = "minor"   // service works, with a fault
+	Warning Severity = "warning" // check it when there is time
 )
 
 // Severities, the least urgent first.
@@ -22,7 +23,7 @@ var Severities = []Severity{Warning, Minor, Major, Critical}
 // Rank orders severities: 0 is the least urgent. −1 is no severity.
 func (s Severity) Rank() int { return slices.Index(Severities, s) }
 
-// Kind is what an alarm is about. The list is closed: documentation, metrics and receivers can rely on it.
+// Kind is the kind of fault of an alarm. The list is closed: documentation, metrics and receivers can rely on it.
 type Kind string
 
 // The kinds.
@@ -44,8 +45,8 @@ const (
 // KindInfo describes a kind.
 type KindInfo struct {
 	Kind     Kind
-	Severity Severity // unless the report says otherwise
-	Manual   bool     // nothing that can be observed ends it: acknowledging it clears it
+	Severity Severity // unless the report has another one
+	Manual   bool     // its end cannot be observed: acknowledging the alarm clears it
 	Object   string   // the form of its object
 	Doc      string   // when it is raised
 	Clears   string   // when it is cleared
@@ -54,18 +55,36 @@ type KindInfo struct {
 // Kinds describes every kind, in the order of the documentation.
 func Kinds() []KindInfo {
 	return []KindInfo{
-		{PortDown, Major, false, "port NAME", "A port has no carrier, was set down, went away, or its sockets cannot be opened.", "It is up again."},
-		{GatewayDown, Major, false, "gateway GROUP/MEMBER", "The active gateway failed, and another one took over.", "The gateway is healthy again."},
-		{GatewayStandbyDown, Major, false, "gateway GROUP/MEMBER", "A gateway that is not in use failed: there is one less to switch to.", "The gateway is healthy again."},
-		{GatewayAllDown, Critical, false, "gateway_group GROUP", "No gateway of the group is healthy; what leaves through the group is dropped.", "One is healthy again."},
-		{GatewayFlapping, Minor, false, "gateway GROUP/MEMBER", "A gateway failed again and again; it is held down for a growing time.", "Its hold time is over and it is healthy, or it is disabled."},
-		{GatewayMAC, Warning, true, "gateway GROUP/MEMBER", "A gateway answers from another MAC than before, which was taken over.", "It is acknowledged."},
-		{GatewayConflict, Warning, true, "gateway GROUP/MEMBER", "Two stations answer for a gateway; the one in use stays so.", "It is acknowledged."},
-		{GatewayShared, Minor, true, "gateway GROUP/MEMBER", "Two members of a group have one MAC: they are one device.", "It is acknowledged."},
-		{WebhookFailing, Warning, false, "webhook NAME", "A receiver of alarms has taken nothing for `alarm.webhook.failing_after`; notices wait on disk.", "It takes notices again."},
-		{WebhookLost, Major, true, "webhook NAME", "Notices for a receiver gave way to newer ones, because the spool is full, or could not be read from disk; it will never get them.", "It is acknowledged."},
-		{SpoolFailing, Major, false, "spool", "Alarms cannot be written to disk, or a write has not ended for 2 s. They are delivered all the same, but a restart forgets them.", "Writing works again."},
-		{StoreFailing, Critical, false, "store", "The tables' store takes no writes: its disk hangs, or fails so that the outcome of a write is unknown, or its file was removed or replaced. The dataplane goes on; pushes are refused.", "It takes writes again."},
+		{PortDown, Major, false, "port NAME",
+			"A port has no carrier, was set down, went away, or its sockets cannot be opened.", "It is up again."},
+		{GatewayDown, Major, false, "gateway GROUP/MEMBER", "The active gateway failed, and another one took over.",
+			"The gateway is healthy again."},
+		{GatewayStandbyDown, Major, false, "gateway GROUP/MEMBER",
+			"A gateway that is not in use failed: there is one less to switch to.", "The gateway is healthy again."},
+		{GatewayAllDown, Critical, false, "gateway_group GROUP",
+			"No gateway of the group is healthy; what leaves through the group is dropped.", "One is healthy again."},
+		{GatewayFlapping, Minor, false, "gateway GROUP/MEMBER",
+			"A gateway failed again and again; it is held down for a growing time.", "Its hold time is over and it " +
+				"is healthy, or it is disabled."},
+		{GatewayMAC, Warning, true, "gateway GROUP/MEMBER",
+			"A gateway answers from another MAC than before, which was taken over.", "It is acknowledged."},
+		{GatewayConflict, Warning, true, "gateway GROUP/MEMBER",
+			"Two stations answer for a gateway; the one in use stays so.", "It is acknowledged."},
+		{GatewayShared, Minor, true, "gateway GROUP/MEMBER",
+			"Two members of a group have one MAC: they are one device.", "It is acknowledged."},
+		{WebhookFailing, Warning, false, "webhook NAME",
+			"A receiver of alarms has taken nothing for `alarm.webhook.failing_after`; notices wait on " +
+				"disk.", "It takes notices again."},
+		{WebhookLost, Major, true, "webhook NAME",
+			"Notices for a receiver gave way to newer ones, because the spool is full, or could not be read from " +
+				"disk; it will never get them.", "It is acknowledged."},
+		{SpoolFailing, Major, false, "spool",
+			"Alarms cannot be written to disk, or a write has not ended for 2 s. They are delivered all the same, " +
+				"but a restart forgets them.", "Writing works again."},
+		{StoreFailing, Critical, false, "store",
+			"The tables' store takes no writes: its disk hangs, or fails so that the outcome of a write is unknown, " +
+				"or its file was removed or replaced. The dataplane goes on; pushes are " +
+				"refused.", "It takes writes again."},
 	}
 }
 

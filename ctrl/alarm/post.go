@@ -23,12 +23,12 @@ import (
 
 // Headers of requests.
 const (
-	// HeaderSignature is "t=UNIX-SECONDS,v1=HEX": HMAC-SHA256, under the key in secret_file, of the seconds in decimal, a
-	// dot, and the body. A receiver that also checks the time cannot be made to take an old notice again.
+	// HeaderSignature is "t=UNIX-SECONDS,v1=HEX": HMAC-SHA256, under the key in secret_file, of the seconds in decimal,
+	// a dot, and the body. A receiver that also checks the time refuses a replayed notice.
 	HeaderSignature = "Penstock-Signature"
 )
 
-// Limits of what a receiver can make the box read.
+// Limits of the octets that the box reads from a receiver or a file.
 const (
 	maxAnswer = 4096     // octets of a body that are read; behind more, the connection is closed
 	maxHead   = 16 << 10 // octets of an answer's head
@@ -40,17 +40,18 @@ const (
 type statusError struct {
 	status     string
 	location   string        // of a redirect: scheme and host
-	retryAfter time.Duration // that the receiver asks for
+	retryAfter time.Duration // requested by the receiver
 }
 
 func (e *statusError) Error() string {
 	if e.location != "" {
-		return fmt.Sprintf("it answers %s, to %s: redirects are not followed, configure the right url", e.status, e.location)
+		return fmt.Sprintf("it answers %s, to %s: redirects are not followed, configure the right url", e.status,
+			e.location)
 	}
 	return "it answers " + e.status
 }
 
-// poster makes the requests for one receiver. One goroutine uses it.
+// poster makes the requests to one receiver. One goroutine uses it.
 type poster struct {
 	r     Receiver
 	agent string
@@ -60,8 +61,8 @@ type poster struct {
 	ca        string // content of CAFile that the transport trusts
 }
 
-// send posts a notice. Only a status of 2xx is a success. Redirects are not followed: a POST may come out as a GET, and
-// the token would go to whom the receiver names.
+// send posts a notice. Only a status of 2xx is a success. Redirects are not followed: a POST may become a GET, and the
+// token would go to a host that the receiver names.
 func (p *poster) send(ctx context.Context, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, p.r.Timeout)
 	defer cancel()
@@ -94,7 +95,7 @@ func (p *poster) send(ctx context.Context, body []byte) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 == 2 {
-		// Read to the end, the connection serves the next notice too; a receiver that goes on without end loses it.
+		// A connection whose answer was read to its end serves the next notice too; after a longer answer it is closed.
 		_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
 		return nil
 	}
@@ -108,7 +109,7 @@ func (p *poster) send(ctx context.Context, body []byte) error {
 	return se
 }
 
-// plain words an error of a request without the URL, which may hold a secret.
+// plain returns an error of a request without the URL, which may hold a secret.
 func plain(err error) error {
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		if ue.Timeout() {
@@ -122,7 +123,7 @@ func plain(err error) error {
 	return err
 }
 
-// prepare makes the client, and makes it anew when the file of certificates has changed.
+// prepare makes the client, and replaces it when the file of certificates has changed.
 func (p *poster) prepare() error {
 	var pool *x509.CertPool
 	if p.r.CAFile != "" {
@@ -168,7 +169,7 @@ func (p *poster) close() {
 	}
 }
 
-// secret reads a token or key. It is read for every request, so that it can be changed without a reload.
+// secret reads a token or key, for every request, so that the file can be changed without a reload.
 func secret(what, path string) (string, error) {
 	text, err := readLimited(what, path, maxSecret)
 	if err != nil {

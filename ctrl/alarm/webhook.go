@@ -14,14 +14,14 @@ import (
 	"penstock/ctrl/alarm/spool"
 )
 
-// Receiver is where notices are sent: a webhook. Its progress belongs to its name, so its URL may change.
+// Receiver is a webhook to which notices are sent. Delivery state is kept per name, so the URL may change.
 type Receiver struct {
 	Name         string
 	URL          string
-	Severity     Severity      // the least that it is told; "" = all
+	Severity     Severity      // lowest severity sent; "" = all
 	Timeout      time.Duration // of one request, from resolving the name to the end of the answer; default 5 s
 	RetryMax     time.Duration // longest wait between two attempts; default 1 min
-	FailingAfter time.Duration // without success, before an alarm says so; default 30 s
+	FailingAfter time.Duration // time without success until an alarm is raised; default 30 s
 	TokenFile    string        // holds a bearer token; "" = none
 	SecretFile   string        // holds the key of the signature; "" = none
 	CAFile       string        // certificates in PEM that are trusted instead of the system's; "" = the system's
@@ -41,8 +41,8 @@ func (r *Receiver) defaults() {
 	}
 }
 
-// place is the URL as far as it is no secret: tokens like to stand in paths and queries.
-func (r *Receiver) place() string {
+// location returns scheme and host of the URL: paths and queries may hold tokens.
+func (r *Receiver) location() string {
 	if u, err := url.Parse(r.URL); err == nil {
 		return u.Scheme + "://" + u.Host
 	}
@@ -51,7 +51,7 @@ func (r *Receiver) place() string {
 
 func receiverObject(name string) string { return "webhook " + name }
 
-// ReceiverStatus is how delivery to a receiver goes.
+// ReceiverStatus is the state of delivery to a receiver.
 type ReceiverStatus struct {
 	Name      string     `json:"name"`
 	Place     string     `json:"place"` // scheme and host of its URL
@@ -80,14 +80,14 @@ type sender struct {
 	mu       sync.Mutex
 	attempts uint64
 	failures uint64
-	since    time.Time // of the first failure without a success behind it
-	next     time.Time // of the next attempt, while it waits for it
+	since    time.Time // of the first failure since the last success
+	next     time.Time // of the next attempt, while the sender waits for that time
 	last     error
 	sending  bool
 }
 
-// SetReceivers says who is to be told, from now on. One whose settings did not change is not disturbed; what waits for
-// one that changed goes on where it was; what waits for one that is not named any more is forgotten.
+// SetReceivers sets the receivers. A receiver with unchanged settings is not interrupted. A changed receiver keeps its
+// waiting notices. The waiting notices of a removed receiver are discarded.
 func (b *Board) SetReceivers(list []Receiver) {
 	next := map[string]*sender{}
 	var order []spool.Receiver
@@ -101,7 +101,8 @@ func (b *Board) SetReceivers(list []Receiver) {
 			next[r.Name] = s
 			continue
 		}
-		next[r.Name] = &sender{b: b, r: r, post: poster{r: r, agent: b.cfg.Agent}, wake: make(chan struct{}, 1), done: make(chan struct{})}
+		next[r.Name] = &sender{b: b, r: r, post: poster{r: r, agent: b.cfg.Agent}, wake: make(chan struct{}, 1),
+			done: make(chan struct{})}
 	}
 	for name, s := range old {
 		if next[name] != s {
@@ -120,11 +121,12 @@ func (b *Board) SetReceivers(list []Receiver) {
 		}
 	}
 	b.mu.Unlock()
-	b.Retain(func(object string) bool { return next[strings.TrimPrefix(object, receiverObject(""))] != nil }, WebhookFailing, WebhookLost)
+	b.Retain(func(object string) bool { return next[strings.TrimPrefix(object, receiverObject(""))] != nil },
+		WebhookFailing, WebhookLost)
 	b.nudge()
 }
 
-// Receivers tells how delivery goes, in the order of the names.
+// Receivers returns the state of delivery to each receiver, in the order of the names.
 func (b *Board) Receivers() []ReceiverStatus {
 	b.mu.Lock()
 	senders := make([]*sender, 0, len(b.senders))
@@ -145,8 +147,10 @@ func (s *sender) status() ReceiverStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := ReceiverStatus{
-		Name: s.r.Name, Place: s.r.place(), Severity: s.r.Severity, State: "idle", Waiting: p.Waiting, Delivered: p.Delivered, Dropped: p.Dropped,
-		Attempts: s.attempts, Failures: s.failures, Oldest: moment(p.Oldest), Since: moment(s.since), NextTry: moment(s.next),
+		Name: s.r.Name, Place: s.r.location(), Severity: s.r.Severity, State: "idle", Waiting: p.Waiting,
+		Delivered: p.Delivered, Dropped: p.Dropped,
+		Attempts: s.attempts, Failures: s.failures, Oldest: moment(p.Oldest),
+		Since: moment(s.since), NextTry: moment(s.next),
 	}
 	if s.last != nil {
 		st.LastError = s.last.Error()
@@ -180,7 +184,7 @@ func (b *Board) wakeSenders() {
 	}
 }
 
-// nudge has the writer look for something to write.
+// nudge wakes the writer.
 func (b *Board) nudge() {
 	for _, c := range []chan struct{}{b.wake, b.news} {
 		select {
@@ -190,8 +194,8 @@ func (b *Board) nudge() {
 	}
 }
 
-// The wait after a first failure. It doubles with every further one, up to RetryMax; half of it is chance, so that boxes
-// that lost the same receiver do not come back all at once.
+// The wait after a first failure. It doubles with every further one, up to RetryMax; half of it is random, so that
+// boxes that lost the same receiver do not retry at the same time.
 const retryMin = 500 * time.Millisecond
 
 func (s *sender) run(ctx context.Context) {
@@ -199,10 +203,10 @@ func (s *sender) run(ctx context.Context) {
 	defer s.post.close()
 	wait := retryMin
 	for ctx.Err() == nil {
-		// The first notice is looked up again before every attempt: it may have given way to newer ones meanwhile.
+		// The first notice is read again before every attempt: it may have been discarded for newer ones meanwhile.
 		n, ok, err := s.b.spool.Next(s.r.Name)
 		if err != nil {
-			s.b.cfg.Log.Error("a notice cannot be read and is given up", "webhook", s.r.Name, "err", err)
+			s.b.cfg.Log.Error("a notice cannot be read and is skipped", "webhook", s.r.Name, "err", err)
 			s.b.spool.Skip(s.r.Name, n.Seq)
 			s.b.unreadable(s.r.Name, err)
 			continue
@@ -243,7 +247,10 @@ func (s *sender) run(ctx context.Context) {
 func (b *Board) unreadable(receiver string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.lost(receiver, fmt.Sprintf("Notices that waited for webhook %s cannot be read and will never be delivered: %v. Check the disk; penstock show webhooks counts what is lost.", receiver, err))
+	b.lost(receiver,
+		fmt.Sprintf(
+			"Notices that waited for webhook %s cannot be read and will never be delivered: %v. Check the disk; "+
+				"penstock show webhooks counts what is lost.", receiver, err))
 }
 
 func (s *sender) begin() {
@@ -262,7 +269,7 @@ func (s *sender) succeeded(seq uint64) {
 	s.sending, s.last, s.since = false, nil, time.Time{}
 	s.mu.Unlock()
 	if !failed.IsZero() {
-		s.b.cfg.Log.Info("webhook takes notices again", "webhook", s.r.Name, "failed_since", failed)
+		s.b.cfg.Log.Info("the webhook accepts notices again", "webhook", s.r.Name, "failed_since", failed)
 	}
 	s.b.Clear(WebhookFailing, receiverObject(s.r.Name))
 }
@@ -279,17 +286,18 @@ func (s *sender) failed(err error, pause time.Duration) {
 	since, attempts := s.since, s.failures
 	s.mu.Unlock()
 	if first {
-		s.b.cfg.Log.Warn("webhook does not take a notice, will try again", "webhook", s.r.Name, "err", err)
+		s.b.cfg.Log.Warn("the webhook did not accept a notice; the box tries again", "webhook", s.r.Name, "err", err)
 	}
 	if now.Sub(since) < s.r.FailingAfter || s.b.IsActive(WebhookFailing, receiverObject(s.r.Name)) {
 		return
 	}
 	s.b.Raise(Report{Kind: WebhookFailing, Object: receiverObject(s.r.Name), Text: fmt.Sprintf(
-		"Webhook %s (%s) has taken no notice since %s; attempt %d failed: %v. Notices wait on disk. Check that the receiver runs, and its url, token_file and ca_file.",
-		s.r.Name, s.r.place(), since.UTC().Format(time.RFC3339), attempts, err)})
+		"Webhook %s (%s) has taken no notice since %s; attempt %d failed: %v. Notices wait on disk. Check that the "+
+			"receiver runs, and its url, token_file and ca_file.",
+		s.r.Name, s.r.location(), since.UTC().Format(time.RFC3339), attempts, err)})
 }
 
-// IsActive reports whether there is such an alarm at the moment.
+// IsActive reports whether the alarm of this kind and object is active.
 func (b *Board) IsActive(kind Kind, object string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -24,17 +24,17 @@ func wait(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !cond(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("in vain: " + what)
+			t.Fatal("waited in vain for: " + what)
 		}
 	}
 }
 
-// inbox is a receiver: it keeps what it took, in the order of coming.
+// inbox is a receiver: it keeps the accepted notices, in the order of arrival.
 type inbox struct {
 	*httptest.Server
 	mu      sync.Mutex
 	notices []Notice
-	before  atomic.Pointer[http.HandlerFunc] // answers instead, until it is taken away
+	before  atomic.Pointer[http.HandlerFunc] // answers instead, until it is removed
 }
 
 func newInbox(t *testing.T, behave http.HandlerFunc) *inbox {
@@ -71,7 +71,7 @@ func (in *inbox) take(r *http.Request) {
 	in.notices = append(in.notices, n)
 }
 
-// got is what came, without what came again, as "action object".
+// got returns the accepted notices without repetitions, as "action object".
 func (in *inbox) got() (out []string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -85,7 +85,7 @@ func (in *inbox) got() (out []string) {
 	return out
 }
 
-// ordered fails the test unless all came first in the order of their numbers.
+// ordered fails the test unless the notices arrived in the order of their numbers, repetitions apart.
 func (in *inbox) ordered(t *testing.T) {
 	t.Helper()
 	in.mu.Lock()
@@ -93,17 +93,18 @@ func (in *inbox) ordered(t *testing.T) {
 	last, seen := uint64(0), map[string]bool{}
 	for _, n := range in.notices {
 		if !seen[n.ID] && n.Sequence <= last {
-			t.Errorf("notice %d after %d", n.Sequence, last)
+			t.Errorf("notice %d arrived after %d, want their order", n.Sequence, last)
 		}
 		last, seen[n.ID] = max(last, n.Sequence), true
 	}
 }
 
 func hook(name, url string) Receiver {
-	return Receiver{Name: name, URL: url, Timeout: 10 * time.Second, RetryMax: 50 * time.Millisecond, FailingAfter: 100 * time.Millisecond}
+	return Receiver{Name: name, URL: url, Timeout: 10 * time.Second, RetryMax: 50 * time.Millisecond,
+		FailingAfter: 100 * time.Millisecond}
 }
 
-// bad are receivers that do what receivers do. They give way to good ones in TestBadReceivers.
+// bad are receivers that misbehave. TestBadReceivers replaces them by good ones.
 func bad(redirected *atomic.Int32) map[string]http.HandlerFunc {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { redirected.Add(1) }))
 	hijack := func(w http.ResponseWriter, text string) net.Conn {
@@ -117,7 +118,7 @@ func bad(redirected *atomic.Int32) map[string]http.HandlerFunc {
 	}
 	return map[string]http.HandlerFunc{
 		"hangs": func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that the caller is gone
+			_, _ = io.Copy(io.Discard, r.Body) // or the server would not detect that the caller disconnected
 			<-r.Context().Done()
 		},
 		"500": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) },
@@ -158,12 +159,13 @@ func bad(redirected *atomic.Int32) map[string]http.HandlerFunc {
 	}
 }
 
-// Receivers that misbehave hold up nobody but themselves, cost no memory, and get everything in order once they mend.
+// Receivers that misbehave delay only themselves, take no memory, and get all notices in order once they are repaired.
 func TestBadReceivers(t *testing.T) {
 	b, _ := newBoard(t, "", nil)
 	good := newInbox(t, nil)
 	inboxes := map[string]*inbox{"good": good}
-	list := []Receiver{hook("good", good.URL), hook("nowhere", "http://127.0.0.1:1/"), hook("unresolvable", "http://no.such.host.invalid/")}
+	list := []Receiver{hook("good", good.URL), hook("nowhere", "http://127.0.0.1:1/"),
+		hook("unresolvable", "http://no.such.host.invalid/")}
 	var redirected atomic.Int32
 	for name, f := range bad(&redirected) {
 		in := newInbox(t, f)
@@ -200,33 +202,35 @@ func TestBadReceivers(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 16<<20 {
-		t.Errorf("the heap has grown by %d octets", grown)
+		t.Errorf("the heap has grown by %d octets, want less", grown)
 	}
 	for _, st := range b.Receivers() {
 		switch {
 		case st.Name == "good" && (st.Waiting > 20 || st.State == "retrying"):
-			t.Errorf("%+v", st)
-		case st.Name != "good" && (st.State != "retrying" || st.LastError == "" || st.Failures == 0 || st.Waiting < len(want) || st.Delivered != 0 || st.Oldest == nil || st.Since == nil):
-			t.Errorf("%+v", st)
-		case st.Name == "redirect" && (!strings.Contains(st.LastError, "redirects are not followed") || strings.Contains(st.LastError, "secret")):
-			t.Errorf("%+v", st)
+			t.Errorf("good receiver: %+v, want it up to date", st)
+		case st.Name != "good" && (st.State != "retrying" || st.LastError == "" || st.Failures == 0 ||
+			st.Waiting < len(want) || st.Delivered != 0 || st.Oldest == nil || st.Since == nil):
+			t.Errorf("bad receiver: %+v, want it retrying, with all notices waiting", st)
+		case st.Name == "redirect" &&
+			(!strings.Contains(st.LastError, "redirects are not followed") || strings.Contains(st.LastError, "secret")):
+			t.Errorf("receiver that redirects: %+v, want an error without the secret", st)
 		}
 	}
 	if redirected.Load() != 0 {
-		t.Error("a redirect was followed")
+		t.Error("a redirect was followed, want an error")
 	}
 	for name, in := range inboxes {
 		in.set(nil)
 		wait(t, name+" mends", func() bool { return len(ports(in)) == len(want) })
 		if got := ports(in); !slices.Equal(got, want) {
-			t.Errorf("%s got %d notices, not in order", name, len(got))
+			t.Errorf("%s got %d notices, want all in order", name, len(got))
 		}
 		in.ordered(t)
 	}
 	wait(t, "the alarms about those that mended are cleared", func() bool { return failing() == 2 })
 }
 
-// An answer of 200 whose body has no end counts, and the body is not read.
+// An answer of 200 with an endless body is a success, and the body is not read.
 func TestEndlessBody(t *testing.T) {
 	b, _ := newBoard(t, "", nil)
 	in := newInbox(t, nil)
@@ -244,11 +248,11 @@ func TestEndlessBody(t *testing.T) {
 	}
 	wait(t, "all notices", func() bool { return len(in.got()) == 20 && b.Receivers()[0].Waiting == 0 })
 	if st := b.Receivers()[0]; st.Delivered != 20 || st.Failures != 0 {
-		t.Errorf("%+v", st)
+		t.Errorf("receiver %+v, want 20 delivered and no failures", st)
 	}
 }
 
-// Token, signature and the box's own idea of whom to trust.
+// Token, signature and the configured certificates.
 func TestCredentials(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string {
@@ -286,16 +290,19 @@ func TestCredentials(t *testing.T) {
 	count := func() int { mu.Lock(); defer mu.Unlock(); return len(bodies) }
 	wait(t, "delivery", func() bool { return count() == 1 })
 	h := headers[0]
-	if h.Get("Authorization") != "Bearer t0ken" || h.Get("Content-Type") != "application/json" || h.Get("User-Agent") != "penstock/test" {
-		t.Errorf("%v", h)
+	if h.Get("Authorization") != "Bearer t0ken" || h.Get("Content-Type") != "application/json" ||
+		h.Get("User-Agent") != "penstock/test" {
+		t.Errorf("headers %v, want the token, the media type and the agent", h)
 	}
 	var at int64
-	if _, err := fmt.Sscanf(h.Get(HeaderSignature), "t=%d,", &at); err != nil || h.Get(HeaderSignature) != Sign("s3cret", time.Unix(at, 0), []byte(bodies[0])) {
+	if _, err := fmt.Sscanf(h.Get(HeaderSignature), "t=%d,", &at); err != nil ||
+		h.Get(HeaderSignature) != Sign("s3cret", time.Unix(at, 0), []byte(bodies[0])) {
 		t.Errorf("signature %q of %s: %v", h.Get(HeaderSignature), bodies[0], err)
 	}
 	// A vector made with: printf '100.body' | openssl dgst -sha256 -hmac key
-	if got := Sign("key", time.Unix(100, 0), []byte("body")); got != "t=100,v1=28fb9cb9d486bb963831e203359d157778d7fb678298de093a541da9486c39fa" {
-		t.Errorf("%s", got)
+	if got := Sign("key", time.Unix(100, 0),
+		[]byte("body")); got != "t=100,v1=28fb9cb9d486bb963831e203359d157778d7fb678298de093a541da9486c39fa" {
+		t.Errorf("signature %s, want that of openssl", got)
 	}
 	file("token", "") // changed while the box runs
 	b.Raise(down("up1"))
@@ -303,11 +310,11 @@ func TestCredentials(t *testing.T) {
 	file("token", "new")
 	wait(t, "delivery with the new token", func() bool { return count() == 2 })
 	if headers[1].Get("Authorization") != "Bearer new" {
-		t.Errorf("%v", headers[1])
+		t.Errorf("headers %v, want the new token", headers[1])
 	}
 }
 
-// Receivers come, change and go with a reload; severities are for those who want them.
+// Receivers are added, changed and removed by a reload; a receiver gets the severities from its lowest up.
 func TestSetReceivers(t *testing.T) {
 	b, _ := newBoard(t, "", nil)
 	all, urgent := newInbox(t, nil), newInbox(t, nil)
@@ -319,29 +326,30 @@ func TestSetReceivers(t *testing.T) {
 	b.SetReceivers([]Receiver{away, u})
 	b.Raise(down("up0"))
 	b.Raise(Report{Kind: GatewayAllDown, Object: "gateway_group out", Text: "x"})
-	wait(t, "the urgent one is told", func() bool { return len(urgent.got()) == 1 })
+	wait(t, "a notice to the urgent receiver", func() bool { return len(urgent.got()) == 1 })
 	wait(t, "an alarm about the other", func() bool { return len(b.Active()) == 4 })
-	b.SetReceivers([]Receiver{a, u}) // moved: what waits for it goes there
+	b.SetReceivers([]Receiver{a, u}) // another URL: the waiting notices go there
 	wait(t, "what waited arrives", func() bool { return len(all.got()) == 4 })
-	if got := all.got(); !slices.Equal(got, []string{"raise port up0", "raise gateway_group out", "raise webhook all", "clear webhook all"}) {
-		t.Errorf("%q", got)
+	if got := all.got(); !slices.Equal(got, []string{"raise port up0", "raise gateway_group out", "raise webhook all",
+		"clear webhook all"}) {
+		t.Errorf("notices %q, want the waiting ones and those about the webhook", got)
 	}
 	b.SetReceivers([]Receiver{away, u})
 	b.Raise(down("up1"))
 	wait(t, "the alarm about it is back", func() bool { return b.IsActive(WebhookFailing, "webhook all") })
-	b.SetReceivers([]Receiver{u}) // gone, and what waited for it, and the alarm about it
+	b.SetReceivers([]Receiver{u}) // removed, with its waiting notices and its alarm
 	if b.IsActive(WebhookFailing, "webhook all") || len(b.Receivers()) != 1 {
-		t.Errorf("%+v %+v", b.Active(), b.Receivers())
+		t.Errorf("active alarms %+v, receivers %+v, want no alarm of the removed one", b.Active(), b.Receivers())
 	}
 	b.SetReceivers([]Receiver{a, u})
 	b.Raise(down("up2"))
-	wait(t, "a new one is told what is new", func() bool { return len(all.got()) == 5 })
+	wait(t, "the new notice to a new receiver", func() bool { return len(all.got()) == 5 })
 	if got := all.got()[4]; got != "raise port up2" || len(urgent.got()) != 1 {
-		t.Errorf("%q, %q", got, urgent.got())
+		t.Errorf("new receiver got %q, want raise port up2; urgent one got %q, want one notice", got, urgent.got())
 	}
 }
 
-// The spool is bounded: the oldest give way, are counted, and one alarm says so.
+// The spool is bounded: the oldest notices are discarded and counted, and one alarm is raised.
 func TestSpoolFull(t *testing.T) {
 	b, _ := newBoard(t, "", func(c *Config) { c.Spool = 10 })
 	in := newInbox(t, nil)
@@ -355,7 +363,7 @@ func TestSpoolFull(t *testing.T) {
 	}
 	st := b.Receivers()[0]
 	if st.Waiting != 10 || st.Dropped != n+1-10 { // the alarm about it is one more
-		t.Errorf("%+v", st)
+		t.Errorf("receiver %+v, want 10 waiting and the others dropped", st)
 	}
 	lost := 0
 	for _, a := range b.Active() {
@@ -364,17 +372,17 @@ func TestSpoolFull(t *testing.T) {
 		}
 	}
 	if lost != 1 {
-		t.Errorf("%d alarms about it", lost)
+		t.Errorf("%d alarms of lost notices, want 1", lost)
 	}
 	in.set(nil)
 	wait(t, "the newest arrive", func() bool { return len(in.got()) >= 10 })
 	if got := in.got(); got[len(got)-1] != fmt.Sprintf("raise port %d", n-1) {
-		t.Errorf("%q", got)
+		t.Errorf("notices %q, want the newest as the last", got)
 	}
 	in.ordered(t)
 }
 
-// A disk that refuses costs durability and says so; delivery goes on.
+// While a disk refuses writes, an alarm is active and delivery continues.
 func TestDiskRefuses(t *testing.T) {
 	b, events := newBoard(t, "", func(c *Config) { c.FlushRetry = 10 * time.Millisecond })
 	in := newInbox(t, nil)
@@ -390,7 +398,7 @@ func TestDiskRefuses(t *testing.T) {
 	b.Raise(down("up1"))
 	wait(t, "delivery without the disk", func() bool { return len(in.got()) == 3 })
 	if got := in.got(); !slices.Equal(got, []string{"raise port up0", "raise port up1", "raise spool"}) {
-		t.Errorf("%q", got)
+		t.Errorf("notices %q, want both ports and the spool", got)
 	}
-	wait(t, "events without the disk", func() bool { return len(told(t, events)) == 3 })
+	wait(t, "events without the disk", func() bool { return len(published(t, events)) == 3 })
 }

@@ -27,13 +27,15 @@ var (
 	keyID     = []byte("id")       // of the last alarm
 )
 
-// check looks at the layout, and makes it in a new file.
+// check verifies the layout, and makes it in a new file.
 func check(f *file.File, tx *bbolt.Tx) error {
 	m := tx.Bucket(bucketMeta)
 	if m != nil {
 		n, err := f.Uint(m, keySchema)
 		if err == nil && n != schema {
-			err = fmt.Errorf("it has the layout %d, this version of penstock knows %d: start the version that wrote it, or move it away", n, schema)
+			err = fmt.Errorf(
+				"it has the layout %d, this version of penstock knows %d: start the version that wrote it, or move "+
+					"it away", n, schema)
 		}
 		for _, name := range [][]byte{bucketAlarms, bucketNotices, bucketReceivers} {
 			if err == nil && tx.Bucket(name) == nil {
@@ -109,14 +111,16 @@ func (s *Spool) notice(k, v []byte) (Notice, error) {
 		return Notice{}, err
 	}
 	return Notice{
-		Seq: binary.BigEndian.Uint64(k), Rank: text[0], Time: time.Unix(0, int64(binary.BigEndian.Uint64(text[1:]))), Data: text[9:],
+		Seq: binary.BigEndian.Uint64(k), Rank: text[0],
+		Time: time.Unix(0, int64(binary.BigEndian.Uint64(text[1:]))), Data: text[9:],
 	}, nil
 }
 
 func key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// write applies what Flush took.
-func write(tx *bbolt.Tx, alarms map[uint64][]byte, receivers map[string][]byte, add []entry, first, seq, id uint64) error {
+// write applies the changes that Flush took.
+func write(tx *bbolt.Tx, alarms map[uint64][]byte, receivers map[string][]byte, add []entry,
+	first, seq, id uint64) error {
 	put := func(b *bbolt.Bucket, k, v []byte) error {
 		if v == nil {
 			return b.Delete(k)

@@ -1,14 +1,14 @@
-// Package spool keeps alarms and what must still be said about them on disk: a log of notices, and for every receiver
-// how far it has got.
+// Package spool keeps alarms and undelivered notices about them on disk: a log of notices, and the progress of every
+// receiver.
 //
-// One log serves all receivers; a notice leaves it when the last receiver has it. It is bounded: when it is full the
-// oldest notice gives way, and every receiver that still wanted it counts one as dropped. The oldest, because what the
-// newest say about an alarm is what holds now. What waits is indexed in memory (some 40 octets a notice), the text is
-// read when it is due.
+// One log serves all receivers; a notice is removed when the last receiver has it. The log is bounded: when it is full
+// the oldest notice is discarded, and every receiver that was still to get it counts one as dropped. The oldest is
+// discarded because the newest notices hold the current state of an alarm. Waiting notices are indexed in memory (some
+// 40 octets a notice); the text is read when it is sent.
 //
-// Changes gather in memory and Flush writes them in one transaction. Until then a notice is not handed out: what a
-// receiver has, a restart knows. Only while the file cannot be written, or a write hangs, notices are handed out all the same: better an
-// alarm that a restart forgets than one that nobody hears.
+// Changes gather in memory and Flush writes them in one transaction. A notice is sent only after that: a restart knows
+// every notice that a receiver has. Only while the file cannot be written, or a write hangs, notices are sent before
+// they are on disk: a forgotten alarm is better than an unsent one.
 package spool
 
 import (
@@ -24,7 +24,7 @@ import (
 	"penstock/ctrl/store/file"
 )
 
-// Notice is one thing to say. Receivers are told those whose rank is not below theirs.
+// Notice is one message about an alarm. Receivers get the notices whose rank is not below theirs.
 type Notice struct {
 	Seq  uint64
 	Time time.Time
@@ -32,23 +32,23 @@ type Notice struct {
 	Data []byte
 }
 
-// Receiver is somebody to be told.
+// Receiver is a receiver of notices.
 type Receiver struct {
 	Name string
-	Rank uint8 // the lowest that it is told
+	Rank uint8 // lowest rank sent
 }
 
-// Progress is how far a receiver is.
+// Progress is the progress of a receiver.
 type Progress struct {
-	Waiting   int       // notices that it has not got
-	Oldest    time.Time // when the first of them was made; zero if none waits
+	Waiting   int       // notices not delivered yet
+	Oldest    time.Time // creation of the first waiting notice; zero if none waits
 	Delivered uint64
-	Dropped   uint64 // notices that it will never get
+	Dropped   uint64 // discarded notices
 }
 
-// progress is what is stored of a receiver.
+// progress is the stored state of a receiver.
 type progress struct {
-	Cursor    uint64 `json:"cursor"` // everything up to here is done with
+	Cursor    uint64 `json:"cursor"` // all notices up to this number are done
 	Delivered uint64 `json:"delivered"`
 	Dropped   uint64 `json:"dropped"`
 
@@ -83,11 +83,11 @@ type Spool struct {
 	receivers map[string]*progress
 	alarms    map[uint64][]byte // to be written; nil = to be deleted
 	changed   map[string]bool   // receivers to be written or deleted
-	first     uint64            // the notices below are to be deleted
+	first     uint64            // the notices below this number are to be deleted
 	seq, id   uint64            // the last ones given out
 	dirty     bool
-	failing   error // of the last Flush, or that it hangs
-	writing   bool  // there is one under way
+	failing   error // error of the last Flush, or of a hanging one
+	writing   bool  // a Flush is under way
 }
 
 // Open opens or creates the spool at path, and returns the alarms in it by ID. Errors are a *file.CorruptError,
@@ -96,9 +96,11 @@ func Open(path string, o Options) (*Spool, map[uint64][]byte, error) {
 	if o.Limit <= 0 {
 		o.Limit = 10_000
 	}
-	s := &Spool{limit: o.Limit, hook: o.BeforeSync, receivers: map[string]*progress{}, alarms: map[uint64][]byte{}, changed: map[string]bool{}}
+	s := &Spool{limit: o.Limit, hook: o.BeforeSync, receivers: map[string]*progress{}, alarms: map[uint64][]byte{},
+		changed: map[string]bool{}}
 	f, err := file.Open(path, file.Options{
-		What: "the spool of alarms", Remedy: "Move it away and start again; notices that were not delivered are lost", NoSync: o.NoSync,
+		What: "the spool of alarms", Remedy: "Move it away and start again; notices that were not delivered are " +
+			"lost", NoSync: o.NoSync,
 	}, check)
 	if err != nil {
 		return nil, nil, err
@@ -112,8 +114,8 @@ func Open(path string, o Options) (*Spool, map[uint64][]byte, error) {
 	return s, alarms, nil
 }
 
-// SetReceivers says who is to be told. A new one is told what comes from now on; what waits for one that is not named
-// any more is forgotten.
+// SetReceivers sets the receivers. A new receiver gets the notices that are added later; the waiting notices of a
+// removed receiver are discarded.
 func (s *Spool) SetReceivers(list []Receiver) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,12 +208,13 @@ func (s *Spool) pop(n int) {
 	s.dirty = true
 }
 
-// wanted returns the index of the first notice that a receiver wants and has not got, or −1.
+// wanted returns the index of the first notice that is to be sent to a receiver, or −1.
 func (s *Spool) wanted(p *progress) int {
 	if p.waiting == 0 {
 		return -1
 	}
-	i, _ := slices.BinarySearchFunc(s.index, p.Cursor+1, func(e entry, seq uint64) int { return cmp.Compare(e.seq, seq) })
+	i, _ := slices.BinarySearchFunc(s.index, p.Cursor+1,
+		func(e entry, seq uint64) int { return cmp.Compare(e.seq, seq) })
 	for ; i < len(s.index); i++ {
 		if s.index[i].rank >= p.rank {
 			return i
@@ -220,11 +223,11 @@ func (s *Spool) wanted(p *progress) int {
 	return -1
 }
 
-// trim removes what every receiver is done with.
+// trim removes the notices that are done for every receiver.
 func (s *Spool) trim() {
 	low := s.seq
 	for _, p := range s.receivers {
-		// What a receiver does not want must not take the others' room.
+		// A notice that is below a receiver's rank must not take room of others.
 		if i := s.wanted(p); i < 0 {
 			p.Cursor = s.seq
 		} else {
@@ -239,7 +242,7 @@ func (s *Spool) trim() {
 	s.pop(n)
 }
 
-// Next returns the first notice that a receiver has not got; ok is false if there is none, or none that is safe on disk.
+// Next returns the first notice that a receiver has not got; ok is false if there is none, or none on disk.
 func (s *Spool) Next(name string) (n Notice, ok bool, err error) {
 	s.mu.Lock()
 	p := s.receivers[name]
@@ -273,10 +276,10 @@ func (s *Spool) Next(name string) (n Notice, ok bool, err error) {
 	return n, n.Data != nil, err
 }
 
-// Done says that a receiver has the notice with that number, and with it all before.
+// Done records that a receiver has the notice with that number, and all before it.
 func (s *Spool) Done(name string, seq uint64) { s.advance(name, seq, true) }
 
-// Skip gives up a notice that cannot be read any more; it counts as dropped.
+// Skip skips a notice that can no longer be read; it counts as dropped.
 func (s *Spool) Skip(name string, seq uint64) { s.advance(name, seq, false) }
 
 func (s *Spool) advance(name string, seq uint64, delivered bool) {
@@ -284,7 +287,7 @@ func (s *Spool) advance(name string, seq uint64, delivered bool) {
 	defer s.mu.Unlock()
 	p := s.receivers[name]
 	if p == nil || seq <= p.Cursor {
-		return // it was taken out, or the notice was dropped while it was under way
+		return // the receiver was removed, or the notice was dropped while it was sent
 	}
 	for i := range s.index {
 		if e := &s.index[i]; e.seq > p.Cursor && e.seq <= seq && e.rank >= p.rank {
@@ -304,7 +307,7 @@ func (s *Spool) advance(name string, seq uint64, delivered bool) {
 	s.trim()
 }
 
-// Progress tells how far a receiver is.
+// Progress returns the progress of a receiver.
 func (s *Spool) Progress(name string) (out Progress) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -319,8 +322,8 @@ func (s *Spool) Progress(name string) (out Progress) {
 	return out
 }
 
-// Stall says that the Flush that is under way hangs: until it ends, what it is to write is handed out as if the file could
-// not be written. It returns false if there is none.
+// Stall marks the Flush under way as hanging: until it ends, its notices are sent as if the file could not be written.
+// It returns false if no Flush is under way.
 func (s *Spool) Stall(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -337,7 +340,7 @@ func (s *Spool) Failing() error {
 	return s.failing
 }
 
-// Flush makes everything durable that was said before it was called. What an error leaves behind, the next Flush takes.
+// Flush makes all changes before the call durable. After an error the next Flush writes them.
 func (s *Spool) Flush() error {
 	s.mu.Lock()
 	if !s.dirty {
@@ -388,5 +391,5 @@ func (s *Spool) Flush() error {
 	return nil
 }
 
-// Close releases the file. What was not flushed is lost.
+// Close releases the file. Changes that were not flushed are lost.
 func (s *Spool) Close() error { return s.f.Close() }

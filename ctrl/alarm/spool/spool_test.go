@@ -14,7 +14,7 @@ import (
 	"penstock/ctrl/store/file"
 )
 
-// naive is what the spool must do, with lists: what every receiver has still to get.
+// naive is a model of the spool, with a list of the waiting notices of every receiver.
 type naive struct {
 	limit   int
 	seq     uint64
@@ -55,7 +55,7 @@ func (n *naive) append(rank uint8) (lost []string) {
 	return lost
 }
 
-// trim drops what is in front of the first notice that anybody waits for.
+// trim drops the notices before the first one for which a receiver waits.
 func (n *naive) trim() {
 	low := n.seq + 1
 	for _, w := range n.waiting {
@@ -72,7 +72,8 @@ func TestModel(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		path := filepath.Join(t.TempDir(), "db")
 		o := Options{Limit: 20, NoSync: true}
-		m := &naive{limit: o.Limit, waiting: map[string][]uint64{}, rank: map[string]uint8{}, counts: map[string][2]uint64{}, alarms: map[uint64]string{}}
+		m := &naive{limit: o.Limit, waiting: map[string][]uint64{}, rank: map[string]uint8{},
+			counts: map[string][2]uint64{}, alarms: map[uint64]string{}}
 		s, _, err := Open(path, o)
 		if err != nil {
 			t.Fatal(err)
@@ -89,7 +90,8 @@ func TestModel(t *testing.T) {
 			switch k := rnd.IntN(100); {
 			case k < 45:
 				rank := uint8(rnd.IntN(4))
-				lost := s.Append(time.Unix(0, int64(step)), rank, func(seq uint64) []byte { return fmt.Appendf(nil, "notice %d", seq) })
+				lost := s.Append(time.Unix(0, int64(step)), rank,
+					func(seq uint64) []byte { return fmt.Appendf(nil, "notice %d", seq) })
 				if want := m.append(rank); !slices.Equal(lost, want) {
 					t.Fatalf("seed %d, step %d: lost by %v, want %v", seed, step, lost, want)
 				}
@@ -99,7 +101,8 @@ func TestModel(t *testing.T) {
 				}
 				n, ok, err := s.Next(name)
 				w := m.waiting[name]
-				if err != nil || ok != (len(w) > 0) || ok && (n.Seq != w[0] || string(n.Data) != fmt.Sprint("notice ", w[0])) {
+				if err != nil || ok != (len(w) > 0) || ok &&
+					(n.Seq != w[0] || string(n.Data) != fmt.Sprint("notice ", w[0])) {
 					t.Fatalf("seed %d, step %d: next of %s is %+v %v %v, want %v", seed, step, name, n, ok, err, w)
 				}
 				if ok {
@@ -148,19 +151,22 @@ func TestModel(t *testing.T) {
 			}
 			for name := range m.rank {
 				p := s.Progress(name)
-				if p.Waiting != len(m.waiting[name]) || p.Delivered != m.counts[name][0] || p.Dropped != m.counts[name][1] || p.Oldest.IsZero() != (p.Waiting == 0) {
-					t.Fatalf("seed %d, step %d: %s has %+v, want %d waiting, %v", seed, step, name, p, len(m.waiting[name]), m.counts[name])
+				if p.Waiting != len(m.waiting[name]) || p.Delivered != m.counts[name][0] ||
+					p.Dropped != m.counts[name][1] || p.Oldest.IsZero() != (p.Waiting == 0) {
+					t.Fatalf("seed %d, step %d: %s has %+v, want %d waiting, %v", seed, step, name, p,
+						len(m.waiting[name]), m.counts[name])
 				}
 			}
 			if len(s.index) > o.Limit || len(s.index) > len(m.log) {
-				t.Fatalf("seed %d, step %d: %d notices kept, want at most %d", seed, step, len(s.index), min(o.Limit, len(m.log)))
+				t.Fatalf("seed %d, step %d: %d notices kept, want at most %d", seed, step, len(s.index),
+					min(o.Limit, len(m.log)))
 			}
 		}
 		s.Close()
 	}
 }
 
-// What is not on disk yet is not handed out; what the disk refuses is.
+// A notice that is not on disk yet is not sent; a notice that the disk refuses is sent.
 func TestDurableFirst(t *testing.T) {
 	s, _, err := Open(filepath.Join(t.TempDir(), "db"), Options{NoSync: true})
 	if err != nil {
@@ -170,13 +176,13 @@ func TestDurableFirst(t *testing.T) {
 	add := func() { s.Append(time.Now(), 0, func(uint64) []byte { return []byte("x") }) }
 	add()
 	if _, ok, _ := s.Next("a"); ok {
-		t.Error("a notice is handed out before it is on disk")
+		t.Error("a notice is returned before it is on disk, want none")
 	}
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	if n, ok, err := s.Next("a"); !ok || err != nil || n.Seq != 1 {
-		t.Errorf("%+v %v %v", n, ok, err)
+		t.Errorf("next notice %+v, %v, error %v, want notice 1", n, ok, err)
 	}
 	s.Done("a", 1)
 	if err := errors.Join(s.Flush(), s.f.Close()); err != nil {
@@ -184,14 +190,14 @@ func TestDurableFirst(t *testing.T) {
 	}
 	add()
 	if err := s.Flush(); err == nil || s.Failing() == nil {
-		t.Fatal("a closed file can be written")
+		t.Fatal("a closed file was written, want an error")
 	}
 	if n, ok, err := s.Next("a"); !ok || err != nil || n.Seq != 2 || string(n.Data) != "x" {
-		t.Errorf("what the disk refuses: %+v %v %v", n, ok, err)
+		t.Errorf("notice that the disk refuses: %+v, %v, error %v, want it returned", n, ok, err)
 	}
 }
 
-// While a write hangs, what waits is handed out, in order, and no longer than that; none of it is lost or sent twice.
+// Only while a write hangs, waiting notices are sent before they are on disk, in order; none is lost or sent twice.
 func TestStall(t *testing.T) {
 	entered, answer := make(chan struct{}), make(chan struct{})
 	s, _, err := Open(filepath.Join(t.TempDir(), "db"), Options{NoSync: true, BeforeSync: func() {
@@ -214,14 +220,14 @@ func TestStall(t *testing.T) {
 	add()
 	add()
 	if s.Stall(errors.New("hangs")) || s.Failing() != nil {
-		t.Error("nothing is written, and it hangs")
+		t.Error("Stall returns true without a write, want false")
 	}
 	done := make(chan error)
 	go func() { done <- s.Flush() }()
 	<-entered
 	next("it is written", 0)
 	if !s.Stall(errors.New("hangs")) {
-		t.Error("the write under way is not known")
+		t.Error("Stall returns false during a write, want true")
 	}
 	add()
 	next("it hangs", 1)
@@ -231,7 +237,7 @@ func TestStall(t *testing.T) {
 	next("it hangs", 3)
 	answer <- struct{}{}
 	if err := <-done; err != nil || s.Failing() != nil {
-		t.Errorf("%v, %v", err, s.Failing())
+		t.Errorf("Flush: error %v, Failing: %v, want none", err, s.Failing())
 	}
 	next("the third is not written yet", 0)
 	go func() { done <- s.Flush() }()
@@ -242,11 +248,11 @@ func TestStall(t *testing.T) {
 	}
 	next("it is", 3)
 	if p := s.Progress("a"); p.Delivered != 2 || p.Waiting != 1 || p.Dropped != 0 {
-		t.Errorf("%+v", p)
+		t.Errorf("progress %+v, want 2 delivered, 1 waiting, none dropped", p)
 	}
 }
 
-// A damaged file is refused, or what it gives is right.
+// A damaged file is refused, or the data read from it is right.
 func TestDamage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("with the race detector comes checkptr, which ends the process where bbolt reads a damaged page")
@@ -285,13 +291,13 @@ func TestDamage(t *testing.T) {
 		if err != nil {
 			found++
 			if _, ok := errors.AsType[*file.CorruptError](err); !ok {
-				t.Errorf("%v is not a CorruptError", err)
+				t.Errorf("error %v, want a CorruptError", err)
 			}
 			continue
 		}
 		for id, text := range alarms {
 			if string(text) != fmt.Sprint("alarm ", id) {
-				t.Errorf("alarm %d is %q", id, text)
+				t.Errorf("alarm %d has the wrong text %q", id, text)
 			}
 		}
 		s.SetReceivers([]Receiver{{Name: "a"}})
@@ -301,13 +307,13 @@ func TestDamage(t *testing.T) {
 				break
 			}
 			if string(n.Data) != fmt.Sprint("notice ", n.Seq) {
-				t.Errorf("notice %d is %q", n.Seq, n.Data)
+				t.Errorf("notice %d has the wrong text %q", n.Seq, n.Data)
 			}
 			s.Done("a", n.Seq)
 		}
 		s.Close()
 	}
 	if found < 20 {
-		t.Errorf("only %d damages were found", found)
+		t.Errorf("%d damages were found, want more", found)
 	}
 }
