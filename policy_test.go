@@ -402,12 +402,12 @@ func TestMiscited(t *testing.T) {
 
 // readable are the packages that are held to the rules of TestLines and TestFailures; the rest follows package by package.
 var readable = []string{
-	"appliance", "conf", "ctrl/announce", "ctrl/client", "ctrl/core", "ctrl/event", "ctrl/link",
-	"ctrl/model/strict", "ctrl/neighbor", "ctrl/notify", "ctrl/readfile", "ctrl/rest", "ctrl/status",
-	"ctrl/store", "dataplane/drop", "dataplane/edge", "dataplane/fib", "dataplane/frame", "dataplane/icmp",
-	"dataplane/limit", "dataplane/mss", "dataplane/neigh", "dataplane/overlay", "dataplane/parse",
-	"dataplane/route", "dataplane/stage", "dataplane/stats", "dataplane/steer", "dataplane/table",
-	"dataplane/wire", "dataplane/xsk", "integration", "perf", "systemd",
+	"appliance", "conf", "ctrl/announce", "ctrl/api", "ctrl/client", "ctrl/core", "ctrl/event", "ctrl/link",
+	"ctrl/model/strict", "ctrl/neighbor", "ctrl/notify", "ctrl/readfile", "ctrl/rest", "ctrl/status", "ctrl/store",
+	"dataplane/drop", "dataplane/edge", "dataplane/fib", "dataplane/frame", "dataplane/icmp", "dataplane/limit",
+	"dataplane/mss", "dataplane/neigh", "dataplane/overlay", "dataplane/parse", "dataplane/route", "dataplane/stage",
+	"dataplane/stats", "dataplane/steer", "dataplane/table", "dataplane/wire", "dataplane/xsk", "integration", "perf",
+	"systemd",
 }
 
 // rawLines returns the numbers of the lines that continue or end a raw string.

@@ -21,18 +21,19 @@ func TestSocketFile(t *testing.T) {
 	w := newWorld(t, nil)
 	st, err := os.Stat(w.path)
 	if err != nil || st.Mode().Perm() != 0o660 {
-		t.Fatalf("%v %v", st.Mode(), err)
+		t.Fatalf("the socket's file: %v, %v, want mode 0660", st, err)
 	}
-	c := api.Config{Path: w.path, Group: -1, Core: w.core, Events: w.events, Alarms: w.alarms, Gateways: w.gates, Info: w.info}
+	c := api.Config{Path: w.path, Group: -1, Core: w.core, Events: w.events, Alarms: w.alarms, Gateways: w.gates,
+		Info: w.info}
 	if _, err := api.New(c); err == nil || !strings.Contains(err.Error(), "another process listens") {
-		t.Errorf("a second server on one socket: %v", err)
+		t.Errorf("a second server on one socket: %v, want that another process listens", err)
 	}
 	c.Path = filepath.Join(w.dir, "file")
 	if err := os.WriteFile(c.Path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := api.New(c); err == nil || !strings.Contains(err.Error(), "not a socket") {
-		t.Errorf("a file in the place of the socket: %v", err)
+		t.Errorf("a file in the place of the socket: %v, want that it is not a socket", err)
 	}
 	c.Path = filepath.Join(w.dir, "stale")
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: c.Path})
@@ -53,18 +54,19 @@ func TestSocketFile(t *testing.T) {
 	}
 	c.Mode = 0o666
 	if _, err := api.New(c); err == nil {
-		t.Error("a world-writable control socket")
+		t.Error("a world-writable control socket is accepted, want an error")
 	}
 }
 
-const askEnv, askGroupEnv = "PENSTOCK_TEST_ASK", "PENSTOCK_TEST_ASK_GROUP"
+const callerEnv, callerGroupEnv = "PENSTOCK_TEST_CALLER", "PENSTOCK_TEST_CALLER_GROUP"
 
+// TestMain lets the test binary be a caller with another user.
 func TestMain(m *testing.M) {
-	path := os.Getenv(askEnv)
+	path := os.Getenv(callerEnv)
 	if path == "" {
 		os.Exit(m.Run())
 	}
-	if os.Getenv(askGroupEnv) != "" {
+	if os.Getenv(callerGroupEnv) != "" {
 		if err := syscall.Setgroups([]int{4242}); err != nil {
 			fmt.Println(err)
 		}
@@ -85,6 +87,8 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
+// TestAccess: root and the group may write, other users may read if the configuration lets them, and nobody else is
+// served.
 func TestAccess(t *testing.T) {
 	if os.Geteuid() != 0 {
 		if os.Getenv("PENSTOCK_REQUIRE_ROOT") == "1" {
@@ -107,7 +111,7 @@ func TestAccess(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		bin := filepath.Join(w.dir, "ask")
+		bin := filepath.Join(w.dir, "caller")
 		if err := os.Link(os.Args[0], bin); err != nil { // the test binary lies where others may not go
 			text, err := os.ReadFile(os.Args[0])
 			if err != nil {
@@ -118,22 +122,23 @@ func TestAccess(t *testing.T) {
 			}
 		}
 		cmd := exec.Command(bin)
-		cmd.Env = append(os.Environ(), askEnv+"="+w.path)
+		cmd.Env = append(os.Environ(), callerEnv+"="+w.path)
 		if c.group {
-			cmd.Env = append(cmd.Env, askGroupEnv+"=1")
+			cmd.Env = append(cmd.Env, callerGroupEnv+"=1")
 		}
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			t.Fatalf("%v: %s", err, out)
+			t.Fatalf("the other user's process fails: %v: %s", err, out)
 		}
 		read, write, _ := strings.Cut(string(out), "\n")
 		if !strings.Contains(read, "read: ") || !strings.Contains(read, c.read) || !strings.Contains(write, c.write) {
-			t.Errorf("readers_any %v, member %v: %s", c.readers, c.group, out)
+			t.Errorf("readers_any %v, member %v: %s, want %q and %q", c.readers, c.group, out, c.read, c.write)
 		}
 		if ro := filepath.Join(w.dir, "c-ro.sock"); c.readers {
 			conn := client.New(ro)
-			if _, err := conn.Put(t.Context(), model.KindTenant, "Y", map[string]int{"id": 78}, client.WriteOptions{}); !client.Is(err, "forbidden") {
-				t.Errorf("root writes on the read-only socket: %v", err)
+			_, err := conn.Put(t.Context(), model.KindTenant, "Y", map[string]int{"id": 78}, client.WriteOptions{})
+			if !client.Is(err, "forbidden") {
+				t.Errorf("a write by root on the read-only socket: %v, want the code forbidden", err)
 			}
 			conn.Close()
 		}

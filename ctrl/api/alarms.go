@@ -17,7 +17,7 @@ type AlarmList struct {
 	Items []alarm.Alarm `json:"items"`
 }
 
-// maxAlarms is the most cleared alarms in one answer; active ones are bounded by themselves.
+// maxAlarms is the most cleared alarms in one answer. The board bounds the number of active alarms.
 const maxAlarms = 10_000
 
 func (s *Server) alarms(w http.ResponseWriter, r *http.Request) error {
@@ -28,7 +28,8 @@ func (s *Server) alarms(w http.ResponseWriter, r *http.Request) error {
 	limit := 100
 	if text, given := q["limit"]; given {
 		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxAlarms {
-			return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "limit", "", fmt.Sprintf("limit is %s, allowed are 1 to %d", rest.Clip(text), maxAlarms))
+			return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "limit", "",
+				fmt.Sprintf("limit is %s, allowed are 1 to %d", rest.Clip(text), maxAlarms))
 		}
 	}
 	l := AlarmList{Items: []alarm.Alarm{}}
@@ -40,7 +41,8 @@ func (s *Server) alarms(w http.ResponseWriter, r *http.Request) error {
 	case "all":
 		l.Items = append(s.cfg.Alarms.Active(), s.cfg.Alarms.Cleared(limit)...)
 	default:
-		return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "state", "allowed: active, cleared, all", "there is no state "+strconv.Quote(rest.Clip(state)))
+		return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "state", "allowed: active, cleared, all",
+			"there is no state "+strconv.Quote(rest.Clip(state)))
 	}
 	rest.Reply(w, http.StatusOK, l)
 	return nil
@@ -91,7 +93,8 @@ func alarmID(r *http.Request) (uint64, error) {
 	text := r.PathValue("id")
 	id, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/alarms lists them; an alarm's id is a number", "there is no alarm "+strconv.Quote(rest.Clip(text)))
+		return 0, rest.Problem(http.StatusNotFound, model.CodeNotFound, "",
+			"GET /v1/alarms lists them; an alarm's id is a number", "there is no alarm "+strconv.Quote(rest.Clip(text)))
 	}
 	return id, nil
 }
@@ -99,9 +102,12 @@ func alarmID(r *http.Request) (uint64, error) {
 func alarmProblem(id uint64, a alarm.Alarm, err error) error {
 	switch {
 	case errors.Is(err, alarm.ErrNotFound):
-		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/alarms?state=all lists them", fmt.Sprintf("there is no alarm %d, or it was cleared long ago", id))
+		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/alarms?state=all lists them",
+			fmt.Sprintf("there is no alarm %d, or it was cleared long ago", id))
 	case errors.Is(err, alarm.ErrCleared):
-		return rest.Problem(http.StatusConflict, codeCleared, "", "nothing is left to be done", fmt.Sprintf("alarm %d (%s, %s) was cleared at %s", id, a.Kind, a.Object, a.Cleared.Format("2006-01-02 15:04:05 MST")))
+		at := a.Cleared.Format("2006-01-02 15:04:05 MST")
+		return rest.Problem(http.StatusConflict, codeCleared, "", "nothing is left to be done",
+			fmt.Sprintf("alarm %d (%s, %s) was cleared at %s", id, a.Kind, a.Object, at))
 	}
 	if errors.Is(err, alarm.ErrNotDurable) {
 		return notDurable(fmt.Sprintf("alarm %d is acknowledged", id), err)
@@ -109,7 +115,7 @@ func alarmProblem(id uint64, a alarm.Alarm, err error) error {
 	return err
 }
 
-// userName is the name of a user of this machine, or the number if it has none.
+// userName is the name of a user of this machine, or "user UID" if the machine knows no name.
 func userName(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	if u, err := user.LookupId(id); err == nil {

@@ -22,20 +22,20 @@ func TestAlarms(t *testing.T) {
 		return l.Items
 	}
 	if text := w.must("GET", "/v1/alarms", ""); strings.TrimSpace(text) != `{"items":[]}` {
-		t.Errorf("none: %s", text)
+		t.Errorf("without alarms: %s, want an empty list", text)
 	}
 	for _, p := range []string{"a", "b", "c"} {
 		w.alarms.Raise(alarm.Report{Kind: alarm.PortDown, Object: "port " + p, Text: "x"})
 	}
 	w.alarms.Clear(alarm.PortDown, "port b")
 	if l := list(""); len(l) != 2 || l[0].Object != "port c" {
-		t.Errorf("%+v", l)
+		t.Errorf("active alarms: %+v, want those of port c and port a", l)
 	}
 	if l := list("?state=cleared&limit=1"); len(l) != 1 || l[0].Object != "port b" || l[0].Cleared == nil {
-		t.Errorf("%+v", l)
+		t.Errorf("cleared alarms: %+v, want that of port b", l)
 	}
 	if l := list("?state=all"); len(l) != 3 || l[2].Object != "port b" {
-		t.Errorf("%+v", l)
+		t.Errorf("all alarms: %+v, want 3, that of port b last", l)
 	}
 	var a alarm.Alarm
 	text := w.must("POST", "/v1/alarms/1/acknowledge", `{"comment":"mine"}`)
@@ -43,12 +43,13 @@ func TestAlarms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal([]byte(text), &a); err != nil || a.Acknowledged == nil || a.Acknowledged.By != me.Username || a.Acknowledged.Comment != "mine" {
-		t.Errorf("%s %v", text, err)
+	if err := json.Unmarshal([]byte(text), &a); err != nil || a.Acknowledged == nil ||
+		a.Acknowledged.By != me.Username || a.Acknowledged.Comment != "mine" {
+		t.Errorf("acknowledged: %s, %v, want by %s with the comment \"mine\"", text, err, me.Username)
 	}
 	w.must("POST", "/v1/alarms/3/acknowledge", "")
 	if err := w.client.Get(t.Context(), "/v1/alarms/3", &a); err != nil || a.Acknowledged == nil {
-		t.Errorf("%+v %v", a, err)
+		t.Errorf("acknowledged without a body: %+v, %v, want an acknowledgement", a, err)
 	}
 	for _, tc := range []struct {
 		method, url, body string
@@ -71,19 +72,21 @@ func TestAlarms(t *testing.T) {
 		{"DELETE", "/v1/alarms/1", "", 405, "method_not_allowed"},
 	} {
 		if e := w.refused(tc.method, tc.url, tc.body); e.Status != tc.status || e.Code != tc.code {
-			t.Errorf("%s %s %s: %d %s %s, want %d %s", tc.method, tc.url, tc.body, e.Status, e.Code, e.Message, tc.status, tc.code)
+			t.Errorf("%s %s %s: status %d, code %s, want %d, %s: %s", tc.method, tc.url, tc.body, e.Status, e.Code,
+				tc.status, tc.code, e.Message)
 		}
 	}
-	if e := w.refused("POST", "/v1/alarms/2/acknowledge", ""); !strings.Contains(e.Message, "alarm 2 (port_down, port b) was cleared at ") {
-		t.Error(e.Message)
+	const cleared = "alarm 2 (port_down, port b) was cleared at "
+	if e := w.refused("POST", "/v1/alarms/2/acknowledge", ""); !strings.Contains(e.Message, cleared) {
+		t.Errorf("acknowledging a cleared alarm: %q, want %q", e.Message, cleared)
 	}
 	events := w.must("GET", "/v1/events?since=0&follow=false&type=alarm", "")
 	if n := strings.Count(events, `"action":`); n != 6 {
-		t.Errorf("%d events: %s", n, events)
+		t.Errorf("%d alarm events, want 6: %s", n, events)
 	}
 }
 
-// The document names every kind of alarm.
+// TestAlarmKinds: the document names every kind of alarm.
 func TestAlarmKinds(t *testing.T) {
 	w := newWorld(t, nil)
 	doc := decode(t, w.must("GET", "/v1/openapi.json", ""))
@@ -94,6 +97,6 @@ func TestAlarmKinds(t *testing.T) {
 		}
 	}
 	if len(named) != len(alarm.Kinds()) {
-		t.Errorf("openapi.json has %v", named)
+		t.Errorf("openapi.json has the kinds %v, want %d", named, len(alarm.Kinds()))
 	}
 }

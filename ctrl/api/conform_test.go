@@ -86,12 +86,13 @@ func operations(t *testing.T, w *world) (ops []operation, methods map[string][]s
 	return ops, methods
 }
 
-// isEnvelope fails if an answer is not the form of errors that says status and code.
+// isEnvelope fails the test unless an answer is an error envelope of the wanted status and field.
 func isEnvelope(t *testing.T, what string, status int, h http.Header, text string, wantStatus int, wantField string) {
 	t.Helper()
 	var e rest.Envelope
 	if status != wantStatus || h.Get("Content-Type") != "application/json" {
-		t.Errorf("%s: status %d, type %q, want %d in JSON: %.200s", what, status, h.Get("Content-Type"), wantStatus, text)
+		t.Errorf("%s: status %d, type %q, want %d in JSON: %.200s", what, status, h.Get("Content-Type"),
+			wantStatus, text)
 		return
 	}
 	err := json.Unmarshal([]byte(text), &e)
@@ -160,9 +161,10 @@ func TestMethods(t *testing.T) {
 		if text != "" {
 			t.Errorf("HEAD %s: %d octets of body, want none: %.60q", url, len(text), text)
 		}
-		if status != wantStatus || h.Get("Content-Type") != want.Get("Content-Type") || h.Get("ETag") != want.Get("ETag") {
-			t.Errorf("HEAD %s: status %d, type %q, ETag %s; GET has %d, %q, %s", url, status, h.Get("Content-Type"),
-				h.Get("ETag"),
+		if status != wantStatus || h.Get("Content-Type") != want.Get("Content-Type") ||
+			h.Get("ETag") != want.Get("ETag") {
+			t.Errorf("HEAD %s: status %d, type %q, ETag %s; want those of GET: %d, %q, %s", url,
+				status, h.Get("Content-Type"), h.Get("ETag"),
 				wantStatus, want.Get("Content-Type"), want.Get("ETag"))
 		}
 	}
@@ -251,13 +253,12 @@ func TestConditions(t *testing.T) {
 			try(412, "key", line("If-None-Match", "*"))
 			try(400, "If-Match", line("If-Match", "*"), line("If-None-Match", "*"))
 		}
-		if status, _, text := w.exchange(o.method, o.url+"?dry_run=true", o.body, line("If-Match", "*")); status == 412 ||
-			status == 400 {
-			t.Errorf("%s of what exists with If-Match *: status %d: %.200s", what, status, text)
-		}
-		if status, _, text := w.exchange(o.method, o.url+"?dry_run=true", o.body, line("If-Match", now)); status == 412 ||
-			status == 400 {
-			t.Errorf("%s with the revision: status %d: %.200s", what, status, text)
+		for _, value := range []string{"*", now} {
+			status, _, text := w.exchange(o.method, o.url+"?dry_run=true", o.body, line("If-Match", value))
+			if status == 412 || status == 400 {
+				t.Errorf("%s of an object that exists with If-Match %s: status %d, want neither 400 nor 412: %.200s",
+					what, value, status, text)
+			}
 		}
 	}
 	// What does not exist.
@@ -270,12 +271,13 @@ func TestConditions(t *testing.T) {
 		status, h, text := w.exchange(m, "/v1/tenants/NEW", b, line("If-Match", "*"))
 		isEnvelope(t, m+" of what does not exist with If-Match *", status, h, text, 412, "key")
 	}
-	if status, _, text := w.exchange("PUT", "/v1/tenants/NEW", body, line("If-None-Match", "*"), line("If-Match",
-		revision())); status != 201 {
+	status, _, text := w.exchange("PUT", "/v1/tenants/NEW", body, line("If-None-Match", "*"),
+		line("If-Match", revision()))
+	if status != 201 {
 		t.Errorf("PUT of what does not exist with If-None-Match *: status %d, want 201: %s", status, text)
 	}
 	status, h, text := w.exchange("PUT", "/v1/tenants/NEW", body, line("If-None-Match", "*"))
-	isEnvelope(t, "the same again", status, h, text, 412, "key")
+	isEnvelope(t, "the same PUT again", status, h, text, 412, "key")
 }
 
 // No route ignores a parameter that it does not know, or one that is given twice.

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// schema checks values against the part of JSON Schema that the document uses; a keyword it does not know is an error,
-// so that none goes unchecked.
+// schema checks values against the part of JSON Schema that the document uses. An unknown keyword is an error, so that
+// none goes unchecked.
 type schema struct {
 	t    *testing.T
 	defs map[string]any
@@ -51,7 +51,7 @@ func (s *schema) check(where string, sch map[string]any, v any) {
 				_, isNum := v.(float64)
 				good = isNum && num == math.Trunc(num)
 			default:
-				s.t.Errorf("%s: type %v", where, arg)
+				s.t.Errorf("%s: the check does not know the type %v", where, arg)
 			}
 		case "minimum":
 			good = num >= arg.(float64)
@@ -108,7 +108,7 @@ func (s *schema) check(where string, sch map[string]any, v any) {
 			}
 		}
 		if !good {
-			s.t.Errorf("%s: %v breaks %s %v", where, v, k, arg)
+			s.t.Errorf("%s: the value %v does not conform to %s %v", where, v, k, arg)
 		}
 	}
 }
@@ -116,7 +116,7 @@ func (s *schema) check(where string, sch map[string]any, v any) {
 func decode(t *testing.T, text string) (v any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatalf("%s: %v", text, err)
+		t.Fatalf("%s: %v, want JSON", text, err)
 	}
 	return v
 }
@@ -133,7 +133,8 @@ func dig(v any, path ...string) any {
 	return v
 }
 
-// Every example of the document fits its schema and is accepted by the box, and every answer is as documented.
+// TestDocument: every example of the document conforms to its schema, the box accepts it, and the box answers as
+// documented.
 func TestDocument(t *testing.T) {
 	w := conformWorld(t)
 	doc := decode(t, w.must("GET", "/v1/openapi.json", "")).(map[string]any)
@@ -169,7 +170,8 @@ func TestDocument(t *testing.T) {
 			}
 			body := ""
 			if ex := dig(op, "requestBody", "content", "application/json", "example"); ex != nil {
-				s.check(where+" request", dig(op, "requestBody", "content", "application/json", "schema").(map[string]any), ex)
+				sch := dig(op, "requestBody", "content", "application/json", "schema").(map[string]any)
+				s.check(where+" request", sch, ex)
 				text, _ := json.Marshal(ex)
 				body = string(text)
 			} else if ex := dig(op, "requestBody", "content", "application/x-ndjson", "example"); ex != nil {
@@ -178,14 +180,14 @@ func TestDocument(t *testing.T) {
 			status, h, text := w.send(strings.ToUpper(method), url, body)
 			resp := dig(op, "responses", fmt.Sprint(status))
 			if status >= 300 || resp == nil {
-				t.Errorf("%s: %d %s", where, status, text)
+				t.Errorf("%s: status %d, want a documented one below 300: %s", where, status, text)
 				continue
 			}
 			checked++
 			media := h.Get("Content-Type")
 			content := dig(resp, "content", media)
 			if content == nil {
-				t.Errorf("%s: %s is not documented", where, media)
+				t.Errorf("%s: the media type %s is not documented", where, media)
 				continue
 			}
 			switch {
@@ -207,6 +209,6 @@ func TestDocument(t *testing.T) {
 	_, _, text := w.send("DELETE", "/v1/tenants/RED", "")
 	s.check("refusal", map[string]any{"$ref": "#/components/schemas/Error"}, decode(t, text))
 	if checked < 35 {
-		t.Errorf("only %d answers were checked", checked)
+		t.Errorf("%d answers were checked, want at least 35", checked)
 	}
 }

@@ -18,10 +18,11 @@ const (
 	codeRefused  = "refused"
 	codeCleared  = "cleared"
 
-	codeNotDurable = "not_durable" // done, but not on disk: a restart may forget it
+	codeNotDurable = "not_durable" // the change is in effect but not on disk: a restart may lose it
 )
 
-// statusOf is the HTTP status of a code; what is not named is a value that can be read but not accepted: 422.
+// statusOf is the HTTP status of a code. A code that is not listed is of a value that is well-formed but not accepted:
+// 422.
 func statusOf(code string) int {
 	switch code {
 	case "syntax", "trailing", "truncated", "duplicate_key", "depth":
@@ -40,7 +41,7 @@ func statusOf(code string) int {
 	return http.StatusUnprocessableEntity
 }
 
-// toError makes the answer of an error of core; nil if it is none.
+// toError converts an error of core into an answer; nil for any other error.
 func toError(err error) *rest.EnvelopeError {
 	var ce *core.Error
 	if !errors.As(err, &ce) {
@@ -59,10 +60,10 @@ func toError(err error) *rest.EnvelopeError {
 	return e
 }
 
-// notDurable is the answer when something was done and is not on disk.
+// notDurable is the answer when a change is in effect but not on disk.
 func notDurable(done string, err error) error {
 	return rest.Problem(http.StatusInternalServerError, codeNotDurable, "",
-		"it is in effect, do not repeat it; look at the disk's space and health: the box goes on trying to write it",
+		"the change is in effect, do not repeat it; check the disk's space and health: the box retries the write",
 		fmt.Sprintf("%s, but a restart may forget it: %v", done, err))
 }
 

@@ -20,20 +20,25 @@ func samples() []event.Data {
 	return []event.Data{
 		event.Started{Version: "v1", Revision: 3},
 		event.Reload{OK: true, Changes: 2, Error: "x"},
-		event.Change{Revision: 4, Kinds: []event.KindChange{{Kind: "vifs", Created: 1, Updated: 2, Deleted: 3, Keys: []string{"red/a"}}}},
+		event.Change{Revision: 4, Kinds: []event.KindChange{
+			{Kind: "vifs", Created: 1, Updated: 2, Deleted: 3, Keys: []string{"red/a"}},
+		}},
 		event.Bulk{Revision: 5, Kind: "bindings", Mode: "merge", Created: 1, Updated: 2, Deleted: 3},
 		event.Port{Port: "acc0", State: event.PortGone},
 		event.Neighbor{SwitchPort: 1, MAC: "02:00:00:00:00:01", Resolved: true},
-		gateway.Event{Kind: "member", Group: "out", Member: "a", Old: "b", Other: "c", From: "up", To: "down", Why: "x", MAC: "m", OldMAC: "n",
-			Count: 1, At: now},
-		alarm.Event{Action: alarm.ActionRaise, Alarm: alarm.Alarm{ID: 1, Kind: alarm.PortDown, Severity: "major", Object: "port a", Text: "x",
-			Count: 1, Raised: now, Last: now, Cleared: &now, Acknowledged: &alarm.Acknowledgement{By: "x", Time: now, Comment: "y"}}},
+		gateway.Event{Kind: "member", Group: "out", Member: "a", Old: "b", Other: "c", From: "up", To: "down",
+			Why: "x", MAC: "m", OldMAC: "n", Count: 1, At: now},
+		alarm.Event{Action: alarm.ActionRaise, Alarm: alarm.Alarm{
+			ID: 1, Kind: alarm.PortDown, Severity: "major", Object: "port a", Text: "x",
+			Count: 1, Raised: now, Last: now, Cleared: &now,
+			Acknowledged: &alarm.Acknowledgement{By: "x", Time: now, Comment: "y"},
+		}},
 		event.Gap{From: 1, To: 2, Reason: event.GapRestart},
 	}
 }
 
-// TestEventsAreDocumented: the document has a schema for each type of event, with the members that the type's struct has and
-// no others.
+// TestEventsAreDocumented: the document has a schema for each type of event, with the members that the type's struct
+// has and no others.
 func TestEventsAreDocumented(t *testing.T) {
 	document, err := api.OpenAPIDocument()
 	if err != nil {
@@ -49,7 +54,7 @@ func TestEventsAreDocumented(t *testing.T) {
 		t.Errorf("the document has the events %q, the code %q", documented, types)
 	}
 	if oneOf := dig(defs["Event"], "oneOf").([]any); len(oneOf) != len(types) {
-		t.Errorf("oneOf has %d schemas, want %d", len(oneOf), len(types))
+		t.Errorf("oneOf has %d schemas, want one for each of the %d types", len(oneOf), len(types))
 	}
 	var sampled []string
 	for _, data := range samples() {
@@ -72,7 +77,8 @@ func TestEventsAreDocumented(t *testing.T) {
 		text, _ = json.Marshal(empty)
 		for _, member := range dig(def, "properties", "data", "required").([]any) {
 			if _, ok := decode(t, string(text)).(map[string]any)[member.(string)]; !ok {
-				t.Errorf("event %s: the document requires data.%s, which %T leaves out when it is empty", data.EventType(), member, data)
+				t.Errorf("event %s: the document requires data.%s, which %T leaves out when it is empty",
+					data.EventType(), member, data)
 			}
 		}
 	}

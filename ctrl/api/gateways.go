@@ -13,7 +13,7 @@ import (
 	dpgateway "penstock/dataplane/gateway"
 )
 
-// Gateways are the gateway groups of the box; gateway.Service is them.
+// Gateways are the gateway groups of the box; gateway.Service implements them.
 type Gateways interface {
 	Status() []status.GatewayGroup
 	Switch(group, member, expect string) (status.GatewayGroup, error)
@@ -52,9 +52,9 @@ func (s *Server) gatewayGroup(w http.ResponseWriter, r *http.Request) error {
 
 // gatewayBody is the body of a command to a gateway group.
 type gatewayBody struct {
-	Member       string `json:"member,omitempty"`        // switch: absent = the first other one that is up
-	ExpectActive string `json:"expect_active,omitempty"` // do nothing if another one is active
-	Force        bool   `json:"force,omitempty"`         // disable: also the last one
+	Member       string `json:"member,omitempty"`        // switch: absent = the first other member that is up
+	ExpectActive string `json:"expect_active,omitempty"` // refuse the command if another member is active
+	Force        bool   `json:"force,omitempty"`         // disable: also the last usable member
 }
 
 func (s *Server) switchGateway(w http.ResponseWriter, r *http.Request) error {
@@ -75,7 +75,8 @@ func (s *Server) enableGateway(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-func (s *Server) gatewayCommand(w http.ResponseWriter, r *http.Request, needMember bool, do func(group string, b *gatewayBody) (status.GatewayGroup, error)) error {
+func (s *Server) gatewayCommand(w http.ResponseWriter, r *http.Request, needMember bool,
+	do func(group string, b *gatewayBody) (status.GatewayGroup, error)) error {
 	if _, err := rest.Query(r); err != nil {
 		return err
 	}
@@ -85,7 +86,8 @@ func (s *Server) gatewayCommand(w http.ResponseWriter, r *http.Request, needMemb
 	}
 	group := r.PathValue("group")
 	if needMember && body.Member == "" {
-		return rest.Problem(http.StatusUnprocessableEntity, model.CodeRequired, "member", `send {"member":"NAME"}`, "the member is missing")
+		return rest.Problem(http.StatusUnprocessableEntity, model.CodeRequired, "member", `send {"member":"NAME"}`,
+			"the member is missing")
 	}
 	g, err := do(group, &body)
 	if err != nil {
@@ -116,19 +118,28 @@ func (s *Server) gatewayProblem(group, member string, err error) error {
 	}
 	switch {
 	case errors.Is(err, gateway.ErrNoGroup):
-		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", list("gateway group", groups), "there is no gateway group "+rest.Clip(group))
+		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", list("gateway group", groups),
+			"there is no gateway group "+rest.Clip(group))
 	case errors.Is(err, dpgateway.ErrNoMember):
-		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "member", list("member", members), fmt.Sprintf("gateway group %s has no member %s", group, rest.Clip(member)))
+		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "member", list("member", members),
+			fmt.Sprintf("gateway group %s has no member %s", group, rest.Clip(member)))
 	case errors.Is(err, dpgateway.ErrNotUp):
-		return rest.Problem(http.StatusConflict, codeNotUp, "member", list("healthy member", up), fmt.Sprintf("member %s is not up, and nothing was switched", rest.Clip(member)))
+		return rest.Problem(http.StatusConflict, codeNotUp, "member", list("healthy member", up),
+			fmt.Sprintf("member %s is not up, and nothing was switched", rest.Clip(member)))
 	case errors.Is(err, dpgateway.ErrNoOther):
-		return rest.Problem(http.StatusConflict, codeNotUp, "", "GET /v1/gateways/"+group+" says how each is", "no other member of "+group+" is up, and nothing was switched")
+		return rest.Problem(http.StatusConflict, codeNotUp, "",
+			"GET /v1/gateways/"+group+" has the state of each member",
+			"no other member of "+group+" is up, and nothing was switched")
 	case errors.Is(err, dpgateway.ErrLast):
-		return rest.Problem(http.StatusConflict, codeLast, "member", "enable or mend another one first, or force it", fmt.Sprintf("member %s is the last one that is fit: without it %s has no gateway", rest.Clip(member), group))
+		return rest.Problem(http.StatusConflict, codeLast, "member",
+			"enable or repair another member first, or set force",
+			fmt.Sprintf("member %s is the last one that is fit: without it %s has no gateway",
+				rest.Clip(member), group))
 	case errors.Is(err, gateway.ErrNotDurable):
-		return notDurable("it is done", err)
+		return notDurable("the command is executed", err)
 	case errors.Is(err, gateway.ErrChanged):
-		return rest.Problem(http.StatusPreconditionFailed, codeChanged, "expect_active", "look at the group again, and decide again", err.Error())
+		return rest.Problem(http.StatusPreconditionFailed, codeChanged, "expect_active",
+			"read the group again before you repeat the command", err.Error())
 	}
 	return err
 }

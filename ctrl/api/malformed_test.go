@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -10,7 +9,7 @@ import (
 	"time"
 )
 
-// raws sends octets as they are, ends its side, and returns the answer.
+// raws sends octets unchanged, closes its sending side, and returns the answer.
 func (w *world) raws(text string) (status int, h http.Header, body string) {
 	w.t.Helper()
 	c := w.raw()
@@ -29,7 +28,7 @@ func (w *world) raws(text string) (status int, h http.Header, body string) {
 	return resp.StatusCode, resp.Header, string(data)
 }
 
-// A body that cannot be read is the caller's fault on every route that reads one: 400, and nothing is changed.
+// TestMalformedBodies: every route that reads a body refuses a malformed one with status 400, and nothing is changed.
 func TestMalformedBodies(t *testing.T) {
 	w := conformWorld(t)
 	ops, _ := operations(t, w)
@@ -53,10 +52,12 @@ func TestMalformedBodies(t *testing.T) {
 		}
 		tried++
 		for what, body := range chunked {
-			status, h, text := w.raws(o.method + " " + o.url + " HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+			head := " HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: chunked\r\n\r\n"
+			status, h, text := w.raws(o.method + " " + o.url + head + body)
 			isEnvelope(t, o.method+" "+o.path+", "+what, status, h, text, 400, "")
 		}
-		status, h, text := w.raws(fmt.Sprintf("%s %s HTTP/1.1\r\nHost: box\r\nContent-Length: 50\r\n\r\n{", o.method, o.url))
+		head := " HTTP/1.1\r\nHost: box\r\nContent-Length: 50\r\n\r\n{"
+		status, h, text := w.raws(o.method + " " + o.url + head)
 		isEnvelope(t, o.method+" "+o.path+", shorter than it says", status, h, text, 400, "")
 	}
 	if after := w.must("GET", "/v1/revision", ""); after != before {
@@ -67,7 +68,7 @@ func TestMalformedBodies(t *testing.T) {
 	}
 }
 
-// What net/http refuses before a handler sees it is an error in JSON too.
+// TestMalformedHeads: requests that net/http refuses before a handler runs are answered with an error in JSON too.
 func TestMalformedHeads(t *testing.T) {
 	w := newWorld(t, nil)
 	for what, c := range map[string]struct {
@@ -83,11 +84,12 @@ func TestMalformedHeads(t *testing.T) {
 		"a bad escape in the path": {"GET /v1/%zz HTTP/1.1\r\nHost: box\r\n\r\n", 400},
 		"a bad method":             {"G,T /v1/box HTTP/1.1\r\nHost: box\r\n\r\n", 400},
 		"a bad length":             {"PUT /v1/tenants/X HTTP/1.1\r\nHost: box\r\nContent-Length: -4\r\n\r\n", 400},
-		"two lengths":              {"PUT /v1/tenants/X HTTP/1.1\r\nHost: box\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n", 400},
-		"an unknown coding":        {"PUT /v1/tenants/X HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
-		"a head that is too long": {"GET /v1/box HTTP/1.1\r\nHost: box\r\nA: " + strings.Repeat("x",
-			40_000) + "\r\n\r\n", 431},
-		"HTTP/2 without a question": {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 404},
+		"two lengths": {"PUT /v1/tenants/X HTTP/1.1\r\nHost: box\r\n" +
+			"Content-Length: 4\r\nContent-Length: 5\r\n\r\n", 400},
+		"an unknown coding": {"PUT /v1/tenants/X HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
+		"a head that is too long": {"GET /v1/box HTTP/1.1\r\nHost: box\r\nA: " +
+			strings.Repeat("x", 40_000) + "\r\n\r\n", 431},
+		"HTTP/2 without an upgrade": {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 404},
 		"HTTP/3.0":                  {"GET /v1/box HTTP/3.0\r\nHost: box\r\n\r\n", 505},
 	} {
 		status, h, text := w.raws(c.text)

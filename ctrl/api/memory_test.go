@@ -90,16 +90,17 @@ func TestMemory(t *testing.T) {
 		"unknown top members": {`{`, `"a":1,`},
 		"rows":                {``, row + "}\n"},
 		"rows with a fault":   {``, row + `,"x":1}` + "\n"},
-		"rows of addresses":   {``, row + `,"addresses":["1::1","1::2","1::3","1::4","1::5","1::6","1::7","1::8"]}` + "\n"},
-		"names without end":   {`{"tenant":"`, `a`},
-		"empty lines":         {``, "\n"},
-		"lines of spaces":     {``, strings.Repeat(" ", 40) + "\n"},
-		"lines of a digit":    {``, "1\n"},
-		"lines of a brace":    {``, "{\n"},
-		"long lines":          {``, `{"a":[` + strings.Repeat("1,", 30_000) + `1]}` + "\n"},
-		"nested lines":        {``, strings.Repeat("[", 30_000) + "\n"},
-		"members in a line":   {``, `{"tenant":"` + strings.Repeat("é", 30_000) + `"}` + "\n"},
-		"path rows":           {``, `{"a":"02:aa:00:00:00:01","b":"02:aa:00:00:00:03","vlans":[{"vid":1}]}` + "\n"},
+		"rows of addresses": {``,
+			row + `,"addresses":["1::1","1::2","1::3","1::4","1::5","1::6","1::7","1::8"]}` + "\n"},
+		"names without end": {`{"tenant":"`, `a`},
+		"empty lines":       {``, "\n"},
+		"lines of spaces":   {``, strings.Repeat(" ", 40) + "\n"},
+		"lines of a digit":  {``, "1\n"},
+		"lines of a brace":  {``, "{\n"},
+		"long lines":        {``, `{"a":[` + strings.Repeat("1,", 30_000) + `1]}` + "\n"},
+		"nested lines":      {``, strings.Repeat("[", 30_000) + "\n"},
+		"members in a line": {``, `{"tenant":"` + strings.Repeat("é", 30_000) + `"}` + "\n"},
+		"path rows":         {``, `{"a":"02:aa:00:00:00:01","b":"02:aa:00:00:00:03","vlans":[{"vid":1}]}` + "\n"},
 	}
 	urls := map[string][]string{
 		"POST": {"/v1/transactions", "/v1/bulk/bindings?dry_run=1", "/v1/bulk/paths?dry_run=1",
@@ -116,12 +117,14 @@ func TestMemory(t *testing.T) {
 				var text string
 				grew := peak(func() { status, h, text = w.post(method, url, body) })
 				if most := int64(4*len(body) + rest.FixedMemory); grew > most {
-					t.Errorf("%s %s with %s: %d MiB of body took %d MiB, want at most %d", method, url, what, len(body)>>20,
-						grew>>20, most>>20)
+					t.Errorf("%s %s with %s: %d MiB of body took %d MiB, want at most %d", method, url, what,
+						len(body)>>20, grew>>20, most>>20)
 				}
-				if status >= 300 && !strings.HasPrefix(text, `{"error":{"status":`+fmt.Sprint(status)) || len(text) > 1<<20 ||
-					h.Get("Content-Type") != "application/json" {
-					t.Errorf("%s %s with %s: status %d: %.200s", method, url, what, status, text)
+				envelope := strings.HasPrefix(text, fmt.Sprintf(`{"error":{"status":%d`, status))
+				media := h.Get("Content-Type")
+				if status >= 300 && !envelope || len(text) > 1<<20 || media != "application/json" {
+					t.Errorf("%s %s with %s: status %d, type %q, want a result or an error in JSON: %.200s",
+						method, url, what, status, media, text)
 				}
 				if testing.Verbose() {
 					t.Logf("%-22s %-5s %-28s %4d MiB, status %d", what, method, url, grew>>20, status)

@@ -15,21 +15,21 @@ import (
 	"penstock/ctrl/rest"
 )
 
-// baseDocument describes what is of no kind of resources.
+// baseDocument describes the routes and schemas that belong to no kind of resources.
 //
 //go:embed openapi.json
 var baseDocument []byte
 
-// kindDocument describes what the API has of every kind, with a kindPart filled in.
+// kindDocument is the template of the routes and schemas of one kind; a kindPart fills it in.
 //
 //go:embed openapi_kind.json.tmpl
 var kindDocument string
 
-// openapiDocument describes every route, put together once from baseDocument and the kinds; openapi_test.go holds it to
-// the routes and to what the handlers answer.
+// openapiDocument describes every route. It is assembled once from baseDocument and the kinds. Tests compare the
+// document with the routes and with the answers of the handlers.
 var openapiDocument = sync.OnceValues(makeDocument)
 
-// kindPart is what kindDocument says of one kind.
+// kindPart is the data of one kind for kindDocument.
 type kindPart struct {
 	*model.Info
 	Type       string // of its objects: the name of their schema
@@ -44,7 +44,8 @@ type kindPart struct {
 
 func newKindPart(i *model.Info) (*kindPart, error) {
 	k := &kindPart{Info: i, Type: reflect.TypeOf(i.Example).Name(), ID: strings.ReplaceAll(i.One, " ", "_"),
-		KeyParts: strings.Split(i.Example.Key(), "/"), MaxLimit: maxLimit, DefaultLimit: defaultLimit, MaxPage: maxPage >> 20}
+		KeyParts: strings.Split(i.Example.Key(), "/"), MaxLimit: maxLimit, DefaultLimit: defaultLimit,
+		MaxPage: maxPage >> 20}
 	k.Schema = objectSchema(i)
 	text, err := json.Marshal(i.Example)
 	if err != nil {
@@ -63,7 +64,7 @@ func newKindPart(i *model.Info) (*kindPart, error) {
 	return k, nil
 }
 
-// makeDocument puts the document together.
+// makeDocument assembles the document.
 func makeDocument() ([]byte, error) {
 	type (
 		paths   map[string]map[string]json.RawMessage
@@ -131,7 +132,7 @@ func makeDocument() ([]byte, error) {
 	return append(out.Bytes(), '\n'), err
 }
 
-// add adds what is in neither map twice.
+// add copies the entries of from into to. An entry that to already has is an error.
 func add(to, from map[string]json.RawMessage) error {
 	for name, value := range from {
 		if _, twice := to[name]; twice {
@@ -142,7 +143,7 @@ func add(to, from map[string]json.RawMessage) error {
 	return nil
 }
 
-// jsonText is v as JSON for people: without escapes for HTML.
+// jsonText is v as JSON without escapes for HTML, readable for people.
 func jsonText(v any) (string, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Every route is in the document, and the document names no other.
+// TestOpenAPIRoutes: every route is in the document, and the document has no other.
 func TestOpenAPIRoutes(t *testing.T) {
 	var doc struct {
 		OpenAPI string
@@ -19,14 +19,14 @@ func TestOpenAPIRoutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if doc.OpenAPI != "3.1.0" {
-		t.Errorf("version %q", doc.OpenAPI)
+		t.Errorf("OpenAPI version %q, want 3.1.0", doc.OpenAPI)
 	}
 	methods := map[string]string{"get": "GET", "put": "PUT", "post": "POST", "patch": "PATCH", "delete": "DELETE"}
 	served := map[string]bool{}
 	for _, r := range routes() {
 		id := r.method + " " + r.pattern
 		if served[id] {
-			t.Errorf("%s twice", id)
+			t.Errorf("%s is served twice, want one route", id)
 		}
 		served[id] = true
 	}

@@ -23,10 +23,10 @@ type List struct {
 const (
 	defaultLimit = 1000
 	maxLimit     = 10_000
-	maxPage      = 8 << 20 // octets, behind which a page ends whatever its limit: a path may have 4,094 VLANs
+	maxPage      = 8 << 20 // octets; a larger page ends whatever its limit: one path may have 64 VLANs
 )
 
-// listQuery is a listing as it was asked for.
+// listQuery is the decoded query of a listing.
 type listQuery struct {
 	q       map[string]string
 	filters []model.Filter
@@ -48,7 +48,8 @@ func readListQuery(r *http.Request, kind model.Kind) (lq listQuery, err error) {
 	lq.limit = defaultLimit
 	if v, ok := lq.q["limit"]; ok {
 		if lq.limit, err = strconv.Atoi(v); err != nil || lq.limit < 1 || lq.limit > maxLimit {
-			return lq, bad("limit", "limits go from 1 to "+strconv.Itoa(maxLimit), strconv.Quote(rest.Clip(v))+" is not a limit")
+			return lq, bad("limit", "limits go from 1 to "+strconv.Itoa(maxLimit),
+				strconv.Quote(rest.Clip(v))+" is not a limit")
 		}
 	}
 	if lq.status, err = rest.Flag(lq.q, "status", true); err != nil {
@@ -56,7 +57,7 @@ func readListQuery(r *http.Request, kind model.Kind) (lq listQuery, err error) {
 	}
 	if v := lq.q["after"]; v != "" {
 		if lq.after, err = model.NormalizeKey(kind, v); err != nil {
-			return lq, bad("after", "use the \"next\" of the page before", err.Error())
+			return lq, bad("after", "use the \"next\" of the previous page", err.Error())
 		}
 	}
 	if err := normalizeMACs(lq.filters, lq.q); err != nil {
@@ -65,7 +66,7 @@ func readListQuery(r *http.Request, kind model.Kind) (lq listQuery, err error) {
 	return lq, nil
 }
 
-// normalizeMACs brings the MACs among the values of filters into the form that objects have them in.
+// normalizeMACs converts the MACs among the values of filters to the form that objects use.
 func normalizeMACs(filters []model.Filter, q map[string]string) error {
 	for _, f := range filters {
 		v := q[f.Name]
@@ -90,7 +91,8 @@ func bindingFilter(q map[string]string) (f core.BindingFilter, err error) {
 		}
 	}
 	if f.Segment != "" && f.Tenant == "" {
-		return f, rest.Problem(http.StatusBadRequest, model.CodeInvalid, "segment", "name the tenant too", "segments are named within a tenant")
+		return f, rest.Problem(http.StatusBadRequest, model.CodeInvalid, "segment", "name the tenant too",
+			"segments are named within a tenant")
 	}
 	return f, nil
 }
@@ -201,7 +203,8 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, kind model.Kind) er
 		return err
 	}
 	if !ok {
-		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/"+string(kind)+" lists what there is", "there is no "+kind.One()+" "+k)
+		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/"+string(kind)+" lists what there is",
+			"there is no "+kind.One()+" "+k)
 	}
 	text, err := withStatus(o, s.cfg.Core.Status(kind, k))
 	if err != nil {
@@ -265,7 +268,7 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, kind model.Kind,
 	return nil
 }
 
-// oneOperation takes the transaction out of the fields of an error: the request was the value alone.
+// oneOperation removes the transaction from the fields of an error: the body of the request is the value alone.
 func oneOperation(err error, verb core.Verb) error {
 	var ce *core.Error
 	if !errors.As(err, &ce) {
@@ -288,7 +291,7 @@ func oneOperation(err error, verb core.Verb) error {
 	return e
 }
 
-// writeOptions reads what all writes have in common.
+// writeOptions reads the options that all writes have.
 func (s *Server) writeOptions(r *http.Request, more ...string) (t core.Transaction, err error) {
 	q, err := rest.Query(r, append([]string{"dry_run"}, more...)...)
 	if err != nil {
@@ -301,19 +304,22 @@ func (s *Server) writeOptions(r *http.Request, more ...string) (t core.Transacti
 	return t, nil
 }
 
-// deleteBindings serves DELETE on the collection: what the filter names goes away. Without a filter nothing does.
+// deleteBindings serves DELETE on the collection: the bindings that the filter selects are deleted. A request without a
+// filter is refused.
 func (s *Server) deleteBindings(w http.ResponseWriter, r *http.Request) error {
 	t, err := s.writeOptions(r, model.KindBinding.Info().FilterNames()...)
 	if err != nil {
 		return err
 	}
 	q := r.URL.Query()
-	f, err := bindingFilter(map[string]string{"tenant": q.Get("tenant"), "segment": q.Get("segment"), "switch": q.Get("switch")})
+	f, err := bindingFilter(map[string]string{"tenant": q.Get("tenant"), "segment": q.Get("segment"),
+		"switch": q.Get("switch")})
 	if err != nil {
 		return err
 	}
 	if f == (core.BindingFilter{}) {
-		return rest.Problem(http.StatusBadRequest, model.CodeRequired, "tenant", "to delete all bindings, send an empty stream: POST /v1/bulk/bindings?mode=replace", "a filter is missing")
+		return rest.Problem(http.StatusBadRequest, model.CodeRequired, "tenant",
+			"to delete all bindings, send an empty stream: POST /v1/bulk/bindings?mode=replace", "a filter is missing")
 	}
 	res, err := s.cfg.Core.DeleteBindings(r.Context(), f, core.BulkOptions{DryRun: t.DryRun, IfMatch: t.IfMatch})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // route is one method of one URL. The OpenAPI document is tested against this table.
 type route struct {
 	method  string
-	pattern string // as of http.ServeMux and OpenAPI alike: {name} is one part
+	pattern string // in the form of http.ServeMux and of OpenAPI: {name} is one part
 	write   bool
 	tables  bool // a write that If-Match with the tables' revision can guard
 	object  bool // a write of one object
@@ -42,7 +42,8 @@ func routes() []route {
 		{method: "POST", pattern: "/v1/reload", write: true, do: (*Server).reload},
 		{method: "POST", pattern: "/v1/transactions", write: true, tables: true, do: (*Server).transaction},
 		{method: "GET", pattern: "/v1/bulk/bindings", do: (*Server).exportBindings},
-		{method: "POST", pattern: "/v1/bulk/bindings", write: true, tables: true, bulk: true, do: (*Server).bulkBindings},
+		{method: "POST", pattern: "/v1/bulk/bindings", write: true, tables: true, bulk: true,
+			do: (*Server).bulkBindings},
 		{method: "GET", pattern: "/v1/bulk/paths", do: (*Server).exportPaths},
 		{method: "POST", pattern: "/v1/bulk/paths", write: true, tables: true, bulk: true, do: (*Server).bulkPaths},
 		{method: "DELETE", pattern: "/v1/bindings", write: true, tables: true, do: (*Server).deleteBindings},
@@ -55,14 +56,16 @@ func routes() []route {
 				do: func(s *Server, w http.ResponseWriter, r *http.Request) error { return s.change(w, r, kind, verb) }}
 		}
 		rs = append(rs,
-			route{method: "GET", pattern: base, do: func(s *Server, w http.ResponseWriter, r *http.Request) error { return s.list(w, r, kind) }},
-			route{method: "GET", pattern: one, do: func(s *Server, w http.ResponseWriter, r *http.Request) error { return s.get(w, r, kind) }},
+			route{method: "GET", pattern: base,
+				do: func(s *Server, w http.ResponseWriter, r *http.Request) error { return s.list(w, r, kind) }},
+			route{method: "GET", pattern: one,
+				do: func(s *Server, w http.ResponseWriter, r *http.Request) error { return s.get(w, r, kind) }},
 			change("PUT", core.Put), change("PATCH", core.Patch), change("DELETE", core.Delete))
 	}
 	return rs
 }
 
-// table is what the server answers.
+// table converts the routes for the REST server.
 func (s *Server) table() []rest.Route {
 	var out []rest.Route
 	for _, rt := range routes() {

@@ -10,7 +10,7 @@ import (
 	"penstock/ctrl/model"
 )
 
-// schema is a JSON Schema (2020-12, as OpenAPI 3.1 has it), as far as objects need it.
+// schema is the part of JSON Schema (2020-12, as in OpenAPI 3.1) that objects need.
 type schema struct {
 	Ref                  string   `json:"$ref,omitempty"`
 	Type                 string   `json:"type,omitempty"`
@@ -27,7 +27,7 @@ type schema struct {
 	MaxProperties        int      `json:"maxProperties,omitempty"`
 }
 
-// members are the members of a JSON object, in the order in which they are written.
+// members are the members of a JSON object, in the order of output.
 type members []member
 
 type member struct {
@@ -58,8 +58,8 @@ func keyMember(i *model.Info, name string) bool {
 	return slices.ContainsFunc(i.Key, func(p model.KeyPart) bool { return p.Name == name })
 }
 
-// objectSchema describes the objects of a kind: their Go type says what members there are, of which type, and which may
-// be absent; Members says the rest. The parts of the key are never required: the URL says them.
+// objectSchema describes the objects of a kind: the Go type gives the members, their types and which may be absent;
+// Info.Members gives limits and texts. The parts of the key are never required: the URL holds the key.
 func objectSchema(i *model.Info) *schema {
 	s := structSchema(i, reflect.TypeOf(i.Example), "")
 	s.Description = i.Doc
@@ -67,7 +67,7 @@ func objectSchema(i *model.Info) *schema {
 	return s
 }
 
-// structSchema describes a struct; prefix is before the names that its members have in i.Members.
+// structSchema describes a struct; prefix precedes the names of its members in i.Members.
 func structSchema(i *model.Info, t reflect.Type, prefix string) *schema {
 	s := &schema{Type: "object", AdditionalProperties: false}
 	for f := range t.NumField() {

@@ -1,9 +1,9 @@
 // Package api is the control socket: HTTP/1.1 and JSON over a Unix stream socket, with access by peer credentials.
 //
-// Connecting to a Unix socket takes write permission on its file, so a socket that is not world-writable cannot be
-// read by everybody either. Where every local user may read, a second socket (Config.ReadOnlyPath) lies beside the
-// control socket; it is open to all, serves reads only, whoever asks, and has its own share of connections. Lost: the
-// control socket itself with mode 0666 and the check of credentials as the only lock.
+// Connecting to a Unix socket takes write permission on its file, so a socket that is not world-writable is not open to
+// readers either. If every local user may read, a second socket (Config.ReadOnlyPath) is opened beside the control
+// socket: every user may connect to it, it serves reads only, also to root, and it has its own limit of connections.
+// Rejected: the control socket itself with mode 0666 and the check of credentials as the only protection.
 package api
 
 import (
@@ -25,7 +25,7 @@ import (
 	"penstock/ctrl/rest"
 )
 
-// Info is what the appliance tells the API about the rest of the box.
+// Info gives the API access to the rest of the box; the appliance implements it.
 type Info interface {
 	// Box is the summary of the box: a value that marshals to a JSON object.
 	Box() any
@@ -33,16 +33,16 @@ type Info interface {
 	Stats(kind string) (any, error)
 	// Ports lists the ports of the configuration.
 	Ports() []PortStatus
-	// Reload reads the configuration file again and applies it; the error says what was refused.
+	// Reload reads the configuration file again and applies it; an error names the refused part.
 	Reload(ctx context.Context) error
-	// Ready is nil when rings are filled and tables are live.
+	// Ready returns nil when rings are filled and tables are live.
 	Ready() error
 }
 
 // StatsKinds are the kinds of counters, as in /v1/stats/KIND.
 var StatsKinds = [...]string{"box", "ports", "workers", "drops", "paths", "vifs", "webhooks"}
 
-// PortStatus is one port of the configuration and what the dataplane does with it.
+// PortStatus is one port of the configuration and its state in the dataplane.
 type PortStatus struct {
 	Name   string `json:"name"`
 	Role   string `json:"role"`
@@ -64,7 +64,7 @@ type Config struct {
 	Gateways Gateways
 	Info     Info
 	Log      *slog.Logger
-	// Observe is told how long each write took until it was acknowledged, by the pattern of its path; nil = nobody.
+	// Observe, unless nil, is called after each write with the pattern of its path and the time until acknowledgement.
 	Observe func(pattern string, took time.Duration)
 
 	MaxBody       int64         // octets of a request; default 16 MiB
@@ -98,9 +98,9 @@ func (c *Config) defaults() {
 }
 
 const (
-	maxBulks   = 8                // bulk pushes that may be under way: each may stage some 70 MB
-	maxExports = 8                // exports that may be under way
-	bulkTime   = 10 * time.Minute // for the stream of one
+	maxBulks   = 8                // concurrent bulk pushes: each may stage some 70 MB
+	maxExports = 8                // concurrent exports
+	bulkTime   = 10 * time.Minute // for the stream of one bulk push
 )
 
 // Server is the control socket.
@@ -124,7 +124,8 @@ func New(c Config) (*Server, error) {
 	s := &Server{cfg: c, bulks: rest.NewSeats("bulk pushes", maxBulks), exports: rest.NewSeats("exports", maxExports)}
 	s.rest = rest.New(rest.Config{
 		Name: "the control socket", Routes: s.table(), ToError: toError, Observe: c.Observe, Log: c.Log,
-		MaxBody: c.MaxBody, MaxConns: c.MaxConns, MaxStreams: c.MaxStreams, WriteRate: c.WriteRate, WriteBurst: c.WriteBurst,
+		MaxBody: c.MaxBody, MaxConns: c.MaxConns, MaxStreams: c.MaxStreams,
+		WriteRate: c.WriteRate, WriteBurst: c.WriteBurst,
 		IdleTimeout: c.IdleTimeout, AnswerTimeout: c.AnswerTimeout, HeaderTimeout: c.HeaderTimeout,
 	})
 	peers := rest.UnixPeers{Owner: c.Owner, Group: c.Group, ReadersAny: c.ReadOnly}
@@ -145,7 +146,7 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// Counters returns what the limits did since the start.
+// Counters returns how often each limit applied since the start.
 func (s *Server) Counters() rest.Counters { return s.rest.Counters() }
 
 // Serve answers requests until Shutdown; it then returns nil.

@@ -40,13 +40,13 @@ func (w *world) push(segment string, n, port int) {
 	w.t.Helper()
 	var b strings.Builder
 	for i := range n {
-		fmt.Fprintf(&b, `{"tenant":"RED","segment":"%s","mac":"%s","switch_mac":"02:aa:00:00:00:01","switch_port":%d}`+"\n",
-			segment, model.MAC(0x020000050000+i), port)
+		b.WriteString(bindingLine(segment, model.MAC(0x020000050000+i), port))
 	}
 	w.must("POST", "/v1/bulk/bindings", b.String())
 }
 
-// Who reads an export octet by octet holds nothing that a write needs, and is cut off, with a line in the log.
+// TestExportNotRead: a reader that takes an export octet by octet blocks no write, and is cut off, with a line in the
+// log.
 func TestExportNotRead(t *testing.T) {
 	text := &logText{}
 	w := newWorld(t, func(a *api.Config, _ *core.Config) {
@@ -62,15 +62,16 @@ func TestExportNotRead(t *testing.T) {
 		_, _ = rd.ReadByte()
 		w.push("db", 100, 1+i%200) // ends only if the reader holds nothing
 		if time.Now().After(deadline) {
-			t.Fatal("who reads an export octet by octet is not cut off")
+			t.Fatal("a reader of single octets is served after 20 s, want it cut off")
 		}
 	}
-	if s := text.String(); !strings.Contains(s, "reads too slowly was cut off") || !strings.Contains(s,
-		"path=/v1/bulk/bindings") {
-		t.Errorf("the log says %q, want a line about the slow reader", s)
+	s := text.String()
+	if !strings.Contains(s, "reads too slowly was cut off") || !strings.Contains(s, "path=/v1/bulk/bindings") {
+		t.Errorf("the log has %q, want a line about the slow reader", s)
 	}
 	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
-	resp, err := http.ReadResponse(bufio.NewReader(io.MultiReader(strings.NewReader("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), skipHead(rd))), nil)
+	head := strings.NewReader("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(io.MultiReader(head, skipHead(rd))), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,19 +90,18 @@ func skipHead(rd *bufio.Reader) io.Reader {
 	}
 }
 
-// The trailer of an export says whether something was changed meanwhile.
+// TestExportRevisions: the trailer of an export shows whether the table changed during the export.
 func TestExportRevisions(t *testing.T) {
 	w := newWorld(t, nil)
 	w.must("POST", "/v1/transactions", base)
 	w.push("web", 30_000, 9)
 	var all bytes.Buffer
-	if atOnce, err := w.client.Export(t.Context(), model.KindBinding, &all); err != nil || !atOnce ||
-		bytes.Count(all.Bytes(), []byte{'\n'}) != 30_001 {
-		t.Errorf("export: of one moment %v, %d rows, %v, want true and 30001", atOnce, bytes.Count(all.Bytes(),
-			[]byte{'\n'}), err)
+	atOnce, err := w.client.Export(t.Context(), model.KindBinding, &all)
+	if rows := bytes.Count(all.Bytes(), []byte{'\n'}); err != nil || !atOnce || rows != 30_001 {
+		t.Errorf("export: of one revision %v, %d rows, %v, want true and 30001", atOnce, rows, err)
 	}
 	first := true
-	atOnce, err := w.client.Export(t.Context(), model.KindBinding, writerFunc(func(p []byte) (int, error) {
+	atOnce, err = w.client.Export(t.Context(), model.KindBinding, writerFunc(func(p []byte) (int, error) {
 		if first { // the box waits for this reader, behind some chunks
 			w.push("db", 10, 3)
 			first = false
@@ -109,7 +109,7 @@ func TestExportRevisions(t *testing.T) {
 		return len(p), nil
 	}))
 	if err != nil || atOnce {
-		t.Errorf("export with a push in the middle: of one moment %v, %v, want false", atOnce, err)
+		t.Errorf("export with a push in the middle: of one revision %v, %v, want false", atOnce, err)
 	}
 }
 
@@ -117,7 +117,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// A page ends where it gets too large, and says where to go on.
+// TestLargePages: a page that gets too large ends early and names the next one.
 func TestLargePages(t *testing.T) {
 	w := newWorld(t, nil)
 	var vlans []string

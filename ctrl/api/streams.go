@@ -29,7 +29,8 @@ func (s *Server) bulkPaths(w http.ResponseWriter, r *http.Request) error {
 	return s.bulk(w, r, s.cfg.Core.BulkPaths)
 }
 
-func (s *Server) bulk(w http.ResponseWriter, r *http.Request, push func(context.Context, io.Reader, core.BulkOptions) (core.BulkResult, error)) error {
+func (s *Server) bulk(w http.ResponseWriter, r *http.Request,
+	push func(context.Context, io.Reader, core.BulkOptions) (core.BulkResult, error)) error {
 	t, err := s.writeOptions(r, "mode")
 	if err != nil {
 		return err
@@ -39,7 +40,8 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, push func(context.
 		return err
 	}
 	defer leave()
-	res, err := push(r.Context(), r.Body, core.BulkOptions{Mode: core.BulkMode(r.URL.Query().Get("mode")), DryRun: t.DryRun, IfMatch: t.IfMatch})
+	res, err := push(r.Context(), r.Body,
+		core.BulkOptions{Mode: core.BulkMode(r.URL.Query().Get("mode")), DryRun: t.DryRun, IfMatch: t.IfMatch})
 	if err != nil {
 		return err
 	}
@@ -56,12 +58,13 @@ func (s *Server) exportPaths(w http.ResponseWriter, r *http.Request) error {
 	return s.export(w, r, s.cfg.Core.ExportPaths)
 }
 
-// revisionEnd is the trailer with the revision of the last rows of an export; ETag has that of the first.
+// revisionEnd is the trailer with the revision of the last rows of an export; ETag is the revision of the first rows.
 const revisionEnd = "Revision-End"
 
-// export streams a table. Should it fail half-way, the connection is broken off, so that nobody takes a part for the
-// whole.
-func (s *Server) export(w http.ResponseWriter, r *http.Request, write func(io.Writer, func(revision uint64)) (last uint64, err error)) error {
+// export streams a table. If it fails half-way, the connection is reset, so that no reader takes a part for the whole
+// table.
+func (s *Server) export(w http.ResponseWriter, r *http.Request,
+	write func(io.Writer, func(revision uint64)) (last uint64, err error)) error {
 	if _, err := rest.Query(r); err != nil {
 		return err
 	}
@@ -102,9 +105,9 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// events streams what changes and happens: one JSON object per line, or server-sent events if the caller accepts
-// them. since=SEQ resumes behind SEQ; without it the stream starts now. follow=false ends it with the last event
-// there is; type= restricts it to some types (gaps are always told).
+// events streams the events of the box: one JSON object per line, or server-sent events if the caller accepts them.
+// since=SEQ resumes behind SEQ; without since the stream starts with the next event. follow=false ends the stream with
+// the newest event; type= restricts it to some types (gaps are always reported).
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	q, err := rest.Query(r, "since", "follow", "type")
 	if err != nil {
@@ -121,7 +124,9 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	}
 	if given {
 		if since, err = strconv.ParseUint(text, 10, 64); err != nil {
-			return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "since", "use the \"seq\" of the last event seen, or 0 for all there are", strconv.Quote(rest.Clip(text))+" is not a sequence number")
+			return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "since",
+				"use the \"seq\" of the last event received, or 0 for all events",
+				strconv.Quote(rest.Clip(text))+" is not a sequence number")
 		}
 	}
 	var types []string
@@ -129,7 +134,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		types = append(strings.Split(t, ","), event.TypeGap)
 		for _, name := range types {
 			if !slices.Contains(event.Types(), name) {
-				return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "type", "there are: "+strings.Join(event.Types(), ", "),
+				return rest.Problem(http.StatusBadRequest, model.CodeInvalid, "type",
+					"there are: "+strings.Join(event.Types(), ", "),
 					strconv.Quote(rest.Clip(name))+" is no type of events")
 			}
 		}
@@ -148,7 +154,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 			}
 			evs, err := rd.Next(st.Ctx, 256)
 			if err != nil {
-				return nil // the end of the box or of the caller
+				return nil // the box or the caller ends the stream
 			}
 			var buf bytes.Buffer
 			for _, ev := range evs {
@@ -171,7 +177,7 @@ func (s *Server) writeEvent(buf *bytes.Buffer, ev event.Event, sse bool) {
 	line, err := json.Marshal(ev)
 	switch {
 	case err != nil:
-		s.cfg.Log.Error("event that is no JSON", "type", ev.Type, "error", err)
+		s.cfg.Log.Error("event cannot be encoded as JSON", "type", ev.Type, "error", err)
 	case sse:
 		fmt.Fprintf(buf, "id: %d\nevent: %s\ndata: %s\n\n", ev.Seq, ev.Type, line)
 	default:
@@ -250,7 +256,8 @@ func (s *Server) port(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 	}
-	return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "GET /v1/ports lists the ports of the configuration", "there is no port "+rest.Clip(name))
+	return rest.Problem(http.StatusNotFound, model.CodeNotFound, "",
+		"GET /v1/ports lists the ports of the configuration", "there is no port "+rest.Clip(name))
 }
 
 func (s *Server) stats(w http.ResponseWriter, r *http.Request) error {
@@ -259,7 +266,8 @@ func (s *Server) stats(w http.ResponseWriter, r *http.Request) error {
 	}
 	kind := r.PathValue("kind")
 	if !slices.Contains(StatsKinds[:], kind) {
-		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "there are: "+strings.Join(StatsKinds[:], ", "), "there are no statistics "+rest.Clip(kind))
+		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "",
+			"there are: "+strings.Join(StatsKinds[:], ", "), "there are no statistics "+rest.Clip(kind))
 	}
 	v, err := s.cfg.Info.Stats(kind)
 	if err != nil {
@@ -278,7 +286,8 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 		if errors.As(err, &ee) {
 			return err
 		}
-		return rest.Problem(http.StatusUnprocessableEntity, codeRefused, "", "the old configuration stays; penstock check FILE names every fault", err.Error())
+		return rest.Problem(http.StatusUnprocessableEntity, codeRefused, "",
+			"the old configuration stays; penstock check FILE names every fault", err.Error())
 	}
 	rest.Reply(w, http.StatusOK, map[string]string{"status": "reloaded"})
 	return nil

@@ -44,12 +44,12 @@ func (s *Server) transaction(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// errFull ends the reading of a body in which enough is wrong.
+// errFull ends the reading of a body with as many faults as one answer holds.
 var errFull = errors.New("too many faults")
 
-// readOperations reads the body of a transaction, one operation after the other: a body costs no more memory than its
-// text and what an operation refers to, however many values it has. Reading ends with the operation behind the last one
-// that is allowed, and with rest.MaxProblems faults.
+// readOperations reads the body of a transaction, one operation at a time: memory is bounded by the text of the body
+// and the values of the operations, whatever the number of values. Reading ends at the first operation above the limit
+// most, or with rest.MaxProblems faults.
 func readOperations(data []byte, most int) ([]core.Op, error) {
 	rd := strict.NewReader(data)
 	if t, ok := rd.Next(); !ok || t != strict.Object {
@@ -74,8 +74,8 @@ func readOperations(data []byte, most int) ([]core.Op, error) {
 			return rd.Array(func(i int) error {
 				if i >= most {
 					return rest.Problem(http.StatusUnprocessableEntity, model.CodeLimit, "operations",
-						"split the transaction, or use the bulk streams", fmt.Sprintf("there are more than the %d operations allowed",
-							most))
+						"split the transaction, or use the bulk streams",
+						fmt.Sprintf("there are more than the %d operations allowed", most))
 				}
 				op, more, err := readOperation(rd, i)
 				if err != nil {
@@ -102,8 +102,9 @@ func readOperations(data []byte, most int) ([]core.Op, error) {
 		return nil, rest.SyntaxProblem(err)
 	}
 	if len(ps) == 0 && !given {
-		ps = append(ps, strict.Problem{Field: "operations", Code: model.CodeRequired, Message: "the operations are missing",
-			Hint: `send {"operations":[{"op":"put","kind":"tenants","key":"RED","value":{"id":7}}]}`})
+		ps = append(ps, strict.Problem{Field: "operations", Code: model.CodeRequired,
+			Message: "the operations are missing",
+			Hint:    `send {"operations":[{"op":"put","kind":"tenants","key":"RED","value":{"id":7}}]}`})
 	}
 	if err := rest.BindProblems(ps); err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ import (
 	dpgateway "penstock/dataplane/gateway"
 )
 
-// sink is a Live that takes everything.
+// sink is a Live that accepts every plan.
 type sink struct{}
 
 func (sink) SetAges(func([]model.BindingKey) ([]uint64, error)) {}
@@ -51,7 +51,10 @@ func (i *info) Stats(kind string) (any, error) {
 	return map[string]any{"items": []string{}}, nil
 }
 func (i *info) Ports() []api.PortStatus {
-	return []api.PortStatus{{Name: "acc0", Role: "access", Status: map[string]bool{"up": true}}, {Name: "fab0", Role: "fabric"}}
+	return []api.PortStatus{
+		{Name: "acc0", Role: "access", Status: map[string]bool{"up": true}},
+		{Name: "fab0", Role: "fabric"},
+	}
 }
 func (i *info) Reload(context.Context) error {
 	if i.reloads.Add(1) > 1 {
@@ -75,13 +78,17 @@ type gates struct {
 func newGates() *gates { return &gates{active: "isp1"} }
 
 func (g *gates) Status() []status.GatewayGroup {
-	out := status.GatewayGroup{Name: "out", MAC: "02:50:53:01:00:01", Addresses: []string{"10.0.0.254"}, Active: g.active, Why: "operator", Since: new(time.Time), Switches: 1}
+	out := status.GatewayGroup{Name: "out", MAC: "02:50:53:01:00:01", Addresses: []string{"10.0.0.254"},
+		Active: g.active, Why: "operator", Since: new(time.Time), Switches: 1}
 	for _, name := range []string{"isp1", "isp2", "isp3"} {
 		state := "up"
 		if name == "isp3" {
 			state = "down"
 		}
-		out.Members = append(out.Members, status.Gateway{Name: name, State: state, Active: name == g.active, Why: "answers", Port: "up0", VLAN: 7, IP: "192.0.2.1", Address: "192.0.2.9/28", MAC: "02:00:00:00:00:01"})
+		out.Members = append(out.Members, status.Gateway{
+			Name: name, State: state, Active: name == g.active, Why: "answers", Port: "up0", VLAN: 7,
+			IP: "192.0.2.1", Address: "192.0.2.9/28", MAC: "02:00:00:00:00:01",
+		})
 	}
 	return []status.GatewayGroup{out}
 }
@@ -137,10 +144,14 @@ func newWorld(t testing.TB, change func(*api.Config, *core.Config)) *world {
 		t.Fatal(err)
 	}
 	w.events = event.New(event.Config{})
-	if w.alarms, err = alarm.Open(alarm.Config{Path: filepath.Join(w.dir, "alarms.db"), Box: "box1", Events: w.events, NoSync: true}); err != nil {
+	board := alarm.Config{Path: filepath.Join(w.dir, "alarms.db"), Box: "box1", Events: w.events, NoSync: true}
+	if w.alarms, err = alarm.Open(board); err != nil {
 		t.Fatal(err)
 	}
-	cc := core.Config{Store: s, Live: sink{}, Events: w.events, Options: model.Options{Ports: []model.PortRef{{Name: "acc0", Role: "access"}, {Name: "acc1", Role: "access"}, {Name: "fab0", Role: "fabric"}}}}
+	ports := []model.PortRef{
+		{Name: "acc0", Role: "access"}, {Name: "acc1", Role: "access"}, {Name: "fab0", Role: "fabric"},
+	}
+	cc := core.Config{Store: s, Live: sink{}, Events: w.events, Options: model.Options{Ports: ports}}
 	ac := api.Config{Path: w.path, Group: -1, Events: w.events, Alarms: w.alarms, Gateways: w.gates, Info: w.info}
 	if change != nil {
 		change(&ac, &cc)
@@ -181,17 +192,19 @@ func (w *world) send(method, url, body string, header ...string) (int, http.Head
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	c := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", w.path)
-	}}}
+	}
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: dial}
+	c := http.Client{Timeout: 20 * time.Second, Transport: transport}
 	resp, err := c.Do(req)
 	if err != nil {
-		w.t.Fatalf("%s %s: %v", method, url, err)
+		w.t.Fatalf("%s %s: %v, want an answer", method, url, err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		w.t.Fatalf("%s %s: %v", method, url, err)
+		w.t.Fatalf("%s %s: %v, want an answer", method, url, err)
 	}
 	return resp.StatusCode, resp.Header, string(text)
 }
@@ -201,7 +214,7 @@ func (w *world) must(method, url, body string) string {
 	w.t.Helper()
 	status, _, text := w.send(method, url, body)
 	if status >= 300 {
-		w.t.Fatalf("%s %s: %d %s", method, url, status, text)
+		w.t.Fatalf("%s %s: status %d, want below 300: %s", method, url, status, text)
 	}
 	return text
 }
@@ -211,13 +224,33 @@ func (w *world) refused(method, url, body string, header ...string) rest.Envelop
 	w.t.Helper()
 	status, h, text := w.send(method, url, body, header...)
 	var e rest.Envelope
-	if err := json.Unmarshal([]byte(text), &e); err != nil || e.Error.Message == "" || h.Get("Content-Type") != "application/json" {
-		w.t.Fatalf("%s %s: %d %s is no envelope (%v)", method, url, status, text, err)
+	if err := json.Unmarshal([]byte(text), &e); err != nil || e.Error.Message == "" ||
+		h.Get("Content-Type") != "application/json" {
+		w.t.Fatalf("%s %s: status %d, %s (%v), want an error envelope in JSON", method, url, status, text, err)
 	}
 	if e.Error.Status != status {
-		w.t.Errorf("%s %s: status %d, envelope %d", method, url, status, e.Error.Status)
+		w.t.Errorf("%s %s: status %d, and %d in the envelope, want the same", method, url, status, e.Error.Status)
 	}
 	return e.Error
+}
+
+// isRefusal fails the test unless a refusal has a status and a code, and its message all parts of the text.
+func (w *world) isRefusal(what string, e rest.EnvelopeError, status int, code string, parts ...string) {
+	w.t.Helper()
+	if e.Status != status || e.Code != code {
+		w.t.Errorf("%s: status %d, code %q, want %d, %q: %s", what, e.Status, e.Code, status, code, e.Message)
+	}
+	for _, part := range parts {
+		if !strings.Contains(e.Message, part) {
+			w.t.Errorf("%s: the message is %q, want %q in it", what, e.Message, part)
+		}
+	}
+}
+
+// bindingLine is a binding of the tenant RED as a line of a bulk stream.
+func bindingLine(segment string, mac model.MAC, port int) string {
+	const form = `{"tenant":"RED","segment":%q,"mac":%q,"switch_mac":"02:aa:00:00:00:01","switch_port":%d}` + "\n"
+	return fmt.Sprintf(form, segment, mac.String(), port)
 }
 
 // base fills the tables that the tests build on.
@@ -229,8 +262,11 @@ const base = `{"operations":[
  {"op":"put","kind":"segments","key":"BLUE/web","value":{"id":1}},
  {"op":"put","kind":"subnets","key":"RED/web4","value":{"segment":"web","prefix":"10.1.0.0/24","router":"10.1.0.1"}},
  {"op":"put","kind":"subnets","key":"RED/web6","value":{"segment":"web","prefix":"fd00:1::/64","router":"fd00:1::1"}},
- {"op":"put","kind":"vifs","key":"RED/vm1","value":{"segment":"web","mac":"02:00:00:00:00:01","addresses":["10.1.0.5","fd00:1::5","fe80::5"],"port":"acc0"}},
+ {"op":"put","kind":"vifs","key":"RED/vm1","value":{
+  "segment":"web","mac":"02:00:00:00:00:01","addresses":["10.1.0.5","fd00:1::5","fe80::5"],"port":"acc0"}},
  {"op":"put","kind":"vifs","key":"RED/vm2","value":{"segment":"db","mac":"02:00:00:00:00:02","port":"acc0","vlan":20}},
- {"op":"put","kind":"bindings","key":"RED/web/02:00:00:00:01:01","value":{"addresses":["10.1.0.9"],"switch_mac":"02:aa:00:00:00:01","switch_port":3}},
- {"op":"put","kind":"paths","key":"02:aa:00:00:00:01/02:aa:00:00:00:02","value":{"vlans":[{"vid":10},{"vid":20,"weight":5}]}}
+ {"op":"put","kind":"bindings","key":"RED/web/02:00:00:00:01:01","value":{
+  "addresses":["10.1.0.9"],"switch_mac":"02:aa:00:00:00:01","switch_port":3}},
+ {"op":"put","kind":"paths","key":"02:aa:00:00:00:01/02:aa:00:00:00:02","value":{
+  "vlans":[{"vid":10},{"vid":20,"weight":5}]}}
 ]}`
