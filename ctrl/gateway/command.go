@@ -13,31 +13,36 @@ var (
 	ErrNoGroup = errors.New("there is no such gateway group")
 	ErrChanged = errors.New("another member is active than was expected")
 
-	// ErrNotDurable is wrapped when a command was carried out and is not on disk yet.
+	// ErrNotDurable is wrapped when a command is in effect and not on disk yet.
 	ErrNotDurable = errors.New("it is not on disk")
 )
 
-// A command that was carried out and cannot be written returns the group as it is, and ErrNotDurable; it is written when
-// the disk takes it. To undo it instead would switch traffic twice because of a disk.
+// A command that is in effect and cannot be written returns the state of the group, and ErrNotDurable. It is written
+// when the disk takes writes again. Rejected: undoing the command, which would switch traffic twice because of a disk.
 
-// Switch makes a member the active one; "" is the first other one that is up. expect, unless it is "", is the member that
-// the caller believes to be active: if another one is, nothing is done. The answer is the group as it is then.
+// Switch makes a member the active one; "" is the first other member that is up. expect, unless it is "", is the member
+// that the caller expects to be active: if another member is active, Switch returns ErrChanged and changes nothing. The
+// result is the state of the group after the command.
 func (s *Service) Switch(group, member, expect string) (status.GatewayGroup, error) {
-	return s.command(group, member, expect, func(g *Group, slot uint32) error { return s.cfg.Engine.SwitchGateway(g.Index, slot) })
+	return s.command(group, member, expect,
+		func(g *Group, slot uint32) error { return s.cfg.Engine.SwitchGateway(g.Index, slot) })
 }
 
-// Disable takes a member out of service, and returns when that survives a restart. The last one that is fit goes only if
-// force is set.
+// Disable takes a member out of service, and returns when the change is durable. The last healthy member is disabled
+// only if force is set.
 func (s *Service) Disable(group, member, expect string, force bool) (status.GatewayGroup, error) {
-	return s.command(group, member, expect, func(g *Group, slot uint32) error { return s.cfg.Engine.DisableGateway(g.Index, slot, force) })
+	return s.command(group, member, expect,
+		func(g *Group, slot uint32) error { return s.cfg.Engine.DisableGateway(g.Index, slot, force) })
 }
 
-// Enable puts a member back into service, and returns when that survives a restart.
+// Enable puts a member back into service, and returns when the change is durable.
 func (s *Service) Enable(group, member, expect string) (status.GatewayGroup, error) {
-	return s.command(group, member, expect, func(g *Group, slot uint32) error { return s.cfg.Engine.EnableGateway(g.Index, slot) })
+	return s.command(group, member, expect,
+		func(g *Group, slot uint32) error { return s.cfg.Engine.EnableGateway(g.Index, slot) })
 }
 
-func (s *Service) command(group, member, expect string, do func(g *Group, slot uint32) error) (status.GatewayGroup, error) {
+func (s *Service) command(group, member, expect string,
+	do func(g *Group, slot uint32) error) (status.GatewayGroup, error) {
 	st, err := s.carryOut(group, member, expect, do)
 	if err != nil {
 		return st, err
@@ -48,7 +53,8 @@ func (s *Service) command(group, member, expect string, do func(g *Group, slot u
 	return st, nil
 }
 
-func (s *Service) carryOut(group, member, expect string, do func(g *Group, slot uint32) error) (st status.GatewayGroup, err error) {
+func (s *Service) carryOut(group, member, expect string,
+	do func(g *Group, slot uint32) error) (st status.GatewayGroup, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var g *Group
@@ -68,8 +74,8 @@ func (s *Service) carryOut(group, member, expect string, do func(g *Group, slot 
 		}
 		slot = m.Slot
 	}
-	// Between this look and the command the dataplane may switch by itself; it then obeys the command all the same, which
-	// is what an operator who named a member wants.
+	// Between this check and the command the dataplane may switch by itself; the command is still executed, as an
+	// operator who named a member expects.
 	if active := g.name(g.Live.Active.Load()); expect != "" && active != expect {
 		return st, fmt.Errorf("%w: %s", ErrChanged, orNone(active))
 	}
@@ -77,7 +83,7 @@ func (s *Service) carryOut(group, member, expect string, do func(g *Group, slot 
 		return st, err
 	}
 	s.take()
-	s.look()
+	s.update()
 	return s.status(g), nil
 }
 

@@ -11,7 +11,7 @@ import (
 	"penstock/ctrl/status"
 )
 
-// A command that was carried out and cannot be written says both, and is written when the disk takes it.
+// A command that is in effect and cannot be written returns its result and ErrNotDurable, and is written later.
 func TestNotDurable(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -25,7 +25,8 @@ func TestNotDurable(t *testing.T) {
 	if !errors.Is(err, ErrNotDurable) {
 		t.Errorf("got error %v, want ErrNotDurable", err)
 	}
-	if i := slices.IndexFunc(st.Members, func(m status.Gateway) bool { return m.Name == "isp2" }); i < 0 || st.Members[i].State != "disabled" {
+	if i := slices.IndexFunc(st.Members, func(m status.Gateway) bool { return m.Name == "isp2" }); i < 0 ||
+		st.Members[i].State != "disabled" {
 		t.Errorf("the answer is %+v, want that isp2 is disabled", st.Members)
 	}
 	if err := os.Rename(dir+".away", dir); err != nil {
@@ -39,11 +40,12 @@ func TestNotDurable(t *testing.T) {
 	}
 }
 
-// What interrupted writes left is removed, and nothing else.
+// The files of interrupted writes are removed, and no others.
 func TestClean(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "gateways.json")
-	for _, name := range []string{"gateways.json", "gateways.json.123456", "gateways.json.new", "gateways.jsonx", "penstock.db"} {
+	for _, name := range []string{"gateways.json", "gateways.json.123456", "gateways.json.new",
+		"gateways.jsonx", "penstock.db"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +64,8 @@ func TestClean(t *testing.T) {
 	if want := []string{"gateways.json", "gateways.jsonx", "penstock.db"}; !slices.Equal(names, want) {
 		t.Errorf("left are %q, want %q", names, want)
 	}
-	if err := (State{}).Store(filepath.Join(dir, "none", "gateways.json")); err == nil || !strings.Contains(err.Error(), "none") {
+	if err := (State{}).Store(filepath.Join(dir, "none", "gateways.json")); err == nil ||
+		!strings.Contains(err.Error(), "none") {
 		t.Errorf("a directory that is not there: got error %v, want one that names it", err)
 	}
 }

@@ -1,10 +1,10 @@
-// Package gateway is the control plane's side of gateway groups: it hears what the dataplane decides, and tells people.
+// Package gateway is the control plane of gateway groups: it reads the dataplane's decisions, and reports them.
 //
-// The dataplane probes, judges and switches by itself (dataplane/uplink); nothing here is in the way of that. A Service
-// reads the ring of the dataplane's events into the event stream and the log, keeps which member is active (and which are
-// disabled) on disk, so that a restart goes on with it, raises and clears alarms, and carries out what operators ask for.
+// The dataplane probes, decides and switches by itself (dataplane/uplink), independently of this package. A Service
+// copies the dataplane's events into the event stream and the log, stores the active and the disabled members on disk,
+// so that a restart continues with them, raises and clears alarms, and executes operators' commands.
 //
-// Alarms follow the states, which are always current, and not the events, of which a full ring may have lost some.
+// Alarms follow the states, which are always current. They do not follow the events, since a full ring loses events.
 package gateway
 
 import (
@@ -24,7 +24,7 @@ import (
 	"penstock/dataplane/stats"
 )
 
-// Group is a live gateway group: what the configuration says of it, and what the dataplane knows it by.
+// Group is a live gateway group: its configuration, and its index and state in the dataplane.
 type Group struct {
 	Name      string
 	MAC       model.MAC
@@ -42,7 +42,7 @@ type Member struct {
 	VLAN    int
 	IP      netip.Addr
 	Address netip.Prefix // of the box
-	Sources []string     // from which frames are taken there: MACs, "gateway"; nil = any
+	Sources []string     // senders of accepted frames: MACs, "gateway"; nil = any
 	Slot    uint32
 	Stat    uint32
 	Live    *fib.MemberLive
@@ -76,7 +76,7 @@ func (g *Group) name(slot uint32) string {
 
 // Engine is the dataplane.
 type Engine interface {
-	// Clock is the time of events and of live words, in nanoseconds.
+	// Clock is the time of events and of live states, in nanoseconds.
 	Clock() int64
 	GatewayEvents() *gateway.Events
 	SwitchGateway(group, slot uint32) error
@@ -93,11 +93,11 @@ type Config struct {
 	Alarms  *alarm.Board
 	Log     *slog.Logger
 	Path    string // of the file in which the state is kept
-	Saved   State  // what was in it (Load)
+	Saved   State  // its content (Load)
 	Now     func() time.Time
 }
 
-// Event is the data of an event of type event.TypeGateway. Which members are set depends on Kind.
+// Event is the data of an event of type event.TypeGateway. The set fields depend on Kind.
 type Event struct {
 	Kind   string    `json:"kind"` // member, active, mac-learned, mac-changed, mac-conflict, mac-shared, announced
 	Group  string    `json:"group"`
@@ -116,7 +116,7 @@ type Event struct {
 // EventType implements event.Data.
 func (Event) EventType() string { return event.TypeGateway }
 
-// tick is how often states are looked at without an event: hold times end without one.
+// tick is the interval at which states are read without an event: the end of a hold time is no event.
 const tick = time.Second
 
 // Service is the control plane of the gateway groups.
@@ -126,21 +126,21 @@ type Service struct {
 
 	mu       sync.Mutex
 	groups   []Group
-	known    map[string]*knowledge // by group
+	known    map[string]*record // by group
 	lost     uint64
 	switches map[Switches]uint64
 	rtt      map[string]*histogram // by "GROUP/MEMBER"
 }
 
-// Switches tells switches apart.
+// Switches is the key of the counters of switches.
 type Switches struct{ Group, Why string }
 
-// knowledge is what the service keeps of a group besides its words.
-type knowledge struct {
+// record is the service's state of a group, besides the live state of the dataplane.
+type record struct {
 	active string            // last known active member
-	failed map[string]bool   // members that failed while they were active, and have not come back
-	raised map[string]string // object + kind of the alarms that were raised here → what they say of the cause
-	rtts   map[string]uint64 // by member, fib.MemberLive.RTTs when its last RTT was looked at
+	failed map[string]bool   // members that failed while they were active, and are still down
+	raised map[string]string // kind + object of the alarms that were raised here → their cause
+	rtts   map[string]uint64 // by member, fib.MemberLive.RTTs at the last sample
 	held   map[string]int64  // by member, until when it is held down, and
 	until  map[string]string // … as a time of day
 }
@@ -153,13 +153,13 @@ func New(c Config) *Service {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{cfg: c, known: map[string]*knowledge{}, switches: map[Switches]uint64{}, rtt: map[string]*histogram{}}
+	s := &Service{cfg: c, known: map[string]*record{}, switches: map[Switches]uint64{}, rtt: map[string]*histogram{}}
 	s.save.init(c.Path, c.Saved, c.Log)
 	s.groups = c.Groups()
 	return s
 }
 
-// Run follows the dataplane until ctx is done, and then saves what is to be saved.
+// Run follows the dataplane until ctx is done, and then saves pending changes of the state.
 func (s *Service) Run(ctx context.Context) {
 	done := make(chan struct{})
 	go func() { s.save.run(ctx); close(done) }()
@@ -180,18 +180,18 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// Refresh takes over groups that have changed: after a reload.
+// Refresh reads the groups again after a reload.
 func (s *Service) Refresh() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.take() // by their old names
+	s.take() // events of groups under their old names
 	s.groups = s.cfg.Groups()
 	s.forget()
-	s.look()
+	s.update()
 	s.cfg.Alarms.Retain(s.exists, groupKinds...)
 }
 
-// forget drops what was known of groups and members that are gone: under the same name, they come back as new ones.
+// forget drops the records of removed groups and members: if their names are used again, they are new ones.
 func (s *Service) forget() {
 	there := map[string]*Group{}
 	for i := range s.groups {
@@ -213,7 +213,7 @@ func (s *Service) step() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.take()
-	s.look()
+	s.update()
 }
 
 // take reads the dataplane's events.
@@ -221,11 +221,11 @@ func (s *Service) take() {
 	ring := s.cfg.Engine.GatewayEvents()
 	ring.Take(func(e gateway.Event) {
 		if g, ok := s.find(&e); ok {
-			s.heard(g, &e)
+			s.handle(g, &e)
 		}
 	})
 	if n := ring.Lost(); n > s.lost {
-		s.cfg.Log.Warn("gateway events were lost; states and alarms are right all the same", "lost", n-s.lost)
+		s.cfg.Log.Warn("gateway events were lost; states and alarms are not affected", "lost", n-s.lost)
 		s.lost = n
 		for i := range s.groups {
 			s.of(s.groups[i].Name).active = s.groups[i].name(s.groups[i].Live.Active.Load())
@@ -233,12 +233,13 @@ func (s *Service) take() {
 	}
 }
 
-// find returns the group of an event. One that is not known may have come with a reload that is being carried out.
+// find returns the group of an event. An unknown group may be new with a reload that is under way.
 func (s *Service) find(e *gateway.Event) (*Group, bool) {
 	for range 2 {
 		for i := range s.groups {
 			g := &s.groups[i]
-			if g.Index == e.Group && (e.Member == gateway.None || g.slot(e.Member) != nil || e.Why == gateway.WhyRemoved) {
+			if g.Index == e.Group &&
+				(e.Member == gateway.None || g.slot(e.Member) != nil || e.Why == gateway.WhyRemoved) {
 				return g, true
 			}
 		}
@@ -247,17 +248,18 @@ func (s *Service) find(e *gateway.Event) (*Group, bool) {
 	return nil, false
 }
 
-func (s *Service) of(group string) *knowledge {
+func (s *Service) of(group string) *record {
 	k := s.known[group]
 	if k == nil {
-		k = &knowledge{failed: map[string]bool{}, raised: map[string]string{}, rtts: map[string]uint64{}, held: map[string]int64{}, until: map[string]string{}}
+		k = &record{failed: map[string]bool{}, raised: map[string]string{}, rtts: map[string]uint64{},
+			held: map[string]int64{}, until: map[string]string{}}
 		s.known[group] = k
 	}
 	return k
 }
 
-// heard deals with one event.
-func (s *Service) heard(g *Group, e *gateway.Event) {
+// handle publishes and logs one event.
+func (s *Service) handle(g *Group, e *gateway.Event) {
 	k := s.of(g.Name)
 	ev := Event{Kind: e.Kind.String(), Group: g.Name, Member: g.name(e.Member), Why: e.Why.String(), At: s.wall(e.Time)}
 	level := slog.LevelInfo
@@ -298,7 +300,8 @@ func (s *Service) heard(g *Group, e *gateway.Event) {
 
 // attrs are the members of an event that are set, for the log.
 func attrs(e *Event) (out []any) {
-	for _, a := range []struct{ name, value string }{{"kind", e.Kind}, {"group", e.Group}, {"member", e.Member}, {"old", e.Old}, {"other", e.Other},
+	for _, a := range []struct{ name, value string }{{"kind", e.Kind}, {"group", e.Group}, {"member", e.Member},
+		{"old", e.Old}, {"other", e.Other},
 		{"from", e.From}, {"to", e.To}, {"why", e.Why}, {"mac", e.MAC}, {"old_mac", e.OldMAC}} {
 		if a.value != "" {
 			out = append(out, a.name, a.value)
@@ -310,13 +313,13 @@ func attrs(e *Event) (out []any) {
 	return append(out, "at", e.At)
 }
 
-// wall turns a time on the engine's clock into one of the day.
+// wall converts a time on the engine's clock into wall-clock time.
 func (s *Service) wall(t int64) time.Time {
 	return s.cfg.Now().Add(-time.Duration(s.cfg.Engine.Clock() - t)).UTC()
 }
 
-// look compares the groups' words with what was known of them: alarms, what is to be saved, and round-trip times.
-func (s *Service) look() {
+// update brings alarms, the saved state and the round-trip times into line with the live states of the groups.
+func (s *Service) update() {
 	state := State{Groups: map[string]GroupState{}}
 	for i := range s.groups {
 		g := &s.groups[i]
@@ -342,8 +345,11 @@ func (s *Service) Status() []status.GatewayGroup {
 func (s *Service) status(g *Group) status.GatewayGroup {
 	active := g.Live.Active.Load()
 	st := status.GatewayGroup{
-		Name: g.Name, MAC: g.MAC.String(), Addresses: []string{}, Public: g.Public, Active: g.name(active), Since: s.moment(g.Live.Since.Load()),
-		Why: gateway.Why(g.Live.Why.Load()).String(), Switches: g.Live.Switches.Load(), Announced: g.Live.Announced.Load(), Members: []status.Gateway{},
+		Name: g.Name, MAC: g.MAC.String(), Addresses: []string{}, Public: g.Public, Active: g.name(
+			active), Since: s.moment(g.Live.Since.Load()),
+		Why: gateway.Why(
+			g.Live.Why.Load()).String(), Switches: g.Live.Switches.Load(), Announced: g.Live.Announced.Load(),
+		Members: []status.Gateway{},
 	}
 	for _, a := range g.Addresses {
 		st.Addresses = append(st.Addresses, a.String())
@@ -352,9 +358,12 @@ func (s *Service) status(g *Group) status.GatewayGroup {
 		m := &g.Members[i]
 		l := m.Live
 		x := status.Gateway{
-			Name: m.Name, State: gateway.State(l.State.Load()).String(), Active: m.Slot == active, Since: s.moment(l.Since.Load()), Why: gateway.Why(l.Why.Load()).String(),
-			Port: m.Port, VLAN: m.VLAN, IP: m.IP.String(), Address: m.Address.String(), Sources: m.Sources, Failures: l.Fails.Load(),
-			Probes: status.Probes{Sent: l.Probes.Load(), Answered: l.Answers.Load(), Missed: l.Missed.Load(), Excused: l.Excused.Load(), Late: l.Late.Load(), RTT: l.RTT.Load()},
+			Name: m.Name, State: gateway.State(l.State.Load()).String(), Active: m.Slot == active,
+			Since: s.moment(l.Since.Load()), Why: gateway.Why(l.Why.Load()).String(),
+			Port: m.Port, VLAN: m.VLAN, IP: m.IP.String(), Address: m.Address.String(),
+			Sources: m.Sources, Failures: l.Fails.Load(),
+			Probes: status.Probes{Sent: l.Probes.Load(), Answered: l.Answers.Load(), Missed: l.Missed.Load(),
+				Excused: l.Excused.Load(), Late: l.Late.Load(), RTT: l.RTT.Load()},
 		}
 		if held := l.Held.Load(); held > s.cfg.Engine.Clock() {
 			x.Held = s.moment(held)
@@ -371,7 +380,7 @@ func (s *Service) status(g *Group) status.GatewayGroup {
 	return st
 }
 
-// moment is a time on the engine's clock for people; nil for never.
+// moment converts a time on the engine's clock for JSON; nil for none.
 func (s *Service) moment(t int64) *time.Time {
 	if t == 0 {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"penstock/dataplane/gateway"
 )
 
-// A restart finds the alarms of before, and ends those that are over, also of what is gone.
+// A restart keeps the active alarms, and clears those whose fault is over or whose object was removed.
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	w := newWorld(t, dir)
@@ -30,7 +30,7 @@ func TestRestart(t *testing.T) {
 	w.silent(0)
 	w.expect("still down", "gateway_down gateway out/isp1")
 	if a := w.alarms.Active()[0]; a.Count != 2 {
-		t.Errorf("%+v", a)
+		t.Errorf("alarm %+v, want count 2", a)
 	}
 	w.answer(1)
 	g := w.groups[0]
@@ -45,14 +45,15 @@ func TestRestart(t *testing.T) {
 	w.expect("the group is taken out")
 }
 
-// What is taken out of the configuration and put back is new: what it had before says nothing of it.
+// A member that is removed from the configuration and added again is a new member, without its former state.
 func TestPutBack(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		w := newWorld(t, t.TempDir())
 		w.answer(0, 1)
 		w.silent(0)
 		w.silent(1)
-		w.expect("both are silent", "gateway_down gateway out/isp1", "gateway_down gateway out/isp2", "gateway_all_down gateway_group out")
+		w.expect("both are silent", "gateway_down gateway out/isp1", "gateway_down gateway out/isp2",
+			"gateway_all_down gateway_group out")
 		was := w.groups
 		g := was[0]
 		g.Members = g.Members[1:]
@@ -68,9 +69,11 @@ func TestPutBack(t *testing.T) {
 		w.groups = was
 		w.Refresh()
 		if whole {
-			w.expect("the group is back", "gateway_standby_down gateway out/isp1", "gateway_standby_down gateway out/isp2", "gateway_all_down gateway_group out")
+			w.expect("the group is back", "gateway_standby_down gateway out/isp1",
+				"gateway_standby_down gateway out/isp2", "gateway_all_down gateway_group out")
 		} else {
-			w.expect("the member is back", "gateway_standby_down gateway out/isp1", "gateway_down gateway out/isp2", "gateway_all_down gateway_group out")
+			w.expect("the member is back", "gateway_standby_down gateway out/isp1", "gateway_down gateway out/isp2",
+				"gateway_all_down gateway_group out")
 		}
 	}
 }
@@ -91,7 +94,7 @@ func TestRefused(t *testing.T) {
 	w.expect("there is room", "gateway_standby_down gateway out/isp2")
 }
 
-// A critical alarm outlives a restart until a gateway has answered, with its number and who has taken it on.
+// A critical alarm stays active over a restart until a gateway has answered, with its ID and acknowledgement.
 func TestRestartAllDown(t *testing.T) {
 	dir := t.TempDir()
 	w := newWorld(t, dir)
@@ -100,19 +103,19 @@ func TestRestartAllDown(t *testing.T) {
 	w.silent(0)
 	before := w.alarms.Active()[0]
 	if _, err := w.alarms.Acknowledge(before.ID, "alice", ""); err != nil || before.Kind != alarm.GatewayAllDown {
-		t.Fatalf("%+v %v", before, err)
+		t.Fatalf("acknowledged alarm %+v, error %v, want gateway_all_down", before, err)
 	}
 	if err := errors.Join(w.save.flush(), w.alarms.Close()); err != nil {
 		t.Fatal(err)
 	}
 	w = newWorld(t, dir)
 	if st := w.Status()[0]; st.Active != "isp1" || st.Why != "start" {
-		t.Fatalf("%+v", st)
+		t.Fatalf("group after a restart: %+v, want isp1 active since the start", st)
 	}
 	same := func(what string) {
 		t.Helper()
 		if a, err := w.alarms.Get(before.ID); err != nil || a.Cleared != nil || a.Acknowledged == nil {
-			t.Errorf("%s: %+v %v", what, a, err)
+			t.Errorf("%s: alarm %+v, error %v, want it active and acknowledged", what, a, err)
 		}
 	}
 	same("nothing is known yet")
@@ -121,14 +124,15 @@ func TestRestartAllDown(t *testing.T) {
 	same("both are silent still")
 	w.answer(1)
 	if a, err := w.alarms.Get(before.ID); err != nil || a.Cleared == nil {
-		t.Errorf("one is back: %+v %v", a, err)
+		t.Errorf("after one member is up: alarm %+v, error %v, want it cleared", a, err)
 	}
 }
 
-// What an operator was told survives a restart does so, also where no gateway has been active since the last one.
+// A command that was acknowledged as durable survives a restart, also if no gateway has been active since the start.
 func TestDisabledWithoutActive(t *testing.T) {
 	dir := t.TempDir()
-	if err := (State{map[string]GroupState{"out": {Disabled: []string{"isp1"}}}}).Store(filepath.Join(dir, "gateways.json")); err != nil {
+	if err := (State{map[string]GroupState{"out": {Disabled: []string{"isp1"}}}}).Store(filepath.Join(dir,
+		"gateways.json")); err != nil {
 		t.Fatal(err)
 	}
 	w := newWorld(t, dir)
@@ -138,19 +142,20 @@ func TestDisabledWithoutActive(t *testing.T) {
 	if _, err := w.Disable("out", "isp2", "", false); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Load(w.path); err != nil || !reflect.DeepEqual(got.Groups["out"], GroupState{Disabled: []string{"isp2"}}) {
-		t.Errorf("%+v %v", got, err)
+	if got, err := Load(w.path); err != nil ||
+		!reflect.DeepEqual(got.Groups["out"], GroupState{Disabled: []string{"isp2"}}) {
+		t.Errorf("saved state %+v, error %v, want isp2 disabled", got, err)
 	}
-	for i := range w.groups[0].Members { // the dataplane has not looked at them yet
+	for i := range w.groups[0].Members { // the dataplane has not read their states yet
 		*w.groups[0].Members[i].Live = fib.MemberLive{}
 	}
 	w.step()
 	if got := w.State(); !reflect.DeepEqual(got.Groups["out"], GroupState{Disabled: []string{"isp2"}}) {
-		t.Errorf("members that are not known yet: %+v", got)
+		t.Errorf("state with members in init: %+v, want the saved one", got)
 	}
 }
 
-// An operator's choice outlasts preemption over a restart too, and no longer than it did without one.
+// An operator's choice suspends preemption over a restart too, for as long as without a restart.
 func TestChosen(t *testing.T) {
 	dir := t.TempDir()
 	restart := func(w *world) *world {
@@ -190,21 +195,22 @@ func TestChosen(t *testing.T) {
 	w = restart(w)
 	w.answer(0, 1)
 	active(w, "it has failed since", "isp1")
-	w.silent(0) // isp2 is active, and nobody has chosen it
+	w.silent(0) // isp2 is active, not by an operator's choice
 	w = restart(w)
 	w.answer(0, 1)
 	active(w, "not chosen", "isp1")
 }
 
-// What happens last is saved, even if the saver has ended by then.
+// The last change is saved, even if the saver has ended before it.
 func TestSavedAtStop(t *testing.T) {
 	w := newWorld(t, t.TempDir())
 	w.answer(0, 1)
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	taken := false
-	w.engine.taking = func() { // the last step, or the first: the saver has ended before it
-		for stacks := make([]byte, 1<<20); bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("gateway.(*Service).Run.func1")); runtime.Gosched() {
+	w.engine.taking = func() { // the last step, or the first: the saver has ended before this step
+		for stacks := make([]byte, 1<<20); bytes.Contains(stacks[:runtime.Stack(stacks, true)],
+			[]byte("gateway.(*Service).Run.func1")); runtime.Gosched() {
 		}
 		if !taken {
 			taken = true
@@ -216,6 +222,6 @@ func TestSavedAtStop(t *testing.T) {
 	}
 	w.Run(ctx)
 	if got, err := Load(w.path); err != nil || got.Groups["out"].Active != "isp2" {
-		t.Errorf("%+v %v", got, err)
+		t.Errorf("saved state %+v, error %v, want isp2 active", got, err)
 	}
 }

@@ -26,8 +26,8 @@ func (h *histogram) add(ns int64) {
 	}
 }
 
-// sample looks at the last round-trip time of every member for which one has been measured since the last look.
-func (s *Service) sample(g *Group, k *knowledge) {
+// sample adds the last round-trip time of every member that has a new one since the last sample.
+func (s *Service) sample(g *Group, k *record) {
 	for i := range g.Members {
 		m := &g.Members[i]
 		n, rtt := m.Live.RTTs.Load(), m.Live.RTT.Load()
@@ -51,13 +51,13 @@ type RTT struct {
 	Buckets       map[float64]uint64 // upper bound in seconds → how many are not above it
 }
 
-// Counters is what the metrics show besides the status.
+// Counters holds the metrics that are not in the status.
 type Counters struct {
 	Switches map[Switches]uint64
 	RTTs     []RTT
 }
 
-// Counters returns the counters of the groups that are there.
+// Counters returns the counters of the existing groups.
 func (s *Service) Counters() Counters {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +74,8 @@ func (s *Service) Counters() Counters {
 			if h == nil {
 				h = &histogram{}
 			}
-			r := RTT{Group: g.Name, Member: g.Members[j].Name, Count: h.count, Sum: h.sum, Buckets: map[float64]uint64{}}
+			r := RTT{Group: g.Name, Member: g.Members[j].Name, Count: h.count, Sum: h.sum,
+				Buckets: map[float64]uint64{}}
 			sum := uint64(0)
 			for b, n := range h.buckets {
 				sum += n

@@ -20,23 +20,23 @@ import (
 	"penstock/dataplane/gateway"
 )
 
-// State is what a restart goes on with.
+// State is the saved state with which a restart continues.
 type State struct {
 	Groups map[string]GroupState `json:"groups"`
 }
 
-// GroupState is what a restart is to know of a group.
+// GroupState is the saved state of a group.
 type GroupState struct {
 	Active   string   `json:"active,omitempty"`
-	Chosen   bool     `json:"chosen,omitempty"` // Active, by an operator: preemption rests
+	Chosen   bool     `json:"chosen,omitempty"` // an operator has chosen Active: no preemption
 	Disabled []string `json:"disabled,omitempty"`
 }
 
-// State is what a restart would go on with.
+// State returns the state with which a restart would continue.
 func (s *Service) State() State { return s.save.state() }
 
-// stateOf is what a restart is to know of a group. While no member is active the last one that was is kept; so is what
-// the dataplane has not looked at yet.
+// stateOf returns the state of a group to be saved. While no member is active, the last active one is kept. Saved
+// values that the dataplane has not read yet are kept too.
 func (s *Service) stateOf(g *Group) GroupState {
 	saved := s.save.state().Groups[g.Name]
 	st := GroupState{Active: g.name(g.Live.Active.Load()), Chosen: g.Live.Chosen.Load()}
@@ -56,11 +56,11 @@ func (s *Service) stateOf(g *Group) GroupState {
 	return st
 }
 
-// maxState is more than any state takes: 1,000 members with names of 63 octets.
+// maxState is larger than any state: 1,000 members with names of 63 octets.
 const maxState = 1 << 20
 
-// Load reads the state. One that is not there is empty. One that cannot be read is, too, and the error says why: it is a
-// hint, which the dataplane verifies, and no reason not to start.
+// Load reads the state. A missing file is an empty state. A file that cannot be read is an empty state with an error:
+// the state is a hint, which the dataplane verifies, and the box starts without it.
 func Load(path string) (s State, err error) {
 	text, err := readfile.Regular(path, maxState)
 	switch {
@@ -72,7 +72,7 @@ func Load(path string) (s State, err error) {
 	return parse(text)
 }
 
-// Clean removes what interrupted writes of the state at path left. The caller makes sure that nobody writes it.
+// Clean removes the files that interrupted writes of the state at path left. No other process may write the state.
 func Clean(path string) error {
 	dir, name := filepath.Split(path)
 	entries, err := os.ReadDir(filepath.Clean(dir))
@@ -91,7 +91,8 @@ func Clean(path string) error {
 func parse(text []byte) (State, error) {
 	var s State
 	if err := json.Unmarshal(text, &s); err != nil {
-		return State{}, fmt.Errorf("the state of the gateways cannot be read, the first one that is healthy becomes active: %w", err)
+		return State{}, fmt.Errorf(
+			"the state of the gateways cannot be read, the first one that is healthy becomes active: %w", err)
 	}
 	return s, nil
 }
@@ -102,12 +103,13 @@ func (s State) Store(path string) error {
 	if err != nil {
 		return err
 	}
-	// One name, so that at most one file is left over by a crash. Nobody else writes it: the box holds its store's lock.
+	// A fixed name, so that a crash leaves at most one file. No other process writes it: the box holds its store's
+	// lock.
 	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // fails once it is renamed
+	defer os.Remove(f.Name()) // fails after the rename
 	_, err = f.Write(append(text, '\n'))
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
@@ -118,7 +120,7 @@ func (s State) Store(path string) error {
 	return file.SyncDir(filepath.Dir(path))
 }
 
-// saver keeps the file as the state is. A disk that is slow or refuses holds up nobody but those who wait for it.
+// saver writes the state to the file. A slow or failing disk blocks only the callers of flush.
 type saver struct {
 	path string
 	log  *slog.Logger
@@ -142,7 +144,7 @@ func (v *saver) state() State {
 	return v.want
 }
 
-// set says what the file is to hold.
+// set sets the state to be written.
 func (v *saver) set(s State) {
 	v.mu.Lock()
 	same := reflect.DeepEqual(v.want, s)
@@ -157,14 +159,14 @@ func (v *saver) set(s State) {
 }
 
 func (v *saver) failing() bool {
-	if !v.writes.TryLock() { // it is being written
+	if !v.writes.TryLock() { // a write is under way
 		return false
 	}
 	defer v.writes.Unlock()
 	return v.failed
 }
 
-// flush writes what is to be written.
+// flush writes the pending state.
 func (v *saver) flush() error {
 	v.writes.Lock()
 	defer v.writes.Unlock()
@@ -175,7 +177,8 @@ func (v *saver) flush() error {
 	err := want.Store(v.path)
 	if err != nil {
 		if !v.failed {
-			v.log.Error("the state of the gateways cannot be saved; a restart may begin with another member", "path", v.path, "err", err)
+			v.log.Error("the state of the gateways cannot be saved; a restart may begin with another member",
+				"path", v.path, "err", err)
 		}
 		v.failed = true
 		return err
@@ -184,7 +187,7 @@ func (v *saver) flush() error {
 	return nil
 }
 
-// run writes in the background. What fails is tried again when the service looks around next.
+// run writes in the background. A failed write is repeated at the next update of the service.
 func (v *saver) run(ctx context.Context) {
 	for {
 		select {

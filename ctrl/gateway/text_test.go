@@ -21,7 +21,7 @@ func (w *world) text(kind alarm.Kind, object string) (string, uint64) {
 	return "", 0
 }
 
-// What an alarm says of the group besides its cause follows the group, without being raised again by that.
+// The text of an alarm follows the state of the group, without another raise of the alarm.
 func TestAlarmTextsFollow(t *testing.T) {
 	w := newWorld(t, t.TempDir())
 	w.answer(0, 1)
@@ -48,7 +48,8 @@ func TestAlarmTextsFollow(t *testing.T) {
 	says("both are", alarm.GatewayDown, isp2, 1, "No other member is healthy", "isp1 carries")
 	says("both are", alarm.GatewayAllDown, out, 1, "isp1: port up0 is down; isp2: port up1 is down")
 	w.happen(func(m *gateway.Machine, now int64) { m.Port(now, 0, true, gateway.WhyCarrier) })
-	says("isp1's link is back", alarm.GatewayAllDown, out, 1, "isp1: port up0 is back, the gateway has yet to prove itself; isp2: port up1 is down")
+	says("isp1's link is back", alarm.GatewayAllDown, out, 1,
+		"isp1: port up0 is back, the gateway has yet to prove itself; isp2: port up1 is down")
 	w.answer(0)
 	says("isp1 carries again", alarm.GatewayDown, isp2, 1, "isp1 carries its traffic now", "No other member")
 	var updates []string
@@ -69,7 +70,7 @@ func TestAlarmTextsFollow(t *testing.T) {
 	}
 	for _, object := range []string{isp1, isp2, out} {
 		if !slices.Contains(updates, object) {
-			t.Errorf("updates were told of %q, want %q among them", updates, object)
+			t.Errorf("updates of %q were published, want %q among them", updates, object)
 		}
 	}
 	n := len(updates)
@@ -80,7 +81,7 @@ func TestAlarmTextsFollow(t *testing.T) {
 	}
 }
 
-// A hold time is given as its end, which stays true; a longer one is another failure, and counts.
+// A hold time is given as its end, which does not change; a longer hold time is another failure, and counts.
 func TestHoldTextStays(t *testing.T) {
 	w := newWorld(t, t.TempDir())
 	w.answer(0, 1)
@@ -92,7 +93,8 @@ func TestHoldTextStays(t *testing.T) {
 	for range 5 {
 		w.happen(func(*gateway.Machine, int64) {})
 	}
-	if now, n := w.text(alarm.GatewayFlapping, "gateway out/isp1"); now != first || n != 1 || !strings.Contains(now, "until 2") || !strings.Contains(now, "failed 3 times") {
+	if now, n := w.text(alarm.GatewayFlapping, "gateway out/isp1"); now != first || n != 1 ||
+		!strings.Contains(now, "until 2") || !strings.Contains(now, "failed 3 times") {
 		t.Errorf("count %d, %q; want count 1, %q, with the time of its end", n, now, first)
 	}
 }

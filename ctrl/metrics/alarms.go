@@ -8,7 +8,7 @@ import (
 	"penstock/ctrl/alarm"
 )
 
-// Alarms is what a scrape shows of alarms.
+// Alarms is the part of a scrape about alarms.
 type Alarms struct {
 	Active   []alarm.Alarm
 	Totals   alarm.Totals
@@ -31,18 +31,25 @@ func newAlarmDescs() alarmDescs {
 		refused:        desc("alarms_refused_total", "Alarms not raised because 4096 were active."),
 		up:             desc("webhook_up", "1 as long as the receiver of alarms takes what it is sent.", "webhook"),
 		waiting:        desc("webhook_waiting", "Notices that wait for the receiver.", "webhook"),
-		oldest:         desc("webhook_oldest_seconds", "Age of the first notice that waits for the receiver; 0 if none does.", "webhook"),
+		oldest: desc("webhook_oldest_seconds",
+			"Age of the first notice that waits for the receiver; 0 if none does.", "webhook"),
 		counters: []counter[alarm.ReceiverStatus]{
-			{desc("webhook_delivered_total", "Notices that the receiver took, since it was configured.", "webhook"), func(r *alarm.ReceiverStatus) float64 { return float64(r.Delivered) }},
-			{desc("webhook_dropped_total", "Notices that the receiver will never get, since it was configured: they gave way to newer ones.", "webhook"), func(r *alarm.ReceiverStatus) float64 { return float64(r.Dropped) }},
-			{desc("webhook_attempts_total", "Requests to the receiver.", "webhook"), func(r *alarm.ReceiverStatus) float64 { return float64(r.Attempts) }},
-			{desc("webhook_failures_total", "Requests that the receiver did not answer with 2xx.", "webhook"), func(r *alarm.ReceiverStatus) float64 { return float64(r.Failures) }},
+			{desc("webhook_delivered_total", "Notices that the receiver took, since it was configured.", "webhook"),
+				func(r *alarm.ReceiverStatus) float64 { return float64(r.Delivered) }},
+			{desc("webhook_dropped_total",
+				"Notices that the receiver will never get, since it was configured: they gave way to newer "+
+					"ones.", "webhook"), func(r *alarm.ReceiverStatus) float64 { return float64(r.Dropped) }},
+			{desc("webhook_attempts_total", "Requests to the receiver.", "webhook"),
+				func(r *alarm.ReceiverStatus) float64 { return float64(r.Attempts) }},
+			{desc("webhook_failures_total", "Requests that the receiver did not answer with 2xx.", "webhook"),
+				func(r *alarm.ReceiverStatus) float64 { return float64(r.Failures) }},
 		},
 	}
 }
 
 func (d *alarmDescs) describe(ch chan<- *prometheus.Desc) {
-	for _, x := range []*prometheus.Desc{d.active, d.unacknowledged, d.one, d.raised, d.refused, d.up, d.waiting, d.oldest} {
+	for _, x := range []*prometheus.Desc{d.active, d.unacknowledged, d.one, d.raised, d.refused, d.up,
+		d.waiting, d.oldest} {
 		ch <- x
 	}
 	describe(ch, d.counters)

@@ -16,7 +16,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("penstock_"+name, help, labels, nil)
 }
 
-// collector turns a Source into metrics at every scrape.
+// collector converts a Source into metrics at every scrape.
 type collector struct {
 	src Source
 
@@ -46,13 +46,15 @@ func newCollector(src Source) *collector {
 	return &collector{
 		src: src,
 
-		build:      desc("build_info", "1; the labels say what is running.", "box", "commit", "go_version", "scheme", "version"),
-		started:    desc("start_time_seconds", "When the box started, in seconds since 1970."),
-		ready:      desc("ready", "1 when rings are filled and tables are live."),
-		revision:   desc("revision", "Revision of the pushed state."),
-		generation: desc("snapshot_generation", "Generation of the tables that the workers use; grows with every change."),
-		events:     desc("event_sequence", "Sequence number of the last event."),
-		objects:    desc("objects", "Pushed objects.", "kind"),
+		build: desc("build_info", "1; the labels say what is running.", "box", "commit",
+			"go_version", "scheme", "version"),
+		started:  desc("start_time_seconds", "When the box started, in seconds since 1970."),
+		ready:    desc("ready", "1 when rings are filled and tables are live."),
+		revision: desc("revision", "Revision of the pushed state."),
+		generation: desc("snapshot_generation",
+			"Generation of the tables that the workers use; grows with every change."),
+		events:  desc("event_sequence", "Sequence number of the last event."),
+		objects: desc("objects", "Pushed objects.", "kind"),
 
 		bindings:      desc("bindings", "Rows in the bindings table: pushed ones and local VIFs."),
 		bindingsCap:   desc("bindings_capacity", "Rows that fit into the bindings table."),
@@ -61,39 +63,61 @@ func newCollector(src Source) *collector {
 		frames:       desc("frames", "Frame buffers in all."),
 		framesPooled: desc("frames_pooled", "Frame buffers in the shared pool, free for any worker."),
 		framesOwner:  desc("frames_owned", "Frame buffers by who holds them; in verify mode only.", "owner"),
-		violations:   desc("frame_violations_total", "Breaches of frame ownership; counted in verify mode only. Any is a bug."),
+		violations: desc("frame_violations_total",
+			"Breaches of frame ownership; counted in verify mode only. Any is a bug."),
 
-		portInfo:   desc("port_info", "1; the labels say how the port is driven.", "interface", "mode", "port", "role", "xdp"),
-		portUp:     desc("port_up", "1 when the port has carrier and its sockets are bound.", "port"),
-		portMTU:    desc("port_mtu_bytes", "MTU of the port's interface.", "port"),
-		portDrops:  desc("port_drops_total", "Frames received on the port and discarded. A reason appears once it counted.", "port", "reason"),
-		portPunts:  desc("port_punts_total", "Frames received on the port and handed to the control plane, by kind. A kind appears once it counted.", "kind", "port"),
-		portKernel: desc("port_kernel_drops_total", "Frames that the kernel could not hand over or refused (XDP_STATISTICS).", "port", "reason"),
+		portInfo: desc("port_info", "1; the labels say how the port is driven.", "interface", "mode",
+			"port", "role", "xdp"),
+		portUp:  desc("port_up", "1 when the port has carrier and its sockets are bound.", "port"),
+		portMTU: desc("port_mtu_bytes", "MTU of the port's interface.", "port"),
+		portDrops: desc("port_drops_total",
+			"Frames received on the port and discarded. A reason appears once it counted.", "port", "reason"),
+		portPunts: desc("port_punts_total",
+			"Frames received on the port and handed to the control plane, by kind. A kind appears once it "+
+				"counted.", "kind", "port"),
+		portKernel: desc("port_kernel_drops_total",
+			"Frames that the kernel could not hand over or refused (XDP_STATISTICS).", "port", "reason"),
 		portCounters: []counter[status.Port]{
-			{desc("port_receive_packets_total", "Frames received.", "port"), func(p *status.Port) float64 { return float64(p.RxPackets) }},
-			{desc("port_receive_bytes_total", "Octets received.", "port"), func(p *status.Port) float64 { return float64(p.RxBytes) }},
-			{desc("port_transmit_packets_total", "Frames put into the transmit rings.", "port"), func(p *status.Port) float64 { return float64(p.TxPackets) }},
-			{desc("port_transmit_bytes_total", "Octets put into the transmit rings.", "port"), func(p *status.Port) float64 { return float64(p.TxBytes) }},
-			{desc("port_transmit_errors_total", "Transmit calls that the kernel refused; the frames stay queued.", "port"), func(p *status.Port) float64 { return float64(p.TxErrors) }},
-			{desc("port_punted_packets_total", "Frames received on the port and handed to the control plane.", "port"), func(p *status.Port) float64 { return float64(p.Punted) }},
-			{desc("port_injected_packets_total", "Frames sent by the control plane.", "port"), func(p *status.Port) float64 { return float64(p.Injected) }},
-			{desc("port_copied_packets_total", "Copies made of broadcasts and multicasts received on the port.", "port"), func(p *status.Port) float64 { return float64(p.Copies) }},
+			{desc("port_receive_packets_total", "Frames received.", "port"),
+				func(p *status.Port) float64 { return float64(p.RxPackets) }},
+			{desc("port_receive_bytes_total", "Octets received.", "port"),
+				func(p *status.Port) float64 { return float64(p.RxBytes) }},
+			{desc("port_transmit_packets_total", "Frames put into the transmit rings.", "port"),
+				func(p *status.Port) float64 { return float64(p.TxPackets) }},
+			{desc("port_transmit_bytes_total", "Octets put into the transmit rings.", "port"),
+				func(p *status.Port) float64 { return float64(p.TxBytes) }},
+			{desc("port_transmit_errors_total", "Transmit calls that the kernel refused; the frames stay queued.",
+				"port"), func(p *status.Port) float64 { return float64(p.TxErrors) }},
+			{desc("port_punted_packets_total", "Frames received on the port and handed to the control plane.", "port"),
+				func(p *status.Port) float64 { return float64(p.Punted) }},
+			{desc("port_injected_packets_total", "Frames sent by the control plane.", "port"),
+				func(p *status.Port) float64 { return float64(p.Injected) }},
+			{desc("port_copied_packets_total", "Copies made of broadcasts and multicasts received on the port.",
+				"port"), func(p *status.Port) float64 { return float64(p.Copies) }},
 		},
 
 		workerCounters: []counter[status.Worker]{
-			{desc("worker_turns_total", "Turns of the worker's loop.", "worker"), func(w *status.Worker) float64 { return float64(w.Turns) }},
-			{desc("worker_empty_turns_total", "Turns that found no frame anywhere.", "worker"), func(w *status.Worker) float64 { return float64(w.Turns - min(w.BusyTurns, w.Turns)) }},
-			{desc("worker_packets_total", "Frames processed.", "worker"), func(w *status.Worker) float64 { return float64(w.Frames) }},
-			{desc("worker_sleeps_total", "Times that the worker slept until a frame came.", "worker"), func(w *status.Worker) float64 { return float64(w.Sleeps) }},
-			{desc("worker_busy_seconds_total", "Time spent in turns that had frames.", "worker"), func(w *status.Worker) float64 { return float64(w.BusyNs) / 1e9 }},
+			{desc("worker_turns_total", "Turns of the worker's loop.", "worker"),
+				func(w *status.Worker) float64 { return float64(w.Turns) }},
+			{desc("worker_empty_turns_total", "Turns that found no frame anywhere.", "worker"),
+				func(w *status.Worker) float64 { return float64(w.Turns - min(w.BusyTurns, w.Turns)) }},
+			{desc("worker_packets_total", "Frames processed.", "worker"),
+				func(w *status.Worker) float64 { return float64(w.Frames) }},
+			{desc("worker_sleeps_total", "Times that the worker slept until a frame came.", "worker"),
+				func(w *status.Worker) float64 { return float64(w.Sleeps) }},
+			{desc("worker_busy_seconds_total", "Time spent in turns that had frames.", "worker"),
+				func(w *status.Worker) float64 { return float64(w.BusyNs) / 1e9 }},
 		},
-		workerGaps:   desc("worker_loop_gap_seconds", "Time between two turns of the worker's loop. The sum is estimated from the buckets.", "worker"),
+		workerGaps: desc("worker_loop_gap_seconds",
+			"Time between two turns of the worker's loop. The sum is estimated from the buckets.", "worker"),
 		workerMaxGap: desc("worker_loop_gap_max_seconds", "Longest time between two turns since the start.", "worker"),
 
 		pathUp: desc("path_up", "1 when the path is used: its fabric port is up.", path...),
 		pathCounters: []counter[status.Path]{
-			{desc("path_packets_total", "Encapsulated frames sent by the path.", path...), func(p *status.Path) float64 { return float64(p.Packets) }},
-			{desc("path_bytes_total", "Octets sent by the path, with the outer headers.", path...), func(p *status.Path) float64 { return float64(p.Bytes) }},
+			{desc("path_packets_total", "Encapsulated frames sent by the path.", path...),
+				func(p *status.Path) float64 { return float64(p.Packets) }},
+			{desc("path_bytes_total", "Octets sent by the path, with the outer headers.", path...),
+				func(p *status.Path) float64 { return float64(p.Bytes) }},
 		},
 
 		gateways: newGatewayDescs(),
@@ -105,8 +129,10 @@ func newCollector(src Source) *collector {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.build, c.started, c.ready, c.revision, c.generation, c.events, c.objects, c.bindings, c.bindingsCap, c.bindingsBytes,
-		c.frames, c.framesPooled, c.framesOwner, c.violations, c.portInfo, c.portUp, c.portMTU, c.portDrops, c.portPunts, c.portKernel,
+		c.build, c.started, c.ready, c.revision, c.generation, c.events, c.objects, c.bindings,
+		c.bindingsCap, c.bindingsBytes,
+		c.frames, c.framesPooled, c.framesOwner, c.violations, c.portInfo, c.portUp, c.portMTU,
+		c.portDrops, c.portPunts, c.portKernel,
 		c.workerGaps, c.workerMaxGap, c.pathUp,
 	} {
 		ch <- d

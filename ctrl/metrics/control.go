@@ -19,7 +19,8 @@ func newControlDescs() controlDescs {
 		counters: []counter[rest.Counters]{
 			{desc("control_refused_connections_total", "Connections refused because there was no room."),
 				func(c *rest.Counters) float64 { return float64(c.Refused) }},
-			{desc("control_evicted_connections_total", "Connections without a request, or long on the reserve, that gave way to new ones."),
+			{desc("control_evicted_connections_total",
+				"Connections without a request, or long on the reserve, that gave way to new ones."),
 				func(c *rest.Counters) float64 { return float64(c.Evicted) }},
 			{desc("control_slow_bodies_total", "Requests cut off because their body came too slowly."),
 				func(c *rest.Counters) float64 { return float64(c.SlowBodies) }},

@@ -8,7 +8,7 @@ import (
 	dpgateway "penstock/dataplane/gateway"
 )
 
-// Gateways is what a scrape shows of gateway groups.
+// Gateways is the part of a scrape about gateway groups.
 type Gateways struct {
 	Groups   []status.GatewayGroup
 	Counters gateway.Counters
@@ -24,31 +24,48 @@ type gatewayDescs struct {
 func newGatewayDescs() gatewayDescs {
 	group, member := []string{"group"}, []string{"group", "member"}
 	return gatewayDescs{
-		active:    desc("gateway_group_up", "1 when a member of the group is active; without one, what leaves through it is dropped.", group...),
+		active: desc("gateway_group_up",
+			"1 when a member of the group is active; without one, what leaves through it is dropped.", group...),
 		healthy:   desc("gateway_group_members_up", "Members of the group that are up.", group...),
 		announced: desc("gateway_announcements_total", "Announcements sent after switches and periodically.", group...),
-		switches:  desc("gateway_switches_total", "Changes of the active member, by cause. A cause appears once it counted.", "cause", "group"),
-		state:     desc("gateway_state", "1 for the state that the gateway is in, 0 for the others.", "group", "member", "state"),
-		inUse:     desc("gateway_active", "1 for the member that carries the group's traffic.", member...),
-		held:      desc("gateway_held", "1 while flap damping holds the gateway down.", member...),
-		rtt:       desc("gateway_probe_rtt_seconds", "Time from a probe to its answer, sampled once a second.", member...),
+		switches: desc("gateway_switches_total",
+			"Changes of the active member, by cause. A cause appears once it counted.", "cause", "group"),
+		state: desc("gateway_state", "1 for the state that the gateway is in, 0 for the others.",
+			"group", "member", "state"),
+		inUse: desc("gateway_active", "1 for the member that carries the group's traffic.", member...),
+		held:  desc("gateway_held", "1 while flap damping holds the gateway down.", member...),
+		rtt: desc("gateway_probe_rtt_seconds",
+			"Time from a probe to its answer, sampled once a second.", member...),
 		counters: []counter[status.Gateway]{
-			{desc("gateway_failures_total", "Times that the gateway failed.", member...), func(m *status.Gateway) float64 { return float64(m.Failures) }},
-			{desc("gateway_probes_total", "Probes sent to the gateway.", member...), func(m *status.Gateway) float64 { return float64(m.Probes.Sent) }},
-			{desc("gateway_probes_answered_total", "Probes that the gateway answered.", member...), func(m *status.Gateway) float64 { return float64(m.Probes.Answered) }},
-			{desc("gateway_probes_missed_total", "Probes that the gateway did not answer.", member...), func(m *status.Gateway) float64 { return float64(m.Probes.Missed) }},
-			{desc("gateway_probes_excused_total", "Probes that the gateway did not answer, while it sent something else.", member...), func(m *status.Gateway) float64 { return float64(m.Probes.Excused) }},
-			{desc("gateway_probes_late_total", "Timers of probes that ran late: the box was busy. The answer is given more time then.", member...), func(m *status.Gateway) float64 { return float64(m.Probes.Late) }},
-			{desc("gateway_receive_packets_total", "Frames from the gateway that were accepted.", member...), func(m *status.Gateway) float64 { return float64(m.RxPackets) }},
-			{desc("gateway_receive_bytes_total", "Octets of frames from the gateway that were accepted.", member...), func(m *status.Gateway) float64 { return float64(m.RxBytes) }},
-			{desc("gateway_transmit_packets_total", "Tenants' frames sent to the gateway.", member...), func(m *status.Gateway) float64 { return float64(m.TxPackets) }},
-			{desc("gateway_transmit_bytes_total", "Octets of tenants' frames sent to the gateway.", member...), func(m *status.Gateway) float64 { return float64(m.TxBytes) }},
+			{desc("gateway_failures_total", "Times that the gateway failed.", member...),
+				func(m *status.Gateway) float64 { return float64(m.Failures) }},
+			{desc("gateway_probes_total", "Probes sent to the gateway.", member...),
+				func(m *status.Gateway) float64 { return float64(m.Probes.Sent) }},
+			{desc("gateway_probes_answered_total", "Probes that the gateway answered.", member...),
+				func(m *status.Gateway) float64 { return float64(m.Probes.Answered) }},
+			{desc("gateway_probes_missed_total", "Probes that the gateway did not answer.", member...),
+				func(m *status.Gateway) float64 { return float64(m.Probes.Missed) }},
+			{desc("gateway_probes_excused_total",
+				"Probes that the gateway did not answer, while it sent something else.", member...),
+				func(m *status.Gateway) float64 { return float64(m.Probes.Excused) }},
+			{desc("gateway_probes_late_total",
+				"Timers of probes that ran late: the box was busy. The answer is given more time then.", member...),
+				func(m *status.Gateway) float64 { return float64(m.Probes.Late) }},
+			{desc("gateway_receive_packets_total", "Frames from the gateway that were accepted.", member...),
+				func(m *status.Gateway) float64 { return float64(m.RxPackets) }},
+			{desc("gateway_receive_bytes_total", "Octets of frames from the gateway that were accepted.", member...),
+				func(m *status.Gateway) float64 { return float64(m.RxBytes) }},
+			{desc("gateway_transmit_packets_total", "Tenants' frames sent to the gateway.", member...),
+				func(m *status.Gateway) float64 { return float64(m.TxPackets) }},
+			{desc("gateway_transmit_bytes_total", "Octets of tenants' frames sent to the gateway.", member...),
+				func(m *status.Gateway) float64 { return float64(m.TxBytes) }},
 		},
 	}
 }
 
 func (d *gatewayDescs) describe(ch chan<- *prometheus.Desc) {
-	for _, x := range []*prometheus.Desc{d.active, d.healthy, d.announced, d.switches, d.state, d.inUse, d.held, d.rtt} {
+	for _, x := range []*prometheus.Desc{d.active, d.healthy, d.announced, d.switches, d.state,
+		d.inUse, d.held, d.rtt} {
 		ch <- x
 	}
 	describe(ch, d.counters)

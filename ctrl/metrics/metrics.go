@@ -1,10 +1,10 @@
-// Package metrics shows a running box to Prometheus: /metrics, /healthz and /readyz on a listener of its own, apart
-// from the control socket.
+// Package metrics serves the metrics of a running box to Prometheus: /metrics, /healthz and /readyz on a listener of
+// its own, apart from the control socket.
 //
-// Nothing is counted here but the latency of pushes: every scrape asks the Source, which sums what the workers have
-// published. The number of series is bounded by the configuration: per port and worker a fixed number, per drop reason
-// one per port once it counted, per path two, per active alarm one. README.md documents every metric; a test holds it to the code, and the
-// dashboard and the alert rules to the metrics.
+// Only the latency of pushes is counted here: every scrape reads the Source, which sums the counters that the workers
+// publish. The number of series is bounded by the configuration: per port and worker a fixed number, per drop reason
+// one per port once a frame was counted, per path two, per active alarm one. README.md documents every metric; a test
+// holds it to the code, and the dashboard and the alert rules to the metrics.
 package metrics
 
 import (
@@ -26,7 +26,7 @@ import (
 	"penstock/ctrl/status"
 )
 
-// Stats is everything that one scrape shows.
+// Stats holds the values of one scrape.
 type Stats struct {
 	Box        status.Box
 	Ports      []status.Port
@@ -43,7 +43,7 @@ type Stats struct {
 // Source is the box. Its methods are called concurrently.
 type Source interface {
 	Stats() Stats
-	// Healthy is nil as long as the workers turn and nothing has failed that only a restart mends.
+	// Healthy is nil as long as the workers turn and nothing has failed that needs a restart.
 	Healthy() error
 	// Ready is nil when rings are filled and tables are live.
 	Ready() error
@@ -63,7 +63,7 @@ type Server struct {
 	push *prometheus.HistogramVec
 }
 
-// Listen opens the listener, so that an address in use is known before the box reports ready. Serve answers on it.
+// Listen opens the listener, so that an address in use is an error before the box reports ready. Serve answers on it.
 func Listen(addr string, src Source) (*Server, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -85,7 +85,7 @@ func share(p *rest.Peer) int {
 	return maxConns / 2
 }
 
-// identify names a caller by its address.
+// identify identifies a caller by its address.
 func identify(c net.Conn) *rest.Peer {
 	p := &rest.Peer{Name: c.RemoteAddr().String()}
 	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
@@ -94,15 +94,15 @@ func identify(c net.Conn) *rest.Peer {
 	return p
 }
 
-// gathered runs h to its end before the caller is written to: who does not read takes no place of those who may scrape at a
-// time.
+// gathered runs h to its end before it writes to the caller: a caller that does not read occupies none of the
+// concurrent scrapes.
 func gathered(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := &answer{header: http.Header{}, status: http.StatusOK}
 		h.ServeHTTP(a, r)
 		maps.Copy(w.Header(), a.header)
 		w.WriteHeader(a.status)
-		_, _ = w.Write(a.text.Bytes()) // a caller that is gone needs no answer
+		_, _ = w.Write(a.text.Bytes()) // a caller that has disconnected needs no answer
 	})
 }
 
@@ -142,7 +142,7 @@ func newServer(src Source) *Server {
 	return s
 }
 
-// check answers 200 and "ok", or 503 and what is wrong.
+// check answers 200 and "ok", or 503 and the fault.
 func check(f func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -170,7 +170,7 @@ func (s *Server) Serve() error {
 // Shutdown closes the listener and waits for scrapes under way until ctx is done.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
-	// A server that never served does not know its listener.
+	// http.Server knows its listener only after Serve.
 	if cerr := s.ln.Close(); err == nil && cerr != nil && !errors.Is(cerr, net.ErrClosed) {
 		err = cerr
 	}

@@ -29,7 +29,7 @@ import (
 	"penstock/dataplane/stats"
 )
 
-// fake is a box in which everything has happened once.
+// fake is a box in which every counter has counted.
 type fake struct {
 	stats         Stats
 	broken, start error
@@ -41,35 +41,47 @@ func (f *fake) Ready() error   { return f.start }
 
 func sample() *fake {
 	gaps := make([]uint64, stats.GapBuckets)
-	gaps[stats.GapBucket(20)], gaps[stats.GapBucket(4000)], gaps[stats.GapBucket(1e6)], gaps[stats.GapBuckets-1] = 10, 20, 3, 1
+	gaps[stats.GapBucket(20)], gaps[stats.GapBucket(4000)], gaps[stats.GapBucket(
+		1e6)], gaps[stats.GapBuckets-1] = 10, 20, 3, 1
 	return &fake{stats: Stats{
 		Control: rest.Counters{Connections: 51, Streams: 52, Refused: 53, Evicted: 54, SlowBodies: 55, SlowReaders: 56},
 		Box: status.Box{
-			Name: "gw1", Version: "1.2.3", Commit: "abc", Started: time.UnixMilli(1700000000500), Revision: 42, Scheme: "10.p.t",
+			Name: "gw1", Version: "1.2.3", Commit: "abc", Started: time.UnixMilli(
+				1700000000500), Revision: 42, Scheme: "10.p.t",
 			Bindings: status.Bindings{Count: 7, Capacity: 100, Bytes: 4096},
-			Frames:   status.Frames{All: 64, Pooled: 32, ByOwner: map[string]int{"fill": 32, "pool": 32}, Violations: 1},
+			Frames: status.Frames{All: 64, Pooled: 32,
+				ByOwner: map[string]int{"fill": 32, "pool": 32}, Violations: 1},
 		},
 		Ports: []status.Port{
-			{Name: "acc0", Interface: "eth0", Role: "access", Open: true, Up: true, MTU: 1500, XDP: "native", Mode: "zero-copy",
+			{Name: "acc0", Interface: "eth0", Role: "access", Open: true, Up: true, MTU: 1500,
+				XDP: "native", Mode: "zero-copy",
 				RxPackets: 1, RxBytes: 2, TxPackets: 3, TxBytes: 4, TxErrors: 5, Punted: 6, Injected: 7, Copies: 8,
 				Punts:   map[string]uint64{"arp": 3},
 				Reasons: map[string]uint64{drop.SpoofMAC.String(): 9, drop.NoPath.String(): 0},
-				Kernel:  status.Kernel{RxDropped: 10, RxRingFull: 11, FillRingEmpty: 12, RxInvalidDescs: 13, TxInvalidDescs: 14}},
+				Kernel: status.Kernel{RxDropped: 10, RxRingFull: 11, FillRingEmpty: 12,
+					RxInvalidDescs: 13, TxInvalidDescs: 14}},
 			{Name: "fab0", Interface: "eth1", Role: "fabric", Up: true},
 		},
-		Workers: []status.Worker{{ID: 0, Turns: 100, BusyTurns: 60, Frames: 500, Sleeps: 4, BusyNs: 1500000000, MaxGapNs: 2000000, Gaps: gaps}},
-		Paths:   []status.Path{{Switch: "02:00:00:00:00:01", Port: "fab0", VID: 101, Live: true, Packets: 15, Bytes: 16}},
+		Workers: []status.Worker{{ID: 0, Turns: 100, BusyTurns: 60, Frames: 500, Sleeps: 4, BusyNs: 1500000000,
+			MaxGapNs: 2000000, Gaps: gaps}},
+		Paths: []status.Path{{Switch: "02:00:00:00:00:01", Port: "fab0", VID: 101, Live: true,
+			Packets: 15, Bytes: 16}},
 		Gateways: Gateways{
 			Groups: []status.GatewayGroup{{Name: "out", Active: "isp1", Announced: 31, Members: []status.Gateway{
-				{Name: "isp1", State: "up", Active: true, Failures: 32, Probes: status.Probes{Sent: 33, Answered: 34, Missed: 35, Excused: 36, Late: 37}, RxPackets: 38, RxBytes: 39, TxPackets: 40, TxBytes: 41},
+				{Name: "isp1", State: "up", Active: true, Failures: 32, Probes: status.Probes{Sent: 33, Answered: 34,
+					Missed: 35, Excused: 36, Late: 37}, RxPackets: 38, RxBytes: 39, TxPackets: 40, TxBytes: 41},
 				{Name: "isp2", State: "down", Held: new(time.Time)}}}},
 			Counters: gateway.Counters{Switches: map[gateway.Switches]uint64{{Group: "out", Why: "silent"}: 2},
-				RTTs: []gateway.RTT{{Group: "out", Member: "isp1", Count: 3, Sum: 0.25, Buckets: map[float64]uint64{0.001: 2}}}},
+				RTTs: []gateway.RTT{{Group: "out", Member: "isp1", Count: 3, Sum: 0.25,
+					Buckets: map[float64]uint64{0.001: 2}}}},
 		},
 		Alarms: Alarms{
-			Active:   []alarm.Alarm{{ID: 1, Kind: alarm.PortDown, Severity: alarm.Major, Object: "port fab0", Acknowledged: &alarm.Acknowledgement{By: "alice"}}, {ID: 2, Kind: alarm.GatewayAllDown, Severity: alarm.Critical, Object: "gateway_group out"}},
-			Totals:   alarm.Totals{Raised: map[alarm.Severity]uint64{alarm.Major: 3, alarm.Critical: 1}, Refused: 2},
-			Webhooks: []alarm.ReceiverStatus{{Name: "noc", Delivered: 21, Attempts: 21}, {Name: "sms", Waiting: 3, Dropped: 4, Attempts: 9, Failures: 5, Since: new(time.Time), Oldest: new(time.Time)}},
+			Active: []alarm.Alarm{{ID: 1, Kind: alarm.PortDown, Severity: alarm.Major, Object: "port fab0",
+				Acknowledged: &alarm.Acknowledgement{By: "alice"}},
+				{ID: 2, Kind: alarm.GatewayAllDown, Severity: alarm.Critical, Object: "gateway_group out"}},
+			Totals: alarm.Totals{Raised: map[alarm.Severity]uint64{alarm.Major: 3, alarm.Critical: 1}, Refused: 2},
+			Webhooks: []alarm.ReceiverStatus{{Name: "noc", Delivered: 21, Attempts: 21}, {Name: "sms", Waiting: 3,
+				Dropped: 4, Attempts: 9, Failures: 5, Since: new(time.Time), Oldest: new(time.Time)}},
 		},
 		Objects:    map[string]int{"tenants": 2, "vifs": 3},
 		Generation: 77,
@@ -194,7 +206,7 @@ penstock_worker_empty_turns_total{worker="0"} 40
 	}
 	h := all["penstock_worker_loop_gap_seconds"].Metric[0].Histogram
 	if h.GetSampleCount() != 34 || len(h.Bucket) != maxGap-minGap+1 {
-		t.Errorf("%d gaps in %d buckets", h.GetSampleCount(), len(h.Bucket))
+		t.Errorf("%d gaps in %d buckets, want all of them", h.GetSampleCount(), len(h.Bucket))
 	}
 	for _, b := range h.Bucket {
 		want := uint64(10)
@@ -216,7 +228,7 @@ func TestLint(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range problems {
-		t.Errorf("%s: %s", p.Metric, p.Text)
+		t.Errorf("metric %s: %s, want no problem", p.Metric, p.Text)
 	}
 }
 
@@ -242,7 +254,8 @@ func TestREADME(t *testing.T) {
 		}
 		want := []string{strings.ToLower(m.GetType().String()), strings.Join(labels, ", "), m.GetHelp()}
 		if !slices.Equal(documented[name], want) {
-			t.Errorf("README.md:\n got %s %q\nwant | `%s` | %s |", name, documented[name], name, strings.Join(want, " | "))
+			t.Errorf("README.md:\n got %s %q\nwant | `%s` | %s |", name, documented[name], name,
+				strings.Join(want, " | "))
 		}
 		delete(documented, name)
 	}
@@ -258,7 +271,7 @@ func TestServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Listen(s.Addr().String(), f); err == nil || !strings.Contains(err.Error(), s.Addr().String()) {
-		t.Errorf("a second listener on one address: %v", err)
+		t.Errorf("a second listener on one address: error %v, want one", err)
 	}
 	done := make(chan error)
 	go func() { done <- s.Serve() }()
@@ -279,33 +292,35 @@ func TestServer(t *testing.T) {
 	s.ObservePush("something else", time.Second)
 	(*Server)(nil).ObservePush(OpBulk, time.Second)
 	code, body := get("/metrics")
-	for _, want := range []string{"penstock_ready 1\n", `penstock_push_duration_seconds_bucket{operation="transaction",le="0.005"} 1`,
-		`penstock_push_duration_seconds_count{operation="other"} 1`, `penstock_push_duration_seconds_count{operation="bulk"} 0`,
+	for _, want := range []string{"penstock_ready 1\n",
+		`penstock_push_duration_seconds_bucket{operation="transaction",le="0.005"} 1`,
+		`penstock_push_duration_seconds_count{operation="other"} 1`,
+		`penstock_push_duration_seconds_count{operation="bulk"} 0`,
 		"go_goroutines", "process_resident_memory_bytes"} {
 		if code != 200 || !strings.Contains(body, want) {
-			t.Errorf("/metrics answers %d without %s", code, want)
+			t.Errorf("/metrics answers %d without %s, want 200 with it", code, want)
 		}
 	}
 	for _, path := range []string{"/healthz", "/readyz"} {
 		if code, body := get(path); code != 200 || body != "ok\n" {
-			t.Errorf("%s answers %d %q", path, code, body)
+			t.Errorf("%s answers %d %q, want 200", path, code, body)
 		}
 	}
 	f.broken, f.start = errors.New("worker 1 stands still"), errors.New("starting")
 	if code, body := get("/healthz"); code != 503 || body != "worker 1 stands still\n" {
-		t.Errorf("/healthz of a broken box answers %d %q", code, body)
+		t.Errorf("/healthz of a broken box answers %d %q, want 503 and the fault", code, body)
 	}
 	if code, body := get("/readyz"); code != 503 || body != "starting\n" {
-		t.Errorf("/readyz of a starting box answers %d %q", code, body)
+		t.Errorf("/readyz of a starting box answers %d %q, want 503 and the reason", code, body)
 	}
 	if code, _ := get("/nothing"); code != 404 {
-		t.Errorf("/nothing answers %d", code)
+		t.Errorf("/nothing answers %d, want 404", code)
 	}
 	if err := s.Shutdown(context.Background()); err != nil {
 		t.Error(err)
 	}
 	if err := <-done; err != nil {
-		t.Errorf("Serve returns %v", err)
+		t.Errorf("Serve returns %v, want nil", err)
 	}
 }
 
@@ -320,14 +335,14 @@ func TestUnserved(t *testing.T) {
 	}
 	again, err := Listen(s.Addr().String(), sample())
 	if err != nil {
-		t.Fatalf("the listener is still open: %v", err)
+		t.Fatalf("the listener is still open: %v, want it closed", err)
 	}
 	if err := again.Shutdown(context.Background()); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestDuplicates makes sure that one wrong series costs no others.
+// TestDuplicates: one wrong series does not remove others.
 func TestDuplicates(t *testing.T) {
 	f := sample()
 	f.stats.Paths = append(f.stats.Paths, f.stats.Paths[0])
@@ -358,7 +373,7 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// However many connections others hold, with and without a request, a scrape gets through; connections have a limit.
+// A scrape is answered however many connections others hold, with and without a request; connections are bounded.
 func TestConnectionLimit(t *testing.T) {
 	s, err := Listen("127.0.0.1:0", sample())
 	if err != nil {
@@ -400,7 +415,7 @@ func TestConnectionLimit(t *testing.T) {
 			}
 		}
 		if time.Now().After(end) {
-			t.Fatalf("no scrape gets through: %v", err)
+			t.Fatalf("a scrape fails: %v, want an answer", err)
 		}
 	}
 	open := 0
@@ -411,7 +426,7 @@ func TestConnectionLimit(t *testing.T) {
 			open++
 		}
 	}
-	const told = 16 // that were refused, and may still read why for a second
+	const told = 16 // refused connections that may read the reason for a second
 	if open > maxConns+told {
 		t.Errorf("%d connections are open, want at most %d", open, maxConns+told)
 	}

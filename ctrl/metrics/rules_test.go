@@ -46,7 +46,8 @@ func checkExpr(t *testing.T, where, expr string, all map[string]*dto.MetricFamil
 			t.Errorf("%s: %s is a histogram and has no value of its own", where, name)
 		}
 		counts := f.GetType() == dto.MetricType_COUNTER || f.GetType() == dto.MetricType_HISTOGRAM
-		if rated := regexp.MustCompile(`(?:rate|increase)\(` + regexp.QuoteMeta(m[0])).MatchString(expr); rated != counts {
+		if rated := regexp.MustCompile(`(?:rate|increase)\(` +
+			regexp.QuoteMeta(m[0])).MatchString(expr); rated != counts {
 			t.Errorf("%s: %s is a %s, rate or increase: %t", where, name, f.GetType(), rated)
 		}
 		labels := append(labelNames(f), scrapeLabels...)
@@ -117,7 +118,7 @@ func balanced(t *testing.T, where, expr string) {
 		}
 	}
 	if len(open) != 0 || quoted {
-		t.Errorf("%s: something stays open: %s", where, expr)
+		t.Errorf("%s: an unclosed bracket or quote: %s", where, expr)
 	}
 }
 
@@ -126,7 +127,7 @@ func checkTemplate(t *testing.T, where, text string, labels []string) {
 	t.Helper()
 	for _, m := range template.FindAllStringSubmatch(text, -1) {
 		if l := m[1] + m[2]; !slices.Contains(labels, l) {
-			t.Errorf("%s: %q uses the label %s, which is not there", where, text, l)
+			t.Errorf("%s: %q uses the label %s, want a label of its expression", where, text, l)
 		}
 	}
 }
@@ -186,13 +187,13 @@ func TestAlerts(t *testing.T) {
 		seen[r.name] = true
 		labels := checkExpr(t, r.name, r.expr, all)
 		if !strings.Contains(r.expr, "penstock") {
-			t.Errorf("%s has nothing to do with Penstock", r.name)
+			t.Errorf("%s uses no metric of Penstock, want one", r.name)
 		}
 		if r.wait != "" && !regexp.MustCompile(`^[0-9]+m$`).MatchString(r.wait) {
-			t.Errorf("%s waits for %q", r.name, r.wait)
+			t.Errorf("%s waits for %q, want a duration", r.name, r.wait)
 		}
 		if r.severity != "critical" && r.severity != "warning" {
-			t.Errorf("%s has severity %q", r.name, r.severity)
+			t.Errorf("%s has severity %q, want a known one", r.name, r.severity)
 		}
 		for _, text := range []string{r.summary, r.description} {
 			if len(text) < 10 || text[0] != '"' || !strings.HasSuffix(text, `"`) || strings.Count(text, `"`) != 2 {
@@ -202,7 +203,7 @@ func TestAlerts(t *testing.T) {
 		}
 	}
 	if len(rules) < 10 {
-		t.Errorf("only %d alerts were read", len(rules))
+		t.Errorf("%d alerts were read, want more", len(rules))
 	}
 }
 
@@ -274,7 +275,7 @@ func TestDashboard(t *testing.T) {
 			continue
 		}
 		if len(p.Targets) == 0 {
-			t.Errorf("panel %q shows nothing", p.Title)
+			t.Errorf("panel %q has no query, want one", p.Title)
 		}
 		for _, x := range p.Targets {
 			use(x.Expr)
@@ -288,8 +289,9 @@ func TestDashboard(t *testing.T) {
 		}
 	}
 	for name := range all {
-		if !shown[name] && !slices.Contains([]string{"penstock_port_mtu_bytes", "penstock_frame_violations_total"}, name) {
-			t.Errorf("the dashboard does not show %s", name)
+		if !shown[name] &&
+			!slices.Contains([]string{"penstock_port_mtu_bytes", "penstock_frame_violations_total"}, name) {
+			t.Errorf("the dashboard does not show %s, want every metric on it", name)
 		}
 	}
 }
