@@ -402,7 +402,7 @@ func TestMiscited(t *testing.T) {
 
 // readable are the packages that are held to the rules of TestLines and TestFailures; the rest follows package by package.
 var readable = []string{
-	"appliance", "conf", "ctrl/announce", "ctrl/api", "ctrl/client", "ctrl/core", "ctrl/event", "ctrl/link",
+	"appliance", "conf", "ctrl/alarm", "ctrl/announce", "ctrl/api", "ctrl/client", "ctrl/core", "ctrl/event", "ctrl/gateway", "ctrl/link", "ctrl/metrics",
 	"ctrl/model/strict", "ctrl/neighbor", "ctrl/notify", "ctrl/readfile", "ctrl/rest", "ctrl/status", "ctrl/store",
 	"dataplane/drop", "dataplane/edge", "dataplane/fib", "dataplane/frame", "dataplane/icmp", "dataplane/limit",
 	"dataplane/mss", "dataplane/neigh", "dataplane/overlay", "dataplane/parse", "dataplane/route", "dataplane/stage",

@@ -345,10 +345,9 @@ func (s *Service) Status() []status.GatewayGroup {
 func (s *Service) status(g *Group) status.GatewayGroup {
 	active := g.Live.Active.Load()
 	st := status.GatewayGroup{
-		Name: g.Name, MAC: g.MAC.String(), Addresses: []string{}, Public: g.Public, Active: g.name(
-			active), Since: s.moment(g.Live.Since.Load()),
-		Why: gateway.Why(
-			g.Live.Why.Load()).String(), Switches: g.Live.Switches.Load(), Announced: g.Live.Announced.Load(),
+		Name: g.Name, MAC: g.MAC.String(), Addresses: []string{}, Public: g.Public, Active: g.name(active),
+		Since: s.moment(g.Live.Since.Load()), Why: gateway.Why(g.Live.Why.Load()).String(),
+		Switches: g.Live.Switches.Load(), Announced: g.Live.Announced.Load(),
 		Members: []status.Gateway{},
 	}
 	for _, a := range g.Addresses {
