@@ -18,7 +18,7 @@ import (
 	"penstock/dataplane/drop"
 )
 
-// names are what texts for operators may call by name: keys of the configuration and members of objects in the API, reasons of
+// names are what texts for operators may name: keys of the configuration, members of objects in the API, reasons of
 // drops, kinds of alarms.
 type names struct {
 	paths  map[string]bool // "dataplane.ring_size"
@@ -47,8 +47,13 @@ func knownNames() names {
 	for _, w := range foreignNames {
 		n.words[w] = true
 	}
-	for _, v := range []any{model.Tenant{}, model.Segment{}, model.Subnet{}, model.VIF{}, model.Binding{}, model.Path{}, status.Box{}, status.Port{},
-		status.Kernel{}, status.Worker{}, status.GatewayGroup{}, alarm.Notice{}, core.Result{}} {
+	for _, kind := range model.Kinds {
+		n.members(reflect.TypeOf(kind.Info().Example))
+	}
+	for _, v := range []any{
+		status.Box{}, status.Port{}, status.Kernel{}, status.Worker{}, status.GatewayGroup{},
+		alarm.Notice{}, core.Result{},
+	} {
 		n.members(reflect.TypeOf(v))
 	}
 	return n
@@ -105,8 +110,10 @@ func (n *names) strangers(text string) (out []string) {
 	return out
 }
 
-// TestNamesInTexts: every key of the configuration that a help text, an error, a reason of drops, an alarm, an alert rule or the
-// documentation names is in the schema, and every other name that looks like one is a member of the API.
+const notAName = "no key and no member of the API (of something else: add it to foreignNames)"
+
+// TestNamesInTexts: every key of the configuration that a help text, an error, a drop reason, an alarm, an alert rule
+// or the documentation names is in the schema. Every other name that looks like a key is a member of the API.
 func TestNamesInTexts(t *testing.T) {
 	n := knownNames()
 	for _, f := range goFiles(t) {
@@ -123,7 +130,7 @@ func TestNamesInTexts(t *testing.T) {
 				return true
 			}
 			for _, s := range n.strangers(text) {
-				t.Errorf("%s: %q is no key and no member of the API (of something else: add it to foreignNames): %q", f.path, s, text)
+				t.Errorf("%s: %q is %s: %q", f.path, s, notAName, text)
 			}
 			return true
 		})
@@ -134,7 +141,7 @@ func TestNamesInTexts(t *testing.T) {
 		}
 		for i, line := range strings.Split(string(text), "\n") {
 			for _, s := range n.strangers(line) {
-				t.Errorf("%s:%d: %q is no key and no member of the API (of something else: add it to foreignNames)", name, i+1, s)
+				t.Errorf("%s:%d: %q is %s", name, i+1, s, notAName)
 			}
 		}
 	}, ".md", ".yml")

@@ -41,6 +41,9 @@ func (f *goFile) imports() []string {
 	return out
 }
 
+// notSource are names of folders that hold no source.
+var notSource = []string{"bin", "tmp", "testdata", "results"}
+
 // textFiles calls fn for every file of the repository whose name ends in one of ext.
 func textFiles(t *testing.T, fn func(name string, text []byte), ext ...string) {
 	t.Helper()
@@ -50,7 +53,8 @@ func textFiles(t *testing.T, fn func(name string, text []byte), ext ...string) {
 			return err
 		}
 		if d.IsDir() {
-			if base := d.Name(); name != "." && (base == "bin" || base == "tmp" || base == "testdata" || base == "results" || base[0] == '.' && base != ".ci") {
+			base := d.Name()
+			if name != "." && (slices.Contains(notSource, base) || base[0] == '.' && base != ".ci") {
 				return filepath.SkipDir
 			}
 			return nil
@@ -94,6 +98,12 @@ func within(dir string, roots ...string) bool {
 // testSupport: packages that only tests import are held to the rules of tests (TestSupportPackages proves it).
 func testSupport(dir string) bool { return strings.HasSuffix(path.Base(dir), "test") }
 
+// noDataplane are packages of the standard library that the dataplane does not import.
+var noDataplane = []string{"net/http", "encoding/json", "log", "log/slog", "text/template", "os/exec"}
+
+// kernelLibraries are the libraries that the dataplane imports.
+var kernelLibraries = []string{"golang.org/x/sys", "github.com/cilium/ebpf", "github.com/vishvananda/netlink"}
+
 // mayImport says whether code outside of tests may import p from dir, and if not, why.
 func mayImport(dir, p string) string {
 	local, isLocal := strings.CutPrefix(p, module+"/")
@@ -102,9 +112,9 @@ func mayImport(dir, p string) string {
 		switch {
 		case isLocal && !within(local, "dataplane"):
 			return "the dataplane knows nothing of what is above it"
-		case std && slices.Contains([]string{"net/http", "encoding/json", "log", "log/slog", "text/template", "os/exec"}, p):
+		case std && slices.Contains(noDataplane, p):
 			return "the dataplane knows no HTTP, no JSON and no logs"
-		case !std && !isLocal && !within(p, "golang.org/x/sys", "github.com/cilium/ebpf", "github.com/vishvananda/netlink"):
+		case !std && !isLocal && !within(p, kernelLibraries...):
 			return "the dataplane imports no library but golang.org/x/sys, and cilium/ebpf where the kernel is"
 		}
 	}
@@ -117,7 +127,7 @@ func mayImport(dir, p string) string {
 	if within(dir, "conf") && isLocal && !within(local, "conf", "ctrl/model", "ctrl/readfile") {
 		return "the configuration shares the model's types and the reading of files, and nothing else"
 	}
-	if isLocal && within(local, "appliance", "perf", "integration") && !within(dir, "appliance", "perf", "integration") {
+	if top := []string{"appliance", "perf", "integration"}; isLocal && within(local, top...) && !within(dir, top...) {
 		return "nothing below depends on it"
 	}
 	for lib, dirs := range map[string][]string{
@@ -288,7 +298,7 @@ func TestNothingLeftToDo(t *testing.T) {
 		for n, line := range strings.Split(string(text), "\n") {
 			for _, m := range marks {
 				if i := strings.Index(line, m); i >= 0 && !partOfWord(line, i, i+len(m)) {
-					t.Errorf("%s:%d: %s", name, n+1, strings.TrimSpace(line))
+					t.Errorf("%s:%d: refused: %s", name, n+1, strings.TrimSpace(line))
 				}
 			}
 		}
@@ -356,7 +366,8 @@ func miscited(name, line string) (faults []string) {
 		}
 	}
 	if m := outside.FindString(line); m != "" {
-		faults = append(faults, strconv.Quote(m)+" is not in the repository: cite PROTOCOL.md#SECTION, an RFC or a clause")
+		faults = append(faults, strconv.Quote(m)+
+			" is not in the repository: cite PROTOCOL.md#SECTION, an RFC or a clause")
 	}
 	return faults
 }
@@ -369,7 +380,7 @@ func TestCitations(t *testing.T) {
 		}
 		for n, line := range strings.Split(string(text), "\n") {
 			for _, fault := range miscited(name, line) {
-				t.Errorf("%s:%d: %s", name, n+1, fault)
+				t.Errorf("%s:%d: wrong citation: %s", name, n+1, fault)
 			}
 		}
 	}, ".go", ".md", ".toml", ".json", ".c", ".h", ".lua", ".py", ".yaml", ".yml", "Makefile", ".service", ".ci/run")
@@ -400,13 +411,49 @@ func TestMiscited(t *testing.T) {
 	}
 }
 
-// readable are the packages that are held to the rules of TestLines and TestFailures; the rest follows package by package.
+// readable are the packages that are held to the rules of TestLines and TestFailures.
 var readable = []string{
-	"appliance", "conf", "ctrl/alarm", "ctrl/announce", "ctrl/api", "ctrl/client", "ctrl/core", "ctrl/event", "ctrl/gateway", "ctrl/link", "ctrl/metrics",
-	"ctrl/model/strict", "ctrl/neighbor", "ctrl/notify", "ctrl/readfile", "ctrl/rest", "ctrl/status", "ctrl/store",
-	"dataplane/drop", "dataplane/edge", "dataplane/fib", "dataplane/frame", "dataplane/icmp", "dataplane/limit",
-	"dataplane/mss", "dataplane/neigh", "dataplane/overlay", "dataplane/parse", "dataplane/route", "dataplane/stage",
-	"dataplane/stats", "dataplane/steer", "dataplane/table", "dataplane/wire", "dataplane/xsk", "integration", "perf",
+	".",
+	"appliance",
+	"conf",
+	"ctrl/alarm",
+	"ctrl/announce",
+	"ctrl/api",
+	"ctrl/client",
+	"ctrl/core",
+	"ctrl/event",
+	"ctrl/gateway",
+	"ctrl/link",
+	"ctrl/metrics",
+	"ctrl/model/strict",
+	"ctrl/neighbor",
+	"ctrl/notify",
+	"ctrl/readfile",
+	"ctrl/rest",
+	"ctrl/slow",
+	"ctrl/status",
+	"ctrl/store",
+	"dataplane/drop",
+	"dataplane/edge",
+	"dataplane/fib",
+	"dataplane/frame",
+	"dataplane/icmp",
+	"dataplane/limit",
+	"dataplane/liveness",
+	"dataplane/mss",
+	"dataplane/neigh",
+	"dataplane/overlay",
+	"dataplane/parse",
+	"dataplane/punt",
+	"dataplane/route",
+	"dataplane/stage",
+	"dataplane/stats",
+	"dataplane/steer",
+	"dataplane/table",
+	"dataplane/wire",
+	"dataplane/xsk",
+	"integration",
+	"perf",
 	"systemd",
 }
 
@@ -448,7 +495,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// wordless is a format that has verbs alone: whoever reads such a failure learns neither what it is nor what was wanted.
+// wordless is a format that has verbs alone: such a failure says neither what it is nor what was wanted.
 var wordless = regexp.MustCompile("\\.(?:Errorf|Fatalf)\\([\"`](?:[^a-zA-Z\"`%]|%[-+# 0-9.]*[a-zA-Z])*[\"`],")
 
 // TestFailures: the message of a test's failure has words. Errors that a test makes for itself are left out.
@@ -458,8 +505,10 @@ func TestFailures(t *testing.T) {
 			continue
 		}
 		for n, line := range strings.Split(string(f.text), "\n") {
-			if wordless.MatchString(line) && !strings.HasSuffix(line, "\", err)") && !strings.Contains(line, "fmt.Errorf(") {
-				t.Errorf("%s:%d: %s: want words, of what it is and what was expected", f.path, n+1, strings.TrimSpace(line))
+			made := strings.HasSuffix(line, "\", err)") || strings.Contains(line, "fmt.Errorf(")
+			if wordless.MatchString(line) && !made {
+				t.Errorf("%s:%d: %s: want words, of what it is and what was expected",
+					f.path, n+1, strings.TrimSpace(line))
 			}
 		}
 	}

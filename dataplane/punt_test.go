@@ -30,7 +30,8 @@ func TestPuntWakesControl(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for i := range 10 {
-		quiet, end := context.WithTimeout(ctx, 60*time.Millisecond) // also lets the workers sleep, and the limits recover
+		// Meanwhile the workers fall asleep, and the limits recover.
+		quiet, end := context.WithTimeout(ctx, 60*time.Millisecond)
 		if x.Punts().Wait(quiet) {
 			t.Fatalf("round %d: control was woken, and nothing had been received", i)
 		}

@@ -70,7 +70,8 @@ func TestDispatch(t *testing.T) {
 	put(1, punt.LLDP, "b")
 	put(1, punt.ARP, "c")
 	e.ring.Wake()
-	for deadline := time.Now().Add(10 * time.Second); p.Counters().Handled[punt.ARP] < 2 && time.Now().Before(deadline); {
+	handled := func() bool { return p.Counters().Handled[punt.ARP] >= 2 }
+	for deadline := time.Now().Add(10 * time.Second); !handled() && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(20 * time.Millisecond)

@@ -92,7 +92,8 @@ func TestRandom(t *testing.T) {
 				x.Answer(now, &p) // late: it does not count
 			case event < 13:
 				h.verdicts = append(h.verdicts, 'a')
-				if h.state == Init || h.state == Suspect || h.state == Down && h.tail('a') >= p.Recover && now >= h.held {
+				back := h.state == Down && h.tail('a') >= p.Recover && now >= h.held
+				if h.state == Init || h.state == Suspect || back {
 					ups++
 					h.up(now)
 				}

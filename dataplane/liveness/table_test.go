@@ -16,7 +16,8 @@ func readTable(t *testing.T) (rows []row) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := regexp.MustCompile(`(?m)^//\t(init|up|suspect|down) +(answer|data|miss|port-down|port-up|time) +(.*?) {2,}` +
+	line := regexp.MustCompile(`(?m)^//\t(init|up|suspect|down) +` +
+		`(answer|data|miss|port-down|port-up|time) +(.*?) {2,}` +
 		`(init|up|suspect|down)(?: +([a-z]+))?$`)
 	for _, m := range line.FindAllStringSubmatch(string(text), -1) {
 		rows = append(rows, row{m[1], m[2], m[3], m[4], m[5]})

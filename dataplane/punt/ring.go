@@ -8,7 +8,7 @@ import (
 	"penstock/dataplane/limit"
 )
 
-// Ring carries copies of frames from one worker to control. It has room for the slots of all kinds of all ports at once.
+// Ring carries copies of frames from one worker to control. The slots of all kinds of all ports fit at once.
 type Ring struct {
 	limits *limit.Table // by port and kind
 	slots  *frame.Slots
