@@ -14,13 +14,14 @@ func TestApplyFails(t *testing.T) {
 	small(w).commit()
 	bind := func(mac model.MAC) {
 		x := w.begin()
-		x.bind(model.Binding{Tenant: "RED", Segment: "web", MAC: mac, Addresses: addrs("192.168.1.77"), SwitchMAC: switchX, SwitchPort: 4})
+		x.bind(model.Binding{Tenant: "RED", Segment: "web", MAC: mac, Addresses: addrs("192.168.1.77"),
+			SwitchMAC: switchX, SwitchPort: 4})
 		x.commit()
 	}
 	bind(redVM1) // behind the VIF
 	bind(0x020000000005)
 	x := w.begin()
-	delete(own(&x.next.VIFs), "RED/vm1") // brings a binding back, whose age is asked for
+	delete(own(&x.next.VIFs), "RED/vm1") // makes a binding an owner again, whose age is read
 	p, err := w.c.Plan(x.next, x.ch)
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +34,7 @@ func TestApplyFails(t *testing.T) {
 		t.Errorf("Apply: %v, want %v", err, lost)
 	}
 	if w.c.Snapshot() != before || !errors.Is(w.c.Err(), lost) {
-		t.Errorf("a part of the plan is live, or Err says nothing (%v)", w.c.Err())
+		t.Errorf("a part of the plan is live, or Err returns %v, want nothing live and an error", w.c.Err())
 	}
 }
 
@@ -45,7 +46,8 @@ func TestNotLive(t *testing.T) {
 	x.bind(model.Binding{Tenant: "RED", Segment: "web", MAC: 0x020000000003, SwitchMAC: switchS, SwitchPort: 3})
 	x.commit()
 	for key, want := range map[string]string{
-		"RED/web/02:00:00:00:00:03": "the location is this box, which has no VIF with this MAC", "RED/web/" + redVM2.String(): "",
+		"RED/web/02:00:00:00:00:03": "the location is this box, which has no VIF with this MAC", "RED/web/" +
+			redVM2.String(): "",
 	} {
 		if got := w.c.Status(model.KindBinding, key).(*Status).NotLive(); got != want {
 			t.Errorf("binding %s is not live because of %q, want %q", key, got, want)

@@ -48,7 +48,8 @@ func (c *Compiler) BulkBegin(size core.BulkSize) error {
 		return fmt.Errorf("%d bindings, room for %d: %w", after, room, ErrCapacity)
 	}
 	// Of the rows to be removed, those that are held back free no room in the table; the others may come into it.
-	if err := c.makeRoom(c.cfg.Bindings.Len() + len(c.held) + size.Added - max(0, size.Removed-len(c.held))); err != nil {
+	if err := c.makeRoom(c.cfg.Bindings.Len() + len(c.held) +
+		size.Added - max(0, size.Removed-len(c.held))); err != nil {
 		return err
 	}
 	if err := c.addSwitches(size.Switches); err != nil {
@@ -97,7 +98,7 @@ func (c *Compiler) BulkPut(rows []model.Binding) error {
 		return err
 	}
 	var moves watch
-	defer func() { c.told(moves) }()
+	defer func() { c.report(moves) }()
 	for from := 0; from < len(rows); from += ahead {
 		to := min(from+ahead, len(rows))
 		for i := from; i < to; i++ {
@@ -143,7 +144,7 @@ func (c *Compiler) BulkDelete(keys []model.BindingKey) error {
 	defer c.mu.Unlock()
 	c.openBulk()
 	var moves watch
-	defer func() { c.told(moves) }()
+	defer func() { c.report(moves) }()
 	for i := range keys {
 		if seg, ok := c.lookup(keys[i].Tenant, keys[i].Segment); ok {
 			if c.watches(seg) {

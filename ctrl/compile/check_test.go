@@ -8,7 +8,7 @@ import (
 	"penstock/dataplane/fib"
 )
 
-// check compares the published snapshot with what was asked for.
+// check compares the published snapshot with the pushed state.
 func (w *world) check() {
 	w.t.Helper()
 	s := w.c.Snapshot()

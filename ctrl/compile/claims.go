@@ -355,7 +355,7 @@ func (d *dispute) setLost(k rowKey, list []addrKey) {
 	}
 }
 
-// lostReason says which addresses of a row another row has, "" if it has all.
+// lostReason names the addresses of a row that another row owns, "" if the row owns all.
 func (c *Compiler) lostReason(k rowKey) string {
 	s := ""
 	for _, a := range c.lost[k] {

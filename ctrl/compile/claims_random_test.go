@@ -44,7 +44,8 @@ func (r claimRandom) binding() model.Binding {
 }
 
 func line(x model.Binding) string {
-	return strings.ReplaceAll(fmt.Sprintf(`{"tenant":"%s","segment":"%s","mac":"%s","addresses":[%s],"switch_mac":"%s","switch_port":%d}`+"\n",
+	return strings.ReplaceAll(fmt.Sprintf(
+		`{"tenant":"%s","segment":"%s","mac":"%s","addresses":[%s],"switch_mac":"%s","switch_port":%d}`+"\n",
 		x.Tenant, x.Segment, x.MAC, list(x.Addresses), x.SwitchMAC, x.SwitchPort), `"addresses":[],`, "")
 }
 
@@ -113,8 +114,9 @@ func (r claimRandom) transaction(b *claimBox) error {
 		case 4:
 			add([]model.Kind{model.KindSegment, model.KindSubnet}[r.IntN(2)], t+"/"+s, "")
 		case 5:
-			add(model.KindSubnet, t+"/v"+s[1:], `{"segment":"%s","prefix":"%s"}`, s, []string{"10.0.0.0/24", "10.0.0.0/30",
-				"fd00::/64"}[r.IntN(3)])
+			add(model.KindSubnet, t+"/v"+s[1:], `{"segment":"%s","prefix":"%s"}`, s,
+				[]string{"10.0.0.0/24", "10.0.0.0/30",
+					"fd00::/64"}[r.IntN(3)])
 		case 6, 7, 8:
 			add(model.KindVIF, fmt.Sprintf("%s/vm%d", t, r.IntN(4)),
 				`{"segment":"%s","mac":"%s","port":"acc%d","vlan":%d,"addresses":[%s]}`, s,

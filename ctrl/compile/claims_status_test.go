@@ -8,7 +8,7 @@ import (
 	"penstock/ctrl/model"
 )
 
-// TestClaimStatus: whoever does not get a MAC or an address that it claims says so, and who has it.
+// TestClaimStatus: the status of an object that lost a claim to a MAC or an address names the claim and its owner.
 func TestClaimStatus(t *testing.T) {
 	w := gatewayWorld(t, outside())
 	s := redAndPublic()
@@ -20,7 +20,8 @@ func TestClaimStatus(t *testing.T) {
 	}
 	w.apply(s)
 	bind := func(tenant, segment string, mac model.MAC, list ...netip.Addr) model.Binding {
-		return model.Binding{Tenant: tenant, Segment: segment, MAC: mac, Addresses: list, SwitchMAC: switchX, SwitchPort: 4}
+		return model.Binding{Tenant: tenant, Segment: segment, MAC: mac, Addresses: list,
+			SwitchMAC: switchX, SwitchPort: 4}
 	}
 	push := func(puts ...model.Binding) {
 		t.Helper()

@@ -149,7 +149,8 @@ func answers(s *fib.Snapshot) map[string]string {
 				mac, loc, ok = table.FindIP4(s.Bindings, s.Delta, uint32(i),
 					uint32(x[12])<<24|uint32(x[13])<<16|uint32(x[14])<<8|uint32(x[15]))
 			} else {
-				mac, loc, ok = table.FindIP6(s.Bindings, s.Delta, uint32(i), uint64(x[0])<<56|uint64(x[1])<<48, uint64(x[15]))
+				mac, loc, ok = table.FindIP6(s.Bindings, s.Delta, uint32(i),
+					uint64(x[0])<<56|uint64(x[1])<<48, uint64(x[15]))
 			}
 			if ok {
 				out[seg+a.String()] = model.MAC(mac).String() + " " + where(loc)
@@ -226,7 +227,7 @@ func (b *claimBox) check(what string, got map[string]string) {
 	}
 	for _, k := range slices.Sorted(maps.Keys(got)) {
 		if want[k] == "" {
-			b.t.Fatalf("%s: %s belongs to %q, want nobody", what, k, got[k])
+			b.t.Fatalf("%s: %s belongs to %q, want no owner", what, k, got[k])
 		}
 	}
 }
@@ -282,8 +283,9 @@ func TestClaimsRandom(t *testing.T) {
 	for seed := range uint64(16) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := claimRandom{rand.New(rand.NewPCG(seed, 23))}
-			b := &claimBox{t: t, path: filepath.Join(t.TempDir(), "db"), setup: setup{capacity: 40, groupIP: claimAddrs[0],
-				port: 3},
+			b := &claimBox{t: t, path: filepath.Join(t.TempDir(), "db"),
+				setup: setup{capacity: 40, groupIP: claimAddrs[0],
+					port: 3},
 				bindings: map[model.BindingKey]model.Binding{}, ages: map[model.BindingKey]uint64{}}
 			b.start()
 			done, refused := 0, 0
@@ -302,7 +304,10 @@ func TestClaimsRandom(t *testing.T) {
 					what += ", reload"
 					next := r.change(b.setup)
 					next.capacity = b.setup.capacity
-					err = b.live.Reconfigure(func(c *compile.Config) { c.Groups, c.Ports = next.groups(), next.ports() })
+					err = b.live.Reconfigure(func(c *compile.Config) {
+						c.Groups,
+							c.Ports = next.groups(), next.ports()
+					})
 					if err == nil {
 						b.setup = next
 					}

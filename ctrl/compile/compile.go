@@ -2,8 +2,8 @@
 //
 // # How a change becomes live
 //
-// Plan compares the next state with the present one, kind by kind (an unchanged kind is recognised by its map being
-// the same map), and collects everything that will be different in a plan: edits of the compiler's own maps, the next
+// Plan compares the next state with the present one, kind by kind (an unchanged kind is recognised by its map being the
+// same map), and collects everything that will be different in a plan: edits of the compiler's own maps, the next
 // fib.Snapshot, of which only the slices that change are copied, and the changes of the bindings as a table.Delta.
 // Nothing of that touches the compiler or the dataplane; a plan that is not applied is garbage. Apply publishes the
 // snapshot with its delta, waits until every worker uses it, folds the delta into the big table, publishes a snapshot
@@ -13,16 +13,17 @@
 // # Indices
 //
 // An index stays the same while its object exists. A freed index is handed out again only by a later change than the
-// one that freed it: by then every worker has left the snapshots that knew its former owner, and the rows that
-// pointed to it have been folded away. Freed indices are reused in the order in which they were freed.
+// one that freed it: by then every worker has left the snapshots that knew its former owner, and the rows that pointed
+// to it have been folded away. Freed indices are reused in the order in which they were freed.
 //
 // # Bindings
 //
-// Who owns a row and an address is decided by rank and age, see claims.go. A pushed binding whose row a gateway group or a
-// VIF of this box has, and one that names one of this box's own locations, with no VIF here, are held back: they are
-// remembered here (there are few) and take effect when what stands in their way goes. All other pushed rows live only
-// in the dataplane's table. It has room for as many rows as are needed: the capacity counts what is pushed, whether it is
-// in the table or not, and what was accepted once is loaded even if the capacity has become smaller. Who gets a segment's broadcasts is counted per (segment, location), in 8 octets each.
+// Who owns a row and an address is decided by rank and age, see claims.go. A pushed binding whose row a gateway group
+// or a VIF of this box has, and one that names one of this box's own locations, with no VIF here, are held back: they
+// are remembered here (there are few) and take effect when what stands in their way goes. All other pushed rows live
+// only in the dataplane's table. It has room for as many rows as are needed: the capacity counts what is pushed,
+// whether it is in the table or not, and what was accepted once is loaded even if the capacity has become smaller. Who
+// gets a segment's broadcasts is counted per (segment, location), in 8 octets each.
 //
 // A location stands for a box: two locations of one box in one segment are two boxes to the flood list.
 package compile
@@ -42,7 +43,7 @@ import (
 	"penstock/dataplane/table"
 )
 
-// Port is what the configuration says about one port. Roles and names are fixed while the box runs.
+// Port is the configuration of one port. Roles and names are fixed while the box runs.
 type Port struct {
 	Name              string
 	Role              fib.Role
@@ -66,18 +67,18 @@ type Config struct {
 	FloodRate, FloodBurst uint32 // see fib.Snapshot
 	ICMPRate, ICMPBurst   uint32
 
-	// Prepare makes the dataplane's counters ready for the indices that the next snapshot uses, see dataplane.Engine. nil = there
-	// are none.
+	// Prepare makes the dataplane's counters ready for the indices that the next snapshot uses, see dataplane.Engine.
+	// nil = there are none.
 	Prepare func(stats.Indices)
-	// Moved is told which addresses of segments with VIFs of this box have got another MAC, once that is live; nil = nobody is.
-	// It must not block.
+	// Moved is called with the addresses of segments with VIFs of this box whose MAC has changed, once the change is
+	// live; nil = no calls. It must not block.
 	Moved func([]announce.Move)
 
 	// Publish stores the snapshot and returns when every worker uses it or a later one.
 	Publish func(*fib.Snapshot)
 }
 
-// portState is a port's configuration with what netlink says about its interface.
+// portState is a port's configuration with the state of its interface.
 type portState struct {
 	Port
 	up  bool
@@ -144,8 +145,8 @@ type segInfo struct {
 	dirty  bool     // the locations in refs differ from the published flood list
 }
 
-// New returns a compiler of an empty state and publishes its snapshot. All ports are down until SetLink says
-// otherwise.
+// New returns a compiler of an empty state and publishes its snapshot. All ports are down until SetLink
+// sets another state.
 func New(c Config) *Compiler {
 	if c.Scheme == "" {
 		c.Scheme = model.DefaultScheme
@@ -189,7 +190,7 @@ func New(c Config) *Compiler {
 func (c *Compiler) Snapshot() *fib.Snapshot { return c.snap.Load() }
 
 // Err returns the last failure to bring the big table into line with a published transaction (joined over time), nil
-// in a healthy box. It cannot happen while nobody but this compiler writes the table and nobody calls BulkPut between
+// in a healthy box. It cannot happen while only this compiler writes the table and there is no BulkPut between
 // Plan and Apply.
 func (c *Compiler) Err() error {
 	c.mu.Lock()
@@ -227,7 +228,8 @@ func (c *Compiler) Apply(made core.Plan) error {
 	return nil
 }
 
-// force compiles and applies a plan that must not fail any more. If it does, nothing is done, and Err says so for good.
+// force compiles and applies a plan that must not fail. If the plan fails, nothing is changed, and Err returns the
+// error from then on.
 func (c *Compiler) force(p *plan) error {
 	p.forced = true
 	if err := p.compile(); err != nil {
@@ -256,7 +258,7 @@ func (c *Compiler) apply(p *plan) {
 	}
 	p.commit()
 	c.version++
-	c.told(moves)
+	c.report(moves)
 }
 
 // publish gives s the next generation and hands it to the workers.

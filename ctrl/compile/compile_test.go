@@ -35,7 +35,8 @@ func TestShadow(t *testing.T) {
 		w.setLink(0, true, 1500, 1)
 		w.setLink(2, true, 1600, 2)
 		small(w).commit()
-		b := model.Binding{Tenant: "RED", Segment: "web", MAC: redVM1, Addresses: addrs("192.168.1.99"), SwitchMAC: switchX, SwitchPort: 44}
+		b := model.Binding{Tenant: "RED", Segment: "web", MAC: redVM1, Addresses: addrs("192.168.1.99"),
+			SwitchMAC: switchX, SwitchPort: 44}
 		x := w.begin()
 		x.bind(b)
 		if bulk {
@@ -48,12 +49,15 @@ func TestShadow(t *testing.T) {
 		} else {
 			x.commit()
 		}
-		w.wantStatus(model.KindBinding, "RED/web/"+redVM1.String(), `{"live":true,"local":true,"port":"acc0","vlan":5,"reachable":true,"reason":"a VIF of this box has this MAC and wins over the pushed location"}`)
+		w.wantStatus(model.KindBinding, "RED/web/"+redVM1.String(),
+			`{"live":true,"local":true,"port":"acc0","vlan":5,"reachable":true,`+
+				`"reason":"a VIF of this box has this MAC and wins over the pushed location"}`)
 
 		x = w.begin()
 		delete(own(&x.next.VIFs), "RED/vm1")
 		x.commit()
-		w.wantStatus(model.KindBinding, "RED/web/"+redVM1.String(), `{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":44,"reachable":true,"paths":2}`)
+		w.wantStatus(model.KindBinding, "RED/web/"+redVM1.String(),
+			`{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":44,"reachable":true,"paths":2}`)
 		if mac, loc, ok := w.cfg.Bindings.FindIP4(0, 0xc0a80163); !ok || mac != uint64(redVM1) || loc&0xff != 44 {
 			t.Errorf("the pushed address leads to %x at %x, %t", mac, loc, ok)
 		}
@@ -72,7 +76,9 @@ func TestSelf(t *testing.T) {
 	x.bind(model.Binding{Tenant: "RED", Segment: "web", MAC: 0x020000000003, SwitchMAC: switchS, SwitchPort: 3})
 	x.commit()
 	key := "RED/web/" + model.MAC(0x020000000003).String()
-	w.wantStatus(model.KindBinding, key, `{"live":false,"local":false,"switch_mac":"02:aa:00:00:00:01","switch_port":3,"reachable":false,"reason":"the location is this box, which has no VIF with this MAC"}`)
+	w.wantStatus(model.KindBinding, key,
+		`{"live":false,"local":false,"switch_mac":"02:aa:00:00:00:01","switch_port":3,"reachable":false,`+
+			`"reason":"the location is this box, which has no VIF with this MAC"}`)
 	if n := len(w.c.Snapshot().Segments[0].Remote); n != 1 {
 		t.Errorf("flooding to %d boxes", n)
 	}
@@ -81,7 +87,8 @@ func TestSelf(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.check()
-	w.wantStatus(model.KindBinding, key, `{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:01","switch_port":3,"reachable":true,"paths":2}`)
+	w.wantStatus(model.KindBinding, key,
+		`{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:01","switch_port":3,"reachable":true,"paths":2}`)
 
 	// And back: the row that is live now would lead to this box again.
 	if err := w.c.Reconfigure(func(c *Config) { c.Ports[2].SwitchPort = 3 }); !errors.Is(err, ErrFixed) {
@@ -102,8 +109,11 @@ func TestLink(t *testing.T) {
 	w := newWorld(t, "", testPorts(), 100)
 	small(w).commit()
 	key := "RED/web/" + redVM2.String()
-	w.wantStatus(model.KindBinding, key, `{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":9,"reachable":false,"paths":0,"reason":"no live path to the edge switch"}`)
-	w.wantStatus(model.KindVIF, "RED/vm1", `{"live":true,"port":"acc0","vlan":5,"up":false,"reason":"the port is down"}`)
+	w.wantStatus(model.KindBinding, key,
+		`{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":9,"reachable":false,`+
+			`"paths":0,"reason":"no live path to the edge switch"}`)
+	w.wantStatus(model.KindVIF, "RED/vm1",
+		`{"live":true,"port":"acc0","vlan":5,"up":false,"reason":"the port is down"}`)
 	path := switchS.String() + "/" + switchX.String()
 	w.wantStatus(model.KindPath, path, `{"live":false,"paths":0,"reason":"the fabric ports that use it are down"}`)
 	stats := w.c.PathStats()
@@ -113,7 +123,8 @@ func TestLink(t *testing.T) {
 	if before.Ports[2].Up || len(before.Switches[1].Paths) != 0 {
 		t.Error("a published snapshot was changed")
 	}
-	w.wantStatus(model.KindBinding, key, `{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":9,"reachable":true,"paths":2}`)
+	w.wantStatus(model.KindBinding, key,
+		`{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":9,"reachable":true,"paths":2}`)
 	w.wantStatus(model.KindPath, path, `{"live":true,"paths":2,"ports":["fab0"]}`)
 	up := w.c.PathStats()
 	for i := range stats {
@@ -150,18 +161,24 @@ func TestErrors(t *testing.T) {
 		want   error
 		text   string
 	}{
-		"full":            {bind(0x0209, "web"), core.ErrCapacity, "2 bindings, room for 1: the dataplane's table is full"},
-		"binding segment": {bind(0x0209, "nope"), ErrReference, "bindings/RED/nope/00:00:00:00:02:09: segment: refers to something that does not exist"},
-		"vif segment":     {vif(model.VIF{Segment: "nope", Port: "acc0"}), ErrReference, "vifs/RED/vm9: segment: refers to something that does not exist"},
-		"vif port":        {vif(model.VIF{Segment: "web", Port: "fab0"}), ErrPort, `vifs/RED/vm9: port: "fab0": not an access port of this box`},
+		"full": {bind(0x0209, "web"), core.ErrCapacity,
+			"2 bindings, room for 1: the dataplane's table is full"},
+		"binding segment": {bind(0x0209, "nope"), ErrReference,
+			"bindings/RED/nope/00:00:00:00:02:09: segment: refers to something that does not exist"},
+		"vif segment": {vif(model.VIF{Segment: "nope", Port: "acc0"}), ErrReference,
+			"vifs/RED/vm9: segment: refers to something that does not exist"},
+		"vif port": {vif(model.VIF{Segment: "web", Port: "fab0"}), ErrPort,
+			`vifs/RED/vm9: port: "fab0": not an access port of this box`},
 		"attachment": {func(x *tx) {
 			x.segment(model.Segment{Tenant: "RED", Name: "db", ID: 8})
 			vif(model.VIF{Segment: "db", Port: "acc0", VLAN: 5})(x)
 		}, ErrAttachment, "vifs/RED/vm9: vlan: port and VLAN already belong to another segment"},
 		"subnet segment": {func(x *tx) {
-			x.subnet(model.Subnet{Tenant: "RED", Name: "web4", Segment: "nope", Prefix: x.next.Subnets["RED/web4"].Prefix})
+			x.subnet(model.Subnet{Tenant: "RED", Name: "web4", Segment: "nope",
+				Prefix: x.next.Subnets["RED/web4"].Prefix})
 		}, ErrReference, "subnets/RED/web4: segment: refers to something that does not exist"},
-		"segment tenant": {func(x *tx) { x.segment(model.Segment{Tenant: "NO", Name: "x", ID: 8}) }, ErrReference, "segments/NO/x: tenant: refers to something that does not exist"},
+		"segment tenant": {func(x *tx) { x.segment(model.Segment{Tenant: "NO", Name: "x", ID: 8}) }, ErrReference,
+			"segments/NO/x: tenant: refers to something that does not exist"},
 		"segment with bindings": {func(x *tx) {
 			delete(own(&x.next.Segments), "RED/web")
 			delete(own(&x.next.Subnets), "RED/web4")
@@ -172,7 +189,8 @@ func TestErrors(t *testing.T) {
 			delete(own(&x.next.Subnets), "RED/web4")
 			x.unbind(model.BindingKey{Tenant: "RED", Segment: "web", MAC: redVM2})
 		}, ErrReference, "segments/RED/web: a VIF refers to something that does not exist"},
-		"tenant with segments": {func(x *tx) { delete(own(&x.next.Tenants), "RED") }, ErrReference, "segment 7 of deleted tenant 4660: refers to something that does not exist"},
+		"tenant with segments": {func(x *tx) { delete(own(&x.next.Tenants), "RED") }, ErrReference,
+			"segment 7 of deleted tenant 4660: refers to something that does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := w.begin()
@@ -230,7 +248,8 @@ func TestReconfigure(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := w.c.Snapshot()
-	if s.FloodRate != 1 || s.ICMPRate != 2 || s.FloodBurst != 200 || s.Ports[0].ClampMSS || s.Ports[0].CompleteChecksums || !s.Ports[1].ClampMSS {
+	if s.FloodRate != 1 || s.ICMPRate != 2 || s.FloodBurst != 200 || s.Ports[0].ClampMSS ||
+		s.Ports[0].CompleteChecksums || !s.Ports[1].ClampMSS {
 		t.Errorf("not taken over: %d %d %+v", s.FloodRate, s.ICMPRate, s.Ports[:2])
 	}
 	w.check()
@@ -251,8 +270,9 @@ func TestStatus(t *testing.T) {
 	w.wantStatus(model.KindSegment, "RED/web", `{"live":true,"vifs":1,"bindings":1,"boxes":1}`)
 	w.wantStatus(model.KindSubnet, "RED/web4", `{"live":true}`)
 	w.wantStatus(model.KindVIF, "RED/vm1", `{"live":true,"port":"acc0","vlan":5,"up":true}`)
-	for kind, key := range map[model.Kind]string{model.KindTenant: "X", model.KindSegment: "RED/x", model.KindSubnet: "x",
-		model.KindVIF: "x", model.KindBinding: "RED/web/02:00:00:00:00:99", model.KindPath: "x", "nonsense": "x"} {
+	for kind, key := range map[model.Kind]string{model.KindTenant: "X", model.KindSegment: "RED/x",
+		model.KindSubnet: "x",
+		model.KindVIF:    "x", model.KindBinding: "RED/web/02:00:00:00:00:99", model.KindPath: "x", "nonsense": "x"} {
 		if w.c.Status(kind, key) != nil {
 			t.Errorf("%s/%s has a status", kind, key)
 		}
@@ -260,5 +280,6 @@ func TestStatus(t *testing.T) {
 	x := w.begin()
 	x.path(model.Path{A: switchX, B: switchY, VLANs: []model.PathVLAN{{VID: 1}}})
 	x.commit()
-	w.wantStatus(model.KindPath, switchX.String()+"/"+switchY.String(), `{"live":false,"paths":0,"reason":"no fabric port of this box hangs from either switch"}`)
+	w.wantStatus(model.KindPath, switchX.String()+"/"+switchY.String(),
+		`{"live":false,"paths":0,"reason":"no fabric port of this box hangs from either switch"}`)
 }

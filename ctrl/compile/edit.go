@@ -94,7 +94,7 @@ func (e *idEdit) alloc() uint32 {
 // reused returns the indices that were another object's before.
 func (e *idEdit) reused() []uint32 { return e.of.free[:e.taken] }
 
-// used says which indices are in use with this change.
+// used returns the indices that are in use with this change.
 func (e *idEdit) used() stats.Used {
 	return stats.Used{N: int(e.of.next + e.grown), Reused: e.reused()}
 }

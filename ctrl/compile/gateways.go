@@ -15,7 +15,7 @@ import (
 // publicTenant is the ID of the tenant whose addresses are reachable from outside (PROTOCOL.md#addressing).
 const publicTenant = 2
 
-// Group is what the configuration says about a gateway group. The rules of its values are the configuration's: here
+// Group is the configuration of a gateway group. The rules of its values are the configuration's: here
 // they are taken as checked.
 type Group struct {
 	Name    string
@@ -31,13 +31,13 @@ type Group struct {
 	Disabled    []string // members that were disabled
 }
 
-// GroupMember is what the configuration says about a member of a group.
+// GroupMember is the configuration of a member of a group.
 type GroupMember struct {
 	Name    string
 	Port    string // an uplink port
 	VLAN    uint16 // 0 = untagged
 	Gateway netip.Addr
-	MAC     model.MAC    // of the gateway, if it is not to be asked for; 0 = it is
+	MAC     model.MAC    // fixed MAC of the gateway; 0 = resolved by ARP
 	Sources []netip.Addr // the box's addresses on that network, at most one of each family
 	Senders []model.MAC  // MACs that the gateway also sends from
 	Locked  bool         // frames are taken there from the gateway and Senders alone
@@ -186,13 +186,15 @@ func first[T any](list []T) (v T) {
 }
 
 // diffMembers fills the members of t, and what the ports know of them.
-func (p *plan) diffMembers(g *Group, ref groupRef, t *fib.Group, uplinks [][]fib.UplinkMember) (map[string]memberRef, error) {
+func (p *plan) diffMembers(g *Group, ref groupRef, t *fib.Group,
+	uplinks [][]fib.UplinkMember) (map[string]memberRef, error) {
 	members := map[string]memberRef{}
 	var taken [gateway.MaxMembers]bool
 	for name, m := range ref.members {
 		// A slot that changes hands could be sent to before the new member is known: it rests for one change.
 		taken[m.slot] = true
-		if i := slices.IndexFunc(g.Members, func(x GroupMember) bool { return x.Name == name }); i >= 0 && sameGateway(&g.Members[i], &m.spec) {
+		if i := slices.IndexFunc(g.Members, func(x GroupMember) bool { return x.Name == name }); i >= 0 &&
+			sameGateway(&g.Members[i], &m.spec) {
 			members[name] = m
 		}
 	}
@@ -206,12 +208,14 @@ func (p *plan) diffMembers(g *Group, ref groupRef, t *fib.Group, uplinks [][]fib
 		if !kept {
 			slot := slices.Index(taken[:], false)
 			if slot < 0 {
-				return nil, fmt.Errorf("gateway group %q, member %q: %w: %d at most, those that go included", g.Name, spec.Name, ErrMembers, gateway.MaxMembers)
+				return nil, fmt.Errorf("gateway group %q, member %q: %w: %d at most, those that go included", g.Name,
+					spec.Name, ErrMembers, gateway.MaxMembers)
 			}
 			taken[slot] = true
 			m = memberRef{slot: uint32(slot), stat: p.memberIDs.alloc(), live: &fib.MemberLive{}}
 			if m.stat >= stats.Members {
-				return nil, fmt.Errorf("gateway group %q, member %q: %w: %d in all groups at most", g.Name, spec.Name, ErrMembers, stats.Members)
+				return nil, fmt.Errorf("gateway group %q, member %q: %w: %d in all groups at most", g.Name, spec.Name,
+					ErrMembers, stats.Members)
 			}
 		}
 		m.spec = *spec
@@ -221,7 +225,8 @@ func (p *plan) diffMembers(g *Group, ref groupRef, t *fib.Group, uplinks [][]fib
 		}
 		v4, v6 := addresses(spec.Sources, nil, nil)
 		t.Members[m.slot] = fib.Member{
-			Live: m.live, Port: uint16(port), VID: spec.VLAN, IP: ip4(spec.Gateway), Source: first(v4), Source6: first(v6),
+			Live: m.live, Port: uint16(port), VID: spec.VLAN, IP: ip4(spec.Gateway),
+			Source: first(v4), Source6: first(v6),
 			Static: uint64(spec.MAC), Locked: spec.Locked, Stat: m.stat,
 		}
 		for _, mac := range spec.Senders {
@@ -265,7 +270,7 @@ func (p *plan) gate(tenant string, rebuilt map[uint32]bool) {
 	t, ok := p.next.Tenants[tenant]
 	ref, live := p.tenants.get(tenant)
 	if !ok || !live {
-		for i := range p.snapGroups.s { // which group it had is gone with it
+		for i := range p.snapGroups.s { // the group of a removed slot is unknown
 			rebuilt[uint32(i)] = true
 		}
 		return
@@ -302,7 +307,8 @@ func (p *plan) groupOf(t *model.Tenant) *Group { return groupFor(p.cfg.Groups, t
 
 func groupFor(groups []Group, t *model.Tenant) *Group {
 	for i := range groups {
-		if g := &groups[i]; t.Gateway != "" && g.Name == t.Gateway || t.Gateway == "" && t.ID == publicTenant && g.Public {
+		if g := &groups[i]; t.Gateway != "" && g.Name == t.Gateway || t.Gateway == "" &&
+			t.ID == publicTenant && g.Public {
 			return g
 		}
 	}

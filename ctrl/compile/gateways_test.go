@@ -26,12 +26,15 @@ func gatewayPorts() []Port {
 }
 
 func member(name, port string, vlan uint16, ip string) GroupMember {
-	return GroupMember{Name: name, Port: port, VLAN: vlan, Gateway: netip.MustParseAddr(ip), Sources: addrs("192.0.2.9", "2001:db8::9")}
+	return GroupMember{Name: name, Port: port, VLAN: vlan, Gateway: netip.MustParseAddr(ip),
+		Sources: addrs("192.0.2.9", "2001:db8::9")}
 }
 
 func outside() Group {
-	return Group{Name: "outside", MAC: groupMAC, IPs: addrs("10.1.0.9", "fd00:1::9"), Policy: gateway.DefaultPolicy(), Public: true,
-		Members: []GroupMember{member("a", "up0", 0, "192.0.2.1"), member("b", "up1", 7, "192.0.2.2")}, Start: "b", Disabled: []string{"a"}}
+	return Group{Name: "outside", MAC: groupMAC, IPs: addrs("10.1.0.9", "fd00:1::9"),
+		Policy: gateway.DefaultPolicy(), Public: true,
+		Members: []GroupMember{member("a", "up0", 0, "192.0.2.1"),
+			member("b", "up1", 7, "192.0.2.2")}, Start: "b", Disabled: []string{"a"}}
 }
 
 func gatewayWorld(t *testing.T, groups ...Group) *world {
@@ -71,35 +74,40 @@ func redAndPublic() model.State {
 			"pub/net": {Tenant: "pub", Name: "net", ID: 9}, "own/net": {Tenant: "own", Name: "net", ID: 9},
 		},
 		Subnets: map[string]model.Subnet{
-			"red/web": {Tenant: "red", Name: "web", Segment: "web", Prefix: netip.MustParsePrefix("10.2.0.0/24"), Router: netip.MustParseAddr("10.2.0.1")},
-			"red/db":  {Tenant: "red", Name: "db", Segment: "db", Prefix: netip.MustParsePrefix("10.3.0.0/24")},
-			"pub/n4":  {Tenant: "pub", Name: "n4", Segment: "net", Prefix: netip.MustParsePrefix("10.1.0.0/16")},
-			"pub/n6":  {Tenant: "pub", Name: "n6", Segment: "net", Prefix: netip.MustParsePrefix("fd00:1::/64")},
-			"own/n4":  {Tenant: "own", Name: "n4", Segment: "net", Prefix: netip.MustParsePrefix("10.1.0.0/16")},
+			"red/web": {Tenant: "red", Name: "web", Segment: "web", Prefix: netip.MustParsePrefix("10.2.0.0/24"),
+				Router: netip.MustParseAddr("10.2.0.1")},
+			"red/db": {Tenant: "red", Name: "db", Segment: "db", Prefix: netip.MustParsePrefix("10.3.0.0/24")},
+			"pub/n4": {Tenant: "pub", Name: "n4", Segment: "net", Prefix: netip.MustParsePrefix("10.1.0.0/16")},
+			"pub/n6": {Tenant: "pub", Name: "n6", Segment: "net", Prefix: netip.MustParsePrefix("fd00:1::/64")},
+			"own/n4": {Tenant: "own", Name: "n4", Segment: "net", Prefix: netip.MustParsePrefix("10.1.0.0/16")},
 		},
 	}
 }
 
-// A group is the default route of the tenants that name it, and of the public one; where it has an address in one of their
-// subnets it is a station there; and their subnets can be reached from outside.
+// A group is the default route of the tenants that name it, and of the public one; where it has an address in one of
+// their subnets it is a station there; and their subnets can be reached from outside.
 func TestGateways(t *testing.T) {
 	w := gatewayWorld(t, outside())
 	w.apply(redAndPublic())
 	s := w.c.Snapshot()
 	gw := w.c.Gateways()
-	if len(gw) != 1 || gw[0].Index != 1 || gw[0].Name != "outside" || len(gw[0].Members) != 2 || gw[0].Members[1].Name != "b" {
-		t.Fatalf("%+v", gw)
+	if len(gw) != 1 || gw[0].Index != 1 || gw[0].Name != "outside" || len(gw[0].Members) != 2 ||
+		gw[0].Members[1].Name != "b" {
+		t.Fatalf("groups %+v, want the group outside with two members", gw)
 	}
 	g := &s.Groups[1]
-	if g.Live != gw[0].Live || g.MAC != uint64(groupMAC) || g.IP4 != 0x0a010009 || g.Live.Start != gw[0].Members[1].Slot || g.Live.Disabled != 1<<gw[0].Members[0].Slot {
-		t.Errorf("%+v", g)
+	if g.Live != gw[0].Live || g.MAC != uint64(groupMAC) || g.IP4 != 0x0a010009 ||
+		g.Live.Start != gw[0].Members[1].Slot || g.Live.Disabled != 1<<gw[0].Members[0].Slot {
+		t.Errorf("group %+v, want the addresses, the start and the disabled members of %+v", g, gw[0])
 	}
 	a, b := g.Members[g.Order[0]], g.Members[g.Order[1]]
-	if a.Port != 1 || a.VID != 0 || a.IP != 0xc0000201 || a.Source != 0xc0000209 || b.Port != 2 || b.VID != 7 || b.Source6[0] != 0x20010db800000000 || a.Stat == b.Stat {
-		t.Errorf("%+v, %+v", a, b)
+	if a.Port != 1 || a.VID != 0 || a.IP != 0xc0000201 || a.Source != 0xc0000209 || b.Port != 2 || b.VID != 7 ||
+		b.Source6[0] != 0x20010db800000000 || a.Stat == b.Stat {
+		t.Errorf("members %+v and %+v, want the ports, VLANs and addresses as configured", a, b)
 	}
-	if u := s.Ports[2].Uplink; len(u) != 1 || u[0].VID != 7 || u[0].Group != 1 || uint32(u[0].Slot) != gw[0].Members[1].Slot {
-		t.Errorf("%+v", u)
+	if u := s.Ports[2].Uplink; len(u) != 1 || u[0].VID != 7 || u[0].Group != 1 ||
+		uint32(u[0].Slot) != gw[0].Members[1].Slot {
+		t.Errorf("uplinks of port 2: %+v, want VLAN 7 of member b", u)
 	}
 	var nets []string
 	for _, n := range g.Subnets4 {
@@ -121,7 +129,8 @@ func TestGateways(t *testing.T) {
 		if ok != want || ok && loc != fib.GatewayLoc(1) || (s.Segments[i].Gateway == 1) != want {
 			t.Errorf("%s: location %#x, %v; gateway %d", seg, loc, ok, s.Segments[i].Gateway)
 		}
-		if mac, loc, ok := table.FindIP4(s.Bindings, s.Delta, i, ip); ok != want || ok && (mac != uint64(groupMAC) || loc != fib.GatewayLoc(1)) {
+		if mac, loc, ok := table.FindIP4(s.Bindings, s.Delta, i, ip); ok != want || ok &&
+			(mac != uint64(groupMAC) || loc != fib.GatewayLoc(1)) {
 			t.Errorf("%s: %x at %#x, %v", seg, mac, loc, ok)
 		}
 	}
@@ -138,8 +147,9 @@ func TestGateways(t *testing.T) {
 	station("pub/net", false, 0x0a010009)
 	station("red/web", false, 0x0a020009)
 	r := s.Routers[w.c.tenants["red"].router]
-	if r.Gateway != 0 || r.Via4 != 0x0a020009 || r.Via4Seg != w.c.segments[segName{"red", "web"}] || len(w.c.Gateways()) != 0 {
-		t.Errorf("%+v", r)
+	if r.Gateway != 0 || r.Via4 != 0x0a020009 || r.Via4Seg != w.c.segments[segName{"red", "web"}] ||
+		len(w.c.Gateways()) != 0 {
+		t.Errorf("router %+v, want the address of red/web and no gateway group", r)
 	}
 	if s.Groups[1].Live != nil || s.Ports[1].Uplink != nil {
 		t.Error("the group is still there")
@@ -151,7 +161,8 @@ func TestGatewaysReconfigured(t *testing.T) {
 	w := gatewayWorld(t, outside())
 	before := w.c.Gateways()[0]
 	g := outside()
-	g.Members = []GroupMember{member("b", "up1", 7, "192.0.2.2"), member("a", "up0", 0, "192.0.2.77"), member("c", "up0", 9, "192.0.2.3")}
+	g.Members = []GroupMember{member("b", "up1", 7, "192.0.2.2"), member("a", "up0", 0, "192.0.2.77"),
+		member("c", "up0", 9, "192.0.2.3")}
 	if err := w.c.Reconfigure(func(c *Config) { c.Groups = []Group{g} }); err != nil {
 		t.Fatal(err)
 	}
@@ -160,21 +171,25 @@ func TestGatewaysReconfigured(t *testing.T) {
 	if after.Index != before.Index || after.Live != before.Live || after.Members[0] != before.Members[1] {
 		t.Errorf("%+v, before %+v", after, before)
 	}
-	if m := after.Members[1]; m.Live == before.Members[0].Live || m.Slot == before.Members[0].Slot || m.Slot == after.Members[0].Slot {
+	if m := after.Members[1]; m.Live == before.Members[0].Live || m.Slot == before.Members[0].Slot ||
+		m.Slot == after.Members[0].Slot {
 		t.Errorf("the new a is %+v, the old one %+v", m, before.Members[0])
 	}
-	if t0.Members[before.Members[0].Slot].Live != nil || len(t0.Order) != 3 || uint32(t0.Order[0]) != after.Members[0].Slot {
-		t.Errorf("%+v", t0)
+	if t0.Members[before.Members[0].Slot].Live != nil || len(t0.Order) != 3 ||
+		uint32(t0.Order[0]) != after.Members[0].Slot {
+		t.Errorf("group %+v, want the removed slot unused and three members in order", t0)
 	}
 	if err := w.c.Reconfigure(func(c *Config) { c.Groups = []Group{g} }); err != nil {
 		t.Fatal(err)
 	}
 	if got := &w.c.Snapshot().Groups[after.Index]; got != t0 {
-		t.Error("the table of groups was copied for nothing: every worker would look at it again")
+		t.Error(
+			"the table of groups was copied without a change, want the same table: every worker would read it again")
 	}
 
 	g.Members[0].Port = "acc0"
-	if err := w.c.Reconfigure(func(c *Config) { c.Groups = []Group{g} }); !errors.Is(err, ErrUplink) || !strings.Contains(err.Error(), `"b"`) {
+	if err := w.c.Reconfigure(func(c *Config) { c.Groups = []Group{g} }); !errors.Is(err, ErrUplink) ||
+		!strings.Contains(err.Error(), `"b"`) {
 		t.Errorf("member on an access port: %v", err)
 	}
 	g.Members = nil
@@ -195,8 +210,10 @@ func TestGatewayStatus(t *testing.T) {
 	s.Tenants["blue"] = model.Tenant{Name: "blue", ID: 200, Gateway: "outside"}
 	s.Tenants["lost"] = model.Tenant{Name: "lost", ID: 201, Gateway: "elsewhere"}
 	s.Segments["blue/net"] = model.Segment{Tenant: "blue", Name: "net", ID: 1}
-	s.Subnets["blue/a"] = model.Subnet{Tenant: "blue", Name: "a", Segment: "net", Prefix: netip.MustParsePrefix("10.2.0.0/16")}
-	s.Subnets["blue/b"] = model.Subnet{Tenant: "blue", Name: "b", Segment: "net", Prefix: netip.MustParsePrefix("10.9.0.0/16")}
+	s.Subnets["blue/a"] = model.Subnet{Tenant: "blue", Name: "a", Segment: "net",
+		Prefix: netip.MustParsePrefix("10.2.0.0/16")}
+	s.Subnets["blue/b"] = model.Subnet{Tenant: "blue", Name: "b", Segment: "net",
+		Prefix: netip.MustParsePrefix("10.9.0.0/16")}
 	w.apply(s)
 	for _, tc := range []struct {
 		kind model.Kind
@@ -206,7 +223,8 @@ func TestGatewayStatus(t *testing.T) {
 		{model.KindTenant, "red", ""}, {model.KindTenant, "pub", ""}, {model.KindTenant, "own", ""},
 		{model.KindTenant, "blue", "1 of 2 subnets are cut off from the outside"},
 		{model.KindTenant, "lost", "not of this box"},
-		{model.KindSubnet, "blue/a", "overlaps a subnet of tenant red"}, {model.KindSubnet, "blue/b", ""}, {model.KindSubnet, "red/web", ""}, {model.KindSubnet, "pub/n6", ""},
+		{model.KindSubnet, "blue/a", "overlaps a subnet of tenant red"}, {model.KindSubnet, "blue/b",
+			""}, {model.KindSubnet, "red/web", ""}, {model.KindSubnet, "pub/n6", ""},
 		{model.KindSubnet, "own/n4", ""},
 	} {
 		st := w.c.Status(tc.kind, tc.key).(*Status)
@@ -216,13 +234,15 @@ func TestGatewayStatus(t *testing.T) {
 	}
 	// A pushed binding of the group's MAC is another box's word for what this box has itself.
 	w.bindings = nil
-	p, err := w.c.Plan(&s, model.BindingChanges{Puts: []model.Binding{{Tenant: "pub", Segment: "net", MAC: groupMAC, Addresses: addrs("10.1.0.9"), SwitchMAC: switchX, SwitchPort: 1}}})
+	p, err := w.c.Plan(&s, model.BindingChanges{Puts: []model.Binding{{Tenant: "pub", Segment: "net", MAC: groupMAC,
+		Addresses: addrs("10.1.0.9"), SwitchMAC: switchX, SwitchPort: 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.c.Apply(p)
-	if st := w.c.Status(model.KindBinding, "pub/net/"+groupMAC.String()).(*Status); !st.Live || !*st.Local || st.Reason == "" {
-		t.Errorf("%+v", st)
+	if st := w.c.Status(model.KindBinding, "pub/net/"+groupMAC.String()).(*Status); !st.Live ||
+		!*st.Local || st.Reason == "" {
+		t.Errorf("status %+v, want it live and local, with a reason", st)
 	}
 }
 
@@ -241,7 +261,8 @@ func (w *world) gatewayView() []string {
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	for n, ref := range w.c.tenants {
 		r := &s.Routers[ref.router]
-		add("tenant %s: %s via %x in %s", n, names[r.Gateway], r.Via4, segs[r.Via4Seg*b(r.Via4 != 0)+fib.None*b(r.Via4 == 0)])
+		add("tenant %s: %s via %x in %s", n, names[r.Gateway], r.Via4,
+			segs[r.Via4Seg*b(r.Via4 != 0)+fib.None*b(r.Via4 == 0)])
 	}
 	for i, n := range segs {
 		add("segment %s: %s", n, names[s.Segments[i].Gateway])
@@ -280,9 +301,11 @@ func TestGatewaysRandom(t *testing.T) {
 	g2.Name, g2.MAC, g2.Public, g2.IPs = "other", groupMAC+1, false, addrs("10.3.0.9")
 	w := gatewayWorld(t, g1, g2)
 	for range 150 {
-		s := model.State{Tenants: maps.Clone(w.state.Tenants), Segments: maps.Clone(w.state.Segments), Subnets: maps.Clone(w.state.Subnets)}
+		s := model.State{Tenants: maps.Clone(w.state.Tenants), Segments: maps.Clone(w.state.Segments),
+			Subnets: maps.Clone(w.state.Subnets)}
 		if s.Tenants == nil {
-			s.Tenants, s.Segments, s.Subnets = map[string]model.Tenant{}, map[string]model.Segment{}, map[string]model.Subnet{}
+			s.Tenants, s.Segments = map[string]model.Tenant{}, map[string]model.Segment{}
+			s.Subnets = map[string]model.Subnet{}
 		}
 		for range 1 + rng.IntN(4) {
 			i := rng.IntN(4)
@@ -293,7 +316,8 @@ func TestGatewaysRandom(t *testing.T) {
 				maps.DeleteFunc(s.Subnets, func(_ string, x model.Subnet) bool { return x.Tenant == name })
 				continue
 			}
-			tn := model.Tenant{Name: name, ID: uint32(2 + i), Gateway: []string{"", "outside", "other", "nowhere"}[rng.IntN(4)]}
+			tn := model.Tenant{Name: name, ID: uint32(2 + i),
+				Gateway: []string{"", "outside", "other", "nowhere"}[rng.IntN(4)]}
 			if rng.IntN(2) == 0 {
 				tn.GatewayAddresses = []netip.Addr{netip.AddrFrom4([4]byte{10, byte(rng.IntN(8)), 0, 9})}
 			}
@@ -349,7 +373,8 @@ func (w *world) checkApart() {
 				continue
 			}
 			if got := slices.Contains(r.Outside4, n); got != slices.Contains(s.Groups[r.Gateway].Subnets4, n) {
-				w.t.Fatalf("tenant %d may send from %+v to the outside: %t, which is not what the group delivers", r.Tenant, n, got)
+				w.t.Fatalf("tenant %d may send from %+v to the outside: %t, which is not what the group delivers",
+					r.Tenant, n, got)
 			}
 			// Left out only for one of a tenant with a smaller ID.
 			x := fib.FindSubnet4(s.Groups[r.Gateway].Subnets4, n.Start)

@@ -60,20 +60,24 @@ func TestGolden(t *testing.T) {
 					{Role: fib.RoleAccess, Up: true, MTU: 1500, MAC: 0x02cc00000001, Untagged: fib.None, Tagged: tagged,
 						CompleteChecksums: true, ClampMSS: true, Fabric: fib.Fabric{SwitchIdx: fib.None}},
 					{Role: fib.RoleAccess, Untagged: fib.None, Fabric: fib.Fabric{SwitchIdx: fib.None}},
-					{Role: fib.RoleFabric, Up: true, MTU: 1600, MAC: 0x02cc00000003, Untagged: fib.None, Fabric: fib.Fabric{
-						SwitchMAC: uint64(switchS), OwnMAC: 0x02cc00000003, Prefix: g.prefix, HostMask: g.mask,
-						BoxIP: g.prefix | 1, Number: 3, SwitchIdx: 0}},
+					{Role: fib.RoleFabric, Up: true, MTU: 1600, MAC: 0x02cc00000003,
+						Untagged: fib.None, Fabric: fib.Fabric{
+							SwitchMAC: uint64(switchS), OwnMAC: 0x02cc00000003, Prefix: g.prefix, HostMask: g.mask,
+							BoxIP: g.prefix | 1, Number: 3, SwitchIdx: 0}},
 				},
 				Attachments: []fib.Attachment{{Seg: 0, Port: 0, VID: 5, Open: true}},
-				VIFs: []fib.VIF{{MAC: 0x020000000001, Attach: 0, Seg: 0, Policy: fib.PolicyOff, Allow: fib.AllowDHCPServer,
-					IP4: []uint32{0xc0a8010a}, IP6: [][2]uint64{{0xfd00 << 48, 0x10}}}},
+				VIFs: []fib.VIF{{MAC: 0x020000000001, Attach: 0, Seg: 0, Policy: fib.PolicyOff,
+					Allow: fib.AllowDHCPServer,
+					IP4:   []uint32{0xc0a8010a}, IP6: [][2]uint64{{0xfd00 << 48, 0x10}}}},
 				Segments: []fib.Segment{{Tenant: 0x1234, ID: 7, Router: 0, UnknownUnicast: true, Subnets4: subnet,
 					Local: []uint32{0}, Remote: []fib.Loc{fib.RemoteLoc(1, 9)}}},
 				Routers: []fib.Router{{Tenant: 0x1234, MAC: uint64(model.DefaultRouterMAC), Subnets4: subnet}},
 				Switches: []fib.Switch{
 					// The own switch has no entry of its own: the VLANs of its pairs, and the box's MAC as source.
-					{MAC: uint64(switchS), Paths: []fib.Path{path(switchS, 0x02cc00000003, 101, 1, 0), path(switchS, 0x02cc00000003, 102, 1, 1)}},
-					{MAC: uint64(switchX), Paths: []fib.Path{path(switchX, switchS, 101, 1, 2), path(switchX, switchS, 102, 3, 3)}},
+					{MAC: uint64(switchS), Paths: []fib.Path{path(switchS, 0x02cc00000003, 101, 1, 0),
+						path(switchS, 0x02cc00000003, 102, 1, 1)}},
+					{MAC: uint64(switchX),
+						Paths: []fib.Path{path(switchX, switchS, 101, 1, 2), path(switchX, switchS, 102, 3, 3)}},
 				},
 				FloodRate: 100, FloodBurst: 200, ICMPRate: 10, ICMPBurst: 20,
 				Bindings: w.cfg.Bindings,
@@ -108,7 +112,8 @@ func TestSeed(t *testing.T) {
 	if a != 0x3e2dabb0 {
 		t.Errorf("seed = %#x", a)
 	}
-	for _, b := range []uint32{seed(uint64(switchY), 101, uint64(switchS), 3), seed(uint64(switchX), 102, uint64(switchS), 3),
+	for _, b := range []uint32{seed(uint64(switchY), 101, uint64(switchS), 3),
+		seed(uint64(switchX), 102, uint64(switchS), 3),
 		seed(uint64(switchX), 101, uint64(switchR), 3), seed(uint64(switchX), 101, uint64(switchS), 4)} {
 		if a == b {
 			t.Error("two paths with one seed")
@@ -128,10 +133,12 @@ func TestEdge(t *testing.T) {
 	if e.MAC != uint64(w.cfg.EdgeMAC) || e.HostBits != 16 || e.Net != 10<<24 || e.ControlVID != 4000 {
 		t.Errorf("edge %x %d %x %d", e.MAC, e.HostBits, e.Net, e.ControlVID)
 	}
-	if e.Downlinks[3] != (fib.EdgeDownlink{Valid: true, Port: 0}) || e.Downlinks[7] != (fib.EdgeDownlink{Valid: true, Port: 1, BoxMAC: 0x02bb00000007}) || e.Downlinks[4].Valid {
+	if e.Downlinks[3] != (fib.EdgeDownlink{Valid: true, Port: 0}) ||
+		e.Downlinks[7] != (fib.EdgeDownlink{Valid: true, Port: 1, BoxMAC: 0x02bb00000007}) || e.Downlinks[4].Valid {
 		t.Errorf("downlinks %v %v %v", e.Downlinks[3], e.Downlinks[7], e.Downlinks[4])
 	}
-	if e.ByPort[0].Number != 3 || e.ByPort[1].Number != 7 || e.ByPort[2].Allow[1] != 1<<37|1<<38 || e.ByPort[2].Allow[62] != 1<<32 || e.ByPort[0].Allow != nil {
+	if e.ByPort[0].Number != 3 || e.ByPort[1].Number != 7 || e.ByPort[2].Allow[1] != 1<<37|1<<38 ||
+		e.ByPort[2].Allow[62] != 1<<32 || e.ByPort[0].Allow != nil {
 		t.Errorf("by port %+v", e.ByPort)
 	}
 	for vid, want := range map[int][]uint16{101: {2}, 102: {2, 3}, 4000: {0, 1, 2}, 103: nil} {
@@ -143,8 +150,10 @@ func TestEdge(t *testing.T) {
 		t.Fatal(err)
 	}
 	e = w.c.Snapshot().Edge
-	if !reflect.DeepEqual(e.VLANs[102], []uint16{2}) || !reflect.DeepEqual(e.VLANs[4000], []uint16{2}) || e.Downlinks[7].BoxMAC == 0 {
-		t.Errorf("after a reload: VLAN 102 %v, 4000 %v, next hop %x", e.VLANs[102], e.VLANs[4000], e.Downlinks[7].BoxMAC)
+	if !reflect.DeepEqual(e.VLANs[102], []uint16{2}) || !reflect.DeepEqual(e.VLANs[4000], []uint16{2}) ||
+		e.Downlinks[7].BoxMAC == 0 {
+		t.Errorf("after a reload: VLAN 102 %v, 4000 %v, next hop %x", e.VLANs[102], e.VLANs[4000],
+			e.Downlinks[7].BoxMAC)
 	}
 	w.c.SetBoxMAC(7, 0)
 	if w.c.Snapshot().Edge.Downlinks[7].BoxMAC != 0 {

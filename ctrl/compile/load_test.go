@@ -58,7 +58,8 @@ func TestRace(t *testing.T) {
 	for i := range 300 {
 		x := w.begin()
 		x.tenant(model.Tenant{Name: fmt.Sprint("T", i%5), ID: uint32(10 + i%5 + i%2*10)})
-		x.bind(model.Binding{Tenant: "RED", Segment: "web", MAC: redVM2, SwitchMAC: allSwitches[i%5], SwitchPort: uint16(1 + i%9)})
+		x.bind(model.Binding{Tenant: "RED", Segment: "web", MAC: redVM2, SwitchMAC: allSwitches[i%5],
+			SwitchPort: uint16(1 + i%9)})
 		if i%3 == 0 {
 			if err := w.c.BulkBegin(core.BulkSize{Switches: []model.MAC{switchZ}}); err != nil {
 				t.Fatal(err)
@@ -93,7 +94,8 @@ func big(t testing.TB, n, capacity int) *world {
 	for i := range w.links {
 		w.c.SetLink(i, true, 1600, uint64(i+1))
 	}
-	s := &model.State{Tenants: map[string]model.Tenant{}, Segments: map[string]model.Segment{}, VIFs: map[string]model.VIF{}, Paths: map[string]model.Path{}}
+	s := &model.State{Tenants: map[string]model.Tenant{}, Segments: map[string]model.Segment{},
+		VIFs: map[string]model.VIF{}, Paths: map[string]model.Path{}}
 	for i := range n {
 		name := fmt.Sprintf("tenant%05d", i)
 		s.Tenants[name] = model.Tenant{Name: name, ID: uint32(i + 2)}
@@ -101,7 +103,8 @@ func big(t testing.TB, n, capacity int) *world {
 	}
 	for i := range min(n, 8000) { // as many as two ports have VLANs for
 		name := fmt.Sprintf("tenant%05d", i)
-		s.VIFs[name+"/vm"] = model.VIF{Tenant: name, Name: "vm", Segment: "net", MAC: redVM1, Port: fmt.Sprint("acc", i/4094%2), VLAN: uint16(i%4094 + 1)}
+		s.VIFs[name+"/vm"] = model.VIF{Tenant: name, Name: "vm", Segment: "net", MAC: redVM1,
+			Port: fmt.Sprint("acc", i/4094%2), VLAN: uint16(i%4094 + 1)}
 	}
 	for i := range 500 {
 		var v []model.PathVLAN
@@ -123,7 +126,8 @@ func big(t testing.TB, n, capacity int) *world {
 func bulkRows(n int) []model.Binding {
 	rows := make([]model.Binding, n)
 	for i := range rows {
-		rows[i] = model.Binding{Tenant: fmt.Sprintf("tenant%05d", i/16), Segment: "net", MAC: model.MAC(0x020000000100 + i),
+		rows[i] = model.Binding{Tenant: fmt.Sprintf("tenant%05d", i/16), Segment: "net",
+			MAC:       model.MAC(0x020000000100 + i),
 			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})},
 			SwitchMAC: model.MAC(0x02dd00000000 + i*7%500), SwitchPort: uint16(i%40 + 1)}
 	}
@@ -147,7 +151,8 @@ func TestLarge(t *testing.T) {
 	for i := range 5 {
 		x := w.begin()
 		own(&x.next.VIFs)
-		x.next.VIFs["tenant06400/new"] = model.VIF{Tenant: "tenant06400", Name: "new", Segment: "net", MAC: model.MAC(0x020000000077 + i), Port: "acc1", VLAN: 4094 - uint16(i%2)}
+		x.next.VIFs["tenant06400/new"] = model.VIF{Tenant: "tenant06400", Name: "new", Segment: "net",
+			MAC: model.MAC(0x020000000077 + i), Port: "acc1", VLAN: 4094 - uint16(i%2)}
 		start, busy := time.Now(), threadTime(t)
 		p, err := w.c.Plan(x.next, x.ch)
 		if err != nil {

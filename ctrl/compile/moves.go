@@ -42,7 +42,7 @@ func (d *departed) put(k addrKey, mac uint64) {
 	d.mac[k] = mac
 }
 
-// ownerOf returns the MAC that answers for an address: the virtual router's or that of a binding; 0 = nobody's.
+// ownerOf returns the MAC that answers for an address: the virtual router's or that of a binding; 0 = no owner.
 func (c *Compiler) ownerOf(k addrKey) uint64 {
 	s := c.snap.Load()
 	if uint(k.seg) >= uint(len(s.Segments)) {
@@ -91,14 +91,14 @@ func (w *watch) addRow(c *Compiler, b *table.Binding) {
 	}
 }
 
-// take watches an address that mac is about to claim, unless it has it already or nobody ever had it.
+// take watches an address that mac is about to claim, unless mac owns it already or it never had an owner.
 func (w *watch) take(c *Compiler, k addrKey, mac uint64) {
 	if was := c.ownerOf(k); was != mac && (was != 0 || c.departed.mac[k] != 0) {
 		w.add(k, was)
 	}
 }
 
-// watches reports whether moves of a segment's addresses are told of: guests of this box may have them cached.
+// watches reports whether moves of a segment's addresses are reported: guests of this box may have them cached.
 func (c *Compiler) watches(seg uint32) bool {
 	return c.cfg.Moved != nil && len(c.snap.Load().Segments[seg].Local) > 0
 }
@@ -156,8 +156,8 @@ func (w *watch) addRouter(c *Compiler, seg uint32, g *fib.Segment) {
 	}
 }
 
-// told tells which of the watched addresses have another MAC now that the change is live.
-func (c *Compiler) told(w watch) {
+// report reports the watched addresses that have another MAC now that the change is live.
+func (c *Compiler) report(w watch) {
 	var moves []announce.Move
 	for i, k := range w.keys {
 		was, now := w.was[i], c.ownerOf(k)

@@ -11,10 +11,11 @@ import (
 
 const otherVM model.MAC = 0x020000000005
 
-// TestMoves: an address is told of when it has got another MAC, by whichever way, and only then.
+// TestMoves: a move is reported when an address has another MAC than before, in any way, and only then.
 func TestMoves(t *testing.T) {
 	bind := func(mac model.MAC, ips ...string) model.Binding {
-		return model.Binding{Tenant: "RED", Segment: "web", MAC: mac, Addresses: addrs(ips...), SwitchMAC: switchX, SwitchPort: 44}
+		return model.Binding{Tenant: "RED", Segment: "web", MAC: mac, Addresses: addrs(ips...),
+			SwitchMAC: switchX, SwitchPort: 44}
 	}
 	unbind := func(x *tx, mac model.MAC) { x.unbind(model.BindingKey{Tenant: "RED", Segment: "web", MAC: mac}) }
 	vif := func(x *tx, change func(*model.VIF)) {
@@ -36,14 +37,23 @@ func TestMoves(t *testing.T) {
 			func(x *tx) { unbind(x, a); x.bind(bind(b, "192.168.1.50", "fd00::50")) },
 		}, []string{"192.168.1.50 " + b.String(), "fd00::50 " + b.String()}},
 		{"in two pushes", []func(*tx){
-			func(x *tx) { x.bind(bind(a, "192.168.1.50")) }, func(x *tx) { unbind(x, a) }, func(x *tx) { x.bind(bind(b, "192.168.1.50")) },
+			func(x *tx) { x.bind(bind(a, "192.168.1.50")) }, func(x *tx) {
+				unbind(x,
+					a)
+			}, func(x *tx) { x.bind(bind(b, "192.168.1.50")) },
 		}, []string{"192.168.1.50 " + b.String()}},
 		{"in two pushes, an address of several", []func(*tx){
-			func(x *tx) { x.bind(bind(a, "192.168.1.50", "192.168.1.51")) }, func(x *tx) { x.bind(bind(a, "192.168.1.51")) },
+			func(x *tx) { x.bind(bind(a, "192.168.1.50", "192.168.1.51")) },
+			func(x *tx) {
+				x.bind(bind(a, "192.168.1.51"))
+			},
 			func(x *tx) { x.bind(bind(b, "192.168.1.50")) },
 		}, []string{"192.168.1.50 " + b.String()}},
 		{"away and back", []func(*tx){
-			func(x *tx) { x.bind(bind(a, "192.168.1.50")) }, func(x *tx) { unbind(x, a) }, func(x *tx) { x.bind(bind(a, "192.168.1.50")) },
+			func(x *tx) { x.bind(bind(a, "192.168.1.50")) }, func(x *tx) {
+				unbind(x,
+					a)
+			}, func(x *tx) { x.bind(bind(a, "192.168.1.50")) },
 		}, nil},
 		{"exchanged", []func(*tx){
 			func(x *tx) { x.bind(bind(a, "192.168.1.50")); x.bind(bind(b, "192.168.1.51")) },
@@ -105,7 +115,7 @@ func TestMoves(t *testing.T) {
 			w.setLink(2, true, 1600, 2)
 			small(w).commit()
 			if len(got) > 0 {
-				t.Errorf("%s: told of %v at the first push", tt.name, got)
+				t.Errorf("%s: moves %v at the first push, want none", tt.name, got)
 			}
 			for _, step := range tt.steps {
 				x := w.begin()
@@ -126,7 +136,7 @@ func TestMoves(t *testing.T) {
 			}
 			slices.Sort(got)
 			if got = slices.Compact(got); !slices.Equal(got, tt.want) {
-				t.Errorf("%s, bulk %t: told of %v, want %v", tt.name, bulk, got, tt.want)
+				t.Errorf("%s, bulk %t: moves %v, want %v", tt.name, bulk, got, tt.want)
 			}
 		}
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // answers is everything that the packet path would answer, in names; computed once from a snapshot and once, without
-// any index, from what was asked for.
+// any index, from the pushed state.
 type answers map[string]string
 
 func (a answers) add(value any, format string, args ...any) {
@@ -45,7 +45,8 @@ func (w *world) want() answers {
 	}
 	for k, b := range w.bindings {
 		self := slices.ContainsFunc(w.links, func(p portState) bool {
-			return p.Role == fib.RoleFabric && p.SwitchPort != 0 && p.SwitchMAC == b.SwitchMAC && uint16(p.SwitchPort) == b.SwitchPort
+			return p.Role == fib.RoleFabric && p.SwitchPort != 0 && p.SwitchMAC == b.SwitchMAC &&
+				uint16(p.SwitchPort) == b.SwitchPort
 		})
 		if _, local := owners[k]; local || self {
 			continue
@@ -100,7 +101,8 @@ func (w *world) wantPaths(a answers) {
 				if w.cfg.Scheme == model.Scheme24 {
 					prefix, base, shift = uint32(p.SwitchPort)<<24, 0, 24
 				}
-				a.add(fmt.Sprintf("%012x>%012x w%d mtu%d %08x %08x/%d", src, uint64(egress), weight, p.mtu, prefix, base, shift),
+				a.add(fmt.Sprintf("%012x>%012x w%d mtu%d %08x %08x/%d", src, uint64(egress), weight,
+					p.mtu, prefix, base, shift),
 					"path %d %s %d", i, egress, vid)
 			}
 		}
@@ -187,7 +189,8 @@ func (w *world) got(s *fib.Snapshot) answers {
 			if a[k] != "" {
 				w.t.Fatalf("%s twice", k)
 			}
-			a[k] = fmt.Sprintf("%012x>%012x w%d mtu%d %08x %08x/%d", p.SrcMAC, p.DstMAC, p.Weight, p.MTU, p.SrcPrefix, p.DstBase, p.DstShift)
+			a[k] = fmt.Sprintf("%012x>%012x w%d mtu%d %08x %08x/%d", p.SrcMAC, p.DstMAC, p.Weight, p.MTU, p.SrcPrefix,
+				p.DstBase, p.DstShift)
 		}
 	}
 	return a
@@ -223,7 +226,8 @@ func (w *world) gotSubnets(a answers, s *fib.Snapshot, tenant string, r fib.Rout
 		if n.RouterIP != 0 {
 			router = v4(n.RouterIP)
 		}
-		a.add(fmt.Sprint(names[n.Seg], " ", router.IsValid(), router), "subnet %s %s", tenant, netip.PrefixFrom(v4(n.Start), bits))
+		a.add(fmt.Sprint(names[n.Seg], " ", router.IsValid(), router), "subnet %s %s", tenant,
+			netip.PrefixFrom(v4(n.Start), bits))
 		if !slices.Contains(s.Segments[n.Seg].Subnets4, n) {
 			w.t.Fatalf("subnet %v is not in its segment", n)
 		}
@@ -233,7 +237,8 @@ func (w *world) gotSubnets(a answers, s *fib.Snapshot, tenant string, r fib.Rout
 		if n.RouterIP != [2]uint64{} {
 			router = v6(n.RouterIP)
 		}
-		a.add(fmt.Sprint(names[n.Seg], " ", router.IsValid(), router), "subnet %s %s", tenant, netip.PrefixFrom(v6(n.Start), 65))
+		a.add(fmt.Sprint(names[n.Seg], " ", router.IsValid(), router), "subnet %s %s", tenant,
+			netip.PrefixFrom(v6(n.Start), 65))
 		if n.End[1] != n.Start[1]|1<<63-1 || n.End[0] != n.Start[0] {
 			w.t.Fatalf("subnet %x ends at %x", n.Start, n.End)
 		}

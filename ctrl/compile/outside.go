@@ -10,7 +10,7 @@ import (
 )
 
 // listSubnets lists the subnets that can be reached from outside by group i. Where those of two tenants overlap, the
-// tenant with the smaller ID has them: a frame from outside has nothing else to tell them apart.
+// tenant with the smaller ID has them: a frame from outside has no other mark of its tenant.
 func (p *plan) listSubnets(i uint32) {
 	var routers []*fib.Router
 	for r := range p.snapRouters.s {
@@ -84,7 +84,8 @@ func apart[T any](list []T, ends func(*T) (first, last [2]uint64)) []T {
 	slices.SortFunc(order, func(a, b entry) int { return cmp.Or(less(a.first, b.first), cmp.Compare(a.at, b.at)) })
 	var kept []entry
 	for _, e := range order {
-		// Of those kept only the last ones can overlap e. Prefixes nest, so several may have to give way to a wider one.
+		// Of those kept only the last ones can overlap e. Prefixes nest, so several may have to give way to a wider
+		// one.
 		wins := true
 		for n := len(kept); n > 0 && less(kept[n-1].last, e.first) >= 0; n-- {
 			wins = wins && e.at < kept[n-1].at
@@ -104,7 +105,7 @@ func apart[T any](list []T, ends func(*T) (first, last [2]uint64)) []T {
 	return out
 }
 
-// gatewayReason says why a tenant's way to the outside is not what was asked for, "" if it is.
+// gatewayReason returns why a tenant's gateway group is not used as pushed, "" if it is.
 func (c *Compiler) gatewayReason(t *model.Tenant) string {
 	ref, ok := c.tenants[t.Name]
 	if !ok {
@@ -113,16 +114,19 @@ func (c *Compiler) gatewayReason(t *model.Tenant) string {
 	r := &c.snap.Load().Routers[ref.router]
 	switch cut := len(r.Subnets4) + len(r.Subnets6) - len(r.Outside4) - len(r.Outside6); {
 	case r.Gateway != 0 && cut > 0:
-		return fmt.Sprintf("%d of %d subnets are cut off from the outside: they overlap subnets of other tenants behind "+
-			"the same gateway group; the status of each subnet names the tenant", cut, len(r.Subnets4)+len(r.Subnets6))
+		return fmt.Sprintf(
+			"%d of %d subnets are cut off from the outside: they overlap subnets of other tenants behind "+
+				"the same gateway group; the status of each subnet names the tenant", cut,
+			len(r.Subnets4)+len(r.Subnets6))
 	case t.Gateway == "" || r.Gateway != 0 || r.Via4 != 0 || r.Via6 != [2]uint64{}:
 		return ""
 	}
-	return fmt.Sprintf("no default route: gateway group %q is not of this box, and none of gateway_addresses is in a subnet "+
-		"of the tenant", t.Gateway)
+	return fmt.Sprintf(
+		"no default route: gateway group %q is not of this box, and none of gateway_addresses is in a subnet "+
+			"of the tenant", t.Gateway)
 }
 
-// subnetReason says why a subnet is cut off from the outside though its tenant has a gateway group, "" if it is not.
+// subnetReason returns why a subnet of a tenant with a gateway group cannot reach the outside, "" if it can.
 func (c *Compiler) subnetReason(n *model.Subnet) string {
 	ref, ok := c.tenants[n.Tenant]
 	s := c.snap.Load()
@@ -136,7 +140,8 @@ func (c *Compiler) subnetReason(n *model.Subnet) string {
 		if fib.FindSubnet4(r.Outside4, start) != nil {
 			return ""
 		}
-		i, _ := slices.BinarySearchFunc(g.Subnets4, start, func(x fib.Subnet4, a uint32) int { return cmp.Compare(x.End, a) })
+		i, _ := slices.BinarySearchFunc(g.Subnets4, start,
+			func(x fib.Subnet4, a uint32) int { return cmp.Compare(x.End, a) })
 		if i < len(g.Subnets4) && g.Subnets4[i].Start <= end {
 			other = g.Subnets4[i].Seg
 		}
@@ -145,7 +150,8 @@ func (c *Compiler) subnetReason(n *model.Subnet) string {
 		if fib.FindSubnet6(r.Outside6, start) != nil {
 			return ""
 		}
-		i, _ := slices.BinarySearchFunc(g.Subnets6, start, func(x fib.Subnet6, a [2]uint64) int { return compare6(x.End, a) })
+		i, _ := slices.BinarySearchFunc(g.Subnets6, start,
+			func(x fib.Subnet6, a [2]uint64) int { return compare6(x.End, a) })
 		if i < len(g.Subnets6) && compare6(g.Subnets6[i].Start, end) <= 0 {
 			other = g.Subnets6[i].Seg
 		}

@@ -10,7 +10,7 @@ import (
 	"penstock/dataplane/fib"
 )
 
-// topology is what the path table says that matters to this box: the VLANs from its own edge switches to the others.
+// topology is the part of the path table for this box: the VLANs from its own edge switches to the others.
 type topology struct {
 	vlans  map[hop][]model.PathVLAN // sorted by VID
 	needed map[uint64]bool          // edge switches that are part of it
@@ -213,7 +213,7 @@ func (p *plan) releaseSwitches() {
 	}
 }
 
-// PathInfo says what the path counters with index Stat belong to.
+// PathInfo describes the path of the path counters with index Stat.
 type PathInfo struct {
 	Stat   uint32
 	Port   string    // fabric port

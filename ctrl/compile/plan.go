@@ -168,7 +168,8 @@ func (c *Compiler) newPlan() *plan {
 func (p *plan) compile() error {
 	p.diffTenants()
 	steps := []func() error{
-		p.diffSegments, p.diffSubnets, p.diffVIFs, p.gateways, p.resolveBindings, p.selfLocations, p.decideRows, p.checkGone,
+		p.diffSegments, p.diffSubnets, p.diffVIFs, p.gateways, p.resolveBindings, p.selfLocations,
+		p.decideRows, p.checkGone,
 		p.findPaths, p.checkCapacity,
 	}
 	for _, step := range steps {

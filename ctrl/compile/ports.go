@@ -8,7 +8,7 @@ import (
 	"penstock/dataplane/fib"
 )
 
-// SetLink takes over what netlink says about a port's interface: carrier and administrative state, MTU in octets, MAC.
+// SetLink sets the state of a port's interface from netlink: carrier and administrative state, MTU in octets, MAC.
 // It returns when every worker uses it. A port index outside the configuration is ignored.
 func (c *Compiler) SetLink(port int, up bool, mtu uint16, mac uint64) {
 	c.mu.Lock()
@@ -28,7 +28,7 @@ func (c *Compiler) SetLink(port int, up bool, mtu uint16, mac uint64) {
 	_ = c.force(p) // Err has it
 }
 
-// SetBoxMAC takes over the MAC of the box behind downlink number, 0 when it is not known (any more).
+// SetBoxMAC sets the MAC of the box behind downlink number; 0 = not resolved.
 func (c *Compiler) SetBoxMAC(number uint8, mac model.MAC) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,10 +42,10 @@ func (c *Compiler) SetBoxMAC(number uint8, mac model.MAC) {
 	_ = c.force(p) // Err has it
 }
 
-// Reconfigure applies a changed configuration to the running dataplane: rates, the switches of access ports
-// (checksums, MSS), gateway groups, a fabric port's place, a trunk's VLANs, the edge's MAC and control VLAN. change edits a copy; what
-// cannot change while the box runs (scheme, the list of ports, names, roles) is refused with ErrFixed and nothing is
-// done.
+// Reconfigure applies a changed configuration to the running dataplane: rates, the switches of access ports (checksums,
+// MSS), gateway groups, a fabric port's place, a trunk's VLANs, the edge's MAC and control VLAN. change edits a copy;
+// what cannot change while the box runs (scheme, the list of ports, names, roles) is refused with ErrFixed and nothing
+// is done.
 func (c *Compiler) Reconfigure(change func(*Config)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,7 +143,10 @@ func (p *plan) fillEdge() {
 		macs = p.boxMACs
 	}
 	p.snap.Edge = fib.Edge{}
-	if !slices.ContainsFunc(p.ports, func(s portState) bool { return s.Role == fib.RoleDownlink || s.Role == fib.RoleTrunk }) {
+	if !slices.ContainsFunc(p.ports, func(s portState) bool {
+		return s.Role == fib.RoleDownlink ||
+			s.Role == fib.RoleTrunk
+	}) {
 		return
 	}
 	e := &p.snap.Edge
@@ -211,7 +214,9 @@ func (p *plan) free(s *portState, loc fib.Loc) error {
 	for i := range p.c.segs {
 		g := &p.c.segs[i]
 		if _, found := g.find(loc); found {
-			return fmt.Errorf("port %q: bindings of segment %s/%s lead to %s port %d, which would become this box itself: %w; delete them first",
+			return fmt.Errorf(
+				"port %q: bindings of segment %s/%s lead to %s port %d, which would become this box itself: %w; "+
+					"delete them first",
 				s.Name, g.name.tenant, g.name.segment, s.SwitchMAC, s.SwitchPort, ErrFixed)
 		}
 	}

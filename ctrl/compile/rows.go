@@ -223,7 +223,7 @@ func (c *Compiler) makeRoom(n int) error {
 // release gives back what makeRoom replaced, when every worker uses a snapshot that is younger.
 func (c *Compiler) release() {
 	if c.cfg.Publish == nil {
-		return // nobody says when the readers are gone: Close gives it back
+		return // the end of the readers is unknown: Close releases it
 	}
 	for _, f := range c.retired {
 		if err := f(); err != nil {

@@ -6,8 +6,8 @@ import (
 	"penstock/ctrl/model"
 )
 
-// TestSharedAddressesAreNoClaim: an address that VIFs share is in no row of the table, whoever is pushed first; the VIFs
-// may send from it, and keep their own addresses.
+// TestSharedAddressesAreNoClaim: an address that VIFs share is in no row of the table, whoever is pushed first; the
+// VIFs may send from it, and keep their own addresses.
 func TestSharedAddressesAreNoClaim(t *testing.T) {
 	w := gatewayWorld(t, outside())
 	s := redAndPublic()
@@ -24,11 +24,13 @@ func TestSharedAddressesAreNoClaim(t *testing.T) {
 		v := s.VIFs[key]
 		row, ok := w.c.cfg.Bindings.Get(seg, uint64(v.MAC))
 		if !ok || len(row.IP4) != own || len(row.IP6) != own {
-			t.Errorf("%s: the row has %d IPv4 and %d IPv6 addresses, want %d of each", key, len(row.IP4), len(row.IP6), own)
+			t.Errorf("%s: the row has %d IPv4 and %d IPv6 addresses, want %d of each", key,
+				len(row.IP4), len(row.IP6), own)
 		}
 		i, _ := w.c.VIFIndex(key)
 		if f := w.c.Snapshot().VIFs[i]; len(f.IP4) != own+1 || len(f.IP6) != own+1 {
-			t.Errorf("%s: it may send from %d IPv4 and %d IPv6 addresses, want %d of each", key, len(f.IP4), len(f.IP6), own+1)
+			t.Errorf("%s: it may send from %d IPv4 and %d IPv6 addresses, want %d of each", key,
+				len(f.IP4), len(f.IP6), own+1)
 		}
 	}
 	if len(w.c.contested) > 0 {

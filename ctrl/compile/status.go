@@ -7,7 +7,7 @@ import (
 	"penstock/dataplane/fib"
 )
 
-// Status is what the dataplane does with one object. Fields that say nothing about its kind are absent from the JSON.
+// Status is the state of one object in the dataplane. Fields without a meaning for its kind are absent from the JSON.
 type Status struct {
 	Live bool `json:"live"` // the dataplane acts on it
 
@@ -26,10 +26,10 @@ type Status struct {
 	Bindings *uint32 `json:"bindings,omitempty"` // segments: pushed bindings
 	Boxes    *int    `json:"boxes,omitempty"`    // segments: other boxes that its broadcasts go to
 
-	Reason string `json:"reason,omitempty"` // why it is not live, or not what was asked for
+	Reason string `json:"reason,omitempty"` // why it is not live, or not live as pushed
 }
 
-// NotLive says why the dataplane does not act on the object, "" if it does.
+// NotLive returns why the dataplane does not act on the object, "" if it does.
 func (s *Status) NotLive() string {
 	switch {
 	case s.Live:
@@ -50,7 +50,7 @@ var statusOf = map[model.Kind]func(c *Compiler, key string) *Status{
 	model.KindBinding: (*Compiler).bindingStatus,
 }
 
-// Status says what the dataplane does with an object: a *Status, nil for a kind or key that it knows nothing of.
+// Status returns the state of an object in the dataplane: a *Status; nil for an unknown kind or key.
 func (c *Compiler) Status(kind model.Kind, key string) any {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,7 +92,7 @@ func (s *Status) because(why string) {
 	}
 }
 
-// claimReason says what a row of the table does not have of what it claims, "" if it has all.
+// claimReason names the claims of a row that another row owns, "" if the row owns all.
 func (c *Compiler) claimReason(k rowKey) string {
 	s := Status{Reason: c.lostReason(k)}
 	snap := c.snap.Load()
@@ -106,7 +106,8 @@ func (c *Compiler) claimReason(k rowKey) string {
 	b, _ := c.cfg.Bindings.Get(k.seg, k.mac)
 	for _, a := range addrKeys(nil, k.seg, b.IP4, b.IP6) {
 		n4, n6 := fib.FindSubnet4(r.Subnets4, uint32(a.lo)), fib.FindSubnet6(r.Subnets6, [2]uint64{a.hi, a.lo})
-		if !a.v6 && n4 != nil && uint64(n4.RouterIP) == a.lo || a.v6 && n6 != nil && n6.RouterIP == [2]uint64{a.hi, a.lo} {
+		if !a.v6 && n4 != nil && uint64(n4.RouterIP) == a.lo || a.v6 && n6 != nil &&
+			n6.RouterIP == [2]uint64{a.hi, a.lo} {
 			s.because(a.addr().String() + " belongs to the virtual router")
 		}
 	}
@@ -128,7 +129,8 @@ func (c *Compiler) bindingStatus(key string) *Status {
 	snap := c.snap.Load()
 	switch {
 	case inTable && loc >= fib.GatewayLoc(0):
-		return &Status{Live: true, Local: &yes, Reachable: &yes, Reason: "a gateway group of this box has this MAC and wins over the pushed location"}
+		return &Status{Live: true, Local: &yes, Reachable: &yes,
+			Reason: "a gateway group of this box has this MAC and wins over the pushed location"}
 	case inTable && loc&fib.LocLocal != 0:
 		v := &snap.VIFs[loc&^fib.LocLocal]
 		a := snap.Attachments[v.Attach]

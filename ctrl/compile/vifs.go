@@ -8,7 +8,8 @@ import (
 	"penstock/dataplane/fib"
 )
 
-// maxAttachments is how many attachments fib.VIFKey can tell apart: one more, and VIFs of two tenants would share a key.
+// maxAttachments is how many attachments fib.VIFKey can distinguish: with one more, VIFs of two tenants would share a
+// key.
 const maxAttachments = 1 << 16
 
 // vifRef is a live VIF: its index, its row and where it is attached.
@@ -18,8 +19,8 @@ type vifRef struct {
 	at    attachKey
 }
 
-// vifRow is the row of a VIF: its index, and how many of its addresses (fib.VIF) the row claims. Behind them are the shared
-// addresses, which no VIF owns.
+// vifRow is the row of a VIF: its index, and how many of its addresses (fib.VIF) the row claims. Behind them are the
+// shared addresses, which no VIF owns.
 type vifRow struct {
 	vif      uint32
 	ip4, ip6 int
@@ -35,7 +36,8 @@ type attachRef struct {
 	open  int
 }
 
-var policies = map[string]fib.Policy{"": fib.PolicyStrict, "strict": fib.PolicyStrict, "mac": fib.PolicyMAC, "off": fib.PolicyOff}
+var policies = map[string]fib.Policy{"": fib.PolicyStrict, "strict": fib.PolicyStrict,
+	"mac": fib.PolicyMAC, "off": fib.PolicyOff}
 
 var allowed = map[string]fib.Allow{
 	model.AllowDHCPServer: fib.AllowDHCPServer, model.AllowRA: fib.AllowRA, model.AllowVRRP: fib.AllowVRRP,
@@ -115,7 +117,8 @@ func (p *plan) putVIF(key string, v *model.VIF) error {
 	p.vifKeys = true
 	own4, own6 := addresses(v.SharedAddresses, slices.Clip(v4), slices.Clip(v6))
 	*p.snapVIFs.at(ref.index) = fib.VIF{
-		MAC: uint64(v.MAC), Attach: attach, Seg: seg, Policy: policies[v.AntiSpoof], Allow: allowOf(*v), IP4: own4, IP6: own6,
+		MAC: uint64(v.MAC), Attach: attach, Seg: seg, Policy: policies[v.AntiSpoof],
+		Allow: allowOf(*v), IP4: own4, IP6: own6,
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ const (
 
 var allSwitches = []model.MAC{switchS, switchR, switchX, switchY, switchZ}
 
-// world is a compiler under test with everything that was asked of it.
+// world is a compiler under test with its whole input.
 type world struct {
 	t        testing.TB
 	c        *Compiler
@@ -298,7 +298,8 @@ func (r random) op(x *tx) {
 		}
 	case 3, 4:
 		if hasTenant {
-			x.segment(model.Segment{Tenant: tenant, Name: seg, ID: uint32(n+1) * uint32(1+r.pick(2)*10), UnknownUnicast: []string{"", "drop", "flood"}[r.pick(3)]})
+			x.segment(model.Segment{Tenant: tenant, Name: seg, ID: uint32(n+1) * uint32(1+r.pick(2)*10),
+				UnknownUnicast: []string{"", "drop", "flood"}[r.pick(3)]})
 		}
 	case 5:
 		if hasSeg && r.pick(2) == 0 {
@@ -312,7 +313,8 @@ func (r random) op(x *tx) {
 				delete(own(&x.next.Subnets), tenant+"/"+name)
 				return
 			}
-			s := model.Subnet{Tenant: tenant, Name: name, Segment: seg, Prefix: netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.0/24", i, r.pick(2)))}
+			s := model.Subnet{Tenant: tenant, Name: name, Segment: seg,
+				Prefix: netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.0/24", i, r.pick(2)))}
 			if i == 4 {
 				s.Prefix = netip.MustParsePrefix(fmt.Sprintf("fd00:%d::/65", r.pick(4)))
 			}
@@ -353,7 +355,8 @@ func (r random) vifOp(x *tx, tenant, seg string, n int, hasSeg bool) {
 		return
 	}
 	v := model.VIF{Tenant: tenant, Name: name, Segment: seg, MAC: r.mac(), Addresses: r.addresses(n),
-		Port: fmt.Sprintf("acc%d", r.pick(2)), VLAN: []uint16{0, 5, 9}[r.pick(3)], AntiSpoof: []string{"", "strict", "mac", "off"}[r.pick(4)]}
+		Port: fmt.Sprintf("acc%d", r.pick(2)), VLAN: []uint16{0, 5, 9}[r.pick(3)], AntiSpoof: []string{"", "strict",
+			"mac", "off"}[r.pick(4)]}
 	for _, o := range x.next.VIFs {
 		if o.Tenant == tenant && o.Name == name {
 			continue
