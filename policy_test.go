@@ -420,6 +420,7 @@ var readable = []string{
 	"ctrl/announce",
 	"ctrl/api",
 	"ctrl/client",
+	"ctrl/compile",
 	"ctrl/core",
 	"ctrl/event",
 	"ctrl/gateway",
