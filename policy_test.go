@@ -426,6 +426,7 @@ var readable = []string{
 	"ctrl/gateway",
 	"ctrl/link",
 	"ctrl/metrics",
+	"ctrl/model",
 	"ctrl/model/strict",
 	"ctrl/neighbor",
 	"ctrl/notify",

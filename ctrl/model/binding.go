@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Binding says where a VIF hangs. A local VIF is its own binding and wins over a pushed one.
+// Binding is the location of a VIF: its edge switch and port. A local VIF is its own binding and takes precedence over
+// a pushed one.
 type Binding struct {
 	Tenant     string       `json:"tenant"`
 	Segment    string       `json:"segment"`
@@ -21,7 +22,7 @@ type BindingKey struct {
 	MAC             MAC
 }
 
-// BindingChanges is what one transaction does to the bindings.
+// BindingChanges are the changes of one transaction to the bindings.
 type BindingChanges struct {
 	Puts    []Binding
 	Deletes []BindingKey
@@ -36,7 +37,7 @@ func (b Binding) Key() string { return b.BindingKey().String() }
 // BindingKey returns the key in parts.
 func (b *Binding) BindingKey() BindingKey { return BindingKey{b.Tenant, b.Segment, b.MAC} }
 
-// String returns the key as URLs have it: TENANT/SEGMENT/MAC.
+// String returns the key in the form of URLs: TENANT/SEGMENT/MAC.
 func (k BindingKey) String() string { return k.Tenant + "/" + k.Segment + "/" + k.MAC.String() }
 
 // ParseBindingKey reads TENANT/SEGMENT/MAC.
@@ -50,9 +51,9 @@ func ParseBindingKey(key string) (BindingKey, error) {
 	return BindingKey{p[0], p[1], m}, err
 }
 
-// The state does not hold bindings: there may be a million, in the store and in the dataplane's table only.
+// The state does not hold bindings: up to a million are kept, in the store and in the dataplane's table only.
 var bindingKind = Info{
-	Kind: KindBinding, One: "binding", Doc: "Where a VIF hangs.",
+	Kind: KindBinding, One: "binding", Doc: "The location of a VIF: its edge switch and port.",
 	Key: []KeyPart{{Name: "tenant"}, {Name: "segment"}, {Name: "mac", MAC: true}},
 	Example: Binding{Tenant: "RED", Segment: "web", MAC: 0x020000000101,
 		Addresses: []netip.Addr{netip.MustParseAddr("10.1.0.9")}, SwitchMAC: 0x02aa00000001, SwitchPort: 3},

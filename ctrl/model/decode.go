@@ -8,13 +8,14 @@ import (
 	"penstock/ctrl/model/strict"
 )
 
-// Decode makes an object of its JSON. key must be normalised; it fills the members that make up the key, and the
-// value may leave them out but not contradict them. key "" takes the key from the value. A member "status" is
-// ignored, so that what was read can be written back. Fields of problems are prefixed with path.
+// Decode decodes an object from its JSON. key must be normalised; Decode sets the members of the key from it. The value
+// may leave these members out but not contradict the key. With key "" the key is taken from the value. A member
+// "status" is ignored, so that the JSON of a GET can be sent with a PUT. Fields of problems are prefixed with path.
 func Decode(kind Kind, key string, n *strict.Node, path string) (Object, []strict.Problem) {
 	i := kind.Info()
 	if i == nil {
-		return nil, []strict.Problem{{Field: path, Code: CodeInvalid, Message: fmt.Sprintf("unknown kind %q", string(kind))}}
+		message := fmt.Sprintf("unknown kind %q", string(kind))
+		return nil, []strict.Problem{{Field: path, Code: CodeInvalid, Message: message}}
 	}
 	if n.Type == strict.Object && n.Get("status") != nil {
 		c := strict.Node{Type: n.Type}
@@ -31,7 +32,7 @@ func Decode(kind Kind, key string, n *strict.Node, path string) (Object, []stric
 	return i.decodeObject(n, path, key)
 }
 
-// decodeObject decodes an object whose key is its members, in the order and form of the key's parts.
+// decodeObject decodes an object whose key consists of its members, in the order and form of the key's parts.
 func (i *Info) decodeObject(n *strict.Node, path, key string) (Object, []strict.Problem) {
 	v := reflect.New(reflect.TypeOf(i.Example))
 	ps := strict.Bind(n, v.Interface(), path)
@@ -59,7 +60,7 @@ func memberOf(v reflect.Value, name string) reflect.Value {
 	panic("model: " + v.Type().String() + " has no member " + name)
 }
 
-// setText sets a member of a key, which is a MAC or a string; text is normalised.
+// setText sets a member of a key, a MAC or a string, from normalised text.
 func setText(v reflect.Value, text string) {
 	if m, ok := v.Addr().Interface().(*MAC); ok {
 		*m, _ = ParseMAC(text)

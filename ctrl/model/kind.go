@@ -21,47 +21,47 @@ const (
 	KindPath    Kind = "paths"    // key: MAC/MAC, the smaller first
 )
 
-// Info describes a kind of resources once, for all that deals with kinds: routes, the API's document, the state,
-// validation, the store, documents, metrics, the command line. Each kind has a file of its own.
+// Info describes a kind of resources once, for all users of kinds: routes, the API's document, the state, validation,
+// the store, documents, metrics, the command line. Each kind has a file of its own.
 type Info struct {
 	Kind Kind
 	One  string    // a single object, as in "segment RED/web"
 	Doc  string    // what such an object is, in one sentence
 	Key  []KeyPart // the parts of the key, in order
 
-	// Example is an object as the API's document and the tests have it. Its Go type is the kind's type. The examples of
-	// all kinds together are a valid state.
+	// Example is the object of the API's document and the tests. Its Go type is the kind's type. The examples of all
+	// kinds together are a valid state.
 	Example Object
-	Members []Member // what the Go type does not say of the members, in any order
+	Members []Member // descriptions of the members beyond the Go type, in any order
 
-	Filters []Filter         // by what a listing can be restricted
-	Max     func(Scheme) int // the most objects of one box; nil: the configuration says (bindings)
+	Filters []Filter         // of a listing
+	Max     func(Scheme) int // the most objects of one box; nil: the configuration sets the limit (bindings)
 
-	Columns  []Column // what a table for people shows of an object, before its state
-	Short    string   // what such a table has, in one sentence
+	Columns  []Column // of a table for people, before the state of the object
+	Short    string   // the content of such a table, in one sentence
 	ShowArgs []string // arguments of `penstock show KIND`, for its help
 
 	// Refs are the objects that o cannot be live without; nil = none.
 	Refs func(o Object) []Ref
 
 	unordered bool // the parts of the key are MACs, the smallest first
-	// decode makes an object of its JSON; nil = decodeObject.
+	// decode decodes an object from its JSON; nil = decodeObject.
 	decode   func(i *Info, n *strict.Node, path, key string) (Object, []strict.Problem)
 	validate func(v *validator)
 	objects  objects // nil: the state does not hold them (bindings)
 }
 
-// KeyPart is one part of a key: the member that it comes from.
+// KeyPart is one part of a key, the value of a member.
 type KeyPart struct {
 	Name string
 	MAC  bool // a MAC, not a name
 }
 
-// Member is what a member of an object's JSON may be, as far as its Go type does not say that.
+// Member describes a member of an object's JSON beyond its Go type.
 type Member struct {
 	Name  string // "vlans.vid" is the member vid of the entries of the list vlans
 	Doc   string
-	Named bool     // its value is the name of another object
+	Named bool     // the value is the name of another object
 	Words []string // the values allowed; of a list, the entries allowed
 
 	Min, Max           uint64 // of a number
@@ -71,17 +71,17 @@ type Member struct {
 // Filter restricts a listing to the objects for which Match holds.
 type Filter struct {
 	Name  string // of the query parameter
-	Doc   string // what it does, in one sentence
-	MAC   bool   // its value is a MAC
+	Doc   string // the effect, in one sentence
+	MAC   bool   // the value is a MAC
 	Match func(o Object, value string) bool
 }
 
 // Column is one column of a table for people.
 type Column struct {
 	Head    string
-	Member  string // of the object's JSON; "status.x" is a member of its status, "key" the whole key
+	Member  string // of the object's JSON; "status.x" is a member of the status, "key" the whole key
 	Number  bool   // an absent member is 0
-	Default string // what an absent member stands for
+	Default string // shown for an absent member
 }
 
 // Ref names an object.
@@ -90,7 +90,7 @@ type Ref struct {
 	Key  string
 }
 
-// Tenant returns the tenant that the object is or belongs to, and whether there is one: paths belong to none.
+// Tenant returns the tenant that the object is or belongs to; ok is false for kinds without a tenant (paths).
 func (r Ref) Tenant() (name string, ok bool) {
 	i := r.Kind.Info()
 	if i == nil || r.Kind != KindTenant && i.Key[0].Name != "tenant" {
@@ -100,10 +100,10 @@ func (r Ref) Tenant() (name string, ok bool) {
 	return name, true
 }
 
-// kinds are all kinds, in the order in which one refers to the one before.
+// kinds are all kinds. A kind refers to kinds before it only.
 var kinds = [...]*Info{&tenantKind, &segmentKind, &subnetKind, &vifKind, &pathKind, &bindingKind}
 
-// Kinds are all kinds, in the order in which one refers to the one before.
+// Kinds are all kinds. A kind refers to kinds before it only.
 var Kinds = func() (list []Kind) {
 	for _, i := range kinds {
 		list = append(list, i.Kind)
@@ -111,7 +111,7 @@ var Kinds = func() (list []Kind) {
 	return list
 }()
 
-// KindList is all kinds, for help and errors.
+// KindList returns the names of all kinds, for help and errors.
 func KindList() string {
 	names := make([]string, len(Kinds))
 	for i, k := range Kinds {
@@ -133,7 +133,7 @@ func (k Kind) Info() *Info {
 // Valid reports whether k is one of Kinds.
 func (k Kind) Valid() bool { return k.Info() != nil }
 
-// One is the kind's word for a single object, as in "segment RED/web".
+// One returns the noun for a single object of the kind, such as "segment".
 func (k Kind) One() string {
 	if i := k.Info(); i != nil {
 		return i.One
@@ -171,7 +171,7 @@ func (i *Info) FilterNames() []string {
 	return names
 }
 
-// NormalizeKey checks the form of a key and returns it as the maps have it: MACs in lower case with colons, the
+// NormalizeKey checks the form of a key and returns the form that the maps use: MACs in lower case with colons, the
 // smaller MAC of a path first.
 func NormalizeKey(kind Kind, key string) (string, error) {
 	i := kind.Info()

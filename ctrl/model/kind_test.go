@@ -84,12 +84,12 @@ func exampleValues(t *testing.T, kind Kind) (values map[string]any) {
 func TestExamples(t *testing.T) {
 	for _, kind := range Kinds {
 		if ps := problemsOf(t, kind, exampleValues(t, kind)); len(ps) > 0 {
-			t.Errorf("%s: the example has problems: %q", kind, ps)
+			t.Errorf("%s: the example has the problems %q, want none", kind, ps)
 		}
 	}
 }
 
-// values are what a member may be at the limits of its description, and what it may not be.
+// values returns values at the limits of a member's description, and values beyond the limits.
 func (m *Member) values() (right, wrong []any) {
 	if m.Max > 0 {
 		right, wrong = append(right, m.Min, m.Max), append(wrong, m.Max+1)
@@ -118,7 +118,7 @@ func (m *Member) values() (right, wrong []any) {
 	return right, wrong
 }
 
-// TestMembersAreHeld: validation takes the numbers and words that a member is described with, and no others.
+// TestMembersAreHeld: validation accepts the numbers and words of a member's description, and no others.
 func TestMembersAreHeld(t *testing.T) {
 	for _, kind := range Kinds {
 		for _, m := range kind.Info().Members {
@@ -134,12 +134,12 @@ func TestMembersAreHeld(t *testing.T) {
 			right, wrong := m.values()
 			for _, value := range right {
 				if ps := with(value); len(ps) > 0 {
-					t.Errorf("%s: %s is described as %+v, and may not be %v: %q", kind, m.Name, m, value, ps)
+					t.Errorf("%s: %s = %v is refused, want it accepted (%+v): %q", kind, m.Name, value, m, ps)
 				}
 			}
 			for _, value := range wrong {
 				if ps := with(value); len(ps) == 0 {
-					t.Errorf("%s: %s is described as %+v, and may be %v", kind, m.Name, m, value)
+					t.Errorf("%s: %s = %v is accepted, want it refused (%+v)", kind, m.Name, value, m)
 				}
 			}
 		}
@@ -171,10 +171,10 @@ func TestKinds(t *testing.T) {
 			key = append(key, values[p.Name].(string))
 		}
 		if got := strings.Join(key, "/"); got != o.Key() {
-			t.Errorf("%s: the members of the key say %q, Key says %q", kind, got, o.Key())
+			t.Errorf("%s: the members of the key give %q, want %q, the key", kind, got, o.Key())
 		}
 		if got, err := NormalizeKey(kind, o.Key()); err != nil || got != o.Key() {
-			t.Errorf("%s: key %q is normalised to %q, %v", kind, o.Key(), got, err)
+			t.Errorf("%s: key %q is normalised to %q, %v, want no change", kind, o.Key(), got, err)
 		}
 		n := strings.Count(o.Key(), "/")
 		if n != strings.Count(i.KeyForm(), "/") || n != strings.Count(i.KeyPattern(), "/") {
@@ -191,7 +191,7 @@ func TestKinds(t *testing.T) {
 				value, ok = MAC(0x02aa00000001).String(), true
 			}
 			if !ok || f.Doc == "" || !f.Match(o, value) || f.Match(o, "another") {
-				t.Errorf("%s: filter %s does not tell %q from another value", kind, f.Name, value)
+				t.Errorf("%s: filter %s does not distinguish %q from another value", kind, f.Name, value)
 			}
 		}
 		for _, m := range i.Members {
@@ -205,7 +205,7 @@ func TestKinds(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got, ps := Decode(kind, o.Key(), n, ""); len(ps) > 0 || got.Key() != o.Key() {
-				t.Errorf("%s: %s is decoded to %v, %v", kind, text, got, ps)
+				t.Errorf("%s: %s is decoded to %v, %v, want the object %s", kind, text, got, ps, o.Key())
 			}
 		}
 	}
@@ -238,7 +238,7 @@ func TestDraftOfEveryKind(t *testing.T) {
 		d := NewDraft(&base.State)
 		d.Delete(kind, kind.Info().Example.Key())
 		if _, ok := d.Get(kind, kind.Info().Example.Key()); ok || !d.Changed(kind) || len(d.Keys(kind)) != 0 {
-			t.Errorf("%s: deleted, and still in the draft: %v", kind, d.Keys(kind))
+			t.Errorf("%s: the draft has the keys %v after the deletion, want none", kind, d.Keys(kind))
 		}
 		if got, ok := base.Get(kind, kind.Info().Example.Key()); !ok || !reflect.DeepEqual(got, kind.Info().Example) {
 			t.Errorf("%s: the base has %v, %v after the draft was changed; want %v", kind, got, ok, kind.Info().Example)

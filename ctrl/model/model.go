@@ -1,15 +1,15 @@
-// Package model is the desired state as people and orchestrators name it: the resources that are pushed over the
-// control socket, and their validation. It knows nothing of indices, packets or storage.
+// Package model is the desired state in the terms of people and orchestrators: the resources that are pushed over the
+// control socket, and their validation. It has no indices, packets or storage.
 package model
 
-// DefaultRouterMAC is the MAC of every virtual router unless the tenant names another: locally administered,
-// the same on every box, so that a migrated VM's ARP cache stays right.
+// DefaultRouterMAC is the MAC of every virtual router unless the tenant names another: locally administered, the same
+// on every box, so that the ARP cache of a migrated VM stays valid.
 const DefaultRouterMAC MAC = 0x025053000001
 
-// DefaultScheme is the addressing scheme of a fabric when the configuration names none.
+// DefaultScheme is the addressing scheme of a fabric whose configuration names none.
 const DefaultScheme = Scheme16
 
-// Scheme is how the special addresses of a fabric are built (PROTOCOL.md#addressing).
+// Scheme is the structure of the special addresses of a fabric (PROTOCOL.md#addressing).
 type Scheme string
 
 // The schemes.

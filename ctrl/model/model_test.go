@@ -13,19 +13,32 @@ import (
 
 var ports = Options{Ports: []PortRef{{"acc0", "access"}, {"fab0", "fabric"}}}
 
+// subnet makes a subnet of the segment "s"; router "" is none.
+func subnet(tenant, name, prefix, router string) Subnet {
+	n := Subnet{Tenant: tenant, Name: name, Segment: "s", Prefix: netip.MustParsePrefix(prefix)}
+	if router != "" {
+		n.Router = netip.MustParseAddr(router)
+	}
+	return n
+}
+
 // big makes a valid state with n tenants, each with a segment and two subnets, and v VIFs.
 func big(n, v int) *State {
-	s := &State{Tenants: map[string]Tenant{}, Segments: map[string]Segment{}, Subnets: map[string]Subnet{}, VIFs: map[string]VIF{}, Paths: map[string]Path{}}
+	s := &State{
+		Tenants: map[string]Tenant{}, Segments: map[string]Segment{}, Subnets: map[string]Subnet{},
+		VIFs: map[string]VIF{}, Paths: map[string]Path{},
+	}
 	for i := range n {
 		t := fmt.Sprint("t", i)
 		s.Tenants[t] = Tenant{Name: t, ID: uint32(i + 2)}
 		s.Segments[t+"/s"] = Segment{Tenant: t, Name: "s", ID: 1}
-		s.Subnets[t+"/a"] = Subnet{Tenant: t, Name: "a", Segment: "s", Prefix: netip.MustParsePrefix("10.0.0.0/24"), Router: netip.MustParseAddr("10.0.0.1")}
-		s.Subnets[t+"/b"] = Subnet{Tenant: t, Name: "b", Segment: "s", Prefix: netip.MustParsePrefix("fd00::/64"), Router: netip.MustParseAddr("fd00::1")}
+		s.Subnets[t+"/a"] = subnet(t, "a", "10.0.0.0/24", "10.0.0.1")
+		s.Subnets[t+"/b"] = subnet(t, "b", "fd00::/64", "fd00::1")
 	}
 	for i := range v {
 		t := fmt.Sprint("t", i%n)
-		f := VIF{Tenant: t, Name: fmt.Sprint("v", i), Segment: "s", MAC: MAC(0x020000000000 + i), Port: "acc0", VLAN: uint16(i % n % 4095),
+		f := VIF{Tenant: t, Name: fmt.Sprint("v", i), Segment: "s", MAC: MAC(0x020000000000 + i), Port: "acc0",
+			VLAN:      uint16(i % n % 4095),
 			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(2 + i/n)})}}
 		s.VIFs[f.Key()] = f
 	}
@@ -34,25 +47,26 @@ func big(n, v int) *State {
 
 func TestValid(t *testing.T) {
 	if ps := big(500, 2000).Validate(ports); len(ps) > 0 {
-		t.Errorf("%d problems in a valid state: %v", len(ps), ps[0])
+		t.Errorf("a valid state has %d problems, want none: %v", len(ps), ps[0])
 	}
 	if ps := (&State{}).Validate(Options{}); len(ps) > 0 {
-		t.Error(ps)
+		t.Errorf("an empty state has the problems %v, want none", ps)
 	}
 	s := big(1, 0)
 	s.Tenants["t0"] = Tenant{Name: "t0", ID: 70_000}
 	if ps := s.Validate(Options{Scheme: Scheme24}); len(ps) > 0 {
-		t.Errorf("a large ID under the scheme p.t: %v", ps)
+		t.Errorf("a large ID under the scheme p.t has the problems %v, want none", ps)
 	}
 	// Prefixes for two hosts and for one have no special addresses.
-	s.Subnets["t0/c"] = Subnet{Tenant: "t0", Name: "c", Segment: "s", Prefix: netip.MustParsePrefix("10.9.0.0/31"), Router: netip.MustParseAddr("10.9.0.0")}
-	s.Subnets["t0/d"] = Subnet{Tenant: "t0", Name: "d", Segment: "s", Prefix: netip.MustParsePrefix("fd01::1/128"), Router: netip.MustParseAddr("fd01::1")}
+	s.Subnets["t0/c"] = subnet("t0", "c", "10.9.0.0/31", "10.9.0.0")
+	s.Subnets["t0/d"] = subnet("t0", "d", "fd01::1/128", "fd01::1")
 	if ps := s.Validate(Options{Scheme: Scheme24}); len(ps) > 0 {
-		t.Error(ps)
+		t.Errorf("routers at the first address of short prefixes have the problems %v, want none", ps)
 	}
 }
 
-// What a scope finds is what the whole finds, for every kind of damage, and the report does not depend on map order.
+// TestScopeFindsWhatTheWholeFinds: a scope finds problems of every kind of damage that the whole finds, and the report
+// does not depend on the order of maps.
 func TestScopeFindsWhatTheWholeFinds(t *testing.T) {
 	damages := map[string]func(s *State){
 		"tenant ID":    func(s *State) { s.Tenants["t1"] = Tenant{Name: "t1", ID: 2} },
@@ -69,31 +83,34 @@ func TestScopeFindsWhatTheWholeFinds(t *testing.T) {
 		"VIF's MAC":     func(s *State) { x := s.VIFs["t1/v1"]; x.Name = "w"; x.Addresses = nil; s.VIFs["t1/w"] = x },
 		"VIF's address": func(s *State) { x := s.VIFs["t1/v1"]; x.Name = "w"; x.MAC++; s.VIFs["t1/w"] = x },
 		"nested overlap": func(s *State) {
-			s.Subnets["t1/c"] = Subnet{Tenant: "t1", Name: "c", Segment: "s", Prefix: netip.MustParsePrefix("10.0.0.0/8")}
+			s.Subnets["t1/c"] = subnet("t1", "c", "10.0.0.0/8", "")
 		},
-		"router MAC taken": func(s *State) { m := MAC(0x020000000001); s.Tenants["t1"] = Tenant{Name: "t1", ID: 3, RouterMAC: &m} },
+		"router MAC taken": func(s *State) {
+			m := MAC(0x020000000001)
+			s.Tenants["t1"] = Tenant{Name: "t1", ID: 3, RouterMAC: &m}
+		},
 	}
 	for name, damage := range damages {
 		s := big(20, 40)
 		damage(s)
 		whole := s.Validate(ports)
 		if len(whole) == 0 {
-			t.Errorf("%s: nothing found", name)
+			t.Errorf("%s: no problem found, want at least one", name)
 			continue
 		}
 		scope := &Scope{Tenants: map[string]bool{"t1": true}}
 		found := s.ValidateScope(ports, scope)
 		if len(found) == 0 {
-			t.Errorf("%s: nothing found in scope, in the whole: %v", name, whole)
+			t.Errorf("%s: no problem found in scope, want some of those of the whole state: %v", name, whole)
 		}
 		for range 5 {
 			if again := s.Validate(ports); !reflect.DeepEqual(again, whole) {
-				t.Errorf("%s: the report changes: %v, %v", name, again, whole)
+				t.Errorf("%s: the second report is %v, want that of the first: %v", name, again, whole)
 			}
 		}
 		for _, p := range found {
 			if !strings.HasPrefix(p.Key, "t1") {
-				t.Errorf("%s: found outside the scope: %v", name, p)
+				t.Errorf("%s: the scope finds %v, want problems of t1 only", name, p)
 			}
 		}
 	}
@@ -107,21 +124,22 @@ func TestCaps(t *testing.T) {
 	}
 	ps := s.Validate(ports)
 	if len(ps) != 1 || ps[0].Code != CodeLimit || !strings.Contains(ps[0].Error(), "10001 vifs") {
-		t.Errorf("%v", ps)
+		t.Errorf("one VIF above the limit: %v, want one problem of code limit, with the number 10001", ps)
 	}
 }
 
-// 65,533 tenants must be checked in the blink of an eye; 30 times that still holds on a busy machine.
+// TestLargeStateIsChecked: validation of 65,533 tenants takes some 0.5 s; the limit of 30 times that holds on a busy
+// machine.
 func TestLargeStateIsChecked(t *testing.T) {
 	s := big(MaxTenants16, MaxVIFs)
 	started := time.Now()
 	for _, p := range s.Validate(ports) {
 		if p.Code != CodeConflict { // 4,095 VLANs are fewer than the tenants
-			t.Fatal(p)
+			t.Fatalf("a large state has the problem %v, want conflicts of VLANs only", p)
 		}
 	}
 	if d := time.Since(started); d > 15*time.Second {
-		t.Errorf("took %v", d)
+		t.Errorf("validation took %v, want at most 15 s", d)
 	}
 }
 
@@ -149,19 +167,20 @@ func TestKeys(t *testing.T) {
 		kind     Kind
 		key, out string
 	}{
-		{KindTenant, "RED", "RED"}, {KindTenant, "..", ""}, {KindTenant, "", ""}, {KindTenant, "a/b", ""}, {KindTenant, "ä", ""},
+		{KindTenant, "RED", "RED"}, {KindTenant, "..", ""}, {KindTenant, "", ""},
+		{KindTenant, "a/b", ""}, {KindTenant, "ä", ""},
 		{KindSegment, "RED/web", "RED/web"}, {KindSegment, "RED", ""}, {KindSegment, "RED/", ""},
 		{KindBinding, "RED/web/02-AA-00-00-00-01", "RED/web/02:aa:00:00:00:01"}, {KindBinding, "RED/web/x", ""},
 		{KindPath, "02:00:00:00:00:02/02:00:00:00:00:01", "02:00:00:00:00:01/02:00:00:00:00:02"}, {"cats", "x", ""},
 	} {
 		got, err := NormalizeKey(c.kind, c.key)
 		if got != c.out || (err == nil) != (c.out != "") {
-			t.Errorf("%s %q: %q %v", c.kind, c.key, got, err)
+			t.Errorf("%s: key %q is normalised to %q, %v, want %q, an error if empty", c.kind, c.key, got, err, c.out)
 		}
 	}
 }
 
-// A draft leaves its base alone.
+// TestDraft: a draft does not change its base.
 func TestDraft(t *testing.T) {
 	base := big(3, 3)
 	before := big(3, 3)
@@ -170,21 +189,30 @@ func TestDraft(t *testing.T) {
 	d.Delete(KindVIF, "t1/v1")
 	d.Delete(KindPath, "none")
 	if !reflect.DeepEqual(base, before) {
-		t.Error("the base changed")
+		t.Error("the base differs from its copy, want no change by the draft")
 	}
 	if _, ok := d.Get(KindTenant, "x"); !ok || len(d.VIFs) != 2 || d.Changed(KindSubnet) || !d.Changed(KindVIF) {
-		t.Error("the draft did not")
+		t.Errorf("the draft: tenant x %v, %d VIFs, subnets changed %v, VIFs changed %v, want true, 2, false, true", ok,
+			len(d.VIFs), d.Changed(KindSubnet), d.Changed(KindVIF))
 	}
 }
 
-// RFC 7396, appendix A, as far as it is about objects.
+// TestMergePatch: the examples of RFC 7396, appendix A, whose patch is an object or a list.
 func TestMergePatch(t *testing.T) {
 	for _, c := range [][3]string{
-		{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`}, {`{"a":"b"}`, `{"b":"c"}`, `{"a":"b","b":"c"}`}, {`{"a":"b"}`, `{"a":null}`, `{}`},
-		{`{"a":"b","b":"c"}`, `{"a":null}`, `{"b":"c"}`}, {`{"a":["b"]}`, `{"a":"c"}`, `{"a":"c"}`}, {`{"a":"c"}`, `{"a":["b"]}`, `{"a":["b"]}`},
-		{`{"a":{"b":"c"}}`, `{"a":{"b":"d","c":null}}`, `{"a":{"b":"d"}}`}, {`{"a":[{"b":"c"}]}`, `{"a":[1]}`, `{"a":[1]}`},
-		{`["a","b"]`, `["c","d"]`, `["c","d"]`}, {`{"a":"b"}`, `["c"]`, `["c"]`}, {`{"e":null}`, `{"a":1}`, `{"e":null,"a":1}`},
-		{`[1,2]`, `{"a":"b","c":null}`, `{"a":"b"}`}, {`{}`, `{"a":{"bb":{"ccc":null}}}`, `{"a":{"bb":{}}}`},
+		{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`},
+		{`{"a":"b"}`, `{"b":"c"}`, `{"a":"b","b":"c"}`},
+		{`{"a":"b"}`, `{"a":null}`, `{}`},
+		{`{"a":"b","b":"c"}`, `{"a":null}`, `{"b":"c"}`},
+		{`{"a":["b"]}`, `{"a":"c"}`, `{"a":"c"}`},
+		{`{"a":"c"}`, `{"a":["b"]}`, `{"a":["b"]}`},
+		{`{"a":{"b":"c"}}`, `{"a":{"b":"d","c":null}}`, `{"a":{"b":"d"}}`},
+		{`{"a":[{"b":"c"}]}`, `{"a":[1]}`, `{"a":[1]}`},
+		{`["a","b"]`, `["c","d"]`, `["c","d"]`},
+		{`{"a":"b"}`, `["c"]`, `["c"]`},
+		{`{"e":null}`, `{"a":1}`, `{"e":null,"a":1}`},
+		{`[1,2]`, `{"a":"b","c":null}`, `{"a":"b"}`},
+		{`{}`, `{"a":{"bb":{"ccc":null}}}`, `{"a":{"bb":{}}}`},
 	} {
 		var n [3]*strict.Node
 		for i := range n {
@@ -199,7 +227,7 @@ func TestMergePatch(t *testing.T) {
 	}
 }
 
-// nodeText is a node without the place that it was read from.
+// nodeText is a node without its position in the text.
 func nodeText(n *strict.Node) string {
 	s := fmt.Sprintf("%v %q", n.Type, n.Text)
 	for _, it := range n.Items {

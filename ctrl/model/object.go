@@ -1,6 +1,6 @@
 package model
 
-// Object is a resource of one of the Kinds: a struct, by value, whose JSON is that of the API.
+// Object is a resource of one of the Kinds: a struct, by value, with the JSON of the API.
 type Object interface {
 	Kind() Kind
 	Key() string

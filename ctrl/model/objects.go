@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// objects is how a State holds the objects of one kind.
+// objects is the storage of one kind's objects in a State.
 type objects interface {
 	get(s *State, key string) (Object, bool)
 	keys(s *State) []string // sorted
@@ -18,7 +18,7 @@ type objects interface {
 	delete(d *Draft, key string)
 }
 
-// mapOf is objects in a map of the State.
+// mapOf stores objects in a map of the State.
 type mapOf[T Object] func(*State) *map[string]T
 
 func (m mapOf[T]) get(s *State, key string) (Object, bool) {
@@ -75,7 +75,7 @@ func (m mapOf[T]) own(d *Draft) map[string]T {
 	return *at
 }
 
-// held returns how the State holds the objects of a kind; nil if it does not.
+// held returns the storage of a kind's objects in a State; nil if a State does not hold the kind.
 func (k Kind) held() objects {
 	if i := k.Info(); i != nil {
 		return i.objects
@@ -117,19 +117,19 @@ func (s *State) Each(kind Kind, fn func(Object)) {
 	}
 }
 
-// Load fills the objects of a kind from rows of keys and JSON, as json.Marshal writes it. Different kinds may be loaded
-// at the same time. An error is about the row that it was met at.
+// Load reads the objects of a kind from rows of keys and JSON, in the form of json.Marshal. Different kinds may be
+// loaded at the same time. An error concerns the row at which fn returned it.
 func (s *State) Load(kind Kind, rows func(fn func(key, value []byte) error) error) error {
 	return kind.held().load(s, rows)
 }
 
-// Draft is a State being changed: it copies a map of its base when that is first written to.
+// Draft is a State being changed. It copies a map of its base at the first write to the map.
 type Draft struct {
 	State
 	owned map[Kind]bool
 }
 
-// NewDraft starts from base, which stays as it is.
+// NewDraft returns a draft of base. The draft does not change base.
 func NewDraft(base *State) *Draft { return &Draft{State: *base, owned: map[Kind]bool{}} }
 
 // Changed reports whether objects of kind were written.
@@ -142,7 +142,7 @@ func (d *Draft) Put(o Object) {
 	}
 }
 
-// Delete removes an object if it is there.
+// Delete removes an object, if present.
 func (d *Draft) Delete(kind Kind, key string) {
 	if h := kind.held(); h != nil {
 		h.delete(d, key)

@@ -8,7 +8,7 @@ import (
 	"penstock/ctrl/model/strict"
 )
 
-// Path says which VLANs connect a pair of edge switches, in both directions. A and B may be the same switch.
+// Path lists the VLANs that connect a pair of edge switches, in both directions. A and B may be the same switch.
 type Path struct {
 	A     MAC        `json:"a"`
 	B     MAC        `json:"b"`
@@ -105,7 +105,7 @@ func (v *validator) paths() {
 			if l.VID < 1 || l.VID > MaxVLAN {
 				r(field+"vid", CodeInvalid, "VLAN IDs go from 1 to 4094", "%d is not a VLAN ID", l.VID)
 			} else if j := slices.IndexFunc(p.VLANs, func(o PathVLAN) bool { return o.VID == l.VID }); j < i {
-				r(field+"vid", CodeDuplicate, "name every VLAN once", "VLAN %d stands at vlans[%d] already", l.VID, j)
+				r(field+"vid", CodeDuplicate, "name every VLAN once", "VLAN %d is at vlans[%d] already", l.VID, j)
 			}
 			if l.Weight < 1 || l.Weight > MaxWeight {
 				r(field+"weight", CodeInvalid, "weights go from 1 (the default) to 100", "%d is not a weight", l.Weight)

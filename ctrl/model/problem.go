@@ -1,32 +1,32 @@
 package model
 
-// PortRef is a port of the configuration as validation sees it.
+// PortRef is a port of the configuration, for validation.
 type PortRef struct {
 	Name string
 	Role string // as in the configuration: "access", "fabric", …
 }
 
-// Options is what validation needs to know of the configuration.
+// Options is the part of the configuration that validation needs.
 type Options struct {
 	Scheme Scheme // "" = DefaultScheme
 	Ports  []PortRef
 }
 
-// Problem is one thing that is wrong with one object.
+// Problem is one fault of one object.
 type Problem struct {
 	Kind    Kind
 	Key     string
-	Field   string // place inside the object, as "vlans[2].vid"; "" = the object itself
+	Field   string // path of the member, such as "vlans[2].vid"; "" = the object itself
 	Code    string // one of the Code constants
-	Message string // what is wrong
-	Hint    string // how to put it right
+	Message string // the fault
+	Hint    string // the remedy
 
-	// The other object that the problem is about, if there is one: what is referred to, or what it collides with.
+	// The other object of the problem, if any: the target of a reference, or the object of a collision.
 	OtherKind Kind
 	OtherKey  string
 }
 
-// The codes of problems, as the API shows them.
+// The codes of problems, in the form of the API.
 const (
 	CodeInvalid   = "invalid"   // a value outside its range or form
 	CodeReserved  = "reserved"  // a value that the box or the fabric keeps for itself
@@ -35,7 +35,7 @@ const (
 	CodeDuplicate = "duplicate" // a value that must be unique and is not
 	CodeOverlap   = "overlap"   // subnets that overlap
 	CodeConflict  = "conflict"  // values that exclude each other
-	CodeInUse     = "in_use"    // a deletion of something that others refer to
+	CodeInUse     = "in_use"    // a deletion of an object that others refer to
 	CodeLimit     = "limit"     // more objects than allowed
 	CodeRole      = "role"      // a port whose role does not fit
 )

@@ -1,8 +1,8 @@
 package model
 
-// State is everything that was pushed, except the bindings: of those there may be a million, and they live in the
-// store and in the dataplane's table only. Maps are keyed as the Kind constants say. A State that has passed
-// Validate is consistent: every reference resolves, nothing overlaps.
+// State is the pushed state without the bindings: up to a million bindings are kept in the store and in the dataplane's
+// table only. The comments of the Kind constants give the keys of the maps. A State that has passed Validate is
+// consistent: every reference resolves, no subnets overlap.
 type State struct {
 	Tenants  map[string]Tenant
 	Segments map[string]Segment

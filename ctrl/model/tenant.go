@@ -17,7 +17,7 @@ type Tenant struct {
 	// tenant (ID 2) has the box's public group if it names none.
 	Gateway string `json:"gateway,omitempty"`
 	// GatewayAddresses are addresses, at most one of each family, at which the group is a station in the tenant's own
-	// subnets: there boxes that do not have the group themselves find it, given a binding.
+	// subnets: boxes without the group reach it there, given a binding.
 	GatewayAddresses []netip.Addr `json:"gateway_addresses,omitempty"`
 }
 
@@ -36,9 +36,9 @@ var tenantKind = Info{
 			Doc: "Up to 65534 under the scheme 10.p.t. 0 and 1 are reserved, 2 is the public tenant. Unique."},
 		{Name: "gateway", Doc: "The gateway group that is the default route, by its name in the box's configuration. " +
 			"The public tenant has the box's public group if it names none."},
-		{Name: "gateway_addresses", MaxItems: MaxGatewayAddresses, Doc: "Addresses, at most one of each family, at which " +
-			"the gateway group is a station in the tenant's own subnets: there boxes that do not have the group " +
-			"themselves find it, given a binding."},
+		{Name: "gateway_addresses", MaxItems: MaxGatewayAddresses,
+			Doc: "Addresses, at most one of each family, at which the gateway group is a station in the tenant's own " +
+				"subnets: boxes without the group reach it there, given a binding."},
 		{Name: "labels", MaxItems: MaxLabels},
 	},
 	Short:    "Tenants",
@@ -57,6 +57,8 @@ var tenantKind = Info{
 	objects:  mapOf[Tenant](func(s *State) *map[string]Tenant { return &s.Tenants }),
 }
 
+func control(c rune) bool { return c < ' ' || c == 0x7f }
+
 func (v *validator) tenants() {
 	owner := map[uint32]string{} // of the IDs in scope
 	if v.scope == nil {
@@ -74,6 +76,7 @@ func (v *validator) tenants() {
 		}
 	}
 	most, _ := v.maxIDs()
+	allowed := fmt.Sprintf("choose an ID from 2 to %d; 0 and 1 are reserved", most)
 	for key, t := range v.s.Tenants {
 		if !v.in(key) {
 			continue
@@ -82,9 +85,9 @@ func (v *validator) tenants() {
 		v.name(r, "name", t.Name)
 		switch {
 		case t.ID == 0:
-			r("id", CodeRequired, fmt.Sprintf("choose an ID from 2 to %d; 0 and 1 are reserved", most), "the tenant has no ID, or the reserved ID 0")
+			r("id", CodeRequired, allowed, "the tenant has no ID, or the reserved ID 0")
 		case t.ID == 1:
-			r("id", CodeReserved, fmt.Sprintf("choose an ID from 2 to %d; 0 and 1 are reserved", most), "tenant ID 1 is the box itself")
+			r("id", CodeReserved, allowed, "tenant ID 1 is the box itself")
 		case t.ID > most:
 			hint := fmt.Sprintf("choose an ID from 2 to %d", most)
 			if v.scheme() == Scheme16 {
@@ -92,7 +95,9 @@ func (v *validator) tenants() {
 			}
 			r("id", CodeInvalid, hint, "tenant ID %d is too large for the scheme %q", t.ID, v.scheme())
 		case owner[t.ID] != key:
-			r("id", CodeDuplicate, "give every tenant its own ID", "tenant ID %d belongs to tenant %s already", t.ID, owner[t.ID]).about(KindTenant, owner[t.ID])
+			o := owner[t.ID]
+			r("id", CodeDuplicate, "give every tenant its own ID",
+				"tenant ID %d belongs to tenant %s already", t.ID, o).about(KindTenant, o)
 		}
 		if t.RouterMAC != nil {
 			v.unicast(r, "router_mac", *t.RouterMAC, "the virtual router's MAC address")
@@ -102,8 +107,9 @@ func (v *validator) tenants() {
 			r("labels", CodeLimit, "", "%d labels are more than the %d allowed", len(t.Labels), MaxLabels)
 		}
 		for k, l := range t.Labels {
-			if k == "" || len(k) > MaxName || len(l) > 255 || strings.ContainsFunc(k+l, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-				r("labels", CodeInvalid, "keys have 1 to 63 octets, values up to 255, without control characters", "label %.64q is not valid", k)
+			if k == "" || len(k) > MaxName || len(l) > 255 || strings.ContainsFunc(k+l, control) {
+				r("labels", CodeInvalid, "keys have 1 to 63 octets, values up to 255, without control characters",
+					"label %.64q is not valid", k)
 			}
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The most objects of a kind. Segments and subnets allow four per tenant of the 10.p.t scheme; paths are those of 500
-// edge switches, every pair (PROTOCOL.md#sizes).
+// The most objects of a kind. The limits of segments and subnets are four per tenant of the 10.p.t scheme; the limit of
+// paths is one per pair of 500 edge switches (PROTOCOL.md#sizes).
 const (
 	MaxTenants16 = 65_533  // scheme 10.p.t: IDs 2 … 65,534
 	MaxTenants   = 262_144 // scheme p.t
@@ -33,14 +33,14 @@ const (
 	maxSegmentID24 = 1<<24 - 1
 )
 
-// Scope restricts validation to what a transaction can have broken: everything of some tenants, and some objects that
-// belong to no tenant.
+// Scope restricts validation to the objects that a transaction can have made invalid: all objects of some tenants, and
+// some objects that belong to no tenant.
 type Scope struct {
 	Tenants map[string]bool
 	Objects map[Kind]map[string]bool // by key
 }
 
-// Add puts into scope what a write of an object can have broken.
+// Add adds the objects that a write of an object can have made invalid.
 func (s *Scope) Add(r Ref) {
 	if t, ok := r.Tenant(); ok {
 		if s.Tenants == nil {
@@ -61,8 +61,8 @@ func (s *Scope) Add(r Ref) {
 // Validate checks the whole state and returns all its problems, sorted by kind, key and field.
 func (s *State) Validate(opts Options) []Problem { return s.ValidateScope(opts, nil) }
 
-// ValidateScope checks what is in scope, also against what is not; nil is everything. A state that was valid before
-// a change to objects in scope is valid if this returns nothing.
+// ValidateScope checks the objects in scope, also against objects out of scope; a nil scope is the whole state. A state
+// that was valid before a change to objects in scope is valid if ValidateScope returns no problem.
 func (s *State) ValidateScope(opts Options, scope *Scope) []Problem {
 	v := &validator{s: s, opts: opts, scope: scope, ports: map[string]string{}}
 	for _, p := range opts.Ports {
@@ -82,7 +82,8 @@ func (s *State) ValidateScope(opts Options, scope *Scope) []Problem {
 		}
 	}
 	slices.SortStableFunc(v.problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(order[a.Kind], order[b.Kind]), strings.Compare(a.Key, b.Key), strings.Compare(a.Field, b.Field))
+		return cmp.Or(cmp.Compare(order[a.Kind], order[b.Kind]), strings.Compare(a.Key, b.Key),
+			strings.Compare(a.Field, b.Field))
 	})
 	return v.problems
 }
@@ -91,7 +92,7 @@ type validator struct {
 	s        *State
 	opts     Options
 	scope    *Scope
-	only     string // the one tenant in scope, if it is one: spares hashing every name
+	only     string // the tenant of a scope with one tenant: saves hashing every name
 	ports    map[string]string
 	problems []Problem
 	nets     map[string][]netRange // by tenant: subnets without faults of their own, sorted
@@ -106,10 +107,11 @@ func (v *validator) in(tenant string) bool {
 
 func (v *validator) add(p Problem) { v.problems = append(v.problems, p) }
 
-// at makes the reporter of one object's problems.
+// at returns the reporter of one object's problems.
 func (v *validator) at(kind Kind, key string) reporter {
 	return func(field, code, hint, format string, args ...any) *Problem {
-		v.add(Problem{Kind: kind, Key: key, Field: field, Code: code, Hint: hint, Message: fmt.Sprintf(format, args...)})
+		v.add(Problem{Kind: kind, Key: key, Field: field, Code: code, Hint: hint,
+			Message: fmt.Sprintf(format, args...)})
 		return &v.problems[len(v.problems)-1]
 	}
 }
@@ -126,7 +128,7 @@ func (v *validator) counts() {
 		if have, most := i.objects.count(v.s), i.Max(v.scheme()); have > most {
 			v.add(Problem{Kind: i.Kind, Code: CodeLimit,
 				Message: fmt.Sprintf("%d %s are more than the %d that one box holds", have, i.Kind, most),
-				Hint:    "delete what is not used, or spread the tenants over more boxes"})
+				Hint:    "delete unused objects, or spread the tenants over more boxes"})
 		}
 	}
 }
@@ -138,7 +140,7 @@ func (v *validator) scheme() Scheme {
 	return v.opts.Scheme
 }
 
-// idBits returns the largest tenant ID and the largest segment ID of the scheme. The all-ones tenant ID is the
+// maxIDs returns the largest tenant ID and the largest segment ID of the scheme. The all-ones tenant ID is the
 // broadcast address of the port's prefix and hence not a special IP.
 func (v *validator) maxIDs() (tenant, segment uint32) {
 	if v.scheme() == Scheme24 {
@@ -162,14 +164,15 @@ func (v *validator) unicast(r reporter, field string, m MAC, what string) bool {
 	case m>>48 != 0:
 		r(field, CodeInvalid, "", "%s has more than 48 bits", what)
 	case m.IsGroup():
-		r(field, CodeInvalid, "the lowest bit of the first octet must be 0", "%s is a multicast or broadcast address", m)
+		r(field, CodeInvalid, "the lowest bit of the first octet must be 0",
+			"%s is a multicast or broadcast address", m)
 	default:
 		return true
 	}
 	return false
 }
 
-// before orders two owners of one value: the one that is out of scope was there first, else the smaller key.
+// before orders two owners of one value: an owner out of scope precedes one in scope; else the smaller key does.
 func (v *validator) before(a, b string) bool {
 	ta, tb := tenantOf(a), tenantOf(b)
 	if ia, ib := v.in(ta), v.in(tb); ia != ib {
@@ -183,20 +186,21 @@ func tenantOf(key string) string {
 	return t
 }
 
-// refTenant reports a tenant that is not there.
+// refTenant reports a tenant that does not exist.
 func (v *validator) refTenant(r reporter, tenant string) bool {
 	if tenant == "" {
 		r("tenant", CodeRequired, "", "the tenant is missing")
 		return false
 	}
 	if _, ok := v.s.Tenants[tenant]; !ok {
-		r("tenant", CodeNotFound, "create the tenant first, or in the same transaction", "there is no tenant %q", clip(tenant)).about(KindTenant, tenant)
+		r("tenant", CodeNotFound, "create the tenant first, or in the same transaction",
+			"there is no tenant %q", clip(tenant)).about(KindTenant, tenant)
 		return false
 	}
 	return true
 }
 
-// refSegment reports a tenant or segment that is not there.
+// refSegment reports a tenant or segment that does not exist.
 func (v *validator) refSegment(r reporter, tenant, segment string) bool {
 	if !v.refTenant(r, tenant) {
 		return false
@@ -206,7 +210,8 @@ func (v *validator) refSegment(r reporter, tenant, segment string) bool {
 		return false
 	}
 	if _, ok := v.s.Segments[tenant+"/"+segment]; !ok {
-		r("segment", CodeNotFound, "create the segment first, or in the same transaction", "tenant %s has no segment %q", clip(tenant), clip(segment)).
+		r("segment", CodeNotFound, "create the segment first, or in the same transaction",
+			"tenant %s has no segment %q", clip(tenant), clip(segment)).
 			about(KindSegment, tenant+"/"+segment)
 		return false
 	}
@@ -220,7 +225,7 @@ func clip(s string) string {
 	return s
 }
 
-// oneOf checks a word; absent is allowed and means the first.
+// oneOf checks a value of a closed list; an absent value is allowed and means the first.
 func (v *validator) oneOf(r reporter, field, word string, words []string) {
 	if word != "" && !slices.Contains(words, word) {
 		r(field, CodeInvalid, "allowed: "+strings.Join(words, ", "), "%q is not a value of %s", clip(word), field)

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// BindingChecker checks bindings against a state. It serves one goroutine and remembers the segments it has met, so
-// that a stream of a million bindings is cheap; it is good as long as the state stays as it is.
+// BindingChecker checks bindings against a state. It serves one goroutine and caches segments, so that a stream of a
+// million bindings is cheap. A checker is valid until the state changes.
 type BindingChecker struct {
 	s        *State
 	byTenant map[string][]netRange
 	views    map[[2]string]*segmentView // by tenant and segment; nil = no such segment
-	tenant   string                     // the last segment asked for
+	tenant   string                     // of the last lookup
 	segment  string
 	last     *segmentView
 }
@@ -46,7 +46,8 @@ func (c *BindingChecker) subnets(tenant string) []netRange {
 	if c.byTenant == nil {
 		c.byTenant = map[string][]netRange{}
 		for key, s := range c.s.Subnets {
-			c.byTenant[s.Tenant] = append(c.byTenant[s.Tenant], netRange{s.Prefix.Addr(), lastOf(s.Prefix), s.Prefix, key, s.Segment, s.Router})
+			c.byTenant[s.Tenant] = append(c.byTenant[s.Tenant],
+				netRange{s.Prefix.Addr(), lastOf(s.Prefix), s.Prefix, key, s.Segment, s.Router})
 		}
 		for _, nets := range c.byTenant {
 			slices.SortFunc(nets, func(a, b netRange) int { return a.first.Compare(b.first) })
@@ -55,7 +56,7 @@ func (c *BindingChecker) subnets(tenant string) []netRange {
 	return c.byTenant[tenant]
 }
 
-// OK is the quick answer: whether Check would find nothing.
+// OK reports whether Check finds no problem, without allocation of problems.
 func (c *BindingChecker) OK(b *Binding) bool {
 	sv := c.view(b.Tenant, b.Segment)
 	if sv == nil || !unicastMAC(b.MAC) || b.MAC == sv.routerMAC || !unicastMAC(b.SwitchMAC) ||

@@ -47,7 +47,8 @@ func (v *validator) subnets() {
 	}
 	for _, nets := range v.nets {
 		slices.SortFunc(nets, func(a, b netRange) int {
-			return cmp.Or(a.first.Compare(b.first), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()), strings.Compare(a.key, b.key))
+			return cmp.Or(a.first.Compare(b.first), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()),
+				strings.Compare(a.key, b.key))
 		})
 		for i := 1; i < len(nets); i++ {
 			// Prefixes nest or are apart: whatever overlaps a prefix and sorts before it contains it.
@@ -55,7 +56,9 @@ func (v *validator) subnets() {
 			if !widest.prefix.Contains(nets[i].first) {
 				continue
 			}
-			v.at(KindSubnet, nets[i].key)("prefix", CodeOverlap, "the subnets of one tenant must not overlap: choose a free prefix, or use another tenant",
+			r := v.at(KindSubnet, nets[i].key)
+			r("prefix", CodeOverlap,
+				"the subnets of one tenant must not overlap: choose a free prefix, or use another tenant",
 				"%s overlaps subnet %s (%s)", nets[i].prefix, widest.key, widest.prefix).about(KindSubnet, widest.key)
 			nets[i] = widest // so that the next is compared with the containing prefix
 		}
@@ -91,7 +94,7 @@ func prefixOK(r reporter, p netip.Prefix) bool {
 	return true
 }
 
-// notUnicast says why an address cannot be a host's, "" if it can.
+// notUnicast returns the reason why an address cannot be that of a host, or "".
 func notUnicast(a netip.Addr) string {
 	switch {
 	case a.IsUnspecified():
@@ -114,18 +117,20 @@ func routerOK(r reporter, a netip.Addr, n netRange) bool {
 		return false
 	}
 	if !n.prefix.Contains(a) {
-		r("router", CodeInvalid, fmt.Sprintf("choose an address from %s to %s", n.first, n.last), "%s is not inside %s", a, n.prefix)
+		r("router", CodeInvalid, fmt.Sprintf("choose an address from %s to %s", n.first, n.last),
+			"%s is not inside %s", a, n.prefix)
 		return false
 	}
 	if role := edgeAddress(a, n); role != "" {
-		r("router", CodeInvalid, fmt.Sprintf("choose an address between %s and %s", n.first, n.last), "%s is the %s of %s", a, role, n.prefix)
+		r("router", CodeInvalid, fmt.Sprintf("choose an address between %s and %s", n.first, n.last),
+			"%s is the %s of %s", a, role, n.prefix)
 		return false
 	}
 	return true
 }
 
-// edgeAddress names the special role of an address of a subnet, "" for a host's. Prefixes for two hosts or one have
-// no special addresses (RFC 3021, RFC 6164).
+// edgeAddress returns the special role of an address of a subnet, or "" for a host's. Prefixes for two hosts or one
+// have no special addresses (RFC 3021, RFC 6164).
 func edgeAddress(a netip.Addr, n netRange) string {
 	if n.prefix.Bits() >= n.first.BitLen()-1 {
 		return ""
@@ -142,19 +147,19 @@ func edgeAddress(a netip.Addr, n netRange) string {
 	return ""
 }
 
-// segmentView is what addresses of a segment are checked against.
+// segmentView holds the data to check addresses of a segment.
 type segmentView struct {
 	routerMAC MAC
 	routers   map[netip.Addr]string // router address → subnet, of the whole tenant
 	nets      []netRange            // subnets of the segment
 }
 
-// addresses checks a VIF's or binding's addresses; inSubnet demands that they lie in the segment's subnets.
+// addresses checks the addresses of a VIF or binding; with inSubnet the addresses must lie in the segment's subnets.
 func (sv *segmentView) addresses(r reporter, as []netip.Addr, inSubnet bool) {
 	sv.list(r, "addresses", as, inSubnet)
 }
 
-// addressOK is the quick answer; addressFault finds the words.
+// addressOK reports whether an address has no fault; addressFault reports the fault.
 func (sv *segmentView) addressOK(a netip.Addr, before []netip.Addr, inSubnet bool) bool {
 	if !a.IsValid() || a.Is4In6() || a.Zone() != "" || notUnicast(a) != "" {
 		return false
@@ -201,25 +206,29 @@ func (sv *segmentView) addressFault(r reporter, field string, a netip.Addr, befo
 		r(field, CodeInvalid, "give a unicast address", "%s is %s", a, why)
 	case slices.Contains(before, a):
 		list, _, _ := strings.Cut(field, "[")
-		r(field, CodeDuplicate, "name every address once", "%s stands at %s[%d] already", a, list, slices.Index(before, a))
+		r(field, CodeDuplicate, "name every address once",
+			"%s is at %s[%d] already", a, list, slices.Index(before, a))
 	case isRouter:
-		r(field, CodeReserved, "choose another address", "%s is the virtual router's address in subnet %s", a, subnet).about(KindSubnet, subnet)
+		r(field, CodeReserved, "choose another address",
+			"%s is the virtual router's address in subnet %s", a, subnet).about(KindSubnet, subnet)
 	default:
 		n, ok := sv.find(a)
 		if ok {
-			r(field, CodeInvalid, "choose another address", "%s is the %s of subnet %s (%s)", a, edgeAddress(a, n), n.key, n.prefix).about(KindSubnet, n.key)
+			r(field, CodeInvalid, "choose another address",
+				"%s is the %s of subnet %s (%s)", a, edgeAddress(a, n), n.key, n.prefix).about(KindSubnet, n.key)
 			return
 		}
 		var have []string
 		for _, n := range sv.nets[:min(len(sv.nets), 4)] {
 			have = append(have, n.prefix.String())
 		}
-		r(field, CodeNotFound, "the segment's subnets: "+strings.Join(have, ", "), "%s is in no subnet of the segment", a)
+		r(field, CodeNotFound, "the segment's subnets: "+strings.Join(have, ", "),
+			"%s is in no subnet of the segment", a)
 	}
 }
 
-// gateway checks a tenant's way to the outside. Whether a box has the group, and where the addresses lead, is seen on the
-// box: one document is for all boxes, and a tenant's subnets may come later.
+// gateway checks a tenant's gateway group and its addresses in form only. Each box checks whether it has the group and
+// the subnets of the addresses: one document serves all boxes, and a tenant's subnets may be pushed later.
 func (v *validator) gateway(r reporter, t *Tenant) {
 	if t.Gateway != "" && !ValidName(t.Gateway) {
 		r("gateway", CodeInvalid, nameHint, "%q cannot be the name of a gateway group", clip(t.Gateway))

@@ -14,7 +14,7 @@ func (t *Tenant) routerMAC() MAC {
 	return DefaultRouterMAC
 }
 
-// view collects what the addresses of a segment are checked against. nets are the tenant's subnets, sorted.
+// view returns the data to check addresses of a segment. nets are the tenant's subnets, sorted.
 func view(t *Tenant, nets []netRange, segment string) *segmentView {
 	sv := &segmentView{routerMAC: t.routerMAC(), routers: map[netip.Addr]string{}}
 	for i, n := range nets {
@@ -28,7 +28,7 @@ func view(t *Tenant, nets []netRange, segment string) *segmentView {
 	return sv
 }
 
-type vifPlace struct {
+type attachment struct {
 	port string
 	vlan uint16
 }
@@ -44,14 +44,14 @@ type vifAddr struct {
 }
 
 func (v *validator) vifs() {
-	// Who comes first is decided by vifBefore, so that the report does not depend on the order of a map.
+	// first and before choose the owner of a value, so that the report does not depend on the order of a map.
 	macs := map[vifMAC]string{}
 	addrs := map[vifAddr]string{}
-	places := map[vifPlace]string{}
+	owners := map[attachment]string{}
 	for key, f := range v.s.VIFs {
-		p := vifPlace{f.Port, f.VLAN}
-		if o, ok := places[p]; !ok || v.before(key, o) {
-			places[p] = key
+		at := attachment{f.Port, f.VLAN}
+		if o, ok := owners[at]; !ok || v.before(key, o) {
+			owners[at] = key
 		}
 		if !v.in(f.Tenant) {
 			continue
@@ -79,10 +79,12 @@ func (v *validator) vifs() {
 		}
 		if v.unicast(r, "mac", f.MAC, "the VIF's MAC address") {
 			if o := macs[vifMAC{seg, f.MAC}]; o != key {
-				r("mac", CodeDuplicate, "MAC addresses are unique within a segment", "%s belongs to VIF %s already", f.MAC, o).about(KindVIF, o)
+				r("mac", CodeDuplicate, "MAC addresses are unique within a segment", "%s belongs to VIF %s already",
+					f.MAC, o).about(KindVIF, o)
 			}
 			if known && f.MAC == sv.routerMAC {
-				r("mac", CodeReserved, "choose another MAC address, or give the tenant another router_mac", "%s is the virtual router's MAC address", f.MAC).
+				r("mac", CodeReserved, "choose another MAC address, or give the tenant another router_mac",
+					"%s is the virtual router's MAC address", f.MAC).
 					about(KindTenant, f.Tenant)
 			}
 		}
@@ -92,10 +94,11 @@ func (v *validator) vifs() {
 		}
 		for i, a := range f.Addresses {
 			if o := addrs[vifAddr{seg, a}]; o != key {
-				r(fmt.Sprintf("addresses[%d]", i), CodeDuplicate, "addresses are unique within a segment", "%s belongs to VIF %s already", a, o).about(KindVIF, o)
+				r(fmt.Sprintf("addresses[%d]", i), CodeDuplicate, "addresses are unique within a segment",
+					"%s belongs to VIF %s already", a, o).about(KindVIF, o)
 			}
 		}
-		v.place(r, key, f, places)
+		v.attachment(r, f, owners)
 		v.oneOf(r, "anti_spoof", f.AntiSpoof, spoofWords)
 		v.allow(r, f)
 	}
@@ -107,8 +110,8 @@ func first[K comparable](m map[K]string, k K, key string) {
 	}
 }
 
-// place checks where the VIF hangs.
-func (v *validator) place(r reporter, key string, f VIF, places map[vifPlace]string) {
+// attachment checks the port and the VLAN of a VIF.
+func (v *validator) attachment(r reporter, f VIF, owners map[attachment]string) {
 	role, ok := v.ports[f.Port]
 	switch {
 	case f.Port == "":
@@ -116,19 +119,20 @@ func (v *validator) place(r reporter, key string, f VIF, places map[vifPlace]str
 	case !ok:
 		r("port", CodeNotFound, v.portHint(), "there is no port %q", clip(f.Port))
 	case role != "access":
-		r("port", CodeRole, v.portHint(), "port %s has the role %s; VIFs hang from access ports", f.Port, role)
+		r("port", CodeRole, v.portHint(), "port %s has the role %s; VIFs are attached to access ports", f.Port, role)
 	}
 	if f.VLAN > MaxVLAN {
 		r("vlan", CodeInvalid, "VLAN IDs go from 1 to 4094; 0 means untagged", "%d is not a VLAN ID", f.VLAN)
 		return
 	}
-	o := v.s.VIFs[places[vifPlace{f.Port, f.VLAN}]]
+	o := v.s.VIFs[owners[attachment{f.Port, f.VLAN}]]
 	if ok && (o.Tenant != f.Tenant || o.Segment != f.Segment) {
 		what := fmt.Sprintf("VLAN %d of port %s", f.VLAN, f.Port)
 		if f.VLAN == 0 {
 			what = "the untagged side of port " + f.Port
 		}
-		r("vlan", CodeConflict, "a (port, VLAN) belongs to one segment: choose another VLAN or port", "%s belongs to segment %s/%s (VIF %s)",
+		r("vlan", CodeConflict, "a (port, VLAN) belongs to one segment: choose another VLAN or port",
+			"%s belongs to segment %s/%s (VIF %s)",
 			what, o.Tenant, o.Segment, o.Key()).about(KindVIF, o.Key())
 	}
 }

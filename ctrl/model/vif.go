@@ -4,7 +4,7 @@ import (
 	"net/netip"
 )
 
-// VIF is a virtual interface that hangs from an access port of this box.
+// VIF is a virtual interface at an access port of this box.
 type VIF struct {
 	Tenant    string       `json:"tenant"`
 	Name      string       `json:"name"`
@@ -15,11 +15,11 @@ type VIF struct {
 	VLAN      uint16       `json:"vlan,omitempty"`       // 0 = untagged
 	AntiSpoof string       `json:"anti_spoof,omitempty"` // "strict" (default), "mac", "off"
 
-	// Allow is what the VIF may be beside a host, unless AntiSpoof is "off", which allows everything: AllowDHCPServer,
-	// AllowRA, AllowVRRP. Absent it is DefaultAllow; a list that is given, be it empty, is the whole of it.
+	// Allow lists the roles that the VIF may have beside that of a host: AllowDHCPServer, AllowRA, AllowVRRP. AntiSpoof
+	// "off" allows all. An absent list is DefaultAllow; a list that is present, even if empty, replaces DefaultAllow.
 	Allow []string `json:"allow,omitzero"`
-	// SharedAddresses may be used by several VIFs of the segment, which settle among themselves whose they are: those of
-	// VRRP, for instance. They are no binding; the segment must flood what is unknown.
+	// SharedAddresses may be used by several VIFs of the segment, which agree on the owner themselves, with VRRP for
+	// instance. A shared address makes no binding; the segment must flood unknown unicast.
 	SharedAddresses []netip.Addr `json:"shared_addresses,omitempty"`
 }
 
@@ -35,8 +35,8 @@ var allowWords = [...]string{AllowDHCPServer, AllowRA, AllowVRRP}
 // What VIF.AntiSpoof may be, the default first.
 var spoofWords = []string{"strict", "mac", "off"}
 
-// DefaultAllow is what a VIF may be beside a host when nothing is said: a tenant's DHCP server is one of its hosts, and
-// reaches nobody but that tenant.
+// DefaultAllow is the value of an absent VIF.Allow: the DHCP server of a tenant is one of the tenant's hosts, and its
+// answers reach that tenant only.
 var DefaultAllow = []string{AllowDHCPServer}
 
 // Kind implements Object.
@@ -46,7 +46,7 @@ func (VIF) Kind() Kind { return KindVIF }
 func (v VIF) Key() string { return v.Tenant + "/" + v.Name }
 
 var vifKind = Info{
-	Kind: KindVIF, One: "VIF", Doc: "A virtual interface that hangs from an access port of this box.",
+	Kind: KindVIF, One: "VIF", Doc: "A virtual interface at an access port of this box.",
 	Key: []KeyPart{{Name: "tenant"}, {Name: "name"}},
 	Example: VIF{Tenant: "RED", Name: "vm1", Segment: "web", MAC: 0x020000000001,
 		Addresses: []netip.Addr{netip.MustParseAddr("10.1.0.5")}, Port: "acc0"},
@@ -56,12 +56,14 @@ var vifKind = Info{
 		{Name: "port", Doc: "An access port of the configuration."},
 		{Name: "vlan", Max: MaxVLAN, Doc: "0, the default, is untagged."},
 		{Name: "anti_spoof", Words: spoofWords, Doc: "Default strict."},
-		{Name: "allow", MaxItems: len(allowWords), Words: allowWords[:], Doc: "What the VIF may be beside a host, unless " +
-			"anti_spoof is off, which allows everything: answer as DHCP server, send router advertisements and " +
-			"redirects, send from the MACs of virtual routers (VRRP). Absent: dhcp-server. A list that is given is the " +
-			"whole of it; an empty one allows none."},
-		{Name: "shared_addresses", MaxItems: MaxAddresses, Doc: "Addresses that several VIFs of the segment may use and " +
-			"settle among themselves, as with VRRP. The segment needs unknown_unicast flood."},
+		{Name: "allow", MaxItems: len(allowWords), Words: allowWords[:],
+			Doc: "Roles that the VIF may have beside that of a host: answer as DHCP server, send router " +
+				"advertisements and redirects, send from the MACs of virtual routers (VRRP). anti_spoof off " +
+				"allows all. An absent list means dhcp-server; a list that is present replaces it, and an empty one " +
+				"allows none."},
+		{Name: "shared_addresses", MaxItems: MaxAddresses,
+			Doc: "Addresses that several VIFs of the segment may use; the VIFs agree on the owner themselves, with " +
+				"VRRP for instance. The segment needs unknown_unicast flood."},
 	},
 	Filters: []Filter{
 		byTenant(func(v VIF) string { return v.Tenant }), bySegment(func(v VIF) string { return v.Segment }),
