@@ -474,15 +474,12 @@ func rawLines(f *goFile) map[int]bool {
 	return out
 }
 
-// unwrapped begins the names of the files that TestLines leaves out: tests of uplink, which have long lines yet.
-const unwrapped = "integration/rig/uplink_"
-
 // TestLines: no line of code is longer than 120 columns, a tab being four of them. A raw string of a test, such as the
 // output that is expected, may be longer.
 func TestLines(t *testing.T) {
 	const most, tab = 120, 4
 	for _, f := range goFiles(t) {
-		if !within(f.dir, readable...) || strings.HasPrefix(f.path, unwrapped) {
+		if !within(f.dir, readable...) {
 			continue
 		}
 		raw := rawLines(f)

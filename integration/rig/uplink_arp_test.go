@@ -16,7 +16,9 @@ import (
 const evil = model.MAC(0x02666666)
 
 // arpFrame builds an ARP packet in which nothing need agree.
-func arpFrame(op uint16, dst, src, sender model.MAC, senderIP netip.Addr, target model.MAC, targetIP netip.Addr) []byte {
+func arpFrame(
+	op uint16, dst, src, sender model.MAC, senderIP netip.Addr, target model.MAC, targetIP netip.Addr,
+) []byte {
 	f := make([]byte, 60)
 	e := wire.Ethernet(f)
 	e.SetDst(uint64(dst))
@@ -80,16 +82,16 @@ func TestForgedARP(t *testing.T) {
 			return arpFrame(reply, vmac, evil, evil, a.IPv4, evil, ourIP)
 		}, drop.UplinkARPUnasked},
 		{"answer for another address of ours", up0, func(a, b *station) []byte {
-			return arpFrame(reply, vmac, evil, evil, a.IPv4, vmac, netip.MustParseAddr("192.0.2.99"))
+			return arpFrame(reply, vmac, evil, evil, a.IPv4, vmac, addr("192.0.2.99"))
 		}, drop.UplinkARPUnasked},
 		{"answer from nobody we asked", up0, func(a, b *station) []byte {
-			return arpFrame(reply, vmac, evil, evil, netip.MustParseAddr("192.0.2.50"), vmac, ourIP)
+			return arpFrame(reply, vmac, evil, evil, addr("192.0.2.50"), vmac, ourIP)
 		}, drop.UplinkARPUnasked},
 		{"another station has our address", up0, func(a, b *station) []byte {
 			return arpFrame(request, model.MAC(wire.Broadcast), evil, evil, ourIP, 0, a.IPv4)
 		}, drop.UplinkARPForged},
 		{"another station has the group's address", up0, func(a, b *station) []byte {
-			return arpFrame(reply, vmac, evil, evil, netip.MustParseAddr("203.0.113.1"), vmac, ourIP)
+			return arpFrame(reply, vmac, evil, evil, addr("203.0.113.1"), vmac, ourIP)
 		}, drop.UplinkARPForged},
 		{"from the virtual MAC", up0, func(a, b *station) []byte {
 			return arpFrame(reply, vmac, vmac, vmac, a.IPv4, vmac, ourIP)
@@ -98,10 +100,10 @@ func TestForgedARP(t *testing.T) {
 			return arpFrame(reply, vmac, mac0, mac0, a.IPv4, vmac, ourIP)
 		}, drop.UplinkLoop},
 		{"question for nobody here", up0, func(a, b *station) []byte {
-			return arpFrame(request, model.MAC(wire.Broadcast), a.MAC, a.MAC, a.IPv4, 0, netip.MustParseAddr("203.0.113.77"))
+			return arpFrame(request, model.MAC(wire.Broadcast), a.MAC, a.MAC, a.IPv4, 0, addr("203.0.113.77"))
 		}, drop.UplinkARPForeign},
 		{"an operation that is neither", up0, func(a, b *station) []byte {
-			return arpFrame(7, vmac, evil, evil, netip.MustParseAddr("192.0.2.50"), vmac, ourIP)
+			return arpFrame(7, vmac, evil, evil, addr("192.0.2.50"), vmac, ourIP)
 		}, drop.UplinkARPUnasked},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -113,11 +115,11 @@ func TestForgedARP(t *testing.T) {
 				l.in(tc.port, tc.frame(l.stations[0], l.stations[1]))
 			}
 			if got := l.drops(tc.port, tc.why) - before; got != n {
-				t.Errorf("%d of %d counted as %v", got, n, tc.why)
+				t.Errorf("%d frames counted as %v, want all %d", got, tc.why, n)
 			}
 			l.run(3 * time.Second)
 			if now, _ := l.member("a").Gateway(); now != mac {
-				t.Errorf("a's gateway is at %x now", now)
+				t.Errorf("a's gateway is at %x after the frames, want %x as before", now, mac)
 			}
 			l.want("a", gateway.WhyAnswers)
 			// They do not keep a dead gateway alive either, nor bring it back.
@@ -127,7 +129,7 @@ func TestForgedARP(t *testing.T) {
 				l.run(ms)
 			}
 			if l.state("a") != gateway.Down {
-				t.Errorf("a is %v", l.state("a"))
+				t.Errorf("a is %v with a silent gateway, want %v", l.state("a"), gateway.Down)
 			}
 			l.want("b", gateway.WhySilent)
 		})
@@ -143,24 +145,26 @@ func tagged(f []byte, vlan uint16) []byte {
 // A gateway that answers with another MAC, and no more with the one in use, was replaced: taken over, with an event,
 // after the second probe and without failing.
 func TestMACChanged(t *testing.T) {
-	for _, unasked := range []bool{false, true} {
+	for _, unsolicited := range []bool{false, true} {
 		l := up(t, policy())
 		fails := l.member("a").Fails.Load()
 		l.stations[0].MAC = 0x020000aa0099
-		if unasked { // as a gateway announces itself: a hint, which is checked
+		if unsolicited { // as a gateway announces itself: a hint, which is checked
 			a := l.stations[0]
 			l.in(up0, arpFrame(wire.ARPRequest, model.MAC(wire.Broadcast), a.MAC, a.MAC, a.IPv4, 0, a.IPv4))
 		}
 		took := l.until(time.Second, func() bool { m, _ := l.member("a").Gateway(); return m == 0x020000aa0099 })
 		if took > 350*ms {
-			t.Errorf("taken over after %v", took)
+			t.Errorf("the new MAC is taken over after %v, want at most 350ms", took)
 		}
 		l.want("a", gateway.WhyAnswers)
-		if l.member("a").Fails.Load() != fails || l.told(gateway.MACChanged) != 1 {
-			t.Errorf("failed %d times, told %d times", l.member("a").Fails.Load()-fails, l.told(gateway.MACChanged))
+		if l.member("a").Fails.Load() != fails || l.emitted(gateway.MACChanged) != 1 {
+			t.Errorf("failed %d times, %d events of a new MAC; want none and one",
+				l.member("a").Fails.Load()-fails, l.emitted(gateway.MACChanged))
 		}
-		if got := l.out(endpoint.Host{MAC: vm1, IPv4: vm1IP}, endpoint.Host{MAC: vmac, IPv4: farIP}, 0); got != "port 1 02:ff:00:00:00:01→02:00:00:aa:00:99 TTL 64;" {
-			t.Errorf("sent to %s", got)
+		const sent = "port 1 02:ff:00:00:00:01→02:00:00:aa:00:99 TTL 64;"
+		if got := l.out(at4(vm1, vm1IP), at4(vmac, farIP), 0); got != sent {
+			t.Errorf("a packet to the outside was sent as %q, want %q", got, sent)
 		}
 	}
 }
@@ -181,11 +185,12 @@ func TestTakeover(t *testing.T) {
 		a.mute = false
 		forge(231 * ms)
 	}
-	if mac, _ := l.member("a").Gateway(); mac != uint64(a.MAC) || l.told(gateway.MACChanged) > 0 {
-		t.Errorf("a's gateway is at %x, taken over %d times", mac, l.told(gateway.MACChanged))
+	if mac, _ := l.member("a").Gateway(); mac != uint64(a.MAC) || l.emitted(gateway.MACChanged) > 0 {
+		t.Errorf("a's gateway is at %x, taken over %d times; want %x and never",
+			mac, l.emitted(gateway.MACChanged), uint64(a.MAC))
 	}
 	if n := l.member("a").Missed.Load(); n < 100 {
-		t.Errorf("%d misses: the test shows nothing", n)
+		t.Errorf("%d misses, want at least 100: the test shows nothing", n)
 	}
 	l.want("a", gateway.WhyAnswers)
 }
@@ -199,17 +204,17 @@ func TestMACConflict(t *testing.T) {
 		l.run(10 * ms)
 	}
 	if mac, _ := l.member("a").Gateway(); mac != uint64(a.MAC) {
-		t.Errorf("a's gateway is at %x", mac)
+		t.Errorf("a's gateway is at %x, want %x", mac, uint64(a.MAC))
 	}
 	l.want("a", gateway.WhyAnswers)
-	if n := l.told(gateway.MACConflict); n < 3 || n > 4 {
-		t.Errorf("told %d times in half a minute", n)
+	if n := l.emitted(gateway.MACConflict); n < 3 || n > 4 {
+		t.Errorf("%d events of a conflict in half a minute, want 3 or 4", n)
 	}
-	if l.told(gateway.MACChanged)+l.told(gateway.MemberChanged)+l.told(gateway.ActiveChanged) != 0 {
-		t.Error("something changed")
+	if l.emitted(gateway.MACChanged)+l.emitted(gateway.MemberChanged)+l.emitted(gateway.ActiveChanged) != 0 {
+		t.Error("the MAC, a member or the active member changed, want no change")
 	}
 	if l.drops(up0, drop.UplinkARPForged) == 0 {
-		t.Error("no forged answer was counted")
+		t.Error("no answer was counted as forged, want at least one")
 	}
 }
 
@@ -223,7 +228,8 @@ func TestStaticMAC(t *testing.T) {
 	l.stations[0].MAC = 0x020000aa0099
 	l.run(3 * time.Second)
 	if mac, _ := l.member("a").Gateway(); mac != 0x020000aa0001 || l.stations[0].bcast != 0 {
-		t.Errorf("at %x, asked by broadcast %d times", mac, l.stations[0].bcast)
+		t.Errorf("a's gateway is at %x, probed by broadcast %d times; want 20000aa0001 and never",
+			mac, l.stations[0].bcast)
 	}
 	l.want("b", gateway.WhySilent)
 }
@@ -235,11 +241,11 @@ func TestMACShared(t *testing.T) {
 	l := newLab(t, g)
 	l.stations[1].port, l.stations[1].vlan, l.stations[1].MAC = up0, 0, l.stations[0].MAC
 	l.run(time.Second)
-	if l.told(gateway.MACShared) == 0 {
-		t.Error("not told")
+	if l.emitted(gateway.MACShared) == 0 {
+		t.Error("no event of a shared MAC, want at least one")
 	}
 	if l.state("a") != gateway.Up || l.state("b") != gateway.Up {
-		t.Errorf("a is %v, b is %v", l.state("a"), l.state("b"))
+		t.Errorf("a is %v, b is %v; want both %v", l.state("a"), l.state("b"), gateway.Up)
 	}
 }
 
@@ -252,13 +258,14 @@ func TestQuestions(t *testing.T) {
 		target string
 		answer model.MAC // 0 = none
 	}{
-		{up0, "192.0.2.9", vmac}, {up0, "203.0.113.1", vmac}, {up0, "203.0.113.10", vmac}, {up0, "10.0.0.1", vmac}, {up0, "10.0.0.254", vmac},
+		{up0, "192.0.2.9", vmac}, {up0, "203.0.113.1", vmac}, {up0, "203.0.113.10", vmac},
+		{up0, "10.0.0.1", vmac}, {up0, "10.0.0.254", vmac},
 		{up0, "203.0.113.11", 0}, {up0, "10.0.0.2", 0}, {up0, "8.8.8.8", 0},
 		{up1, "192.0.2.9", mac1}, {up1, "203.0.113.10", mac1}, {up1, "203.0.113.11", 0},
 	} {
 		l.clear()
 		s := l.stations[tc.port-up0]
-		f, err := endpoint.ARPRequest(s.Host, s.vlan, netip.MustParseAddr(tc.target))
+		f, err := endpoint.ARPRequest(s.Host, s.vlan, addr(tc.target))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -273,8 +280,11 @@ func TestQuestions(t *testing.T) {
 				if e.Type() == wire.EtherTypeVLAN {
 					vlan = e.Tag().VID()
 				}
-				if have := fmt.Sprintln(model.MAC(e.Dst()), netip.AddrFrom4([4]byte(a.DstProtAddress)), netip.AddrFrom4([4]byte(a.SourceProtAddress)), vlan); have != want || model.MAC(e.Src()) != got {
-					t.Errorf("%s: answer %s from %s, want %s", tc.target, have, model.MAC(e.Src()), want)
+				to := netip.AddrFrom4([4]byte(a.DstProtAddress))
+				from := netip.AddrFrom4([4]byte(a.SourceProtAddress))
+				have := fmt.Sprintln(model.MAC(e.Dst()), to, from, vlan)
+				if src := model.MAC(e.Src()); have != want || src != got {
+					t.Errorf("%s: answer %s from %s, want %s from %s", tc.target, have, src, want, got)
 				}
 			}
 		}
@@ -287,14 +297,15 @@ func TestQuestions(t *testing.T) {
 		target string
 		answer model.MAC
 	}{
-		{up0, "2001:db8::9", vmac}, {up0, "2001:db8:1::1", vmac}, {up0, "2001:db8:1::10", vmac}, {up0, "2001:db8:1::11", 0},
+		{up0, "2001:db8::9", vmac}, {up0, "2001:db8:1::1", vmac}, {up0, "2001:db8:1::10", vmac},
+		{up0, "2001:db8:1::11", 0},
 		{up1, "2001:db8::9", mac1}, {up1, "2001:db8:1::10", mac1},
 	} {
 		l.clear()
 		s := l.stations[tc.port-up0]
 		from := s.Host
-		from.IPv6 = netip.MustParseAddr("2001:db8::1")
-		f, err := endpoint.NeighborSolicitation(from, s.vlan, netip.MustParseAddr(tc.target))
+		from.IPv6 = addr("2001:db8::1")
+		f, err := endpoint.NeighborSolicitation(from, s.vlan, addr(tc.target))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -303,8 +314,8 @@ func TestQuestions(t *testing.T) {
 		for _, f := range l.take(tc.port) {
 			if ip, mac, ok := endpoint.ParseNeighborAdvertisement(f); ok {
 				got = mac
-				if ip != netip.MustParseAddr(tc.target) || model.MAC(wire.Ethernet(f).Dst()) != s.MAC {
-					t.Errorf("%s: answer % x", tc.target, f)
+				if ip != addr(tc.target) || model.MAC(wire.Ethernet(f).Dst()) != s.MAC {
+					t.Errorf("%s: answer for %s to % x, want it for the target and to %s", tc.target, ip, f, s.MAC)
 				}
 				if err := endpoint.CheckSums(f); err != nil {
 					t.Error(err)
@@ -327,13 +338,15 @@ func TestProbeSource(t *testing.T) {
 		for _, f := range l.take(port) {
 			if a := endpoint.ParseARP(f); a != nil {
 				n++
-				if src := model.MAC(wire.Ethernet(f).Src()); src != want || endpoint.MACAt(a.SourceHwAddress) != want || len(f) < 60 {
-					t.Errorf("port %d: probe from %s: % x", port, src, f)
+				src, sender := model.MAC(wire.Ethernet(f).Src()), endpoint.MACAt(a.SourceHwAddress)
+				if src != want || sender != want || len(f) < 60 {
+					t.Errorf("port %d: probe of %d octets from %s, sender %s; want at least 60 octets, both %s",
+						port, len(f), src, sender, want)
 				}
 			}
 		}
 		if n == 0 {
-			t.Errorf("port %d: no probe", port)
+			t.Errorf("port %d: no probe, want at least one", port)
 		}
 	}
 }
@@ -364,10 +377,10 @@ func TestOneEthernet(t *testing.T) {
 	hub(2 * time.Second)
 	l.want("a", gateway.WhyAnswers)
 	if l.state("a") != gateway.Up || l.state("b") != gateway.Up {
-		t.Errorf("a is %v, b is %v", l.state("a"), l.state("b"))
+		t.Errorf("a is %v, b is %v; want both %v", l.state("a"), l.state("b"), gateway.Up)
 	}
 	if v := hub(5 * time.Second); v[up1] != 0 {
-		t.Errorf("the virtual MAC is seen on the standby's port %d times", v[up1])
+		t.Errorf("the virtual MAC is seen on the standby's port %d times, want never", v[up1])
 	}
 	for i, s := range l.stations {
 		q, err := endpoint.ARPRequest(s.Host, 0, vm1IP)
@@ -390,9 +403,9 @@ func TestOneEthernet(t *testing.T) {
 		}
 	}
 	if n := l.drops(up0, drop.UplinkARPForged) + l.drops(up1, drop.UplinkARPForged); n != 0 {
-		t.Errorf("%d of the box's own frames counted as forged", n)
+		t.Errorf("%d of the box's own frames counted as forged, want none", n)
 	}
 	if l.drops(up1, drop.UplinkLoop) == 0 {
-		t.Error("no frame came back")
+		t.Error("no frame counted as a loop, want at least one")
 	}
 }

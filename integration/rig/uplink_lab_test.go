@@ -36,14 +36,20 @@ var (
 	ourIP6 = netip.MustParseAddr("2001:db8::9")
 )
 
+// addr parses an address that a test has written down.
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// at4 returns a host at a MAC and an IPv4 address.
+func at4(mac model.MAC, ip netip.Addr) endpoint.Host { return endpoint.Host{MAC: mac, IPv4: ip} }
+
 // station is a virtual gateway.
 type station struct {
 	endpoint.Host
-	port  int
-	vlan  uint16
-	mute  bool // does not answer ARP
-	asked int  // probes received
-	bcast int  // of them by broadcast
+	port   int
+	vlan   uint16
+	mute   bool // does not answer ARP
+	probed int  // probes received
+	bcast  int  // of them by broadcast
 
 	source model.MAC     // from which it answers, 0 = MAC
 	toAll  bool          // answers by broadcast
@@ -77,36 +83,60 @@ func policy() gateway.Policy {
 
 func group(p gateway.Policy) compile.Group {
 	return compile.Group{
-		Name: "outside", MAC: vmac, IPs: []netip.Addr{netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8:1::1")}, Public: true, Policy: p,
+		Name: "outside", Public: true, Policy: p,
+		MAC: vmac, IPs: []netip.Addr{addr("203.0.113.1"), addr("2001:db8:1::1")},
 		Members: []compile.GroupMember{
-			{Name: "a", Port: "up0", Gateway: netip.MustParseAddr("192.0.2.1"), Sources: []netip.Addr{ourIP, ourIP6}},
-			{Name: "b", Port: "up1", VLAN: 7, Gateway: netip.MustParseAddr("192.0.2.2"), Sources: []netip.Addr{ourIP, ourIP6}},
+			{Name: "a", Port: "up0", Gateway: addr("192.0.2.1"), Sources: []netip.Addr{ourIP, ourIP6}},
+			{Name: "b", Port: "up1", VLAN: 7, Gateway: addr("192.0.2.2"), Sources: []netip.Addr{ourIP, ourIP6}},
+		},
+	}
+}
+
+// network is the lab's tenants: the public one, behind the group itself, and red, behind its virtual router.
+func network() *model.State {
+	prefix := netip.MustParsePrefix
+	return &model.State{
+		Tenants: map[string]model.Tenant{
+			"pub": {Name: "pub", ID: 2},
+			"red": {Name: "red", ID: 100, Gateway: "outside"},
+		},
+		Segments: map[string]model.Segment{
+			"pub/net":  {Tenant: "pub", Name: "net", ID: 1},
+			"red/web":  {Tenant: "red", Name: "web", ID: 7},
+			"red/none": {Tenant: "red", Name: "none", ID: 8},
+		},
+		Subnets: map[string]model.Subnet{
+			"pub/n4": {Tenant: "pub", Name: "n4", Segment: "net", Prefix: prefix("203.0.113.0/24")},
+			"pub/n6": {Tenant: "pub", Name: "n6", Segment: "net", Prefix: prefix("2001:db8:1::/64")},
+			"red/n4": {
+				Tenant: "red", Name: "n4", Segment: "web",
+				Prefix: prefix("10.0.0.0/24"), Router: addr("10.0.0.254"),
+			},
+		},
+		VIFs: map[string]model.VIF{
+			"pub/vm1": {
+				Tenant: "pub", Name: "vm1", Segment: "net", Port: "acc",
+				MAC: vm1, Addresses: []netip.Addr{vm1IP, addr("2001:db8:1::10")},
+			},
+			"red/vm2": {
+				Tenant: "red", Name: "vm2", Segment: "web", Port: "acc", VLAN: 20,
+				MAC: vm2, Addresses: []netip.Addr{vm2IP},
+			},
 		},
 	}
 }
 
 func newLab(t testing.TB, groups ...compile.Group) *lab {
 	t.Helper()
-	ip := netip.MustParseAddr
 	r, err := rig.New(rig.Options{
-		Ports:  []compile.Port{{Name: "acc", Role: fib.RoleAccess}, {Name: "up0", Role: fib.RoleUplink}, {Name: "up1", Role: fib.RoleUplink}},
+		Ports: []compile.Port{
+			{Name: "acc", Role: fib.RoleAccess},
+			{Name: "up0", Role: fib.RoleUplink},
+			{Name: "up1", Role: fib.RoleUplink},
+		},
 		MTU:    []uint16{1500, 1500, 1500},
 		Groups: groups,
-		State: &model.State{
-			Tenants: map[string]model.Tenant{"pub": {Name: "pub", ID: 2}, "red": {Name: "red", ID: 100, Gateway: "outside"}},
-			Segments: map[string]model.Segment{
-				"pub/net": {Tenant: "pub", Name: "net", ID: 1}, "red/web": {Tenant: "red", Name: "web", ID: 7}, "red/none": {Tenant: "red", Name: "none", ID: 8},
-			},
-			Subnets: map[string]model.Subnet{
-				"pub/n4": {Tenant: "pub", Name: "n4", Segment: "net", Prefix: netip.MustParsePrefix("203.0.113.0/24")},
-				"pub/n6": {Tenant: "pub", Name: "n6", Segment: "net", Prefix: netip.MustParsePrefix("2001:db8:1::/64")},
-				"red/n4": {Tenant: "red", Name: "n4", Segment: "web", Prefix: netip.MustParsePrefix("10.0.0.0/24"), Router: ip("10.0.0.254")},
-			},
-			VIFs: map[string]model.VIF{
-				"pub/vm1": {Tenant: "pub", Name: "vm1", Segment: "net", MAC: vm1, Addresses: []netip.Addr{vm1IP, ip("2001:db8:1::10")}, Port: "acc"},
-				"red/vm2": {Tenant: "red", Name: "vm2", Segment: "web", MAC: vm2, Addresses: []netip.Addr{vm2IP}, Port: "acc", VLAN: 20},
-			},
-		},
+		State:  network(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +145,7 @@ func newLab(t testing.TB, groups ...compile.Group) *lab {
 	t.Cleanup(func() {
 		l.balanced()
 		if n, first := r.Verify.Violations(); n > 0 {
-			t.Errorf("frame ownership: %d violations: %v", n, first)
+			t.Errorf("frame ownership: %d violations, the first %v; want none", n, first)
 		}
 		_ = r.Close()
 	})
@@ -123,8 +153,8 @@ func newLab(t testing.TB, groups ...compile.Group) *lab {
 		l.gw = g[0]
 	}
 	l.stations = []*station{
-		{Host: endpoint.Host{MAC: 0x020000aa0001, IPv4: ip("192.0.2.1")}, port: up0},
-		{Host: endpoint.Host{MAC: 0x020000aa0002, IPv4: ip("192.0.2.2")}, port: up1, vlan: 7},
+		{Host: endpoint.Host{MAC: 0x020000aa0001, IPv4: addr("192.0.2.1")}, port: up0},
+		{Host: endpoint.Host{MAC: 0x020000aa0002, IPv4: addr("192.0.2.2")}, port: up1, vlan: 7},
 	}
 	return l
 }
@@ -142,7 +172,7 @@ func (l *lab) balanced() {
 		}
 	}
 	if sent := l.sent(); in != out+sent {
-		l.t.Errorf("%d frames came in or were made, %d were sent, punted or dropped", in, out+sent)
+		l.t.Errorf("%d frames came in or were made, %d were sent, punted or dropped; want as many", in, out+sent)
 	}
 }
 
@@ -177,10 +207,12 @@ func (l *lab) toStation(port int, f []byte) bool {
 	taken := false
 	for _, s := range l.stations {
 		dst := model.MAC(wire.Ethernet(f).Dst())
-		if s.port != port || s.vlan != vlan || netip.AddrFrom4([4]byte(a.DstProtAddress)) != s.IPv4 || dst != s.MAC && dst != model.MAC(wire.Broadcast) {
+		target := netip.AddrFrom4([4]byte(a.DstProtAddress))
+		addressed := dst == s.MAC || dst == model.MAC(wire.Broadcast)
+		if s.port != port || s.vlan != vlan || target != s.IPv4 || !addressed {
 			continue
 		}
-		s.asked++
+		s.probed++
 		if dst == model.MAC(wire.Broadcast) {
 			s.bcast++
 		}
@@ -258,7 +290,7 @@ func (l *lab) member(name string) *fib.MemberLive {
 			return m.Live
 		}
 	}
-	l.t.Fatalf("no member %s", name)
+	l.t.Fatalf("the group has no member %q, want one", name)
 	return nil
 }
 
@@ -277,7 +309,7 @@ func (l *lab) until(most time.Duration, ok func() bool) time.Duration {
 	from := l.Now()
 	for !ok() {
 		if l.Now()-from > int64(most) {
-			l.t.Fatalf("not within %v", most)
+			l.t.Fatalf("the condition does not hold after %v, want it sooner", most)
 		}
 		l.run(time.Millisecond)
 	}
@@ -290,8 +322,8 @@ func (l *lab) drops(port int, r drop.Reason) uint64 {
 	return l.Ports.Of(port, stats.Drops+int(r))
 }
 
-// told counts events of a kind.
-func (l *lab) told(k gateway.Kind) (n int) {
+// emitted counts events of a kind.
+func (l *lab) emitted(k gateway.Kind) (n int) {
 	l.collect()
 	for _, e := range l.events {
 		if e.Kind == k {

@@ -7,7 +7,6 @@ import (
 	"penstock/ctrl/model"
 	"penstock/dataplane/gateway"
 	"penstock/dataplane/wire"
-	"penstock/integration/endpoint"
 )
 
 // The gateway's address moves to another router, and the old one goes on sending: whatever data is worth as a sign of
@@ -32,7 +31,7 @@ func TestAddressMoves(t *testing.T) {
 				}
 				old := l.stations[0].MAC
 				l.stations[0].MAC = burned
-				f := udp4(t, endpoint.Host{MAC: old, IPv4: farIP}, endpoint.Host{MAC: vmac, IPv4: vm1IP}, 0, 100, 0)
+				f := udp4(t, at4(old, farIP), at4(vmac, vm1IP), 0, 100, 0)
 				took, down := time.Duration(0), false
 				for end := l.Now() + int64(3*time.Second); l.Now() < end; {
 					l.in(up0, f)
@@ -43,13 +42,14 @@ func TestAddressMoves(t *testing.T) {
 					down = down || l.active() == "" && p.Misses > 1
 				}
 				if took == 0 || took > 350*ms || down || l.state("a") != gateway.Up {
-					t.Errorf("taken over after %v, without gateway %v, a is %v; want at most 350ms, never, up", took, down, l.state("a"))
+					t.Errorf("taken over after %v, without gateway %v, a is %v; want at most 350ms, never, up",
+						took, down, l.state("a"))
 				}
 				if p.Misses > 1 {
 					l.want("a", gateway.WhyAnswers)
 				}
-				if n := l.told(gateway.MACChanged); n != 1 {
-					t.Errorf("told %d times of the new MAC, want once", n)
+				if n := l.emitted(gateway.MACChanged); n != 1 {
+					t.Errorf("%d events of the new MAC, want one", n)
 				}
 			})
 		}
@@ -61,8 +61,8 @@ func TestAddressMoves(t *testing.T) {
 func TestDataNeverMoves(t *testing.T) {
 	l := up(t, policy())
 	a := l.stations[0]
-	f := udp4(t, endpoint.Host{MAC: evil, IPv4: farIP}, endpoint.Host{MAC: vmac, IPv4: vm1IP}, 0, 100, 0)
-	own := udp4(t, endpoint.Host{MAC: a.MAC, IPv4: farIP}, endpoint.Host{MAC: vmac, IPv4: vm1IP}, 0, 100, 0)
+	f := udp4(t, at4(evil, farIP), at4(vmac, vm1IP), 0, 100, 0)
+	own := udp4(t, at4(a.MAC, farIP), at4(vmac, vm1IP), 0, 100, 0)
 	for i := range 2000 {
 		a.mute = i%40 < 30 // three answers in four are lost
 		l.in(up0, f)
@@ -71,14 +71,15 @@ func TestDataNeverMoves(t *testing.T) {
 		}
 		l.run(5 * ms)
 	}
-	if mac, _ := l.member("a").Gateway(); mac != uint64(a.MAC) || l.told(gateway.MACChanged) != 0 {
-		t.Errorf("a is at %s, want %s; told %d times of another", model.MAC(mac), a.MAC, l.told(gateway.MACChanged))
+	if mac, _ := l.member("a").Gateway(); mac != uint64(a.MAC) || l.emitted(gateway.MACChanged) != 0 {
+		t.Errorf("a is at %s, %d events of a new MAC; want %s and none",
+			model.MAC(mac), l.emitted(gateway.MACChanged), a.MAC)
 	}
 	l.want("a", gateway.WhyAnswers)
 }
 
 // A station that forges answers all the time takes nothing over while the gateway answers, data or not, and in
-// whichever way the gateway is asked.
+// whichever way the gateway is probed.
 func TestForgedWhileAnswering(t *testing.T) {
 	for _, deaf := range []bool{false, true} {
 		l := newLab(t, group(policy()))
@@ -91,17 +92,19 @@ func TestForgedWhileAnswering(t *testing.T) {
 			l.in(up0, arpFrame(wire.ARPReply, model.MAC(wire.Broadcast), burned, evil, a.IPv4, vmac, ourIP))
 			l.run(10 * ms)
 		}
-		if mac, _ := l.member("a").Gateway(); mac != uint64(a.MAC) || l.told(gateway.MACChanged)+l.told(gateway.ActiveChanged) != 0 {
-			t.Errorf("deaf to unicast %v: a is at %s, want %s and no change", deaf, model.MAC(mac), a.MAC)
+		changes := l.emitted(gateway.MACChanged) + l.emitted(gateway.ActiveChanged)
+		if mac, _ := l.member("a").Gateway(); mac != uint64(a.MAC) || changes != 0 {
+			t.Errorf("deaf to unicast %v: a is at %s after %d changes, want %s and none",
+				deaf, model.MAC(mac), changes, a.MAC)
 		}
-		if n := l.told(gateway.MACConflict); n < 3 || n > 4 {
-			t.Errorf("deaf to unicast %v: told of a conflict %d times in half a minute, want 3 or 4", deaf, n)
+		if n := l.emitted(gateway.MACConflict); n < 3 || n > 4 {
+			t.Errorf("deaf to unicast %v: %d events of a conflict in half a minute, want 3 or 4", deaf, n)
 		}
 	}
 }
 
-// A gateway that answers broadcasts alone is asked by broadcast from then on, so that a lost answer does it no harm; by
-// unicast again when it answers that.
+// A gateway that answers broadcasts alone is probed by broadcast from then on, so that a lost answer does it no harm;
+// by unicast again when it answers that.
 func TestAnswersBroadcastsAlone(t *testing.T) {
 	for _, misses := range []uint32{1, 3} {
 		for which := range 2 { // active, standby
@@ -116,18 +119,21 @@ func TestAnswersBroadcastsAlone(t *testing.T) {
 				t.Fatalf("misses %d: %s is %v after 20 s, want up", misses, name, l.state(name))
 			}
 			m := l.member(name)
-			missed, fails, asked := m.Missed.Load(), m.Fails.Load(), g.asked-g.bcast
+			missed, fails, unicast := m.Missed.Load(), m.Fails.Load(), g.probed-g.bcast
 			l.run(200 * time.Second)
 			if n := m.Missed.Load() - missed; n != 0 || m.Fails.Load() != fails {
-				t.Errorf("misses %d, %s: %d misses and %d failures while every broadcast was answered, want none", misses, name, n, m.Fails.Load()-fails)
+				t.Errorf("misses %d, %s: %d misses and %d failures while every broadcast was answered, want none",
+					misses, name, n, m.Fails.Load()-fails)
 			}
-			if tried := g.asked - g.bcast - asked; tried < 2 || tried > 10 {
-				t.Errorf("misses %d, %s: tried by unicast %d times in 200 s, want about once a minute", misses, name, tried)
+			if tried := g.probed - g.bcast - unicast; tried < 2 || tried > 10 {
+				t.Errorf("misses %d, %s: probed by unicast %d times in 200 s, want about once a minute",
+					misses, name, tried)
 			}
-			// Silence is found out as fast as ever.
+			// Silence is detected as fast as ever.
 			g.mute = true
-			if took := l.until(time.Second, func() bool { return l.state(name) == gateway.Down }); took > time.Duration(misses+2)*100*ms {
-				t.Errorf("misses %d, %s: silence found out after %v", misses, name, took)
+			most := time.Duration(misses+2) * 100 * ms
+			if took := l.until(time.Second, func() bool { return l.state(name) == gateway.Down }); took > most {
+				t.Errorf("misses %d, %s: silence detected after %v, want at most %v", misses, name, took, most)
 			}
 			g.mute = false
 			l.until(10*time.Second, func() bool { return l.state(name) == gateway.Up })
@@ -136,7 +142,8 @@ func TestAnswersBroadcastsAlone(t *testing.T) {
 			before := g.bcast
 			l.run(10 * time.Second)
 			if g.bcast != before {
-				t.Errorf("misses %d, %s: asked by broadcast %d times in 10 s though it answers unicast", misses, name, g.bcast-before)
+				t.Errorf("misses %d, %s: probed by broadcast %d times in 10 s though it answers unicast, want never",
+					misses, name, g.bcast-before)
 			}
 		}
 	}
@@ -188,7 +195,7 @@ func TestRTT(t *testing.T) {
 			l.run(15 * time.Second)
 			is("late again", late)
 			if n := l.member("a").RTTs.Load(); n == 0 {
-				t.Error("no round-trip time was measured")
+				t.Error("no round-trip time was measured, want at least one")
 			}
 		}
 	}

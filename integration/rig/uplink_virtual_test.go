@@ -2,7 +2,6 @@ package rig_test
 
 import (
 	"fmt"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -69,7 +68,8 @@ func TestVirtualRouterAsks(t *testing.T) {
 	l.in(up0, arpFrame(wire.ARPRequest, model.MAC(wire.Broadcast), burned, virtual, l.stations[0].IPv4, 0, ourIP))
 	answered := func(f []byte) bool {
 		a := endpoint.ParseARP(f)
-		return a != nil && a.Operation == wire.ARPReply && endpoint.MACAt(a.DstHwAddress) == virtual && endpoint.MACAt(f) == virtual && endpoint.MACAt(a.SourceHwAddress) == vmac
+		return a != nil && a.Operation == wire.ARPReply && endpoint.MACAt(f) == virtual &&
+			endpoint.MACAt(a.DstHwAddress) == virtual && endpoint.MACAt(a.SourceHwAddress) == vmac
 	}
 	n := 0
 	for _, f := range l.take(up0) {
@@ -80,7 +80,7 @@ func TestVirtualRouterAsks(t *testing.T) {
 	if n != 1 {
 		t.Errorf("%d answers to %s, want one", n, virtual)
 	}
-	ns, err := endpoint.NeighborSolicitation(endpoint.Host{MAC: virtual, IPv6: netip.MustParseAddr("2001:db8::1")}, 0, ourIP6)
+	ns, err := endpoint.NeighborSolicitation(endpoint.Host{MAC: virtual, IPv6: addr("2001:db8::1")}, 0, ourIP6)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,18 +88,20 @@ func TestVirtualRouterAsks(t *testing.T) {
 	l.in(up0, ns)
 	n = 0
 	for _, f := range l.take(up0) {
-		if ip, mac, ok := endpoint.ParseNeighborAdvertisement(f); ok && ip == ourIP6 && mac == vmac && endpoint.MACAt(f) == virtual {
+		ip, mac, ok := endpoint.ParseNeighborAdvertisement(f)
+		if ok && ip == ourIP6 && mac == vmac && endpoint.MACAt(f) == virtual {
 			n++
 		}
 	}
 	if n != 1 {
 		t.Errorf("%d neighbour advertisements to %s, want one", n, virtual)
 	}
-	for _, sender := range []model.MAC{0, 0x01005e000012, model.MAC(wire.Broadcast)} { // no way to make the box send to all
+	// There is no way to make the box send to all.
+	for _, sender := range []model.MAC{0, 0x01005e000012, model.MAC(wire.Broadcast)} {
 		l.in(up0, arpFrame(wire.ARPRequest, model.MAC(wire.Broadcast), burned, sender, l.stations[0].IPv4, 0, ourIP))
 		for _, f := range l.take(up0) {
 			if a := endpoint.ParseARP(f); a != nil && a.Operation == wire.ARPReply {
-				t.Errorf("a question from %s is answered: % x", sender, f)
+				t.Errorf("a request from %s is answered, want no answer: % x", sender, f)
 			}
 		}
 	}
@@ -113,11 +115,14 @@ func TestSources(t *testing.T) {
 		member func(m *compile.GroupMember)
 		taken  map[model.MAC]bool
 	}{
-		{"any", func(*compile.GroupMember) {}, map[model.MAC]bool{virtual: true, burned: true, backup: true, evil: true}},
-		{"gateway", func(m *compile.GroupMember) { m.Locked = true }, map[model.MAC]bool{virtual: true, burned: false, backup: false, evil: false}},
+		{"any", func(*compile.GroupMember) {},
+			map[model.MAC]bool{virtual: true, burned: true, backup: true, evil: true}},
+		{"gateway", func(m *compile.GroupMember) { m.Locked = true },
+			map[model.MAC]bool{virtual: true, burned: false, backup: false, evil: false}},
 		{"list", func(m *compile.GroupMember) { m.Locked, m.Senders = true, []model.MAC{burned, backup} },
 			map[model.MAC]bool{virtual: true, burned: true, backup: true, evil: false}},
-		{"list and MAC", func(m *compile.GroupMember) { m.Locked, m.Senders, m.MAC = true, []model.MAC{burned}, virtual },
+		{"list and MAC",
+			func(m *compile.GroupMember) { m.Locked, m.Senders, m.MAC = true, []model.MAC{burned}, virtual },
 			map[model.MAC]bool{virtual: true, burned: true, backup: false, evil: false}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -129,13 +134,14 @@ func TestSources(t *testing.T) {
 			for mac, taken := range tc.taken {
 				l.clear()
 				before := l.drops(up0, drop.UplinkSource)
-				l.in(up0, udp4(t, endpoint.Host{MAC: mac, IPv4: farIP}, endpoint.Host{MAC: vmac, IPv4: vm2IP}, 0, 100, 0))
+				l.in(up0, udp4(t, at4(mac, farIP), at4(vmac, vm2IP), 0, 100, 0))
 				want, drops := toRouted, uint64(0)
 				if !taken {
 					want, drops = "", 1
 				}
-				if got := l.where(); got != want || l.drops(up0, drop.UplinkSource)-before != drops {
-					t.Errorf("from %s: %q, %d drops; want %q, %d", mac, got, l.drops(up0, drop.UplinkSource)-before, want, drops)
+				got := l.where()
+				if n := l.drops(up0, drop.UplinkSource) - before; got != want || n != drops {
+					t.Errorf("from %s: %q, %d drops; want %q, %d", mac, got, n, want, drops)
 				}
 			}
 			// A reload changes it, and what is known of the gateway stays.
@@ -146,7 +152,7 @@ func TestSources(t *testing.T) {
 			}
 			l.gw = l.Compiler.Gateways()[0]
 			l.clear()
-			l.in(up0, udp4(t, endpoint.Host{MAC: evil, IPv4: farIP}, endpoint.Host{MAC: vmac, IPv4: vm2IP}, 0, 100, 0))
+			l.in(up0, udp4(t, at4(evil, farIP), at4(vmac, vm2IP), 0, 100, 0))
 			if got := l.where(); got != toRouted || l.member("a") != live || l.state("a") != gateway.Up {
 				t.Errorf("after a reload: %q, a is %v; want %q, and the member left alone", got, l.state("a"), toRouted)
 			}
@@ -160,7 +166,12 @@ func TestDataOfSources(t *testing.T) {
 		from    model.MAC
 		senders []model.MAC
 		active  string
-	}{{virtual, nil, "a"}, {burned, nil, "b"}, {burned, []model.MAC{backup, burned}, "a"}, {evil, []model.MAC{burned}, "b"}} {
+	}{
+		{virtual, nil, "a"},
+		{burned, nil, "b"},
+		{burned, []model.MAC{backup, burned}, "a"},
+		{evil, []model.MAC{burned}, "b"},
+	} {
 		g := group(policy())
 		g.Members[0].Senders, g.Members[0].Locked = tc.senders, tc.senders != nil
 		l := newLab(t, g)
@@ -168,7 +179,7 @@ func TestDataOfSources(t *testing.T) {
 		l.run(2 * time.Second)
 		l.want("a", gateway.WhyAnswers)
 		l.stations[0].mute = true
-		f := udp4(t, endpoint.Host{MAC: tc.from, IPv4: farIP}, endpoint.Host{MAC: vmac, IPv4: vm1IP}, 0, 100, 0)
+		f := udp4(t, at4(tc.from, farIP), at4(vmac, vm1IP), 0, 100, 0)
 		for range 40 {
 			l.in(up0, f)
 			l.run(50 * ms)
@@ -185,7 +196,7 @@ func TestRefusedToAnySource(t *testing.T) {
 	vrrp(l)
 	l.run(2 * time.Second)
 	l.clear()
-	f, err := endpoint.Echo4(endpoint.Host{MAC: burned, IPv4: farIP}, endpoint.Host{MAC: vmac, IPv4: vm2IP}, 0, 1, 1, 1, []byte("ping"))
+	f, err := endpoint.Echo4(at4(burned, farIP), at4(vmac, vm2IP), 0, 1, 1, 1, []byte("ping"))
 	if err != nil {
 		t.Fatal(err)
 	}
