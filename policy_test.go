@@ -439,6 +439,7 @@ var readable = []string{
 	"dataplane/edge",
 	"dataplane/fib",
 	"dataplane/frame",
+	"dataplane/gateway",
 	"dataplane/icmp",
 	"dataplane/limit",
 	"dataplane/liveness",

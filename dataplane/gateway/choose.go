@@ -6,7 +6,7 @@ import (
 	"penstock/dataplane/liveness"
 )
 
-// Why a command was refused.
+// Reasons to refuse a command.
 var (
 	ErrNoMember = errors.New("the group has no such member")
 	ErrNotUp    = errors.New("the member is not up")
@@ -14,8 +14,8 @@ var (
 	ErrLast     = errors.New("no other member is fit, the group would be without gateway")
 )
 
-// Switch makes slot the active member at an operator's wish; None stands for the first other member that is up. While
-// the group is on it, preemption rests.
+// Switch makes slot the active member by an operator's command; None stands for the first other member that is up.
+// There is no preemption while that member is active.
 func (m *Machine) Switch(now int64, slot uint32) error {
 	if slot == None {
 		if slot = m.firstUp(m.active); slot == None {
@@ -35,7 +35,7 @@ func (m *Machine) Switch(now int64, slot uint32) error {
 	return nil
 }
 
-// Disable takes a member out of service. The last one that is fit only goes if force is set.
+// Disable takes a member out of service. Without force the last member that is fit is refused.
 func (m *Machine) Disable(now int64, slot uint32, force bool) error {
 	if !m.Has(slot) {
 		return ErrNoMember
@@ -47,7 +47,7 @@ func (m *Machine) Disable(now int64, slot uint32, force bool) error {
 	if slot == m.active && !force && m.heir(slot) == None {
 		return ErrLast
 	}
-	m.tell(now, slot, p.SetDisabled(now, true))
+	m.report(now, slot, p.SetDisabled(now, true))
 	m.settle(now, WhyDisabled)
 	return nil
 }
@@ -61,12 +61,12 @@ func (m *Machine) Enable(now int64, slot uint32) error {
 	if !p.Disabled() {
 		return nil
 	}
-	m.tell(now, slot, p.SetDisabled(now, false))
+	m.report(now, slot, p.SetDisabled(now, false))
 	m.settle(now, WhyEnabled)
 	return nil
 }
 
-// settle makes sure that the active member is the right one; why is what has just happened.
+// settle chooses the active member again after an event; why is the reason of the event.
 func (m *Machine) settle(now int64, why Why) {
 	if m.fit(m.active) {
 		if c := m.preempting(); c != None && now-m.members[c].UpAt() >= m.policy.PreemptDelay {
@@ -82,7 +82,7 @@ func (m *Machine) settle(now int64, why Why) {
 		return
 	}
 	if m.members[next].Health() == Down {
-		m.tell(now, next, m.members[next].Raise(now, liveness.Only))
+		m.report(now, next, m.members[next].Raise(now, liveness.Only))
 		if m.active == None {
 			why = WhyOnly
 		}
@@ -104,7 +104,7 @@ func (m *Machine) fit(slot uint32) bool {
 	return false
 }
 
-// heir returns who takes over when the member in slot except is not fit, or None.
+// heir returns the member that takes over when the member in slot except is not fit, or None.
 func (m *Machine) heir(except uint32) uint32 {
 	if up := m.firstUp(except); up != None {
 		return up
@@ -149,7 +149,7 @@ func (m *Machine) preempting() uint32 {
 	return None
 }
 
-// activate makes slot the active member, None for nobody.
+// activate makes slot the active member; with None the group has no active member.
 func (m *Machine) activate(now int64, slot uint32, why Why) {
 	old := m.active
 	m.active, m.since, m.why = slot, now, why

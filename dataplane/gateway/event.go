@@ -2,18 +2,27 @@ package gateway
 
 import "sync/atomic"
 
-// Kind is what an Event tells.
+// Kind is the kind of an Event.
 type Kind uint8
 
 // The kinds.
 const (
-	MemberChanged  Kind = iota // a member's state: From, To, Why
-	ActiveChanged              // a group's active member: Member is the new one (None: there is none left), Old the one before, Why
-	MACLearned                 // a member's gateway has been resolved: MAC; OldMAC is 0
-	MACChanged                 // … answers with another MAC, which was taken over: MAC, OldMAC
-	MACConflict                // … answers, and so does another station with the same IP: OldMAC is in use, MAC is the other's and is not
-	MACShared                  // two members on one port and VLAN have one MAC: they are one gateway. Member, Other
-	AnnounceFinish             // the burst of announcements after a switch has been sent: Count frames
+	// MemberChanged: a member has changed its state. From, To, Why.
+	MemberChanged Kind = iota
+	// ActiveChanged: a group has changed its active member. Member is the new one (None: no member is fit), Old the
+	// previous one. Why.
+	ActiveChanged
+	// MACLearned: a member's gateway is resolved. MAC; OldMAC is 0.
+	MACLearned
+	// MACChanged: a member's gateway answers with another MAC, which is in use from now on. MAC, OldMAC.
+	MACChanged
+	// MACConflict: a member's gateway answers from OldMAC, which stays in use, and another station with the same IP
+	// answers from MAC.
+	MACConflict
+	// MACShared: two members on one port and VLAN have one MAC, so they are one gateway. Member, Other.
+	MACShared
+	// AnnounceFinish: the burst of announcements after a switch is sent. Count is the number of frames.
+	AnnounceFinish
 )
 
 var kindNames = [...]string{"member", "active", "mac-learned", "mac-changed", "mac-conflict", "mac-shared", "announced"}
@@ -26,7 +35,7 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Event is what the dataplane tells control of a gateway group, in the order in which it happened.
+// Event is a report of the dataplane to control about a gateway group. Events are in the order of their occurrence.
 type Event struct {
 	Time   int64  // nanoseconds on the engine's clock (Engine.Clock)
 	Group  uint32 // index of the group, as in fib.Snapshot.Groups
@@ -42,8 +51,8 @@ type Event struct {
 	Count  uint64
 }
 
-// Events is a bounded ring of events with one writer (the first worker) and one reader (control). What does not fit is
-// counted in Lost: control then reads the states themselves, which are always current.
+// Events is a bounded ring of events with one writer (the first worker) and one reader (control). An event
+// that does not fit is counted in Lost: control then reads the states themselves, which are always current.
 type Events struct {
 	ring [1024]Event
 	_    [64]byte

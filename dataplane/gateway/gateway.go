@@ -2,8 +2,8 @@
 // (PROTOCOL.md#gateway-groups).
 //
 // The package is pure: it has no clock, no packets and no locks. Its caller (package uplink, on the first worker's
-// thread, or a test with a clock of its own) reports events with their times, and the machine returns what follows
-// from them.
+// thread, or a test with a clock of its own) reports events with their times, and the machine returns the resulting
+// changes.
 //
 // Files: gateway.go (states, reasons, policy), event.go (events for control), machine.go (the health of members, judged
 // by package liveness), choose.go (the choice of the active member).
@@ -20,7 +20,7 @@ const (
 // None is the slot of no member.
 const None = ^uint32(0)
 
-// State is how a member of a group is (see package liveness).
+// State is the state of a member of a group (see package liveness).
 type State = liveness.State
 
 // The states.
@@ -35,13 +35,13 @@ const (
 // States are the names of all states, by value.
 func States() []string { return liveness.States() }
 
-// Why is the reason of a transition, of a member or of a group: one of liveness's, or of the group's own.
+// Why is the reason of a transition of a member or of a group: a reason of package liveness, or one of the group's own.
 type Why uint32
 
 // The reasons of members' transitions, from package liveness.
 const (
 	WhyNone     = Why(liveness.None)
-	WhyAdded    = Why(liveness.Added) // the configuration has it since now
+	WhyAdded    = Why(liveness.Added) // the configuration has the member from now on
 	WhyAnswers  = Why(liveness.Answers)
 	WhyData     = Why(liveness.Data)
 	WhyMiss     = Why(liveness.Miss)
@@ -57,10 +57,14 @@ const (
 
 // The reasons of the group's own.
 const (
-	WhyStart    = Why(liveness.Whys) + iota // the box has started: the group goes on with the member that was active before, and verifies it
-	WhyRemoved                              // the configuration has it no more
-	WhyPreempt                              // a member that stands before the active one in the list has been back for long enough
-	WhyOperator                             // an operator asked for it
+	// WhyStart: the box has started. The group begins with the member that was active before, and verifies it.
+	WhyStart = Why(liveness.Whys) + iota
+	// WhyRemoved: the configuration does not have the member any more.
+	WhyRemoved
+	// WhyPreempt: a member before the active one in the list has been up for PreemptDelay.
+	WhyPreempt
+	// WhyOperator: an operator's command.
+	WhyOperator
 	whys
 )
 
@@ -74,17 +78,17 @@ func (w Why) String() string {
 	return liveness.Why(w).String()
 }
 
-// Policy is how a group detects failures and switches. All times are nanoseconds. Zero values are not defaults: see
-// DefaultPolicy.
+// Policy is the rules by which a group detects failures and switches. All times are nanoseconds. Zero values are not
+// defaults: see DefaultPolicy.
 type Policy struct {
 	liveness.Policy
 	Interval int64 // from one probe of a member to the next; 10 ms to 10 s
 
-	DataLiveness bool   // a frame from the gateway's MAC within the interval makes a missing answer not count
-	DataMax      uint32 // for that many probes in a row at most; 0 = for ever
+	DataLiveness bool   // a frame from the gateway's MAC within the interval excuses a missing answer
+	DataMax      uint32 // consecutive probes excused at most; 0 = no limit
 
-	Preempt      bool  // go back to the member that stands first in the list when it is back
-	PreemptDelay int64 // … after it has been up for so long without a break
+	Preempt      bool  // return to the first member of the list that is up again
+	PreemptDelay int64 // … after it has been up for this time without interruption
 
 	AnnounceRate     uint32 // announcements per second after a switch, and in each later round
 	AnnounceInterval int64  // from one round of announcements to the next, after the burst; 0 = no further rounds
@@ -96,7 +100,7 @@ const (
 	MaxInterval = 10_000_000_000
 )
 
-// DefaultPolicy returns the defaults of conf/README.md; why they are so is in ARCHITECTURE.md.
+// DefaultPolicy returns the defaults of conf/README.md. ARCHITECTURE.md has the reasons.
 func DefaultPolicy() Policy {
 	const second = 1_000_000_000
 	return Policy{

@@ -27,7 +27,7 @@ type Machine struct {
 	active  uint32
 	why     Why   // of the active member
 	since   int64 // of the active member
-	chosen  bool  // by an operator: preemption rests
+	chosen  bool  // by an operator: no preemption
 	starts  bool  // the active member is the one the box started with, without a verdict yet
 	emit    func(Event)
 }
@@ -38,12 +38,12 @@ type member struct {
 	liveness.Target
 }
 
-// New returns a group without members. emit receives what changes (Group is not set).
+// New returns a group without members. emit receives the changes as events without Group.
 func New(p Policy, emit func(Event)) *Machine {
 	return &Machine{policy: p, active: None, emit: emit}
 }
 
-// SetPolicy takes over another policy; what has been counted so far is judged by it from the next event on.
+// SetPolicy sets another policy. It applies to the counts so far from the next event on.
 func (m *Machine) SetPolicy(p Policy) { m.policy = p }
 
 // SetOrder gives the slots of all members, the preferred one first.
@@ -56,7 +56,7 @@ func (m *Machine) Add(now int64, slot uint32, portUp, disabled bool) {
 	}
 	t, c := liveness.New(now, portUp, disabled)
 	m.members[slot] = member{true, t}
-	m.tell(now, slot, c)
+	m.report(now, slot, c)
 }
 
 // Remove takes a member out of its slot.
@@ -74,8 +74,8 @@ func (m *Machine) Remove(now int64, slot uint32) {
 	m.settle(now, WhyRemoved)
 }
 
-// Start makes slot the active member of a group that has just been made, if it may be: that is verified afterwards.
-// chosen says that an operator had chosen it, so that preemption rests as before.
+// Start makes slot the active member of a new group if the member can be active; probes verify the member afterwards.
+// chosen is set if an operator had chosen the member, so that there is no preemption, as before the start.
 func (m *Machine) Start(now int64, slot uint32, chosen bool) {
 	if !m.Has(slot) || m.active != None || m.members[slot].Disabled() || m.members[slot].Health() != Init {
 		return
@@ -90,7 +90,7 @@ func (m *Machine) Has(slot uint32) bool { return slot < MaxMembers && m.members[
 // Active returns the active member, or None; since when, and why.
 func (m *Machine) Active() (slot uint32, since int64, why Why) { return m.active, m.since, m.why }
 
-// Chosen reports whether the active member is an operator's choice, on which preemption rests.
+// Chosen reports whether the active member is an operator's choice, which prevents preemption.
 func (m *Machine) Chosen() bool { return m.chosen }
 
 // State returns the state of a member.
@@ -119,51 +119,51 @@ func (m *Machine) Detail(slot uint32) (since int64, why Why, held int64, fails u
 	return since, Why(w), held, fails
 }
 
-// Answer says that the gateway has answered the last probe.
+// Answer reports that the gateway has answered the last probe.
 func (m *Machine) Answer(now int64, slot uint32) {
 	if !m.Has(slot) || !m.members[slot].PortUp() {
 		return
 	}
-	m.tell(now, slot, m.members[slot].Answer(now, &m.policy.Policy))
+	m.report(now, slot, m.members[slot].Answer(now, &m.policy.Policy))
 	m.settle(now, WhyAnswers)
 }
 
-// Data says that the gateway has not answered the last probe but sent something else (Policy.DataLiveness).
+// Data reports that the gateway has not answered the last probe but has sent other frames (Policy.DataLiveness).
 func (m *Machine) Data(now int64, slot uint32) {
 	if m.Has(slot) {
-		m.tell(now, slot, m.members[slot].Data(now))
+		m.report(now, slot, m.members[slot].Data(now))
 	}
 }
 
-// Miss says that the gateway has not answered the last probe.
+// Miss reports that the gateway has not answered the last probe.
 func (m *Machine) Miss(now int64, slot uint32) {
 	if m.Has(slot) {
-		m.tell(now, slot, m.members[slot].Miss(now, &m.policy.Policy))
+		m.report(now, slot, m.members[slot].Miss(now, &m.policy.Policy))
 		m.settle(now, WhySilent)
 	}
 }
 
-// Port says that a member's port can be used or not; why is WhyCarrier or WhyTransmit.
+// Port reports that a member's port is usable or not; why is WhyCarrier or WhyTransmit.
 func (m *Machine) Port(now int64, slot uint32, up bool, why Why) {
 	if !m.Has(slot) {
 		return
 	}
 	c, lost := m.members[slot].Port(now, up, liveness.Why(why), &m.policy.Policy)
-	m.tell(now, slot, c)
+	m.report(now, slot, c)
 	if lost {
 		m.settle(now, why)
 	}
 }
 
-// Tick does what is due by now: the end of a hold time, preemption.
+// Tick processes the timers that are due by now: the end of a hold time, preemption.
 func (m *Machine) Tick(now int64) {
 	for _, s := range m.order {
-		m.tell(now, uint32(s), m.members[s].Tick(now, &m.policy.Policy))
+		m.report(now, uint32(s), m.members[s].Tick(now, &m.policy.Policy))
 	}
 	m.settle(now, WhyAnswers)
 }
 
-// Next returns when Tick has something to do; liveness.Never = never.
+// Next returns the time of the next timer; liveness.Never = none.
 func (m *Machine) Next() int64 {
 	next := liveness.Never
 	for _, s := range m.order {
@@ -175,9 +175,12 @@ func (m *Machine) Next() int64 {
 	return next
 }
 
-// tell tells control of a member's transition.
-func (m *Machine) tell(now int64, slot uint32, c liveness.Change) {
+// report emits the event of a member's transition.
+func (m *Machine) report(now int64, slot uint32, c liveness.Change) {
 	if c.Why != liveness.None {
-		m.emit(Event{Time: now, Kind: MemberChanged, Member: slot, Old: None, Other: None, From: c.From, To: c.To, Why: Why(c.Why)})
+		m.emit(Event{
+			Time: now, Kind: MemberChanged, Member: slot, Old: None, Other: None,
+			From: c.From, To: c.To, Why: Why(c.Why),
+		})
 	}
 }

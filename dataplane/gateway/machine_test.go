@@ -21,11 +21,11 @@ func pair(p Policy) (*Machine, *[]Event) {
 func wantActive(t *testing.T, m *Machine, slot uint32, why Why) {
 	t.Helper()
 	if a, _, w := m.Active(); a != slot || w != why {
-		t.Errorf("%d is active (%v), want %d (%v)", int32(a), w, int32(slot), why)
+		t.Errorf("member %d is active (%v), want %d (%v)", int32(a), w, int32(slot), why)
 	}
 }
 
-// The old primary is the standby when it comes back.
+// TestNoPreemption: the old primary is the standby when it is up again.
 func TestNoPreemption(t *testing.T) {
 	p := DefaultPolicy()
 	m, _ := pair(p)
@@ -38,7 +38,7 @@ func TestNoPreemption(t *testing.T) {
 		m.Tick(3 + i)
 	}
 	if m.State(0) != Up {
-		t.Errorf("it is %v", m.State(0))
+		t.Errorf("the old primary is %v after its return, want up", m.State(0))
 	}
 	wantActive(t, m, 1, WhyCarrier)
 }
@@ -54,7 +54,7 @@ func TestPreemption(t *testing.T) {
 	m.Miss(500, 0) // a missed probe is no break
 	m.Answer(600, 0)
 	if n := m.Next(); n != 1004 {
-		t.Errorf("next at %d, want 1004", n)
+		t.Errorf("the next timer is at %d, want 1004, of the preemption", n)
 	}
 	m.Tick(1003)
 	wantActive(t, m, 1, WhyCarrier)
@@ -71,12 +71,12 @@ func TestPreemption(t *testing.T) {
 	wantActive(t, m, 0, WhyTransmit)
 	m.Port(1e9, 1, true, WhyNone)
 	if n := m.Next(); n != math.MaxInt64 {
-		t.Errorf("next at %d, want never", n)
+		t.Errorf("the next timer is at %d, want none", n)
 	}
 }
 
-// A member that fails K times in a window is held down, twice as long each time; when it has behaved for a window, the
-// count starts anew.
+// TestDamping: a member that fails K times in a window is held down, twice as long each time; after a window without
+// failure the count starts again.
 func TestDamping(t *testing.T) {
 	p := DefaultPolicy()
 	p.Recover, p.Misses = 1, 1
@@ -86,7 +86,7 @@ func TestDamping(t *testing.T) {
 	fail := func() {
 		m.Miss(now, 0)
 		if m.State(0) != Down {
-			t.Fatalf("at %d it is %v", now, m.State(0))
+			t.Fatalf("at %d the member is %v after a miss, want down", now, m.State(0))
 		}
 	}
 	// back answers probes every 10 until the member is up, and returns how long that took.
@@ -95,7 +95,7 @@ func TestDamping(t *testing.T) {
 		for m.State(0) != Up {
 			now += 10
 			if now-from > 10_000 {
-				t.Fatal("never up again")
+				t.Fatal("the member is not up after 1,000 answers, want it up again")
 			}
 			m.Tick(now)
 			m.Answer(now, 0)
@@ -105,7 +105,7 @@ func TestDamping(t *testing.T) {
 	for i, want := range []int64{10, 10, 100, 200, 400, 500, 500} {
 		fail()
 		if got := back(); got != want {
-			t.Errorf("failure %d: back after %d, want %d", i+1, got, want)
+			t.Errorf("failure %d: up again after %d, want %d", i+1, got, want)
 		}
 		now += 10
 	}
@@ -116,13 +116,13 @@ func TestDamping(t *testing.T) {
 		}
 	}
 	if held != 5 {
-		t.Errorf("told of %d hold times, want 5", held)
+		t.Errorf("%d events of hold times, want 5", held)
 	}
 	now += 1000
 	for i, want := range []int64{10, 10, 100} {
 		fail()
 		if got := back(); got != want {
-			t.Errorf("later failure %d: back after %d, want %d", i+1, got, want)
+			t.Errorf("later failure %d: up again after %d, want %d", i+1, got, want)
 		}
 		now += 10
 	}
@@ -131,12 +131,13 @@ func TestDamping(t *testing.T) {
 	m.Answer(now, 0)
 	m.Port(now, 1, false, WhyCarrier)
 	if m.State(0) != Up {
-		t.Errorf("it is %v although there is no other", m.State(0))
+		t.Errorf("the only member is %v after an answer, want up", m.State(0))
 	}
 	wantActive(t, m, 0, WhyCarrier)
 }
 
-// However often a member fails, it is held: never for less than the first time, nor for longer than the longest.
+// TestHoldsWithoutEnd: a member is held at every failure: never for less than the first hold time, nor for more than
+// the longest.
 func TestHoldsWithoutEnd(t *testing.T) {
 	const second = 1_000_000_000
 	for _, least := range []int64{1, 10 * second, 3600 * second} {
@@ -154,20 +155,20 @@ func TestHoldsWithoutEnd(t *testing.T) {
 				want = least
 			}
 			if held-now != want {
-				t.Fatalf("least %d: held for %d the %d. time, want %d", least, held-now, i+1, want)
+				t.Fatalf("first hold time %d: hold time %d is %d, want %d", least, i+1, held-now, want)
 			}
 			now, last = held, held-now
 			m.Answer(now, 0)
 			m.Tick(now)
 			if m.State(0) != Up {
-				t.Fatalf("%v after the hold time", m.State(0))
+				t.Fatalf("the member is %v after the hold time, want up", m.State(0))
 			}
 			now++
 		}
 	}
 }
 
-// The box starts with the member that was active, and verifies it.
+// TestStart: the box starts with the member that was active, and verifies it.
 func TestStart(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -175,7 +176,7 @@ func TestStart(t *testing.T) {
 		active uint32
 		why    Why
 	}{
-		{"nothing heard yet", func(*Machine) {}, 1, WhyStart},
+		{"no frame received yet", func(*Machine) {}, 1, WhyStart},
 		{"it answers", func(m *Machine) { m.Answer(1, 1) }, 1, WhyStart},
 		{"the other answers first", func(m *Machine) { m.Answer(1, 0); m.Answer(2, 1) }, 1, WhyStart},
 		{"it is silent", func(m *Machine) {
@@ -194,10 +195,10 @@ func TestStart(t *testing.T) {
 		m.Start(0, 1, false)
 		tc.then(m)
 		if a, _, w := m.Active(); a != tc.active || w != tc.why {
-			t.Errorf("%s: %d is active (%v), want %d (%v)", tc.name, int32(a), w, tc.active, tc.why)
+			t.Errorf("%s: member %d is active (%v), want %d (%v)", tc.name, int32(a), w, tc.active, tc.why)
 		}
 	}
-	// Who cannot be started with: disabled, without port, not there.
+	// Members that a group cannot start with: disabled, without port, absent.
 	m := New(DefaultPolicy(), func(Event) {})
 	m.SetOrder([]uint8{0, 1})
 	m.Add(0, 0, true, true)
@@ -208,7 +209,7 @@ func TestStart(t *testing.T) {
 	wantActive(t, m, None, WhyNone)
 }
 
-// What an operator chose before a restart is not preempted after it; what nobody chose is.
+// TestStartChosen: an operator's choice before a restart is not preempted after it; another active member is.
 func TestStartChosen(t *testing.T) {
 	for _, chosen := range []bool{false, true} {
 		p := DefaultPolicy()
@@ -222,7 +223,8 @@ func TestStartChosen(t *testing.T) {
 		m.Answer(1, 0)
 		m.Tick(1 + p.PreemptDelay)
 		if a, _, why := m.Active(); chosen != (a == 1) || chosen != m.Chosen() {
-			t.Errorf("chosen %v: %d is active (%v), chosen %v", chosen, a, why, m.Chosen())
+			t.Errorf("chosen %v: member %d is active (%v), chosen %v, want 1 and true if chosen", chosen, int32(a), why,
+				m.Chosen())
 		}
 	}
 }
@@ -232,7 +234,7 @@ func TestCommands(t *testing.T) {
 	check := func(what string, got, want error) {
 		t.Helper()
 		if !errors.Is(got, want) {
-			t.Errorf("%s: %v, want %v", what, got, want)
+			t.Errorf("%s: error %v, want %v", what, got, want)
 		}
 	}
 	check("switch to nobody", m.Switch(1, 7), ErrNoMember)
@@ -254,7 +256,7 @@ func TestCommands(t *testing.T) {
 	m.Remove(5, 1)
 	wantActive(t, m, None, WhyRemoved)
 	if m.State(0) != Disabled || m.Health(0) != Up {
-		t.Errorf("%v, %v", m.State(0), m.Health(0))
+		t.Errorf("the last member: state %v, health %v, want disabled and up", m.State(0), m.Health(0))
 	}
 }
 
@@ -267,18 +269,18 @@ func TestEvents(t *testing.T) {
 	n := uint64(0)
 	r.Take(func(e Event) {
 		if e.Count != n {
-			t.Fatalf("event %d, want %d", e.Count, n)
+			t.Fatalf("the next event has the number %d, want %d", e.Count, n)
 		}
 		n++
 	})
 	if n != 1024 || r.Lost() != 476 {
-		t.Errorf("%d events, %d lost", n, r.Lost())
+		t.Errorf("%d events, %d lost, want 1024 and 476", n, r.Lost())
 	}
 	r.Put(Event{Count: 7})
 	<-r.Wake()
 	r.Take(func(e Event) { n += e.Count })
 	if n != 1031 {
-		t.Errorf("%d", n)
+		t.Errorf("the sum after one more event is %d, want 1031", n)
 	}
 }
 
@@ -286,16 +288,16 @@ func TestNames(t *testing.T) {
 	seen := map[string]bool{}
 	for w := range whys {
 		if n := w.String(); n == "" || seen[n] {
-			t.Errorf("reason %d is called %q, empty or given twice", w, n)
+			t.Errorf("reason %d has the name %q, want one that is not empty and unique", w, n)
 		}
 		seen[w.String()] = true
 	}
 	for i, n := range kindNames {
 		if Kind(i).String() != n || n == "" {
-			t.Errorf("kind %d is called %q, want %q", i, Kind(i), n)
+			t.Errorf("kind %d has the name %q, want %q", i, Kind(i), n)
 		}
 	}
 	if Why(99).String() == "" || Kind(99).String() != "unknown" {
-		t.Errorf("unknown values are called %q and %q", Why(99), Kind(99))
+		t.Errorf("unknown values have the names %q and %q, want one and \"unknown\"", Why(99), Kind(99))
 	}
 }

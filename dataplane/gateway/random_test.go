@@ -11,8 +11,8 @@ import (
 	"penstock/dataplane/liveness"
 )
 
-// history is what has happened to one member, told apart from the machine: a letter per verdict (a answer, d data, m
-// miss), emptied when its port goes down, so that the machine's counters can be checked against it.
+// history is the record of one member, kept apart from the machine: a letter per verdict (a answer, d data, m miss),
+// emptied when the member's port goes down. The machine's counters are checked against the record.
 type history struct {
 	verdicts string
 	there    bool
@@ -40,7 +40,7 @@ func (h *history) tail(v string) int {
 	return len(verdicts) - len(strings.TrimRight(verdicts, v))
 }
 
-// world drives a machine with random events on a virtual clock and holds it to the rules.
+// world drives a machine with random events on a virtual clock and checks it against the rules.
 type world struct {
 	t      *testing.T
 	rng    *rand.Rand
@@ -59,7 +59,7 @@ func (w *world) failf(format string, args ...any) {
 	w.t.Fatalf("%s\nlast events:\n%s", fmt.Sprintf(format, args...), strings.Join(w.log[max(0, len(w.log)-40):], "\n"))
 }
 
-// fit is who may become active: a member that is healthy and not taken out of service.
+// fit reports whether a member may become active: it is healthy and not taken out of service.
 func (w *world) fit(s uint32) bool {
 	h := w.m.Health(s)
 	return w.mem[s].there && !w.mem[s].disabled && (h == Up || h == Suspect)
@@ -81,7 +81,7 @@ func (w *world) setOrder() {
 	w.m.SetOrder(w.order)
 }
 
-// step lets one random thing happen and checks what follows.
+// step runs one random event and checks the result.
 func (w *world) step() {
 	w.now += w.rng.Int64N(w.p.Interval)
 	s := uint32(w.rng.IntN(4))
@@ -177,7 +177,8 @@ func (w *world) step() {
 }
 
 func (w *world) check(op string, s uint32, err error, before snap, asked bool) {
-	w.log = append(w.log, fmt.Sprintf("%d %s %d (%v): active %d, %v", w.now, op, int32(s), err, int32(w.m.active), w.events))
+	active := int32(w.m.active)
+	w.log = append(w.log, fmt.Sprintf("%d %s %d (%v): active %d, %v", w.now, op, int32(s), err, active, w.events))
 	if len(w.log) > 1000 {
 		w.log = w.log[500:]
 	}
@@ -201,14 +202,15 @@ func (w *world) snapshot() (s snap) {
 	return s
 }
 
-// checkEvents: what is told is what happened, and each change has its reason.
+// checkEvents: the events match the changes, and each change has its reason.
 func (w *world) checkEvents(b snap, asked bool) {
 	active := b.active
 	for _, e := range w.events {
 		switch e.Kind {
 		case ActiveChanged:
 			if e.Old != active || e.Member == active {
-				w.failf("told of %d → %d, but %d was active", int32(e.Old), int32(e.Member), int32(active))
+				w.failf("event of a switch %d → %d, want from %d to another", int32(e.Old), int32(e.Member),
+					int32(active))
 			}
 			w.checkSwitch(b, e, asked)
 			active = e.Member
@@ -220,7 +222,7 @@ func (w *world) checkEvents(b snap, asked bool) {
 		}
 	}
 	if active != w.m.active {
-		w.failf("%d is active, told was of %d", int32(w.m.active), int32(active))
+		w.failf("member %d is active, want %d, as in the events", int32(w.m.active), int32(active))
 	}
 }
 
@@ -229,37 +231,37 @@ func (w *world) checkSwitch(b snap, e Event, asked bool) {
 		switch e.Why {
 		case WhyOperator:
 			if !asked {
-				w.failf("switched for an operator who has not asked")
+				w.failf("a switch by an operator without a command, want none")
 			}
 		case WhyPreempt:
 			if !w.p.Preempt || w.rank(e.Member) > w.rank(e.Old) || w.now-w.mem[e.Member].upAt < w.p.PreemptDelay {
-				w.failf("preempted unasked: %+v", e)
+				w.failf("preemption against the policy: %+v, want none", e)
 			}
 		default:
-			w.failf("left a member that was fit: %+v", e)
+			w.failf("switch away from a member that is fit: %+v, want none", e)
 		}
 	}
 	if e.Why == WhyPreempt && w.chosen {
-		w.failf("preempted an operator's choice")
+		w.failf("preemption of an operator's choice, want none")
 	}
 	if e.Member == None && w.anyFit(None) {
-		w.failf("no active member, though one is fit")
+		w.failf("no active member, want the one that is fit")
 	}
 	if e.Member != None && e.Why != WhyOperator {
 		for _, s := range w.order {
 			c := uint32(s)
 			better := w.fit(c) && w.m.Health(c) == Up
 			if better && w.m.Health(e.Member) != Up {
-				w.failf("%d took over, though %d is up", e.Member, c)
+				w.failf("member %d took over, want %d, which is up", e.Member, c)
 			}
 			if better && w.rank(c) < w.rank(e.Member) && c != e.Old {
-				w.failf("%d took over, though %d is up and stands before it", e.Member, c)
+				w.failf("member %d took over, want %d, which is up and precedes it", e.Member, c)
 			}
 		}
 	}
 }
 
-// checkChange: the history says that the member had to change.
+// checkChange: the history has the reason of the change.
 func (w *world) checkChange(b snap, e Event) {
 	h := &w.mem[e.Member]
 	n, m := int(w.p.Misses), int(w.p.Recover)
@@ -282,16 +284,18 @@ func (w *world) checkChange(b snap, e Event) {
 	case Down:
 		ok = !h.portUp || h.tail("m") >= n
 		if e.From == Down {
-			ok = e.Why == WhyHold && h.tail("a") >= m && w.now < h.held || e.Why == WhySilent && h.portUp && h.tail("m") >= n
+			ok = e.Why == WhyHold && h.tail("a") >= m && w.now < h.held ||
+				e.Why == WhySilent && h.portUp && h.tail("m") >= n
 		} else {
 			_, _, h.held, _ = w.m.Detail(e.Member)
 			if h.held > w.now+w.p.HoldMax {
-				w.failf("held for %d, more than %d", h.held-w.now, w.p.HoldMax)
+				w.failf("hold time %d, want at most %d", h.held-w.now, w.p.HoldMax)
 			}
 		}
 	}
 	if !ok {
-		w.failf("no reason for %+v: history %q, port up %v, held until %d", e, h.verdicts, h.portUp, h.held)
+		w.failf("event %+v, want a reason in the history %q, port up %v, held until %d", e, h.verdicts, h.portUp,
+			h.held)
 	}
 }
 
@@ -314,15 +318,15 @@ func (w *world) checkMembers(slot uint32) {
 	_, _, held, _ := w.m.Detail(slot)
 	switch {
 	case !h.portUp && state != Down:
-		w.failf("%d is %v without a port", slot, state)
+		w.failf("member %d is %v without a port, want down", slot, state)
 	case h.tail("m") >= int(w.p.Misses) && state != Down:
-		w.failf("%d is %v after %q", slot, state, h.verdicts)
+		w.failf("member %d is %v after %q, want down", slot, state, h.verdicts)
 	case h.tail("a") > 0 && (state == Init || state == Suspect):
-		w.failf("%d is %v after an answer", slot, state)
+		w.failf("member %d is %v after an answer, want up or down", slot, state)
 	case h.tail("a") >= int(w.p.Recover) && state != Up && w.now >= held:
-		w.failf("%d is %v after %q, held until %d", slot, state, h.verdicts, held)
+		w.failf("member %d is %v after %q, held until %d, want up", slot, state, h.verdicts, held)
 	case h.fresh && h.verdicts == "" && state != Init:
-		w.failf("%d is %v although nothing has happened", slot, state)
+		w.failf("member %d is %v without a verdict, want init", slot, state)
 	}
 }
 
@@ -334,16 +338,19 @@ func (w *world) checkGroup() {
 		for _, s := range w.order {
 			h := &w.mem[s]
 			if w.fit(uint32(s)) || !h.disabled && h.portUp && h.tail("a") > 0 {
-				w.failf("no active member, though %d answers", s)
+				w.failf("no active member, want %d, which answers", s)
 			}
 		}
-	case !w.fit(active) && !(w.m.starts && w.mem[active].there && !w.mem[active].disabled && w.m.Health(active) == Init):
-		w.failf("%d is active and %v", active, w.m.State(active))
+	case !w.fit(active):
+		h := &w.mem[active]
+		if !w.m.starts || !h.there || h.disabled || w.m.Health(active) != Init {
+			w.failf("the active member %d is %v, want it fit", active, w.m.State(active))
+		}
 	}
 }
 
-// TestRandom: a million random events. Never two active members, never none when a healthy one exists, never a change
-// that nobody asked for, and no member in a state that its history contradicts.
+// TestRandom: a million random events. Never two active members, never none if a healthy one exists, never a change
+// without a reason, and no member in a state that its history contradicts.
 func TestRandom(t *testing.T) {
 	const runs, events = 100, 10_000
 	switches := uint64(0)
@@ -383,6 +390,6 @@ func TestRandom(t *testing.T) {
 		}
 	}
 	if switches < 10_000 {
-		t.Errorf("%d changes of the active member in %d events: the test shows little", switches, runs*events)
+		t.Errorf("%d changes of the active member in %d events, want at least 10,000", switches, runs*events)
 	}
 }

@@ -23,7 +23,8 @@ func readTable(t *testing.T) (rows []row) {
 		}
 		text = append(text, part...)
 	}
-	cols := regexp.MustCompile(`^(?://)?\s*(init|up|suspect|down) +(answer|data|miss|port-down|port-up|time) +(.*?) {2,}(init|up|suspect|down)(?: +([a-z]+))?$`)
+	cols := regexp.MustCompile(`^(?://)?\s*(init|up|suspect|down) +(answer|data|miss|port-down|port-up|time) +` +
+		`(.*?) {2,}(init|up|suspect|down)(?: +([a-z]+))?$`)
 	for _, line := range strings.Split(string(text), "\n") {
 		if m := cols.FindStringSubmatch(strings.TrimRight(line, " ")); m != nil {
 			rows = append(rows, row{m[1], m[2], m[3], m[4], m[5]})
@@ -90,7 +91,7 @@ func build(t *testing.T, r row, events *[]Event) (m *Machine, now int64) {
 		now = m.Next()
 	}
 	if got := m.Health(0).String(); got != r.state {
-		t.Fatalf("%+v: the member is %s before the event", r, got)
+		t.Fatalf("%+v: the member is %s before the event, want %s", r, got, r.state)
 	}
 	return m, now
 }
@@ -99,7 +100,7 @@ func build(t *testing.T, r row, events *[]Event) (m *Machine, now int64) {
 func TestTable(t *testing.T) {
 	rows := readTable(t)
 	if len(rows) != 29 {
-		t.Fatalf("%d lines were understood, want 29", len(rows))
+		t.Fatalf("%d lines of the tables are read, want 29", len(rows))
 	}
 	seen := map[string]bool{}
 	for _, r := range rows {
@@ -124,22 +125,23 @@ func TestTable(t *testing.T) {
 				m.Tick(now)
 			}
 			if got := m.Health(0).String(); got != r.want {
-				t.Errorf("%+v: the member is %s", r, got)
+				t.Errorf("%+v: the member is %s, want %s", r, got, r.want)
 			}
 			if _, why, _, _ := m.Detail(0); r.why != "" && why.String() != r.why {
-				t.Errorf("%+v: why %v", r, why)
+				t.Errorf("%+v: the reason is %v, want %s", r, why, r.why)
 			}
-			told := 0
+			reports := 0
 			for _, e := range events {
 				if e.Kind == MemberChanged && e.Member == 0 {
-					told++
+					reports++
 					if e.From != before || e.To != m.Health(0) {
-						t.Errorf("%+v: told of %v → %v", r, e.From, e.To)
+						t.Errorf("%+v: the event is of %v → %v, want %v → %v", r, e.From, e.To, before, m.Health(0))
 					}
 				}
 			}
-			if changed := before != m.Health(0) || r.why != "" && (r.event == "answer" || r.event == "miss"); changed != (told == 1) || told > 1 {
-				t.Errorf("%+v: told %d times", r, told)
+			changed := before != m.Health(0) || r.why != "" && (r.event == "answer" || r.event == "miss")
+			if changed != (reports == 1) || reports > 1 {
+				t.Errorf("%+v: %d events, want one if there is a change (%v), else none", r, reports, changed)
 			}
 		})
 	}
@@ -147,13 +149,13 @@ func TestTable(t *testing.T) {
 	for _, s := range []string{"init", "up", "suspect", "down"} {
 		for _, e := range []string{"answer", "data", "miss", "port-down", "port-up"} {
 			if !seen[s+" "+e] {
-				t.Errorf("the table does not say what %s does to a member that is %s", e, s)
+				t.Errorf("the tables have no line of event %s in state %s, want one", e, s)
 			}
 		}
 	}
 }
 
-// Disabled, a member goes through the same states unseen: every line again.
+// TestTableDisabled: a disabled member goes through the same states without events: every line again.
 func TestTableDisabled(t *testing.T) {
 	for _, r := range readTable(t) {
 		if r.cond == "no other member is fit" || strings.Contains(r.cond, "held") {
@@ -180,13 +182,14 @@ func TestTableDisabled(t *testing.T) {
 			m.Tick(now)
 		}
 		if m.State(0) != Disabled || len(events) > 0 {
-			t.Errorf("%+v: disabled, but it is shown as %v with events %v", r, m.State(0), events)
+			t.Errorf("%+v: a disabled member has the state %v and the events %v, want disabled and none", r, m.State(0),
+				events)
 		}
 		if err := m.Enable(now, 0); err != nil {
 			t.Fatal(err)
 		}
 		if got := m.State(0).String(); got != r.want {
-			t.Errorf("%+v: %s after it was enabled", r, got)
+			t.Errorf("%+v: the member is %s after it was enabled, want %s", r, got, r.want)
 		}
 	}
 }
