@@ -151,7 +151,7 @@ func (c *Core) DeleteBindings(ctx context.Context, f BindingFilter, o BulkOption
 		return BulkResult{}, err
 	}
 	defer c.unlock()
-	page, err := c.cfg.Store.List(f.Tenant, f.Segment, model.BindingKey{}, c.cfg.Limits.Bindings, f.keep())
+	page, err := c.cfg.Store.List(f.Tenant, f.Segment, model.BindingKey{}, c.all(), f.keep())
 	if err != nil {
 		return BulkResult{}, storeError(err)
 	}

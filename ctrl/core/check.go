@@ -164,7 +164,7 @@ func (c *Core) revive(before, after *published) error {
 }
 
 func (c *Core) reviveSegment(tenant, segment string) error {
-	page, err := c.cfg.Store.List(tenant, segment, model.BindingKey{}, c.cfg.Limits.Bindings, nil)
+	page, err := c.cfg.Store.List(tenant, segment, model.BindingKey{}, c.all(), nil)
 	if err != nil {
 		return err
 	}

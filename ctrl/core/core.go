@@ -242,6 +242,10 @@ func (c *Core) lock(ctx context.Context) error {
 
 func (c *Core) unlock() { <-c.writer }
 
+// all is a limit that leaves out no stored binding: after a lower capacity was configured there may be more than fit.
+// The caller is the writer.
+func (c *Core) all() int { return max(1, c.total) }
+
 // Limits returns the limits of a push.
 func (c *Core) Limits() Limits { return c.cfg.Limits }
 
