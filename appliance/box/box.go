@@ -233,8 +233,11 @@ func (b *Box) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	var errs []error
+	busy := false // a request has not ended
 	if b.api != nil {
-		errs = append(errs, b.api.Shutdown(ctx))
+		err := b.api.Shutdown(ctx)
+		busy = err != nil
+		errs = append(errs, err)
 	}
 	if b.metrics != nil {
 		errs = append(errs, b.metrics.Shutdown(ctx))
@@ -266,7 +269,7 @@ func (b *Box) Close() {
 	if b.store != nil {
 		errs = append(errs, b.store.Close())
 	}
-	if b.bindings != nil {
+	if b.bindings != nil && !busy { // the request may use the table: its memory ends with the process
 		errs = append(errs, b.bindings.Close())
 	}
 	if err := errors.Join(errs...); err != nil {
