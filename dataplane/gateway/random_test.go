@@ -94,7 +94,7 @@ func (w *world) step() {
 	}
 	before := w.snapshot()
 	w.events = w.events[:0]
-	op, err, asked := "", error(nil), false
+	op, err, ordered := "", error(nil), false
 	switch k := w.rng.IntN(1000); {
 	case k < 430:
 		op = "answer"
@@ -135,7 +135,7 @@ func (w *world) step() {
 		}
 		w.m.Tick(w.now)
 	case k < 950:
-		op, asked = "switch", true
+		op, ordered = "switch", true
 		if w.rng.IntN(2) == 0 {
 			s = None
 		}
@@ -144,7 +144,7 @@ func (w *world) step() {
 		}
 	case k < 965:
 		op = "disable"
-		asked = true
+		ordered = true
 		if err = w.m.Disable(w.now, s, w.rng.IntN(4) == 0); err == nil {
 			h.disabled = h.there
 		}
@@ -157,7 +157,7 @@ func (w *world) step() {
 		op = "order"
 		w.setOrder()
 	case k < 995 && h.there && len(w.order) > 1:
-		op, asked = "remove", true
+		op, ordered = "remove", true
 		*h = history{}
 		w.order = slices.DeleteFunc(w.order, func(x uint8) bool { return uint32(x) == s })
 		w.m.Remove(w.now, s)
@@ -173,16 +173,16 @@ func (w *world) step() {
 		w.m.SetPolicy(w.p)
 		op = "preempt"
 	}
-	w.check(op, s, err, before, asked)
+	w.check(op, s, err, before, ordered)
 }
 
-func (w *world) check(op string, s uint32, err error, before snap, asked bool) {
+func (w *world) check(op string, s uint32, err error, before snap, ordered bool) {
 	active := int32(w.m.active)
 	w.log = append(w.log, fmt.Sprintf("%d %s %d (%v): active %d, %v", w.now, op, int32(s), err, active, w.events))
 	if len(w.log) > 1000 {
 		w.log = w.log[500:]
 	}
-	w.checkEvents(before, asked)
+	w.checkEvents(before, ordered)
 	w.checkMembers(s)
 	w.checkGroup()
 }
@@ -203,7 +203,7 @@ func (w *world) snapshot() (s snap) {
 }
 
 // checkEvents: the events match the changes, and each change has its reason.
-func (w *world) checkEvents(b snap, asked bool) {
+func (w *world) checkEvents(b snap, ordered bool) {
 	active := b.active
 	for _, e := range w.events {
 		switch e.Kind {
@@ -212,7 +212,7 @@ func (w *world) checkEvents(b snap, asked bool) {
 				w.failf("event of a switch %d → %d, want from %d to another", int32(e.Old), int32(e.Member),
 					int32(active))
 			}
-			w.checkSwitch(b, e, asked)
+			w.checkSwitch(b, e, ordered)
 			active = e.Member
 			w.chosen = w.chosen && (e.Why == WhyOperator || e.Why == WhyStart)
 		case MemberChanged:
@@ -226,11 +226,11 @@ func (w *world) checkEvents(b snap, asked bool) {
 	}
 }
 
-func (w *world) checkSwitch(b snap, e Event, asked bool) {
+func (w *world) checkSwitch(b snap, e Event, ordered bool) {
 	if e.Old != None && b.fit[e.Old] && w.fit(e.Old) {
 		switch e.Why {
 		case WhyOperator:
-			if !asked {
+			if !ordered {
 				w.failf("a switch by an operator without a command, want none")
 			}
 		case WhyPreempt:

@@ -8,14 +8,14 @@ const Slack = 1_000_000
 // Never is a time that does not come.
 const Never = int64(math.MaxInt64)
 
-// Clock is the clock on which probes run, in nanoseconds. It stands still while the worker does not run: it never passes
-// the next probe by more than Slack. So a worker that the machine starves of its CPU asks later and judges later, and
-// what it could not receive in time is not held against a target. A probe that is due then counts as late, and the answer
-// that it waits for gets another Slack, once: a machine that stood still goes on before what arrived meanwhile has been
-// received.
+// Clock is the clock on which probes run, in nanoseconds. It stands still while the worker does not run: it never
+// passes the next probe by more than Slack. So a worker that the machine starves of its CPU probes later and judges
+// later, and what it could not receive in time is not held against a target. A probe that is due then counts as late,
+// and the answer that it waits for gets another Slack, once: a machine that stood still goes on before what arrived
+// meanwhile has been received.
 //
-// Each kind has a clock of its own: a kind with more probes due than a turn's steps delays its own verdicts, and nobody
-// else's.
+// Each kind has a clock of its own: a kind with more probes due than a turn's steps delays its own verdicts, and no
+// other kind's.
 type Clock struct {
 	now  int64
 	last int64 // time of the last turn

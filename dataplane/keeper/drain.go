@@ -3,7 +3,7 @@ package keeper
 import "sync/atomic"
 
 // Drain notes how far a worker has come with what arrived. The worker alone calls Note; anybody may call Time. The zero
-// value has looked at nothing.
+// value has processed nothing.
 type Drain struct {
 	time  atomic.Int64
 	mark  int64 // the beginning of a turn since which
@@ -11,7 +11,8 @@ type Drain struct {
 }
 
 // Note ends a turn that began at now. empty says that every receive ring gave less than a batch. rounds is how many
-// batches a ring holds: after one more turn than that, all that was in the ring when those turns began has been received.
+// batches a ring holds: after one more turn than that, all that was in the ring when those turns began has been
+// received.
 func (d *Drain) Note(now int64, empty bool, rounds int) {
 	if empty {
 		d.time.Store(now)
@@ -24,5 +25,5 @@ func (d *Drain) Note(now int64, empty bool, rounds int) {
 	}
 }
 
-// Time returns a time by which all frames that had arrived have been looked at.
+// Time returns a time by which all frames that had arrived have been processed.
 func (d *Drain) Time() int64 { return d.time.Load() }

@@ -2,7 +2,7 @@ package keeper
 
 import "testing"
 
-// TestDrain: a turn in which every ring gave less than a batch has looked at all that had arrived by its beginning; so
+// TestDrain: a turn in which every ring gave less than a batch has processed all that had arrived by its beginning; so
 // have more turns than a ring holds batches, by the beginning of the first of them.
 func TestDrain(t *testing.T) {
 	const rounds = 3

@@ -8,21 +8,21 @@ import (
 
 const ms = 1_000_000
 
-// fake is a prober of n targets that counts what it is asked to do. Its ids are targets 0 to n-1 and as many timers.
+// fake is a prober of n targets that counts its calls. Its ids are targets 0 to n-1 and as many timers.
 type fake struct {
 	n        int
 	interval int64
 	q        *Queue
 	started  bool
 	room     int // frames that a port takes
-	asked    []int
+	probed   []int
 	judged   []int
 	late     []int
 	expired  []int
 	ports    int
 	news     int
 	follows  int
-	steps    int // asked, judged
+	steps    int // probed, judged
 	onJudge  func(id uint32)
 	onPorts  func()
 	at       []int64 // when each target was judged last, on the workers' clock
@@ -35,7 +35,7 @@ func (f *fake) Follow(_ int64, _ *fib.Snapshot) {
 	}
 	f.started = true
 	f.q.Grow(f.n, f.n)
-	f.asked, f.judged, f.late = make([]int, f.n), make([]int, f.n), make([]int, f.n)
+	f.probed, f.judged, f.late = make([]int, f.n), make([]int, f.n), make([]int, f.n)
 	f.expired, f.at = make([]int, f.n), make([]int64, f.n)
 	for i := range f.n {
 		f.q.Start(uint32(i), f.q.Now())
@@ -64,7 +64,7 @@ func (f *fake) Judge(now int64, id uint32) {
 func (f *fake) Ask(_ int64, id uint32) {
 	f.steps++
 	if f.q.Admit(id, 0, 1, f.interval) == Admitted {
-		f.asked[id]++
+		f.probed[id]++
 		f.q.Sent(id)
 	}
 }
@@ -77,7 +77,7 @@ type bench struct {
 	probers []*fake
 	now     int64
 	snap    *fib.Snapshot
-	clean   int64 // all that had arrived by then has been looked at
+	clean   int64 // all that had arrived by then has been processed
 	room    int
 	stuck   bool
 	taken   uint32

@@ -9,12 +9,12 @@
 //
 //	due on the kind's clock ──▶ Ask ──▶ Admit, send, Sent
 //	due again, a probe out  ──▶ late? Late, and once more time (Slack)
-//	                        ──▶ waits until every worker has looked at all frames that had arrived by now (Clean)
+//	                        ──▶ waits until every worker has processed all frames that had arrived by now (Clean)
 //	                        ──▶ Judge, Ask
 //
-// Files: keeper.go (a turn), prober.go (what a kind brings), queue.go (one kind's probes and timers), clock.go (the clock
-// that stands still), timers.go (the heap), ports.go (which ports can be used), shared.go (what workers report), drain.go
-// (what a worker has looked at).
+// Files: keeper.go (a turn), prober.go (what a kind brings), queue.go (one kind's probes and timers), clock.go (the
+// clock that stands still), timers.go (the heap), ports.go (which ports can be used), shared.go (what workers report),
+// drain.go (what a worker has processed).
 package keeper
 
 import "penstock/dataplane/fib"
@@ -31,12 +31,12 @@ type Keeper struct {
 	Send func(port uint16, frame []byte) // sends a frame that the box made
 	Room func(port uint16) int           // how many frames the port can take now, as far as there are buffers for them
 
-	// Stuck reports whether frames wait in the port's transmit ring of which the kernel has taken none since it had taken n
-	// in all, modulo 2^32; and how many it has taken by now.
+	// Stuck reports whether frames wait in the port's transmit ring of which the kernel has taken none since it had
+	// taken n in all, modulo 2^32; and how many it has taken by now.
 	Stuck func(port uint16, n uint32) (stuck bool, taken uint32)
 
-	// Clean reports whether all workers have looked at all that had arrived by a time. What is clean stays clean, and so
-	// is every earlier time.
+	// Clean reports whether all workers have processed all that had arrived by a time. What is clean stays clean, and
+	// so is every earlier time.
 	Clean func(since int64) bool
 
 	shared  *Shared

@@ -7,30 +7,30 @@ import (
 	"penstock/dataplane/fib"
 )
 
-// TestBoundedTurn: 10,000 probes due at once take so many turns as there are steps for, each no more than it may; nobody
-// is asked twice before everybody was asked once.
+// TestBoundedTurn: 10,000 probes due at once take so many turns as there are steps for, each no more than it may; no
+// target is probed twice before every target was probed once.
 func TestBoundedTurn(t *testing.T) {
 	const n, interval = 10_000, 1000 * ms
 	b := newBench(t, interval, n)
 	f := b.probers[0]
 	for round := 1; round <= 3; round++ {
 		turns := 0
-		for before := f.steps; sum(f.asked) < round*n; turns++ {
+		for before := f.steps; sum(f.probed) < round*n; turns++ {
 			b.turn(1000)
 			if took := f.steps - before; took > 2*most {
 				t.Fatalf("turn %d took %d steps, want at most %d verdicts and as many probes", turns, took, most)
 			}
 			before = f.steps
 			if turns > 3*n {
-				t.Fatalf("round %d: %d of %d asked after %d turns", round, sum(f.asked), round*n, turns)
+				t.Fatalf("round %d: %d probes after %d turns, want %d", round, sum(f.probed), turns, round*n)
 			}
-			if b.Next() > b.now && sum(f.asked) < round*n && turns > 0 && round == 1 {
-				t.Fatalf("the worker may sleep for %d ns while probes are due", b.Next()-b.now)
+			if b.Next() > b.now && sum(f.probed) < round*n && turns > 0 && round == 1 {
+				t.Fatalf("the worker may sleep for %d ns while probes are due, want not at all", b.Next()-b.now)
 			}
 		}
-		for id, asked := range f.asked {
-			if asked != round {
-				t.Fatalf("round %d: target %d was asked %d times", round, id, asked)
+		for id, probed := range f.probed {
+			if probed != round {
+				t.Fatalf("round %d: target %d was probed %d times, want %d", round, id, probed, round)
 			}
 		}
 		if least := n / most; round == 1 && turns > least+1 {
@@ -45,7 +45,7 @@ func TestBoundedTimers(t *testing.T) {
 	const n = 10_000
 	b := newBench(t, 1000*ms, n)
 	f := b.probers[0]
-	for sum(f.asked) < n {
+	for sum(f.probed) < n {
 		b.turn(1000)
 	}
 	for id := range uint32(n) {
@@ -60,8 +60,8 @@ func TestBoundedTimers(t *testing.T) {
 	}
 }
 
-// TestFairness: kinds with more probes due than a turn has steps for hold up neither each other nor the first kind, whose
-// verdicts fall as if it were alone.
+// TestFairness: kinds with more probes due than a turn has steps for hold up neither each other nor the first kind,
+// whose verdicts fall as if it were alone.
 func TestFairness(t *testing.T) {
 	const gateways, many, interval = 32, 10_000, 10 * ms
 	alone, busy := newBench(t, interval, gateways), newBench(t, interval, gateways, many, many)
@@ -75,13 +75,13 @@ func TestFairness(t *testing.T) {
 			t.Errorf("gateway %d was judged %d times, want %d as when it is alone", id, judged, undisturbed[id])
 		}
 		if late := busy.probers[0].late[id]; late != 0 {
-			t.Errorf("gateway %d counts %d late timers, which others caused", id, late)
+			t.Errorf("gateway %d counts %d late timers, which others caused; want none", id, late)
 		}
 	}
 	// 20,000 turns of 32 steps, of which the gateways take some 6,400 in all: the rest is for both others.
 	for kind, f := range busy.probers[1:] {
-		if asked := sum(f.asked); asked < many {
-			t.Errorf("kind %d was asked %d times, want at least %d", kind+1, asked, many)
+		if probed := sum(f.probed); probed < many {
+			t.Errorf("kind %d was probed %d times, want at least %d", kind+1, probed, many)
 		}
 	}
 }
@@ -90,14 +90,15 @@ func TestFairness(t *testing.T) {
 func TestFirstKindFirst(t *testing.T) {
 	b := newBench(t, 1000*ms, 100, 100)
 	b.turn(ms)
-	want(t, "of the first kind", sum(b.probers[0].asked), most-share)
-	want(t, "of the second", sum(b.probers[1].asked), share)
+	want(t, "of the first kind", sum(b.probers[0].probed), most-share)
+	want(t, "of the second", sum(b.probers[1].probed), share)
 	b = newBench(t, 1000*ms, 0, 100)
 	b.turn(ms)
-	want(t, "of the second kind alone", sum(b.probers[1].asked), most)
+	want(t, "of the second kind alone", sum(b.probers[1].probed), most)
 }
 
-// TestNext: a worker that sleeps as long as Next says, and takes no turn between, asks and judges everybody in time.
+// TestNext: a worker that sleeps until the time of Next, and takes no turn between, probes and judges every target in
+// time.
 func TestNext(t *testing.T) {
 	const interval = 100 * ms
 	b := newBench(t, interval, 3, 5)
@@ -109,7 +110,8 @@ func TestNext(t *testing.T) {
 	for kind, f := range b.probers {
 		for id, judged := range f.judged {
 			if judged < 98 || judged > 100 || f.late[id] != 0 {
-				t.Errorf("kind %d, target %d: judged %d times in 100 intervals, %d timers late", kind, id, judged, f.late[id])
+				t.Errorf("kind %d, target %d: judged %d times in 100 intervals, %d timers late; want 98 to 100, none",
+					kind, id, judged, f.late[id])
 			}
 		}
 	}
@@ -138,11 +140,11 @@ func TestNews(t *testing.T) {
 	check := func(what string) {
 		t.Helper()
 		if b.turn(ms); b.News() {
-			t.Errorf("%s: there is news after the turn", what)
+			t.Errorf("%s: there is news after the turn, want none", what)
 		}
 		gotPorts, gotNews := [2]int{first.ports, second.ports}, [2]int{first.news, second.news}
 		if gotPorts != ports || gotNews != news {
-			t.Errorf("%s: told of ports %v times, of news %v; want %v, %v", what, gotPorts, gotNews, ports, news)
+			t.Errorf("%s: calls of Ports %v, of News %v; want %v, %v", what, gotPorts, gotNews, ports, news)
 		}
 	}
 	check("nothing")
@@ -151,7 +153,7 @@ func TestNews(t *testing.T) {
 	h.Notify(0)
 	news[0]++
 	if !b.News() {
-		t.Error("no news after Notify")
+		t.Error("there is no news after Notify, want some")
 	}
 	check("the first kind")
 	h.Notify(1)
@@ -165,7 +167,8 @@ func TestNews(t *testing.T) {
 	ports = [2]int{3, 3}
 	check("a fault")
 	if !b.Open(0) || b.Open(1) || b.Up(0) || !b.Faulty(0) {
-		t.Errorf("port 0: open %v, up %v, faulty %v; port 1: open %v", b.Open(0), b.Up(0), b.Faulty(0), b.Open(1))
+		t.Errorf("port 0: open %v, up %v, faulty %v; port 1: open %v; want true, false, true; false",
+			b.Open(0), b.Up(0), b.Faulty(0), b.Open(1))
 	}
 	want(t, "woken", woken, 5)
 }
@@ -200,7 +203,7 @@ func TestPorts(t *testing.T) {
 		}
 	}
 	if b.Up(2) || b.Open(2) || b.Faulty(2) {
-		t.Errorf("a port that is not there: up %v, open %v, faulty %v", b.Up(2), b.Open(2), b.Faulty(2))
+		t.Errorf("a port that is not there: up %v, open %v, faulty %v; want all false", b.Up(2), b.Open(2), b.Faulty(2))
 	}
 }
 
@@ -226,7 +229,8 @@ func TestNoAllocation(t *testing.T) {
 		t.Errorf("%v allocations a turn, want 0", got)
 	}
 	if sum(b.probers[1].judged) == 0 || sum(b.probers[1].expired) == 0 {
-		t.Errorf("%d verdicts, %d timers: the test shows nothing", sum(b.probers[1].judged), sum(b.probers[1].expired))
+		t.Errorf("%d verdicts, %d timers, want some of both: the test shows nothing",
+			sum(b.probers[1].judged), sum(b.probers[1].expired))
 	}
 }
 
@@ -242,7 +246,7 @@ func BenchmarkKeeperTurn(b *testing.B) {
 			b.Run(fmt.Sprintf("targets=%d/%s", n, bc.name), func(b *testing.B) {
 				k := newBench(b, bc.interval, n)
 				f := k.probers[0]
-				for sum(f.asked) < n {
+				for sum(f.probed) < n {
 					k.turn(ms)
 				}
 				if bc.interval < Never/2 { // spread over the interval
@@ -263,7 +267,7 @@ func BenchmarkKeeperTurn(b *testing.B) {
 		b.Run(fmt.Sprintf("targets=%d/each", n), func(b *testing.B) { // one target is due in every turn
 			k := newBench(b, int64(n)*turn, n)
 			f := k.probers[0]
-			for sum(f.asked) < n {
+			for sum(f.probed) < n {
 				k.turn(turn)
 			}
 			for i := range n {

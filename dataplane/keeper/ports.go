@@ -27,7 +27,7 @@ func (k *Keeper) Faulty(port uint16) bool {
 	return int(port) < len(k.shared.faults) && k.shared.faults[port].Load() != 0
 }
 
-// Open reports whether a port is open. By one that is not nobody is asked, and nobody judged.
+// Open reports whether a port is open. By a port that is not, no target is probed or judged.
 func (k *Keeper) Open(port uint16) bool {
 	return int(port) < len(k.shared.open) && k.shared.open[port].Load()
 }

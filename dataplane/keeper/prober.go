@@ -13,9 +13,9 @@ const (
 // Kinds is how many kinds there can be.
 const Kinds = 4
 
-// Prober is what is particular about a kind of targets. All methods are called on the first worker's thread, between two
-// turns, one call for each target that is due. now is the time of the turn. Targets and timers are known by dense ids
-// that the prober chooses, below what it has asked for by Queue.Grow.
+// Prober is what is particular about a kind of targets. All methods are called on the first worker's thread, between
+// two turns, one call for each target that is due. now is the time of the turn. Targets and timers are known by dense
+// ids that the prober chooses, below the numbers that it has passed to Queue.Grow.
 type Prober interface {
 	// Follow takes over new tables. It is called for every snapshot: what has not changed should cost nothing. It alone
 	// may allocate.
@@ -30,8 +30,8 @@ type Prober interface {
 	// Late says that a target's probe timer runs late; it is for counting.
 	Late(id uint32)
 
-	// Judge gives the verdict on the probe that is out: all that had arrived when its time was up has been looked at. No
-	// probe is out afterwards. Unless Judge stops the target, Ask follows.
+	// Judge gives the verdict on the probe that is out: all that had arrived when its time was up has been processed.
+	// No probe is out afterwards. Unless Judge stops the target, Ask follows.
 	Judge(now int64, id uint32)
 
 	// Ask sends the next probe. It calls Queue.Admit, which also sets when the one after it is due; or Queue.Stop.

@@ -50,7 +50,7 @@ func (q *Queue) Start(id uint32, due int64) {
 	q.due.Set(id, due)
 }
 
-// Stop ends that: the target is neither asked nor judged.
+// Stop ends the probing of a target: it is neither probed nor judged.
 func (q *Queue) Stop(id uint32) {
 	q.due.Stop(id)
 	q.waiting.Stop(id)
@@ -107,9 +107,9 @@ const (
 	Stuck                     // likewise; and nothing has moved for an interval, which is a probe without an answer
 )
 
-// Admit reports whether a probe of so many frames can be sent by a port now. If so, the next probe is due an interval after
-// this one was; a probe that was missed is not made up for. A full ring is the box's fault, and a probe that was not sent
-// is no miss; unless the kernel takes nothing from the ring for a whole interval.
+// Admit reports whether a probe of so many frames can be sent by a port now. If so, the next probe is due an interval
+// after this one was; a probe that was missed is not made up for. A full ring is the box's fault, and a probe that was
+// not sent is no miss; unless the kernel takes nothing from the ring for a whole interval.
 func (q *Queue) Admit(id uint32, port uint16, frames int, interval int64) Admission {
 	if !q.Runs(id) {
 		return Delayed
@@ -155,8 +155,8 @@ func (q *Queue) next() int64 {
 	return min(timer, q.clock.when(due))
 }
 
-// probe judges and asks the targets whose time has come, those that wait for the longest first. It takes at most so many
-// steps, and returns how many it took.
+// probe judges and probes the targets whose time has come, those that wait for the longest first. It takes at most so
+// many steps, and returns how many it took.
 func (q *Queue) probe(now int64, most int) (steps int) {
 	clean := Never
 	for ; steps < most && q.waiting.Len() > 0; steps++ {
@@ -187,7 +187,7 @@ func (q *Queue) probe(now int64, most int) (steps int) {
 		case p.out && late && !p.grace: // the answer may have arrived, but not been received yet
 			p.grace = true
 			q.schedule(id, q.clock.now+Slack)
-		case p.out: // what has arrived by now must have been looked at before it is a miss
+		case p.out: // what has arrived by now must have been processed before it is a miss
 			q.due.Stop(id)
 			q.waiting.Set(id, now)
 		default:

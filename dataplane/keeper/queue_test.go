@@ -6,13 +6,17 @@ import "testing"
 func TestProbe(t *testing.T) {
 	const interval = 10 * ms
 	type step struct {
-		what                string
-		do                  func(b *bench)
-		time                int64 // 0 = 1 ms
-		asked, judged, late int
+		what                 string
+		do                   func(b *bench)
+		time                 int64 // 0 = 1 ms
+		probed, judged, late int
 	}
 	unclean := func(b *bench) { b.clean = 0 }
 	clean := func(b *bench) { b.clean = Never }
+	stopOnVerdict := func(b *bench) {
+		f := b.probers[0]
+		f.onJudge = func(id uint32) { f.q.Stop(id) }
+	}
 	for name, steps := range map[string][]step{
 		"answered or not": {
 			{"the first", nil, 0, 1, 0, 0},
@@ -75,7 +79,7 @@ func TestProbe(t *testing.T) {
 		"stopped by its verdict": {
 			{"the first", nil, 0, 1, 0, 0},
 			{"its time is up", nil, interval, 1, 0, 0},
-			{"the verdict", func(b *bench) { b.probers[0].onJudge = func(id uint32) { b.probers[0].q.Stop(id) } }, 0, 1, 1, 0},
+			{"the verdict", stopOnVerdict, 0, 1, 1, 0},
 			{"for ever", nil, 9 * interval, 1, 1, 0},
 		},
 		"hastened": {
@@ -103,15 +107,15 @@ func TestProbe(t *testing.T) {
 				s.time = ms
 			}
 			b.turn(s.time)
-			if f.asked[0] != s.asked || f.judged[0] != s.judged || f.late[0] != s.late {
-				t.Errorf("%s, step %d (%s): asked %d times, judged %d, late %d; want %d, %d, %d",
-					name, i, s.what, f.asked[0], f.judged[0], f.late[0], s.asked, s.judged, s.late)
+			if f.probed[0] != s.probed || f.judged[0] != s.judged || f.late[0] != s.late {
+				t.Errorf("%s, step %d (%s): probed %d times, judged %d, late %d; want %d, %d, %d",
+					name, i, s.what, f.probed[0], f.judged[0], f.late[0], s.probed, s.judged, s.late)
 			}
 		}
 	}
 }
 
-// TestStartInLateTurn: a target that is started in a turn that is late is asked in that turn, and is not late itself.
+// TestStartInLateTurn: a target that is started in a turn that is late is probed in that turn, and is not late itself.
 func TestStartInLateTurn(t *testing.T) {
 	b := newBench(t, 10*ms, 2)
 	f := b.probers[0]
@@ -122,10 +126,11 @@ func TestStartInLateTurn(t *testing.T) {
 	b.turn(500 * ms)
 	want(t, "late timers of the target that was there", f.late[0], 1)
 	want(t, "late timers of the one that is started", f.late[1], 0)
-	want(t, "probes of the one that is started", f.asked[1], 2)
+	want(t, "probes of the one that is started", f.probed[1], 2)
 }
 
-// TestAdmit: a full ring is no missing answer, however long it is full, unless the kernel takes nothing for an interval.
+// TestAdmit: a full ring is no missing answer, however long it is full, unless the kernel takes nothing for an
+// interval.
 func TestAdmit(t *testing.T) {
 	const interval = 5 * ms
 	b := newBench(t, interval, 1)
@@ -136,7 +141,7 @@ func TestAdmit(t *testing.T) {
 		do   func()
 		want Admission
 	}{
-		{nil, Delayed}, // the first look at the ring
+		{nil, Delayed}, // the first check of the ring
 		{nil, Delayed}, {nil, Delayed}, {nil, Delayed}, {nil, Delayed}, {nil, Stuck},
 		{nil, Delayed}, {nil, Delayed}, {nil, Delayed}, {nil, Delayed}, {nil, Stuck}, // another interval
 		{nil, Delayed}, {nil, Delayed}, {nil, Delayed}, {nil, Delayed},
@@ -148,7 +153,7 @@ func TestAdmit(t *testing.T) {
 		{nil, Delayed}, {nil, Delayed}, {nil, Delayed},
 		{func() { b.room = 1 }, Admitted},
 		{func() { b.room = 0 }, Delayed}, {nil, Delayed}, {nil, Delayed}, {nil, Delayed}, {nil, Stuck},
-		{func() { q.Stop(0); b.room = 1 }, Delayed}, // nobody is to be asked
+		{func() { q.Stop(0); b.room = 1 }, Delayed}, // no target is to be probed
 	} {
 		if tc.do != nil {
 			tc.do()

@@ -34,8 +34,8 @@ func (h *Shared) Fault(port uint16, refused bool) {
 	h.announce()
 }
 
-// Open says that a port has been opened, or is about to be closed. That a port is not open is no fault: whether it can be
-// used is for Keeper.SetCarrier to say.
+// Open says that a port has been opened, or is about to be closed. That a port is not open is no fault: whether it can
+// be used is reported by Keeper.SetCarrier.
 func (h *Shared) Open(port int, open bool) {
 	h.open[port].Store(open)
 	h.changes.Add(1)

@@ -1,8 +1,9 @@
 package keeper
 
 // Timers is a set of timers, known by dense ids: a heap in which a timer has four children, so that the heap is half as
-// deep as a binary one, and the children of a timer lie in one cache line or two. To start, change or stop a timer costs
-// O(log n), to know the next one O(1). Of two timers for the same time the one with the smaller id is first. Nothing but Grow allocates.
+// deep as a binary one, and the children of a timer lie in one cache line or two. To start, change or stop a timer
+// costs O(log n), to know the next one O(1). Of two timers for the same time the one with the smaller id is first.
+// Nothing but Grow allocates.
 type Timers struct {
 	heap []timer  // the next one first; none is later than its children 4i+1 … 4i+4
 	at   []uint32 // by id: place in heap + 1; 0 = it does not run

@@ -52,7 +52,8 @@ func TestTimersAgainstNaive(t *testing.T) {
 			gotID, got := h.Next()
 			wantID, want := n.next()
 			if got != want || want != Never && gotID != wantID {
-				t.Fatalf("%d ids, operation %d: timer %d is next at %d, want %d at %d", tc.ids, op, gotID, got, wantID, want)
+				t.Fatalf("%d ids, operation %d: timer %d is next at %d, want %d at %d",
+					tc.ids, op, gotID, got, wantID, want)
 			}
 			if _, runs := n[id]; h.Runs(id) != runs || h.Len() != len(n) {
 				t.Fatalf("%d ids, operation %d: timer %d runs: %v, want %v; %d run, want %d",

@@ -31,7 +31,8 @@ var again = [...]int64{1_000_000_000, 2_000_000_000}
 //	RARP for the virtual MAC: for the switches, which need no more
 //	gratuitous ARP for the box's addresses: the group's, and the source of the probes
 //	gratuitous ARP, in segments of which the group is a station, for every address that has a binding; unsolicited
-//	neighbour advertisements for IPv6 addresses of VIFs of this box (those of others cannot be found by going through a /64)
+//	neighbour advertisements for IPv6 addresses of VIFs of this box (those of other boxes cannot be found by going
+//	through a /64)
 type announcer struct {
 	next   int64 // when the next step is due
 	round  int   // of the burst
@@ -91,7 +92,7 @@ func (r *Prober) announce(now int64, g *group) {
 		return
 	}
 	if a.round == 0 {
-		r.tell(now, g, gateway.Event{Kind: gateway.AnnounceFinish, Member: active, Count: a.count})
+		r.emit(now, g, gateway.Event{Kind: gateway.AnnounceFinish, Member: active, Count: a.count})
 	}
 	pause := g.table.Policy.AnnounceInterval
 	if a.round < len(again) {
@@ -128,7 +129,7 @@ func (r *Prober) announceOwn(g *group, m *fib.Member) (sent int) {
 // announceSubnets goes on through the IPv4 subnets of segments of which the group is a station.
 func (r *Prober) announceSubnets(g *group, m *fib.Member, most int) (sent int) {
 	a, t, s := &g.round, g.table, r.snap
-	for looked := 0; looked < stepLookups && sent < most; looked++ {
+	for lookups := 0; lookups < stepLookups && sent < most; lookups++ {
 		if a.subnet >= len(t.Subnets4) {
 			a.stage = stageVIFs
 			break
@@ -153,7 +154,7 @@ func (r *Prober) announceSubnets(g *group, m *fib.Member, most int) (sent int) {
 // announceVIFs goes on through the IPv6 addresses of this box's VIFs in segments of which the group is a station.
 func (r *Prober) announceVIFs(g *group, m *fib.Member, most int) (sent int) {
 	a, s := &g.round, r.snap
-	for looked := 0; looked < stepLookups && sent < most; looked++ {
+	for lookups := 0; lookups < stepLookups && sent < most; lookups++ {
 		if a.vif >= len(s.VIFs) {
 			a.stage = stageEnd
 			break

@@ -70,7 +70,9 @@ func arp(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port
 
 // answersProbe reports whether an ARP reply answers a probe. All ports of the box in that Ethernet receive a broadcast
 // reply, so that its target must be the MAC that this port probes from.
-func answersProbe(p *frame.Packet, a wire.ARP, s *fib.Snapshot, g *fib.Group, m *fib.Member, port *fib.Port, now int64) bool {
+func answersProbe(
+	p *frame.Packet, a wire.ARP, s *fib.Snapshot, g *fib.Group, m *fib.Member, port *fib.Port, now int64,
+) bool {
 	at := m.Live.Probed.Load()
 	if at == 0 || now-at > max(answerTime, g.Policy.Interval) || a.TargetIP() != m.Source {
 		return false
@@ -105,14 +107,14 @@ func answer(m *fib.Member, from uint64, st *State) bool {
 	return true
 }
 
-// hint notes that somebody says, unasked, that a gateway has another MAC: worth a question, no more.
+// hint notes that an unsolicited packet names another MAC for a gateway. It makes the Prober send a probe, no more.
 func hint(m *fib.Member, from uint64, st *State) {
 	if inUse, _ := m.Live.Gateway(); inUse != from && m.Static == 0 {
 		m.Live.Hint.Store(st.Now)
 	}
 }
 
-// question answers, in place, who asks for an address that is behind the uplink's groups in this VLAN.
+// answerRequest answers, in place, a request for an address that is behind the uplink's groups in this VLAN.
 func answerRequest(mem []byte, p *frame.Packet, a wire.ARP, s *fib.Snapshot, port *fib.Port) {
 	target := a.TargetIP()
 	for i := range port.Uplink {
@@ -121,14 +123,17 @@ func answerRequest(mem []byte, p *frame.Packet, a wire.ARP, s *fib.Snapshot, por
 			continue
 		}
 		g := &s.Groups[u.Group]
-		if !has4(g, u, target) && !hosts4(g, s, target) || !speaks(g, p, func(m *fib.Member) bool { return m.IP == a.SenderIP() }) {
+		if !has4(g, u, target) && !hosts4(g, s, target) {
+			continue
+		}
+		if !speaks(g, p, func(m *fib.Member) bool { return m.IP == a.SenderIP() }) {
 			continue
 		}
 		from := mac(s, g, p.Port)
-		asker := a.SenderMAC()
-		a.Set(wire.ARPReply, from, target, asker, a.SenderIP())
+		requester := a.SenderMAC()
+		a.Set(wire.ARPReply, from, target, requester, a.SenderIP())
 		e := wire.Ethernet(p.Bytes(mem)) // the tag, if there is one, stays
-		e.SetDst(asker)
+		e.SetDst(requester)
 		e.SetSrc(from)
 		p.SendTo(p.Port)
 		return
@@ -138,11 +143,11 @@ func answerRequest(mem []byte, p *frame.Packet, a wire.ARP, s *fib.Snapshot, por
 
 // speaks reports whether the box answers a question here: a gateway's on its member's own port, anybody else's on the
 // active member's. Where two ports are in one Ethernet both hear it, and two answers would give two MACs.
-func speaks(g *fib.Group, p *frame.Packet, asker func(*fib.Member) bool) bool {
+func speaks(g *fib.Group, p *frame.Packet, requester func(*fib.Member) bool) bool {
 	known := false
 	for i := range g.Members {
 		m := &g.Members[i]
-		if m.Live == nil || !asker(m) {
+		if m.Live == nil || !requester(m) {
 			continue
 		}
 		if m.Port == p.Port && m.VID == p.VID {

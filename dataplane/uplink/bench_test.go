@@ -22,7 +22,8 @@ func BenchmarkProberTurn(b *testing.B) {
 					g.Policy.Interval = interval + int64(i)*103_000
 					g.Policy.AnnounceInterval, g.Policy.Misses = 0, 1<<30
 					for slot := range gateway.MaxMembers {
-						g.Members = append(g.Members, fib.Member{Live: &fib.MemberLive{}, IP: uint32(slot + 1), Static: 2})
+						m := fib.Member{Live: &fib.MemberLive{}, IP: uint32(slot + 1), Static: 2}
+						g.Members = append(g.Members, m)
 						g.Order = append(g.Order, uint8(slot))
 					}
 					s.Groups[i+1] = g
@@ -45,7 +46,7 @@ func BenchmarkProberTurn(b *testing.B) {
 					now += d
 					k.Turn(now, s)
 				}
-				for now < 20*interval { // everybody up, and the first announcements made
+				for now < 20*interval { // all members up, and the first announcements made
 					pass(turn)
 				}
 				if idle {

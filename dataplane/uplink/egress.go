@@ -83,10 +83,13 @@ func wayOf(loc fib.Loc, s *fib.Snapshot) way {
 	}
 	to.g = &s.Groups[i]
 	a := to.g.Live.Active.Load()
-	if uint64(a) >= uint64(len(to.g.Members)) || to.g.Members[a].Live == nil || int(to.g.Members[a].Port) >= len(s.Ports) {
+	if uint64(a) >= uint64(len(to.g.Members)) {
 		return to
 	}
 	m := &to.g.Members[a]
+	if m.Live == nil || int(m.Port) >= len(s.Ports) {
+		return to
+	}
 	to.src, to.port, to.vid, to.mtu = to.g.MAC, m.Port, m.VID, s.Ports[m.Port].MTU
 	to.most = uint32(to.mtu) + wire.EthernetLen
 	to.stat = int(m.Stat)*stats.RxTxLen + stats.Tx
@@ -175,7 +178,7 @@ func own(mem []byte, p *frame.Packet, g *fib.Group) bool {
 	return wire.IPv6((*[wire.IPv6Len]byte)(mem[l3:])[:]).Dst() == g.IP6 && g.IP6 != [2]uint64{}
 }
 
-// fromFabric parses what has come out of an encapsulation, where nobody has looked at what is inside. It reports
+// fromFabric parses what has come out of an encapsulation, whose content has not been checked yet. It reports
 // whether that is a whole IP packet; anything else is dropped.
 func fromFabric(mem []byte, p *frame.Packet) bool {
 	if !p.Has(frame.FlagFromFabric) {

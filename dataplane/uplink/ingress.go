@@ -74,7 +74,9 @@ func (st *State) Ingress(b *frame.Batch) (todo uint32) {
 }
 
 // ingress finds the group of p and the segment of its destination. It returns false if it has dropped or answered p.
-func ingress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *arrival, to *table.Hop) bool {
+func ingress(
+	mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *arrival, to *table.Hop,
+) bool {
 	if !from.known || from.src != p.SrcMAC || from.dst != p.DstMAC || from.vid != p.VID {
 		*from = identify(p, s, st, port)
 	}
@@ -194,7 +196,10 @@ func otherGroup(p *frame.Packet, s *fib.Snapshot, port *fib.Port, from *arrival,
 	return false
 }
 
-func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *arrival, to *table.Hop) bool {
+// toSubnet4 finds the segment of p's destination. It returns false if it has dropped or answered p.
+func toSubnet4(
+	mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *arrival, to *table.Hop,
+) bool {
 	h := (*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])
 	w := binary.BigEndian.Uint64(h[8:16])
 	src, dst := uint32(w), binary.BigEndian.Uint32(h[16:20])
@@ -207,8 +212,11 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 		return false
 	}
 	n := fib.FindSubnet4(from.g.Subnets4, dst)
-	if n == nil && p.DstMAC != from.g.MAC && otherGroup(p, s, port, from, func(g *fib.Group) bool { return g.IP4 == dst || fib.FindSubnet4(g.Subnets4, dst) != nil }) {
-		return toSubnet4(mem, p, s, st, port, from, to)
+	if n == nil && p.DstMAC != from.g.MAC {
+		fits := func(g *fib.Group) bool { return g.IP4 == dst || fib.FindSubnet4(g.Subnets4, dst) != nil }
+		if otherGroup(p, s, port, from, fits) {
+			return toSubnet4(mem, p, s, st, port, from, to)
+		}
 	}
 	if n == nil || n.End-n.Start >= 3 && (dst == n.Start || dst == n.End) {
 		p.DropFor(drop.UplinkNoTenant)
@@ -233,7 +241,10 @@ func toSubnet4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 	return true
 }
 
-func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *arrival, to *table.Hop) bool {
+// toSubnet6 is toSubnet4 for IPv6.
+func toSubnet6(
+	mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fib.Port, from *arrival, to *table.Hop,
+) bool {
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
 	src, dst := h.Src(), h.Dst()
 	if wire.Multicast6(src) || wire.Unspecified6(src) || wire.Loopback6(src) {
@@ -241,7 +252,8 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 		return false
 	}
 	if dst == from.g.IP6 || dst == from.m.Source6 || wire.LinkLocal6(dst) {
-		ping(mem, p, s, from, !wire.Unspecified6(dst) && (!wire.LinkLocal6(dst) || dst == wire.EUI64LinkLocal(p.DstMAC)))
+		own := !wire.LinkLocal6(dst) || dst == wire.EUI64LinkLocal(p.DstMAC)
+		ping(mem, p, s, from, own && !wire.Unspecified6(dst))
 		return false
 	}
 	if wire.LinkLocal6(src) { // never leaves its link (RFC 4291, 2.5.6)
@@ -249,8 +261,11 @@ func toSubnet6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, port *fi
 		return false
 	}
 	n := fib.FindSubnet6(from.g.Subnets6, dst)
-	if n == nil && p.DstMAC != from.g.MAC && otherGroup(p, s, port, from, func(g *fib.Group) bool { return g.IP6 == dst || fib.FindSubnet6(g.Subnets6, dst) != nil }) {
-		return toSubnet6(mem, p, s, st, port, from, to)
+	if n == nil && p.DstMAC != from.g.MAC {
+		fits := func(g *fib.Group) bool { return g.IP6 == dst || fib.FindSubnet6(g.Subnets6, dst) != nil }
+		if otherGroup(p, s, port, from, fits) {
+			return toSubnet6(mem, p, s, st, port, from, to)
+		}
 	}
 	if n == nil {
 		p.DropFor(drop.UplinkNoTenant)
@@ -311,7 +326,10 @@ func inward6(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib
 // bridged reports whether the group is a station of the segment: its hosts then know the virtual MAC, and no router
 // stands between them and the gateways.
 func bridged(s *fib.Snapshot, seg *fib.Segment, g *fib.Group) bool {
-	return uint64(seg.Gateway) < uint64(len(s.Groups)) && &s.Groups[seg.Gateway] == g || uint64(seg.Router) >= uint64(len(s.Routers))
+	if uint64(seg.Gateway) < uint64(len(s.Groups)) && &s.Groups[seg.Gateway] == g {
+		return true
+	}
+	return uint64(seg.Router) >= uint64(len(s.Routers))
 }
 
 // inward addresses p to a tenant's VIF. SrcMAC stays the gateway's: should the packet turn out to be too big for the
@@ -376,7 +394,9 @@ func ping(mem []byte, p *frame.Packet, s *fib.Snapshot, from *arrival, ours bool
 }
 
 // outside answers p, which came from outside, with the ICMP error e. If it cannot answer p, it drops p for reason why.
-func outside(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, from *arrival, e icmp.Error, mtu uint16, why drop.Reason) {
+func outside(
+	mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, from *arrival, e icmp.Error, mtu uint16, why drop.Reason,
+) {
 	src4, src6 := from.m.Source, from.m.Source6
 	if src4 == 0 {
 		src4 = from.g.IP4

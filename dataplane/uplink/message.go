@@ -43,12 +43,12 @@ func (m *message) arpRequest(dst, src uint64, vid uint16, sender, target uint32)
 	return m.padded(h, h+wire.ARPLen)
 }
 
-// announce tells everybody that ip is at src (RFC 5227, 2.3: an announcement has the form of a request).
+// announce announces by broadcast that ip is at src (RFC 5227, 2.3: an announcement has the form of a request).
 func (m *message) announce(src uint64, vid uint16, ip uint32) []byte {
 	return m.arpRequest(wire.Broadcast, src, vid, ip, ip)
 }
 
-// rarp tells the switches where src is, and nobody anything else (RFC 903).
+// rarp makes the switches learn where src is, and has no other effect (RFC 903).
 func (m *message) rarp(src uint64, vid uint16) []byte {
 	h := m.link(wire.Broadcast, src, vid, etherTypeRARP)
 	wire.ARP(m[h:]).Set(rarpRequest, src, 0, src, 0)

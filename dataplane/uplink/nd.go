@@ -18,8 +18,8 @@ func solicited(mem []byte, p *frame.Packet, s *fib.Snapshot, port *fib.Port) {
 		return
 	}
 	target := wire.NeighborSolicit(f[p.L4:]).Target()
-	// The answer goes to the link-layer address that the asker names, which for a virtual router is not the Ethernet
-	// source.
+	// The answer goes to the link-layer address that the requester names, which for a virtual router is not the
+	// Ethernet source.
 	end := min(len(f), int(p.L3)+wire.IPv6Len+int(wire.IPv6(f[p.L3:]).PayloadLen()))
 	if named, ok := wire.NeighborSolicit(f[p.L4:end]).Options().LinkAddr(wire.NDOptionSourceAddr); ok {
 		if named == 0 || wire.GroupMAC(named) || ours(s, named) {
@@ -35,8 +35,8 @@ func solicited(mem []byte, p *frame.Packet, s *fib.Snapshot, port *fib.Port) {
 		}
 		g := &s.Groups[u.Group]
 		from := mac(s, g, p.Port)
-		asker := func(m *fib.Member) bool { of, _ := m.Live.Gateway(); return of == p.SrcMAC }
-		if !has6(g, u, target, from) && !hosts6(g, s, target) || !speaks(g, p, asker) {
+		requester := func(m *fib.Member) bool { of, _ := m.Live.Gateway(); return of == p.SrcMAC }
+		if !has6(g, u, target, from) && !hosts6(g, s, target) || !speaks(g, p, requester) {
 			continue
 		}
 		if neigh.Advertise(mem, p, from, true); p.Next == frame.NextDeliver {
@@ -52,7 +52,10 @@ func has6(g *fib.Group, u *fib.UplinkMember, ip [2]uint64, ours uint64) bool {
 	if wire.Unspecified6(ip) {
 		return false
 	}
-	return ip == g.IP6 || ip == wire.EUI64LinkLocal(ours) || uint64(u.Slot) < uint64(len(g.Members)) && ip == g.Members[u.Slot].Source6
+	if ip == g.IP6 || ip == wire.EUI64LinkLocal(ours) {
+		return true
+	}
+	return uint64(u.Slot) < uint64(len(g.Members)) && ip == g.Members[u.Slot].Source6
 }
 
 // hosts6 reports whether ip is the address of a tenant's VIF, or router, behind the group.

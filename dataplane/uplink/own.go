@@ -80,7 +80,10 @@ func tooBig(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, way *way) {
 
 // refuse turns p into the ICMP error e about itself, if it may be answered, within the limit of errors; otherwise p is
 // dropped.
-func refuse(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, e icmp.Error, mtu uint16, src4 uint32, src6 [2]uint64, srcMAC uint64) bool {
+func refuse(
+	mem []byte, p *frame.Packet, s *fib.Snapshot, st *State,
+	e icmp.Error, mtu uint16, src4 uint32, src6 [2]uint64, srcMAC uint64,
+) bool {
 	why := icmp.Answer(mem, p, s, st.Now, e, mtu, src4, src6, srcMAC)
 	if why != drop.None {
 		p.DropFor(why)

@@ -7,7 +7,7 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// How often a gateway is asked by broadcast, in nanoseconds: while its group has nobody else, and otherwise.
+// How often a gateway is probed by broadcast, in nanoseconds: while its group has no other member, and otherwise.
 const (
 	broadcastSoon  = 200_000_000
 	broadcastEvery = 1_000_000_000
@@ -16,10 +16,10 @@ const (
 // probeFrames is how many frames a probe takes at most.
 const probeFrames = 3
 
-// trialEvery is how often a gateway that answers broadcasts alone is asked by unicast again, in nanoseconds.
+// trialEvery is how often a gateway that answers broadcasts alone is probed by unicast again, in nanoseconds.
 const trialEvery = 60_000_000_000
 
-// ways is a set of the ways to ask a gateway.
+// ways is a set of the ways to probe a gateway.
 type ways uint8
 
 // The ways.
@@ -29,33 +29,33 @@ const (
 	both = unicast | broadcast
 )
 
-// member is one member of a group, whose gateway is asked.
+// member is one member of a group, whose gateway is probed.
 type member struct {
 	live        *fib.MemberLive // nil = no member
 	known, up   bool            // its port
-	hinted      int64           // fib.MemberLive.Hint, when last looked at
-	askedAt     int64           // time of that probe
-	judged      int64           // time of the last verdict: what was heard since counts for the next
-	broadcastAt int64           // when it may be asked by broadcast
-	conflictAt  int64           // when another MAC that answers is told of again
+	hinted      int64           // fib.MemberLive.Hint, when last checked
+	probedAt    int64           // time of that probe
+	judged      int64           // time of the last verdict: what arrived since counts for the next
+	broadcastAt int64           // when it may be probed by broadcast
+	conflictAt  int64           // when another MAC that answers is reported again
 	excused     uint32          // misses in a row that data made not count
 	silent      uint32          // probes in a row that the MAC in use left unanswered, excused or not
 
-	usual   ways   // how the gateway is asked as long as it answers; 0 = unicast
-	how     ways   // how it was asked last
+	usual   ways   // how the gateway is probed as long as it answers; 0 = unicast
+	how     ways   // how it was probed last
 	trial   bool   // … which was a trial of unicast: no answer is no miss
 	trialAt int64  // when the next trial is due
 	lone    bool   // a probe in the usual way alone has not been answered
 	turns   uint32 // how often one in both ways was answered after such a one
-	twin    int64  // fib.MemberLive.Twin, when last looked at
+	twin    int64  // fib.MemberLive.Twin, when last checked
 
 	rtt timing
 }
 
-// way is how the gateway is asked as long as it answers.
+// way is how the gateway is probed as long as it answers.
 func (p *member) way() ways { return max(p.usual, unicast) }
 
-// conflictEvery is how often control is told that two stations have a gateway's IP, in nanoseconds.
+// conflictEvery is how often the event that two stations have a gateway's IP is emitted, in nanoseconds.
 const conflictEvery = 10_000_000_000
 
 // Late counts a probe whose timer ran late.
@@ -87,10 +87,10 @@ func (r *Prober) judge(now int64, g *group, slot uint32) {
 			l.Other.Store(0)
 			if now >= p.conflictAt {
 				p.conflictAt = now + conflictEvery
-				r.tell(now, g, gateway.Event{Kind: gateway.MACConflict, Member: slot, MAC: other, OldMAC: inUse})
+				r.emit(now, g, gateway.Event{Kind: gateway.MACConflict, Member: slot, MAC: other, OldMAC: inUse})
 			}
 		case inUse != 0 && p.silent == 0 && g.machine.Health(slot) == gateway.Up:
-			// One lost answer is not enough: the next probe asks everybody. Whatever data comes does not matter.
+			// One lost answer is not enough: the next probe is a broadcast as well. Data does not count here.
 		default:
 			l.Other.Store(0)
 			r.learn(now, g, slot, other)
@@ -134,7 +134,7 @@ func (r *Prober) unanswered(now int64, g *group, slot uint32, sent bool) {
 func (r *Prober) answered(now int64, g *group, slot uint32) {
 	p := &g.members[slot]
 	at := p.live.Answered.Load()
-	p.rtt.measure(p.live, p.askedAt, max(g.table.Policy.Interval, gateway.MinInterval))
+	p.rtt.measure(p.live, p.probedAt, max(g.table.Policy.Interval, gateway.MinInterval))
 	p.learnWay(now)
 	p.live.Answers.Add(1)
 	p.silent, p.trial = 0, false
@@ -180,7 +180,7 @@ func (r *Prober) learn(now int64, g *group, slot uint32, mac uint64) {
 	if old == 0 {
 		kind = gateway.MACLearned
 	}
-	r.tell(now, g, gateway.Event{Kind: kind, Member: slot, MAC: mac, OldMAC: old})
+	r.emit(now, g, gateway.Event{Kind: kind, Member: slot, MAC: mac, OldMAC: old})
 	me := &g.table.Members[slot]
 	for i := range g.table.Members {
 		m := &g.table.Members[i]
@@ -188,12 +188,13 @@ func (r *Prober) learn(now int64, g *group, slot uint32, mac uint64) {
 			continue
 		}
 		if of, _ := m.Live.Gateway(); of == mac {
-			r.tell(now, g, gateway.Event{Kind: gateway.MACShared, Member: slot, Other: uint32(i), MAC: mac})
+			r.emit(now, g, gateway.Event{Kind: gateway.MACShared, Member: slot, Other: uint32(i), MAC: mac})
 		}
 	}
 }
 
-func (r *Prober) tell(now int64, g *group, e gateway.Event) {
+// emit completes an event and puts it into the ring for control.
+func (r *Prober) emit(now int64, g *group, e gateway.Event) {
 	e.Time, e.Group, e.Old = now, g.index, gateway.None
 	if e.Kind != gateway.MACShared {
 		e.Other = gateway.None
@@ -202,7 +203,7 @@ func (r *Prober) tell(now int64, g *group, e gateway.Event) {
 }
 
 // Ask sends the next probe to a member's gateway: to its MAC, and, while that is not known or does not answer, now and
-// then to everybody.
+// then by broadcast.
 func (r *Prober) Ask(now int64, id uint32) {
 	g, slot := r.target(id)
 	p, m := &g.members[slot], &g.table.Members[slot]
@@ -234,15 +235,15 @@ func (r *Prober) Ask(now int64, id uint32) {
 			r.keeper.Send(m.Port, r.msg.arpRequest(dst, from, m.VID, m.Source, m.IP))
 		}
 	}
-	p.how, p.askedAt = how, now
+	p.how, p.probedAt = how, now
 	r.queue.Sent(id)
 	p.live.Probed.Store(now)
 	p.live.Probes.Add(1)
 }
 
-// ways decides how a member's gateway is asked now: in the way that it answers; in both, while it is in doubt; by
-// broadcast, which everybody hears, no more often than it must. 0 = not at all: it is not resolved, and everybody has
-// just been asked.
+// ways decides how a member's gateway is probed now: in the way that it answers; in both, while it is in doubt; by
+// broadcast, which every station receives, no more often than it must. 0 = not at all: it is not resolved, and a
+// broadcast has just been sent.
 func (r *Prober) ways(now int64, g *group, slot uint32) ways {
 	p, m := &g.members[slot], &g.table.Members[slot]
 	to, _ := p.live.Gateway()

@@ -82,7 +82,7 @@ func (r *Prober) replace(now int64, i uint32, to *fib.Group) {
 	isNew := g == nil
 	if isNew {
 		g = &group{index: i, live: to.Live, round: announcer{next: never}}
-		g.machine = gateway.New(to.Policy, func(e gateway.Event) { r.markAlive(g, e) })
+		g.machine = gateway.New(to.Policy, func(e gateway.Event) { r.onEvent(g, e) })
 		r.groups[i] = g
 	}
 	g.table = to
@@ -116,8 +116,8 @@ func (r *Prober) replace(now int64, i uint32, to *fib.Group) {
 	g.machine.Tick(now) // another order or policy may ask for another active member
 }
 
-// heard takes an event of a group's machine: the switch itself, before anything else.
-func (r *Prober) markAlive(g *group, e gateway.Event) {
+// onEvent handles an event of a group's machine: it stores a switch for the packet path, and then emits the event.
+func (r *Prober) onEvent(g *group, e gateway.Event) {
 	if e.Kind == gateway.ActiveChanged {
 		g.live.Active.Store(e.Member)
 		g.live.Since.Store(e.Time)
@@ -150,7 +150,7 @@ func (r *Prober) News(now int64) {
 	}
 }
 
-// links tells the group's machine of its members' ports.
+// links reports the members' ports to the group's machine.
 func (r *Prober) links(now int64, g *group) {
 	for slot := range g.members {
 		p := &g.members[slot]
@@ -159,13 +159,13 @@ func (r *Prober) links(now int64, g *group) {
 		}
 		port := g.table.Members[slot].Port
 		up, id := r.keeper.Up(port), g.id(uint32(slot))
-		asks, asked := up && r.keeper.Open(port), r.queue.Runs(id)
+		usable, probed := up && r.keeper.Open(port), r.queue.Runs(id)
 		switch {
-		case asks && !asked: // ask at once, and judge only what is asked from now on
+		case usable && !probed: // probe at once, and judge only the probes from now on
 			r.queue.Start(id, r.queue.Now())
 			p.judged, p.broadcastAt = now, 0
 			p.silent, p.trial, p.lone = 0, false, false
-		case asked && !asks:
+		case probed && !usable:
 			r.queue.Stop(id)
 		}
 		if up == p.up && p.known {

@@ -36,9 +36,9 @@ func (t *timing) pair(now int64, already bool) bool {
 	return !already
 }
 
-// measure takes an answer into account; the last probe was sent at asked.
-func (t *timing) measure(l *fib.MemberLive, asked, interval int64) {
-	rtt := l.Answered.Load() - asked
+// measure takes an answer into account; the last probe was sent at probed.
+func (t *timing) measure(l *fib.MemberLive, probed, interval int64) {
+	rtt := l.Answered.Load() - probed
 	if t.unsure {
 		twin := l.Twin.Load()
 		if !t.alone || twin <= t.twice {

@@ -10,7 +10,7 @@
 // Files in the order of a packet's way: egress.go (to the outside), ingress.go (from outside: which group, which
 // tenant), arp.go and nd.go (questions and answers on the gateways' networks), own.go (what is for the group's own
 // addresses, and ICMP), header.go. Beside it, called by package keeper on the first worker's thread between two
-// turns: prober.go (follows the tables and ports, runs the groups' machines), probe.go (asks gateways and judges
+// turns: prober.go (follows the tables and ports, runs the groups' machines), probe.go (probes gateways and judges
 // them), announce.go (tells the network after a switch), message.go (the frames of both).
 //
 // # MAC addresses on the uplink
@@ -46,8 +46,10 @@ type State struct {
 // mac returns the MAC that the box uses on a port for a group: the virtual one by the active member's port, the port's
 // own by any other.
 func mac(s *fib.Snapshot, g *fib.Group, port uint16) uint64 {
-	if a := g.Live.Active.Load(); uint64(a) < uint64(len(g.Members)) && g.Members[a].Live != nil && g.Members[a].Port == port {
-		return g.MAC
+	if a := g.Live.Active.Load(); uint64(a) < uint64(len(g.Members)) {
+		if m := &g.Members[a]; m.Live != nil && m.Port == port {
+			return g.MAC
+		}
 	}
 	if int(port) < len(s.Ports) {
 		return s.Ports[port].MAC
