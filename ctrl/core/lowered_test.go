@@ -41,7 +41,8 @@ func TestDeleteAfterLoweredCapacity(t *testing.T) {
 	w = lower(t, w, 3)
 	res, err := w.DeleteBindings(t.Context(), BindingFilter{Tenant: "RED"}, BulkOptions{})
 	if err != nil || res.Deleted != 5 {
-		t.Errorf("deletion of 5 bindings with a capacity of 3: got %d deleted, error %v, want 5 and none", res.Deleted, err)
+		t.Errorf("deletion of 5 bindings with a capacity of 3: got %d deleted, error %v, want 5 and none",
+			res.Deleted, err)
 	}
 	if _, live := w.live.snapshot(); len(live) != 0 || w.total != 0 {
 		t.Errorf("after it: %d bindings live, %d counted, want none", len(live), w.total)
