@@ -27,6 +27,8 @@ type way struct {
 
 	seg    uint32 // whose tenant is in router
 	router *fib.Router
+	from   uint32 // the first IPv4 address of the tenant's subnet found last from which packets may leave
+	span   uint32 // the number of these addresses, 0 = no subnet was found yet
 
 	sent stats.Traffic // and not counted yet
 }
@@ -57,7 +59,7 @@ func (st *State) Egress(b *frame.Batch) (todo uint32) {
 			to = wayOf(p.Loc, s)
 		}
 		if p.Seg != to.seg {
-			to.seg, to.router = p.Seg, tenantOf(p.Seg, p.Loc, s)
+			to.seg, to.router, to.span = p.Seg, tenantOf(p.Seg, p.Loc, s), 0
 		}
 		egress(mem, p, s, st, &to)
 		todo |= p.Next.Bit()
@@ -114,8 +116,9 @@ func tenantOf(seg uint32, loc fib.Loc, s *fib.Snapshot) *fib.Router {
 
 // returns reports whether the group delivers what is sent to the packet's source address to the tenant of the packet:
 // the address lies in one of the tenant's subnets that the group has, and is no network or broadcast address (as in
-// toSubnet4).
-func returns(mem []byte, p *frame.Packet, r *fib.Router) bool {
+// toSubnet4). It notes the subnet, so that the next packet from there needs no search.
+func returns(mem []byte, p *frame.Packet, to *way) bool {
+	r := to.router
 	if r == nil {
 		return false
 	}
@@ -123,9 +126,25 @@ func returns(mem []byte, p *frame.Packet, r *fib.Router) bool {
 	if p.Flags&frame.FlagIPv4 != 0 {
 		src := binary.BigEndian.Uint32((*[wire.IPv4Len]byte)(mem[l3:])[12:16])
 		n := fib.FindSubnet4(r.Outside4, src)
-		return n != nil && (n.End-n.Start < 3 || src != n.Start && src != n.End)
+		if n == nil {
+			return false
+		}
+		to.from, to.span = n.Start, n.End-n.Start+1 // of the whole address space: 0, which nothing is within
+		if to.span > 3 {
+			to.from, to.span = n.Start+1, to.span-2
+		}
+		return n.End-n.Start < 3 || src != n.Start && src != n.End
 	}
 	return fib.FindSubnet6(r.Outside6, wire.IPv6((*[wire.IPv6Len]byte)(mem[l3:])[:]).Src()) != nil
+}
+
+// covers reports whether an IPv4 packet comes from the subnet found last.
+func (w *way) covers(mem []byte, p *frame.Packet) bool {
+	if p.Flags&frame.FlagIPv4 == 0 {
+		return false
+	}
+	src := binary.BigEndian.Uint32((*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[12:16])
+	return src-w.from < w.span
 }
 
 func egress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
@@ -140,7 +159,7 @@ func egress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
 		p.DropFor(to.why)
 		return
 	}
-	if !returns(mem, p, to.router) {
+	if !to.covers(mem, p) && !returns(mem, p, to) {
 		p.DropFor(drop.UplinkForeign)
 		return
 	}
