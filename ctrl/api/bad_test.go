@@ -108,6 +108,10 @@ func TestBadInput(t *testing.T) {
 		{"no such object", "GET", "/v1/tenants/NONE", ``, 404, "not_found", "", "there is no tenant NONE"},
 		{"no such statistics", "GET", "/v1/stats/weather", ``, 404, "not_found", "", "workers"},
 		{"delete all by accident", "DELETE", "/v1/bindings", ``, 400, "required", "tenant", "mode=replace"},
+		{"delete with an empty segment", "DELETE", "/v1/bindings?tenant=RED&segment=", ``,
+			400, "required", "segment", "leave it out"},
+		{"delete with an empty tenant", "DELETE", "/v1/bindings?tenant=&switch=02:aa:00:00:00:01", ``,
+			400, "required", "tenant", "leave it out"},
 		// Tenants.
 		{"no ID", "PUT", "/v1/tenants/X", `{}`, 422, "required", "id", "2 to 65534"},
 		{"ID 0", "PUT", "/v1/tenants/X", `{"id":0}`, 422, "required", "id", "reserved"},

@@ -312,6 +312,12 @@ func (s *Server) deleteBindings(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q := r.URL.Query()
+	for _, name := range model.KindBinding.Info().FilterNames() {
+		if q.Has(name) && q.Get(name) == "" { // a script's unset variable would select more than was meant
+			return rest.Problem(http.StatusBadRequest, model.CodeRequired, name,
+				"give the filter a value, or leave it out", "the filter "+name+" has no value, and nothing was deleted")
+		}
+	}
 	f, err := bindingFilter(map[string]string{"tenant": q.Get("tenant"), "segment": q.Get("segment"),
 		"switch": q.Get("switch")})
 	if err != nil {
