@@ -100,8 +100,8 @@ func New(cfg *conf.Config, path string, build Build) (_ *Box, err error) {
 		b.log.Warn("gateways", "err", err)
 	}
 	b.slow = slow.New(b.engine)
-	b.announce = announce.New(announce.Config{Snapshot: func() *fib.Snapshot {
-		return b.compiler.Snapshot()
+	b.announce = announce.New(announce.Config{Read: func(fn func(*fib.Snapshot)) {
+		b.compiler.Read(fn)
 	}, Inject: b.slow.Inject})
 	b.compiler = compile.New(b.compileConfig())
 	mark, err := b.store.EventMark()

@@ -41,9 +41,9 @@ type Move struct {
 
 // Config is what an Announcer works with.
 type Config struct {
-	Snapshot func() *fib.Snapshot              // the tables
-	Inject   func(port int, frame []byte) bool // sends a frame; false = no room now
-	Now      func() time.Time                  // nil = time.Now
+	Read   func(fn func(s *fib.Snapshot))    // calls fn with the tables, which are valid until fn returns
+	Inject func(port int, frame []byte) bool // sends a frame; false = no room now
+	Now    func() time.Time                  // nil = time.Now
 }
 
 // Announcer announces moves. Its methods may be called from any goroutine.
@@ -121,7 +121,9 @@ func (a *Announcer) Step() time.Duration {
 			if e.due.After(now) {
 				break
 			}
-			if !a.send(e, r, &room) {
+			done := false
+			a.cfg.Read(func(s *fib.Snapshot) { done = a.send(s, e, r, &room) })
+			if !done {
 				return step
 			}
 			if r == 0 {
@@ -139,8 +141,7 @@ func (a *Announcer) Step() time.Duration {
 
 // send announces a move to all attachments of its segment but the owner's, from where it stopped last time. False: no
 // room for all of them.
-func (a *Announcer) send(e *entry, round int, room *int) bool {
-	s := a.cfg.Snapshot()
+func (a *Announcer) send(s *fib.Snapshot, e *entry, round int, room *int) bool {
 	if uint(e.Seg) >= uint(len(s.Segments)) {
 		return true
 	}

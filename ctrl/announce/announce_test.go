@@ -49,7 +49,7 @@ func newWorld(t *testing.T) *world {
 	}}
 	w.bind(t, 0, mac1, fib.RemoteLoc(1, 2), "10.0.0.1", "fd00::1")
 	w.bind(t, 0, mac2, fib.LocLocal|0, "10.0.0.2")
-	w.a = New(Config{Snapshot: func() *fib.Snapshot { return w.snap }, Inject: w.inject,
+	w.a = New(Config{Read: func(fn func(*fib.Snapshot)) { fn(w.snap) }, Inject: w.inject,
 		Now: func() time.Time { return w.now }})
 	return w
 }

@@ -122,6 +122,7 @@ type Compiler struct {
 	pushed      int // pushed rows, in the table or held back
 	ages        func([]model.BindingKey) ([]uint64, error)
 	retired     []func() error // memory of the table that workers may still read; see makeRoom
+	readers     sync.RWMutex   // held by Read; release waits for it
 
 	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs, groupIDs, memberIDs ids
 
@@ -188,6 +189,15 @@ func New(c Config) *Compiler {
 
 // Snapshot returns the snapshot that was published last.
 func (c *Compiler) Snapshot() *fib.Snapshot { return c.snap.Load() }
+
+// Read calls fn with the snapshot that was published last. Lookups in its bindings are safe until fn returns: the
+// compiler does not release memory that they read. fn must be short and must not change the tables. Goroutines that
+// are no workers look up bindings in Read only.
+func (c *Compiler) Read(fn func(s *fib.Snapshot)) {
+	c.readers.RLock()
+	defer c.readers.RUnlock()
+	fn(c.snap.Load())
+}
 
 // Err returns the last failure to bring the big table into line with a published transaction (joined over time), nil
 // in a healthy box. It cannot happen while only this compiler writes the table and there is no BulkPut between

@@ -220,11 +220,14 @@ func (c *Compiler) makeRoom(n int) error {
 	return nil
 }
 
-// release gives back what makeRoom replaced, when every worker uses a snapshot that is younger.
+// release gives back what makeRoom replaced, when every worker uses a snapshot that is younger, and every Read that may
+// have begun before has returned.
 func (c *Compiler) release() {
-	if c.cfg.Publish == nil {
-		return // the end of the readers is unknown: Close releases it
+	if c.cfg.Publish == nil || len(c.retired) == 0 {
+		return // without Publish the end of the workers' reads is unknown: Close releases the memory
 	}
+	c.readers.Lock()
+	defer c.readers.Unlock()
 	for _, f := range c.retired {
 		if err := f(); err != nil {
 			c.failed = errors.Join(c.failed, fmt.Errorf("give back the memory of the bindings table: %w", err))

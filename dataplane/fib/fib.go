@@ -146,9 +146,6 @@ const (
 	AllowVRRP                         // send from the MAC of a virtual router
 )
 
-// DHCPAnswer holds source and destination port of a DHCP server's messages to a client (RFC 2131, 4.1).
-const DHCPAnswer = 67<<16 | 68
-
 // VirtualRouterMAC reports whether mac is that of a virtual router (RFC 9568, 7.3): one for IPv4 or one for IPv6.
 func VirtualRouterMAC(mac uint64) bool { return mac>>8 == 0x00005e0001 || mac>>8 == 0x00005e0002 }
 

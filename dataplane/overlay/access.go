@@ -112,8 +112,8 @@ type station struct {
 	vif    uint32 // local VIF index, NoIndex for a station on an open attachment that is no VIF
 	source uint32 // an IPv4 source address that has passed the check; quickAccess compares the bits in mask
 	mask   uint32
-	// refused holds source and destination port of the UDP packets that quickAccess leaves to the checks in spoof.go.
-	refused uint32
+	// refused is the destination port of the UDP packets that quickAccess leaves to the checks in spoof.go.
+	refused uint16
 	port    uint16
 	vid     uint16 // of the tag
 	tagged  bool
@@ -171,7 +171,7 @@ func (d *station) load(s *fib.Snapshot) {
 	if r := s.Segments[a.Seg].Router; r != fib.None {
 		d.router = s.Routers[r].MAC
 	}
-	d.refused = fib.DHCPAnswer
+	d.refused = dhcpClient
 	vif, ok := s.VIFByMAC.Get(fib.VIFKey(d.at, d.mac))
 	if !ok && fib.VirtualRouterMAC(d.mac) {
 		vif, ok = s.VRRP.Get(uint64(d.at))

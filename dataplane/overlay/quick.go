@@ -57,7 +57,7 @@ func quickAccess(
 				return i, todo
 			}
 		} else if proto != wire.ProtoUDP || total < ipLen+wire.UDPLen ||
-			binary.BigEndian.Uint32(h[20:24]) == d.refused {
+			binary.BigEndian.Uint16(h[22:24]) == d.refused {
 			return i, todo
 		}
 		hash := parse.FlowHash(w1<<32|uint64(w2), binary.BigEndian.Uint32(h[20:24]), proto)

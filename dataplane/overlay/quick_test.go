@@ -222,6 +222,7 @@ func accessFrames() [][]byte {
 		append(bytes.Clone(good), make([]byte, 30)...), // padded
 		ip4(quickPeer, quickVM, -1, 0x0a000001, 0x0a000009, 17, dhcpAnswer()), good,
 		ip4(quickPeer, quickVM, 5, 0x0a000001, 0x0a000009, 17, dhcpAnswer()), tagged,
+		ip4(quickPeer, quickVM, -1, 0x0a000001, 0x0a000009, 17, edited(dhcpAnswer(), 0, 4)), good, // from port 1091
 		ip4(quickPeer, 0x0200000000cc, 6, 0x0a0000ff, 0x0a000009, 17, dhcpAnswer()), open, // no check on this VLAN
 	}
 	for at := range 40 {

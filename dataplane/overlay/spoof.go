@@ -22,7 +22,6 @@ const (
 	mldDone           = 132
 	mldReport2        = 143 // RFC 3810
 	protoICMPv6       = 58
-	dhcp6Server       = 547
 	dhcp6Client       = 546
 	linkScope         = 0xff02
 	arpSenderMAC      = 8
@@ -53,7 +52,7 @@ func checkSource(mem []byte, p *frame.Packet, v *fib.VIF) drop.Reason {
 			return drop.SpoofIP
 		}
 		if v.Allow&fib.AllowDHCPServer == 0 && p.Has(frame.FlagL4) && p.Proto == protoUDP &&
-			ports(l3, p) == fib.DHCPAnswer {
+			toPort(l3, p) == dhcpClient {
 			return drop.SpoofDHCP
 		}
 	case p.Has(frame.FlagARP):
@@ -75,7 +74,7 @@ func checkSource(mem []byte, p *frame.Packet, v *fib.VIF) drop.Reason {
 		case p.Has(frame.FlagND):
 			return checkND(mem[p.Off+uint32(p.L4):p.Off+uint32(p.Len)], p, v, strict)
 		case v.Allow&fib.AllowDHCPServer == 0 && p.Has(frame.FlagL4) && p.Proto == protoUDP &&
-			ports(l3, p) == dhcp6Answer:
+			toPort(l3, p) == dhcp6Client:
 			return drop.SpoofDHCP
 		}
 	case strict && parse.Encapsulates(p.EtherType):
@@ -84,12 +83,11 @@ func checkSource(mem []byte, p *frame.Packet, v *fib.VIF) drop.Reason {
 	return drop.None
 }
 
-// dhcp6Answer holds source and destination port of a DHCPv6 server's messages to a client (RFC 8415, 7.2).
-const dhcp6Answer = dhcp6Server<<16 | dhcp6Client
-
-// ports returns source and destination port of a packet with FlagL4; l3 begins with its network header.
-func ports(l3 []byte, p *frame.Packet) uint32 {
-	return binary.BigEndian.Uint32(l3[p.L4-p.L3:])
+// toPort returns the destination port of a packet with FlagL4; l3 begins with its network header. A DHCP server's
+// answer is known by it alone: clients accept answers from any source port, and no RFC names one (RFC 2131, 4.1; RFC
+// 8415, 7.2).
+func toPort(l3 []byte, p *frame.Packet) uint16 {
+	return binary.BigEndian.Uint16(l3[p.L4-p.L3+2:])
 }
 
 // ownMAC reports whether the sender of p may state mac as its own MAC in ARP and neighbour discovery. A VIF with

@@ -257,6 +257,8 @@ func TestGuestsClaims(t *testing.T) {
 		{"DHCP server", nil, twice(dhcp4, dhcp6), 0, 1, 0, 0},
 		{"DHCP server, not allowed", allow(), twice(dhcp4, dhcp6), 0, 0, 0, drop.SpoofDHCP},
 		{"DHCP server, not among what is allowed", mac("ra"), append(twice(dhcp4), dhcp6), 0, 0, 0, drop.SpoofDHCP},
+		{"DHCP server at another port", allow(), twice(fromPort(1067, 68, udp4(vm1, vm3, 0, 67, 40)),
+			fromPort(1547, 546, udp6(vm1, vm3, 547, 40))), 0, 0, 0, drop.SpoofDHCP},
 		{"DHCP server, off", func(v *model.VIF) { off(v); allow()(v) }, twice(dhcp4, dhcp6), 0, 1, 0, 0},
 		{"other UDP beside", allow(), twice(fromPort(68, 67, udp4(vm1, vm3, 0, 68, 40)),
 			fromPort(67, 67, udp4(vm1, vm3, 0, 67, 40))), 0, 1, 0, 0},
