@@ -5,7 +5,7 @@ import "math"
 // Slack is how late a timer may be without being counted as late, in nanoseconds.
 const Slack = 1_000_000
 
-// Never is a time that does not come.
+// Never is the time of an event that does not occur.
 const Never = int64(math.MaxInt64)
 
 // Clock is the clock on which probes run, in nanoseconds. It stands still while the worker does not run: it never
@@ -22,7 +22,7 @@ type Clock struct {
 	late bool  // the probes that are due now are late
 }
 
-// advance moves the clock to the turn that begins at now; due is when the next probe is due, or Never.
+// advance moves the clock to the turn that begins at now; due is the time of the next probe, or Never.
 func (c *Clock) advance(now, due int64) {
 	c.now += now - c.last
 	c.last = now
@@ -31,7 +31,7 @@ func (c *Clock) advance(now, due int64) {
 	}
 }
 
-// when returns when a probe is due on the workers' clock, as far as is known: the clock may stand still until then.
+// when returns the time of a probe on the workers' clock, at the earliest: the clock may stand still until then.
 func (c *Clock) when(due int64) int64 {
 	if due == Never {
 		return Never

@@ -1,8 +1,8 @@
-// Package keeper runs what the packet path does by time: it probes, waits for answers, and runs timers. What is probed
-// and what an answer means is a Prober's matter: today gateways (package uplink); the kinds are numbered by Kind.
+// Package keeper runs the timed work of the packet path: it sends probes, waits for answers, and runs timers. A Prober
+// defines the targets and the meaning of an answer: today gateways (package uplink); the kinds are numbered by Kind.
 //
-// A Keeper belongs to the first worker's thread, which calls Turn once per turn of its loop and otherwise sleeps no
-// longer than Next says. A turn with nothing due costs the same for any number of targets; a timer that is due costs
+// A Keeper belongs to the first worker's thread, which calls Turn once per turn of its loop and otherwise sleeps until
+// Next at most. A turn with nothing due costs the same for any number of targets; a timer that is due costs
 // O(log n). One turn does a bounded number of steps, shared among the kinds (Keeper.serve).
 //
 // # A probe's life
@@ -23,13 +23,13 @@ import "penstock/dataplane/fib"
 // counted apart.
 const (
 	most  = 32           // steps of all kinds together
-	share = most / Kinds // of which each kind has so many in any case
+	share = most / Kinds // steps reserved for each kind
 )
 
 // Keeper is the probes and timers of all kinds.
 type Keeper struct {
 	Send func(port uint16, frame []byte) // sends a frame that the box made
-	Room func(port uint16) int           // how many frames the port can take now, as far as there are buffers for them
+	Room func(port uint16) int           // frames that the port can take now, with buffers for them
 
 	// Stuck reports whether frames wait in the port's transmit ring of which the kernel has taken none since it had
 	// taken n in all, modulo 2^32; and how many it has taken by now.
@@ -60,7 +60,8 @@ func (k *Keeper) Serve(kind Kind, p Prober) *Queue {
 	return q
 }
 
-// Turn does what is due. now is the time of the worker's turn, s the snapshot that the turn uses.
+// Turn processes the probes and timers that are due. now is the time of the worker's turn, s the snapshot that the turn
+// uses.
 func (k *Keeper) Turn(now int64, s *fib.Snapshot) {
 	due := false
 	for i := range k.queues {
@@ -80,8 +81,8 @@ func (k *Keeper) Turn(now int64, s *fib.Snapshot) {
 	}
 }
 
-// serve takes the steps of one turn. Every kind has its share, and what others leave is for the first kind first. So a
-// kind with 10,000 probes due at once neither holds up the worker nor keeps another kind waiting.
+// serve takes the steps of one turn. Every kind has its share; the first kind has the first use of unused shares. So a
+// kind with 10,000 probes due at once neither blocks the worker nor delays another kind.
 func (k *Keeper) serve(now int64) {
 	for _, step := range [...]func(*Queue, int64, int) int{(*Queue).probe, (*Queue).expire} {
 		left := most
@@ -98,7 +99,7 @@ func (k *Keeper) serve(now int64) {
 	}
 }
 
-// follow takes over new tables. Only here may a prober allocate.
+// follow adopts new tables. A prober may allocate in Follow only.
 func (k *Keeper) follow(now int64, s *fib.Snapshot) {
 	k.snap = s
 	changed := k.followPorts(s)
@@ -112,7 +113,7 @@ func (k *Keeper) follow(now int64, s *fib.Snapshot) {
 	}
 }
 
-// dispatch deals with what workers have reported.
+// dispatch processes the reports of workers.
 func (k *Keeper) dispatch(now int64) {
 	if n := k.shared.changes.Load(); n != k.changes {
 		k.changes = n
@@ -127,10 +128,10 @@ func (k *Keeper) dispatch(now int64) {
 	}
 }
 
-// News reports whether a worker has reported something that Turn has not dealt with yet.
+// News reports whether there is a report of a worker that Turn has not processed yet.
 func (k *Keeper) News() bool { return k.shared.news.Load() != k.news }
 
-// Next returns when Turn has something to do, on the workers' clock; it may be in the past.
+// Next returns the time of the next probe or timer on the workers' clock; the time may be in the past.
 func (k *Keeper) Next() int64 {
 	next := Never
 	for i := range k.queues {

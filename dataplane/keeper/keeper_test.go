@@ -40,7 +40,7 @@ func TestBoundedTurn(t *testing.T) {
 	}
 }
 
-// TestBoundedTimers: the same of timers.
+// TestBoundedTimers: 10,000 timers expired at once take a bounded number of steps a turn.
 func TestBoundedTimers(t *testing.T) {
 	const n = 10_000
 	b := newBench(t, 1000*ms, n)
@@ -72,7 +72,7 @@ func TestFairness(t *testing.T) {
 	undisturbed := alone.probers[0].judged
 	for id, judged := range busy.probers[0].judged {
 		if judged < undisturbed[id]-1 {
-			t.Errorf("gateway %d was judged %d times, want %d as when it is alone", id, judged, undisturbed[id])
+			t.Errorf("gateway %d was judged %d times, want %d, as without other kinds", id, judged, undisturbed[id])
 		}
 		if late := busy.probers[0].late[id]; late != 0 {
 			t.Errorf("gateway %d counts %d late timers, which others caused; want none", id, late)
@@ -126,7 +126,7 @@ func TestNext(t *testing.T) {
 	want(t, "ms to the probe", int(b.Next()-b.now)/ms, 100)
 	b.probers[0].q.Stop(0)
 	if b.Next() != Never {
-		t.Errorf("there is something to do in %d ns, want never", b.Next()-b.now)
+		t.Errorf("the next turn is in %d ns, want never", b.Next()-b.now)
 	}
 }
 

@@ -2,14 +2,14 @@ package keeper
 
 import "penstock/dataplane/fib"
 
-// port is whether a port can be used, as far as is known.
+// port is the known state of a port.
 type port struct {
-	reported bool // SetCarrier has been called: what the snapshot says, which comes later, does not count
+	reported bool // SetCarrier was called: it precedes the snapshot, whose state is ignored from then on
 	carrier  bool
 	snapshot bool
 }
 
-// Up reports whether a port can be used: it has carrier, and the kernel does not refuse to send by it.
+// Up reports whether a port is usable: it has carrier, and the kernel does not refuse its transmit calls.
 func (k *Keeper) Up(port uint16) bool {
 	if int(port) >= len(k.ports) {
 		return false
@@ -22,7 +22,7 @@ func (k *Keeper) Up(port uint16) bool {
 	return up && !k.Faulty(port)
 }
 
-// Faulty reports whether the kernel refuses some worker to send by a port.
+// Faulty reports whether the kernel refuses the transmit calls of some worker on a port.
 func (k *Keeper) Faulty(port uint16) bool {
 	return int(port) < len(k.shared.faults) && k.shared.faults[port].Load() != 0
 }
@@ -32,8 +32,8 @@ func (k *Keeper) Open(port uint16) bool {
 	return int(port) < len(k.shared.open) && k.shared.open[port].Load()
 }
 
-// SetCarrier says that a port's interface has gained or lost carrier, was set up or down, or is gone. All probers know
-// when it returns.
+// SetCarrier reports that a port's interface has gained or lost carrier, was set up or down, or is gone. It notifies
+// all probers before it returns.
 func (k *Keeper) SetCarrier(now int64, port int, up bool) {
 	if port < 0 || port >= len(k.ports) {
 		return
@@ -42,7 +42,7 @@ func (k *Keeper) SetCarrier(now int64, port int, up bool) {
 	k.notifyPorts(now)
 }
 
-// followPorts takes over the ports of new tables, and reports whether one has changed.
+// followPorts adopts the ports of new tables, and reports whether one has changed.
 func (k *Keeper) followPorts(s *fib.Snapshot) (changed bool) {
 	for i := range s.Ports[:min(len(s.Ports), len(k.ports))] {
 		if p := &k.ports[i]; p.snapshot != s.Ports[i].Up {

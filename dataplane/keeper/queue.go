@@ -1,32 +1,32 @@
 package keeper
 
-// Retry is when a frame is tried again for which a transmit ring had no room, in nanoseconds.
+// Retry is the time after which a frame is retried that a transmit ring had no room for, in nanoseconds.
 const Retry = 1_000_000
 
 // Queue is the probes and timers of one kind. Its methods are for the kind's Prober, on the first worker's thread.
 type Queue struct {
 	keeper *Keeper
-	prober Prober // nil = the kind is not there
+	prober Prober // nil = no such kind
 	news   uint32 // Shared.kinds, when last read
 
 	clock   Clock
 	probes  []probe // by id
-	due     Timers  // the next probe or the end of the present one's time, on clock
-	waiting Timers  // probes whose time was up at a time of the workers' clock: the verdict waits for Clean
+	due     Timers  // the next probe or the deadline of the outstanding one, on clock
+	waiting Timers  // probes behind their deadline, by the workers' clock: the verdict waits for Clean
 	timers  Timers  // on the workers' clock
 }
 
 // probe is the state of a target's probe.
 type probe struct {
 	due    int64  // on the clock
-	jammed int64  // for how long there has been no room and nothing has moved, on the clock
-	taken  uint32 // frames that the kernel had taken from the port's ring when that began
+	jammed int64  // time without room and without progress of the ring, on the clock
+	taken  uint32 // frames that the kernel had taken from the port's ring at the beginning of that time
 	out    bool   // a probe has been sent, and no verdict given
-	fresh  bool   // none has been sent since Start: nothing can be late
-	grace  bool   // its answer has been given more time, since the timer was late
+	fresh  bool   // no probe was sent since Start, so none can be late
+	grace  bool   // the deadline was put off, since the timer was late
 }
 
-// Grow makes room for the targets and the timers with ids below two numbers. For Prober.Follow.
+// Grow makes room for ids of targets and of timers below two numbers. Prober.Follow calls it.
 func (q *Queue) Grow(targets, timers int) {
 	if n := targets - len(q.probes); n > 0 {
 		q.probes = append(q.probes, make([]probe, n)...)
@@ -39,8 +39,8 @@ func (q *Queue) Grow(targets, timers int) {
 // Now returns the time on the probes' clock.
 func (q *Queue) Now() int64 { return q.clock.now }
 
-// Start begins to probe a target, with the first probe at a time on the probes' clock. Whoever starts very many at once
-// should spread them over an interval: what is due at the same time stays so.
+// Start begins to probe a target, with the first probe at a time on the probes' clock. A prober should spread the
+// starts of very many targets over an interval: targets due at the same time stay so.
 func (q *Queue) Start(id uint32, due int64) {
 	if uint64(id) >= uint64(len(q.probes)) {
 		return
@@ -59,14 +59,14 @@ func (q *Queue) Stop(id uint32) {
 // Runs reports whether the target is probed.
 func (q *Queue) Runs(id uint32) bool { return q.due.Runs(id) || q.waiting.Runs(id) }
 
-// Hasten lets the next probe of a target be due by a time on the probes' clock, if it is probed.
+// Hasten makes the next probe of a target due by a time on the probes' clock at the latest, if the target is probed.
 func (q *Queue) Hasten(id uint32, due int64) {
 	if q.Runs(id) && due < q.probes[id].due {
 		q.schedule(id, due)
 	}
 }
 
-// Sent notes that a probe has been sent. When the next one is due, the target is judged first.
+// Sent records that a probe was sent. The verdict on it precedes the next probe.
 func (q *Queue) Sent(id uint32) {
 	if q.Runs(id) {
 		p := &q.probes[id]
@@ -74,7 +74,7 @@ func (q *Queue) Sent(id uint32) {
 	}
 }
 
-// Settle notes that the verdict on the probe that is out has been given already.
+// Settle records that the verdict on the outstanding probe is already given.
 func (q *Queue) Settle(id uint32) {
 	if !q.Runs(id) {
 		return
@@ -87,7 +87,7 @@ func (q *Queue) Settle(id uint32) {
 	}
 }
 
-// SetTimer lets a timer of the prober expire at a time on the workers' clock; Never stops it.
+// SetTimer sets a timer of the prober to a time on the workers' clock; Never stops the timer.
 func (q *Queue) SetTimer(id uint32, time int64) { q.timers.Set(id, time) }
 
 func (q *Queue) schedule(id uint32, due int64) {
@@ -97,14 +97,14 @@ func (q *Queue) schedule(id uint32, due int64) {
 	}
 }
 
-// Admission is whether a probe can be sent.
+// Admission is the result of Admit.
 type Admission uint8
 
 // The admissions.
 const (
-	Admitted Admission = iota // it can
-	Delayed                   // there is no room; Ask is called again soon
-	Stuck                     // likewise; and nothing has moved for an interval, which is a probe without an answer
+	Admitted Admission = iota // the probe can be sent
+	Delayed                   // the ring has no room; Ask is called again after Retry
+	Stuck                     // likewise, without progress for an interval: a probe without an answer
 )
 
 // Admit reports whether a probe of so many frames can be sent by a port now. If so, the next probe is due an interval
@@ -137,7 +137,7 @@ func (q *Queue) Admit(id uint32, port uint16, frames int, interval int64) Admiss
 	return Stuck
 }
 
-// advance moves the clock, and reports whether there may be something to do.
+// advance moves the clock, and reports whether a probe, a verdict or a timer may be due.
 func (q *Queue) advance(now int64) bool {
 	_, due := q.due.Next()
 	q.clock.advance(now, due)
@@ -145,7 +145,7 @@ func (q *Queue) advance(now int64) bool {
 	return q.clock.now >= due || now >= timer || q.waiting.Len() > 0
 }
 
-// next returns when there is something to do, on the workers' clock.
+// next returns the time of the next probe, verdict or timer, on the workers' clock.
 func (q *Queue) next() int64 {
 	if q.waiting.Len() > 0 {
 		return q.clock.last
@@ -161,7 +161,7 @@ func (q *Queue) probe(now int64, most int) (steps int) {
 	clean := Never
 	for ; steps < most && q.waiting.Len() > 0; steps++ {
 		id, since := q.waiting.Next()
-		if since == now || since != clean && !q.keeper.Clean(since) { // at now: this turn has received nothing yet
+		if since == now || since != clean && !q.keeper.Clean(since) { // at now: this turn has received no frame yet
 			break
 		}
 		clean = since
@@ -184,7 +184,7 @@ func (q *Queue) probe(now int64, most int) (steps int) {
 			q.prober.Late(id)
 		}
 		switch {
-		case p.out && late && !p.grace: // the answer may have arrived, but not been received yet
+		case p.out && late && !p.grace: // the answer may have arrived and not be received yet
 			p.grace = true
 			q.schedule(id, q.clock.now+Slack)
 		case p.out: // what has arrived by now must have been processed before it is a miss
@@ -197,7 +197,7 @@ func (q *Queue) probe(now int64, most int) (steps int) {
 	return steps
 }
 
-// expire runs at most so many of the timers that have expired, and returns how many it ran.
+// expire runs at most most expired timers, and returns the number of timers run.
 func (q *Queue) expire(now int64, most int) (steps int) {
 	for ; steps < most; steps++ {
 		id, time := q.timers.Next()

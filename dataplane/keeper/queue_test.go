@@ -2,7 +2,7 @@ package keeper
 
 import "testing"
 
-// TestProbe: what becomes of one target's probe. Every step is a turn of 1 ms but for what it says.
+// TestProbe: the life of one target's probe. Every step is a turn of 1 ms, unless the step has another time.
 func TestProbe(t *testing.T) {
 	const interval = 10 * ms
 	type step struct {
@@ -159,7 +159,7 @@ func TestAdmit(t *testing.T) {
 			tc.do()
 		}
 		if got := q.Admit(0, 0, 1, interval); got != tc.want {
-			t.Errorf("call %d: got %d, want %d", i, got, tc.want)
+			t.Errorf("call %d: admission %d, want %d", i, got, tc.want)
 		}
 	}
 }

@@ -2,14 +2,14 @@ package keeper
 
 import "sync/atomic"
 
-// Shared is what the workers report to the first one. Anybody may call its methods at any time.
+// Shared holds the reports of the workers to the first one. Any thread may call the methods at any time.
 type Shared struct {
-	news    atomic.Uint32 // grows after anything below has changed
-	changes atomic.Uint32 // grows after faults or open have changed
+	news    atomic.Uint32 // incremented after a change of any field below
+	changes atomic.Uint32 // incremented after a change of faults or open
 	kinds   [Kinds]atomic.Uint32
 	faults  []atomic.Int32 // by port: workers whose transmit calls the kernel refuses
-	open    []atomic.Bool  // by port: frames can be sent by it, and what it receives is steered to the workers
-	Wake    func()         // ends the first worker's nap; nil = it has none
+	open    []atomic.Bool  // by port: it can send, and its received frames are steered to the workers
+	Wake    func()         // wakes the first worker; nil = it does not sleep
 }
 
 // NewShared returns the shared state for a number of ports, none of them open.
@@ -17,13 +17,13 @@ func NewShared(ports int) *Shared {
 	return &Shared{faults: make([]atomic.Int32, ports), open: make([]atomic.Bool, ports)}
 }
 
-// Notify says that there is something for a kind's prober to deal with at once (Prober.News).
+// Notify makes the next turn call Prober.News of a kind.
 func (h *Shared) Notify(kind Kind) {
 	h.kinds[kind%Kinds].Add(1)
 	h.announce()
 }
 
-// Fault says that a worker's transmit calls on a port have begun (or ceased) to be refused.
+// Fault reports that the kernel has begun, or ceased, to refuse a worker's transmit calls on a port.
 func (h *Shared) Fault(port uint16, refused bool) {
 	d := int32(-1)
 	if refused {

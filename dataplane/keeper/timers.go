@@ -6,7 +6,7 @@ package keeper
 // Nothing but Grow allocates.
 type Timers struct {
 	heap []timer  // the next one first; none is later than its children 4i+1 … 4i+4
-	at   []uint32 // by id: place in heap + 1; 0 = it does not run
+	at   []uint32 // by id: index in heap + 1; 0 = the timer does not run
 }
 
 type timer struct {
@@ -16,7 +16,7 @@ type timer struct {
 
 func (t timer) before(u timer) bool { return t.time < u.time || t.time == u.time && t.id < u.id }
 
-// Grow makes room for the ids below n. It never makes it less.
+// Grow makes room for the ids below n. It never shrinks the set.
 func (t *Timers) Grow(n int) {
 	if n <= len(t.at) {
 		return
@@ -25,13 +25,13 @@ func (t *Timers) Grow(n int) {
 	t.heap = append(make([]timer, 0, n), t.heap...)
 }
 
-// Len is how many timers run.
+// Len is the number of running timers.
 func (t *Timers) Len() int { return len(t.heap) }
 
 // Runs reports whether a timer runs.
 func (t *Timers) Runs(id uint32) bool { return uint64(id) < uint64(len(t.at)) && t.at[id] != 0 }
 
-// Next returns the timer that is next; time is Never if none runs.
+// Next returns the next timer; time is Never if no timer runs.
 func (t *Timers) Next() (id uint32, time int64) {
 	if len(t.heap) == 0 {
 		return 0, Never
@@ -39,7 +39,7 @@ func (t *Timers) Next() (id uint32, time int64) {
 	return t.heap[0].id, t.heap[0].time
 }
 
-// Set lets a timer run until a time; Never stops it. An id for which there is no room is ignored.
+// Set sets a timer to a time; Never stops it. An id without room is ignored.
 func (t *Timers) Set(id uint32, time int64) {
 	if time == Never {
 		t.Stop(id)
@@ -52,7 +52,7 @@ func (t *Timers) Set(id uint32, time int64) {
 		t.heap = append(t.heap, timer{})
 		t.at[id] = uint32(len(t.heap))
 	}
-	t.place(int(t.at[id]-1), timer{time, id})
+	t.sift(int(t.at[id]-1), timer{time, id})
 }
 
 // Stop stops a timer, if it runs.
@@ -65,12 +65,12 @@ func (t *Timers) Stop(id uint32) {
 	last := t.heap[end]
 	t.heap = t.heap[:end]
 	if i < end {
-		t.place(i, last)
+		t.sift(i, last)
 	}
 }
 
-// place puts x where it belongs, beginning at the free place i: up, or else down.
-func (t *Timers) place(i int, x timer) {
+// sift puts x into its position in the heap, beginning at the free index i: up, or else down.
+func (t *Timers) sift(i int, x timer) {
 	for i > 0 {
 		up := (i - 1) / 4
 		if !x.before(t.heap[up]) {

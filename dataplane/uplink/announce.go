@@ -16,19 +16,19 @@ const (
 	stepLookups = 128
 )
 
-// never is a time that does not come.
+// never is the time of an event that does not occur.
 const never = keeper.Never
 
 // stepEvery is the time from one step to the next at least, in nanoseconds.
 const stepEvery = 1_000_000
 
-// again is when the rounds after a switch follow one another, in nanoseconds; then Policy.AnnounceInterval applies.
+// again is the time between the first rounds after a switch, in nanoseconds; then Policy.AnnounceInterval applies.
 var again = [...]int64{1_000_000_000, 2_000_000_000}
 
-// announcer goes round the addresses that live behind a group and tells the network of the active member that they
-// are at the virtual MAC, behind this port, now:
+// announcer announces the addresses behind a group to the network of the active member: they are at the virtual MAC,
+// behind this port. It sends:
 //
-//	RARP for the virtual MAC: for the switches, which need no more
+//	RARP for the virtual MAC: for the switches
 //	gratuitous ARP for the box's addresses: the group's, and the source of the probes
 //	gratuitous ARP, in segments of which the group is a station, for every address that has a binding; unsolicited
 //	neighbour advertisements for IPv6 addresses of VIFs of this box (those of other boxes cannot be found by going
@@ -37,7 +37,7 @@ type announcer struct {
 	next   int64 // when the next step is due
 	round  int   // of the burst
 	count  uint64
-	stage  int // what is announced now
+	stage  int // stage of the round
 	subnet int
 	addr   uint32
 	vif    int
@@ -126,7 +126,7 @@ func (r *Prober) announceOwn(g *group, m *fib.Member) (sent int) {
 	return sent
 }
 
-// announceSubnets goes on through the IPv4 subnets of segments of which the group is a station.
+// announceSubnets continues with the IPv4 subnets of segments of which the group is a station.
 func (r *Prober) announceSubnets(g *group, m *fib.Member, most int) (sent int) {
 	a, t, s := &g.round, g.table, r.snap
 	for lookups := 0; lookups < stepLookups && sent < most; lookups++ {
@@ -151,7 +151,7 @@ func (r *Prober) announceSubnets(g *group, m *fib.Member, most int) (sent int) {
 	return sent
 }
 
-// announceVIFs goes on through the IPv6 addresses of this box's VIFs in segments of which the group is a station.
+// announceVIFs continues with the IPv6 addresses of this box's VIFs in segments of which the group is a station.
 func (r *Prober) announceVIFs(g *group, m *fib.Member, most int) (sent int) {
 	a, s := &g.round, r.snap
 	for lookups := 0; lookups < stepLookups && sent < most; lookups++ {
@@ -166,7 +166,7 @@ func (r *Prober) announceVIFs(g *group, m *fib.Member, most int) (sent int) {
 		}
 		for _, ip := range v.IP6 {
 			if n := fib.FindSubnet6(g.table.Subnets6, ip); n == nil || n.Seg != v.Seg {
-				continue // link-local, or what is sent to it goes to another tenant
+				continue // link-local, or an address whose frames go to another tenant
 			}
 			r.keeper.Send(m.Port, r.msg.advertise(g.table.MAC, m.VID, ip))
 			sent++

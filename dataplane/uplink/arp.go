@@ -159,7 +159,7 @@ func speaks(g *fib.Group, p *frame.Packet, requester func(*fib.Member) bool) boo
 	return !known && (uint64(a) >= uint64(len(g.Members)) || g.Members[a].Port == p.Port)
 }
 
-// ours reports whether mac is an uplink's own, or a group's.
+// ours reports whether mac is the MAC of an uplink port of the box, or of a group.
 func ours(s *fib.Snapshot, mac uint64) bool {
 	for i := range s.Ports {
 		if s.Ports[i].Role == fib.RoleUplink && s.Ports[i].MAC == mac {

@@ -12,10 +12,10 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// way is where the frames of a group go at present: read from the tables and from the group's words once a batch.
+// way is the present next hop of a group's frames, read from the tables and the group's words once a batch.
 type way struct {
 	loc  fib.Loc     // of the group, 0 = none
-	why  drop.Reason // for which frames are dropped, None = they are sent
+	why  drop.Reason // reason to drop the frames, None = they are sent
 	g    *fib.Group
 	dst  uint64 // MACs
 	src  uint64
@@ -25,15 +25,15 @@ type way struct {
 	port uint16
 	vid  uint16
 
-	seg    uint32 // whose tenant is in router
+	seg    uint32 // segment of the tenant in router
 	router *fib.Router
 	from   uint32 // the first IPv4 address of the tenant's subnet found last from which packets may leave
 	span   uint32 // the number of these addresses, 0 = no subnet was found yet
 
-	sent stats.Traffic // and not counted yet
+	sent stats.Traffic // not counted yet
 }
 
-// count adds to the member's counters what was sent to it.
+// count adds the sent traffic to the member's counters.
 func (w *way) count(st *State) {
 	if w.sent.Packets > 0 {
 		st.Members.AddTraffic(w.stat, w.sent)
@@ -41,9 +41,9 @@ func (w *way) count(st *State) {
 }
 
 // Egress sends the packets at NextUplink to the active gateway of their group (Loc): out of its port, to its MAC, from
-// the virtual MAC, in its VLAN. What is for the group's own address is answered, what is too big likewise. A packet
-// whose source address is not one that the group delivers to the same tenant is dropped: its answer would go to another
-// tenant, or to nobody.
+// the virtual MAC, in its VLAN. It answers packets to the group's own address and packets that are too big. It drops a
+// packet whose source address the group does not deliver to the same tenant: the answer would go to another tenant, or
+// would be lost.
 //
 // It is a stage (stage.Func).
 func (st *State) Egress(b *frame.Batch) (todo uint32) {
@@ -68,7 +68,7 @@ func (st *State) Egress(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// Forward is Egress for one packet that the box made.
+// Forward is Egress for one packet of the box itself.
 func (st *State) Forward(p *frame.Packet) {
 	to := wayOf(p.Loc, st.Snap)
 	to.seg, to.router = p.Seg, tenantOf(p.Seg, p.Loc, st.Snap)
@@ -76,7 +76,7 @@ func (st *State) Forward(p *frame.Packet) {
 	to.count(st)
 }
 
-// wayOf reads which member is active, and where it is.
+// wayOf reads the active member and its next hop.
 func wayOf(loc fib.Loc, s *fib.Snapshot) way {
 	to := way{loc: loc, why: drop.UplinkNoActive, seg: fib.None}
 	i := fib.LocGroup(loc)
@@ -176,8 +176,8 @@ func egress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
 	st.Send(p, to.port)
 }
 
-// clamp lowers the MSS of a TCP SYN to what fits the uplink and the link that it came by, unless an access port
-// forbids it.
+// clamp lowers the MSS of a TCP SYN to the largest that fits the uplink and the link of its origin, unless an access
+// port forbids it.
 func clamp(mem []byte, p *frame.Packet, s *fib.Snapshot, mtu uint16) {
 	from := &s.Ports[p.Port]
 	switch {

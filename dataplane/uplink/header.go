@@ -21,7 +21,7 @@ func address(mem []byte, p *frame.Packet, dst, src uint64, vid uint16) {
 	binary.BigEndian.PutUint64(e[8:16], src<<32|wire.EtherTypeVLAN<<16|uint64(wire.TCI(vid, p.PCP)))
 }
 
-// untag takes the tag out of the way; what stands there is garbage until address has written a header.
+// untag removes the tag; the header is invalid until address has written it.
 func untag(p *frame.Packet) {
 	if p.Has(frame.FlagTagged) {
 		p.Pull(wire.VLANTagLen)

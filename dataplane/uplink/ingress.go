@@ -222,7 +222,7 @@ func toSubnet4(
 		p.DropFor(drop.UplinkNoTenant)
 		return false
 	}
-	if g := &s.Segments[n.Seg]; g.Gateway != from.group { // by way of the tenant's virtual router
+	if g := &s.Segments[n.Seg]; g.Gateway != from.group { // through the tenant's virtual router
 		if uint64(g.Router) < uint64(len(s.Routers)) && fib.FindSubnet4(s.Routers[g.Router].Subnets4, src) != nil {
 			p.DropFor(drop.UplinkSpoofed)
 			return false
@@ -332,8 +332,8 @@ func bridged(s *fib.Snapshot, seg *fib.Segment, g *fib.Group) bool {
 	return uint64(seg.Router) >= uint64(len(s.Routers))
 }
 
-// inward addresses p to a tenant's VIF. SrcMAC stays the gateway's: should the packet turn out to be too big for the
-// fabric, the answer goes there.
+// inward addresses p to a tenant's VIF. SrcMAC stays that of the gateway, which receives the answer if the packet is
+// too big for the fabric.
 func inward(mem []byte, p *frame.Packet, seg uint32, dst, src uint64, loc fib.Loc) {
 	untag(p)
 	address(mem, p, dst, src, 0)
@@ -345,7 +345,7 @@ func inward(mem []byte, p *frame.Packet, seg uint32, dst, src uint64, loc fib.Lo
 	}
 }
 
-// Refuse answers the packets at NextRefuse, which came from outside and do not fit the fabric, by the uplink.
+// Refuse answers the packets at NextRefuse through the uplink: they came from outside and do not fit the fabric.
 func (st *State) Refuse(b *frame.Batch) (todo uint32) {
 	mem, s := st.Mem, st.Snap
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {

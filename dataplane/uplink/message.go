@@ -15,10 +15,10 @@ const (
 	advertHopLimit = 255
 )
 
-// message is a frame that the box makes itself.
+// message is a frame of the box itself.
 type message [messageLen]byte
 
-// link writes the Ethernet header, with a tag if vid is not 0, and returns how long it is. The rest is zero.
+// link writes the Ethernet header, with a tag if vid is not 0, and returns its length. The rest is zero.
 func (m *message) link(dst, src uint64, vid, etherType uint16) int {
 	*m = message{}
 	e := wire.Ethernet(m[:])
@@ -36,7 +36,7 @@ func (m *message) link(dst, src uint64, vid, etherType uint16) int {
 // padded returns the frame, whose header has h octets and whose content ends at n.
 func (m *message) padded(h, n int) []byte { return m[:max(n, minFrame+h-wire.EthernetLen)] }
 
-// arpRequest asks for target. With sender 0 it is a probe in the sense of RFC 5227, which no cache takes in.
+// arpRequest requests the MAC of target. With sender 0 it is a probe of RFC 5227, which no cache stores.
 func (m *message) arpRequest(dst, src uint64, vid uint16, sender, target uint32) []byte {
 	h := m.link(dst, src, vid, wire.EtherTypeARP)
 	wire.ARP(m[h:]).Set(wire.ARPRequest, src, sender, 0, target)
@@ -55,7 +55,7 @@ func (m *message) rarp(src uint64, vid uint16) []byte {
 	return m.padded(h, h+wire.ARPLen)
 }
 
-// advertise tells all nodes that ip is at src (RFC 4861, 7.2.6). The sender is a router to them.
+// advertise announces to all nodes that ip is at src (RFC 4861, 7.2.6). The frame has the router flag.
 func (m *message) advertise(src uint64, vid uint16, ip [2]uint64) []byte {
 	const n = wire.NeighborLen + wire.NDLinkAddrLen
 	all := wire.AllNodes()

@@ -9,8 +9,8 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// solicited answers a neighbour solicitation of an uplink port for an address of the box or of a tenant behind a group;
-// everything else of neighbour discovery is dropped. IPv6 gateways are not probed: the IPv4 probe stands for both.
+// solicited answers a neighbour solicitation of an uplink port for an address of the box or of a tenant behind a group,
+// and drops all other neighbour discovery. IPv6 gateways are not probed: the IPv4 probe stands for both.
 func solicited(mem []byte, p *frame.Packet, s *fib.Snapshot, port *fib.Port) {
 	f := mem[p.Off : p.Off+uint32(p.Len)]
 	if wire.ICMPv6(f[p.L4:]).Type() != wire.ICMPv6NeighborSolicit {

@@ -8,10 +8,10 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// overhead is what encapsulation takes of the fabric's MTU: outer IPv4 and inner Ethernet header.
+// overhead is the share of encapsulation in the fabric's MTU: outer IPv4 and inner Ethernet header.
 const overhead = wire.IPv4Len + wire.EthernetLen
 
-// echo answers a tenant's ping to the group's own address; nothing else is offered there.
+// echo answers a tenant's ping to the group's own address, and drops all other packets to it.
 func echo(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	to, ok := wayBack(mem, p, s)
 	if !ok {
@@ -25,8 +25,8 @@ func echo(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	toTenant(p, to)
 }
 
-// wayBack finds the way back to the tenant's VIF that sent p: to the attachment, which p knows, or to the box. A
-// frame that is made of p then goes to its MAC.
+// wayBack finds the way back to the tenant's VIF that sent p: to the attachment in p, or to the box of the VIF. A frame
+// that is made of p then goes to the VIF's MAC.
 func wayBack(mem []byte, p *frame.Packet, s *fib.Snapshot) (to icmp.Return, ok bool) {
 	if p.Attach != frame.NoIndex {
 		return to, true
@@ -48,8 +48,8 @@ func toTenant(p *frame.Packet, to icmp.Return) {
 	p.Seg, p.Loc, p.Next = to.Seg, to.Loc, frame.NextEncap
 }
 
-// tooBig answers a tenant's packet that does not fit the uplink (RFC 1191, RFC 8201), from the address that it was sent
-// by way of.
+// tooBig answers a tenant's packet that does not fit the uplink (RFC 1191, RFC 8201), from the address of the packet's
+// next hop.
 func tooBig(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, way *way) {
 	if p.Has(frame.FlagGenerated) || !icmp.DontFragment(mem, p) {
 		p.DropFor(drop.UplinkMTU)

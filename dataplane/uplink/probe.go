@@ -13,7 +13,7 @@ const (
 	broadcastEvery = 1_000_000_000
 )
 
-// probeFrames is how many frames a probe takes at most.
+// probeFrames is the number of frames of a probe at most.
 const probeFrames = 3
 
 // trialEvery is how often a gateway that answers broadcasts alone is probed by unicast again, in nanoseconds.
@@ -104,8 +104,8 @@ func (r *Prober) judge(now int64, g *group, slot uint32) {
 	r.unanswered(now, g, slot, true)
 }
 
-// unanswered is the verdict on a probe without an answer: a miss, unless data makes up for it. sent is false if the
-// transmit ring did not let it out.
+// unanswered is the verdict on a probe without an answer: a miss, unless data excuses it. sent is false if the
+// transmit ring had no room for the probe.
 func (r *Prober) unanswered(now int64, g *group, slot uint32, sent bool) {
 	p, policy := &g.members[slot], &g.table.Policy
 	l := p.live
@@ -130,7 +130,7 @@ func (r *Prober) unanswered(now int64, g *group, slot uint32, sent bool) {
 	p.judged = max(now, data)
 }
 
-// answered is the verdict that a member's gateway is there.
+// answered is the verdict that a member's gateway has answered.
 func (r *Prober) answered(now int64, g *group, slot uint32) {
 	p := &g.members[slot]
 	at := p.live.Answered.Load()
@@ -143,7 +143,7 @@ func (r *Prober) answered(now int64, g *group, slot uint32) {
 	g.machine.Answer(now, slot)
 }
 
-// hasten gives the verdicts that cannot wait, and reports whether there were any.
+// hasten gives the urgent verdicts, and reports whether there was one.
 func (r *Prober) hasten(now int64, g *group) (any bool) {
 	for slot := range g.members {
 		any = r.eager(now, g, uint32(slot)) || any
@@ -151,7 +151,7 @@ func (r *Prober) hasten(now int64, g *group) (any bool) {
 	return any
 }
 
-// eager gives a verdict that cannot wait: the gateway has answered, and nothing else carries the group's traffic.
+// eager gives an urgent verdict: the gateway has answered, and no other member carries the group's traffic.
 func (r *Prober) eager(now int64, g *group, slot uint32) bool {
 	p := &g.members[slot]
 	if p.live == nil || !p.live.Eager() || !r.queue.Runs(g.id(slot)) {
@@ -171,7 +171,7 @@ func (r *Prober) eager(now int64, g *group, slot uint32) bool {
 	return true
 }
 
-// learn takes over a gateway's MAC.
+// learn adopts a gateway's MAC.
 func (r *Prober) learn(now int64, g *group, slot uint32, mac uint64) {
 	l := g.members[slot].live
 	old, _ := l.Gateway()
@@ -250,7 +250,8 @@ func (r *Prober) ways(now int64, g *group, slot uint32) ways {
 	hinted := p.live.Hint.Load() != p.hinted
 	doubt := p.silent > 0 || g.machine.Health(slot) == gateway.Down
 	usual := p.way()
-	loud := now >= p.broadcastAt || to != 0 && p.silent <= g.table.Policy.Misses && (p.silent > 0 || usual == broadcast)
+	loud := now >= p.broadcastAt ||
+		to != 0 && p.silent <= g.table.Policy.Misses && (p.silent > 0 || usual == broadcast)
 	how := unicast
 	switch {
 	case to == 0:
@@ -275,9 +276,9 @@ func (r *Prober) ways(now int64, g *group, slot uint32) ways {
 	return how
 }
 
-// learnWay draws from an answer in which way the gateway answers: if twice a probe in the usual way alone was lost
-// and one in both ways answered, once, and none in the usual way alone was for certain in between, the other way is
-// the usual one from then on. An answer may be a late one to an earlier probe; that is not certain.
+// learnWay derives from an answer the way in which the gateway answers: if twice a probe in the usual way alone was
+// lost and one in both ways answered, once, and none in the usual way alone was for certain in between, the other way
+// is the usual one from then on. An answer may be a late one to an earlier probe; that is not certain.
 func (p *member) learnWay(now int64) {
 	twin := p.live.Twin.Load()
 	twice := twin != p.twin && now-p.rtt.paired > answerTime // to a probe that was sent in both ways

@@ -19,10 +19,10 @@ type Prober struct {
 	msg    message
 }
 
-// group is a gateway group as the Prober sees it.
+// group is the Prober's state of a gateway group.
 type group struct {
 	index   uint32
-	table   *fib.Group // in the snapshot seen last
+	table   *fib.Group // in the last snapshot
 	live    *fib.GroupLive
 	machine *gateway.Machine
 	members [gateway.MaxMembers]member
@@ -32,14 +32,14 @@ type group struct {
 // id is a member's target in the queue.
 func (g *group) id(slot uint32) uint32 { return g.index*gateway.MaxMembers + slot }
 
-// NewProber returns a Prober without groups, served by r.
+// NewProber returns a Prober without groups, served by k.
 func NewProber(k *keeper.Keeper) *Prober {
 	r := &Prober{Events: gateway.NewEvents(), keeper: k}
 	r.queue = k.Serve(keeper.Gateways, r)
 	return r
 }
 
-// Follow takes over new tables. It allocates only when groups change.
+// Follow adopts new tables. It allocates only when groups change.
 func (r *Prober) Follow(now int64, s *fib.Snapshot) {
 	old := r.snap
 	r.snap = s
@@ -66,7 +66,7 @@ func (r *Prober) Follow(now int64, s *fib.Snapshot) {
 	}
 }
 
-// replace brings group i into line with the tables; to is nil if there is none any more.
+// replace adapts group i to the tables; to is nil if the tables do not have the group.
 func (r *Prober) replace(now int64, i uint32, to *fib.Group) {
 	g := r.groups[i]
 	if g != nil && (to == nil || g.live != to.Live) {
@@ -130,7 +130,7 @@ func (r *Prober) onEvent(g *group, e gateway.Event) {
 	r.Events.Put(e)
 }
 
-// Ports follows ports that went or came.
+// Ports adopts changes of ports.
 func (r *Prober) Ports(now int64) {
 	for _, g := range r.groups {
 		if g != nil {
@@ -141,7 +141,7 @@ func (r *Prober) Ports(now int64) {
 	}
 }
 
-// News deals with gateways that have answered when nothing else carries their group's traffic.
+// News processes answers of gateways whose group has no other member for its traffic.
 func (r *Prober) News(now int64) {
 	for _, g := range r.groups {
 		if g != nil && r.hasten(now, g) {
@@ -180,10 +180,10 @@ func (r *Prober) links(now int64, g *group) {
 	}
 }
 
-// show writes the group's state where everybody can read it, and sets the group's timer.
+// show publishes the group's state for all readers, and sets the group's timer.
 func (r *Prober) show(g *group) {
 	active, _, _ := g.machine.Active()
-	g.live.Chosen.Store(g.machine.Chosen()) // an operator may choose the one that is active
+	g.live.Chosen.Store(g.machine.Chosen()) // an operator may choose the active member
 	for slot := range g.members {
 		p := &g.members[slot]
 		if p.live == nil {
@@ -203,7 +203,7 @@ func (r *Prober) show(g *group) {
 	r.schedule(g)
 }
 
-// schedule works out when the group's timer runs.
+// schedule sets the group's timer.
 func (r *Prober) schedule(g *group) { r.queue.SetTimer(g.index, min(g.machine.Next(), g.round.next)) }
 
 // Timer runs a group's machine and its announcements.
@@ -219,14 +219,14 @@ func (r *Prober) Timer(now int64, index uint32) {
 	r.schedule(g)
 }
 
-// Switch, Disable and Enable carry out what an operator asks for; see package gateway for the errors.
+// Switch, Disable and Enable execute an operator's commands; see package gateway for the errors.
 
-// Switch makes a member the active one; slot gateway.None stands for the next that is up.
+// Switch makes a member the active one; slot gateway.None stands for the first other member that is up.
 func (r *Prober) Switch(now int64, index, slot uint32) error {
 	return r.command(index, func(m *gateway.Machine) error { return m.Switch(now, slot) })
 }
 
-// Disable takes a member out of service; force lets the last one go.
+// Disable takes a member out of service; with force also the last member that is fit.
 func (r *Prober) Disable(now int64, index, slot uint32, force bool) error {
 	return r.command(index, func(m *gateway.Machine) error { return m.Disable(now, slot, force) })
 }

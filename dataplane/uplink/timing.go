@@ -2,8 +2,8 @@ package uplink
 
 import "penstock/dataplane/fib"
 
-// pairs is how often in a row two copies of a probe are sent in vain before the last probe counts again as the one
-// answered.
+// pairs is the number of consecutive probes in two copies without two answers, after which an answer counts for the
+// last probe again.
 const pairs = 3
 
 // timing measures a gateway's round-trip time. ARP answers do not say which probe they answer. As long as every probe
