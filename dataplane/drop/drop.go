@@ -227,8 +227,8 @@ var table = [Count]Info{
 		"`penstock show segments`"},
 	FabricInner: {"fabric_inner", "The encapsulated frame is malformed.", "the sending box"},
 	FabricForged: {"fabric_forged",
-		"ARP or neighbour discovery from the fabric that no box sends: from the router's address, or a " +
-			"router message in a segment that takes none.",
+		"ARP or neighbour discovery from the fabric that no box sends: from the router's or a gateway's address, or " +
+			"a router message in a segment that takes none.",
 		"the segment's router_advertisements; the sending box"},
 	FabricNotHere: {"fabric_not_here", "The destination VIF is not on this box.",
 		"a stale binding on the sending box"},

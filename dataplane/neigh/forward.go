@@ -73,7 +73,8 @@ func announces(a wire.ARP) bool {
 	return a.SenderIP() != 0 && a.SenderIP() == a.TargetIP() && (a.Op() == wire.ARPRequest || a.Op() == wire.ARPReply)
 }
 
-// boxAddress4 reports whether an address belongs to the virtual router or a gateway group.
+// boxAddress4 reports whether an address belongs to the virtual router or a gateway group. The address of another box's
+// group is the tenant's default route; a VIF of this box may have it instead.
 func boxAddress4(s *fib.Snapshot, seg, ip uint32) bool {
 	if ip == 0 {
 		return false
@@ -82,6 +83,10 @@ func boxAddress4(s *fib.Snapshot, seg, ip uint32) bool {
 		return true
 	}
 	_, loc, ok := table.FindIP4(s.Bindings, s.Delta, seg, ip)
+	if r := s.Segments[seg].Router; uint(r) < uint(len(s.Routers)) && s.Routers[r].Via4 == ip &&
+		s.Routers[r].Via4Seg == seg {
+		return !ok || loc&fib.LocLocal == 0
+	}
 	return ok && loc >= fib.GatewayLoc(0)
 }
 
@@ -94,6 +99,10 @@ func boxAddress6(s *fib.Snapshot, seg uint32, ip [2]uint64) bool {
 		return true
 	}
 	_, loc, ok := table.FindIP6(s.Bindings, s.Delta, seg, ip[0], ip[1])
+	if r := s.Segments[seg].Router; uint(r) < uint(len(s.Routers)) && s.Routers[r].Via6 == ip &&
+		s.Routers[r].Via6Seg == seg {
+		return !ok || loc&fib.LocLocal == 0
+	}
 	return ok && loc >= fib.GatewayLoc(0)
 }
 

@@ -161,10 +161,11 @@ func forwardInner(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) {
 }
 
 // parseInner parses an inner frame that may be ARP or neighbour discovery. Boxes forward only some of these messages,
-// so that neigh has to check them. Any other frame continues by its destination MAC.
+// so that neigh has to check them. Extension headers that cannot be parsed may hide one. Any other frame continues by
+// its destination MAC.
 func parseInner(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) {
 	switch parse.Inner(mem, p) {
-	case drop.LLCIP, drop.ARPMalformed, drop.NDMalformed:
+	case drop.LLCIP, drop.ARPMalformed, drop.NDMalformed, drop.IPv6Extensions:
 		p.DropFor(drop.FabricForged)
 		return
 	}

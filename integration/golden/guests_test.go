@@ -332,6 +332,23 @@ func TestFabricForged(t *testing.T) {
 			return out
 		})
 	}
+	many := func(f func() ([]byte, error)) func() ([]byte, error) { // destination options, nine times
+		return changed(f, func(b []byte) []byte {
+			const n = 9
+			var head []byte
+			for i := range n {
+				next := byte(60)
+				if i == n-1 {
+					next = 58
+				}
+				head = append(head, next, 0, 1, 4, 0, 0, 0, 0)
+			}
+			out := append(append(b[:54:54], head...), b[54:]...)
+			out[20] = 60
+			binary.BigEndian.PutUint16(out[18:], binary.BigEndian.Uint16(out[18:])+8*n)
+			return out
+		})
+	}
 	toOne := routerAdvert(vm2.MAC, vm1.MAC, vm2LL, vm1LL, vm2.MAC)
 	accept := func(s *model.State) {
 		g := s.Segments["red/web"]
@@ -359,6 +376,7 @@ func TestFabricForged(t *testing.T) {
 			drop.FabricForged},
 		{"router advertisement to one", nil, toOne, 0, 0, drop.FabricForged},
 		{"router advertisement behind a header", nil, options(toOne), 0, 0, drop.FabricForged},
+		{"router advertisement behind more headers than are parsed", nil, many(toOne), 0, 0, drop.FabricForged},
 		{"router advertisement in SNAP", nil, snap(toOne, 0), 0, 0, drop.FabricForged},
 		{"router advertisement, accepted", accept, routerAdvert(vm2.MAC, allNodes, vm2LL, "ff02::1", vm2.MAC), 1, 1, 0},
 		{"router advertisement to one, accepted", accept, toOne, 1, 0, 0},
@@ -546,5 +564,47 @@ func TestVirtualRouterIsForgotten(t *testing.T) {
 			40)); len(out) != tt.want {
 			t.Errorf("%v later: %d frames to the fabric, want %d", tt.after, len(out), tt.want)
 		}
+	}
+}
+
+// TestOtherBoxGateway: nobody speaks for the address of another box's gateway group, the tenant's default route.
+func TestOtherBoxGateway(t *testing.T) {
+	poser := func(m model.MAC) endpoint.Host { return host(m, "10.0.0.200", "fd00::c8") }
+	held := func(s *model.State) {
+		tenant := s.Tenants["red"]
+		tenant.Gateway = "elsewhere"
+		tenant.GatewayAddresses = []netip.Addr{netip.MustParseAddr("10.0.0.200"), netip.MustParseAddr("fd00::c8")}
+		s.Tenants["red"] = tenant
+		v := s.VIFs["red/vm1"]
+		v.AntiSpoof = "mac"
+		s.VIFs["red/vm1"] = v
+	}
+	na := func(m model.MAC) func() ([]byte, error) {
+		return advert(m, allNodes, "fd00::c8", "ff02::1", "fd00::c8", m)
+	}
+	for _, tt := range []struct {
+		name  string
+		port  string
+		frame func() ([]byte, error)
+		drop  drop.Reason
+	}{
+		{"ARP of a VIF", "acc0", gratuitous(poser(vm1.MAC), 2), drop.SpoofARP},
+		{"advertisement of a VIF", "acc0", na(vm1.MAC), drop.SpoofND},
+		{"ARP from the fabric", "fab0", gratuitous(poser(vm2.MAC), 1), drop.FabricForged},
+		{"advertisement from the fabric", "fab0", na(vm2.MAC), drop.FabricForged},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, cfg := load(t, "host")
+			change(t, r, cfg, held)
+			f := tt.frame
+			if tt.port == "fab0" {
+				f = outer(model.Scheme16, tt.frame, nil)
+			}
+			got := len(send(t, r, cfg, tt.port, "acc1", f))
+			if n := drops(t, r, cfg, tt.port, tt.drop); got != 0 || n != 1 {
+				t.Errorf("%d sent by acc1, %d dropped as %v, want 0 and 1; all: %v", got, n, tt.drop,
+					allDrops(t, r, cfg, tt.port))
+			}
+		})
 	}
 }
