@@ -31,7 +31,7 @@ type Config struct {
 	MaxBody       int64         // octets of a request whose route has no limit of its own; default 16 MiB
 	MaxConns      int           // connections at a time and listener; default 256. An eighth is for privileged callers
 	MaxStreams    int           // endless answers (Stream) at a time and listener; default and most: MaxConns/4
-	WriteRate     float64       // writes a second; default 5,000
+	WriteRate     float64       // writes a second, of privileged callers and of all others; default 5,000 each
 	WriteBurst    int           // default 10,000
 	IdleTimeout   time.Duration // without progress of a body or an answer; default 30 s
 	AnswerTimeout time.Duration // for an answer as a whole, streams apart; default 10 min
@@ -75,7 +75,8 @@ func (c *Config) defaults() {
 type Server struct {
 	cfg       Config
 	listeners []*listener
-	writes    bucket
+	writes    bucket // of callers who are not privileged
+	reserve   bucket // of writes of the privileged
 	large     *Seats // for bodies that lie in memory as a whole
 	cut       counters
 	ending    context.Context // done when Shutdown begins: ends streams
@@ -101,7 +102,7 @@ type Identify func(net.Conn) *Peer
 func New(c Config) *Server {
 	c.defaults()
 	s := &Server{cfg: c, writes: bucket{rate: c.WriteRate, burst: float64(c.WriteBurst)},
-		large: NewSeats("large requests", maxLarge)}
+		reserve: bucket{rate: c.WriteRate, burst: float64(c.WriteBurst)}, large: NewSeats("large requests", maxLarge)}
 	s.ending, s.end = context.WithCancel(context.Background())
 	return s
 }

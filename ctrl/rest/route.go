@@ -194,7 +194,11 @@ func (s *Server) admit(rt Route, w http.ResponseWriter, r *http.Request) error {
 		return Problem(http.StatusUnsupportedMediaType, CodeUnsupported, "", "send it uncompressed",
 			"the content encoding "+strconv.Quote(Clip(e))+" is not supported")
 	}
-	if wait := s.writes.take(); wait > 0 {
+	writes := &s.writes
+	if p.Privileged { // others who write without end do not keep root from a reload
+		writes = &s.reserve
+	}
+	if wait := writes.take(); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(1+int(wait.Seconds())))
 		return Problem(http.StatusTooManyRequests, CodeRateLimit, "",
 			"put many operations into one transaction, or use the bulk streams",
