@@ -19,7 +19,8 @@ const compactSuffix = ".compact"
 // file, in one step: after an interruption at any
 // moment the file is whole, the old or the new one.
 func Compact(path string) (before, after int64, err error) {
-	if _, err := os.Stat(path); err != nil { // Open would make a new file
+	path, err = filepath.EvalSymlinks(path) // the copy goes to the disk of the file, not of a link to it
+	if err != nil {                         // Open would make a new file
 		return 0, 0, fmt.Errorf("compact the store: %w", err)
 	}
 	s, err := Open(path, Options{})
