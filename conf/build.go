@@ -119,7 +119,8 @@ func (r *reader) dataplane(s *section) Dataplane {
 
 func (r *reader) ports(tree map[string]any) []Port {
 	sections := r.tables(tree, "port", "port")
-	if _, there := tree["port"]; len(sections) == 0 && !there && !r.partial {
+	list, isList := tree["port"].([]any)
+	if empty := tree["port"] == nil || isList && len(list) == 0; empty && !r.partial {
 		r.failf("", "no [[port]]: a box has at least one, with name, interface and role")
 	}
 	ports := make([]Port, len(sections))
