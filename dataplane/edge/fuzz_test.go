@@ -35,8 +35,9 @@ func FuzzForward(f *testing.F) {
 	seed(0, 0, payload(f, 0x0180c200000e, box1MAC, -1, layers.EthernetTypeLinkLayerDiscovery),
 		payload(f, remoteMAC, ownMAC, 0, 0x26))
 
+	n := newBench()
 	f.Fuzz(func(t *testing.T, in []byte, down, small uint8) {
-		n := newBench()
+		n.renew()
 		for i := range portCount {
 			n.s.Ports[i].Up = down>>i&1 == 0
 			if small>>i&1 != 0 {

@@ -185,6 +185,14 @@ func newBench() *bench {
 	return n
 }
 
+// renew forgets all frames, tables and addresses. It keeps the memory: 2 MiB for each input would slow a fuzzer down.
+func (n *bench) renew() {
+	n.forget()
+	n.b.N = 0
+	n.s = newSnapshot()
+	n.Snap, n.FDB = n.s, NewFDB(1024)
+}
+
 // take takes up to k free frames.
 func (n *bench) take(k int) (addrs []uint32) {
 	for range k {
