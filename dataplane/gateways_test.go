@@ -82,7 +82,7 @@ func withGateways(t *testing.T, workers int, poll PollMode) (x *bench, gates [2]
 	s.Segments[0].Gateway = 1
 	s.Segments[0].Router = 0
 	s.Routers = []fib.Router{{Tenant: s.Segments[0].Tenant, Gateway: 1, Outside4: []fib.Subnet4{{End: ^uint32(0)}}}}
-	if err := x.bindings.Upsert(&table.Binding{MAC: groupMAC, Loc: fib.GatewayLoc(1)}); err != nil {
+	if err := x.bindings.Upsert(&table.Binding{MAC: groupMAC, Loc: fib.GroupLoc(1)}); err != nil {
 		t.Fatal(err)
 	}
 	s.Generation = 2

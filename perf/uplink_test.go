@@ -90,7 +90,7 @@ func benchUplink(b *testing.B, bindings int) *rig.Rig {
 	if err := r.Put(rows); err != nil {
 		b.Fatal(err)
 	}
-	g := r.Compiler.Gateways()[0]
+	g := r.Compiler.LiveGroups()[0]
 	for _, m := range g.Members {
 		m.Live.SetGateway(uint64(gatewayMAC), true, false)
 	}

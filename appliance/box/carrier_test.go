@@ -58,7 +58,7 @@ address = "198.51.100.%d/29"
 `, i, i, 8*i+1, 8*i+2)
 	}
 	b := startBox(t, toml)
-	live := b.compiler.Gateways()[0]
+	live := b.compiler.LiveGroups()[0]
 	state := func(i int) gateway.State { return gateway.State(live.Members[i].Live.State.Load()) }
 	active := func() uint32 { return live.Live.Active.Load() }
 	eventually(t, "no gateway becomes active", func() bool {

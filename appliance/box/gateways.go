@@ -64,7 +64,7 @@ func policy(c *conf.Group) dpgateway.Policy {
 func (b *Box) gatewayGroups() []gateway.Group {
 	cfg := b.cfg.Load()
 	var groups []gateway.Group
-	for _, l := range b.compiler.Gateways() {
+	for _, l := range b.compiler.LiveGroups() {
 		c := cfg.Group(l.Name)
 		if c == nil {
 			continue // it comes or goes with a reload that is being carried out

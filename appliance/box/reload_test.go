@@ -37,7 +37,7 @@ address = "198.51.100.2/29"
 			t.Fatal(err)
 		}
 	}
-	groups := b.compiler.Gateways()
+	groups := b.compiler.LiveGroups()
 	if len(groups) != 1 || groups[0].Live.Disabled != 0 {
 		t.Errorf("groups after the reloads: got %+v, want one, with no member disabled", groups)
 	}

@@ -48,7 +48,7 @@ func newWorld(t *testing.T) *world {
 		Bindings: tb,
 	}}
 	w.bind(t, 0, mac1, fib.RemoteLoc(1, 2), "10.0.0.1", "fd00::1")
-	w.bind(t, 0, mac2, fib.LocLocal|0, "10.0.0.2")
+	w.bind(t, 0, mac2, fib.LocLocal, "10.0.0.2")
 	w.a = New(Config{Read: func(fn func(*fib.Snapshot)) { fn(w.snap) }, Inject: w.inject,
 		Now: func() time.Time { return w.now }})
 	return w

@@ -128,7 +128,7 @@ func answers(s *fib.Snapshot) map[string]string {
 		}
 		where := func(loc fib.Loc) string {
 			switch {
-			case loc >= fib.GatewayLoc(0):
+			case loc >= fib.GroupLoc(0):
 				return "group"
 			case loc&fib.LocLocal != 0:
 				return "VIF"

@@ -52,34 +52,34 @@ func cloneGroups(groups []Group) []Group {
 	return groups
 }
 
-// Gateway is a live group: its name, and what the dataplane knows it by.
-type Gateway struct {
+// LiveGroup is a group that the dataplane has: its name, and how the dataplane addresses it.
+type LiveGroup struct {
 	Name    string
 	Index   uint32
 	Live    *fib.GroupLive
-	Members []GatewayMember // in order of preference
+	Members []LiveMember // in order of preference
 }
 
-// GatewayMember is a live member of a group.
-type GatewayMember struct {
+// LiveMember is a member of a LiveGroup.
+type LiveMember struct {
 	Name string
 	Slot uint32
 	Stat uint32 // see Engine.Member
 	Live *fib.MemberLive
 }
 
-// Gateways lists the live groups in the order of the configuration.
-func (c *Compiler) Gateways() []Gateway {
+// LiveGroups lists the live groups in the order of the configuration.
+func (c *Compiler) LiveGroups() []LiveGroup {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := make([]Gateway, 0, len(c.cfg.Groups))
+	out := make([]LiveGroup, 0, len(c.cfg.Groups))
 	for i := range c.cfg.Groups {
 		g := &c.cfg.Groups[i]
 		ref := c.groups[g.Name]
-		x := Gateway{Name: g.Name, Index: ref.index, Live: ref.live}
+		x := LiveGroup{Name: g.Name, Index: ref.index, Live: ref.live}
 		for _, m := range g.Members {
 			r := ref.members[m.Name]
-			x.Members = append(x.Members, GatewayMember{m.Name, r.slot, r.stat, r.live})
+			x.Members = append(x.Members, LiveMember{m.Name, r.slot, r.stat, r.live})
 		}
 		out = append(out, x)
 	}

@@ -90,7 +90,7 @@ func TestGateways(t *testing.T) {
 	w := gatewayWorld(t, outside())
 	w.apply(redAndPublic())
 	s := w.c.Snapshot()
-	gw := w.c.Gateways()
+	gw := w.c.LiveGroups()
 	if len(gw) != 1 || gw[0].Index != 1 || gw[0].Name != "outside" || len(gw[0].Members) != 2 ||
 		gw[0].Members[1].Name != "b" {
 		t.Fatalf("groups %+v, want the group outside with two members", gw)
@@ -126,11 +126,11 @@ func TestGateways(t *testing.T) {
 		tenant, name, _ := strings.Cut(seg, "/")
 		i := w.c.segments[segName{tenant, name}]
 		loc, ok := table.FindMAC(s.Bindings, s.Delta, i, uint64(groupMAC))
-		if ok != want || ok && loc != fib.GatewayLoc(1) || (s.Segments[i].Gateway == 1) != want {
+		if ok != want || ok && loc != fib.GroupLoc(1) || (s.Segments[i].Gateway == 1) != want {
 			t.Errorf("%s: location %#x, %v; gateway %d", seg, loc, ok, s.Segments[i].Gateway)
 		}
 		if mac, loc, ok := table.FindIP4(s.Bindings, s.Delta, i, ip); ok != want || ok &&
-			(mac != uint64(groupMAC) || loc != fib.GatewayLoc(1)) {
+			(mac != uint64(groupMAC) || loc != fib.GroupLoc(1)) {
 			t.Errorf("%s: %x at %#x, %v", seg, mac, loc, ok)
 		}
 	}
@@ -148,7 +148,7 @@ func TestGateways(t *testing.T) {
 	station("red/web", false, 0x0a020009)
 	r := s.Routers[w.c.tenants["red"].router]
 	if r.Gateway != 0 || r.Via4 != 0x0a020009 || r.Via4Seg != w.c.segments[segName{"red", "web"}] ||
-		len(w.c.Gateways()) != 0 {
+		len(w.c.LiveGroups()) != 0 {
 		t.Errorf("router %+v, want the address of red/web and no gateway group", r)
 	}
 	if s.Groups[1].Live != nil || s.Ports[1].Uplink != nil {
@@ -159,14 +159,14 @@ func TestGateways(t *testing.T) {
 // What keeps its name keeps what is known of it; another gateway under the same name is a new member, in another slot.
 func TestGatewaysReconfigured(t *testing.T) {
 	w := gatewayWorld(t, outside())
-	before := w.c.Gateways()[0]
+	before := w.c.LiveGroups()[0]
 	g := outside()
 	g.Members = []GroupMember{member("b", "up1", 7, "192.0.2.2"), member("a", "up0", 0, "192.0.2.77"),
 		member("c", "up0", 9, "192.0.2.3")}
 	if err := w.c.Reconfigure(func(c *Config) { c.Groups = []Group{g} }); err != nil {
 		t.Fatal(err)
 	}
-	after := w.c.Gateways()[0]
+	after := w.c.LiveGroups()[0]
 	t0 := &w.c.Snapshot().Groups[after.Index]
 	if after.Index != before.Index || after.Live != before.Live || after.Members[0] != before.Members[1] {
 		t.Errorf("%+v, before %+v", after, before)
@@ -199,7 +199,7 @@ func TestGatewaysReconfigured(t *testing.T) {
 	if err := w.c.Reconfigure(func(c *Config) { c.Groups = []Group{g} }); !errors.Is(err, ErrMembers) {
 		t.Errorf("17 members: %v", err)
 	}
-	if got := w.c.Gateways()[0]; got.Members[0] != after.Members[0] {
+	if got := w.c.LiveGroups()[0]; got.Members[0] != after.Members[0] {
 		t.Error("a refused configuration changed something")
 	}
 }

@@ -163,7 +163,7 @@ func (p *plan) decide(k rowKey) {
 // ownRow returns the row of the gateway group that is a station at k, or else of this box's VIF.
 func (p *plan) ownRow(k rowKey) (*table.Binding, bool) {
 	if s, ok := p.stationRows.get(k); ok {
-		return &table.Binding{Seg: k.seg, MAC: k.mac, Loc: fib.GatewayLoc(s.group), IP4: s.ip4, IP6: s.ip6}, true
+		return &table.Binding{Seg: k.seg, MAC: k.mac, Loc: fib.GroupLoc(s.group), IP4: s.ip4, IP6: s.ip6}, true
 	}
 	if r, ok := p.vifRows.get(k); ok {
 		v := &p.snapVIFs.s[r.vif]

@@ -128,7 +128,7 @@ func (c *Compiler) bindingStatus(key string) *Status {
 	no, yes := false, true
 	snap := c.snap.Load()
 	switch {
-	case inTable && loc >= fib.GatewayLoc(0):
+	case inTable && loc >= fib.GroupLoc(0):
 		return &Status{Live: true, Local: &yes, Reachable: &yes,
 			Reason: "a gateway group of this box has this MAC and wins over the pushed location"}
 	case inTable && loc&fib.LocLocal != 0:

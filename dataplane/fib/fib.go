@@ -54,8 +54,8 @@ const (
 	LocGateway Loc = 1 << 30
 )
 
-// GatewayLoc returns the location of a gateway group.
-func GatewayLoc(group uint32) Loc { return LocLocal | LocGateway | group }
+// GroupLoc returns the location of a gateway group.
+func GroupLoc(group uint32) Loc { return LocLocal | LocGateway | group }
 
 // LocGroup returns the group of a location that has LocGateway set.
 func LocGroup(l Loc) uint32 { return l &^ (LocLocal | LocGateway) }

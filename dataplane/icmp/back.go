@@ -25,7 +25,7 @@ func ReturnTo(mem []byte, p *frame.Packet, s *fib.Snapshot) (to Return, ok bool)
 	if r == nil || p.SrcMAC != r.MAC {
 		if to.Loc, ok = table.FindMAC(s.Bindings, s.Delta, p.Seg, p.SrcMAC); ok {
 			to.MAC, to.Seg = p.SrcMAC, p.Seg
-			return to, to.Loc < fib.GatewayLoc(0)
+			return to, to.Loc < fib.GroupLoc(0)
 		}
 	}
 	if r == nil {
@@ -36,7 +36,7 @@ func ReturnTo(mem []byte, p *frame.Packet, s *fib.Snapshot) (to Return, ok bool)
 		if n := fib.FindSubnet4(r.Subnets4, hop); n != nil {
 			to.Seg = n.Seg
 		} else if r.Gateway != 0 {
-			return Return{Loc: fib.GatewayLoc(r.Gateway), Seg: p.Seg}, true
+			return Return{Loc: fib.GroupLoc(r.Gateway), Seg: p.Seg}, true
 		} else if hop, to.Seg = r.Via4, r.Via4Seg; hop == 0 {
 			return to, false
 		}
@@ -47,7 +47,7 @@ func ReturnTo(mem []byte, p *frame.Packet, s *fib.Snapshot) (to Return, ok bool)
 	if n := fib.FindSubnet6(r.Subnets6, hop); n != nil {
 		to.Seg = n.Seg
 	} else if r.Gateway != 0 {
-		return Return{Loc: fib.GatewayLoc(r.Gateway), Seg: p.Seg}, true
+		return Return{Loc: fib.GroupLoc(r.Gateway), Seg: p.Seg}, true
 	} else if hop, to.Seg = r.Via6, r.Via6Seg; wire.Unspecified6(hop) {
 		return to, false
 	}

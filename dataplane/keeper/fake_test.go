@@ -14,7 +14,6 @@ type fake struct {
 	interval int64
 	q        *Queue
 	started  bool
-	room     int // frames that a port takes
 	probed   []int
 	judged   []int
 	late     []int

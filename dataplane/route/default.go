@@ -43,6 +43,6 @@ func toDefault6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.
 }
 
 func toGroup(p *frame.Packet, r *fib.Router, st *State) {
-	p.Loc, p.Next = fib.GatewayLoc(r.Gateway), frame.NextUplink
+	p.Loc, p.Next = fib.GroupLoc(r.Gateway), frame.NextUplink
 	st.Counters.Routed++
 }

@@ -143,7 +143,7 @@ func (r *Prober) announceSubnets(g *group, m *fib.Member, most int) (sent int) {
 		if a.addr = ip + 1; ip == n.End {
 			a.subnet++
 		}
-		if _, loc, ok := table.FindIP4(s.Bindings, s.Delta, n.Seg, ip); ok && loc < fib.GatewayLoc(0) {
+		if _, loc, ok := table.FindIP4(s.Bindings, s.Delta, n.Seg, ip); ok && loc < fib.GroupLoc(0) {
 			r.keeper.Send(m.Port, r.msg.announce(t.MAC, m.VID, ip))
 			sent++
 		}

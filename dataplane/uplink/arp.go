@@ -186,5 +186,5 @@ func hosts4(g *fib.Group, s *fib.Snapshot, ip uint32) bool {
 		return false
 	}
 	_, loc, ok := table.FindIP4(s.Bindings, s.Delta, n.Seg, ip)
-	return ok && loc < fib.GatewayLoc(0) || n.RouterIP == ip && ip != 0
+	return ok && loc < fib.GroupLoc(0) || n.RouterIP == ip && ip != 0
 }

@@ -293,7 +293,7 @@ func toSubnet6(
 // inward4 sends p on to the VIF that has its destination address.
 func inward4(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib.Group) {
 	dst, loc, ok := table.FindHop4(s.Bindings, s.Delta, to)
-	if !ok || loc >= fib.GatewayLoc(0) {
+	if !ok || loc >= fib.GroupLoc(0) {
 		p.DropFor(drop.RouteUnresolved)
 		return
 	}
@@ -311,7 +311,7 @@ func inward4(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib
 func inward6(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib.Group) {
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
 	dst, loc, ok := table.FindHop6(s.Bindings, s.Delta, to)
-	if !ok || loc >= fib.GatewayLoc(0) {
+	if !ok || loc >= fib.GroupLoc(0) {
 		p.DropFor(drop.RouteUnresolved)
 		return
 	}

@@ -65,5 +65,5 @@ func hosts6(g *fib.Group, s *fib.Snapshot, ip [2]uint64) bool {
 		return false
 	}
 	_, loc, ok := table.FindIP6(s.Bindings, s.Delta, n.Seg, ip[0], ip[1])
-	return ok && loc < fib.GatewayLoc(0) || n.RouterIP == ip
+	return ok && loc < fib.GroupLoc(0) || n.RouterIP == ip
 }

@@ -160,7 +160,7 @@ func withTaggedDF(b []byte) []byte {
 
 // resolve makes the gateways of a rig known and the first one active, without a Keeper.
 func resolve(r *rig.Rig) {
-	for _, g := range r.Compiler.Gateways() {
+	for _, g := range r.Compiler.LiveGroups() {
 		for i, m := range g.Members {
 			m.Live.SetGateway([]uint64{uint64(gwA.MAC), uint64(gwB.MAC)}[i%2], true, false)
 			m.Live.Probed.Store(1)

@@ -51,7 +51,7 @@ func TestMSS(t *testing.T) {
 			o.MTU = []uint16{acc0: tc.acc, acc1: small, fab0: tc.fab, up0: tc.up}
 			o.Groups[0].IPs = []netip.Addr{netip.MustParseAddr("10.1.0.77")}
 			r := start(t, o)
-			for _, g := range r.Compiler.Gateways() {
+			for _, g := range r.Compiler.LiveGroups() {
 				g.Members[0].Live.SetGateway(uint64(gatewayMAC), true, false)
 				g.Live.Active.Store(g.Members[0].Slot)
 			}

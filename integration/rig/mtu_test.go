@@ -62,7 +62,7 @@ func smallWorld(gate string) Options {
 func startSmall(t *testing.T, gate string) *Rig {
 	t.Helper()
 	r := start(t, smallWorld(gate))
-	for _, g := range r.Compiler.Gateways() {
+	for _, g := range r.Compiler.LiveGroups() {
 		g.Members[0].Live.SetGateway(uint64(gatewayMAC), true, false)
 		g.Live.Active.Store(g.Members[0].Slot)
 	}
@@ -215,7 +215,7 @@ func TestTooBigIsFromUs(t *testing.T) {
 				o.State.Subnets[name] = n
 			}
 			r := start(t, o)
-			for _, g := range r.Compiler.Gateways() {
+			for _, g := range r.Compiler.LiveGroups() {
 				g.Members[0].Live.SetGateway(uint64(gatewayMAC), true, false)
 				g.Live.Active.Store(g.Members[0].Slot)
 			}
@@ -242,7 +242,7 @@ func TestTooBigForUplinkOverFabric(t *testing.T) {
 	o.MTU = []uint16{up0: small}
 	o.Groups[0].IPs = []netip.Addr{netip.MustParseAddr("10.1.0.77")} // a station of red/web
 	r := start(t, o)
-	for _, g := range r.Compiler.Gateways() {
+	for _, g := range r.Compiler.LiveGroups() {
 		g.Members[0].Live.SetGateway(uint64(gatewayMAC), true, false)
 		g.Live.Active.Store(g.Members[0].Slot)
 	}

@@ -94,7 +94,7 @@ func behindGroup(t *testing.T, s *model.State) *rig.Rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.Close() })
-	for _, g := range r.Compiler.Gateways() {
+	for _, g := range r.Compiler.LiveGroups() {
 		g.Members[0].Live.SetGateway(uint64(upstream), true, false)
 		g.Live.Active.Store(g.Members[0].Slot)
 	}

@@ -138,7 +138,7 @@ func TestReusedMemberStartsAtZero(t *testing.T) {
 	r := start(t, o)
 	f := udp(t, model.MAC(model.DefaultRouterMAC), localMAC, "198.51.100.1", localIP, 100)
 	sent := func(member int) (uint64, uint32) {
-		for _, g := range r.Compiler.Gateways() {
+		for _, g := range r.Compiler.LiveGroups() {
 			m := g.Members[member]
 			m.Live.SetGateway(uint64(gatewayMAC), true, false)
 			g.Live.Active.Store(m.Slot)

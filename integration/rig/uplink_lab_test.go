@@ -68,7 +68,7 @@ type answer struct {
 type lab struct {
 	t testing.TB
 	*rig.Rig
-	gw       compile.Gateway
+	gw       compile.LiveGroup
 	stations []*station
 	seen     [3][][]byte // frames sent, by port, that no station took
 	events   []gateway.Event
@@ -149,7 +149,7 @@ func newLab(t testing.TB, groups ...compile.Group) *lab {
 		}
 		_ = r.Close()
 	})
-	if g := r.Compiler.Gateways(); len(g) > 0 {
+	if g := r.Compiler.LiveGroups(); len(g) > 0 {
 		l.gw = g[0]
 	}
 	l.stations = []*station{

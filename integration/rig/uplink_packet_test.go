@@ -321,7 +321,7 @@ func TestTwoGroups(t *testing.T) {
 	g2.Start = "b"
 	l := newLab(t, g1, g2)
 	l.run(2 * time.Second)
-	two := l.Compiler.Gateways()[1]
+	two := l.Compiler.LiveGroups()[1]
 	if l.active() != "a" || two.Live.Active.Load() != two.Members[0].Slot {
 		t.Fatalf("active members %q and %d, want \"a\" and slot %d",
 			l.active(), two.Live.Active.Load(), two.Members[0].Slot)
@@ -364,7 +364,7 @@ func TestReconfigured(t *testing.T) {
 		if err := l.Compiler.Reconfigure(func(c *compile.Config) { c.Groups = []compile.Group{g} }); err != nil {
 			t.Fatal(err)
 		}
-		l.gw = l.Compiler.Gateways()[0]
+		l.gw = l.Compiler.LiveGroups()[0]
 		l.run(ms)
 	}
 	g.Policy.Interval = int64(50 * ms)

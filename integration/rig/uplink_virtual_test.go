@@ -150,7 +150,7 @@ func TestSources(t *testing.T) {
 			if err := l.Compiler.Reconfigure(func(c *compile.Config) { c.Groups = []compile.Group{g} }); err != nil {
 				t.Fatal(err)
 			}
-			l.gw = l.Compiler.Gateways()[0]
+			l.gw = l.Compiler.LiveGroups()[0]
 			l.clear()
 			l.in(up0, udp4(t, at4(evil, farIP), at4(vmac, vm2IP), 0, 100, 0))
 			if got := l.where(); got != toRouted || l.member("a") != live || l.state("a") != gateway.Up {
