@@ -138,42 +138,53 @@ func returns(mem []byte, p *frame.Packet, to *way) bool {
 	return fib.FindSubnet6(r.Outside6, wire.IPv6((*[wire.IPv6Len]byte)(mem[l3:])[:]).Src()) != nil
 }
 
-// covers reports whether an IPv4 packet comes from the subnet found last.
-func (w *way) covers(mem []byte, p *frame.Packet) bool {
-	if p.Flags&frame.FlagIPv4 == 0 {
+// quick reports whether nothing stands against sending p, an IPv4 packet from the subnet found last: it is not for the
+// group itself and not too big. Only returns sets the subnet, so the group has an active gateway.
+func (w *way) quick(mem []byte, p *frame.Packet) bool {
+	if p.Flags&frame.FlagIPv4 == 0 || uint32(p.Len) > w.most {
 		return false
 	}
-	src := binary.BigEndian.Uint32((*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[12:16])
-	return src-w.from < w.span
+	addrs := binary.BigEndian.Uint64((*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[12:20])
+	return uint32(addrs>>32)-w.from < w.span && uint32(addrs) != w.g.IP4
 }
 
 func egress(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) {
-	if p.Flags&(frame.FlagIPv4|frame.FlagIPv6) == 0 && !fromFabric(mem, p) {
-		return
+	if to.span == 0 || !to.quick(mem, p) {
+		if !admit(mem, p, s, st, to) {
+			return
+		}
 	}
-	if to.g != nil && own(mem, p, to.g) {
-		echo(mem, p, s)
-		return
-	}
-	if to.why != drop.None {
-		p.DropFor(to.why)
-		return
-	}
-	if !to.covers(mem, p) && !returns(mem, p, to) {
-		p.DropFor(drop.UplinkForeign)
-		return
-	}
-	if uint32(p.Len) > to.most {
-		tooBig(mem, p, s, st, to)
-		return
-	}
-	if p.Flags&(frame.FlagL4|frame.FlagGenerated) == frame.FlagL4 && p.Proto == wire.ProtoTCP {
+	if p.Proto == wire.ProtoTCP && p.Flags&(frame.FlagL4|frame.FlagGenerated) == frame.FlagL4 {
 		clamp(mem, p, s, to.mtu)
 	}
 	address(mem, p, to.dst, to.src, to.vid)
 	to.sent.Packets++
 	to.sent.Bytes += uint64(p.Len)
 	st.Send(p, to.port)
+}
+
+// admit reports whether p is to be sent; otherwise it has answered or dropped p.
+func admit(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) bool {
+	if p.Flags&(frame.FlagIPv4|frame.FlagIPv6) == 0 && !fromFabric(mem, p) {
+		return false
+	}
+	if to.g != nil && own(mem, p, to.g) {
+		echo(mem, p, s)
+		return false
+	}
+	if to.why != drop.None {
+		p.DropFor(to.why)
+		return false
+	}
+	if !returns(mem, p, to) {
+		p.DropFor(drop.UplinkForeign)
+		return false
+	}
+	if uint32(p.Len) > to.most {
+		tooBig(mem, p, s, st, to)
+		return false
+	}
+	return true
 }
 
 // clamp lowers the MSS of a TCP SYN to the largest that fits the uplink and the link of its origin, unless an access
