@@ -48,7 +48,8 @@ func (r Role) String() string {
 type Loc = uint32
 
 // LocLocal marks a local location. LocLocal and LocGateway together mark a gateway group: the other bits are the index
-// into Snapshot.Groups. The group is a station of the segment, with its virtual MAC and its IP.
+// into Snapshot.Groups. The group is a station of the segment, with its virtual MAC and its IP. See LocVIP for virtual
+// addresses.
 const (
 	LocLocal   Loc = 1 << 31
 	LocGateway Loc = 1 << 30
@@ -79,6 +80,11 @@ type Snapshot struct {
 	Switches    []Switch      // by switch index, as in Loc
 	Groups      []Group       // by gateway group index; entry 0 is never used, a free entry has Live == nil
 	Edge        Edge
+
+	VIPs       []VIP     // virtual addresses of all boxes, by index
+	Services   []Service // by service index
+	Servers    []Server  // by server index
+	BalanceKey [2]uint64 // of SipHash: balancer.key, in little-endian order
 
 	Bindings *table.Bindings
 	Delta    *table.Delta // nil nearly always
@@ -164,6 +170,7 @@ type VIF struct {
 	Seg    uint32
 	Policy Policy
 	Allow  Allow
+	Agent  *Agent      // not nil: a real server, or the VIF may use virtual addresses
 	IP4    []uint32    // allowed source addresses, host order: configured and shared ones
 	IP6    [][2]uint64 // likewise, high and low half
 }
@@ -177,9 +184,11 @@ type Segment struct {
 	FabricRA       bool      // accept router advertisements from the fabric
 	Subnets4       []Subnet4 // the subnets of this segment (for the router's addresses)
 	Subnets6       []Subnet6
-	Local          []uint32 // attachments that have a VIF of the segment, each once
-	Remote         []Loc    // one location on each other box that has a VIF of the segment
-	Gateway        uint32   // the gateway group that is a station of this segment, 0 = none
+	Local          []uint32      // attachments that have a VIF of the segment, each once
+	Remote         []Loc         // one location on each other box that has a VIF of the segment
+	VIPs4          []SegmentVIP4 // virtual addresses, sorted
+	VIPs6          []SegmentVIP6
+	Gateway        uint32 // the gateway group that is a station of this segment, 0 = none
 }
 
 // Router is the virtual router of a tenant. Subnets are sorted by Start and do not overlap.

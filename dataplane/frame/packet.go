@@ -39,6 +39,8 @@ const (
 	NextDeliver
 	// NextEncap: Loc is a remote location: encapsulate.
 	NextEncap
+	// NextBalance: Loc is a virtual address of this box: the director's stage schedules the packet.
+	NextBalance
 	// NextUplink: Loc is a gateway group: send it to the outside.
 	NextUplink
 	// NextRefuse: from outside, and too big for the fabric or a VIF's port, whose MTU is in Loc: answer by the uplink.
@@ -71,6 +73,7 @@ const (
 	FlagGenerated                     // made by the box in place of the received frame (ICMP, ARP and ND answers)
 	FlagFromUplink                    // from outside, by a gateway
 	FlagFlooded                       // one copy of a broadcast, multicast or unknown unicast; Kind says which
+	FlagBalanced                      // rewritten by the director: to the server's port, from the mark
 )
 
 // NoIndex is the "none" value of dense indices.
