@@ -8,8 +8,8 @@ package drop
 // Reason is the reason for which a frame was discarded. The zero value means "not discarded".
 type Reason uint8
 
-// The reasons, in the order of the packet path: parse, access, lookup, router, path, fabric, uplink, edge switch,
-// engine.
+// The reasons, in the order of the packet path: parse, access, lookup, router, path, fabric, uplink, balancer,
+// edge switch, engine.
 const (
 	None Reason = iota
 
@@ -91,6 +91,17 @@ const (
 	UplinkARPForeign
 	UplinkARPUnasked
 	UplinkARPForged
+
+	MarkSpoof
+	VIPSource
+	VIPARP
+	VIPConflict
+	VIPProtocol
+	NoService
+	NoServer
+	FragOrphan
+	ReplyUnknown
+	ReplyCollision
 
 	EdgeVLAN
 	EdgeUntagged
@@ -271,6 +282,28 @@ var table = [Count]Info{
 		"ARP or neighbour discovery from the uplink that cannot be right: the sender's MAC is not a unicast " +
 			"MAC, or another station claims an address of the box or of a gateway.",
 		"the gateways' network for an address in use twice, or an attacker"},
+
+	MarkSpoof: {"mark_spoof", "A source MAC that only directors use (02:4d:4b:…), from an access port.",
+		"the sender: it forges a director's requests"},
+	VIPSource: {"vip_source", "A VIF sent from a virtual address what is no reply of its servers.",
+		"whether the service has this server and port; `penstock show servers`"},
+	VIPARP: {"vip_arp", "A real server's own ARP or neighbour discovery for a virtual address.",
+		"nothing; a guest set up with arp_ignore 1 and arp_announce 2 sends none"},
+	VIPConflict: {"vip_conflict", "ARP or neighbour discovery of a stranger that claims a virtual address.",
+		"the sender named by the alarm vip_conflict"},
+	VIPProtocol: {"vip_protocol",
+		"To a virtual address, and neither TCP, UDP, an echo request nor an ICMP error about one of its flows.",
+		"the sender; ping of the VIP"},
+	NoService: {"no_service", "To a virtual address, but no service has the port.", "`penstock show services`"},
+	NoServer:  {"no_server", "The service has no usable server.", "`penstock show servers`"},
+	FragOrphan: {"frag_orphan", "A fragment to a virtual address whose first fragment did not come in time.",
+		"the sender"},
+	ReplyUnknown: {"reply_unknown",
+		"A real server's reply that several services may have sent, and no request of the flow passed here.",
+		"the services that share the server's port; the server, if it opens connections from the VIP"},
+	ReplyCollision: {"reply_collision",
+		"A request whose addresses and ports, after translation, are those of another service's live flow.",
+		"the services that share the server's port: give each service a port of its own"},
 
 	EdgeVLAN: {"edge_vlan", "The VLAN is not allowed on this port.", "the trunk's vlans"},
 	EdgeUntagged: {"edge_untagged", "An untagged frame where the VLAN of a path is required.",

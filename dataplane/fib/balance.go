@@ -12,8 +12,8 @@ func VIPLoc(vip uint32) Loc { return LocLocal | LocVIP | vip }
 // LocVIPIndex returns the index into Snapshot.VIPs of a location that has LocLocal and LocVIP set.
 func LocVIPIndex(l Loc) uint32 { return l &^ (LocLocal | LocVIP) }
 
-// Ref is a dense index with a count of the index's owners, so that what outlives a table (an entry of a flow, a frame on
-// its way to another worker) never means the index's next owner. Bits 0–19 are the index, bits 20–31 the count.
+// Ref is a dense index with a count of the index's owners. So what outlives a table (a flow's entry, a frame on its way
+// to another worker) never means the index's next owner. Bits 0–19 are the index, bits 20–31 the count, from 1.
 type Ref = uint32
 
 // RefBits is the number of bits of a Ref that are the index, and RefMask selects them.
@@ -96,8 +96,8 @@ type Service struct {
 	OnePacket bool // each datagram alone, no flow
 	Shared    bool // agents note flows, since another service needs the same reply rule
 
-	// Members are the servers that new flows may use now (usable, enabled, of positive weight; in panic all), with their
-	// effective weights. Table holds positions in Members (maglev; its length is a prime); nil without members.
+	// Members are the servers that new flows may use now (usable, enabled, of positive weight; in panic all), with
+	// their effective weights. Table holds positions in Members (maglev; its length is a prime); nil without members.
 	Members []uint32 // indices into Servers
 	Weights []uint16
 	Table   []uint16
@@ -138,8 +138,8 @@ type Server struct {
 	_       [26]byte
 }
 
-// Agent is what this box knows of a VIF that serves, or served lately, as a real server, or that owns virtual addresses:
-// VIF.Agent.
+// Agent is what this box knows of a VIF that serves, or served lately, as a real server, or that has virtual addresses
+// (VIF.Agent).
 type Agent struct {
 	VIPs  []uint32    // indices into Snapshot.VIPs of the addresses that the VIF may have
 	Rules []ReplyRule // sorted by VIP, protocol, first port
