@@ -10,7 +10,7 @@ DEMO_ARGS  ?=
 BIN        ?= bin/penstock
 
 # sudo often drops go from PATH, and users have no sbin there.
-export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin:$(CURDIR)/bin/tools/usr/bin
 export CGO_ENABLED = 0
 export PENSTOCK_REQUIRE_ROOT
 
@@ -21,10 +21,15 @@ COMMIT  := $(shell $(GIT) rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # program:package that demo and tests call; for the race detector also a C compiler and libc's headers; Scapy for TRex profiles.
-TOOLS   = ip:iproute2 tcpdump:tcpdump tshark:tshark ethtool:ethtool iperf3:iperf3 ping:iputils-ping cc:gcc python3:python3 keepalived:keepalived dnsmasq:dnsmasq-base dhclient:isc-dhcp-client strace:strace
+TOOLS   = ip:iproute2 tcpdump:tcpdump tshark:tshark ethtool:ethtool iperf3:iperf3 ping:iputils-ping cc:gcc python3:python3 keepalived:keepalived dnsmasq:dnsmasq-base dhclient:isc-dhcp-client strace:strace \
+	nginx:nginx-light wrk:wrk curl:curl qemu-ga:qemu-guest-agent arping:arping nft:nftables ifquery:ifupdown netplan:netplan.io
 FILES   = /usr/include/stdlib.h:libc6-dev /usr/lib/python3/dist-packages/scapy/__init__.py:python3-scapy
 MISSING = $(strip $(foreach t,$(TOOLS),$(if $(shell PATH='$(PATH)'; command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))) \
 	$(foreach f,$(FILES),$(if $(wildcard $(firstword $(subst :, ,$f))),,$(lastword $(subst :, ,$f)))))
+
+# Programs of packages that would manage the machine's interfaces: unpacked into bin/tools, never installed.
+UNPACKED         = nmcli:network-manager
+UNPACKED_MISSING = $(strip $(foreach t,$(UNPACKED),$(if $(shell PATH='$(PATH)'; command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))))
 
 # What make test-vm needs beside.
 VM_TOOLS   = qemu-system-x86_64:qemu-system-x86 xz:xz-utils
@@ -46,10 +51,12 @@ BENCHED = $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirn
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-deps: ## install the programs that demo and tests call, if any is missing (root)
-ifneq ($(MISSING),)
-	@if [ "$$(id -u)" -ne 0 ]; then echo "not installed: $(MISSING); as root, make deps installs them"; else \
-		echo "installing: $(MISSING)"; apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(MISSING); fi
+deps: ## install the programs that demo and tests call, if any is missing (root); starts and enables no service
+ifneq ($(MISSING)$(UNPACKED_MISSING),)
+	@if [ "$$(id -u)" -ne 0 ]; then echo "not installed: $(MISSING) $(UNPACKED_MISSING); as root, make deps installs them"; else set -e; \
+		echo "installing: $(MISSING) $(UNPACKED_MISSING)"; \
+		$(if $(MISSING),sh integration/tools/install.sh $(MISSING);) \
+		$(if $(UNPACKED_MISSING),sh integration/tools/install.sh --unpack bin/tools $(UNPACKED_MISSING);) fi
 else
 	@:
 endif
@@ -71,7 +78,7 @@ test: deps ## run all tests, some minutes (root; else those that need it are ski
 
 test-vm: ## test zero-copy, and a kernel's pktgen, in QEMU guests, some minutes (root); for changes of the ring layer; VM="regexp"
 ifneq ($(VM_MISSING),)
-	@echo "installing: $(VM_MISSING)"; apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(VM_MISSING)
+	@echo "installing: $(VM_MISSING)"; sh integration/tools/install.sh $(VM_MISSING)
 endif
 	PENSTOCK_VM=1 go test -count=1 -p 1 -timeout 20m -v -run '$(VM)' ./integration/vm ./integration/golden ./perf/traffic
 	@echo "test-vm: passed"
@@ -103,7 +110,7 @@ bench-compare: ## run the benchmarks of REV and of the work tree in turns, about
 	go run ./perf/compare/cmd/compare -rev '$(REV)' -bench '$(BENCH)' -rounds $(or $(ROUNDS),10) $(COMPARE_ARGS)
 
 bench-deps: ## install the peers that bench-e2e measures beside the box (root)
-	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends dpdk dpdk-dev librte-net-af-xdp23 openvswitch-switch-dpdk
+	sh integration/tools/install.sh dpdk dpdk-dev librte-net-af-xdp23 openvswitch-switch-dpdk
 
 bench-e2e: build ## measure the box and every peer found end to end on veth, in turns, 10 minutes (root); ROUNDS=4 SECONDS=2 E2E_ARGS="…"
 	go build -trimpath -buildvcs=false -o bin/baseline-forwarder ./perf/baseline/cmd/baseline-forwarder
