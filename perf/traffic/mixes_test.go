@@ -518,7 +518,7 @@ func TestSet(t *testing.T) {
 func TestFlows(t *testing.T) {
 	for name, want := range map[string]int{
 		"size-64": 1000, "size-imix": 1000, "flows-1": 1, "flows-10k": 10_000,
-		"flows-1m": 1_000_000, "tenants-1k": 1000, "tenants-65k": 65_533,
+		"flows-1m": 1_000_000, "vip-udp": 10_000, "tenants-1k": 1000, "tenants-65k": 65_533,
 	} {
 		g := builtin(t, name, traffic.Options{})
 		seen := map[[12]byte]bool{}

@@ -318,7 +318,7 @@ func TestWrongProgram(t *testing.T) {
 		}
 	}
 	if _, err := traffic.Builtin("size-46"); err == nil ||
-		!strings.Contains(err.Error(), "there are broadcast-storm, churn") {
+		!strings.Contains(err.Error(), "there are ack-flood, broadcast-storm") {
 		t.Errorf("built-in: %v", err)
 	}
 	if _, err := traffic.Load(filepath.Join(t.TempDir(), "none.toml")); !errors.Is(err, os.ErrNotExist) {
