@@ -29,16 +29,18 @@ func (e *Engine) Prepare(u stats.Indices) {
 func (pl *Pipeline) Prepare(u stats.Indices) { pl.prepare(&u, pl.grown(&u)) }
 
 // counterRoom is memory for more counters; nil = the counters need no more memory.
-type counterRoom struct{ vifs, paths, members *stats.Block }
+type counterRoom struct{ vifs, paths, members, services, servers *stats.Block }
 
-func (r *counterRoom) any() bool { return r.vifs != nil || r.paths != nil || r.members != nil }
+func (r *counterRoom) any() bool { return *r != counterRoom{} }
 
 // grown allocates the memory for prepare. Control's thread calls it, so that no worker allocates.
 func (pl *Pipeline) grown(u *stats.Indices) counterRoom {
 	return counterRoom{
-		vifs:    pl.VIFs.Grown(min(u.VIFs.N, stats.MaxIndices) * stats.RxTxLen),
-		paths:   pl.Paths.Grown(min(u.Paths.N, stats.MaxIndices) * stats.TrafficLen),
-		members: pl.Members.Grown(min(u.Members.N, stats.MaxIndices) * stats.RxTxLen),
+		vifs:     pl.VIFs.Grown(min(u.VIFs.N, stats.MaxIndices) * stats.RxTxLen),
+		paths:    pl.Paths.Grown(min(u.Paths.N, stats.MaxIndices) * stats.TrafficLen),
+		members:  pl.Members.Grown(min(u.Members.N, stats.MaxIndices) * stats.RxTxLen),
+		services: pl.Services.Grown(min(u.Services.N, stats.MaxIndices) * stats.ServiceLen),
+		servers:  pl.Servers.Grown(min(u.Servers.N, stats.MaxIndices) * stats.ServerLen),
 	}
 }
 
@@ -53,6 +55,8 @@ func (pl *Pipeline) prepare(u *stats.Indices, room counterRoom) {
 		{pl.VIFs, room.vifs, stats.RxTxLen, u.VIFs.Reused},
 		{pl.Paths, room.paths, stats.TrafficLen, u.Paths.Reused},
 		{pl.Members, room.members, stats.RxTxLen, u.Members.Reused},
+		{pl.Services, room.services, stats.ServiceLen, u.Services.Reused},
+		{pl.Servers, room.servers, stats.ServerLen, u.Servers.Reused},
 	} {
 		x.block.Grow(x.room)
 		for _, i := range x.reused {

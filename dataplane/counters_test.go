@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"penstock/dataplane/drop"
+	"penstock/dataplane/frame"
 	"penstock/dataplane/punt"
 	"penstock/dataplane/stats"
 )
@@ -93,4 +94,39 @@ func TestWorkersShareLimits(t *testing.T) {
 	}
 	x.start()
 	x.end()
+}
+
+// TestPrepareBalance: the counters of services and servers grow, and those of a new owner are zero.
+func TestPrepareBalance(t *testing.T) {
+	pool, err := frame.NewPool(8, 2048, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pl := NewPipeline(make([]byte, 8*2048), pool, nil, 1, 1, 1)
+	const service, server = 3, 7
+	count := func() {
+		pl.Services.AddPacket(service*stats.ServiceLen+stats.ServiceIn, 54)
+		pl.Services.Add(service*stats.ServiceLen+stats.ServiceConnections, 1)
+		pl.Servers.AddPacket(server*stats.ServerLen+stats.ServerOut, 60)
+		pl.Servers.Add(server*stats.ServerLen+stats.ServerMoved, 2)
+		pl.Publish()
+	}
+	want := stats.Service{In: stats.Traffic{Packets: 1, Bytes: 54}, Connections: 1}
+	wantServer := stats.Server{Out: stats.Traffic{Packets: 1, Bytes: 60}, Moved: 2}
+	count()
+	pl.Prepare(stats.Indices{Services: stats.Used{N: 1000}, Servers: stats.Used{N: 10000}})
+	if got, of := pl.Services.Service(service), pl.Servers.Server(server); got != want || of != wantServer {
+		t.Errorf("after growing: service %+v, server %+v, want %+v, %+v", got, of, want, wantServer)
+	}
+	if n, m := pl.Services.Len(), pl.Servers.Len(); n < 1000*stats.ServiceLen || m < 10000*stats.ServerLen {
+		t.Errorf("%d counters of services, %d of servers, want room for 1000 and 10000", n, m)
+	}
+	pl.Prepare(stats.Indices{
+		Services: stats.Used{N: 1000, Reused: []uint32{service}},
+		Servers:  stats.Used{N: 10000, Reused: []uint32{server}},
+	})
+	if got, of := pl.Services.Service(service), pl.Servers.Server(server); got != (stats.Service{}) ||
+		of != (stats.Server{}) {
+		t.Errorf("after new owners: service %+v, server %+v, want zeros", got, of)
+	}
 }

@@ -93,7 +93,9 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 			Mem: mem, Pool: pool, Cache: pool.NewCache(), Verify: verify,
 			Ports: stats.NewPorts(ports), Paths: stats.NewBlock(paths * stats.TrafficLen),
 			VIFs: stats.NewBlock(vifs * stats.RxTxLen), Members: stats.NewBlock(stats.Members * stats.RxTxLen),
-			Queues: make([]frame.Queue, ports),
+			Services: stats.NewBlock(stats.Services * stats.ServiceLen),
+			Servers:  stats.NewBlock(stats.Servers * stats.ServerLen),
+			Queues:   make([]frame.Queue, ports),
 		},
 		Punts: punt.NewRing(ports),
 	}
@@ -119,6 +121,8 @@ func (pl *Pipeline) Publish() {
 	pl.Paths.Publish()
 	pl.VIFs.Publish()
 	pl.Members.Publish()
+	pl.Services.Publish()
+	pl.Servers.Publish()
 }
 
 // Process runs the stages over a batch of frames received on port. On return every frame is in an out queue, in a ring,

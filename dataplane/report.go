@@ -139,6 +139,22 @@ func (e *Engine) Member(stat uint32) (t stats.RxTx) {
 	return t
 }
 
+// Service returns the counters of a virtual service, by its index.
+func (e *Engine) Service(i uint32) (t stats.Service) {
+	for _, w := range e.workers {
+		t = t.Plus(w.Services.Service(int(i)))
+	}
+	return t
+}
+
+// Server returns the counters of a real server, by its index.
+func (e *Engine) Server(i uint32) (t stats.Server) {
+	for _, w := range e.workers {
+		t = t.Plus(w.Servers.Server(int(i)))
+	}
+	return t
+}
+
 // Progress returns a number for a watchdog. The number grows by one when every worker has made a turn since it last
 // grew, and stands still when a worker hangs. (The smallest number of turns of a worker would also grow when a worker
 // hangs that is ahead of the others.)

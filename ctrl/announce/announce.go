@@ -189,7 +189,7 @@ func owner(s *fib.Snapshot, m Move) (home uint32, router, ok bool) {
 		mac, loc, ok = table.FindIP6(s.Bindings, s.Delta, m.Seg, ip[0], ip[1])
 	}
 	home = fib.None
-	if v := loc &^ fib.LocLocal; loc&fib.LocLocal != 0 && loc < fib.GroupLoc(0) && uint(v) < uint(len(s.VIFs)) {
+	if v := loc &^ fib.LocLocal; loc&fib.LocLocal != 0 && !fib.LocBox(loc) && uint(v) < uint(len(s.VIFs)) {
 		home = s.VIFs[v].Attach
 	}
 	return home, false, ok && mac == uint64(m.MAC)

@@ -9,6 +9,9 @@ const LocVIP Loc = 1 << 29
 // VIPLoc returns the location of a virtual address that this box serves.
 func VIPLoc(vip uint32) Loc { return LocLocal | LocVIP | vip }
 
+// LocBox reports whether the box itself is at a location: a virtual address or a gateway group, not a VIF.
+func LocBox(l Loc) bool { return l >= VIPLoc(0) }
+
 // LocVIPIndex returns the index into Snapshot.VIPs of a location that has LocLocal and LocVIP set.
 func LocVIPIndex(l Loc) uint32 { return l &^ (LocLocal | LocVIP) }
 

@@ -25,7 +25,7 @@ func ReturnTo(mem []byte, p *frame.Packet, s *fib.Snapshot) (to Return, ok bool)
 	if r == nil || p.SrcMAC != r.MAC {
 		if to.Loc, ok = table.FindMAC(s.Bindings, s.Delta, p.Seg, p.SrcMAC); ok {
 			to.MAC, to.Seg = p.SrcMAC, p.Seg
-			return to, to.Loc < fib.GroupLoc(0)
+			return to, !fib.LocBox(to.Loc)
 		}
 	}
 	if r == nil {

@@ -87,7 +87,7 @@ func boxAddress4(s *fib.Snapshot, seg, ip uint32) bool {
 		s.Routers[r].Via4Seg == seg {
 		return !ok || loc&fib.LocLocal == 0
 	}
-	return ok && loc >= fib.GroupLoc(0)
+	return ok && fib.LocBox(loc)
 }
 
 // boxAddress6 is boxAddress4 for IPv6. The router's link-local address belongs to the box too.
@@ -103,7 +103,7 @@ func boxAddress6(s *fib.Snapshot, seg uint32, ip [2]uint64) bool {
 		s.Routers[r].Via6Seg == seg {
 		return !ok || loc&fib.LocLocal == 0
 	}
-	return ok && loc >= fib.GroupLoc(0)
+	return ok && fib.LocBox(loc)
 }
 
 // forward sets Loc and Next of p by its destination MAC: to all stations of the segment, or to one.
@@ -125,7 +125,7 @@ func forward(p *frame.Packet, s *fib.Snapshot) {
 		p.DropFor(drop.FabricNotHere)
 	case !ok:
 		p.DropFor(drop.Unresolved)
-	case loc >= fib.GroupLoc(0):
+	case fib.LocBox(loc):
 		p.DropFor(drop.ARPForeign)
 	case loc&fib.LocLocal == 0 && fabric:
 		p.DropFor(drop.FabricRelay)

@@ -16,7 +16,7 @@ func (st *State) queueLookup(i int, seg uint32, mac uint64, s *fib.Snapshot) {
 }
 
 // Resolve looks up the bindings of all queued destinations and sets Loc and Next of their packets: to deliver,
-// encapsulate, uplink, flood or drop. It is a stage (stage.Func).
+// encapsulate, balance, uplink, flood or drop. It is a stage (stage.Func).
 func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 	s := st.Snap
 	l := st.lookups[:min(st.pending, frame.BatchSize)]
@@ -35,6 +35,8 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 			p.Loc, p.Next = loc, frame.NextEncap
 		case ok && loc&fib.LocGateway != 0:
 			p.Loc, p.Next = loc, frame.NextUplink
+		case ok && loc&fib.LocVIP != 0:
+			p.Loc, p.Next = loc, frame.NextBalance
 		case ok && s.VIFs[loc&^fib.LocLocal].Attach == p.Attach:
 			p.DropFor(drop.Hairpin)
 		case ok:
@@ -50,8 +52,8 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// fromFabric sets Next of a packet from the fabric. It accepts packets for VIFs and groups of this box, and, in a
-// segment that floods unknown unicast, packets for which there is no binding.
+// fromFabric sets Next of a packet from the fabric. It accepts packets for VIFs, groups and virtual addresses of this
+// box, and, in a segment that floods unknown unicast, packets for which there is no binding.
 func fromFabric(p *frame.Packet, s *fib.Snapshot, loc fib.Loc, ok bool) {
 	switch {
 	case !ok && s.Segments[p.Seg].UnknownUnicast:
@@ -62,6 +64,8 @@ func fromFabric(p *frame.Packet, s *fib.Snapshot, loc fib.Loc, ok bool) {
 		p.DropFor(drop.FabricRelay)
 	case loc&fib.LocGateway != 0:
 		p.Loc, p.Next = loc, frame.NextUplink
+	case loc&fib.LocVIP != 0:
+		p.Loc, p.Next = loc, frame.NextBalance
 	default:
 		p.Loc, p.Next = loc, frame.NextDeliver
 	}

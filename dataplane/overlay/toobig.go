@@ -53,6 +53,8 @@ func (st *State) tooBigFromFabric(p *frame.Packet, mtu uint16, why drop.Reason) 
 		p.Next = frame.NextEncap
 	case to.Loc&fib.LocGateway != 0:
 		st.Outward(p)
+	case to.Loc&fib.LocVIP != 0:
+		p.DropFor(why)
 	default:
 		st.toAttachment(p, st.Snap.VIFs[to.Loc&^fib.LocLocal].Attach)
 	}

@@ -38,9 +38,9 @@ type Counters struct {
 	EchoReplies  uint64 // echo requests answered
 }
 
-// Route forwards the packets at NextRoute, which are addressed to the router's MAC: to NextDeliver, NextEncap or
-// NextUplink, with Seg, Loc and MACs of the destination. A packet may also become the router's answer to its sender, at
-// NextDeliver with FlagGenerated. All other packets are dropped.
+// Route forwards the packets at NextRoute, which are addressed to the router's MAC: to NextDeliver, NextEncap,
+// NextUplink or NextBalance, with Seg, Loc and MACs of the destination. A packet may also become the router's answer to
+// its sender, at NextDeliver with FlagGenerated. All other packets are dropped.
 //
 // It is a stage (stage.Func).
 func (st *State) Route(b *frame.Batch) (todo uint32) {
@@ -212,8 +212,11 @@ func rewrite(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, seg uint32
 	p.Next = frame.NextEncap
 	if loc&fib.LocLocal != 0 {
 		p.Next = frame.NextDeliver
-		if loc&fib.LocGateway != 0 {
+		switch {
+		case loc&fib.LocGateway != 0:
 			p.Next = frame.NextUplink
+		case loc&fib.LocVIP != 0:
+			p.Next = frame.NextBalance
 		}
 	}
 	e := (*[2 * wire.MACLen]byte)(mem[p.Off:])

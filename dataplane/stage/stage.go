@@ -33,6 +33,9 @@ type Env struct {
 	VIFs    *stats.Block // stats.RxTxLen counters per local VIF
 	Members *stats.Block // stats.RxTxLen counters per gateway member
 
+	Services *stats.Block // stats.ServiceLen counters per virtual service
+	Servers  *stats.Block // stats.ServerLen counters per real server
+
 	Queues []frame.Queue // frames on their way to the transmit rings, by port
 	Spread Spread
 

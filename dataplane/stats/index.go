@@ -2,7 +2,7 @@ package stats
 
 // Indices are the counter indices that the next snapshot uses. Control announces them before it publishes the snapshot.
 type Indices struct {
-	VIFs, Paths, Members Used
+	VIFs, Paths, Members, Services, Servers Used
 }
 
 // Used are the indices of one kind.
@@ -13,7 +13,8 @@ type Used struct {
 
 // Empty reports whether no index has a new owner.
 func (u *Indices) Empty() bool {
-	return len(u.VIFs.Reused)+len(u.Paths.Reused)+len(u.Members.Reused) == 0
+	return len(u.VIFs.Reused)+len(u.Paths.Reused)+len(u.Members.Reused)+
+		len(u.Services.Reused)+len(u.Servers.Reused) == 0
 }
 
 // MaxIndices is the largest number of objects of a kind that have counters: objects with a larger index are not

@@ -332,8 +332,8 @@ func bridged(s *fib.Snapshot, seg *fib.Segment, g *fib.Group) bool {
 	return uint64(seg.Router) >= uint64(len(s.Routers))
 }
 
-// inward addresses p to a tenant's VIF. SrcMAC stays that of the gateway, which receives the answer if the packet is
-// too big for the fabric.
+// inward addresses p to a tenant's VIF or virtual address. SrcMAC stays that of the gateway, which receives the answer
+// if the packet is too big for the fabric.
 func inward(mem []byte, p *frame.Packet, seg uint32, dst, src uint64, loc fib.Loc) {
 	untag(p)
 	address(mem, p, dst, src, 0)
@@ -342,6 +342,9 @@ func inward(mem []byte, p *frame.Packet, seg uint32, dst, src uint64, loc fib.Lo
 	p.Next = frame.NextEncap
 	if loc&fib.LocLocal != 0 {
 		p.Next = frame.NextDeliver
+		if loc&fib.LocVIP != 0 {
+			p.Next = frame.NextBalance
+		}
 	}
 }
 
