@@ -36,6 +36,7 @@ type Engine struct {
 
 	publishMu sync.Mutex
 	injectMu  sync.Mutex
+	innerMu   sync.Mutex
 	portMu    sync.Mutex // ports, ctl
 	ports     []openPort
 	portOpen  []atomic.Bool
@@ -97,7 +98,8 @@ func (e *Engine) makeWorkers() error {
 		w := &worker{
 			Pipeline: NewPipeline(e.umem.Mem(), e.pool, e.verify, ports, e.cfg.VIFs, e.cfg.Paths),
 			eng:      e, id: i, wake: wake,
-			injects: frame.NewSlots(256), from: make([]*frame.Handoff, n), to: make([]*frame.Handoff, n),
+			injects: frame.NewSlots(256), inners: frame.NewSlots(innerSlots),
+			from: make([]*frame.Handoff, n), to: make([]*frame.Handoff, n),
 			loop: stats.NewBlock(loopLen), tx: make([]*xsk.Socket, ports),
 			sent: make([]int, ports), refused: make([]int64, ports),
 		}

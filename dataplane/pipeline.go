@@ -30,6 +30,7 @@ type Pipeline struct {
 	Flush func(port uint16)
 
 	chains  [fib.Roles][]row // by role
+	inner   []row            // for frames that control injects as a station of a segment
 	rest    []row            // the stages after the one that runs
 	touched uint64           // sum of the prefetching loads, so that the compiler keeps them
 	handoff *handoffs        // nil unless frames are spread over workers
@@ -77,6 +78,7 @@ func (pl *Pipeline) makeChains() {
 	pl.chains[fib.RoleUplink] = append([]row{
 		{"ingress", parsed, pl.Uplink.Ingress},
 	}, onward...)
+	pl.inner = append([]row{{"station", parsed, pl.Overlay.Station}}, onward...)
 	pl.chains[fib.RoleDownlink] = []row{{"edge", parsed, pl.Edge.Forward}}
 	pl.chains[fib.RoleTrunk] = pl.chains[fib.RoleDownlink]
 }

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/punt"
 	"penstock/dataplane/stats"
@@ -13,7 +14,11 @@ const minFrame = 14
 // punt hands a copy of the frame to control.
 func (pl *Pipeline) punt(p *frame.Packet) {
 	k := punt.Kind(p.Kind)
-	if why := pl.Punts.Put(pl.Now, p.Port, k, p.Bytes(pl.Mem)); why != drop.None {
+	seg := uint64(0)
+	if k.Info().Box && uint(p.Seg) < uint(len(pl.Snap.Segments)) {
+		seg = fib.SegmentKey(pl.Snap.Segments[p.Seg].Tenant, pl.Snap.Segments[p.Seg].ID)
+	}
+	if why := pl.Punts.PutOf(pl.Now, seg, p.Port, k, p.Bytes(pl.Mem)); why != drop.None {
 		pl.Discard(p.Port, why, p.Off, p.Len)
 		return
 	}

@@ -55,7 +55,8 @@ type worker struct {
 	nap  atomic.Bool             // sleeping, or about to
 	wake int                     // eventfd that ends a nap
 
-	injects *frame.Slots
+	injects *frame.Slots     // frames to send from a port
+	inners  *frame.Slots     // frames of stations of a segment
 	drain   keeper.Drain     // kept where there are gateway groups
 	from    []*frame.Handoff // from each other worker, nil from itself
 	loop    *stats.Block
@@ -162,6 +163,7 @@ func (w *worker) turn(now int64, s *fib.Snapshot) (n int) {
 		w.injects.Drop()
 		n++
 	}
+	n += w.Stations(w.inners, &w.batch, s)
 	w.flushAll()
 	w.Punts.Wake()
 	for t, r := range w.to {
@@ -389,7 +391,7 @@ func (w *worker) pending() bool {
 			return true
 		}
 	}
-	return w.injects.Len() > 0 || w.keeper != nil && w.keeper.News()
+	return w.injects.Len() > 0 || w.inners.Len() > 0 || w.keeper != nil && w.keeper.News()
 }
 
 // wakeUp ends the worker's nap. Other threads call it.

@@ -9,12 +9,16 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"penstock/dataplane/frame"
 	"penstock/dataplane/punt"
 )
 
 // Handler takes a frame, without FCS, that the port with the given index has received. It must not keep the frame, and
 // must not block: the other kinds wait for it.
 type Handler func(port int, frame []byte)
+
+// SegmentHandler is a Handler of a kind of frames from segments of tenants (punt.Info.Box). key is fib.SegmentKey.
+type SegmentHandler func(key uint64, frame []byte)
 
 // Engine is what the slow path needs of the packet path.
 type Engine interface {
@@ -33,7 +37,7 @@ type Counters struct {
 // Path is the slow path.
 type Path struct {
 	engine   Engine
-	handlers [punt.Count]Handler
+	handlers [punt.Count]func(s *frame.Slot)
 
 	wakeups, unclaimed, notSent atomic.Uint64
 	handled                     [punt.Count]atomic.Uint64
@@ -44,6 +48,15 @@ func New(e Engine) *Path { return &Path{engine: e} }
 
 // Handle makes h the handler of kind k. It is to be called before Run. A second handler of a kind is an error.
 func (p *Path) Handle(k punt.Kind, h Handler) error {
+	return p.handle(k, func(s *frame.Slot) { h(int(s.Port), s.Data[:s.Len]) })
+}
+
+// HandleSegment makes h the handler of kind k, like Handle.
+func (p *Path) HandleSegment(k punt.Kind, h SegmentHandler) error {
+	return p.handle(k, func(s *frame.Slot) { h(s.Seg, s.Data[:s.Len]) })
+}
+
+func (p *Path) handle(k punt.Kind, h func(s *frame.Slot)) error {
 	switch {
 	case k == punt.None || k >= punt.Count:
 		return fmt.Errorf("slow path: there is no kind %d of punted frames", k)
@@ -59,13 +72,13 @@ func (p *Path) Run(ctx context.Context) {
 	punts := p.engine.Punts()
 	for punts.Wait(ctx) {
 		p.wakeups.Add(1)
-		punts.Take(p.dispatch)
+		punts.TakeSlots(p.dispatch)
 	}
 }
 
-func (p *Path) dispatch(port int, k punt.Kind, frame []byte) {
-	if k < punt.Count && p.handlers[k] != nil {
-		p.handlers[k](port, frame)
+func (p *Path) dispatch(s *frame.Slot) {
+	if k := s.Kind; k < uint8(punt.Count) && p.handlers[k] != nil {
+		p.handlers[k](s)
 		p.handled[k].Add(1)
 		return
 	}

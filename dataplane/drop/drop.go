@@ -120,6 +120,7 @@ const (
 	PuntFull
 	PuntLimit
 	PuntUnwanted
+	InjectSegment
 
 	Count // number of reasons, not a reason
 )
@@ -335,6 +336,8 @@ var table = [Count]Info{
 	PuntLimit: {"punt_limit", "The port's rate limit of this kind of frame for the control plane was reached.",
 		"a flood of that kind from the box or switch behind the port"},
 	PuntUnwanted: {"punt_unwanted", "A frame for the box itself that no part of the box handles.", "the sender"},
+	InjectSegment: {"inject_segment", "A frame of the control plane for a segment that is not on this box any more.",
+		"nothing: the segment was deleted meanwhile"},
 }
 
 // Info returns the description of r, or the zero Info if r is not a reason.

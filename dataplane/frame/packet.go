@@ -74,6 +74,7 @@ const (
 	FlagFromUplink                    // from outside, by a gateway
 	FlagFlooded                       // one copy of a broadcast, multicast or unknown unicast; Kind says which
 	FlagBalanced                      // rewritten by the director: to the server's port, from the mark
+	FlagInjected                      // made by control, as if a station of the segment had sent it
 )
 
 // NoIndex is the "none" value of dense indices.

@@ -8,6 +8,7 @@ const SlotSize = 2048
 // Slot is one frame copied out of, or to be copied into, the UMEM.
 type Slot struct {
 	Port uint16
+	Seg  uint64 // fib.SegmentKey of the frame's segment, 0 = none: an index could have another owner by now
 	Kind uint8
 	Len  uint16
 	Data [SlotSize]byte
@@ -28,13 +29,16 @@ type Slots struct {
 func NewSlots(size int) *Slots { return &Slots{ring: make([]Slot, size), mask: uint32(size - 1)} }
 
 // Put copies data in; false when the ring is full or data longer than a slot.
-func (r *Slots) Put(port uint16, kind uint8, data []byte) bool {
+func (r *Slots) Put(port uint16, kind uint8, data []byte) bool { return r.PutOf(0, port, kind, data) }
+
+// PutOf is Put for a frame of segment seg (fib.SegmentKey).
+func (r *Slots) PutOf(seg uint64, port uint16, kind uint8, data []byte) bool {
 	h := r.head.Load()
 	if h-r.tail.Load() > r.mask || len(data) > SlotSize {
 		return false
 	}
 	s := &r.ring[h&r.mask]
-	s.Port, s.Kind, s.Len = port, kind, uint16(copy(s.Data[:], data))
+	s.Port, s.Seg, s.Kind, s.Len = port, seg, kind, uint16(copy(s.Data[:], data))
 	r.head.Store(h + 1)
 	return true
 }

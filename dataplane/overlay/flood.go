@@ -88,9 +88,9 @@ func (st *State) copyToAll(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 }
 
 // withinFloodLimit applies the sender's limit to a frame with n receivers. Frames from the fabric have passed the limit
-// on the sending box. All senders on an open attachment that are no VIF share one limit.
+// on the sending box, and control limits its own. All senders on an open attachment that are no VIF share one limit.
 func (st *State) withinFloodLimit(p *frame.Packet, s *fib.Snapshot, n uint32) bool {
-	if p.Has(frame.FlagFromFabric) || s.FloodRate == 0 {
+	if p.Flags&(frame.FlagFromFabric|frame.FlagInjected) != 0 || s.FloodRate == 0 {
 		return true
 	}
 	bucket := s.Limits.Flood.At(p.VIF)

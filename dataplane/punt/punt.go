@@ -3,7 +3,8 @@
 //
 // One table gives all that is said about a kind: its name, its rate and burst, and the line in the documentation. A
 // rate holds for each port, whatever the number of workers, and a ring keeps slots for each kind of each port. So
-// neither a port nor a kind takes anything from another one, even while control reads nothing.
+// neither a port nor a kind takes anything from another one, even while control reads nothing. A kind of frames that
+// may arrive by any port has one rate and slots for the whole box (Info.Box).
 //
 //	punt.go   the kinds
 //	ring.go   from one worker: limits, slots
@@ -21,6 +22,7 @@ const (
 
 	ARP
 	LLDP
+	Check
 
 	Count // number of kinds, not a kind
 )
@@ -31,17 +33,21 @@ type Info struct {
 	Rate  uint32 // frames per second from one port
 	Burst uint32 // frames at once from one port
 	Text  string // one sentence for people
+	Box   bool   // rate, burst and slots hold for all ports together
 }
 
-// slots is how many frames of a kind may wait in a ring for one port: two bursts, so that the second one need not wait
-// until control has read the first.
+// slots is how many frames of a kind may wait in a ring, for one port or for all: two bursts, so that the second one
+// need not wait until control has read the first.
 func (i *Info) slots() uint32 { return 2 * i.Burst }
 
 var table = [Count]Info{
 	// A box is asked once a second or so (ctrl/neighbor).
-	ARP: {"arp", 200, 8, "An ARP answer to the edge switch from the box behind a downlink."},
+	ARP: {Name: "arp", Rate: 200, Burst: 8, Text: "An ARP answer to the edge switch from the box behind a downlink."},
 	// One a second while the neighbour starts, then one in 30 s (IEEE 802.1AB, 9.2.5).
-	LLDP: {"lldp", 20, 4, "An LLDP frame from a downlink or a trunk."},
+	LLDP: {Name: "lldp", Rate: 20, Burst: 4, Text: "An LLDP frame from a downlink or a trunk."},
+	// 5,000 checks a second of up to ten packets (ctrl/health). What waits is 20 ms of that.
+	Check: {Name: "check", Rate: 50_000, Burst: 512, Box: true,
+		Text: "A packet to a director's own address in a segment: a server's answer to a health check."},
 }
 
 // Info returns what is said about k. A k outside the list gives the zero Info.

@@ -45,14 +45,19 @@ func flood(r *Ring, now int64, port uint16, k Kind) map[drop.Reason]int {
 func TestShares(t *testing.T) {
 	const ports = 5
 	r := NewRing(ports)
+	frames, sorts := 0, 0
 	for port := range uint16(ports) {
 		for k := None + 1; k < Count; k++ {
 			i := k.Info()
+			if i.Box && port > 0 {
+				continue
+			}
+			frames, sorts = frames+int(2*i.Burst), sorts+1
 			got := flood(r, second, port, k)
 			if want := int(2 * i.Burst); got[drop.None] != want {
 				t.Errorf("port %d, %s: %d frames wait, want %d", port, k, got[drop.None], want)
 			}
-			allowed := int(i.Burst + i.Rate)
+			allowed := min(int(i.Burst+i.Rate), 10_000)
 			if full := got[drop.PuntFull]; full < allowed-int(2*i.Burst)-2 || full > allowed-int(2*i.Burst)+2 {
 				t.Errorf("port %d, %s: %d frames found no slot, want some %d", port, k, full, allowed-int(2*i.Burst))
 			}
@@ -68,8 +73,8 @@ func TestShares(t *testing.T) {
 			t.Errorf("port %d, %s: %d frames were read, want %d", key[0], Kind(key[1]), got, want)
 		}
 	}
-	if len(taken) != ports*int(Count-1) || n != ports*24 {
-		t.Errorf("%d frames of %d sorts were read, want %d of %d", n, len(taken), ports*24, ports*int(Count-1))
+	if len(taken) != sorts || n != frames {
+		t.Errorf("%d frames of %d sorts were read, want %d of %d", n, len(taken), frames, sorts)
 	}
 	if got := flood(r, 3*second, 0, ARP); got[drop.None] != int(2*ARP.Info().Burst) {
 		t.Errorf("%d frames wait after control has read all, want %d", got[drop.None], 2*ARP.Info().Burst)

@@ -3,6 +3,8 @@ package punt
 import (
 	"context"
 	"sync/atomic"
+
+	"penstock/dataplane/frame"
 )
 
 // bell wakes the reader. It is silent unless the reader waits, so that a busy reader costs the workers one load.
@@ -35,9 +37,14 @@ func NewReader(rings ...*Ring) *Reader {
 // Take calls fn for every frame that has been put, per worker oldest first, and returns how many that were. data has no
 // FCS and is valid only during the call.
 func (r *Reader) Take(fn func(port int, k Kind, data []byte)) (n int) {
+	return r.TakeSlots(func(s *frame.Slot) { fn(int(s.Port), Kind(s.Kind), s.Data[:s.Len]) })
+}
+
+// TakeSlots is Take with all that is known of a frame. The slot is valid only during the call.
+func (r *Reader) TakeSlots(fn func(s *frame.Slot)) (n int) {
 	for _, ring := range r.rings {
 		for s := ring.Peek(); s != nil; s = ring.Peek() {
-			fn(int(s.Port), Kind(s.Kind), s.Data[:s.Len])
+			fn(s)
 			ring.Drop()
 			n++
 		}

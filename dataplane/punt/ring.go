@@ -22,10 +22,14 @@ type Ring struct {
 func NewRing(ports int) *Ring {
 	total := uint32(0)
 	for k := range table {
-		total += table[k].slots()
+		n := table[k].slots()
+		if !table[k].Box {
+			n *= uint32(ports)
+		}
+		total += n
 	}
 	size := 1
-	for size < ports*int(total) {
+	for size < int(total) {
 		size *= 2
 	}
 	n := ports * int(Count)
@@ -37,10 +41,23 @@ func NewRing(ports int) *Ring {
 // ShareLimits makes r use the limits of another ring for as many ports: a rate then holds for both together.
 func (r *Ring) ShareLimits(of *Ring) { r.limits = of.limits }
 
+// share returns the index of a kind's limit and counts: those of the port, or those of the box.
+func share(port uint16, k Kind) uint32 {
+	if k < Count && table[k].Box {
+		port = 0
+	}
+	return uint32(port)*uint32(Count) + uint32(k)
+}
+
 // Put copies a frame of kind k, received on port at now (nanoseconds, see limit.Bucket.Take), into the ring. It returns
 // drop.None, or the reason to discard the frame. For the worker alone.
 func (r *Ring) Put(now int64, port uint16, k Kind, data []byte) drop.Reason {
-	i := uint32(port)*uint32(Count) + uint32(k)
+	return r.PutOf(now, 0, port, k, data)
+}
+
+// PutOf is Put for a frame of a tenant's segment seg (fib.SegmentKey).
+func (r *Ring) PutOf(now int64, seg uint64, port uint16, k Kind, data []byte) drop.Reason {
+	i := share(port, k)
 	if k == None || k >= Count || uint64(i) >= uint64(len(r.put)) {
 		return drop.PuntUnwanted
 	}
@@ -50,7 +67,7 @@ func (r *Ring) Put(now int64, port uint16, k Kind, data []byte) drop.Reason {
 		return drop.FrameLong
 	case !r.limits.At(i).Take(now, info.Rate, info.Burst, 1):
 		return drop.PuntLimit
-	case r.put[i]-r.taken[i].Load() >= info.slots() || !r.slots.Put(port, uint8(k), data):
+	case r.put[i]-r.taken[i].Load() >= info.slots() || !r.slots.PutOf(seg, port, uint8(k), data):
 		return drop.PuntFull
 	}
 	r.put[i]++
@@ -74,7 +91,7 @@ func (r *Ring) Peek() *frame.Slot { return r.slots.Peek() }
 // Drop removes the frame that Peek returned. For the reader alone.
 func (r *Ring) Drop() {
 	if s := r.slots.Peek(); s != nil {
-		i := uint32(s.Port)*uint32(Count) + uint32(s.Kind)
+		i := share(s.Port, Kind(s.Kind))
 		r.slots.Drop()
 		r.taken[i].Add(1)
 	}
