@@ -104,6 +104,9 @@ var noDataplane = []string{"net/http", "encoding/json", "log", "log/slog", "text
 // kernelLibraries are the libraries that the dataplane imports.
 var kernelLibraries = []string{"golang.org/x/sys", "github.com/cilium/ebpf", "github.com/vishvananda/netlink"}
 
+// hashLibrary is SipHash, with which all directors choose the same server.
+const hashLibrary = "github.com/dchest/siphash"
+
 // mayImport says whether code outside of tests may import p from dir, and if not, why.
 func mayImport(dir, p string) string {
 	local, isLocal := strings.CutPrefix(p, module+"/")
@@ -114,8 +117,8 @@ func mayImport(dir, p string) string {
 			return "the dataplane knows nothing of what is above it"
 		case std && slices.Contains(noDataplane, p):
 			return "the dataplane knows no HTTP, no JSON and no logs"
-		case !std && !isLocal && !within(p, kernelLibraries...):
-			return "the dataplane imports no library but golang.org/x/sys, and cilium/ebpf where the kernel is"
+		case !std && !isLocal && !within(p, kernelLibraries...) && !within(p, hashLibrary):
+			return "the dataplane imports no library but golang.org/x/sys, SipHash, and cilium/ebpf where the kernel is"
 		}
 	}
 	if within(dir, "ctrl") && isLocal && within(local, "appliance", "conf") {
@@ -139,6 +142,7 @@ func mayImport(dir, p string) string {
 		"github.com/HdrHistogram":               {"perf"},
 		"github.com/BurntSushi/toml":            {"conf", "ctrl/client"}, // the configuration; apply -f
 		"go.etcd.io/bbolt":                      {"ctrl/store", "ctrl/alarm/spool"},
+		hashLibrary:                             {"dataplane/maglev"},
 		"github.com/spf13/cobra":                {"appliance"},
 		"github.com/prometheus/client_golang":   {"ctrl/metrics"},
 		"github.com/prometheus/client_model/go": {"ctrl/metrics"},
@@ -183,6 +187,8 @@ func TestMayImport(t *testing.T) {
 		{"dataplane/steer", "github.com/cilium/ebpf/link", true},
 		{"dataplane/overlay", "github.com/cilium/ebpf", false},
 		{"dataplane/overlay", "github.com/vishvananda/netlink", false},
+		{"dataplane/maglev", "github.com/dchest/siphash", true},
+		{"dataplane/overlay", "github.com/dchest/siphash", false},
 		{"dataplane/wire", "github.com/google/gopacket", false},
 		{"dataplane/xsk", "github.com/asavie/xdp", false},
 		{"ctrl/link", "github.com/vishvananda/netlink", true},
