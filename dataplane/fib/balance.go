@@ -142,10 +142,13 @@ type Server struct {
 }
 
 // Agent is what this box knows of a VIF that serves, or served lately, as a real server, or that has virtual addresses
-// (VIF.Agent).
+// (VIF.Agent). The virtual addresses may be of another segment of the tenant than the VIF.
 type Agent struct {
-	VIPs  []uint32    // indices into Snapshot.VIPs of the addresses that the VIF may have
-	Rules []ReplyRule // sorted by VIP, protocol, first port
+	VIPs4 []SegmentVIP4 // virtual addresses that the VIF may have, sorted
+	VIPs6 []SegmentVIP6
+	// Rules are sorted by VIP, protocol, first port, service. Their ranges are equal or do not overlap; equal ones are
+	// Shared.
+	Rules []ReplyRule
 }
 
 // ReplyRule puts the service's port back into replies from (VIP, protocol, server's ports).
@@ -155,8 +158,9 @@ type ReplyRule struct {
 	Shared      bool   // the agent's notes of flows name the service
 	First, Last uint16 // ports of the server
 	To          uint16 // the service's port for First
-	Service     uint32 // index into Services
-	Server      uint32 // index into Servers, for counters
+	ID          uint32 // of the service, as in the mark
+	Service     uint32 // index into Services, None when the rule outlives the service
+	Server      uint32 // index into Servers, for counters, None when the rule outlives the server
 }
 
 // Mark is the source MAC of requests between director and agent: 02:4d:4b and the service's ID (PROTOCOL.md#balancer).
@@ -182,7 +186,16 @@ type SegmentVIP6 struct {
 
 // VIP4 returns the index of the virtual address ip of segment seg.
 func (s *Snapshot) VIP4(seg, ip uint32) (vip uint32, ok bool) {
-	list := s.Segments[seg].VIPs4
+	return FindVIP4(s.Segments[seg].VIPs4, ip)
+}
+
+// VIP6 is VIP4 for IPv6.
+func (s *Snapshot) VIP6(seg uint32, ip [2]uint64) (vip uint32, ok bool) {
+	return FindVIP6(s.Segments[seg].VIPs6, ip)
+}
+
+// FindVIP4 returns the index of the virtual address ip in a sorted list.
+func FindVIP4(list []SegmentVIP4, ip uint32) (vip uint32, ok bool) {
 	lo, hi := 0, len(list)
 	for lo < hi {
 		if mid := int(uint(lo+hi) / 2); list[mid].IP < ip {
@@ -197,9 +210,8 @@ func (s *Snapshot) VIP4(seg, ip uint32) (vip uint32, ok bool) {
 	return 0, false
 }
 
-// VIP6 is VIP4 for IPv6.
-func (s *Snapshot) VIP6(seg uint32, ip [2]uint64) (vip uint32, ok bool) {
-	list := s.Segments[seg].VIPs6
+// FindVIP6 is FindVIP4 for IPv6.
+func FindVIP6(list []SegmentVIP6, ip [2]uint64) (vip uint32, ok bool) {
 	lo, hi := 0, len(list)
 	for lo < hi {
 		if mid := int(uint(lo+hi) / 2); less6(list[mid].IP, ip) {

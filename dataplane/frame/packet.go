@@ -75,6 +75,7 @@ const (
 	FlagFlooded                       // one copy of a broadcast, multicast or unknown unicast; Kind says which
 	FlagBalanced                      // rewritten by the director: to the server's port, from the mark
 	FlagInjected                      // made by control, as if a station of the segment had sent it
+	FlagReply                         // rewritten by the agent: from the service's port
 )
 
 // NoIndex is the "none" value of dense indices.
@@ -97,6 +98,7 @@ type Packet struct {
 	Next      Next        // what happens next
 	Drop      drop.Reason // with NextDrop; with NextRefuse for when there can be no answer
 	Kind      uint8       // with NextPunt: punt.Kind; with FlagFlooded: index of the original in its batch
+	OldPort   uint16      // with FlagReply or FlagBalanced: the port that was rewritten, as its sender wrote it
 	Hash      uint32      // of the flow: 5-tuple; address pair if a fragment or other protocol; MAC pair if non-IP
 	Seg       uint32      // segment, dense index
 	VIF       uint32      // local VIF the frame came from, dense index, or NoIndex
