@@ -3,6 +3,8 @@ package table
 import (
 	"errors"
 	"fmt"
+
+	"penstock/dataplane/memory"
 )
 
 // arrays is everything of a table that is sized for its capacity. Grow makes new ones.
@@ -10,7 +12,7 @@ type arrays struct {
 	rows []bucket
 	ips  []bucket
 	ip4  []uint32 // by slot of a row: its address in the index, or 0. Readers do not look at it.
-	region
+	memory.Region
 }
 
 // The design loads: rows 0.92 (4 slots and two choices would fill up to 0.98), addresses 0.95 (7 slots: 0.99).
@@ -21,13 +23,14 @@ func ipBuckets(capacity int) int  { return capacity*100/(95*ipSlots) + 16 }
 func newArrays(rows, ips int) (*arrays, error) {
 	ipsAt := rows * bucketSize
 	ip4At := ipsAt + ips*bucketSize
-	r, err := mapRegion(ip4At + rows*rowSlots*4)
+	r, err := memory.Map(ip4At + rows*rowSlots*4)
 	if err != nil {
 		return nil, err
 	}
+	mem := r.Bytes()
 	return &arrays{
-		rows: bucketsAt(r.mem, 0, rows), ips: bucketsAt(r.mem, ipsAt, ips), ip4: wordsAt(r.mem, ip4At, rows*rowSlots),
-		region: r,
+		rows: bucketsAt(mem, 0, rows), ips: bucketsAt(mem, ipsAt, ips), ip4: wordsAt(mem, ip4At, rows*rowSlots),
+		Region: r,
 	}, nil
 }
 
@@ -56,12 +59,12 @@ func (t *Bindings) Grow(capacity int) (release func() error, err error) {
 func (t *Bindings) release(old []*arrays) error {
 	var errs []error
 	for _, a := range old {
-		t.resident.Add(-int64(len(a.mem)))
-		errs = append(errs, a.unmap())
+		t.resident.Add(-int64(len(a.Bytes())))
+		errs = append(errs, a.Unmap())
 	}
 	kept := t.released[:0]
 	for _, a := range t.released {
-		if a.raw != nil {
+		if a.Bytes() != nil {
 			kept = append(kept, a)
 		}
 	}
@@ -89,12 +92,12 @@ func (t *Bindings) resize(rows, ips int) error {
 		}
 		if t.copyRows(old, a) {
 			t.copyIPs(a)
-			t.resident.Add(int64(len(a.mem)))
+			t.resident.Add(int64(len(a.Bytes())))
 			t.retired = append(t.retired, old)
 			t.cur.Store(a)
 			return nil
 		}
-		if err := a.unmap(); err != nil {
+		if err := a.Unmap(); err != nil {
 			return err
 		}
 		rows += rows/16 + 16

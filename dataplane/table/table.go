@@ -86,7 +86,7 @@ func NewBindings(c Config) (*Bindings, error) {
 	}
 	t := &Bindings{keys: newKeys(), search: new(search)}
 	t.capacity.Store(int64(c.Capacity))
-	t.resident.Store(int64(len(a.mem)))
+	t.resident.Store(int64(len(a.Bytes())))
 	t.cur.Store(a)
 	return t, nil
 }

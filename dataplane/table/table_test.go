@@ -121,7 +121,7 @@ func TestMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	onHeap := heap() - before
-	mapped := cap(b.cur.Load().mem)
+	mapped := cap(b.cur.Load().Bytes())
 	if onHeap > 64<<10 {
 		t.Errorf("%d octets on the Go heap", onHeap)
 	}

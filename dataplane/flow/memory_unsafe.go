@@ -1,0 +1,26 @@
+package flow
+
+import "unsafe"
+
+// bucket is a cache line of two entries.
+type bucket [2]Entry
+
+// address is the IPv6 address of the client of an entry.
+type address [2]uint64
+
+const (
+	bucketSize  = int(unsafe.Sizeof(bucket{}))
+	addressSize = int(unsafe.Sizeof(address{}))
+)
+
+// bucketsIn views memory as n buckets.
+func bucketsIn(mem []byte, n int) []bucket {
+	mem = mem[:n*bucketSize]
+	return unsafe.Slice((*bucket)(unsafe.Pointer(unsafe.SliceData(mem))), n)
+}
+
+// addressesIn views memory as the addresses of n entries.
+func addressesIn(mem []byte, n int) []address {
+	mem = mem[:n*addressSize]
+	return unsafe.Slice((*address)(unsafe.Pointer(unsafe.SliceData(mem))), n)
+}
