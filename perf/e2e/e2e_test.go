@@ -170,7 +170,7 @@ func TestRun(t *testing.T) {
 func TestPeers(t *testing.T) {
 	o := options(t,
 		e2e.Asavie(self(t)), e2e.KernelRoute(), e2e.KernelBridge(), e2e.XDPRedirect(),
-		e2e.Testpmd(), e2e.OVS("ovs", false), e2e.OVS("ovs-vxlan", true))
+		e2e.Testpmd(), e2e.OVS("ovs", false), e2e.OVS("ovs-vxlan", true), e2e.NftDNAT(), e2e.XDPBalance())
 	o.Places, o.Sinks = []e2e.Placement{e2e.OneCore}, []e2e.SinkNAPI{e2e.SinkThreaded}
 	o.Measure = 50 * time.Millisecond
 	o.Failed = func(f e2e.Failure) { t.Errorf("failure %+v, want none", f) }

@@ -23,7 +23,7 @@ func (g *Group) aim() (ratio float64, ok bool) {
 
 // reference is the device whose figures are 1 in a group: testpmd where it was measured.
 func (g *Group) reference() string {
-	for _, name := range peers {
+	for _, name := range g.peers() {
 		if _, ok := g.Spread(name); ok {
 			return name
 		}

@@ -39,13 +39,8 @@ func KernelRoute() Device {
 			return t, err
 		},
 		Before: func(_ context.Context, b *Bed) error {
-			for _, kv := range [...][2]string{
-				{"all/rp_filter", "0"}, {PortA + "/rp_filter", "0"},
-				{PortA + "/forwarding", "1"}, {PortB + "/forwarding", "1"},
-			} {
-				if err := b.Lab.Sysctl(dutNS, "net/ipv4/conf/"+kv[0], kv[1]); err != nil {
-					return err
-				}
+			if err := router(b); err != nil {
+				return err
 			}
 			return b.Lab.Do(dutNS, func() error {
 				out, err := netlink.LinkByName(PortB)
@@ -67,11 +62,24 @@ func KernelRoute() Device {
 	}
 }
 
+// router lets the kernel forward between the ports of a bed.
+func router(b *Bed) error {
+	for _, kv := range [...][2]string{
+		{"all/rp_filter", "0"}, {PortA + "/rp_filter", "0"},
+		{PortA + "/forwarding", "1"}, {PortB + "/forwarding", "1"},
+	} {
+		if err := b.Lab.Sysctl(dutNS, "net/ipv4/conf/"+kv[0], kv[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // routed is what the kernel's router owes: new MACs, one less to live.
 func routed(t load.Template) (load.Expect, error) {
 	ip := append([]byte(nil), t.Frame[ipv4:ipv4+20]...)
 	ip[8], ip[10], ip[11] = routerTTL, 0, 0
-	binary.BigEndian.PutUint16(ip[10:], checksum.Checksum(ip, 0))
+	binary.BigEndian.PutUint16(ip[10:], checksumOf(ip))
 	rest, err := t.Constant(udpRest, udpLen)
 	return load.Expect{Size: len(t.Frame), Values: []load.Value{
 		{Offset: 0, Octets: append(macOctets(nextHop), macOctets(macB)...)},
@@ -80,6 +88,9 @@ func routed(t load.Template) (load.Expect, error) {
 		{Offset: udpRest, Octets: rest},
 	}}, err
 }
+
+// checksumOf is the checksum of an IPv4 header in which it is 0.
+func checksumOf(header []byte) uint16 { return checksum.Checksum(header, 0) }
 
 // KernelBridge is the kernel's bridge with a static entry for every MAC address.
 func KernelBridge() Device {

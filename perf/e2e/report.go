@@ -10,8 +10,21 @@ import (
 	"time"
 )
 
-// peers are the devices that the others are compared with.
-var peers = [...]string{"testpmd", "ovs-vxlan", "asavie"}
+// peers are the devices that the others are compared with, and balancers those that balancers are.
+var (
+	peers     = [...]string{"testpmd", "ovs-vxlan", "asavie"}
+	balancers = [...]string{"nft-dnat", "xdp-balance"}
+)
+
+// peers are those that the group's devices are compared with.
+func (g *Group) peers() []string {
+	for _, b := range balancers {
+		if _, ok := g.Spread(b); ok {
+			return balancers[:]
+		}
+	}
+	return peers[:]
+}
 
 // sourceBound is the loss below which a device may have been faster than the source.
 const sourceBound = 0.005
@@ -82,14 +95,15 @@ func Report(w io.Writer, devices []Device, trials []Trial, failures []Failure) e
 			fmt.Fprintf(tw, "%s\t", f.title)
 		}
 		fmt.Fprint(tw, "other\t")
-		for _, p := range peers {
+		for _, p := range g.peers() {
 			fmt.Fprintf(tw, "× %s (min … max)\t", p)
 		}
 		fmt.Fprintln(tw)
 		for i := range devices {
 			d := &devices[i]
 			if why := g.missing(d, failures); why != "" {
-				fmt.Fprintf(tw, "%s\t%s\t%s\n", d.Name, why, strings.Repeat("\t", 5+len(figures[g.Measure])+len(peers)))
+				empty := strings.Repeat("\t", 5+len(figures[g.Measure])+len(g.peers()))
+				fmt.Fprintf(tw, "%s\t%s\t%s\n", d.Name, why, empty)
 				continue
 			}
 			g.row(tw, d.Name)
@@ -162,7 +176,7 @@ func (g *Group) row(tw io.Writer, device string) {
 		fmt.Fprintf(tw, "%s\t", f.show(v.Median))
 	}
 	fmt.Fprintf(tw, "%d\t", other)
-	for _, p := range peers {
+	for _, p := range g.peers() {
 		r, ok := g.Ratio(device, p)
 		switch {
 		case device == p:
