@@ -46,6 +46,9 @@ var statusOf = map[model.Kind]func(c *Compiler, key string) *Status{
 	model.KindSegment: (*Compiler).segmentStatus,
 	model.KindSubnet:  (*Compiler).subnetStatus,
 	model.KindVIF:     (*Compiler).vifStatus,
+	model.KindVIP:     (*Compiler).vipStatus,
+	model.KindService: (*Compiler).serviceStatus,
+	model.KindServer:  (*Compiler).serverStatus,
 	model.KindPath:    (*Compiler).pathStatus,
 	model.KindBinding: (*Compiler).bindingStatus,
 }

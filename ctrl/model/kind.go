@@ -17,6 +17,9 @@ const (
 	KindSegment Kind = "segments" // key: TENANT/NAME
 	KindSubnet  Kind = "subnets"  // key: TENANT/NAME
 	KindVIF     Kind = "vifs"     // key: TENANT/NAME
+	KindVIP     Kind = "vips"     // key: TENANT/NAME
+	KindService Kind = "services" // key: TENANT/NAME
+	KindServer  Kind = "servers"  // key: TENANT/SERVICE/NAME
 	KindBinding Kind = "bindings" // key: TENANT/SEGMENT/MAC
 	KindPath    Kind = "paths"    // key: MAC/MAC, the smaller first
 )
@@ -101,7 +104,8 @@ func (r Ref) Tenant() (name string, ok bool) {
 }
 
 // kinds are all kinds. A kind refers to kinds before it only.
-var kinds = [...]*Info{&tenantKind, &segmentKind, &subnetKind, &vifKind, &pathKind, &bindingKind}
+var kinds = [...]*Info{&tenantKind, &segmentKind, &subnetKind, &vifKind, &vipKind, &serviceKind, &serverKind,
+	&pathKind, &bindingKind}
 
 // Kinds are all kinds. A kind refers to kinds before it only.
 var Kinds = func() (list []Kind) {

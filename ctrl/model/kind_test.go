@@ -2,6 +2,8 @@ package model
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -20,17 +22,29 @@ func members(o Object) (names []string) {
 	return names
 }
 
-// hasMember reports whether the JSON of a type has a member; a dot leads into the entries of a list.
+// hasMember reports whether the JSON of a type has a member; a dot leads into the entries of a list,
+// or into an object.
 func hasMember(t reflect.Type, name string) bool {
 	name, rest, deeper := strings.Cut(name, ".")
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
-			return !deeper || f.Type.Kind() == reflect.Slice && hasMember(f.Type.Elem(), rest)
+			in := f.Type
+			for in.Kind() == reflect.Slice || in.Kind() == reflect.Pointer {
+				in = in.Elem()
+			}
+			return !deeper || in.Kind() == reflect.Struct && hasMember(in, rest)
 		}
 	}
 	return false
 }
+
+// beside has the members that a value of a member needs, and the example does not have; "hash=quic" is that value of
+// the member.
+var beside = map[Kind]map[string]map[string]any{KindService: {
+	"hash=quic":      {"protocol": "udp"},
+	"check.type=udp": {"protocol": "udp"},
+}}
 
 // problemsOf are the problems of an object of the kind with these members, in the state of all examples.
 func problemsOf(t *testing.T, kind Kind, values map[string]any) (problems []string) {
@@ -118,6 +132,14 @@ func (m *Member) values() (right, wrong []any) {
 	return right, wrong
 }
 
+// inner returns the members of an object, or of the first entry of a list.
+func inner(v any) map[string]any {
+	if list, ok := v.([]any); ok {
+		v = list[0]
+	}
+	return v.(map[string]any)
+}
+
 // TestMembersAreHeld: validation accepts the numbers and words of a member's description, and no others.
 func TestMembersAreHeld(t *testing.T) {
 	for _, kind := range Kinds {
@@ -125,10 +147,14 @@ func TestMembersAreHeld(t *testing.T) {
 			with := func(value any) []string {
 				values := exampleValues(t, kind)
 				in, name := values, m.Name
-				if list, member, deeper := strings.Cut(m.Name, "."); deeper {
-					in, name = values[list].([]any)[0].(map[string]any), member
+				if outer, member, deeper := strings.Cut(m.Name, "."); deeper {
+					if values[outer] == nil {
+						values[outer] = map[string]any{}
+					}
+					in, name = inner(values[outer]), member
 				}
 				in[name] = value
+				maps.Copy(values, beside[kind][fmt.Sprintf("%s=%v", m.Name, value)])
 				return problemsOf(t, kind, values)
 			}
 			right, wrong := m.values()

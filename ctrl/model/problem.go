@@ -10,6 +10,8 @@ type PortRef struct {
 type Options struct {
 	Scheme Scheme // "" = DefaultScheme
 	Ports  []PortRef
+
+	Gateways []GatewayRef // the gateway groups
 }
 
 // Problem is one fault of one object.
@@ -38,6 +40,7 @@ const (
 	CodeInUse     = "in_use"    // a deletion of an object that others refer to
 	CodeLimit     = "limit"     // more objects than allowed
 	CodeRole      = "role"      // a port whose role does not fit
+	CodeAmbiguous = "ambiguous" // services whose replies cannot be told apart
 )
 
 // Error returns the problem in one line: kind/key: field: message (hint).

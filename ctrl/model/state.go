@@ -8,5 +8,8 @@ type State struct {
 	Segments map[string]Segment
 	Subnets  map[string]Subnet
 	VIFs     map[string]VIF
+	VIPs     map[string]VIP
+	Services map[string]Service
+	Servers  map[string]Server
 	Paths    map[string]Path
 }

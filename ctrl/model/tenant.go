@@ -100,7 +100,9 @@ func (v *validator) tenants() {
 				"tenant ID %d belongs to tenant %s already", t.ID, o).about(KindTenant, o)
 		}
 		if t.RouterMAC != nil {
-			v.unicast(r, "router_mac", *t.RouterMAC, "the virtual router's MAC address")
+			if v.unicast(r, "router_mac", *t.RouterMAC, "the virtual router's MAC address") {
+				notMark(r, "router_mac", *t.RouterMAC)
+			}
 		}
 		v.gateway(r, &t)
 		if len(t.Labels) > MaxLabels {

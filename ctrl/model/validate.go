@@ -38,10 +38,16 @@ const (
 type Scope struct {
 	Tenants map[string]bool
 	Objects map[Kind]map[string]bool // by key
+
+	written map[Ref]bool
 }
 
 // Add adds the objects that a write of an object can have made invalid.
 func (s *Scope) Add(r Ref) {
+	if s.written == nil {
+		s.written = map[Ref]bool{}
+	}
+	s.written[r] = true
 	if t, ok := r.Tenant(); ok {
 		if s.Tenants == nil {
 			s.Tenants = map[string]bool{}
@@ -103,6 +109,12 @@ func (v *validator) in(tenant string) bool {
 		return tenant == v.only
 	}
 	return v.scope == nil || v.scope.Tenants[tenant]
+}
+
+// wrote reports whether the change in scope wrote the object. Of two objects that exclude each other it is the one that
+// was written whose fault is reported.
+func (v *validator) wrote(kind Kind, key string) bool {
+	return v.scope != nil && v.scope.written[Ref{kind, key}]
 }
 
 func (v *validator) add(p Problem) { v.problems = append(v.problems, p) }

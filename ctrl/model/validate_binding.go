@@ -59,7 +59,7 @@ func (c *BindingChecker) subnets(tenant string) []netRange {
 // OK reports whether Check finds no problem, without allocation of problems.
 func (c *BindingChecker) OK(b *Binding) bool {
 	sv := c.view(b.Tenant, b.Segment)
-	if sv == nil || !unicastMAC(b.MAC) || b.MAC == sv.routerMAC || !unicastMAC(b.SwitchMAC) ||
+	if sv == nil || !unicastMAC(b.MAC) || b.MAC.IsMark() || b.MAC == sv.routerMAC || !unicastMAC(b.SwitchMAC) ||
 		b.SwitchPort < 1 || b.SwitchPort > MaxSwitchPort || len(b.Addresses) > MaxAddresses {
 		return false
 	}
@@ -84,6 +84,7 @@ func (c *BindingChecker) Check(b *Binding) []Problem {
 	if v.unicast(r, "mac", b.MAC, "the VIF's MAC address") && known && b.MAC == c.view(b.Tenant, b.Segment).routerMAC {
 		r("mac", CodeReserved, "the virtual router needs no binding", "%s is the virtual router's MAC address", b.MAC)
 	}
+	notMark(r, "mac", b.MAC)
 	if known {
 		c.view(b.Tenant, b.Segment).addresses(r, b.Addresses, false)
 	}

@@ -82,6 +82,7 @@ func (v *validator) vifs() {
 				r("mac", CodeDuplicate, "MAC addresses are unique within a segment", "%s belongs to VIF %s already",
 					f.MAC, o).about(KindVIF, o)
 			}
+			notMark(r, "mac", f.MAC)
 			if known && f.MAC == sv.routerMAC {
 				r("mac", CodeReserved, "choose another MAC address, or give the tenant another router_mac",
 					"%s is the virtual router's MAC address", f.MAC).
@@ -101,6 +102,7 @@ func (v *validator) vifs() {
 		v.attachment(r, f, owners)
 		v.oneOf(r, "anti_spoof", f.AntiSpoof, spoofWords)
 		v.allow(r, f)
+		v.guest(r, &f)
 	}
 }
 

@@ -21,7 +21,23 @@ type VIF struct {
 	// SharedAddresses may be used by several VIFs of the segment, which agree on the owner themselves, with VRRP for
 	// instance. A shared address makes no binding; the segment must flood unknown unicast.
 	SharedAddresses []netip.Addr `json:"shared_addresses,omitempty"`
+
+	// GuestAgent is the socket of the guest's QEMU guest agent, an absolute path. Through it the box gives the guest
+	// the virtual addresses of its services and GuestAddresses (Guest: GuestByAgent), or only reads whether it has
+	// them.
+	GuestAgent     string       `json:"guest_agent,omitempty"`
+	GuestAddresses []netip.Addr `json:"guest_addresses,omitempty"`
+	Guest          string       `json:"guest,omitempty"` // GuestByAgent (default), GuestManual
 }
+
+// The values of VIF.Guest.
+const (
+	GuestByAgent = "agent"  // the box sets the guest up
+	GuestManual  = "manual" // the box only reads what the guest has
+)
+
+// What VIF.Guest may be, the default first.
+var guestWords = []string{GuestByAgent, GuestManual}
 
 // What VIF.Allow may hold.
 const (
@@ -64,6 +80,13 @@ var vifKind = Info{
 		{Name: "shared_addresses", MaxItems: MaxAddresses,
 			Doc: "Addresses that several VIFs of the segment may use; the VIFs agree on the owner themselves, with " +
 				"VRRP for instance. The segment needs unknown_unicast flood."},
+		{Name: "guest_agent", Doc: "The socket of the guest's QEMU guest agent, an absolute path: through it the " +
+			"guest gets the virtual addresses of its services and guest_addresses."},
+		{Name: "guest_addresses", MaxItems: MaxAddresses,
+			Doc: "Further addresses for the guest's loopback interface; they need guest_agent."},
+		{Name: "guest", Words: guestWords,
+			Doc: "agent, the default: the box sets the guest up. manual: it only reads whether the guest has the " +
+				"addresses."},
 	},
 	Filters: []Filter{
 		byTenant(func(v VIF) string { return v.Tenant }), bySegment(func(v VIF) string { return v.Segment }),
