@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	protoTCP = 6
+	protoTCP = tcp
 	protoUDP = 17
 )
 

@@ -16,10 +16,11 @@ const (
 	OwnerBatch                // a worker's batch
 	OwnerTx                   // a tx ring, the kernel sending, or a completion ring
 	OwnerHandoff              // on its way to another worker
+	OwnerHeld                 // a fragment that waits for the first one
 	owners
 )
 
-var ownerNames = [owners]string{"pool", "fill", "batch", "tx", "handoff"}
+var ownerNames = [owners]string{"pool", "fill", "batch", "tx", "handoff", "held"}
 
 // String returns the owner's name.
 func (o Owner) String() string {
