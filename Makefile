@@ -22,8 +22,8 @@ LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # program:package that demo and tests call; for the race detector also a C compiler and libc's headers; Scapy for TRex profiles.
 TOOLS   = ip:iproute2 tcpdump:tcpdump tshark:tshark ethtool:ethtool iperf3:iperf3 ping:iputils-ping cc:gcc python3:python3 keepalived:keepalived dnsmasq:dnsmasq-base dhclient:isc-dhcp-client strace:strace \
-	nginx:nginx-light wrk:wrk curl:curl qemu-ga:qemu-guest-agent arping:arping nft:nftables ifquery:ifupdown netplan:netplan.io
-FILES   = /usr/include/stdlib.h:libc6-dev /usr/lib/python3/dist-packages/scapy/__init__.py:python3-scapy
+	nginx:nginx-light wrk:wrk curl:curl qemu-ga:qemu-guest-agent arping:arping nft:nftables ifquery:ifupdown netplan:netplan.io sysctl:procps
+FILES   = /lib/systemd/systemd-networkd:systemd /usr/include/stdlib.h:libc6-dev /usr/lib/python3/dist-packages/scapy/__init__.py:python3-scapy
 MISSING = $(strip $(foreach t,$(TOOLS),$(if $(shell PATH='$(PATH)'; command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))) \
 	$(foreach f,$(FILES),$(if $(wildcard $(firstword $(subst :, ,$f))),,$(lastword $(subst :, ,$f)))))
 
@@ -33,7 +33,7 @@ UNPACKED_MISSING = $(strip $(foreach t,$(UNPACKED),$(if $(shell PATH='$(PATH)'; 
 
 # What make test-vm needs beside.
 VM_TOOLS   = qemu-system-x86_64:qemu-system-x86 xz:xz-utils
-VM_FILES   = /usr/share/doc/busybox-static:busybox-static /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+VM_FILES   = /lib/systemd/systemd-networkd:systemd /usr/share/doc/busybox-static:busybox-static /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 VM_MISSING = $(strip $(foreach t,$(VM_TOOLS),$(if $(shell PATH='$(PATH)'; command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))) \
 	$(foreach f,$(VM_FILES),$(if $(wildcard $(firstword $(subst :, ,$f))),,$(lastword $(subst :, ,$f)))))
 

@@ -40,6 +40,7 @@ const (
 	WebhookLost        Kind = "webhook_lost"
 	SpoolFailing       Kind = "spool_failing"
 	StoreFailing       Kind = "store_failing"
+	GuestSetupFailed   Kind = "guest_setup_failed"
 )
 
 // KindInfo describes a kind.
@@ -85,6 +86,10 @@ func Kinds() []KindInfo {
 			"The tables' store takes no writes: its disk hangs, or fails so that the outcome of a write is unknown, " +
 				"or its file was removed or replaced. The dataplane goes on; pushes are " +
 				"refused.", "It takes writes again."},
+		{GuestSetupFailed, Major, false, "vif TENANT/NAME",
+			"The guest behind a VIF cannot be given its virtual addresses, or cannot keep them over its restart: the " +
+				"agent is absent, silent or blocks commands, or the guest's network configuration is not known. The " +
+				"box tries again.", "The guest is set up, or nothing is asked of it any more."},
 	}
 }
 
