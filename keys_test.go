@@ -79,7 +79,6 @@ func (n *names) members(t reflect.Type) {
 // foreignNames are names of the kernel, of other programs and of queries of the API, which texts may call as well.
 var foreignNames = []string{
 	"arp_announce", "arp_ignore",
-	"drain_timeout", "guest_addresses", "guest_agent",
 	"bpf_link", "dry_run", "expect_active", "go_version", "not_durable", "outcome_unknown", "perf_event_open",
 	"rule_files", "rx_errors", "rx_missed_errors", "sched_getaffinity",
 	"sd_notify", "tx_dropped", "tx_errors", "use_vmac", "virtio_net",

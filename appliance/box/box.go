@@ -2,8 +2,8 @@
 //
 // Files in the order of a box's life: box.go (what is built, started and undone), run.go (the main loop, until a signal
 // ends it), config.go (configuration → dataplane and tables), store.go, alarms.go, log.go and logqueue.go; links.go and
-// carrier.go (interfaces that come and go), slowpath.go (who gets the frames for control), gateways.go; load.go and
-// reload.go; info.go and metrics.go (status and metrics).
+// carrier.go (interfaces that come and go), slowpath.go (who gets the frames for control), gateways.go, guests.go;
+// load.go and reload.go; info.go and metrics.go (status and metrics).
 package box
 
 import (
@@ -26,6 +26,7 @@ import (
 	"penstock/ctrl/core"
 	"penstock/ctrl/event"
 	"penstock/ctrl/gateway"
+	"penstock/ctrl/guest"
 	"penstock/ctrl/link"
 	"penstock/ctrl/metrics"
 	"penstock/ctrl/neighbor"
@@ -54,6 +55,7 @@ type Box struct {
 	events   *event.Log
 	alarms   *alarm.Board
 	gateways *gateway.Service
+	guests   *guest.Service
 	saved    gateway.State // of the gateways, from before the start
 	carriers *carriers
 	core     *core.Core
@@ -118,8 +120,9 @@ func New(cfg *conf.Config, path string, build Build) (_ *Box, err error) {
 // Start makes the stored tables live, opens the ports and answers on the sockets.
 func (b *Box) Start(ctx context.Context) (err error) {
 	cfg := b.cfg.Load()
+	b.newGuests()
 	if b.core, err = core.New(core.Config{
-		Store: b.store, Live: b.compiler, Events: b.events, Options: ModelOptions(cfg), Log: b.log,
+		Store: b.store, Live: live{b.compiler, b.guests}, Events: b.events, Options: ModelOptions(cfg), Log: b.log,
 		Limits: core.Limits{Bindings: cfg.Dataplane.Bindings},
 	}); err != nil {
 		return err
@@ -163,6 +166,8 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	b.task(func() { b.gateways.Run(ctx) })
 	b.startSlowPath(ctx)
 	b.task(func() { b.announce.Run(ctx) })
+	b.task(func() { b.guests.Run(ctx) })
+	b.task(func() { b.followGuests(ctx) })
 	b.task(func() { b.followLinks(ctx, links) })
 	b.task(func() { b.watchStore(ctx) })
 	if err := b.serve(); err != nil {

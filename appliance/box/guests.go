@@ -1,0 +1,65 @@
+package box
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+
+	"penstock/ctrl/compile"
+	"penstock/ctrl/event"
+	"penstock/ctrl/guest"
+	"penstock/ctrl/model"
+)
+
+// newGuests makes the set-up of guests. Without its records the box runs all the same.
+func (b *Box) newGuests() {
+	var err error
+	b.guests, err = guest.New(guest.Config{Path: filepath.Join(b.cfg.Load().Box.StateDir, "guests.json"),
+		Alarms: b.alarms, Log: b.log})
+	if err != nil {
+		b.log.Error("guests", "err", err)
+	}
+}
+
+// followGuests says to the set-up of guests what the tables ask of them, after every change, until ctx is done.
+func (b *Box) followGuests(ctx context.Context) {
+	kinds := []string{string(model.KindVIF), string(model.KindVIP), string(model.KindService), string(model.KindServer)}
+	r := b.events.After(b.events.Last())
+	for due := true; ; {
+		if due {
+			b.guests.Set(guest.Of(b.core.State()))
+		}
+		list, err := r.Next(ctx, 1000)
+		if err != nil {
+			return
+		}
+		due = slices.ContainsFunc(list, func(e event.Event) bool {
+			c, ok := e.Data.(event.Change)
+			return e.Type == event.TypeGap || ok && slices.ContainsFunc(c.Kinds,
+				func(k event.KindChange) bool { return slices.Contains(kinds, k.Kind) })
+		})
+	}
+}
+
+// live is the compiler, with the state of the guests in the status of their VIFs.
+type live struct {
+	*compile.Compiler
+	guests *guest.Service
+}
+
+// vifStatus is the status of a VIF that asks something of its guest.
+type vifStatus struct {
+	*compile.Status
+	Guest *guest.Status `json:"guest"`
+}
+
+// Status implements core.Live.
+func (l live) Status(kind model.Kind, key string) any {
+	s := l.Compiler.Status(kind, key)
+	if v, ok := s.(*compile.Status); ok && kind == model.KindVIF {
+		if g := l.guests.Status(key); g != nil {
+			return &vifStatus{v, g}
+		}
+	}
+	return s
+}
