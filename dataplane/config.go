@@ -33,11 +33,12 @@ type Config struct {
 	FrameSize int           // 2048 or 4096 octets
 	RingSize  int           // entries of each rx, tx, fill and completion ring
 	HugePages bool
-	Handoff   bool // distribute frames over the workers by the inner flow's hash, beside the NIC's queues
-	Verify    bool // check frame ownership at every transfer
-	Nice      int  // of the worker threads
-	VIFs      int  // initial number of local VIFs with counters; Prepare makes room for more
-	Paths     int  // initial number of paths with counters; Prepare makes room for more
+	Handoff   bool  // distribute frames over the workers by the inner flow's hash, beside the NIC's queues
+	Verify    bool  // check frame ownership at every transfer
+	Nice      int   // of the worker threads
+	VIFs      int   // initial number of local VIFs with counters; Prepare makes room for more
+	Paths     int   // initial number of paths with counters; Prepare makes room for more
+	Flows     Flows // of each worker's flow table; it takes memory when the box directs a virtual address
 	Ports     []PortConfig
 
 	// Log receives messages about ports and workers. No packet causes a message.
@@ -73,6 +74,10 @@ func (c *Config) setDefaults() error {
 	def(&c.RingSize, 2048)
 	def(&c.VIFs, 1024)
 	def(&c.Paths, 1024)
+	def(&c.Flows.Limit, 1<<20)
+	if c.Flows.NewRate == 0 {
+		c.Flows.NewRate = 125_000
+	}
 	if c.SpinTime == 0 {
 		c.SpinTime = 50 * time.Microsecond
 	}

@@ -1,6 +1,10 @@
 package dataplane
 
-import "penstock/dataplane/stats"
+import (
+	"penstock/dataplane/balance"
+	"penstock/dataplane/flow"
+	"penstock/dataplane/stats"
+)
 
 // Prepare prepares the counters for tables that use the indices u: it makes room for all indices, and sets the
 // counters of indices with a new owner to zero. Control calls Prepare before it publishes the tables, and after all
@@ -29,13 +33,22 @@ func (e *Engine) Prepare(u stats.Indices) {
 func (pl *Pipeline) Prepare(u stats.Indices) { pl.prepare(&u, pl.grown(&u)) }
 
 // counterRoom is memory for more counters; nil = the counters need no more memory.
-type counterRoom struct{ vifs, paths, members, services, servers *stats.Block }
+type counterRoom struct {
+	vifs, paths, members, services, servers *stats.Block
+	turns                                   *balance.Turns
+	live                                    *flow.Counts
+}
 
 func (r *counterRoom) any() bool { return *r != counterRoom{} }
 
 // grown allocates the memory for prepare. Control's thread calls it, so that no worker allocates.
 func (pl *Pipeline) grown(u *stats.Indices) counterRoom {
+	var live *flow.Counts
+	if t := pl.Balance.Flows; t != nil && u.Servers.N > t.Servers.Len() {
+		live = flow.NewCounts(max(u.Servers.N, 2*t.Servers.Len()))
+	}
 	return counterRoom{
+		turns: pl.Balance.GrownTurns(u.Services.N), live: live,
 		vifs:     pl.VIFs.Grown(min(u.VIFs.N, stats.MaxIndices) * stats.RxTxLen),
 		paths:    pl.Paths.Grown(min(u.Paths.N, stats.MaxIndices) * stats.TrafficLen),
 		members:  pl.Members.Grown(min(u.Members.N, stats.MaxIndices) * stats.RxTxLen),
@@ -47,6 +60,10 @@ func (pl *Pipeline) grown(u *stats.Indices) counterRoom {
 // prepare runs on the worker's thread.
 func (pl *Pipeline) prepare(u *stats.Indices, room counterRoom) {
 	pl.Overlay.Count()
+	pl.Balance.Grow(room.turns)
+	if room.live != nil {
+		pl.Balance.Flows.GrowServers(room.live)
+	}
 	for _, x := range []struct {
 		block, room *stats.Block
 		stride      int

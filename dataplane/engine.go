@@ -48,6 +48,7 @@ type Engine struct {
 	gateways *uplink.Prober // of the gateway groups
 	runMu    sync.RWMutex   // running, ended
 	running  bool           // the workers execute commands
+	noFlows  bool           // no memory for flow tables; under publishMu
 	ended    bool           // the workers have stopped, or are stopping
 
 	progressMu sync.Mutex // progress, turnsSeen
@@ -104,6 +105,7 @@ func (e *Engine) makeWorkers() error {
 			sent: make([]int, ports), refused: make([]int64, ports),
 		}
 		w.Edge.FDB = fdb
+		w.Flows = e.cfg.Flows
 		if i > 0 {
 			w.Overlay.Virtual = e.workers[0].Overlay.Virtual
 		}
@@ -123,9 +125,12 @@ func (e *Engine) makeWorkers() error {
 				w.to[j], v.from[i] = r, r
 			}
 		}
-		if e.cfg.Handoff && n > 1 {
+		if n > 1 {
 			w.handoff = &handoffs{rings: w.to}
-			w.Spread = stage.Spread{Self: uint32(i), Workers: uint32(n)}
+			w.Balance.Affinity = stage.Spread{Self: uint32(i), Workers: uint32(n)}
+		}
+		if e.cfg.Handoff && n > 1 {
+			w.Spread = w.Balance.Affinity
 		}
 	}
 	e.punts = punt.NewReader(rings...)
@@ -191,6 +196,8 @@ func (e *Engine) Stop() error {
 				}
 			}
 		}
+		w.Balance.Drain()
+		err = errors.Join(err, w.Balance.Close())
 		w.Ports.Publish()
 		w.Cache.Flush()
 		err = errors.Join(err, unix.Close(w.wake))
@@ -225,6 +232,7 @@ func (e *Engine) tune(w *worker) {
 func (e *Engine) Publish(s *fib.Snapshot) {
 	e.publishMu.Lock()
 	defer e.publishMu.Unlock()
+	e.direct(s)
 	e.snapshot.Store(s)
 	for _, w := range e.workers {
 		for spins := 0; w.gen.Load() < s.Generation; spins++ {

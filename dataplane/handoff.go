@@ -10,10 +10,11 @@ type handoffs struct {
 	rings []*frame.Handoff // by worker; nil for the worker itself
 }
 
-// pass puts the frame into the ring to its worker, which begins again with the parser. The frame counts as received on
-// this worker, and as sent or dropped on the other.
+// pass puts the frame into the ring to its worker, which begins again with the parser, or goes on with the balancer's
+// stage. The frame counts as received on this worker, and as sent or dropped on the other.
 func (h *handoffs) pass(pl *Pipeline, p *frame.Packet) {
-	if !h.put(pl, int(p.Out), frame.Handed{Off: p.Off, Len: p.Len, Port: p.Port}) {
+	to, hop := p.Worker()
+	if !h.put(pl, int(to), frame.Handed{Off: p.Off, Len: p.Len, Port: p.Port, Hop: hop}) {
 		pl.Discard(p.Port, drop.HandoffFull, p.Off, p.Len)
 	}
 }

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"penstock/dataplane/balance"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/edge"
 	"penstock/dataplane/fib"
@@ -21,9 +22,11 @@ type Pipeline struct {
 	Overlay *overlay.State
 	Neigh   *neigh.State
 	Route   *route.State
+	Balance *balance.State
 	Uplink  *uplink.State
 	Edge    *edge.State
 	Punts   *punt.Ring
+	Flows   Flows
 
 	// Flush sends the frames in the out queue of a port. The pipeline calls it when the queue is full, the owner of the
 	// pipeline calls it at the end of a turn.
@@ -31,9 +34,18 @@ type Pipeline struct {
 
 	chains  [fib.Roles][]row // by role
 	inner   []row            // for frames that control injects as a station of a segment
-	rest    []row            // the stages after the one that runs
-	touched uint64           // sum of the prefetching loads, so that the compiler keeps them
-	handoff *handoffs        // nil unless frames are spread over workers
+	handed  []row            // for frames that other workers hand over in the middle
+	waited  frame.Batch      // fragments that wait no longer
+	onward  func(uint16, *frame.Batch)
+	rest    []row     // the stages after the one that runs
+	touched uint64    // sum of the prefetching loads, so that the compiler keeps them
+	handoff *handoffs // nil unless frames are spread over workers
+}
+
+// Flows are the limits of the flow table, which Direct makes.
+type Flows struct {
+	Limit   int    // flows at most
+	NewRate uint32 // new flows per second that it takes, 0 = no limit
 }
 
 // row is a stage in a chain.
@@ -56,9 +68,11 @@ func (pl *Pipeline) makeChains() {
 		encap   = 1 << frame.NextEncap
 		uplink  = 1 << frame.NextUplink
 		refuse  = 1 << frame.NextRefuse
+		balance = 1 << frame.NextBalance
 	)
 	onward := []row{ // the common stages for packets from tenants, from the fabric and from outside
 		{"lookup", lookup, pl.Overlay.Resolve},
+		{"balance", balance, pl.Balance.Balance},
 		{"egress", uplink, pl.Uplink.Egress},
 		{"deliver", deliver, pl.Overlay.Deliver},
 		{"flood", flood, pl.Overlay.Flood},
@@ -78,6 +92,7 @@ func (pl *Pipeline) makeChains() {
 	pl.chains[fib.RoleUplink] = append([]row{
 		{"ingress", parsed, pl.Uplink.Ingress},
 	}, onward...)
+	pl.handed = append([]row{{"handed over", parsed, pl.Balance.Resume}}, onward...)
 	pl.inner = append([]row{{"station", parsed, pl.Overlay.Station}}, onward...)
 	pl.chains[fib.RoleDownlink] = []row{{"edge", parsed, pl.Edge.Forward}}
 	pl.chains[fib.RoleTrunk] = pl.chains[fib.RoleDownlink]
@@ -86,7 +101,8 @@ func (pl *Pipeline) makeChains() {
 // passed is the set of Next values after which no frame is left: if a batch had no other values, all its frames are
 // sent.
 const passed = 1<<frame.NextParsed | 1<<frame.NextRoute | 1<<frame.NextLookup | 1<<frame.NextDeliver |
-	1<<frame.NextEncap | 1<<frame.NextUplink | 1<<frame.NextRefuse | 1<<frame.NextSent
+	1<<frame.NextEncap | 1<<frame.NextUplink | 1<<frame.NextRefuse | 1<<frame.NextSent | 1<<frame.NextBalance |
+	1<<frame.NextHeld
 
 // NewPipeline returns a pipeline for the given number of ports. pool has the free frames of mem.
 func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs, paths int) *Pipeline {
@@ -100,6 +116,7 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 			Queues:   make([]frame.Queue, ports),
 		},
 		Punts: punt.NewRing(ports),
+		Flows: Flows{Limit: 1 << 16},
 	}
 	env := &pl.Env
 	env.Emit = pl.emit
@@ -109,12 +126,19 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 	pl.Uplink = &uplink.State{Env: env, Shared: keeper.NewShared(ports), Clock: func() int64 { return pl.Now }}
 	pl.Edge = &edge.State{Env: env}
 	pl.Overlay.Outward = pl.Uplink.Forward
+	pl.Balance = balance.New(env)
+	pl.Balance.TooBig = pl.Overlay.TooBig
+	pl.onward = pl.goOn
 	pl.makeChains()
 	return pl
 }
 
-// SetTime sets the time of the turn in nanoseconds on a monotonic clock.
-func (pl *Pipeline) SetTime(now int64) { pl.Now = now }
+// SetTime sets the time of the turn in nanoseconds on a monotonic clock. It forgets flows and drops fragments whose
+// time is up, within bounds.
+func (pl *Pipeline) SetTime(now int64) {
+	pl.Now = now
+	pl.Balance.Turn(now)
+}
 
 // Publish makes the counters visible to readers.
 func (pl *Pipeline) Publish() {
@@ -125,6 +149,9 @@ func (pl *Pipeline) Publish() {
 	pl.Members.Publish()
 	pl.Services.Publish()
 	pl.Servers.Publish()
+	if pl.Balance.Flows != nil {
+		pl.Balance.Flows.Stats.Publish()
+	}
 }
 
 // Process runs the stages over a batch of frames received on port. On return every frame is in an out queue, in a ring,
@@ -150,6 +177,24 @@ func (pl *Pipeline) run(port uint16, b *frame.Batch, s *fib.Snapshot) {
 		role = s.Ports[port].Role
 	}
 	pl.walk(pl.chains[role], b, 1<<frame.NextParsed)
+	if pl.Balance.Awaited() {
+		pl.release()
+	}
+}
+
+// resume processes a batch of frames, received on port, that other workers have handed over in the middle of the packet
+// path. Kind of a packet is its hop.
+func (pl *Pipeline) resume(port uint16, b *frame.Batch, s *fib.Snapshot) {
+	pl.Port, pl.Snap = port, s
+	pl.walk(pl.handed, b, 1<<frame.NextParsed)
+	if pl.Balance.Awaited() {
+		pl.release()
+	}
+}
+
+// release processes the fragments that wait no longer, since the first one of their packet has come.
+func (pl *Pipeline) release() {
+	pl.Balance.Release(&pl.waited, pl.onward)
 }
 
 // walk runs the stages of a chain over a batch, and then finishes every packet. todo is the set of the packets' Next
@@ -175,6 +220,12 @@ func (pl *Pipeline) emit(todo uint32) {
 	}
 }
 
+// goOn lets fragments go on that waited.
+func (pl *Pipeline) goOn(port uint16, b *frame.Batch) {
+	pl.Port = port
+	pl.walk(pl.handed[1:], b, 1<<frame.NextBalance|1<<frame.NextDrop)
+}
+
 // noRole drops the frames of a port without tables.
 func (pl *Pipeline) noRole(b *frame.Batch) uint32 {
 	for i := range b.N {
@@ -188,7 +239,7 @@ func (pl *Pipeline) finish(b *frame.Batch) {
 	for i := range b.N {
 		p := &b.Pkt[i]
 		switch p.Next {
-		case frame.NextSent:
+		case frame.NextSent, frame.NextHeld:
 		case frame.NextTx:
 			pl.send(p.Out, p.Off, p.Len)
 		case frame.NextPunt:

@@ -238,15 +238,19 @@ func (w *worker) takeHanded(r *frame.Handoff, s *fib.Snapshot) int {
 			continue
 		}
 		b.N = 0
-		port := h.Port
-		for i < n && !w.handed[i].Send && w.handed[i].Port == port {
+		port, middle := h.Port, h.Hop != 0
+		for i < n && !w.handed[i].Send && w.handed[i].Port == port && (w.handed[i].Hop != 0) == middle {
 			p := &b.Pkt[b.N]
-			p.Off, p.Len, p.Port = w.handed[i].Off, w.handed[i].Len, port
+			p.Off, p.Len, p.Port, p.Kind = w.handed[i].Off, w.handed[i].Len, port, w.handed[i].Hop
 			w.Move(p.Off, frame.OwnerHandoff, frame.OwnerBatch)
 			b.N++
 			i++
 		}
-		w.Pipeline.run(port, b, s)
+		if middle {
+			w.resume(port, b, s)
+		} else {
+			w.Pipeline.run(port, b, s)
+		}
 	}
 	return n
 }
@@ -391,7 +395,7 @@ func (w *worker) pending() bool {
 			return true
 		}
 	}
-	return w.injects.Len() > 0 || w.inners.Len() > 0 || w.keeper != nil && w.keeper.News()
+	return w.Balance.More || w.injects.Len() > 0 || w.inners.Len() > 0 || w.keeper != nil && w.keeper.News()
 }
 
 // wakeUp ends the worker's nap. Other threads call it.

@@ -22,11 +22,19 @@ type FragmentKey struct {
 	Proto  uint8
 }
 
+// Noted is what the first fragment has told of a datagram: its server, 0 = the datagram is discarded. Or, with
+// Elsewhere, the worker that knows.
+type Noted struct {
+	Server    fib.Ref
+	Worker    uint16
+	Elsewhere bool
+}
+
 type fragment struct {
-	key    FragmentKey
-	server fib.Ref
-	next   uint16 // in the chain of the head, place + 1
-	at     int64
+	key  FragmentKey
+	next uint16 // in the chain of the head, place + 1
+	to   Noted
+	at   int64
 }
 
 // Fragments are a worker's notes of what was decided about the first fragments of datagrams, and the fragments that
@@ -65,18 +73,17 @@ func (f *Fragments) find(k *FragmentKey) *fragment {
 	return nil
 }
 
-// Note notes the server of a datagram, when its first fragment has come; 0 = the datagram is discarded. A second first
-// fragment changes the note.
-func (f *Fragments) Note(k *FragmentKey, server fib.Ref, now int64) {
+// Note notes what the first fragment of a datagram has told. A second first fragment changes the note.
+func (f *Fragments) Note(k *FragmentKey, to Noted, now int64) {
 	for f.n > 0 && (f.n == MaxFragments || now-f.notes[f.first].at >= FragmentTime) {
 		f.drop()
 	}
 	if n := f.find(k); n != nil {
-		n.server = server
+		n.to = to
 		return
 	}
 	at, head := (f.first+f.n)%MaxFragments, k.head()
-	f.notes[at] = fragment{*k, server, f.heads[head], now}
+	f.notes[at] = fragment{*k, f.heads[head], to, now}
 	f.heads[head] = uint16(at + 1)
 	f.n++
 }
@@ -93,12 +100,12 @@ func (f *Fragments) drop() {
 	f.n--
 }
 
-// Find returns the server of a datagram whose first fragment has come; 0 = it is discarded.
-func (f *Fragments) Find(k *FragmentKey, now int64) (server fib.Ref, ok bool) {
+// Find returns the note of a datagram whose first fragment has come.
+func (f *Fragments) Find(k *FragmentKey, now int64) (to Noted, ok bool) {
 	if n := f.find(k); n != nil && now-n.at < FragmentTime {
-		return n.server, true
+		return n.to, true
 	}
-	return 0, false
+	return Noted{}, false
 }
 
 // Hold keeps a fragment that came before the first, and reports whether there is room. The frame then belongs to

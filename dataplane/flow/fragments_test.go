@@ -27,9 +27,9 @@ func TestFragments(t *testing.T) {
 		k := FragmentKey{Source: [2]uint64{0, uint64(rng.IntN(2))}, VIP: 1 << 20, ID: uint32(rng.IntN(6000)), Proto: 17}
 		n, ok := want[k]
 		live := ok && now-n.at < FragmentTime
-		server, found := f.Find(&k, now)
-		if found != live || live && server != n.server {
-			t.Fatalf("step %d: %+v: server %x, %v; want %x, %v", step, k, server, found, n.server, live)
+		to, found := f.Find(&k, now)
+		if found != live || live && to.Server != n.server {
+			t.Fatalf("step %d: %+v: server %x, %v; want %x, %v", step, k, to.Server, found, n.server, live)
 		}
 		if rng.IntN(2) == 0 {
 			continue
@@ -38,8 +38,8 @@ func TestFragments(t *testing.T) {
 			delete(want, order[0])
 			order = order[1:]
 		}
-		server = fib.Ref(step)
-		f.Note(&k, server, now)
+		server := fib.Ref(step)
+		f.Note(&k, Noted{Server: server}, now)
 		if old, again := want[k]; again {
 			want[k] = note{server, old.at}
 		} else {
@@ -48,12 +48,12 @@ func TestFragments(t *testing.T) {
 		}
 	}
 	for i := range uint32(2 * MaxFragments) {
-		f.Note(&FragmentKey{ID: i}, i, now)
+		f.Note(&FragmentKey{ID: i}, Noted{Server: i}, now)
 	}
 	for i := range uint32(2 * MaxFragments) {
-		server, ok := f.Find(&FragmentKey{ID: i}, now)
-		if want := i >= MaxFragments; ok != want || ok && server != i {
-			t.Fatalf("note %d of %d: found %v (%d), want %v", i, 2*MaxFragments, ok, server, want)
+		to, ok := f.Find(&FragmentKey{ID: i}, now)
+		if want := i >= MaxFragments; ok != want || ok && to.Server != i {
+			t.Fatalf("note %d of %d: found %v (%d), want %v", i, 2*MaxFragments, ok, to.Server, want)
 		}
 	}
 }

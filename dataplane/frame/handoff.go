@@ -8,6 +8,7 @@ type Handed struct {
 	Len  uint16
 	Port uint16 // of receipt, or to send from
 	Send bool   // only to be sent from Port, all stages are done
+	Hop  uint8  // go on with the balancer's stage, see Packet.HandOver; 0 = begin with the parser
 }
 
 // Handoff is a ring between exactly two workers: one puts, one takes. Each side caches the other's index and reads the

@@ -51,12 +51,14 @@ const (
 	NextDrop
 	// NextPunt: hand a copy to the control plane. Final.
 	NextPunt
-	// NextHandoff: let worker Out carry on with it. Final for this worker.
+	// NextHandoff: let a worker carry on with it (see HandOver). Final for this worker.
 	NextHandoff
 	// NextTaken: read by the box itself (a gateway's answer); counts as punted. Final.
 	NextTaken
 	// NextSent: in the out queue of port Out already. Final, nothing is left to do.
 	NextSent
+	// NextHeld: a fragment that waits for the first one of its packet. Final, nothing is left to do.
+	NextHeld
 )
 
 // Flags of a packet, set by the parser.
@@ -97,7 +99,7 @@ type Packet struct {
 	DSCP      uint8       // DSCP of the IP packet (6 bits), 0 for non-IP
 	Next      Next        // what happens next
 	Drop      drop.Reason // with NextDrop; with NextRefuse for when there can be no answer
-	Kind      uint8       // with NextPunt: punt.Kind; with FlagFlooded: index of the original in its batch
+	Kind      uint8       // with NextPunt: punt.Kind; with FlagFlooded: index of the original; at NextBalance: hops
 	OldPort   uint16      // with FlagReply or FlagBalanced: the port that was rewritten, as its sender wrote it
 	Hash      uint32      // of the flow: 5-tuple; address pair if a fragment or other protocol; MAC pair if non-IP
 	Seg       uint32      // segment, dense index
@@ -118,6 +120,20 @@ func (p *Packet) DropFor(r drop.Reason) {
 func (p *Packet) SendTo(out uint16) {
 	p.Next = NextTx
 	p.Out = out
+}
+
+// hopShift is where Out has the hop of a packet at NextHandoff, above the worker.
+const hopShift = 14
+
+// HandOver hands the packet over to a worker (below 16,384). hop 0 lets that worker begin again with the parser;
+// otherwise (1 to 3) it goes on with the balancer's stage, and hop says which time the packet is handed over there.
+func (p *Packet) HandOver(worker uint16, hop uint8) {
+	p.Next, p.Out = NextHandoff, uint16(hop)<<hopShift|worker
+}
+
+// Worker returns what HandOver has set.
+func (p *Packet) Worker() (worker uint16, hop uint8) {
+	return p.Out &^ (3 << hopShift), uint8(p.Out >> hopShift)
 }
 
 // Has reports whether all the given flags are set.

@@ -66,16 +66,22 @@ var messages = [errorCount]message{
 // attachment; for a packet from the fabric or from outside, of the tenant.
 func Answer(mem []byte, p *frame.Packet, s *fib.Snapshot, now int64, e Error, mtu uint16,
 	src4 uint32, src6 [2]uint64, srcMAC uint64) drop.Reason {
-	var r *fib.Router
+	v4 := p.Has(frame.FlagIPv4)
+	if v4 && src4 == 0 || !v4 && wire.Unspecified6(src6) || !MayAnswer(mem, p, e, routerOf(s, p.Seg)) {
+		return drop.ICMPSuppressed // before a token is spent on it
+	}
+	if !allowed(p, s, now) {
+		return drop.ICMPLimit
+	}
+	reply(mem, p, e, mtu, src4, src6, srcMAC)
+	return drop.None
+}
+
+// allowed takes a token for an answer to p, see Answer.
+func allowed(p *frame.Packet, s *fib.Snapshot, now int64) bool {
 	router := fib.None
 	if uint(p.Seg) < uint(len(s.Segments)) {
-		if router = s.Segments[p.Seg].Router; uint(router) < uint(len(s.Routers)) {
-			r = &s.Routers[router]
-		}
-	}
-	v4 := p.Has(frame.FlagIPv4)
-	if v4 && src4 == 0 || !v4 && wire.Unspecified6(src6) || !MayAnswer(mem, p, e, r) {
-		return drop.ICMPSuppressed // before a token is spent on it
+		router = s.Segments[p.Seg].Router
 	}
 	bucket := s.Limits.TenantICMP.At(router)
 	switch {
@@ -84,11 +90,7 @@ func Answer(mem []byte, p *frame.Packet, s *fib.Snapshot, now int64, e Error, mt
 	case p.Attach != frame.NoIndex:
 		bucket = s.Limits.StrangerICMP.At(p.Attach)
 	}
-	if !bucket.Take(now, s.ICMPRate, s.ICMPBurst, 1) {
-		return drop.ICMPLimit
-	}
-	reply(mem, p, e, mtu, src4, src6, srcMAC)
-	return drop.None
+	return bucket.Take(now, s.ICMPRate, s.ICMPBurst, 1)
 }
 
 // reply turns p into the error e, without any check.

@@ -46,7 +46,7 @@ func (st *State) toAttachment(p *frame.Packet, at uint32) {
 		return
 	}
 	if uint32(p.Len) > uint32(port.MTU)+ethLen {
-		st.tooBig(p, port.MTU, drop.AccessMTU)
+		st.TooBig(p, port.MTU, drop.AccessMTU)
 		return
 	}
 	if p.Flags&(frame.FlagL4|frame.FlagGenerated) == frame.FlagL4 && p.Proto == protoTCP {

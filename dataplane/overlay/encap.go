@@ -38,7 +38,7 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 		path := &s.Switches[sw].Paths[best]
 		total := uint32(p.Len) + ipLen
 		if total > uint32(path.MTU) {
-			st.tooBig(p, path.MTU-Overhead, drop.TooBig)
+			st.TooBig(p, path.MTU-Overhead, drop.TooBig)
 			todo |= p.Next.Bit()
 			continue
 		}

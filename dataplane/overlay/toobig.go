@@ -9,10 +9,10 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// tooBig answers p, an IP packet of more than mtu octets, with ICMP "fragmentation needed" or "packet too big" (RFC
-// 1191, RFC 8201). If ICMP cannot answer p, tooBig drops p for reason why. The answer goes back to where p came from:
+// TooBig answers p, an IP packet of more than mtu octets, with ICMP "fragmentation needed" or "packet too big" (RFC
+// 1191, RFC 8201). If ICMP cannot answer p, TooBig drops p for reason why. The answer goes back to where p came from:
 // to the attachment, to the outside by the uplink, or to another box over the fabric.
-func (st *State) tooBig(p *frame.Packet, mtu uint16, why drop.Reason) {
+func (st *State) TooBig(p *frame.Packet, mtu uint16, why drop.Reason) {
 	if p.Has(frame.FlagGenerated) || !st.firstReport(p) {
 		p.DropFor(why)
 		return

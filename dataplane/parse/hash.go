@@ -26,6 +26,11 @@ func FlowHash(addrs uint64, ports uint32, proto uint8) uint32 {
 	return mix(addrs, uint64(ports)<<8|uint64(proto))
 }
 
+// FlowHash6 is FlowHash for IPv6. Addresses are pairs of the high and the low half.
+func FlowHash6(src, dst [2]uint64, ports uint32, proto uint8) uint32 {
+	return mix3(src[0]*mixC^src[1], dst[0]*mixC^dst[1], uint64(ports)<<8|uint64(proto))
+}
+
 // mix3 hashes 192 bits.
 func mix3(a, b, c uint64) uint32 {
 	hi, lo := bits.Mul64(a^mixA, b^mixB)

@@ -1,0 +1,63 @@
+package balance
+
+import (
+	"encoding/binary"
+
+	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/frame"
+	"penstock/dataplane/parse"
+	"penstock/dataplane/wire"
+	"penstock/dataplane/wire/checksum"
+)
+
+// embedded finds the flow that the ICMP error p is about: the embedded packet is one that the VIP sent to the client.
+func (st *State) embedded(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work) bool {
+	e, ok := parse.Embedded(mem[p.Off+uint32(p.L4):p.Off+uint32(end(mem, p))], w.v6)
+	v := &s.VIPs[w.vip]
+	if !ok || e.Proto != wire.ProtoTCP && e.Proto != wire.ProtoUDP ||
+		!w.v6 && uint32(e.Src[1]) != v.IP4 || w.v6 && e.Src != v.IP6 {
+		p.DropFor(drop.VIPProtocol)
+		return false
+	}
+	w.kind, w.proto, w.client = about, e.Proto, e.Dst
+	w.port, w.clientPort = uint16(e.Ports>>16), uint16(e.Ports)
+	return !st.elsewhere(mem, p, s, w, w.flowHash(v), flowHop) && st.service(mem, p, s, w)
+}
+
+// translateEmbedded replaces the source port of the packet in the ICMP error p: the server knows the packet with its
+// own port. It updates the checksums of the embedded packet, if that one is embedded, and of the error.
+func translateEmbedded(mem []byte, p *frame.Packet, w *work, port uint16) {
+	m := mem[p.Off+uint32(p.L4) : p.Off+uint32(end(mem, p))]
+	e, ok := parse.Embedded(m, w.v6)
+	if !ok {
+		return
+	}
+	sum := binary.BigEndian.Uint16(m[wire.ICMPChecksumOffset:])
+	l4 := m[e.L4:]
+	old := binary.BigEndian.Uint16(l4)
+	binary.BigEndian.PutUint16(l4, port)
+	sum = checksum.Update16(sum, old, port)
+	switch {
+	case e.Proto == wire.ProtoTCP && len(l4) >= wire.TCPChecksumOffset+2:
+		was := binary.BigEndian.Uint16(l4[wire.TCPChecksumOffset:])
+		now := checksum.Update16(was, old, port)
+		binary.BigEndian.PutUint16(l4[wire.TCPChecksumOffset:], now)
+		sum = checksum.Update16(sum, was, now)
+	case e.Proto == wire.ProtoUDP && len(l4) >= wire.UDPChecksumOffset+2:
+		was := binary.BigEndian.Uint16(l4[wire.UDPChecksumOffset:])
+		now := checksum.UpdateUDP16(was, old, port)
+		binary.BigEndian.PutUint16(l4[wire.UDPChecksumOffset:], now)
+		sum = checksum.Update16(sum, was, now)
+	}
+	binary.BigEndian.PutUint16(m[wire.ICMPChecksumOffset:], sum)
+}
+
+// flowHash is the hash that gives the worker of the flow: that of a whole packet from the client.
+func (w *work) flowHash(v *fib.VIP) uint32 {
+	ports := uint32(w.clientPort)<<16 | uint32(w.port)
+	if w.v6 {
+		return parse.FlowHash6(w.client, v.IP6, ports, w.proto)
+	}
+	return parse.FlowHash(w.client[1]<<32|uint64(v.IP4), ports, w.proto)
+}

@@ -1,0 +1,70 @@
+package dataplane
+
+import (
+	"penstock/dataplane/balance"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/flow"
+)
+
+// direct gives the workers what they need to direct the virtual addresses of s: flow tables and notes of fragments, in
+// memory that is mapped and populated now. A box that directs nothing has none. IPv6 takes memory of its own. The
+// tables stay until the engine stops, since an address may come back. If there is no memory for a table, the box
+// directs without: the hash alone decides.
+func (e *Engine) direct(s *fib.Snapshot) {
+	any, v6 := false, false
+	for i := range s.VIPs {
+		if v := &s.VIPs[i]; v.Ref != 0 && v.Here && !v.Own {
+			any, v6 = true, v6 || v.V6
+		}
+	}
+	if !any {
+		return
+	}
+	e.runMu.RLock()
+	defer e.runMu.RUnlock()
+	if e.ended || e.noFlows {
+		return
+	}
+	for _, w := range e.workers {
+		if err := w.direct(len(s.Servers), v6, func(fn func(*Pipeline)) {
+			if e.running {
+				w.do(func(w *worker) { fn(w.Pipeline) })
+			} else {
+				fn(w.Pipeline)
+			}
+		}); err != nil {
+			e.noFlows = true
+			e.cfg.Log(Warn, "no memory for the balancer's flow table: the hash alone selects servers, so that a "+
+				"change of servers moves connections; lower balancer.flows and restart", "worker", w.id, "err", err)
+			return
+		}
+	}
+}
+
+// Direct is what Engine.Publish does for a pipeline without engine.
+func (pl *Pipeline) Direct(servers int, v6 bool) error {
+	return pl.direct(servers, v6, func(fn func(*Pipeline)) { fn(pl) })
+}
+
+// direct makes the memory on the caller's thread, and lets do attach it on the worker's.
+func (pl *Pipeline) direct(servers int, v6 bool, do func(func(*Pipeline))) error {
+	t := pl.Balance.Flows
+	switch {
+	case t == nil:
+		t, err := flow.New(flow.Config{
+			Flows: pl.Flows.Limit, Servers: max(servers, 256), V6: v6, Rate: pl.Flows.NewRate,
+		})
+		if err != nil {
+			return err
+		}
+		fragments := new(balance.Waiting)
+		do(func(pl *Pipeline) { pl.Balance.Flows, pl.Balance.Fragments = t, fragments })
+	case v6 && !t.V6():
+		r, err := flow.MapV6(t.Limit())
+		if err != nil {
+			return err
+		}
+		do(func(pl *Pipeline) { t.AttachV6(r) })
+	}
+	return nil
+}
