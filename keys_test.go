@@ -79,6 +79,10 @@ func (n *names) members(t reflect.Type) {
 // foreignNames are names of the kernel, of other programs and of queries of the API, which texts may call as well.
 var foreignNames = []string{
 	"arp_announce", "arp_ignore",
+	"connect_timeout", "delay_loop", "lvs_method", "lvs_sched", "notify_up", "persistence_engine", // keepalived's
+	"persistence_granularity", "persistence_timeout", "quorum_up", "real_server", "sorry_server", "virtual_server",
+	"virtual_server_group", "vrrp_instance", "connect_ip", "connect_port", "inhibit_on_failure", "require_reply",
+	"status_code",
 	"bpf_link", "dry_run", "expect_active", "go_version", "not_durable", "outcome_unknown", "perf_event_open",
 	"rule_files", "rx_errors", "rx_missed_errors", "sched_getaffinity",
 	"sd_notify", "tx_dropped", "tx_errors", "use_vmac", "virtio_net",

@@ -120,10 +120,14 @@ func (a *apply) document(c *cobra.Command, cl *client.Client, in io.Reader) erro
 	if err != nil {
 		return refusedIn(a.name(), err)
 	}
-	out := c.OutOrStdout()
 	if a.output == "json" {
-		return writeJSON(out, r)
+		return writeJSON(c.OutOrStdout(), r)
 	}
+	return printChanges(c.OutOrStdout(), r)
+}
+
+// printChanges prints what a transaction changed, and the revision.
+func printChanges(out io.Writer, r core.Result) (err error) {
 	dead := 0
 	for _, ch := range r.Changes {
 		fmt.Fprintf(out, "%s %s %s", ch.Change, ch.Kind.One(), ch.Key)

@@ -72,6 +72,11 @@ func refusedIn(file string, err error) error {
 	return &exitError{code, errors.New(strings.Join(lines, "\n"))}
 }
 
+// refusal is what the command itself refuses, with the remedy.
+func refusal(message, hint string) error {
+	return &exitError{exitRefused, errors.New(message + " (" + hint + ")")}
+}
+
 // count is "1 change", "2 changes".
 func count[N int | uint64](n N, one string) string {
 	if n == 1 {
