@@ -161,6 +161,11 @@ func (t *Topology) buildVM(vm *VM, box *Node) error {
 	}
 	box.Ports = append(box.Ports, NodePort{Name: vm.Port, Role: "access", PeerNamespace: vm.Namespace,
 		PeerInterface: vm.Interface})
+	for _, a := range vm.Virtual {
+		if err := l.Address(vm.Namespace, "lo", a); err != nil {
+			return err
+		}
+	}
 	for _, a := range addresses {
 		if router := t.routerOf(vm.Tenant, vm.Segment, a.Addr()); router.IsValid() {
 			if err := l.DefaultRoute(vm.Namespace, vm.Interface, router); err != nil {

@@ -67,6 +67,9 @@ func (t *Topology) toml(n *Node) string {
 		}
 	}
 	b.WriteString(t.groupTOML(n))
+	if t.Options.Balancer != "" && n.Switch != "" {
+		fmt.Fprintf(&b, "\n[balancer]\n%s\n", t.Options.Balancer)
+	}
 	if n.Switch == "" {
 		fmt.Fprintf(&b, "\n[edge]\nmac = %q\n", n.MAC)
 	}

@@ -14,6 +14,9 @@ type Documents struct {
 	VIFs     []model.VIF
 	Bindings []model.Binding
 	Paths    []model.Path
+	VIPs     []model.VIP
+	Services []model.Service
+	Servers  []model.Server
 }
 
 // Operation is one operation of a transaction (POST /v1/transactions).
@@ -46,6 +49,15 @@ func (d *Documents) Operations() []Operation {
 	for _, v := range d.Paths {
 		put(v)
 	}
+	for _, v := range d.VIPs {
+		put(v)
+	}
+	for _, v := range d.Services {
+		put(v)
+	}
+	for _, v := range d.Servers {
+		put(v)
+	}
 	return ops
 }
 
@@ -60,6 +72,14 @@ func (t *Topology) document() error {
 				d.VIFs = append(d.VIFs, vm.VIF())
 			} else {
 				d.Bindings = append(d.Bindings, t.Binding(vm))
+			}
+		}
+		d.VIPs, d.Services, d.Servers = t.Options.VIPs, t.Options.Services, t.Options.Servers
+		for _, v := range d.VIPs {
+			for _, at := range v.Directors {
+				if at.Box != n.Name {
+					d.Bindings = append(d.Bindings, t.director(&v, &at))
+				}
 			}
 		}
 	}
@@ -96,6 +116,15 @@ func (t *Topology) Binding(vm *VM) model.Binding {
 	box := t.Node(vm.Box)
 	return model.Binding{
 		Tenant: vm.Tenant, Segment: vm.Segment, MAC: vm.MAC, Addresses: vm.addrs(),
+		SwitchMAC: box.SwitchMAC, SwitchPort: uint16(box.SwitchPort),
+	}
+}
+
+// director returns a director's own address as the other boxes have it.
+func (t *Topology) director(v *model.VIP, d *model.Director) model.Binding {
+	box := t.Node(d.Box)
+	return model.Binding{
+		Tenant: v.Tenant, Segment: v.Segment, MAC: d.EffectiveMAC(), Addresses: []netip.Addr{d.Address},
 		SwitchMAC: box.SwitchMAC, SwitchPort: uint16(box.SwitchPort),
 	}
 }

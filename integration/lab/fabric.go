@@ -32,6 +32,12 @@ type FabricOptions struct {
 
 	Gateways []GatewaySpec // upstream gateways of boxes; tenants use them if they name GatewayGroup
 	Group    string        // keys of [[gateway_group]], as TOML: "probe_interval = \"10ms\""
+	Balancer string        // keys of [balancer], as TOML
+
+	// Of the balancer, for all boxes. Other boxes get bindings for directors' own addresses.
+	VIPs     []model.VIP
+	Services []model.Service
+	Servers  []model.Server
 
 	AccessMTU, FabricMTU int // 0: the constants of that name
 	Dataplane            DataplaneOptions
@@ -60,6 +66,7 @@ type VMSpec struct {
 	MAC                        model.MAC
 	// the first of each family is given a default route, if its subnet has a router
 	Addresses []netip.Prefix
+	Virtual   []netip.Prefix // virtual addresses, on lo: no part of the VIF
 	AntiSpoof string
 	VLAN      uint16
 	// another VM of the box: share its namespace and access port, and have no interface and no stack
