@@ -63,6 +63,7 @@ func (pl *Pipeline) prepare(u *stats.Indices, room counterRoom) {
 	pl.Balance.Grow(room.turns)
 	if room.live != nil {
 		pl.Balance.Flows.GrowServers(room.live)
+		pl.seen.show(pl.Balance.Flows)
 	}
 	for _, x := range []struct {
 		block, room *stats.Block

@@ -58,13 +58,13 @@ func (pl *Pipeline) direct(servers int, v6 bool, do func(func(*Pipeline))) error
 			return err
 		}
 		fragments := new(balance.Waiting)
-		do(func(pl *Pipeline) { pl.Balance.Flows, pl.Balance.Fragments = t, fragments })
+		do(func(pl *Pipeline) { pl.Balance.Flows, pl.Balance.Fragments = t, fragments; pl.seen.show(t) })
 	case v6 && !t.V6():
 		r, err := flow.MapV6(t.Limit())
 		if err != nil {
 			return err
 		}
-		do(func(pl *Pipeline) { t.AttachV6(r) })
+		do(func(pl *Pipeline) { t.AttachV6(r); pl.seen.show(t) })
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ type Pipeline struct {
 	onward  func(uint16, *frame.Batch)
 	rest    []row     // the stages after the one that runs
 	touched uint64    // sum of the prefetching loads, so that the compiler keeps them
+	seen    seen      // the flow table, for readers
 	handoff *handoffs // nil unless frames are spread over workers
 }
 
