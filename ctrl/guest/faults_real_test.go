@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"penstock/ctrl/guest/guesttest"
 )
 
 var debian = map[string]string{"etc/network/interfaces": sourceLine, "etc/network/interfaces.d/": "",
@@ -25,10 +27,10 @@ func TestBlocked(t *testing.T) {
 		{"interfaces", "guest-network-get-interfaces", "guest-network-get-interfaces", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			g := newGuest(t, debian, "-b", tc.block)
-			before := g.tree()
+			g := guesttest.New(t, debian, "-b", tc.block)
+			before := g.Tree()
 			r := runService(t, quick(t))
-			vif := VIF{Key: "red/web1", Socket: g.socket, Addresses: addrs("10.10.1.100")}
+			vif := VIF{Key: "red/web1", Socket: g.Socket, Addresses: addrs("10.10.1.100")}
 			r.Set([]VIF{vif})
 			r.settled(t, vif.Key, StateFailed)
 			text := r.alarms.of(vif.Key)
@@ -39,20 +41,20 @@ func TestBlocked(t *testing.T) {
 				}
 			}
 			onLo(t, g, tc.lo)
-			if d := differ(before, g.tree()); d != nil {
+			if d := guesttest.Differ(before, g.Tree()); d != nil {
 				t.Errorf("the tree differs: %q, want nothing written", d)
 			}
-			g.stopAgent()
-			g.startAgent()
+			g.StopAgent()
+			g.StartAgent()
 			r.settled(t, vif.Key, StateOK)
 			if text := r.alarms.of(vif.Key); text != "" {
 				t.Errorf("the alarm says %q, want that it is cleared", text)
 			}
 			onLo(t, g, "10.10.1.100/32")
 			r.Set(nil)
-			r.undone(t, g.socket)
+			r.undone(t, g.Socket)
 			onLo(t, g, "")
-			if d := differ(before, g.tree()); d != nil {
+			if d := guesttest.Differ(before, g.Tree()); d != nil {
 				t.Errorf("undone, the tree differs: %q", d)
 			}
 		})
@@ -87,10 +89,10 @@ func TestNotLasting(t *testing.T) {
 			[]string{"10.10.1.100"}, "/etc/network/interfaces.d/penstock that is not Penstock's"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			g := newGuest(t, tc.files)
-			before := g.tree()
+			g := guesttest.New(t, tc.files)
+			before := g.Tree()
 			r := runService(t, quick(t))
-			vif := VIF{Key: "red/web1", Socket: g.socket, Addresses: addrs(tc.asked...)}
+			vif := VIF{Key: "red/web1", Socket: g.Socket, Addresses: addrs(tc.asked...)}
 			r.Set([]VIF{vif})
 			st := r.settled(t, vif.Key, StateOK, StateFailed)
 			text := r.alarms.of(vif.Key)
@@ -100,12 +102,12 @@ func TestNotLasting(t *testing.T) {
 			}
 			lo := vif.Addresses[0].String() + map[bool]string{true: "/32", false: "/128"}[vif.Addresses[0].Is4()]
 			onLo(t, g, lo)
-			g.run("ip", "address", "del", lo, "dev", "lo")
-			eventually(t, "the address is back", func() bool { return g.lo() == lo })
+			g.Run("ip", "address", "del", lo, "dev", "lo")
+			eventually(t, "the address is back", func() bool { return g.Lo() == lo })
 			r.Set(nil)
-			r.undone(t, g.socket)
+			r.undone(t, g.Socket)
 			onLo(t, g, "")
-			if d := differ(before, g.tree()); d != nil {
+			if d := guesttest.Differ(before, g.Tree()); d != nil {
 				t.Errorf("undone, the tree differs: %q", d)
 			}
 		})
@@ -114,32 +116,32 @@ func TestNotLasting(t *testing.T) {
 
 // TestReadback: an address that is taken away in the guest comes back, also after a restart of the agent.
 func TestReadback(t *testing.T) {
-	g := newGuest(t, debian)
+	g := guesttest.New(t, debian)
 	r := runService(t, quick(t))
-	vif := VIF{Key: "red/web1", Socket: g.socket, Addresses: addrs("10.10.1.100")}
+	vif := VIF{Key: "red/web1", Socket: g.Socket, Addresses: addrs("10.10.1.100")}
 	r.Set([]VIF{vif})
 	r.settled(t, vif.Key, StateOK)
-	times := g.times()
-	g.run("ip", "address", "del", "10.10.1.100/32", "dev", "lo")
-	eventually(t, "the address is back", func() bool { return g.lo() == "10.10.1.100/32" })
-	g.stopAgent()
-	g.run("ip", "address", "del", "10.10.1.100/32", "dev", "lo")
-	g.startAgent()
-	eventually(t, "the address is back", func() bool { return g.lo() == "10.10.1.100/32" })
+	times := g.Times()
+	g.Run("ip", "address", "del", "10.10.1.100/32", "dev", "lo")
+	eventually(t, "the address is back", func() bool { return g.Lo() == "10.10.1.100/32" })
+	g.StopAgent()
+	g.Run("ip", "address", "del", "10.10.1.100/32", "dev", "lo")
+	g.StartAgent()
+	eventually(t, "the address is back", func() bool { return g.Lo() == "10.10.1.100/32" })
 	r.settled(t, vif.Key, StateOK)
-	if d := differ(times, g.times()); d != nil {
+	if d := guesttest.Differ(times, g.Times()); d != nil {
 		t.Errorf("written were %q, want no file", d)
 	}
 }
 
 // TestReadbackMinute: with the times of a box, an agent's restart is noticed by its socket.
 func TestReadbackMinute(t *testing.T) {
-	g := newGuest(t, debian)
+	g := guesttest.New(t, debian)
 	r := runService(t, Config{Path: filepath.Join(t.TempDir(), "guests.json")})
-	r.Set([]VIF{{Key: "red/web1", Socket: g.socket, Addresses: addrs("10.10.1.100")}})
+	r.Set([]VIF{{Key: "red/web1", Socket: g.Socket, Addresses: addrs("10.10.1.100")}})
 	r.settled(t, "red/web1", StateOK)
-	g.stopAgent()
-	g.run("ip", "address", "del", "10.10.1.100/32", "dev", "lo")
-	g.startAgent()
-	eventually(t, "the address is back", func() bool { return g.lo() == "10.10.1.100/32" })
+	g.StopAgent()
+	g.Run("ip", "address", "del", "10.10.1.100/32", "dev", "lo")
+	g.StartAgent()
+	eventually(t, "the address is back", func() bool { return g.Lo() == "10.10.1.100/32" })
 }

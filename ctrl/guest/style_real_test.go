@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"penstock/ctrl/guest/guesttest"
 )
 
 const sourceLine = "# the guest's own\nsource /etc/network/interfaces.d/*\n\nauto lo\niface lo inet loopback\n"
@@ -17,7 +19,7 @@ var styles = []struct {
 	files map[string]string
 	at    string // our file
 	tools []string
-	check func(t *testing.T, g *realGuest, at string)
+	check func(t *testing.T, g *guesttest.Guest, at string)
 	four  bool // no IPv6
 }{
 	{name: "ifupdown with source", style: "ifupdown", tools: []string{"ifquery"}, check: ifup,
@@ -63,45 +65,46 @@ var styles = []struct {
 }
 
 // ifup: ifquery reads the addresses, and ifup sets them.
-func ifup(t *testing.T, g *realGuest, _ string) {
-	said := g.run("ifquery", "lo")
+func ifup(t *testing.T, g *guesttest.Guest, _ string) {
+	said := g.Run("ifquery", "lo")
 	for _, a := range []string{"10.10.1.100", "fd00:10::100"} {
 		if !strings.Contains(said, "address: "+a+"\n") {
 			t.Errorf("ifquery lo says %q, want address %s", said, a)
 		}
 	}
-	g.run("ip", "address", "del", "10.10.1.100/32", "dev", "lo")
-	g.run("ip", "address", "del", "fd00:10::100/128", "dev", "lo")
-	g.run("mkdir", "-p", "/run/network")
-	g.run("ifup", "--no-scripts", "--force", "lo")
+	g.Run("ip", "address", "del", "10.10.1.100/32", "dev", "lo")
+	g.Run("ip", "address", "del", "fd00:10::100/128", "dev", "lo")
+	g.Run("mkdir", "-p", "/run/network")
+	g.Run("ifup", "--no-scripts", "--force", "lo")
 	onLo(t, g, "10.10.1.100/32 fd00:10::100/128")
 }
 
-func onLo(t *testing.T, g *realGuest, want string) {
+func onLo(t *testing.T, g *guesttest.Guest, want string) {
 	t.Helper()
-	if got := g.lo(); got != want {
+	if got := g.Lo(); got != want {
 		t.Errorf("on lo is %q, want %q", got, want)
 	}
 }
 
 // netplan: netplan makes a file of systemd-networkd of it.
-func netplan(t *testing.T, g *realGuest, _ string) {
-	if out, err := exec.Command(program("netplan"), "generate", "--root-dir", g.root).CombinedOutput(); err != nil {
+func netplan(t *testing.T, g *guesttest.Guest, _ string) {
+	c := exec.Command(guesttest.Program("netplan"), "generate", "--root-dir", g.Root)
+	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("netplan generate: %v: %s", err, out)
 	}
-	text, err := os.ReadFile(filepath.Join(g.root, "run/systemd/network/10-netplan-lo.network"))
+	text, err := os.ReadFile(filepath.Join(g.Root, "run/systemd/network/10-netplan-lo.network"))
 	if err != nil || !strings.Contains(string(text), "Address=10.10.1.100/32\nAddress=fd00:10::100/128") {
 		t.Errorf("netplan has made %q, %v, want both addresses", text, err)
 	}
 }
 
 // nmcli: it reads the profile, and names the addresses.
-func nmcli(t *testing.T, g *realGuest, at string) {
-	text, err := os.ReadFile(g.root + at)
+func nmcli(t *testing.T, g *guesttest.Guest, at string) {
+	text, err := os.ReadFile(g.Root + at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(program("nmcli"), "--offline", "connection", "modify", "connection.autoconnect", "yes")
+	c := exec.Command(guesttest.Program("nmcli"), "--offline", "connection", "modify", "connection.autoconnect", "yes")
 	c.Stdin = strings.NewReader(string(text))
 	out, err := c.CombinedOutput()
 	for _, want := range []string{"type=loopback", "address1=10.10.1.100/32", "address1=fd00:10::100/128"} {
@@ -112,20 +115,20 @@ func nmcli(t *testing.T, g *realGuest, at string) {
 }
 
 // ifcfg: the file is shell, and says what ifup-aliases reads.
-func ifcfg(t *testing.T, g *realGuest, at string) {
-	said := g.run("sh", "-ec", ". '"+at+"'; echo $DEVICE $IPADDR $NETMASK $ONBOOT $ARPUPDATE")
+func ifcfg(t *testing.T, g *guesttest.Guest, at string) {
+	said := g.Run("sh", "-ec", ". '"+at+"'; echo $DEVICE $IPADDR $NETMASK $ONBOOT $ARPUPDATE")
 	if want := "lo:1 10.10.1.100 255.255.255.255 yes no\n"; said != want {
 		t.Errorf("the file says %q, want %q", said, want)
 	}
 }
 
 // networkd: it sets the addresses of the file under its own account.
-func networkd(t *testing.T, g *realGuest, at string) {
-	g.run("ip", "address", "del", "10.10.1.100/32", "dev", "lo")
-	g.run("ip", "address", "del", "fd00:10::100/128", "dev", "lo")
-	g.run("sh", "-c", "mkdir -p /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp && "+
+func networkd(t *testing.T, g *guesttest.Guest, at string) {
+	g.Run("ip", "address", "del", "10.10.1.100/32", "dev", "lo")
+	g.Run("ip", "address", "del", "fd00:10::100/128", "dev", "lo")
+	g.Run("sh", "-c", "mkdir -p /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp && "+
 		"chown -R systemd-network /run/systemd/netif")
-	c := g.command("setpriv", "--reuid=998", "--regid=998", "--clear-groups", "--inh-caps=+net_admin",
+	c := g.Command("setpriv", "--reuid=998", "--regid=998", "--clear-groups", "--inh-caps=+net_admin",
 		"--ambient-caps=+net_admin", "--bounding-set=-all,+net_admin", "/lib/systemd/systemd-networkd")
 	var said strings.Builder
 	c.Stdout, c.Stderr = &said, &said
@@ -140,7 +143,7 @@ func networkd(t *testing.T, g *realGuest, at string) {
 		}
 	}()
 	eventually(t, "systemd-networkd has set the addresses", func() bool {
-		return strings.HasPrefix(g.lo(), "10.10.1.100/32 ") && strings.Contains(g.lo(), "fd00:10::100/128")
+		return strings.HasPrefix(g.Lo(), "10.10.1.100/32 ") && strings.Contains(g.Lo(), "fd00:10::100/128")
 	})
 }
 
@@ -149,15 +152,15 @@ func networkd(t *testing.T, g *realGuest, at string) {
 func TestStyles(t *testing.T) {
 	for _, tc := range styles {
 		t.Run(tc.name, func(t *testing.T) {
-			needTools(t, tc.tools...)
-			g := newGuest(t, tc.files)
-			before, lo := g.tree(), g.lo()
+			guesttest.Need(t, tc.tools...)
+			g := guesttest.New(t, tc.files)
+			before, lo := g.Tree(), g.Lo()
 			want, asked := "10.10.1.100/32 fd00:10::100/128", addrs("10.10.1.100", "fd00:10::100")
 			if tc.four {
 				want, asked = "10.10.1.100/32", addrs("10.10.1.100")
 			}
 			r := runService(t, Config{Path: filepath.Join(t.TempDir(), "guests.json")})
-			vif := VIF{Key: "red/web1", Socket: g.socket, Addresses: asked}
+			vif := VIF{Key: "red/web1", Socket: g.Socket, Addresses: asked}
 			r.Set([]VIF{vif})
 			st := r.settled(t, vif.Key, StateOK, StateFailed)
 			if st.State != StateOK || st.Style != tc.style {
@@ -166,36 +169,37 @@ func TestStyles(t *testing.T) {
 			onLo(t, g, strings.TrimSpace(want))
 			for name, v := range map[string]string{"all/arp_ignore": "1", "lo/arp_ignore": "1", "all/arp_announce": "2",
 				"lo/arp_announce": "2"} {
-				if got := g.sysctl(name); got != v {
+				if got := g.Sysctl(name); got != v {
 					t.Errorf("%s is %s, want %s", name, got, v)
 				}
 			}
 			for _, p := range []string{tc.at, "/etc/sysctl.d/99-penstock.conf"} {
-				i, err := os.Stat(g.root + p)
+				i, err := os.Stat(g.Root + p)
 				if err != nil || i.Mode().Perm() != 0o600 && p != "/etc/network/interfaces" {
-					t.Fatalf("%s: %v, %v; after the set-up differ %q", p, i, err, differ(before, g.tree()))
+					t.Fatalf("%s: %v, %v, want mode 0600; the tree differs: %q", p, i, err,
+						guesttest.Differ(before, g.Tree()))
 				}
 			}
-			g.run("sysctl", "-p", "/etc/sysctl.d/99-penstock.conf")
-			times := g.times()
+			g.Run("sysctl", "-p", "/etc/sysctl.d/99-penstock.conf")
+			times := g.Times()
 			r.stop()
 
 			r = runService(t, Config{Path: r.records.path})
 			r.Set([]VIF{vif})
 			r.settled(t, vif.Key, StateOK)
-			if d := differ(times, g.times()); d != nil {
+			if d := guesttest.Differ(times, g.Times()); d != nil {
 				t.Errorf("pushed again, these files were written: %q, want none", d)
 			}
 			tc.check(t, g, tc.at)
 			r.Set(nil)
-			r.undone(t, g.socket)
-			if d := differ(before, g.tree()); d != nil {
+			r.undone(t, g.Socket)
+			if d := guesttest.Differ(before, g.Tree()); d != nil {
 				t.Errorf("undone, the tree differs: %q", d)
 			}
-			if got := g.sysctl("all/arp_ignore") + g.sysctl("lo/arp_announce"); got != "00" {
+			if got := g.Sysctl("all/arp_ignore") + g.Sysctl("lo/arp_announce"); got != "00" {
 				t.Errorf("undone, arp_ignore and arp_announce are %q, want 0 and 0", got)
 			}
-			if got := g.lo(); got != lo && !strings.Contains(tc.name, "with lo") {
+			if got := g.Lo(); got != lo && !strings.Contains(tc.name, "with lo") {
 				t.Errorf("undone, on lo is %q, want %q", got, lo)
 			}
 		})

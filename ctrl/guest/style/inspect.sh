@@ -25,7 +25,7 @@ for s in all lo; do
 	done
 done 2>/dev/null
 list /etc /etc/network /etc/network/interfaces.d /etc/netplan /etc/systemd /etc/systemd/network /etc/NetworkManager \
-	/etc/NetworkManager/system-connections /etc/sysconfig/network-scripts /etc/sysctl.d \
+	/etc/NetworkManager/system-connections /etc/sysconfig /etc/sysconfig/network-scripts /etc/sysctl.d \
 	/run/NetworkManager /run/systemd/netif/state \
 	/etc/network/interfaces /etc/netplan/*.yaml /run/netplan/*.yaml /lib/netplan/*.yaml /etc/systemd/network/*.network \
 	/run/systemd/network/*.network /etc/sysconfig/network-scripts/ifcfg-* /etc/sysconfig/network-scripts/ifup \
