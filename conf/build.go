@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -74,6 +75,9 @@ func (r *reader) build(c *Config, tree map[string]any) {
 		s := r.table(tree, "edge")
 		c.Edge = &Edge{MAC: s.mac("mac"), ControlVLAN: uint16(s.integer("control_vlan"))}
 	}
+	s = r.table(tree, "balancer")
+	c.Balancer = Balancer{Key: HexKey(s.text("key", checkHexKey)), Flows: s.integer("flows"),
+		NewFlowRate: s.integer("new_flow_rate")}
 	c.Control = r.control(r.table(tree, "control"))
 	c.Groups = r.groups(tree)
 	s = r.table(tree, "metrics")
@@ -225,7 +229,8 @@ func (r *reader) table(tree map[string]any, name string) *section {
 }
 
 func (r *reader) unknownTables(tree map[string]any) {
-	known := []string{"box", "dataplane", "port", "edge", "gateway_group", "control", "metrics", "alarm", "log"}
+	known := []string{"box", "dataplane", "port", "edge", "gateway_group", "balancer",
+		"control", "metrics", "alarm", "log"}
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		if slices.Contains(known, name) {
 			continue
@@ -317,6 +322,13 @@ func distance(a, b string) int {
 }
 
 // The checks of strings: each returns the fault, or "".
+
+func checkHexKey(s string) string {
+	if b, err := hex.DecodeString(s); err != nil || len(b) != 16 {
+		return `want 32 hexadecimal digits such as "000102030405060708090a0b0c0d0e0f"`
+	}
+	return ""
+}
 
 func checkName(s string) string {
 	const allowed = "want 1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit"

@@ -10,7 +10,11 @@
 package conf
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"io/fs"
+	"strings"
 
 	"penstock/ctrl/model"
 )
@@ -56,6 +60,7 @@ type Config struct {
 	Ports     []Port    `toml:"port"` // at least one; names and interfaces are unique
 	Edge      *Edge     `toml:"edge"` // not nil exactly when a downlink or trunk port exists
 	Groups    []Group   `toml:"gateway_group"`
+	Balancer  Balancer  `toml:"balancer"`
 	Control   Control   `toml:"control"`
 	Metrics   Metrics   `toml:"metrics"`
 	Alarm     Alarm     `toml:"alarm"`
@@ -115,6 +120,28 @@ type Port struct {
 type Edge struct {
 	MAC         model.MAC `toml:"mac"`
 	ControlVLAN uint16    `toml:"control_vlan"` // 0 = none
+}
+
+// Balancer is the box as a director of virtual addresses.
+type Balancer struct {
+	Key         HexKey `toml:"key"`
+	Flows       int    `toml:"flows"`         // that a worker remembers
+	NewFlowRate int    `toml:"new_flow_rate"` // per second and worker
+}
+
+// HexKey is a key of 16 octets in hexadecimal digits.
+type HexKey string
+
+// Octets returns the key.
+func (k HexKey) Octets() (b [16]byte) {
+	_, _ = hex.Decode(b[:], []byte(k)) // checked when it was read
+	return b
+}
+
+// text tells keys apart without naming them: configurations are compared in logs.
+func (k HexKey) text() string {
+	sum := sha256.Sum256([]byte(strings.ToLower(string(k))))
+	return fmt.Sprintf("\"%x…\" (of its SHA-256)", sum[:8])
 }
 
 // Control is the control socket: its path, its permissions and its limits.

@@ -20,6 +20,10 @@ func TestDiff(t *testing.T) {
 			want: []string{`log.level: "info" → "debug"`}, live: true},
 		{name: "rates", old: minimal, new: minimal + "[dataplane]\nflood_rate = 5\nicmp_burst = 6",
 			want: []string{"dataplane.flood_rate: 10000 → 5", "dataplane.icmp_burst: 200 → 6"}, live: true},
+		{name: "balancer", old: minimal, new: minimal + "[balancer]\nkey = " +
+			"\"000102030405060708090A0b0c0d0e0f\"\nflows = 2048",
+			want: []string{`balancer.key: "84e0c0eafaa95a34…" (of its SHA-256) → "d65df89f702eec58…" (of its SHA-256)`,
+				"balancer.flows: 1048576 → 2048 (needs a restart: it sizes memory)"}},
 		{name: "control", old: minimal, new: minimal + `[control]
 mode = "0600"
 group = "g"

@@ -59,12 +59,13 @@ func TestDefaults(t *testing.T) {
 			{Name: "fab0", Interface: "eth2", Role: "fabric", Queues: 1, Mode: "auto", Encap: "ip",
 				SwitchMAC: 0x02000000000a, SwitchPort: 7},
 		},
-		Control: Control{Socket: "/run/penstock/control.sock", Mode: 0o660, MaxBody: 64 << 20, MaxConnections: 64},
-		Metrics: Metrics{Listen: "127.0.0.1:9469"},
-		Groups:  []Group{},
-		Alarm:   Alarm{Spool: 10_000, History: 1000, Webhooks: []Webhook{}},
-		Log:     Log{Level: "info", Format: "text"},
-		file:    "p.toml",
+		Balancer: Balancer{Key: ZeroKey, Flows: 1 << 20, NewFlowRate: 125_000},
+		Control:  Control{Socket: "/run/penstock/control.sock", Mode: 0o660, MaxBody: 64 << 20, MaxConnections: 64},
+		Metrics:  Metrics{Listen: "127.0.0.1:9469"},
+		Groups:   []Group{},
+		Alarm:    Alarm{Spool: 10_000, History: 1000, Webhooks: []Webhook{}},
+		Log:      Log{Level: "info", Format: "text"},
+		file:     "p.toml",
 	}
 	want.lines, want.named = c.lines, true
 	if !reflect.DeepEqual(*c, want) {
@@ -162,6 +163,10 @@ ip = "192.0.2.1"
 address = "192.0.2.0/31"
 address6 = "2001:db8::2"
 mac = "02:00:00:00:00:99"
+[balancer]
+key = "000102030405060708090A0b0c0d0e0f"
+flows = 1024
+new_flow_rate = 1
 [control]
 socket = "/run/p.sock"
 owner = "root"
@@ -219,7 +224,8 @@ format = "json"
 					Address: netip.MustParsePrefix("192.0.2.0/31"), Address6: netip.MustParseAddr("2001:db8::2"),
 					MAC: 0x020000000099}},
 		}},
-		Edge: &Edge{MAC: 0x02000000000b, ControlVLAN: 4094},
+		Edge:     &Edge{MAC: 0x02000000000b, ControlVLAN: 4094},
+		Balancer: Balancer{Key: "000102030405060708090A0b0c0d0e0f", Flows: 1024, NewFlowRate: 1},
 		Control: Control{Socket: "/run/p.sock", Owner: "root", Group: "_net", Mode: 0o640, ReadersAny: true,
 			MaxBody: 1 << 30, MaxConnections: 3},
 		Alarm: Alarm{Spool: 20, History: 1, Webhooks: []Webhook{

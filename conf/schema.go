@@ -26,6 +26,7 @@ const (
 	KindAddress4             // "192.0.2.2/29": an address and its network
 	KindDuration             // "100ms", "5s", "10m"; Min … Max in nanoseconds
 	KindSources              // "gateway", or an array of up to Max MACs, each once
+	KindHexKey               // 32 hexadecimal digits
 )
 
 // Key describes one key of the configuration. The reader, the README and Diff all work from it.
@@ -44,6 +45,9 @@ type Key struct {
 	Why     string   // why it needs a restart when not Live
 	Doc     string   // one or two sentences for the documentation
 }
+
+// ZeroKey is the key of a box that configures none.
+const ZeroKey = "00000000000000000000000000000000"
 
 // Limits with more than one use.
 const (
@@ -235,6 +239,16 @@ func Keys() []Key {
 				"which its ARP answers name; a list = these as well, such as those of the routers of a VRRP pair; " +
 				"frames from them count for `data_liveness` too. See below."},
 
+		{Path: "balancer.key", Kind: KindHexKey, Default: ZeroKey, Live: true,
+			Doc: "Key of the hash that chooses servers, the same on all directors. Set it: who knows the key can " +
+				"direct all of his connections to one server."},
+		{Path: "balancer.flows", Kind: KindInteger, Default: 1 << 20, Min: 1 << 10, Max: 64 << 20, Why: whyMemory,
+			Doc: "Flows that a worker remembers, 48 octets each, 80 with IPv6. The memory is taken when the box " +
+				"first directs a virtual address. When the table is full, the flow that was idle longest gives way."},
+		{Path: "balancer.new_flow_rate", Kind: KindInteger, Default: 125_000, Min: 1, Max: 100_000_000, Live: true,
+			Doc: "New flows per second that a worker remembers. Those above go by the hash alone, which leads to " +
+				"the same server as long as the servers stay the same."},
+
 		{Path: "control.socket", Kind: KindString, Default: "/run/penstock/control.sock", Why: whyListener,
 			Doc: "Path of the control socket."},
 		{Path: "control.owner", Kind: KindString, Default: "", Note: "the user that runs the box", Why: whyListener,
@@ -323,6 +337,8 @@ func (k *Key) want() string {
 	case KindDuration:
 		return fmt.Sprintf(`a time from %s to %s, such as "%s"`, timeText(time.Duration(k.Min)),
 			timeText(time.Duration(k.Max)), k.Default)
+	case KindHexKey:
+		return `32 hexadecimal digits such as "000102030405060708090a0b0c0d0e0f"`
 	case KindVLANs:
 		return `an array of VLAN IDs from 1 to 4094 and ranges, such as [101, "110-119"]`
 	default:

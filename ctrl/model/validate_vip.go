@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // mark is the MACs between director and agent: 02:4d:4b and the ID of a service (PROTOCOL.md#balancer).
@@ -187,8 +186,8 @@ func (v *validator) directors(r reporter, w *vipWorld, sv *segmentView, key stri
 	for i := range x.Directors {
 		d := &x.Directors[i]
 		field := fmt.Sprintf("directors[%d].", i)
-		if d.Box == "" || len(d.Box) > MaxName || strings.ContainsFunc(d.Box, space) {
-			r(field+"box", CodeRequired, "give the name of a box as in its configuration", "%q names no box",
+		if !ValidName(d.Box) {
+			r(field+"box", CodeRequired, "give the name of a box, box.name of its configuration", "%q names no box",
 				clip(d.Box))
 		} else if j := x.Director(d.Box); j < i {
 			r(field+"box", CodeDuplicate, "name every box once", "box %s is at directors[%d] already", d.Box, j)
