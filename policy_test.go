@@ -146,6 +146,7 @@ func mayImport(dir, p string) string {
 		"github.com/spf13/cobra":                {"appliance"},
 		"github.com/prometheus/client_golang":   {"ctrl/metrics"},
 		"github.com/prometheus/client_model/go": {"ctrl/metrics"},
+		"gvisor.dev/gvisor":                     {"ctrl/health/station"},
 	} {
 		if within(p, lib) && !within(dir, dirs...) {
 			return "only " + strings.Join(dirs, ", ") + " and tests may"

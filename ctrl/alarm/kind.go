@@ -41,6 +41,10 @@ const (
 	SpoolFailing       Kind = "spool_failing"
 	StoreFailing       Kind = "store_failing"
 	GuestSetupFailed   Kind = "guest_setup_failed"
+	ServerDown         Kind = "server_down"
+	ServersFlapping    Kind = "servers_flapping"
+	ServiceDown        Kind = "service_down"
+	ServicePanic       Kind = "service_panic"
 )
 
 // KindInfo describes a kind.
@@ -90,6 +94,18 @@ func Kinds() []KindInfo {
 			"The guest behind a VIF cannot be given its virtual addresses, or cannot keep them over its restart: the " +
 				"agent is absent, silent or blocks commands, or the guest's network configuration is not known. The " +
 				"box tries again.", "The guest is set up, or nothing is asked of it any more."},
+		{ServerDown, Minor, false, "server TENANT/SERVICE/NAME",
+			"The checks of a real server fail; it gets no new connections.",
+			"Its checks succeed again, or it is disabled or removed."},
+		{ServersFlapping, Major, false, "servers",
+			"Ten or more real servers came up or went down within 10 s. Those that are down have no alarm of " +
+				"their own.",
+			"All of them are up, disabled or removed, and none has changed for 10 s."},
+		{ServiceDown, Critical, false, "service TENANT/NAME", "No real server of the service is up.",
+			"One is up, or all are disabled or removed."},
+		{ServicePanic, Critical, false, "service TENANT/NAME",
+			"Real servers with less of the weight than `panic` of the service says are up: its backups are used, " +
+				"without backups all enabled servers.", "Enough are up again."},
 	}
 }
 

@@ -25,6 +25,7 @@ func samples() []event.Data {
 		}},
 		event.Bulk{Revision: 5, Kind: "bindings", Mode: "merge", Created: 1, Updated: 2, Deleted: 3},
 		event.Port{Port: "acc0", State: event.PortGone},
+		event.Server{Server: "red/http/web1", From: "up", To: "down", Reason: "connection refused"},
 		event.Neighbor{SwitchPort: 1, MAC: "02:00:00:00:00:01", Resolved: true},
 		gateway.Event{Kind: "member", Group: "out", Member: "a", Old: "b", Other: "c", From: "up", To: "down",
 			Why: "x", MAC: "m", OldMAC: "n", Count: 1, At: now},

@@ -8,6 +8,7 @@ const (
 	TypeBulk     = "bulk"     // Bulk
 	TypePort     = "port"     // Port
 	TypeNeighbor = "neighbor" // Neighbor
+	TypeServer   = "server"   // Server
 	TypeGateway  = "gateway"  // gateway.Event
 	TypeAlarm    = "alarm"    // alarm.Event
 	TypeGap      = "gap"      // Gap, made by the log itself
@@ -15,8 +16,8 @@ const (
 
 // Types returns all types of events.
 func Types() []string {
-	return []string{TypeStarted, TypeReload, TypeChange, TypeBulk, TypePort, TypeNeighbor, TypeGateway, TypeAlarm,
-		TypeGap}
+	return []string{TypeStarted, TypeReload, TypeChange, TypeBulk, TypePort, TypeNeighbor, TypeServer, TypeGateway,
+		TypeAlarm, TypeGap}
 }
 
 // Data is what an event of one type carries, as JSON. It is a struct with the members that openapi.json has for the
@@ -86,6 +87,14 @@ type Neighbor struct {
 	Resolved   bool   `json:"resolved"`
 }
 
+// Server is a real server that came up or went down.
+type Server struct {
+	Server string `json:"server"` // TENANT/SERVICE/NAME
+	From   string `json:"from"`   // init, up, down
+	To     string `json:"to"`
+	Reason string `json:"reason"`
+}
+
 // Gap says that the events From … To are no longer available.
 type Gap struct {
 	From   uint64 `json:"from"` // 0: the requested number was never given out
@@ -117,6 +126,9 @@ func (Port) EventType() string { return TypePort }
 
 // EventType implements Data.
 func (Neighbor) EventType() string { return TypeNeighbor }
+
+// EventType implements Data.
+func (Server) EventType() string { return TypeServer }
 
 // EventType implements Data.
 func (Gap) EventType() string { return TypeGap }
