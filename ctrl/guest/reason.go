@@ -78,7 +78,10 @@ func remedyOf(e *qga.Error, socket string) string {
 	switch e.Fault {
 	case qga.Absent:
 		return "start the guest, and the agent in it (package qemu-guest-agent); check that guest_agent " + socket +
-			" is the socket of its channel org.qemu.guest_agent.0, and that the box may open it"
+			" is the socket of its channel org.qemu.guest_agent.0"
+	case qga.Forbidden:
+		return "give the box's account write permission for " + socket + " and access to its directory, as " +
+			"setfacl -m u:penstock:rw does"
 	case qga.Silent:
 		return "start or restart qemu-guest-agent in the guest; end another program that holds " + socket +
 			", for the agent serves one at a time"

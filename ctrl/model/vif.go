@@ -98,6 +98,7 @@ var vifKind = Info{
 		{Head: "VIF", Member: "key"}, {Head: "SEGMENT", Member: "segment"}, {Head: "MAC", Member: "mac"},
 		{Head: "ADDRESSES", Member: "addresses"},
 		{Head: "PORT", Member: "port"}, {Head: "VLAN", Member: "vlan", Default: "untagged"},
+		{Head: "GUEST", Member: "status.guest.state", Default: "none"},
 	},
 	Max:      always(MaxVIFs),
 	Refs:     func(o Object) []Ref { v := o.(VIF); return []Ref{{KindSegment, v.Tenant + "/" + v.Segment}} },

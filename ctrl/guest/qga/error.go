@@ -7,13 +7,14 @@ type Fault uint8
 
 // The faults.
 const (
-	Absent   Fault = iota + 1 // no socket, nobody listens, or the connection was closed
-	Silent                    // no answer in time
-	Nonsense                  // answers that are none
-	Refused                   // the agent answered with an error
-	Blocked                   // the guest's administrator has forbidden the command
-	Unknown                   // the agent does not have the command
-	Failed                    // a program in the guest failed
+	Absent    Fault = iota + 1 // no socket, nobody listens, or the connection was closed
+	Forbidden                  // the socket may not be opened
+	Silent                     // no answer in time
+	Nonsense                   // answers that are none
+	Refused                    // the agent answered with an error
+	Blocked                    // the guest's administrator has forbidden the command
+	Unknown                    // the agent does not have the command
+	Failed                     // a program in the guest failed
 )
 
 // Error is a command that failed.

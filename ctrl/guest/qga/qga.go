@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -90,6 +91,8 @@ func dialError(path string, err error) error {
 		e.Text = fmt.Sprintf("there is no socket %s", path)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		e.Text = fmt.Sprintf("nothing listens on %s", path)
+	case errors.Is(err, fs.ErrPermission):
+		e.Fault, e.Text = Forbidden, fmt.Sprintf("the box may not open %s: %v", path, err)
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, context.DeadlineExceeded):
 		e.Fault, e.Text = Silent, fmt.Sprintf("%s takes no more connections", path)
 	}

@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -105,6 +107,27 @@ func TestSync(t *testing.T) {
 			t.Errorf("after %s: guest-info is %+v, %v, want version 7.2", name, i, err)
 		}
 		q.Close()
+	}
+}
+
+// TestDialError: what is wrong with a socket.
+func TestDialError(t *testing.T) {
+	for _, tc := range []struct {
+		err   error
+		fault Fault
+		text  string
+	}{
+		{syscall.ENOENT, Absent, "connect: there is no socket /s"},
+		{syscall.ECONNREFUSED, Absent, "connect: nothing listens on /s"},
+		{syscall.EACCES, Forbidden, "connect: the box may not open /s: "},
+		{syscall.EAGAIN, Silent, "connect: /s takes no more connections"},
+		{syscall.EPROTOTYPE, Absent, "connect: /s: "},
+	} {
+		err := dialError("/s", &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", tc.err)})
+		e, _ := errors.AsType[*Error](err)
+		if e == nil || e.Fault != tc.fault || !strings.HasPrefix(err.Error(), tc.text) {
+			t.Errorf("%v: got %v, want %q", tc.err, err, tc.text)
+		}
 	}
 }
 

@@ -45,8 +45,11 @@ func Detect(f *Facts) (Style, error) {
 		return NetworkManager, f.nmUsable()
 	case ifcfg:
 		return Ifcfg, nil
-	case f.paths["/run/systemd/netif/state"] && f.tools["systemd-networkd"] && f.paths["/etc/systemd/network"]:
+	case f.tools["systemd-networkd"] && (f.paths["/run/systemd/netif/state"] ||
+		f.paths["/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"]):
 		return Networkd, nil
+	case f.paths["/etc/netplan"] && f.tools["netplan"]:
+		return Netplan, nil
 	}
 	return "", &Error{"the guest has none of ifupdown, netplan, systemd-networkd, NetworkManager and ifcfg files",
 		"configure the addresses in the guest by hand so that they survive its restart, and set the VIF's guest to " +

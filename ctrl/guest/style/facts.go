@@ -20,7 +20,7 @@ var Inspect string
 type Facts struct {
 	tools     map[string]bool
 	paths     map[string]bool
-	users     map[string]bool
+	users     map[string]string // name → number
 	files     map[string]content
 	sysctls   map[string]int    // "all.arp_ignore" → value
 	links     map[string]string // of paths that are symbolic links
@@ -32,7 +32,7 @@ type Facts struct {
 
 type content struct {
 	mode  string // octal, "600"
-	owner string
+	owner string // number
 	text  []byte
 }
 
@@ -40,7 +40,7 @@ var errFacts = errors.New("the guest's answer about its network configuration is
 
 // Parse reads what Inspect has printed.
 func Parse(out []byte) (*Facts, error) {
-	f := &Facts{tools: map[string]bool{}, paths: map[string]bool{}, users: map[string]bool{},
+	f := &Facts{tools: map[string]bool{}, paths: map[string]bool{}, users: map[string]string{},
 		files: map[string]content{}, sysctls: map[string]int{}, links: map[string]string{}}
 	for {
 		line, rest, ok := bytes.Cut(out, []byte{'\n'})
@@ -57,7 +57,9 @@ func Parse(out []byte) (*Facts, error) {
 		case "path":
 			f.paths[value] = true
 		case "user":
-			f.users[value] = true
+			if name, uid, ok := strings.Cut(value, " "); ok && uid != "" {
+				f.users[name] = uid
+			}
 		case "lo":
 			f.lo = append(f.lo, value)
 		case "nm":
@@ -85,7 +87,7 @@ func Parse(out []byte) (*Facts, error) {
 	}
 }
 
-// file reads "MODE OWNER SIZE PATH" and the content, and returns what follows.
+// file reads "MODE UID SIZE PATH" and the content, and returns what follows.
 func (f *Facts) file(value string, out []byte) ([]byte, error) {
 	p := strings.SplitN(value, " ", 4)
 	if len(p) < 4 {

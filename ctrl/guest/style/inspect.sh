@@ -1,5 +1,5 @@
 # Tells how this guest configures its network; changes nothing. Output: lines "fact …" up to "end"; a file is a line
-# "file MODE OWNER SIZE PATH" and SIZE octets.
+# "file MODE UID SIZE PATH" and SIZE octets.
 LC_ALL=C; export LC_ALL
 PATH=${PATH:+$PATH:}/usr/sbin:/usr/bin:/sbin:/bin
 has() { for t do command -v "$t" >/dev/null 2>&1 && echo "tool $t"; done; }
@@ -8,7 +8,7 @@ dump() {
 	for p do
 		[ -f "$p" ] || continue
 		n=$(head -c "$most" "$p" | wc -c)
-		echo "file $(stat -L -c '%a %U' "$p") $((n)) $p"
+		echo "file $(stat -L -c '%a %u' "$p") $((n)) $p"
 		head -c "$n" "$p"
 		echo
 	done
@@ -18,7 +18,7 @@ has ip ifquery netplan NetworkManager nmcli restorecon
 [ -x /lib/systemd/systemd-networkd ] || [ -x /usr/lib/systemd/systemd-networkd ] && echo "tool systemd-networkd"
 if command -v NetworkManager >/dev/null 2>&1; then echo "nm $(NetworkManager --version 2>/dev/null | head -n 1)"; fi
 if command -v nmcli >/dev/null 2>&1; then echo "nm $(nmcli --version 2>/dev/null | head -n 1)"; fi
-id -u systemd-network >/dev/null 2>&1 && echo "user systemd-network"
+uid=$(id -u systemd-network 2>/dev/null) && echo "user systemd-network $uid"
 for s in all lo; do
 	for k in arp_ignore arp_announce; do
 		v=$(cat /proc/sys/net/ipv4/conf/$s/$k) && echo "sysctl $s.$k $v"
@@ -27,6 +27,7 @@ done 2>/dev/null
 list /etc /etc/network /etc/network/interfaces.d /etc/netplan /etc/systemd /etc/systemd/network /etc/NetworkManager \
 	/etc/NetworkManager/system-connections /etc/sysconfig /etc/sysconfig/network-scripts /etc/sysctl.d \
 	/run/NetworkManager /run/systemd/netif/state \
+	/etc/systemd/system/multi-user.target.wants/systemd-networkd.service \
 	/etc/network/interfaces /etc/netplan/*.yaml /run/netplan/*.yaml /lib/netplan/*.yaml /etc/systemd/network/*.network \
 	/run/systemd/network/*.network /etc/sysconfig/network-scripts/ifcfg-* /etc/sysconfig/network-scripts/ifup \
 	/etc/sysconfig/network-scripts/ifup-aliases /etc/init.d/network /etc/rc.d/init.d/network

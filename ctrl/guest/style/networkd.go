@@ -31,9 +31,7 @@ func networkdFile(f *Facts, addrs []netip.Addr) File {
 	for _, a := range addrs {
 		fmt.Fprintf(&b, "Address=%s\n", Prefix(a))
 	}
-	if f.users[networkdUser] {
-		file.Owner = networkdUser
-	}
+	file.Owner = f.users[networkdUser]
 	file.Content = []byte(b.String())
 	return file
 }

@@ -150,7 +150,7 @@ func (p *Plan) files(f *Facts, files []File, wanted bool) {
 		have, there := f.files[w.Path]
 		owner := w.Owner
 		if owner == "" {
-			owner = "root"
+			owner = "0"
 		}
 		switch {
 		case there && w.Edit:

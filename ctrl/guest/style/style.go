@@ -37,7 +37,7 @@ const header = "# Written by Penstock for the virtual addresses of this guest. I
 type File struct {
 	Path    string
 	Content []byte
-	Owner   string // "" = root; its mode is 0600
+	Owner   string // number; "" = root; its mode is 0600
 	Edit    bool   // the administrator's file: owner and mode stay
 }
 

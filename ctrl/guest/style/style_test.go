@@ -23,7 +23,7 @@ func facts(t *testing.T, lines ...string) *Facts {
 	var b bytes.Buffer
 	for _, l := range lines {
 		if p, text, ok := strings.Cut(l, "="); ok && strings.HasPrefix(l, "/") {
-			fmt.Fprintf(&b, "path %s\nfile 600 root %d %s\n%s\n", p, len(text), p, text)
+			fmt.Fprintf(&b, "path %s\nfile 600 0 %d %s\n%s\n", p, len(text), p, text)
 			continue
 		}
 		b.WriteString(l + "\n")
@@ -71,8 +71,8 @@ func TestDetect(t *testing.T) {
 		{"networkd beside NetworkManager that runs", []string{"path /etc/systemd/network/10-en.network",
 			"path /etc/NetworkManager", nm, "path /run/NetworkManager"}, NetworkManager, ""},
 		{"our networkd file alone", []string{"path /etc/systemd/network/05-penstock-lo.network"}, "", "none of"},
-		{"networkd configured elsewhere", []string{"path /run/systemd/netif/state", "tool systemd-networkd",
-			"path /etc/systemd/network"}, Networkd, ""},
+		{"networkd that runs", []string{"path /run/systemd/netif/state", "tool systemd-networkd"}, Networkd, ""},
+		{"netplan without a file", []string{"path /etc/netplan", "tool netplan"}, Netplan, ""},
 		{"an unknown version", []string{"path /etc/NetworkManager", "nm oops"}, NetworkManager,
 			"does not tell its version"},
 		{"the older of two versions", []string{"path /etc/NetworkManager", nm, nm40}, NetworkManager, "1.40"},
@@ -124,7 +124,7 @@ func TestBlock(t *testing.T) {
 			main = append(main, words[r.IntN(len(words))]...)
 		}
 		f := facts(t)
-		f.files[interfacesPath] = content{mode: "644", owner: "root", text: main}
+		f.files[interfacesPath] = content{mode: "644", owner: "0", text: main}
 		for _, list := range [][]netip.Addr{addrs("10.0.0.1"), addrs("10.0.0.1", "fd00::1")} {
 			files, err := ifupdownFiles(f, list)
 			if err != nil || len(files) != 1 || !files[0].Edit {
@@ -145,7 +145,7 @@ func TestBlock(t *testing.T) {
 			if got := without(appended); !bytes.Equal(got, want) {
 				t.Fatalf("after something was appended, without the block it is %q, want %q", got, want)
 			}
-			f.files[interfacesPath] = content{mode: "644", owner: "root", text: with}
+			f.files[interfacesPath] = content{mode: "644", owner: "0", text: with}
 		}
 	}
 }
@@ -167,7 +167,7 @@ func (f *Facts) apply(p *Plan) {
 	for _, w := range p.Write {
 		c := content{mode: "600", owner: w.Owner, text: w.Content}
 		if c.owner == "" {
-			c.owner = "root"
+			c.owner = "0"
 		}
 		if w.Edit {
 			c.mode, c.owner = f.files[w.Path].mode, f.files[w.Path].owner
@@ -217,7 +217,7 @@ func TestRandomPlans(t *testing.T) {
 		{"/etc/network/interfaces=auto lo", "tool ifquery", "path /etc/network"},
 		{"/etc/netplan/1.yaml=network:\n", "path /etc/netplan"},
 		{"/etc/systemd/network/1.network=[Match]\n", "path /etc/systemd", "path /etc/systemd/network",
-			"user systemd-network"},
+			"user systemd-network 998"},
 		{"/etc/systemd/network/1.network=[Match]\n", "path /etc/systemd", "path /etc/systemd/network",
 			"lo /etc/systemd/network/1.network"},
 		{"path /etc/NetworkManager", "nm 1.42.0"},
@@ -296,10 +296,10 @@ func TestKernelForms(t *testing.T) {
 // FuzzParse: whatever a guest says of itself, a plan is made of it that touches only files of ours, below /etc.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("tool ip\npath /etc/netplan/1.yaml\nsysctl all.arp_ignore 0\nend\n"))
-	f.Add([]byte("file 600 root 5 /etc/network/interfaces\nauto \nlink /etc/network/interfaces /etc/x\nend\n"))
+	f.Add([]byte("file 600 0 5 /etc/network/interfaces\nauto \nlink /etc/network/interfaces /etc/x\nend\n"))
 	f.Add([]byte(header + "end\n"))
-	f.Add([]byte("file 600 root 99999999999999999999 /x\nend\n"))
-	f.Add(fmt.Appendf(nil, "file 600 root %d %s\n%s%s{\"made\":[\"/\",\"/etc/../home\",\"/etc/a\"]}\n\nend\n",
+	f.Add([]byte("file 600 0 99999999999999999999 /x\nend\n"))
+	f.Add(fmt.Appendf(nil, "file 600 0 %d %s\n%s%s{\"made\":[\"/\",\"/etc/../home\",\"/etc/a\"]}\n\nend\n",
 		len(header)+len(stateLine)+42, sysctlPath, header, stateLine))
 	f.Fuzz(func(t *testing.T, out []byte) {
 		facts, err := Parse(out)
