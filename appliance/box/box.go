@@ -247,6 +247,9 @@ func (b *Box) Close() {
 	if b.metrics != nil {
 		errs = append(errs, b.metrics.Shutdown(ctx))
 	}
+	if b.compiler != nil {
+		b.compiler.Stop()
+	}
 	if b.cancel != nil {
 		b.cancel()
 	}

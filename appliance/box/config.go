@@ -49,6 +49,7 @@ func ApplyLive(c *compile.Config, cfg *conf.Config, saved gateway.State) {
 	d := &cfg.Dataplane
 	c.FloodRate, c.FloodBurst = uint32(d.FloodRate), uint32(d.FloodBurst)
 	c.ICMPRate, c.ICMPBurst = uint32(d.ICMPRate), uint32(d.ICMPBurst)
+	c.Box, c.BalanceKey = cfg.Box.Name, cfg.Balancer.Key.Octets()
 	if cfg.Edge != nil {
 		c.EdgeMAC, c.ControlVLAN = cfg.Edge.MAC, cfg.Edge.ControlVLAN
 	}
@@ -69,6 +70,10 @@ func ModelOptions(cfg *conf.Config) model.Options {
 	o := model.Options{Scheme: cfg.Box.Scheme}
 	for _, p := range cfg.Ports {
 		o.Ports = append(o.Ports, model.PortRef{Name: p.Name, Role: p.Role})
+	}
+	for i := range cfg.Groups {
+		g := &cfg.Groups[i]
+		o.Gateways = append(o.Gateways, model.GatewayRef{Name: g.Name, Public: g.Public, Addresses: valid(g.IP, g.IP6)})
 	}
 	return o
 }

@@ -183,6 +183,7 @@ func (c *Compiler) wrote(n int) {
 // flush publishes the flood lists that changed.
 func (c *Compiler) flush() {
 	p := c.newPlan()
+	p.recheck = true
 	for _, i := range c.bulk.dirty {
 		if s := &c.segs[i]; s.dirty && p.snapSegments.s[i].Tenant != 0 {
 			p.snapSegments.at(i).Remote = s.locations()
@@ -241,7 +242,7 @@ func (c *Compiler) putRow(b *model.Binding, r resolved) error {
 	t, k := c.cfg.Bindings, rowKey{r.seg, uint64(b.MAC)}
 	loc := fib.RemoteLoc(r.sw, uint8(b.SwitchPort))
 	now, inTable := t.FindMAC(k.seg, k.mac)
-	local := inTable && now&fib.LocLocal != 0
+	local := inTable && (now&fib.LocLocal != 0 || c.isVirtual(k))
 	if local || slices.Contains(c.self, loc) {
 		c.deleteRow(k)
 		row := pushed{loc: loc}
@@ -290,7 +291,7 @@ func (c *Compiler) deleteRow(k rowKey) {
 		return
 	}
 	t := c.cfg.Bindings
-	if now, ok := t.FindMAC(k.seg, k.mac); ok && now&fib.LocLocal == 0 {
+	if now, ok := t.FindMAC(k.seg, k.mac); ok && now&fib.LocLocal == 0 && !c.isVirtual(k) {
 		c.drop(k)
 		c.forget(s, k.seg, now)
 	}

@@ -13,11 +13,11 @@ import (
 
 // Who owns an address
 //
-// A row of a segment (a MAC) is claimed by a gateway group that is a station there, by a VIF of this box, and by a
-// pushed binding: the first of them in this order has it (decide). An address is claimed by every row that names it, at
-// the rank of the row's owner; of two pushed bindings the younger one has it, by the revision that changed it last, and
-// of two of one revision the one with the larger MAC. Rank, age and MAC are the same after a restart, so the owner is,
-// too.
+// A row of a segment (a MAC) is claimed by a gateway group that is a station there, by a virtual address, by a VIF of
+// this box, and by a pushed binding: the first of them in this order has it (decide). An address is claimed by every
+// row that names it, at the rank of the row's owner; of two pushed bindings the younger one has it, by the revision
+// that changed it last, and of two of one revision the one with the larger MAC. Rank, age and MAC are the same after a
+// restart, so the owner is, too.
 //
 // The owner is in the table. The others are here, while there is a dispute: when the owner goes, the next in order
 // takes the address over in the same change. An address that one row claims costs nothing.
@@ -25,16 +25,19 @@ import (
 // rank orders claims: the largest wins.
 type rank uint8
 
-// The ranks. What will be learned from the fabric comes in front of rankPushed, virtual addresses behind rankVIF.
+// The ranks. What will be learned from the fabric comes in front of rankPushed.
 const (
-	rankPushed rank = iota // a pushed binding
-	rankVIF                // a VIF of this box
-	rankGroup              // a gateway group of this box
+	rankPushed  rank = iota // a pushed binding
+	rankVIF                 // a VIF of this box
+	rankVirtual             // a virtual address, wherever it is served
+	rankGroup               // a gateway group of this box
 )
 
 // rankOf returns the rank of the owner of a row of the table.
-func rankOf(loc fib.Loc) rank {
+func (d *dispute) rankOf(k rowKey, loc fib.Loc) rank {
 	switch {
+	case d.virtual(k):
+		return rankVirtual
 	case loc&fib.LocLocal == 0:
 		return rankPushed
 	case loc&fib.LocGateway != 0:
@@ -101,6 +104,8 @@ type dispute struct {
 	contested edit[addrKey, []claim]  // by address: who claims it, in order, the owner first; two at least
 	lost      edit[rowKey, []addrKey] // by row of the table: what it claims and another one owns
 	ages      ageFunc
+	virtual   func(rowKey) bool // the row is that of a virtual address
+	was       func(rowKey) bool // and was so before
 
 	rows    map[rowKey]*claimant
 	order   []*claimant
@@ -120,7 +125,7 @@ type claimant struct {
 
 func newDispute(c *Compiler, ages ageFunc) dispute {
 	return dispute{t: c.cfg.Bindings, contested: edit[addrKey, []claim]{base: c.contested}, lost: edit[rowKey,
-		[]addrKey]{base: c.lost}, ages: ages}
+		[]addrKey]{base: c.lost}, ages: ages, virtual: c.isVirtual, was: c.isVirtual}
 }
 
 func (d *dispute) commit() {
@@ -143,10 +148,11 @@ func (d *dispute) put(b *table.Binding, fresh bool) {
 	k := rowKey{b.Seg, b.MAC}
 	loc, before := d.claimsOf(k)
 	after := addrKeys(nil, b.Seg, b.IP4, b.IP6)
-	if loc == b.Loc && !fresh && sameKeys(before, after) {
+	if loc == b.Loc && !fresh && sameKeys(before, after) && d.virtual(k) == d.was(k) {
 		return
 	}
-	d.add(&claimant{key: k, loc: b.Loc, rank: rankOf(b.Loc), live: true, fresh: fresh, before: before, after: after})
+	d.add(&claimant{key: k, loc: b.Loc, rank: d.rankOf(k, b.Loc), live: true, fresh: fresh, before: before,
+		after: after})
 }
 
 // remove adds a row that is not in the table afterwards.
@@ -241,7 +247,7 @@ func (d *dispute) owner(a addrKey) []claim {
 	if !ok {
 		return nil
 	}
-	return []claim{{mac, rankOf(loc)}}
+	return []claim{{mac, d.rankOf(rowKey{a.seg, mac}, loc)}}
 }
 
 // entry is a claim while it is sorted.
@@ -365,7 +371,7 @@ func (c *Compiler) lostReason(k rowKey) string {
 		owner := c.contested[a][0]
 		s += a.addr().String() + " belongs to " + [...]string{
 			rankPushed: "the binding pushed last, ", rankVIF: "the VIF of this box with ",
-			rankGroup: "the gateway group with "}[owner.rank] +
+			rankVirtual: "the virtual address with ", rankGroup: "the gateway group with "}[owner.rank] +
 			"MAC " + model.MAC(owner.mac).String()
 	}
 	return s

@@ -34,6 +34,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"penstock/ctrl/announce"
 	"penstock/ctrl/core"
@@ -67,12 +68,20 @@ type Config struct {
 	FloodRate, FloodBurst uint32 // see fib.Snapshot
 	ICMPRate, ICMPBurst   uint32
 
+	Box        string   // the box's name: it serves the virtual addresses that name it as director
+	BalanceKey [16]byte // of the hash that chooses servers
+
 	// Prepare makes the dataplane's counters ready for the indices that the next snapshot uses, see dataplane.Engine.
 	// nil = there are none.
 	Prepare func(stats.Indices)
 	// Moved is called with the addresses of segments with VIFs of this box whose MAC has changed, once the change is
 	// live; nil = no calls. It must not block.
 	Moved func([]announce.Move)
+
+	// Now and After are the clock: After calls f once, d from now, unless what it returns is called before. nil = the
+	// real one.
+	Now   func() time.Time
+	After func(d time.Duration, f func()) (stop func())
 
 	// Publish stores the snapshot and returns when every worker uses it or a later one.
 	Publish func(*fib.Snapshot)
@@ -126,7 +135,8 @@ type Compiler struct {
 
 	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs, groupIDs, memberIDs ids
 
-	bulk bulkState
+	balancer balancer
+	bulk     bulkState
 }
 
 type tenantRef struct {
@@ -172,6 +182,7 @@ func New(c Config) *Compiler {
 		held:        map[rowKey]pushed{},
 		contested:   map[addrKey][]claim{},
 		lost:        map[rowKey][]addrKey{},
+		balancer:    newBalancer(),
 	}
 	k.groupIDs.next = 1 // 0 means "none" in the dataplane
 	k.snap.Store(&fib.Snapshot{Bindings: c.Bindings})

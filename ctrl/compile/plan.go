@@ -25,6 +25,7 @@ type plan struct {
 	attachStep
 	switchStep
 	rowStep
+	balanceStep
 }
 
 // request is what is to change.
@@ -161,15 +162,17 @@ func (c *Compiler) newPlan() *plan {
 			seen:        map[rowKey]bool{},
 			dispute:     newDispute(c, c.agesOf),
 		},
+		balanceStep: c.newBalanceStep(&s),
 	}
 }
 
 // compile runs the steps in the order in which they build on one another.
 func (p *plan) compile() error {
+	p.dispute.virtual = func(k rowKey) bool { _, ok := p.vipRows.get(k); return ok }
 	p.diffTenants()
 	steps := []func() error{
 		p.diffSegments, p.diffSubnets, p.diffVIFs, p.gateways, p.resolveBindings, p.selfLocations,
-		p.decideRows, p.checkGone,
+		p.vips, p.decideRows, p.balance, p.checkGone,
 		p.findPaths, p.checkCapacity,
 	}
 	for _, step := range steps {
@@ -213,8 +216,8 @@ func (p *plan) finish() {
 				v.Attach != fib.None
 		})
 	}
-	if len(p.upserts)+len(p.deletes) > 0 {
-		s.Delta = table.NewDelta(p.cfg.Bindings, p.upserts, p.deletes)
+	if p.delta != nil {
+		s.Delta = p.delta
 	}
 }
 
@@ -223,7 +226,8 @@ func (p *plan) finish() {
 func (p *plan) prepare() {
 	p.snap.Limits.Reset(p.vifIDs.reused(), p.attachIDs.reused(), p.routerIDs.reused())
 	if p.cfg.Prepare != nil {
-		p.cfg.Prepare(stats.Indices{VIFs: p.vifIDs.used(), Paths: p.statIDs.used(), Members: p.memberIDs.used()})
+		p.cfg.Prepare(stats.Indices{VIFs: p.vifIDs.used(), Paths: p.statIDs.used(), Members: p.memberIDs.used(),
+			Services: p.serviceIDs.used(), Servers: p.serverIDs.used()})
 	}
 }
 
@@ -242,7 +246,7 @@ func static[T any](entries []T, key func(*T) (uint64, bool)) *table.Static {
 func (p *plan) changed() bool {
 	return p.reconfigured || p.linksChanged || p.boxMACs != nil || p.snap.Delta != nil ||
 		p.snapPorts.owned || p.snapAttachments.owned || p.snapVIFs.owned || p.snapSegments.owned ||
-		p.snapRouters.owned || p.snapSwitches.owned || p.snapGroups.owned
+		p.snapRouters.owned || p.snapSwitches.owned || p.snapGroups.owned || p.balanceChanged()
 }
 
 // commit makes the plan's edits the compiler's state; the dataplane already uses them.
@@ -263,6 +267,7 @@ func (p *plan) commit() {
 	p.vifRows.commit()
 	p.held.commit()
 	p.dispute.commit()
+	p.commitBalance()
 	c.pushed += p.pushed
 	for _, i := range slices.Sorted(maps.Keys(p.segs)) {
 		for int(i) >= len(c.segs) {

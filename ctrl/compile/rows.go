@@ -130,7 +130,7 @@ func (p *plan) decide(k rowKey) {
 	switch {
 	case wasHeld:
 		old = &held
-	case inTable && now&fib.LocLocal == 0:
+	case inTable && now&fib.LocLocal == 0 && !p.c.isVirtual(k):
 		old = &pushed{loc: now}
 		_, list := p.claimsOf(k)
 		old.ip4, old.ip6 = splitKeys(list)
@@ -160,10 +160,16 @@ func (p *plan) decide(k rowKey) {
 	p.count(k.seg, old, wasHeld, row, hold)
 }
 
-// ownRow returns the row of the gateway group that is a station at k, or else of this box's VIF.
+// ownRow returns the row of the gateway group that is a station at k, or else of the virtual address, or else of this
+// box's VIF.
 func (p *plan) ownRow(k rowKey) (*table.Binding, bool) {
 	if s, ok := p.stationRows.get(k); ok {
 		return &table.Binding{Seg: k.seg, MAC: k.mac, Loc: fib.GroupLoc(s.group), IP4: s.ip4, IP6: s.ip6}, true
+	}
+	if r, ok := p.vipRows.get(k); ok {
+		b := &table.Binding{Seg: k.seg, MAC: k.mac, Loc: r.loc}
+		b.IP4, b.IP6 = splitKeys([]addrKey{r.addr})
+		return b, true
 	}
 	if r, ok := p.vifRows.get(k); ok {
 		v := &p.snapVIFs.s[r.vif]

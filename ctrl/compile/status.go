@@ -26,6 +26,16 @@ type Status struct {
 	Bindings *uint32 `json:"bindings,omitempty"` // segments: pushed bindings
 	Boxes    *int    `json:"boxes,omitempty"`    // segments: other boxes that its broadcasts go to
 
+	Here     *bool  `json:"here,omitempty"`     // VIPs: this box directs it
+	Director string `json:"director,omitempty"` // VIPs: the box that directs it
+	Servers  *int   `json:"servers,omitempty"`  // services
+	Usable   *int   `json:"usable,omitempty"`   // services: servers that new flows may use
+	Panic    *bool  `json:"panic,omitempty"`    // services: too few servers are healthy
+
+	State string     `json:"state,omitempty"` // servers: "init", "up", "down", "draining", "drained", "disabled"
+	MAC   *model.MAC `json:"mac,omitempty"`   // servers: of the VIF
+	Flows *int       `json:"flows,omitempty"` // servers: flows that the director knows
+
 	Reason string `json:"reason,omitempty"` // why it is not live, or not live as pushed
 }
 
@@ -134,6 +144,10 @@ func (c *Compiler) bindingStatus(key string) *Status {
 	case inTable && loc >= fib.GroupLoc(0):
 		return &Status{Live: true, Local: &yes, Reachable: &yes,
 			Reason: "a gateway group of this box has this MAC and wins over the pushed location"}
+	case inTable && c.isVirtual(k):
+		s := &Status{Live: true, Local: &no, Reachable: &yes,
+			Reason: "a virtual address has this MAC; the binding says where it is served, unless this box serves it"}
+		return s
 	case inTable && loc&fib.LocLocal != 0:
 		v := &snap.VIFs[loc&^fib.LocLocal]
 		a := snap.Attachments[v.Attach]

@@ -34,6 +34,9 @@ type Options struct {
 	Groups    []compile.Group
 	ICMPRate  uint32
 	FloodRate uint32
+
+	Box        string   // the box's name, for directors
+	BalanceKey [16]byte // of the hash that chooses servers
 }
 
 // Rig is a box without interfaces.
@@ -94,6 +97,7 @@ func New(o Options) (*Rig, error) {
 	r.Compiler = compile.New(compile.Config{
 		Scheme: o.Scheme, Ports: o.Ports, EdgeMAC: o.EdgeMAC, Bindings: r.Bindings, Capacity: o.Capacity,
 		Groups: o.Groups, ICMPRate: o.ICMPRate, ICMPBurst: 1000, FloodRate: o.FloodRate,
+		Box: o.Box, BalanceKey: o.BalanceKey,
 		FloodBurst: max(1, o.FloodRate), Prepare: r.Prepare, Publish: func(*fib.Snapshot) {},
 	})
 	for i, p := range o.Ports {
