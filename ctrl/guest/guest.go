@@ -60,7 +60,7 @@ type Config struct {
 	Alarms Alarms
 	Log    *slog.Logger // nil = discard
 
-	Readback  time.Duration // between two looks at a guest that is set up; default 60 s
+	Readback  time.Duration // between two looks at a guest that is set up, at most; default 58 s
 	RetryMin  time.Duration // after a failure, doubling; default 10 s
 	RetryMax  time.Duration // default 5 min
 	Patience  time.Duration // how long a guest that no VIF refers to is tried to be undone; default 24 h
@@ -96,7 +96,7 @@ func New(c Config) (*Service, error) {
 	for _, d := range []struct {
 		v      *time.Duration
 		preset time.Duration
-	}{{&c.Readback, time.Minute}, {&c.RetryMin, 10 * time.Second}, {&c.RetryMax, 5 * time.Minute},
+	}{{&c.Readback, 58 * time.Second}, {&c.RetryMin, 10 * time.Second}, {&c.RetryMax, 5 * time.Minute},
 		{&c.Patience, 24 * time.Hour}, {&c.LingerGap, 5 * time.Second}} {
 		if *d.v <= 0 {
 			*d.v = d.preset

@@ -25,11 +25,16 @@ type record struct {
 	Orphaned time.Time     `json:"orphaned,omitzero"` // since when no VIF refers to the guest
 }
 
-// records is the file of all records: what is recorded is on disk.
+// records is the file of all records: what is recorded is on disk. Reading does not wait for the disk.
 type records struct {
 	path string
-	mu   sync.Mutex
-	have map[string]record // by socket
+
+	writes sync.Mutex // the file, and stored
+	stored uint64     // changes that are on disk
+
+	mu      sync.Mutex
+	have    map[string]record // by socket
+	changes uint64
 }
 
 // maxRecords is larger than any file of records: 10,000 guests with 16 addresses each.
@@ -50,8 +55,9 @@ func openRecords(path string) (*records, error) {
 		err = json.Unmarshal(text, &f)
 	}
 	if err != nil {
-		return r, fmt.Errorf("the records of guests that were set up cannot be read; what no VIF asks for any more "+
-			"stays in those guests: %w", err)
+		_ = os.Rename(path, path+".damaged") // for whoever looks into it; what cannot be renamed is replaced
+		return r, fmt.Errorf("the records of guests that were set up cannot be read, and are set aside as "+
+			"%s.damaged; what no VIF asks for any more stays in those guests: %w", path, err)
 	}
 	if f.Guests != nil {
 		r.have = f.Guests
@@ -81,28 +87,52 @@ func (r *records) get(socket string) (record, bool) {
 	return v, ok
 }
 
-// put records what is being done in a guest; nil = nothing is left there. It returns when that is on disk.
+// put records what is being done in a guest; nil = nothing is left there. It returns when that is on disk. Records that
+// come while the disk is busy are written together.
 func (r *records) put(socket string, v *record) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	last, had := r.have[socket]
-	switch {
-	case v == nil && !had, v != nil && had && same(&last, v):
+	if v == nil && !had || v != nil && had && same(&last, v) {
+		r.mu.Unlock()
 		return nil
-	case v == nil:
+	}
+	r.set(socket, v)
+	r.changes++
+	mine := r.changes
+	r.mu.Unlock()
+
+	r.writes.Lock()
+	defer r.writes.Unlock()
+	if r.stored >= mine {
+		return nil
+	}
+	r.mu.Lock()
+	now := r.changes
+	text, err := json.MarshalIndent(recordFile{r.have}, "", " ")
+	r.mu.Unlock()
+	if err == nil {
+		err = r.store(text)
+	}
+	if err == nil {
+		r.stored = now
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.set(socket, nil); had {
+		r.set(socket, &last)
+	}
+	r.changes++ // the next one writes the file again
+	return fmt.Errorf("record what is done in the guest: %w", err)
+}
+
+// set changes a record in memory. The caller holds mu.
+func (r *records) set(socket string, v *record) {
+	if v == nil {
 		delete(r.have, socket)
-	default:
+	} else {
 		r.have[socket] = *v
 	}
-	if err := r.store(); err != nil {
-		if had {
-			r.have[socket] = last
-		} else {
-			delete(r.have, socket)
-		}
-		return fmt.Errorf("record what is done in the guest: %w", err)
-	}
-	return nil
 }
 
 func same(a, b *record) bool {
@@ -112,13 +142,9 @@ func same(a, b *record) bool {
 }
 
 // store replaces the file as a whole. No other process writes it: the box holds its store's lock.
-func (r *records) store() error {
+func (r *records) store(text []byte) error {
 	if r.path == "" {
 		return nil
-	}
-	text, err := json.MarshalIndent(recordFile{r.have}, "", " ")
-	if err != nil {
-		return err
 	}
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC | syscall.O_NONBLOCK | syscall.O_NOFOLLOW
 	f, err := os.OpenFile(r.path+".new", flags, 0o600)

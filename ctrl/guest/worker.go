@@ -3,6 +3,7 @@ package guest
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"slices"
@@ -101,7 +102,7 @@ func (w *worker) pause(err error) time.Duration {
 	switch {
 	case err == nil:
 		w.fails = 0
-		return c.Readback
+		return c.Readback - rand.N(c.Readback/6+1) // guests are not all looked at in the same second
 	case errors.Is(err, errLingering):
 		w.fails, w.deep = 0, 0
 		return c.LingerGap
