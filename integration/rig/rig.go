@@ -37,6 +37,7 @@ type Options struct {
 
 	Box        string   // the box's name, for directors
 	BalanceKey [16]byte // of the hash that chooses servers
+	Flows      int      // of the balancer's flow table, without a limit of new ones; 0 = 1024
 }
 
 // Rig is a box without interfaces.
@@ -66,6 +67,7 @@ func New(o Options) (*Rig, error) {
 	def(&o.Capacity, 1024)
 	def(&o.Frames, 1024)
 	def(&o.FrameSize, 2048)
+	def(&o.Flows, 1024)
 	if o.ICMPRate == 0 {
 		o.ICMPRate = 1_000_000
 	}
@@ -85,6 +87,7 @@ func New(o Options) (*Rig, error) {
 	}
 	r.Verify = frame.NewVerify(o.Frames, uint32(o.FrameSize))
 	r.Pipeline = dataplane.NewPipeline(r.Mem, pool, r.Verify, len(o.Ports), 16, 16)
+	r.Flows = dataplane.Flows{Limit: o.Flows}
 	r.Edge.FDB = edge.NewFDB(1024)
 	r.Flush = r.take
 	r.Keeper = keeper.New(len(o.Ports), r.Uplink.Shared)
@@ -98,7 +101,7 @@ func New(o Options) (*Rig, error) {
 		Scheme: o.Scheme, Ports: o.Ports, EdgeMAC: o.EdgeMAC, Bindings: r.Bindings, Capacity: o.Capacity,
 		Groups: o.Groups, ICMPRate: o.ICMPRate, ICMPBurst: 1000, FloodRate: o.FloodRate,
 		Box: o.Box, BalanceKey: o.BalanceKey,
-		FloodBurst: max(1, o.FloodRate), Prepare: r.Prepare, Publish: func(*fib.Snapshot) {},
+		FloodBurst: max(1, o.FloodRate), Prepare: r.Prepare, Publish: r.direct,
 	})
 	for i, p := range o.Ports {
 		mtu, mac := uint16(1600), model.MAC(0x020000000f00+uint64(i))
@@ -123,6 +126,21 @@ func New(o Options) (*Rig, error) {
 	return r, r.Put(o.Bindings)
 }
 
+// direct makes what the pipeline needs to direct virtual addresses, as Engine.Publish does.
+func (r *Rig) direct(s *fib.Snapshot) {
+	here, v6 := false, false
+	for i := range s.VIPs {
+		if v := &s.VIPs[i]; v.Ref != 0 && v.Here && !v.Own {
+			here, v6 = true, v6 || v.V6
+		}
+	}
+	if here {
+		if err := r.Direct(len(s.Servers), v6); err != nil {
+			panic(err) // no memory
+		}
+	}
+}
+
 // Apply makes a state and binding changes live in one transaction.
 func (r *Rig) Apply(s *model.State, ch model.BindingChanges) error {
 	plan, err := r.Compiler.Plan(s, ch)
@@ -134,7 +152,9 @@ func (r *Rig) Apply(s *model.State, ch model.BindingChanges) error {
 }
 
 // Close frees what is outside the Go heap.
-func (r *Rig) Close() error { return errors.Join(r.Bindings.Close(), r.umem.Close()) }
+func (r *Rig) Close() error {
+	return errors.Join(r.Balance.Close(), r.Bindings.Close(), r.umem.Close())
+}
 
 // Receive takes frames through the pipeline as if they had arrived on port, in batches of at most 64.
 func (r *Rig) Receive(port int, frames ...[]byte) error {
