@@ -7,9 +7,9 @@ import (
 )
 
 // AddFlows gives the workers flows that are not from packets of theirs: of a saved file, or of another director. Each
-// flow goes to the worker that its packets go to. A flow that the table knows better, one of an address or a server that
-// is no longer the one that the flow names, and one whose idle time is over, is left out. The workers add them between
-// two turns, in parts of MaxReadFlows: some 50 µs each. AddFlows returns the number added.
+// flow goes to the worker that its packets go to. AddFlows leaves out a flow that the table knows better, one whose
+// address or server is a former owner of the index, and one whose idle time is over. The workers add them between two
+// turns, in parts of MaxReadFlows: some 50 µs each. AddFlows returns the number added.
 func (e *Engine) AddFlows(list []flow.Flow) (added int) {
 	e.runMu.RLock()
 	defer e.runMu.RUnlock()

@@ -2,8 +2,8 @@
 //
 // Files in the order of a box's life: box.go (what is built, started and undone), run.go (the main loop, until a signal
 // ends it), config.go (configuration → dataplane and tables), store.go, alarms.go, log.go and logqueue.go; links.go and
-// carrier.go (interfaces that come and go), slowpath.go (who gets the frames for control), gateways.go, guests.go;
-// load.go and reload.go; info.go and metrics.go (status and metrics).
+// carrier.go (interfaces that come and go), slowpath.go (who gets the frames for control), gateways.go, guests.go,
+// flows.go; load.go and reload.go; info.go and metrics.go (status and metrics).
 package box
 
 import (
@@ -152,6 +152,7 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	b.loadFlows()
 	if err := b.engine.Start(); err != nil {
 		return err
 	}
@@ -266,6 +267,9 @@ func (b *Box) Close() {
 		return
 	}
 	if b.engine != nil {
+		if b.core != nil && b.cancel != nil {
+			b.saveFlows()
+		}
 		errs = append(errs, b.engine.Stop())
 	}
 	for _, undo := range b.undo {
