@@ -89,6 +89,7 @@ type balanceStep struct {
 	dirty     map[string]bool // services to be rebuilt
 	dirtyVIPs map[addrKey]bool
 	dirtyVIFs map[string]bool
+	guests    bool // there are other virtual addresses, which guests may have
 	wakeAt    time.Time // the next time that something changes by itself
 
 	quick   bool // tables beyond tableBudget wait for the next plan
@@ -171,11 +172,18 @@ func (p *plan) balance() error {
 	for _, ch := range diff(p.c.state.VIFs, p.next.VIFs, func(a, b model.VIF) bool { return reflect.DeepEqual(a, b) }) {
 		p.dirtyVIFs[ch.key] = true // also what the entry of the VIF lost when it was written anew
 	}
+	if p.guests {
+		for key, v := range p.next.VIFs {
+			if len(v.GuestAddresses) > 0 {
+				p.dirtyVIFs[key] = true
+			}
+		}
+	}
 	p.drainTimers()
 	p.fillServices()
 	p.fillVIPs()
-	p.fillAgents()
 	p.expireRules()
+	p.fillAgents()
 	p.snap.VIPs, p.snap.Services, p.snap.Servers = p.snapVIPs.s, p.snapServices.s, p.snapServers.s
 	p.snap.BalanceKey = maglev.KeyOf(p.cfg.BalanceKey)
 	return nil

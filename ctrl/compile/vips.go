@@ -123,6 +123,7 @@ func (p *plan) vips() error {
 			p.placeVIP(at, &ref, 0)
 			if !ok {
 				*p.snapVIPs.at(ref.ref & fib.RefMask) = fib.VIP{}
+				p.guests = true
 				p.vipIDs.release(ref.ref & fib.RefMask)
 				p.virtual.remove(at)
 				delete(p.dirtyVIPs, at)
@@ -146,7 +147,9 @@ func (p *plan) putVIP(at addrKey, w wanted) error {
 	before := ref
 	if !existed {
 		ref = vipRef{ref: p.vipIDs.allocRef()}
+		p.guests = true
 	}
+	p.guests = p.guests || ref.own != w.own
 	ref.mac, ref.key, ref.own = w.mac, w.vip.Key(), w.own
 	loc, heard := fib.Loc(0), false
 	if w.own {
