@@ -198,7 +198,7 @@ func newWorld(t *testing.T, change func(*conf.Config)) *world {
 	c, err := core.New(core.Config{Store: st, Live: w.compiler, Events: events, Options: box.ModelOptions(cfg)})
 	must(err)
 	server, err := api.New(api.Config{Path: w.socket, Owner: os.Getuid(), Group: -1, Core: c, Events: events,
-		Alarms: w.alarms, Gateways: &fakeGateways{active: "isp1"}, Info: w.info})
+		Alarms: w.alarms, Gateways: &fakeGateways{active: "isp1"}, Info: w.info, ServiceTable: w.compiler.ServiceTable})
 	must(err)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()

@@ -23,6 +23,7 @@ import (
 	"penstock/ctrl/event"
 	"penstock/ctrl/model"
 	"penstock/ctrl/rest"
+	"penstock/ctrl/status"
 )
 
 // Info gives the API access to the rest of the box; the appliance implements it.
@@ -63,7 +64,10 @@ type Config struct {
 	Alarms   *alarm.Board
 	Gateways Gateways
 	Info     Info
-	Log      *slog.Logger
+	// ServiceTable returns the table of a service by its key; ok is false if the service is not live, and why says why
+	// it has no table here. nil = there are no tables.
+	ServiceTable func(key string) (t status.ServiceTable, why string, ok bool)
+	Log          *slog.Logger
 	// Observe, unless nil, is called after each write with the pattern of its path and the time until acknowledgement.
 	Observe func(pattern string, took time.Duration)
 

@@ -152,7 +152,13 @@ func newWorld(t testing.TB, change func(*api.Config, *core.Config)) *world {
 		{Name: "acc0", Role: "access"}, {Name: "acc1", Role: "access"}, {Name: "fab0", Role: "fabric"},
 	}
 	cc := core.Config{Store: s, Live: sink{}, Events: w.events, Options: model.Options{Ports: ports}}
-	ac := api.Config{Path: w.path, Group: -1, Events: w.events, Alarms: w.alarms, Gateways: w.gates, Info: w.info}
+	ac := api.Config{Path: w.path, Group: -1, Events: w.events, Alarms: w.alarms, Gateways: w.gates, Info: w.info,
+		ServiceTable: func(key string) (status.ServiceTable, string, bool) {
+			if key != "RED/http" {
+				return status.ServiceTable{}, "the service has no usable server", true
+			}
+			return status.ServiceTable{Servers: []string{"web1", "web2"}, Entries: []uint16{0, 1, 0}}, "", true
+		}}
 	if change != nil {
 		change(&ac, &cc)
 	}

@@ -89,7 +89,7 @@ type balanceStep struct {
 	dirty     map[string]bool // services to be rebuilt
 	dirtyVIPs map[addrKey]bool
 	dirtyVIFs map[string]bool
-	guests    bool // there are other virtual addresses, which guests may have
+	guests    bool      // there are other virtual addresses, which guests may have
 	wakeAt    time.Time // the next time that something changes by itself
 
 	quick   bool // tables beyond tableBudget wait for the next plan

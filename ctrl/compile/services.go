@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"penstock/ctrl/model"
+	"penstock/ctrl/status"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/maglev"
 )
@@ -178,15 +179,8 @@ func (c *Compiler) serviceStatus(key string) *Status {
 	return st
 }
 
-// ServiceTable is the table of a service that this box directs: its servers' names and, for each entry, the position of
-// the name.
-type ServiceTable struct {
-	Servers []string
-	Entries []uint16 // of a published snapshot: not to be changed
-}
-
 // ServiceTable returns the table of a service; why says why it has none here.
-func (c *Compiler) ServiceTable(key string) (t ServiceTable, why string, ok bool) {
+func (c *Compiler) ServiceTable(key string) (t status.ServiceTable, why string, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ref, ok := c.balancer.services[key]
@@ -202,5 +196,5 @@ func (c *Compiler) ServiceTable(key string) (t ServiceTable, why string, ok bool
 	case len(e.Table) == 0:
 		return t, "the service has no usable server", true
 	}
-	return ServiceTable{ref.names, e.Table}, "", true
+	return status.ServiceTable{Servers: ref.names, Entries: e.Table}, "", true
 }
