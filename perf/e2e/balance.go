@@ -23,6 +23,9 @@ import (
 // Balancers send the packets of one service, UDP port 9 of vipIP, to balanceServers servers, port 9009. The flows are
 // of one client, and differ in their source port. What each does:
 //
+//   - The box (balancebox.go) is a director: it finds tenant, virtual address and service, looks the flow up in its
+//     table (or chooses a server and enters it), rewrites port, MACs and TTL, and encapsulates the frame, or delivers
+//     it locally. The server keeps the virtual address: replies go past the director.
 //   - nft-dnat is the kernel's router with a DNAT rule of nftables and its connection tracking. It has a flow table,
 //     but rewrites the address, so that replies must come back through it, and encapsulates nothing.
 //   - xdp-balance is an XDP program that hashes, rewrites port and MACs, and redirects. It has no flow table:

@@ -157,6 +157,8 @@ var devices = []struct {
 	{"kernel-route", func(string, string, string) e2e.Device { return e2e.KernelRoute() }},
 	{"kernel-bridge", func(string, string, string) e2e.Device { return e2e.KernelBridge() }},
 	{"xdp-redirect", func(string, string, string) e2e.Device { return e2e.XDPRedirect() }},
+	{"penstock-balance", func(name, box, _ string) e2e.Device { return e2e.Balancer(name, box, false) }},
+	{"penstock-balance-local", func(name, box, _ string) e2e.Device { return e2e.Balancer(name, box, true) }},
 	{"nft-dnat", func(string, string, string) e2e.Device { return e2e.NftDNAT() }},
 	{"xdp-balance", func(string, string, string) e2e.Device { return e2e.XDPBalance() }},
 	{"penstock-busy", func(name, box, _ string) e2e.Device { return e2e.Busy(name, box) }},
