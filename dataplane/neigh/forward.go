@@ -17,6 +17,7 @@ import (
 //	                                                    that accepts it
 //	request for a link-local address without binding    always, and its answer
 //	request for another address without binding         in a segment that floods unknown unicast, and its answer
+//	request of a director to its server, and the answer always (director.go)
 //
 // The addresses of the virtual router and of a gateway group belong to the box: the box drops messages of stations that
 // claim one of them.
@@ -31,10 +32,13 @@ func fromFabric(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	g := &s.Segments[p.Seg]
 	if p.Has(frame.FlagARP) {
 		a := wire.ARP(mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)])
+		v, answer := answers4(p, a, s)
 		switch {
 		case boxAddress4(s, p.Seg, a.SenderIP()):
 			p.DropFor(drop.FabricForged)
-		case announces(a), g.UnknownUnicast && (a.Op() == wire.ARPRequest || a.Op() == wire.ARPReply):
+		case answer:
+			toDirector(p, s, v)
+		case announces(a), asks4(p, a, s), g.UnknownUnicast && (a.Op() == wire.ARPRequest || a.Op() == wire.ARPReply):
 			forward(p, s)
 		default:
 			p.DropFor(drop.ARPForeign)
@@ -54,13 +58,17 @@ func fromFabric(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 			p.DropFor(drop.FabricForged)
 			return
 		}
+		if v, ok := answers6(p, wire.IPv6(f[p.L3:]), wire.ICMPv6NeighborAdvert, s); ok {
+			toDirector(p, s, v)
+			return
+		}
 	default:
 		if boxAddress6(s, p.Seg, from) {
 			p.DropFor(drop.FabricForged)
 			return
 		}
 		if wire.ICMPv6(m).Type() == wire.ICMPv6NeighborSolicit && !g.UnknownUnicast &&
-			!wire.LinkLocal6(wire.NeighborSolicit(m).Target()) {
+			!wire.LinkLocal6(wire.NeighborSolicit(m).Target()) && !asks6(p, from, s) {
 			p.DropFor(drop.ARPForeign)
 			return
 		}

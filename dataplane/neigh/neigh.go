@@ -1,6 +1,7 @@
 // Package neigh answers ARP requests and IPv6 neighbour solicitations in place, from the bindings. The box answers for
 // all stations of a segment: a request that it can answer never crosses the fabric (PROTOCOL.md#address-resolution).
-// forward.go forwards the messages that the box does not answer and that stations need.
+// forward.go forwards the messages that the box does not answer and that stations need; director.go those between
+// directors and servers.
 //
 // An answer always overrides the neighbour cache of the requesting station (NA with O set, unlike other proxies, RFC
 // 4861, 7.2.8). The bindings are the authority for the segment: when an address moves to another MAC, stations must not
@@ -67,6 +68,10 @@ func answerARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	a := wire.ARP(mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)])
 	sender, senderIP, target := a.SenderMAC(), a.SenderIP(), a.TargetIP()
 	flood := s.Segments[p.Seg].UnknownUnicast
+	if v, ok := answers4(p, a, s); ok && !boxAddress4(s, p.Seg, senderIP) {
+		toDirector(p, s, v)
+		return
+	}
 	switch ours := boxAddress4(s, p.Seg, senderIP); {
 	case announces(a) && !ours, a.Op() == wire.ARPReply && flood && !ours:
 		forward(p, s)
@@ -123,6 +128,10 @@ func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	if wire.ICMPv6(f[p.L4:]).Type() != wire.ICMPv6NeighborSolicit {
 		if boxAddress6(s, p.Seg, target) || boxAddress6(s, p.Seg, source) {
 			p.DropFor(drop.SpoofND)
+			return
+		}
+		if v, ok := answers6(p, wire.IPv6(f[p.L3:]), wire.ICMPv6(f[p.L4:]).Type(), s); ok {
+			toDirector(p, s, v)
 			return
 		}
 		forward(p, s)

@@ -96,9 +96,7 @@ func (st *Station) Resolve(ctx context.Context, address netip.Addr, path *Path) 
 // sendAs sends a frame from the station's own MAC: an answer goes to where a question came from.
 func (st *Station) sendAs(f []byte, kind uint16, path *Path) {
 	own := *path
-	if !path.Direct {
-		own.Source = st.MAC
-	}
+	own.Source = st.MAC
 	st.send(f, kind, &own)
 }
 
