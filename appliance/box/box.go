@@ -2,8 +2,8 @@
 //
 // Files in the order of a box's life: box.go (what is built, started and undone), run.go (the main loop, until a signal
 // ends it), config.go (configuration → dataplane and tables), store.go, alarms.go, log.go and logqueue.go; links.go and
-// carrier.go (interfaces that come and go), slowpath.go (who gets the frames for control), gateways.go, guests.go,
-// flows.go; load.go and reload.go; info.go and metrics.go (status and metrics).
+// carrier.go (interfaces that come and go), slowpath.go (who gets the frames for control), health.go (checks of
+// servers), gateways.go, guests.go, flows.go; load.go and reload.go; info.go and metrics.go (status and metrics).
 package box
 
 import (
@@ -27,6 +27,8 @@ import (
 	"penstock/ctrl/event"
 	"penstock/ctrl/gateway"
 	"penstock/ctrl/guest"
+	"penstock/ctrl/health"
+	"penstock/ctrl/health/station"
 	"penstock/ctrl/link"
 	"penstock/ctrl/metrics"
 	"penstock/ctrl/neighbor"
@@ -63,6 +65,8 @@ type Box struct {
 	metrics  *metrics.Server
 	undo     []func() error // by port: puts the interface back as it was
 	slow     *slow.Path
+	stations *station.Stack     // this box in its tenants' segments
+	health   *health.Checker    // of the servers that this box directs
 	resolver *neighbor.Resolver // of the boxes behind an edge switch's downlinks
 	faults   map[int]string     // by port, the fault of its alarm; written by Start, then by followLinks
 
@@ -71,8 +75,10 @@ type Box struct {
 	cfg    atomic.Pointer[conf.Config]
 	ready  atomic.Bool
 	failed chan error
-	cancel context.CancelFunc
-	tasks  sync.WaitGroup
+	// published says that there are new tables.
+	published chan struct{}
+	cancel    context.CancelFunc
+	tasks     sync.WaitGroup
 }
 
 // Build is the program's version.
@@ -81,7 +87,8 @@ type Build struct{ Version, Commit string }
 // New builds everything that needs no change to an interface; path is the configuration's file. The caller closes the
 // box.
 func New(cfg *conf.Config, path string, build Build) (_ *Box, err error) {
-	b := &Box{build: build, path: path, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4)}
+	b := &Box{build: build, path: path, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4),
+		published: make(chan struct{}, 1)}
 	b.cfg.Store(cfg)
 	b.log, b.logs = newLogger(cfg.Log, b.level)
 	defer func() {
@@ -121,8 +128,10 @@ func New(cfg *conf.Config, path string, build Build) (_ *Box, err error) {
 func (b *Box) Start(ctx context.Context) (err error) {
 	cfg := b.cfg.Load()
 	b.newGuests()
+	b.newHealth()
 	if b.core, err = core.New(core.Config{
-		Store: b.store, Live: live{b.compiler, b.guests}, Events: b.events, Options: ModelOptions(cfg), Log: b.log,
+		Store: b.store, Live: live{b.compiler, b.guests, b.health},
+		Events: b.events, Options: ModelOptions(cfg), Log: b.log,
 		Limits: core.Limits{Bindings: cfg.Dataplane.Bindings},
 	}); err != nil {
 		return err
@@ -147,6 +156,9 @@ func (b *Box) Start(ctx context.Context) (err error) {
 			b.portAlarm(i, faultLink)
 		}
 	}
+	if err := b.beginHealth(); err != nil {
+		return err
+	}
 	ctx, b.cancel = context.WithCancel(ctx)
 	links, err := link.Watch(ctx, b.interfaces())
 	if err != nil {
@@ -170,6 +182,8 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	b.task(func() { b.guests.Run(ctx) })
 	b.task(func() { b.followGuests(ctx) })
 	b.task(func() { b.followLinks(ctx, links) })
+	b.task(func() { b.health.Run(ctx) })
+	b.task(func() { b.followTargets(ctx) })
 	b.task(func() { b.watchStore(ctx) })
 	if err := b.serve(); err != nil {
 		return err
@@ -265,6 +279,9 @@ func (b *Box) Close() {
 		b.log.Error("stop: something hangs, a disk or a file system; the process ends without it", "err",
 			errors.Join(errs...))
 		return
+	}
+	if b.stations != nil {
+		b.stations.Close()
 	}
 	if b.engine != nil {
 		if b.core != nil && b.cancel != nil {

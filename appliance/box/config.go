@@ -38,7 +38,7 @@ func (b *Box) engineConfig() dataplane.Config {
 func (b *Box) compileConfig() compile.Config {
 	cfg := b.cfg.Load()
 	c := compile.Config{Scheme: cfg.Box.Scheme, Bindings: b.bindings, Capacity: cfg.Dataplane.Bindings,
-		Prepare: b.engine.Prepare, Publish: b.engine.Publish, Moved: b.announce.Moved}
+		Prepare: b.engine.Prepare, Publish: b.publish, Moved: b.announce.Moved}
 	ApplyLive(&c, cfg, b.saved)
 	return c
 }

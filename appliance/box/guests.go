@@ -8,6 +8,7 @@ import (
 	"penstock/ctrl/compile"
 	"penstock/ctrl/event"
 	"penstock/ctrl/guest"
+	"penstock/ctrl/health"
 	"penstock/ctrl/model"
 )
 
@@ -41,10 +42,18 @@ func (b *Box) followGuests(ctx context.Context) {
 	}
 }
 
-// live is the compiler, with the state of the guests in the status of their VIFs.
+// live is the compiler, with the state of the guests in the status of their VIFs, and of the servers that this box
+// checks in theirs.
 type live struct {
 	*compile.Compiler
 	guests *guest.Service
+	health *health.Checker
+}
+
+// serverStatus is the status of a server of a service that this box directs.
+type serverStatus struct {
+	*compile.Status
+	Health *health.Status `json:"health"`
 }
 
 // vifStatus is the status of a VIF that asks something of its guest.
@@ -59,6 +68,11 @@ func (l live) Status(kind model.Kind, key string) any {
 	if v, ok := s.(*compile.Status); ok && kind == model.KindVIF {
 		if g := l.guests.Status(key); g != nil {
 			return &vifStatus{v, g}
+		}
+	}
+	if v, ok := s.(*compile.Status); ok && kind == model.KindServer && v != nil {
+		if h, ok := l.health.StatusOf(key); ok {
+			return &serverStatus{v, &h}
 		}
 	}
 	return s

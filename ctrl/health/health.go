@@ -39,6 +39,7 @@ const (
 // Verdict is what the checks of a server mean for its service.
 type Verdict struct {
 	Up     bool
+	Init   bool   // not up, and never was
 	Weight uint16 // share of its weight, of 1000: less in a slow start
 }
 
@@ -75,6 +76,8 @@ type Checker struct {
 	start time.Time
 	wake  chan struct{}
 	tell  chan struct{}
+
+	handing sync.Mutex // verdicts are handed on in order
 
 	mu       sync.Mutex
 	servers  map[string]*server

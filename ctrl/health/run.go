@@ -223,13 +223,20 @@ func (c *Checker) hand(ctx context.Context) {
 			return
 		case <-c.tell:
 		}
-		c.mu.Lock()
-		list := c.pending
-		c.pending = map[string]Verdict{}
-		c.mu.Unlock()
-		if len(list) > 0 {
-			c.cfg.Verdicts(list)
-		}
+		c.Flush()
+	}
+}
+
+// Flush hands on the verdicts that have changed, and returns when they are taken.
+func (c *Checker) Flush() {
+	c.handing.Lock()
+	defer c.handing.Unlock()
+	c.mu.Lock()
+	list := c.pending
+	c.pending = map[string]Verdict{}
+	c.mu.Unlock()
+	if len(list) > 0 {
+		c.cfg.Verdicts(list)
 	}
 }
 

@@ -88,7 +88,8 @@ func (c *Checker) judge(v *service, now int64) {
 	for _, s := range v.servers {
 		if !s.usable() {
 			s.ramp, s.upAt = false, 0
-			c.verdict(s, Verdict{Up: s.probe.state() == Up, Weight: 1000})
+			state := s.probe.state()
+			c.verdict(s, Verdict{Up: state == Up, Init: state == Init, Weight: 1000})
 			continue
 		}
 		if v.upAt = before; before == 0 {

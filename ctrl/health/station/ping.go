@@ -11,7 +11,7 @@ import (
 )
 
 // sign is what a waiter waits for: an echo reply with an identifier, or the answer of an address to ARP or neighbour
-// discovery, from a MAC.
+// discovery, from a MAC; 0 = any.
 type sign struct {
 	echo    uint16
 	address netip.Addr
@@ -21,24 +21,24 @@ type sign struct {
 // waiters wait for answers that the stack does not take.
 type waiters struct {
 	mu   sync.Mutex
-	list map[sign]map[chan struct{}]bool
+	list map[sign]map[chan uint64]bool
 }
 
-func (w *waiters) add(s sign) chan struct{} {
+func (w *waiters) add(s sign) chan uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.list == nil {
-		w.list = map[sign]map[chan struct{}]bool{}
+		w.list = map[sign]map[chan uint64]bool{}
 	}
 	if w.list[s] == nil {
-		w.list[s] = map[chan struct{}]bool{}
+		w.list[s] = map[chan uint64]bool{}
 	}
-	c := make(chan struct{}, 1)
+	c := make(chan uint64, 1)
 	w.list[s][c] = true
 	return c
 }
 
-func (w *waiters) remove(s sign, c chan struct{}) {
+func (w *waiters) remove(s sign, c chan uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if delete(w.list[s], c); len(w.list[s]) == 0 {
@@ -50,9 +50,20 @@ func (w *waiters) remove(s sign, c chan struct{}) {
 func (w *waiters) wake(s sign) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if any := w.list[sign{address: s.address}]; s.address.IsValid() {
+		for c := range any {
+			select {
+			case c <- s.mac:
+			default:
+			}
+		}
+		if len(any) > 0 {
+			return true
+		}
+	}
 	for c := range w.list[s] {
 		select {
-		case c <- struct{}{}:
+		case c <- s.mac:
 		default:
 		}
 	}
@@ -74,6 +85,25 @@ func (st *Station) Ping(ctx context.Context, to netip.Addr, path *Path) error {
 	c := st.waiters.add(s)
 	defer st.waiters.remove(s, c)
 	st.send(st.echo(to, id), kindOf(to), path)
+	_, err = wait(ctx, c)
+	return err
+}
+
+// Discover asks all behind a port, untagged, for the MAC of an address.
+func (st *Station) Discover(ctx context.Context, address netip.Addr, port int) (mac uint64, err error) {
+	s := sign{address: address}
+	c := st.waiters.add(s)
+	defer st.waiters.remove(s, c)
+	path := Path{MAC: wire.Broadcast, Direct: true, Out: port}
+	if address.Is6() {
+		group := wire.SolicitedNode(halves(address))
+		path.MAC = wire.MulticastMAC(group)
+		b := make([]byte, 16)
+		wire.PutAddr6(b, group)
+		st.sendAs(st.solicit(address, netip.AddrFrom16([16]byte(b))), wire.EtherTypeIPv6, &path)
+	} else {
+		st.sendAs(st.request(address), wire.EtherTypeARP, &path)
+	}
 	return wait(ctx, c)
 }
 
@@ -84,13 +114,12 @@ func (st *Station) Resolve(ctx context.Context, address netip.Addr, path *Path) 
 	c := st.waiters.add(s)
 	defer st.waiters.remove(s, c)
 	if address.Is4() {
-		f := make([]byte, wire.EthernetLen+wire.ARPLen)
-		wire.ARP(f[wire.EthernetLen:]).Set(wire.ARPRequest, st.MAC, word(st.Address), 0, word(address))
-		st.sendAs(f, wire.EtherTypeARP, path)
+		st.sendAs(st.request(address), wire.EtherTypeARP, path)
 	} else {
-		st.sendAs(st.solicit(address), wire.EtherTypeIPv6, path)
+		st.sendAs(st.solicit(address, address), wire.EtherTypeIPv6, path)
 	}
-	return wait(ctx, c)
+	_, err := wait(ctx, c)
+	return err
 }
 
 // sendAs sends a frame from the station's own MAC: an answer goes to where a question came from.
@@ -100,12 +129,12 @@ func (st *Station) sendAs(f []byte, kind uint16, path *Path) {
 	st.send(f, kind, &own)
 }
 
-func wait(ctx context.Context, c chan struct{}) error {
+func wait(ctx context.Context, c chan uint64) (mac uint64, err error) {
 	select {
-	case <-c:
-		return nil
+	case mac = <-c:
+		return mac, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return 0, ctx.Err()
 	}
 }
 
@@ -149,9 +178,16 @@ func (st *Station) echo(to netip.Addr, id uint16) []byte {
 	return f
 }
 
-// solicit returns the frame of a neighbour solicitation to the address itself, its Ethernet header empty.
-func (st *Station) solicit(address netip.Addr) []byte {
-	f := st.packet6(address, wire.NeighborLen+wire.NDLinkAddrLen, 255) // RFC 4861, 7.1.1
+// request returns the frame of an ARP request, its Ethernet header empty.
+func (st *Station) request(address netip.Addr) []byte {
+	f := make([]byte, wire.EthernetLen+wire.ARPLen)
+	wire.ARP(f[wire.EthernetLen:]).Set(wire.ARPRequest, st.MAC, word(st.Address), 0, word(address))
+	return f
+}
+
+// solicit returns the frame of a neighbour solicitation of the address, its Ethernet header empty.
+func (st *Station) solicit(address, to netip.Addr) []byte {
+	f := st.packet6(to, wire.NeighborLen+wire.NDLinkAddrLen, 255) // RFC 4861, 7.1.1
 	m := f[wire.EthernetLen+wire.IPv6Len:]
 	wire.ICMPv6(m).Set(wire.ICMPv6NeighborSolicit, 0, 0)
 	wire.PutAddr6(m[8:], halves(address))

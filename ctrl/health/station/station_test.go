@@ -323,6 +323,9 @@ func TestPingAndResolve(t *testing.T) {
 				h.Payload()[0] = wire.ICMPv6NeighborAdvert
 			}
 		}
+		if s.port >= 0 {
+			s.seg = Segment{100, 1}
+		}
 		n.Input(s.seg, f)
 	})
 	st, st6 := n.station(100, own4), n.station(100, own6)
@@ -349,8 +352,24 @@ func TestPingAndResolve(t *testing.T) {
 			t.Errorf("%s from another MAC: %v; it counts for echo alone", tc.name, err)
 		}
 	}
+	from = 0x02000000dead
+	for _, a := range []netip.Addr{mine, mine6} {
+		own := st
+		if a.Is6() {
+			own = st6
+		}
+		if mac, err := own.Discover(short(), a, 3); err != nil || mac != from {
+			t.Errorf("%s has MAC %012x, %v; want %012x", a, mac, err, from)
+		}
+	}
 	for _, s := range n.all() {
 		e := wire.Ethernet(s.frame)
+		if s.port == 3 { // Discover
+			if e.Src() != ownMAC || !wire.GroupMAC(e.Dst()) {
+				t.Errorf("a question to all goes from %012x to %012x", e.Src(), e.Dst())
+			}
+			continue
+		}
 		asks := e.Type() == wire.EtherTypeARP ||
 			s.frame[20] == wire.ProtoICMPv6 && s.frame[54] == wire.ICMPv6NeighborSolicit
 		want := uint64(mark)
