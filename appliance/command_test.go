@@ -26,7 +26,7 @@ func TestUsage(t *testing.T) {
 		"--foo":            "unknown flag: --foo (see penstock --help)",
 		"show ports --foo": "unknown flag: --foo (see penstock show ports --help)",
 		"show foo": "want one of box, ports, workers, drops, paths, gateways, alarms, " +
-			"webhooks, tenants, ",
+			"webhooks, flows, tenants, ",
 		"show ports a b":                        "accepts at most 1 arg(s)",
 		"show box a":                            "unknown command \"a\"",
 		"show ports -o yaml":                    "want table or json",

@@ -12,6 +12,7 @@ type sheet struct {
 	rows    [][]string
 	headed  bool // the first row is a heading
 	columns []column
+	note    string // for standard error, below the table
 }
 
 // column records the kinds of cells in a column below the heading.

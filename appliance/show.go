@@ -32,6 +32,7 @@ type show struct {
 	kind             model.Kind // of pushed objects; "" = counters
 	rates            bool       // --rate makes sense
 	print            func(q *query, t *sheet) error
+	flags            func(c *cobra.Command, q *query) // of the subcommand alone
 	json             func(q *query) (any, error)
 }
 
@@ -41,6 +42,8 @@ type query struct {
 	c    *client.Client
 	arg  string        // name, key or filter; "" = all
 	rate time.Duration // 0 = counters since the start
+
+	flows *flowFilter
 }
 
 func shows() []show {
@@ -66,6 +69,11 @@ func shows() []show {
 		{name: "webhooks", arg: "[NAME]", short: "Receivers of alarms: waiting notices, and the last error",
 			example: "show webhooks", print: showWebhooks, json: jsonWebhooks},
 	}
+	list = append(list, show{name: "flows", arg: "[TENANT/SERVICE]",
+		short:   "Connections of virtual services that this box directs: client, server, state",
+		example: "show flows red/http --state established\n  penstock show flows --client 10.10.1.0/24 -o json",
+		print:   showFlows, json: jsonFlows,
+		flags: func(c *cobra.Command, q *query) { new(flowFilter).register(c, q) }})
 	for _, kind := range model.Kinds {
 		if kind != model.KindPath { // `show paths` is of the paths that carry traffic
 			list = append(list, kindShow(kind))
@@ -84,8 +92,13 @@ func kindShow(kind model.Kind) show {
 		examples[i] = strings.TrimSpace("show " + w.name + " " + args)
 	}
 	w.example = strings.Join(examples, "\n  penstock ")
-	if kind == model.KindVIF { // with counters beside what was pushed
+	switch kind { // with counters beside what was pushed
+	case model.KindVIF:
 		w.rates, w.print = true, showVIFs
+	case model.KindService:
+		w.rates, w.print = true, showServices
+	case model.KindServer:
+		w.rates, w.print = true, showServers
 	}
 	return w
 }
@@ -142,6 +155,9 @@ the known ones.`,
 		if w.rates {
 			sub.Flags().DurationVar(&q.rate, "rate", 0, "measure for this time, such as 1s, and show rates")
 		}
+		if w.flags != nil {
+			w.flags(sub, q)
+		}
 		c.AddCommand(sub)
 	}
 	return c
@@ -178,6 +194,9 @@ func (w *show) run(cmd *cobra.Command, s *socketFlags, output string, q *query) 
 	}
 	if t.empty() {
 		fmt.Fprintln(cmd.ErrOrStderr(), "(none)")
+	}
+	if t.note != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), t.note)
 	}
 	return nil
 }
@@ -269,6 +288,10 @@ func (w *show) names(cmd *cobra.Command, s *socketFlags, args []string, typed st
 		for _, state := range alarmStates {
 			add(state)
 		}
+		return out
+	}
+	if w.name == "flows" {
+		_ = firstPage(q, model.KindService, func(o object) { add(o.key(model.KindService)) })
 		return out
 	}
 	if w.kind != "" {

@@ -106,8 +106,32 @@ func (i *fakeInfo) Stats(kind string) (any, error) {
 	case "vifs":
 		return status.Items[status.VIF]{Items: []status.VIF{{Key: "red/web1", RxPackets: 100 * n, TxPackets: 50},
 			{Key: "red/db1"}, {Key: "blue/web1"}}}, nil
+	case "services":
+		return status.Items[status.Service]{Items: []status.Service{{Key: "red/http", Directing: true, Servers: 2,
+			Usable: 2, Flows: 7, Connections: 100 * n, InPackets: 1000 * n, InBytes: 125_000 * n, OutPackets: 2000,
+			NoServer: 3}}}, nil
+	case "servers":
+		checked := time.Now().Add(-3 * time.Second)
+		return status.Items[status.Server]{Items: []status.Server{{Key: "red/http/web1", State: "up", Weight: 1,
+			Flows: 5, Connections: 60 * n, InPackets: 600 * n, LastCheck: &checked,
+			LastError: "connection refused"}}}, nil
 	}
 	return nil, errors.New("no such statistics")
+}
+
+func (i *fakeInfo) Flows(_ context.Context, q api.FlowQuery) (p status.FlowPage, err error) {
+	f := status.Flow{Service: "red/http", Server: "red/http/web1", VIP: "red/www", Protocol: "tcp", Client: "10.0.0.9",
+		ClientPort: 40000, Port: 80, State: "established", Idle: 1500, OffTable: true}
+	gone := status.Flow{VIP: "red/www6", Protocol: "udp", Client: "fd00::9", ClientPort: 5353, Port: 53, State: "udp",
+		Worker: 1}
+	switch {
+	case q.State == "closed":
+	case q.After == "":
+		p.Items, p.Next = []status.Flow{f}, "0.1"
+	default:
+		p.Items = []status.Flow{gone}
+	}
+	return p, nil
 }
 
 // fakeGateways are a group "out" with isp1 and isp2, both up.

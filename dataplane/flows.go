@@ -57,14 +57,14 @@ func (e *Engine) FlowTables() []FlowReport {
 	return reports
 }
 
-// ServerFlows returns the number of live flows of a server.
-func (e *Engine) ServerFlows(server fib.Ref) (n uint64) {
+// ServerFlows returns the number of live flows of a server; known is false as long as the box has no flow table.
+func (e *Engine) ServerFlows(server fib.Ref) (n int, known bool) {
 	for _, w := range e.workers {
 		if c := w.seen.live.Load(); c != nil {
-			n += uint64(c.Load(server))
+			n, known = n+int(c.Load(server)), true
 		}
 	}
-	return n
+	return n, known
 }
 
 // MaxReadFlows is the most flows that one ReadFlows copies: the worker forwards nothing meanwhile. It takes some 50 µs.

@@ -15,6 +15,9 @@ func TestFlowReports(t *testing.T) {
 	if r := x.FlowTables(); len(r) != 1 || r[0].Limit != 0 {
 		t.Errorf("before there is a VIP: reports %+v, want one without a table", r)
 	}
+	if n, known := x.ServerFlows(1<<fib.RefBits | 3); n != 0 || known {
+		t.Errorf("before there is a VIP: a server has %d flows (known %v), want them unknown", n, known)
+	}
 	if next, n := x.ReadFlows(0, 0, make([]flow.Flow, 8)); next != 0 || n != 0 {
 		t.Errorf("before there is a VIP: read %d flows and position %d, want none", n, next)
 	}
@@ -45,11 +48,10 @@ func TestFlowReports(t *testing.T) {
 	if r.Limit != 4096 || r.Octets == 0 || r.Flows[flow.Established] != flows || r.Inserted != flows {
 		t.Errorf("report %+v, want limit 4096, %d flows established and inserted, and memory", r, flows)
 	}
-	if a, b := x.ServerFlows(server), x.ServerFlows(other); a != flows-10 || b != 10 {
-		t.Errorf("servers have %d and %d flows, want %d and 10", a, b, flows-10)
-	}
-	if n := x.ServerFlows(2<<fib.RefBits | 3); n != 0 {
-		t.Errorf("the next owner of the server's index has %d flows, want 0", n)
+	for ref, want := range map[fib.Ref]int{server: flows - 10, other: 10, 2<<fib.RefBits | 3: 0} {
+		if n, known := x.ServerFlows(ref); n != want || !known {
+			t.Errorf("server %#x has %d flows (known %v), want %d", ref, n, known, want)
+		}
 	}
 	found := map[uint16]bool{}
 	out := make([]flow.Flow, MaxReadFlows)

@@ -113,6 +113,7 @@ func New(cfg *conf.Config, path string, build Build) (_ *Box, err error) {
 		b.compiler.Read(fn)
 	}, Inject: b.slow.Inject})
 	b.compiler = compile.New(b.compileConfig())
+	b.compiler.SetFlows(b.engine.ServerFlows)
 	mark, err := b.store.EventMark()
 	if err != nil {
 		return nil, err
@@ -185,6 +186,7 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	b.task(func() { b.health.Run(ctx) })
 	b.task(func() { b.followTargets(ctx) })
 	b.task(func() { b.watchStore(ctx) })
+	b.task(func() { b.watchFlows(ctx) })
 	if err := b.serve(); err != nil {
 		return err
 	}

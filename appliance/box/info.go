@@ -71,8 +71,14 @@ func (b *Box) Stats(kind string) (any, error) {
 		return status.Items[alarm.ReceiverStatus]{Items: b.alarms.Receivers()}, nil
 	case "vifs":
 		return status.Items[status.VIF]{Items: b.vifStats()}, nil
+	case "services":
+		return status.Items[status.Service]{Items: b.serviceStats()}, nil
+	case "servers":
+		return status.Items[status.Server]{Items: b.serverStats()}, nil
+	case "flows":
+		return status.Items[status.FlowTable]{Items: b.flowTables()}, nil
 	}
-	return nil, fmt.Errorf("no statistics %q: want box, ports, workers, drops, paths, vifs or webhooks", kind)
+	return nil, fmt.Errorf("no statistics %q: want one of %s", kind, strings.Join(api.StatsKinds[:], ", "))
 }
 
 func (b *Box) portStats() []status.Port {

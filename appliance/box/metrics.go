@@ -28,6 +28,7 @@ func (m *metricsSource) Stats() metrics.Stats {
 	return metrics.Stats{
 		Box: b.Box().(status.Box), Ports: b.portStats(), Workers: b.workerStats(), Paths: b.pathStats(),
 		Gateways: metrics.Gateways{Groups: b.gateways.Status(), Counters: b.gateways.Counters()},
+		Balance:  metrics.Balance{Services: b.serviceStats(), Servers: b.serverStats(), Tables: b.flowTables()},
 		Alarms: metrics.Alarms{Active: b.alarms.Active(), Totals: b.alarms.Totals(),
 			Webhooks: b.alarms.Receivers()},
 		Control:    b.api.Counters(),

@@ -41,6 +41,7 @@ const (
 	SpoolFailing       Kind = "spool_failing"
 	StoreFailing       Kind = "store_failing"
 	GuestSetupFailed   Kind = "guest_setup_failed"
+	FlowTableFull      Kind = "flow_table_full"
 	ServerDown         Kind = "server_down"
 	ServersFlapping    Kind = "servers_flapping"
 	ServiceDown        Kind = "service_down"
@@ -106,6 +107,10 @@ func Kinds() []KindInfo {
 		{ServicePanic, Critical, false, "service TENANT/NAME",
 			"Real servers with less of the weight than `panic` of the service says are up: its backups are used, " +
 				"without backups all enabled servers.", "Enough are up again."},
+		{FlowTableFull, Minor, false, "worker NUMBER",
+			"A worker's flow table holds 95 % of `balancer.flows`, or forgets connections to make room for others. " +
+				"The hash alone selects the server of what such a connection sends.",
+			"It holds less than 90 %, and has forgotten none for a minute."},
 	}
 }
 

@@ -30,6 +30,7 @@ func routes() []route {
 		{method: "GET", pattern: "/v1/ports", do: (*Server).ports},
 		{method: "GET", pattern: "/v1/ports/{name}", do: (*Server).port},
 		{method: "GET", pattern: "/v1/stats/{kind}", do: (*Server).stats},
+		{method: "GET", pattern: "/v1/flows", do: (*Server).flows},
 		{method: "GET", pattern: "/v1/events", do: (*Server).events},
 		{method: "GET", pattern: "/v1/alarms", do: (*Server).alarms},
 		{method: "GET", pattern: "/v1/alarms/{id}", do: (*Server).alarm},

@@ -32,6 +32,8 @@ type Info interface {
 	Box() any
 	// Stats returns the counters of one of StatsKinds.
 	Stats(kind string) (any, error)
+	// Flows returns a page of the flows that this box directs. An error that is ErrPosition concerns the query.
+	Flows(ctx context.Context, q FlowQuery) (status.FlowPage, error)
 	// Ports lists the ports of the configuration.
 	Ports() []PortStatus
 	// Reload reads the configuration file again and applies it; an error names the refused part.
@@ -41,7 +43,8 @@ type Info interface {
 }
 
 // StatsKinds are the kinds of counters, as in /v1/stats/KIND.
-var StatsKinds = [...]string{"box", "ports", "workers", "drops", "paths", "vifs", "webhooks"}
+var StatsKinds = [...]string{"box", "ports", "workers", "drops", "paths", "vifs", "webhooks", "services", "servers",
+	"flows"}
 
 // PortStatus is one port of the configuration and its state in the dataplane.
 type PortStatus struct {

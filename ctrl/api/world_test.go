@@ -44,12 +44,23 @@ func (sink) Status(model.Kind, string) any                              { return
 type info struct {
 	notReady atomic.Bool
 	reloads  atomic.Int32
+	asked    atomic.Pointer[api.FlowQuery] // the last one
 }
 
 func (i *info) Box() any { return map[string]string{"name": "box1"} }
 func (i *info) Stats(kind string) (any, error) {
 	return map[string]any{"items": []string{}}, nil
 }
+func (i *info) Flows(_ context.Context, q api.FlowQuery) (status.FlowPage, error) {
+	if q.After != "" && q.After != "0.5" {
+		return status.FlowPage{}, api.ErrPosition
+	}
+	i.asked.Store(&q)
+	return status.FlowPage{Items: []status.Flow{{Service: "RED/http", Server: "RED/http/web1", VIP: "RED/www",
+		Protocol: "tcp", Client: "10.1.0.9", ClientPort: 40000, Port: 80, State: "established", Idle: 5}},
+		Next: "0.5"}, nil
+}
+
 func (i *info) Ports() []api.PortStatus {
 	return []api.PortStatus{
 		{Name: "acc0", Role: "access", Status: map[string]bool{"up": true}},

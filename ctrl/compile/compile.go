@@ -136,6 +136,7 @@ type Compiler struct {
 	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs, groupIDs, memberIDs ids
 
 	balancer balancer
+	names    nameCache // of the balancer's objects, for readers
 	bulk     bulkState
 }
 

@@ -33,6 +33,7 @@ type collector struct {
 	alarms                                                      alarmDescs
 	control                                                     controlDescs
 	gateways                                                    gatewayDescs
+	balance                                                     balanceDescs
 }
 
 // counter is one field that becomes one counter.
@@ -121,6 +122,7 @@ func newCollector(src Source) *collector {
 		},
 
 		gateways: newGatewayDescs(),
+		balance:  newBalanceDescs(),
 		alarms:   newAlarmDescs(),
 		control:  newControlDescs(),
 	}
@@ -141,6 +143,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	describe(ch, c.workerCounters)
 	describe(ch, c.pathCounters)
 	c.gateways.describe(ch)
+	c.balance.describe(ch)
 	c.alarms.describe(ch)
 	c.control.describe(ch)
 }
@@ -188,6 +191,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	c.gateways.collect(o, &s.Gateways)
+	c.balance.collect(o, &s.Balance)
 	c.alarms.collect(o, &s.Alarms)
 	c.control.collect(o, &s.Control)
 }

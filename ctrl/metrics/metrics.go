@@ -3,7 +3,8 @@
 //
 // Only the latency of pushes is counted here: every scrape reads the Source, which sums the counters that the workers
 // publish. The number of series is bounded by the configuration: per port and worker a fixed number, per drop reason
-// one per port once a frame was counted, per path two, per active alarm one. README.md documents every metric; a test
+// one per port once a frame was counted, per path two, per active alarm one, per virtual service and server a fixed
+// number, of 10,000 servers at most. README.md documents every metric; a test
 // holds it to the code, and the dashboard and the alert rules to the metrics.
 package metrics
 
@@ -33,6 +34,7 @@ type Stats struct {
 	Workers    []status.Worker
 	Paths      []status.Path
 	Gateways   Gateways
+	Balance    Balance
 	Alarms     Alarms
 	Control    rest.Counters
 	Objects    map[string]int // pushed objects by kind, as in URLs: "tenants", "vifs" …

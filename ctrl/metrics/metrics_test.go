@@ -75,6 +75,17 @@ func sample() *fake {
 				RTTs: []gateway.RTT{{Group: "out", Member: "isp1", Count: 3, Sum: 0.25,
 					Buckets: map[float64]uint64{0.001: 2}}}},
 		},
+		Balance: Balance{
+			Services: []status.Service{{Key: "red/http", Directing: true, Servers: 3, Usable: 2, Panic: true, Flows: 61,
+				Connections: 62, Moved: 63, Guard: 64, NoServer: 65, InPackets: 66, InBytes: 67, OutPackets: 68,
+				OutBytes: 69}},
+			Servers: []status.Server{{Key: "red/http/web1", State: "up", Weight: 2, Flows: 71, Connections: 72,
+				Moved: 73, InPackets: 74, InBytes: 75, OutPackets: 76, OutBytes: 77},
+				{Key: "red/http/web2", State: "down"}},
+			Tables: []status.FlowTable{{Worker: 0, Limit: 81, Bytes: 82, Flows: map[string]uint64{"udp": 83},
+				OffTable: 84, Inserted: 85, Evicted: map[string]uint64{"half-open": 86},
+				Expired: map[string]uint64{"closed": 87}, Guard: 88, NoRoom: 89, Moved: 90}},
+		},
 		Alarms: Alarms{
 			Active: []alarm.Alarm{{ID: 1, Kind: alarm.PortDown, Severity: alarm.Major, Object: "port fab0",
 				Acknowledged: &alarm.Acknowledgement{By: "alice"}},

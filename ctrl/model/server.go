@@ -108,7 +108,7 @@ var serverKind = Info{
 		byMember("service", "Only of this service.", func(s Server) string { return s.Service }),
 	},
 	Short:    "Real servers, their health and their weight",
-	ShowArgs: []string{"red/http"},
+	ShowArgs: []string{"red/http", "red/http --rate 1s"},
 	Columns: []Column{
 		{Head: "SERVER", Member: "key"}, {Head: "VIF", Member: "vif"}, {Head: "ADDRESS", Member: "address"},
 		{Head: "PORT", Member: "port", Default: "the service's"}, {Head: "WEIGHT", Member: "weight", Default: "1"},

@@ -153,7 +153,7 @@ var serviceKind = Info{
 		byMember("vip", "Only of this VIP.", func(s Service) string { return s.VIP }),
 	},
 	Short:    "Virtual services and how many of their servers are usable",
-	ShowArgs: []string{"red"},
+	ShowArgs: []string{"red", "--rate 1s"},
 	Columns: []Column{
 		{Head: "SERVICE", Member: "key"}, {Head: "VIP", Member: "vip"},
 		{Head: "PROTOCOL", Member: "protocol", Default: "tcp"},
