@@ -1,6 +1,8 @@
 package dataplane
 
 import (
+	"slices"
+
 	"penstock/dataplane/balance"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/flow"
@@ -17,6 +19,7 @@ func (e *Engine) direct(s *fib.Snapshot) {
 			any, v6 = true, v6 || v.V6
 		}
 	}
+	e.share(s)
 	if !any {
 		return
 	}
@@ -37,6 +40,29 @@ func (e *Engine) direct(s *fib.Snapshot) {
 			e.cfg.Log(Warn, "no memory for the balancer's flow table: the hash alone selects servers, so that a "+
 				"change of servers moves connections; lower balancer.flows and restart", "worker", w.id, "err", err)
 			return
+		}
+	}
+}
+
+// noteFlows is the number of flows for which the agents' notes have room: those of services that share a server's port.
+const noteFlows = 1 << 16
+
+// share gives the workers the notes of flows that services with a common port of a server need.
+func (e *Engine) share(s *fib.Snapshot) {
+	if e.notes != nil || !slices.ContainsFunc(s.Services, func(v fib.Service) bool { return v.Shared }) {
+		return
+	}
+	e.runMu.RLock()
+	defer e.runMu.RUnlock()
+	if e.ended {
+		return
+	}
+	e.notes = flow.NewNotes(noteFlows)
+	for _, w := range e.workers {
+		if e.running {
+			w.do(func(w *worker) { w.Overlay.Agent.Notes = e.notes })
+		} else {
+			w.Overlay.Agent.Notes = e.notes
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/edge"
 	"penstock/dataplane/fib"
+	"penstock/dataplane/flow"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/keeper"
 	"penstock/dataplane/punt"
@@ -49,6 +50,7 @@ type Engine struct {
 	runMu    sync.RWMutex   // running, ended
 	running  bool           // the workers execute commands
 	noFlows  bool           // no memory for flow tables; under publishMu
+	notes    *flow.Notes    // of the agents; likewise
 	ended    bool           // the workers have stopped, or are stopping
 
 	progressMu sync.Mutex // progress, turnsSeen

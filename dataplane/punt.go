@@ -15,10 +15,13 @@ const minFrame = 14
 func (pl *Pipeline) punt(p *frame.Packet) {
 	k := punt.Kind(p.Kind)
 	seg := uint64(0)
-	if k.Info().Box && uint(p.Seg) < uint(len(pl.Snap.Segments)) {
+	if k.Info().Tenant && uint(p.Seg) < uint(len(pl.Snap.Segments)) {
 		seg = fib.SegmentKey(pl.Snap.Segments[p.Seg].Tenant, pl.Snap.Segments[p.Seg].ID)
 	}
 	if why := pl.Punts.PutOf(pl.Now, seg, p.Port, k, p.Bytes(pl.Mem)); why != drop.None {
+		if k == punt.VIPConflict {
+			why = drop.VIPConflict // what counts is that it was not forwarded
+		}
 		pl.Discard(p.Port, why, p.Off, p.Len)
 		return
 	}

@@ -178,6 +178,9 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	}
 	b.newGateways()
 	b.task(func() { b.gateways.Run(ctx) })
+	if err := b.watchConflicts(ctx); err != nil {
+		return err
+	}
 	b.startSlowPath(ctx)
 	b.task(func() { b.announce.Run(ctx) })
 	b.task(func() { b.guests.Run(ctx) })

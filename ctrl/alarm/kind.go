@@ -46,6 +46,7 @@ const (
 	ServersFlapping    Kind = "servers_flapping"
 	ServiceDown        Kind = "service_down"
 	ServicePanic       Kind = "service_panic"
+	VIPConflict        Kind = "vip_conflict"
 )
 
 // KindInfo describes a kind.
@@ -91,6 +92,10 @@ func Kinds() []KindInfo {
 			"The tables' store takes no writes: its disk hangs, or fails so that the outcome of a write is unknown, " +
 				"or its file was removed or replaced. The dataplane goes on; pushes are " +
 				"refused.", "It takes writes again."},
+		{VIPConflict, Major, false, "vip TENANT/NAME MAC",
+			"A station claims a virtual address by ARP or neighbour discovery, and is neither its director nor one " +
+				"of its servers. The claim is dropped; clients keep the virtual address's MAC.",
+			"The station has claimed nothing for a minute, or the virtual address was deleted."},
 		{GuestSetupFailed, Major, false, "vif TENANT/NAME",
 			"The guest behind a VIF cannot be given its virtual addresses, or cannot keep them over its restart: the " +
 				"agent is absent, silent or blocks commands, or the guest's network configuration is not known. The " +

@@ -20,6 +20,9 @@ type Handler func(port int, frame []byte)
 // SegmentHandler is a Handler of a kind of frames from segments of tenants (punt.Info.Box). key is fib.SegmentKey.
 type SegmentHandler func(key uint64, frame []byte)
 
+// StationHandler is a Handler of a kind of frames of stations of tenants (punt.Info.Tenant). key is fib.SegmentKey.
+type StationHandler func(port int, key uint64, frame []byte)
+
 // Engine is what the slow path needs of the packet path.
 type Engine interface {
 	Punts() *punt.Reader
@@ -54,6 +57,11 @@ func (p *Path) Handle(k punt.Kind, h Handler) error {
 // HandleSegment makes h the handler of kind k, like Handle.
 func (p *Path) HandleSegment(k punt.Kind, h SegmentHandler) error {
 	return p.handle(k, func(s *frame.Slot) { h(s.Seg, s.Data[:s.Len]) })
+}
+
+// HandleStation makes h the handler of kind k, like Handle.
+func (p *Path) HandleStation(k punt.Kind, h StationHandler) error {
+	return p.handle(k, func(s *frame.Slot) { h(int(s.Port), s.Seg, s.Data[:s.Len]) })
 }
 
 func (p *Path) handle(k punt.Kind, h func(s *frame.Slot)) error {

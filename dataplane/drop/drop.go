@@ -96,6 +96,7 @@ const (
 	VIPSource
 	VIPARP
 	VIPConflict
+	VIPSilent
 	VIPProtocol
 	NoService
 	NoServer
@@ -292,6 +293,8 @@ var table = [Count]Info{
 		"nothing; a guest set up with arp_ignore 1 and arp_announce 2 sends none"},
 	VIPConflict: {"vip_conflict", "ARP or neighbour discovery of a stranger that claims a virtual address.",
 		"the sender named by the alarm vip_conflict"},
+	VIPSilent: {"vip_silent", "A request for the MAC of a virtual address that answers nobody.",
+		"the virtual address's arp: drop"},
 	VIPProtocol: {"vip_protocol",
 		"To a virtual address, and neither TCP, UDP, an echo request nor an ICMP error about one of its flows.",
 		"the sender; ping of the VIP"},

@@ -148,7 +148,8 @@ type Agent struct {
 	VIPs6 []SegmentVIP6
 	// Rules are sorted by VIP, protocol, first port, service. Their ranges are equal or do not overlap; equal ones are
 	// Shared.
-	Rules []ReplyRule
+	Rules  []ReplyRule
+	Shared bool // a rule is Shared
 }
 
 // ReplyRule puts the service's port back into replies from (VIP, protocol, server's ports).
@@ -186,12 +187,14 @@ type SegmentVIP6 struct {
 
 // VIP4 returns the index of the virtual address ip of segment seg.
 func (s *Snapshot) VIP4(seg, ip uint32) (vip uint32, ok bool) {
-	return FindVIP4(s.Segments[seg].VIPs4, ip)
+	vip, ok = FindVIP4(s.Segments[seg].VIPs4, ip)
+	return vip, ok && uint(vip) < uint(len(s.VIPs))
 }
 
 // VIP6 is VIP4 for IPv6.
 func (s *Snapshot) VIP6(seg uint32, ip [2]uint64) (vip uint32, ok bool) {
-	return FindVIP6(s.Segments[seg].VIPs6, ip)
+	vip, ok = FindVIP6(s.Segments[seg].VIPs6, ip)
+	return vip, ok && uint(vip) < uint(len(s.VIPs))
 }
 
 // FindVIP4 returns the index of the virtual address ip in a sorted list.

@@ -175,6 +175,10 @@ type VIF struct {
 	IP6    [][2]uint64 // likewise, high and low half
 }
 
+// Strict reports whether the VIF may send from its configured addresses alone. A VIF without configured addresses is
+// not checked, since a tenant may use no IP at all.
+func (v *VIF) Strict() bool { return v.Policy == PolicyStrict && len(v.IP4)+len(v.IP6) > 0 }
+
 // Segment is one MAC address space of a tenant.
 type Segment struct {
 	Tenant         uint32    // tenant ID

@@ -65,13 +65,13 @@ func TestDirectorAsksItsServers(t *testing.T) {
 		{"question from the fabric", arp(t, wire.ARPRequest, macA, ownMAC, "10.1.0.101", "10.1.0.10"), false, true,
 			frame.NextDeliver, none},
 		{"question of another MAC", arp(t, wire.ARPRequest, macA, macC, "10.1.0.101", "10.1.0.10"), false, true,
-			frame.NextDrop, drop.ARPForeign},
+			frame.NextPunt, drop.VIPConflict},
 		{"question to all", arp(t, wire.ARPRequest, wire.Broadcast, ownMAC, "10.1.0.101", "10.1.0.10"), false, true,
 			frame.NextDrop, drop.ARPForeign},
 		{"advertisement at the director", advert(ownMAC, macA, "fd00::65"), true, false, frame.NextPunt, none},
 		{"advertisement from the fabric", advert(ownMAC, macC, "fd00::65"), true, true, frame.NextPunt, none},
 		{"solicitation from the fabric", ask(macA, ownMAC, "fd00::65"), false, true, frame.NextDeliver, none},
-		{"solicitation of another MAC", ask(macA, macC, "fd00::65"), false, true, frame.NextDrop, drop.ARPForeign},
+		{"solicitation of another MAC", ask(macA, macC, "fd00::65"), false, true, frame.NextPunt, drop.VIPConflict},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			mem, b := parsed(t, tc.frame, 0, 0, 0)
@@ -88,8 +88,12 @@ func TestDirectorAsksItsServers(t *testing.T) {
 			if p.Next != tc.next || tc.next == frame.NextDrop && p.Drop != tc.why {
 				t.Errorf("next %d, %s; want %d, %s", p.Next, p.Drop, tc.next, tc.why)
 			}
-			if p.Next == frame.NextPunt && punt.Kind(p.Kind) != punt.Check {
-				t.Errorf("punted as %s, want check", punt.Kind(p.Kind))
+			kind := punt.Check
+			if tc.why == drop.VIPConflict {
+				kind = punt.VIPConflict
+			}
+			if p.Next == frame.NextPunt && punt.Kind(p.Kind) != kind {
+				t.Errorf("punted as %s, want %s", punt.Kind(p.Kind), kind)
 			}
 		})
 	}

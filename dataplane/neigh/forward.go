@@ -1,9 +1,11 @@
 package neigh
 
 import (
+	"penstock/dataplane/agent"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/punt"
 	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
 )
@@ -29,12 +31,16 @@ func fromFabric(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 		p.DropFor(drop.ARPForeign)
 		return
 	}
+	if agent.Forged(mem, p, s) {
+		p.Next, p.Drop, p.Kind = frame.NextPunt, drop.VIPConflict, uint8(punt.VIPConflict)
+		return
+	}
 	g := &s.Segments[p.Seg]
 	if p.Has(frame.FlagARP) {
 		a := wire.ARP(mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)])
 		v, answer := answers4(p, a, s)
 		switch {
-		case boxAddress4(s, p.Seg, a.SenderIP()):
+		case boxAddress4(s, p.Seg, a.SenderIP()) && !virtual4(s, p, a.SenderIP()):
 			p.DropFor(drop.FabricForged)
 		case answer:
 			toDirector(p, s, v)
@@ -54,7 +60,8 @@ func fromFabric(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 			return
 		}
 	case wire.ICMPv6NeighborAdvert:
-		if boxAddress6(s, p.Seg, wire.NeighborAdvert(m).Target()) {
+		target := wire.NeighborAdvert(m).Target()
+		if boxAddress6(s, p.Seg, target) && !virtual6(s, p, target) {
 			p.DropFor(drop.FabricForged)
 			return
 		}
@@ -63,7 +70,7 @@ func fromFabric(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 			return
 		}
 	default:
-		if boxAddress6(s, p.Seg, from) {
+		if boxAddress6(s, p.Seg, from) && !virtual6(s, p, from) {
 			p.DropFor(drop.FabricForged)
 			return
 		}
@@ -96,6 +103,30 @@ func boxAddress4(s *fib.Snapshot, seg, ip uint32) bool {
 		return !ok || loc&fib.LocLocal == 0
 	}
 	return ok && fib.LocBox(loc)
+}
+
+// virtual4 reports whether ip is a virtual address: of the segment, or one that the VIF which sent p may have.
+func virtual4(s *fib.Snapshot, p *frame.Packet, ip uint32) bool {
+	if _, ok := s.VIP4(p.Seg, ip); ok {
+		return true
+	}
+	if uint(p.VIF) >= uint(len(s.VIFs)) || s.VIFs[p.VIF].Agent == nil {
+		return false
+	}
+	_, ok := fib.FindVIP4(s.VIFs[p.VIF].Agent.VIPs4, ip)
+	return ok
+}
+
+// virtual6 is virtual4 for IPv6.
+func virtual6(s *fib.Snapshot, p *frame.Packet, ip [2]uint64) bool {
+	if _, ok := s.VIP6(p.Seg, ip); ok {
+		return true
+	}
+	if uint(p.VIF) >= uint(len(s.VIFs)) || s.VIFs[p.VIF].Agent == nil {
+		return false
+	}
+	_, ok := fib.FindVIP6(s.VIFs[p.VIF].Agent.VIPs6, ip)
+	return ok
 }
 
 // boxAddress6 is boxAddress4 for IPv6. The router's link-local address belongs to the box too.

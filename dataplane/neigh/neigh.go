@@ -68,11 +68,12 @@ func answerARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	a := wire.ARP(mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)])
 	sender, senderIP, target := a.SenderMAC(), a.SenderIP(), a.TargetIP()
 	flood := s.Segments[p.Seg].UnknownUnicast
-	if v, ok := answers4(p, a, s); ok && !boxAddress4(s, p.Seg, senderIP) {
+	ours := boxAddress4(s, p.Seg, senderIP) || virtual4(s, p, senderIP)
+	if v, ok := answers4(p, a, s); ok && !ours {
 		toDirector(p, s, v)
 		return
 	}
-	switch ours := boxAddress4(s, p.Seg, senderIP); {
+	switch {
 	case announces(a) && !ours, a.Op() == wire.ARPReply && flood && !ours:
 		forward(p, s)
 		return
@@ -86,14 +87,21 @@ func answerARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	mac, ok := s.Router4(p.Seg, target)
 	if !ok {
 		var loc fib.Loc
-		if mac, loc, ok = table.FindIP4(s.Bindings, s.Delta, p.Seg, target); ok && sameAttachment(s, p, mac, loc) {
+		if vip, virtual := s.VIP4(p.Seg, target); virtual {
+			if s.VIPs[vip].Silent {
+				p.DropFor(drop.VIPSilent)
+				return
+			}
+			mac, ok = s.VIPs[vip].MAC, true
+		} else if mac, loc, ok = table.FindIP4(s.Bindings, s.Delta, p.Seg, target); ok &&
+			sameAttachment(s, p, mac, loc) {
 			return
 		}
 	}
 	switch {
 	case ok && (mac == sender || mac == p.SrcMAC):
 		p.DropFor(drop.ARPForeign) // the sender probes its own address
-	case !ok && flood && target != 0 && !boxAddress4(s, p.Seg, senderIP):
+	case !ok && flood && target != 0 && !ours:
 		forward(p, s)
 	case !ok:
 		p.DropFor(drop.ARPUnresolved)
@@ -139,7 +147,13 @@ func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	}
 
 	mac, router := s.Router6(p.Seg, target)
-	if !router {
+	if vip, virtual := s.VIP6(p.Seg, target); virtual && !router {
+		if s.VIPs[vip].Silent {
+			p.DropFor(drop.VIPSilent)
+			return
+		}
+		mac = s.VIPs[vip].MAC
+	} else if !router {
 		var loc fib.Loc
 		var ok bool
 		if mac, loc, ok = table.FindIP6(s.Bindings, s.Delta, p.Seg, target[0], target[1]); !ok {
@@ -165,7 +179,8 @@ func forwardUnknown6(p *frame.Packet, s *fib.Snapshot, source, target [2]uint64)
 	switch {
 	case source == target:
 		p.DropFor(drop.ARPForeign)
-	case boxAddress6(s, p.Seg, source) || !wire.LinkLocal6(target) && !s.Segments[p.Seg].UnknownUnicast:
+	case boxAddress6(s, p.Seg, source) || virtual6(s, p, source),
+		!wire.LinkLocal6(target) && !s.Segments[p.Seg].UnknownUnicast:
 		p.DropFor(drop.ARPUnresolved)
 	default:
 		forward(p, s)

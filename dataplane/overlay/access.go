@@ -58,9 +58,20 @@ func fromAccess(mem []byte, p *frame.Packet, port *fib.Port, s *fib.Snapshot, st
 		p.DropFor(drop.LinkLocalGroup)
 		return
 	}
+	if fib.Marked(p.SrcMAC) {
+		p.DropFor(drop.MarkSpoof)
+		return
+	}
 	from := st.station(p, at, s)
 	p.Attach, p.Seg, p.VIF = at, from.seg, from.vif
-	if !from.admits(mem, p) {
+	vip, virtual, ok := st.virtualSource(p, from, s)
+	if !ok || !from.admits(mem, p, virtual) {
+		return
+	}
+	if port.CompleteChecksums && p.Has(frame.FlagL4) {
+		completeChecksum(mem, p, st)
+	}
+	if from.agent && p.Flags&(frame.FlagARP|frame.FlagND) == 0 && !st.serverReply(p, port, from.v, vip, virtual) {
 		return
 	}
 	if from.v != nil {
@@ -68,9 +79,6 @@ func fromAccess(mem []byte, p *frame.Packet, port *fib.Port, s *fib.Snapshot, st
 	}
 	if p.Has(frame.FlagTagged) {
 		stripTag(mem, p)
-	}
-	if port.CompleteChecksums && p.Has(frame.FlagL4) {
-		completeChecksum(mem, p, st)
 	}
 	switch {
 	case p.Flags&(frame.FlagARP|frame.FlagND) != 0:
@@ -118,6 +126,7 @@ type station struct {
 	vid     uint16 // of the tag
 	tagged  bool
 	open    bool     // the attachment accepts stations that are no VIF
+	agent   bool     // the VIF may have virtual addresses
 	v       *fib.VIF // nil if the station is no VIF
 
 	received stats.Traffic // frames that quickAccess has processed and count has not counted
@@ -181,26 +190,27 @@ func (d *station) load(s *fib.Snapshot) {
 		if d.v.Policy == fib.PolicyOff || d.v.Allow&fib.AllowDHCPServer != 0 {
 			d.refused = 0
 		}
-		if d.v.Policy == fib.PolicyStrict && len(d.v.IP4)+len(d.v.IP6) > 0 {
+		// What a VIF sends from a virtual address never goes the quick way: its last other address does.
+		if d.agent = d.v.Agent != nil; d.agent || d.v.Strict() {
 			d.mask = ^uint32(0)
 		}
 	}
 }
 
 // admits reports whether the station may send p, and drops p otherwise. It stores the source address of an IPv4 packet
-// that the station may send.
-func (d *station) admits(mem []byte, p *frame.Packet) bool {
+// that the station may send, unless it is a virtual address.
+func (d *station) admits(mem []byte, p *frame.Packet, virtual bool) bool {
 	if d.v == nil && !d.open {
 		p.DropFor(drop.SpoofMAC)
 		return false
 	}
 	if d.v != nil {
-		if r := checkSource(mem, p, d.v); r != drop.None {
+		if r := checkSource(mem, p, d.v, virtual); r != drop.None {
 			p.DropFor(r)
 			return false
 		}
 	}
-	if p.Has(frame.FlagIPv4) {
+	if p.Has(frame.FlagIPv4) && !virtual {
 		// Only some packets may have the unspecified source address: they are checked one by one.
 		if src := binary.BigEndian.Uint32(mem[p.Off+uint32(p.L3)+ip4SourceOffset:]); src != 0 {
 			d.source = src

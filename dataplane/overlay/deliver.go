@@ -22,6 +22,14 @@ func (st *State) Deliver(b *frame.Batch) (todo uint32) {
 		vif, at, n := p.Loc&^fib.LocLocal, p.Attach, p.Len
 		if p.Flags&frame.FlagGenerated == 0 {
 			at = s.VIFs[vif].Attach
+			if a := s.VIFs[vif].Agent; a != nil && a.Shared {
+				if why := st.Agent.Note(p, a, vif); why != drop.None {
+					p.DropFor(why)
+					todo |= 1 << frame.NextDrop
+					continue
+				}
+				n = p.Len
+			}
 		}
 		st.toAttachment(p, at)
 		if p.Next != frame.NextDrop && p.Flags&frame.FlagGenerated == 0 {

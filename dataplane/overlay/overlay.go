@@ -5,6 +5,7 @@
 //	quick.go      parser and access stage in one pass, for nearly all frames
 //	access.go     attachment, segment and VIF; removes the tag
 //	spoof.go      anti-spoofing
+//	server.go     what servers and strangers send from virtual addresses
 //	checksum.go   checksums that the sender's stack left unfinished
 //	spread.go     worker of the flow
 //	virtual.go    masters of tenants' virtual routers
@@ -21,6 +22,7 @@
 package overlay
 
 import (
+	"penstock/dataplane/agent"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/stage"
@@ -45,6 +47,7 @@ const Overhead = ipLen + ethLen
 type State struct {
 	*stage.Env
 	Events *Events
+	Agent  *agent.State
 
 	// Virtual holds the locations of the masters of virtual routers. All workers share it.
 	Virtual *Virtuals
@@ -72,5 +75,5 @@ type Events struct {
 
 // NewState returns the state of a worker with environment env.
 func NewState(env *stage.Env) *State {
-	return &State{Env: env, Events: &Events{}, Virtual: &Virtuals{}}
+	return &State{Env: env, Events: &Events{}, Agent: agent.New(env), Virtual: &Virtuals{}}
 }

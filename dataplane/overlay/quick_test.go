@@ -49,7 +49,12 @@ func quickWorld(t testing.TB) *fib.Snapshot {
 		Attachments: []fib.Attachment{{Seg: 0}, {Seg: 1, VID: 5}, {Seg: 1, VID: 6, Open: true}},
 		VIFs: []fib.VIF{
 			{MAC: quickVM, Attach: 0, IP4: []uint32{0x0a000001, 0x0a000002}},
-			{MAC: quickVM, Attach: 1, Seg: 1, Policy: fib.PolicyMAC},
+			{MAC: quickVM, Attach: 1, Seg: 1, Policy: fib.PolicyMAC, Agent: &fib.Agent{ // a real server
+				VIPs4: []fib.SegmentVIP4{{IP: 0x0a000002, VIP: 0}},
+				Rules: []fib.ReplyRule{
+					{Proto: protoTCP, Last: 0xffff, To: 7, Service: fib.None, Server: fib.None},
+					{Proto: protoUDP, Last: 0xffff, To: 7, Service: fib.None, Server: fib.None},
+				}}},
 		},
 		VIFByMAC:    table.NewStatic([]uint64{fib.VIFKey(0, quickVM), fib.VIFKey(1, quickVM)}, []uint32{0, 1}),
 		Segments:    []fib.Segment{{Tenant: 100, ID: 7, Router: 0}, {Tenant: 100, ID: 8, Router: fib.None}},
@@ -57,6 +62,7 @@ func quickWorld(t testing.TB) *fib.Snapshot {
 		Tenants:     table.NewStatic([]uint64{100}, []uint32{0}),
 		Routers:     []fib.Router{{Tenant: 100, MAC: quickRouter}},
 		Bindings:    bindings,
+		VIPs:        []fib.VIP{{Ref: 1 << fib.RefBits, IP4: 0x0a000002}},
 	}
 }
 

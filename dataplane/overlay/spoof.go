@@ -39,16 +39,17 @@ const (
 
 // checkSource checks the source addresses of a frame from VIF v, and returns the reason to drop the frame. The source
 // MAC needs no check, since the VIF was found by it. For a VIF without configured addresses checkSource does not
-// check IP addresses (a tenant may use no IP at all). v.Allow has the exceptions.
-func checkSource(mem []byte, p *frame.Packet, v *fib.VIF) drop.Reason {
+// check IP addresses (a tenant may use no IP at all). v.Allow has the exceptions. If virtual is set, the source address
+// is a VIP that the VIF may have: package agent checks it.
+func checkSource(mem []byte, p *frame.Packet, v *fib.VIF, virtual bool) drop.Reason {
 	if v.Policy == fib.PolicyOff {
 		return drop.None
 	}
 	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
-	strict := v.Policy == fib.PolicyStrict && len(v.IP4)+len(v.IP6) > 0
+	strict := v.Strict()
 	switch {
 	case p.Has(frame.FlagIPv4):
-		if strict && !sourceIP4(l3, p, v) {
+		if strict && !virtual && !sourceIP4(l3, p, v) {
 			return drop.SpoofIP
 		}
 		if v.Allow&fib.AllowDHCPServer == 0 && p.Has(frame.FlagL4) && p.Proto == protoUDP &&
@@ -59,12 +60,12 @@ func checkSource(mem []byte, p *frame.Packet, v *fib.VIF) drop.Reason {
 		if !ownMAC(wire.MAC(l3[arpSenderMAC:]), p, v) {
 			return drop.SpoofARP
 		}
-		if ip := binary.BigEndian.Uint32(l3[arpSenderIP:]); strict && ip != 0 && !hasIP4(v, ip) {
+		if ip := binary.BigEndian.Uint32(l3[arpSenderIP:]); strict && !virtual && ip != 0 && !hasIP4(v, ip) {
 			return drop.SpoofARP
 		}
 	case p.Has(frame.FlagIPv6):
 		hi, lo := binary.BigEndian.Uint64(l3[ip6SourceOffset:]), binary.BigEndian.Uint64(l3[ip6SourceOffset+8:])
-		if strict && !sourceIP6(hi, lo, l3, p, v) {
+		if strict && !virtual && !sourceIP6(hi, lo, l3, p, v) {
 			if p.Has(frame.FlagND) {
 				return drop.SpoofND
 			}

@@ -23,6 +23,7 @@ const (
 	ARP
 	LLDP
 	Check
+	VIPConflict
 
 	Count // number of kinds, not a kind
 )
@@ -34,6 +35,8 @@ type Info struct {
 	Burst uint32 // frames at once from one port
 	Text  string // one sentence for people
 	Box   bool   // rate, burst and slots hold for all ports together
+	// Tenant: the slots name the tenant's segment.
+	Tenant bool
 }
 
 // slots is how many frames of a kind may wait in a ring, for one port or for all: two bursts, so that the second one
@@ -46,8 +49,11 @@ var table = [Count]Info{
 	// One a second while the neighbour starts, then one in 30 s (IEEE 802.1AB, 9.2.5).
 	LLDP: {Name: "lldp", Rate: 20, Burst: 4, Text: "An LLDP frame from a downlink or a trunk."},
 	// 5,000 checks a second of up to ten packets (ctrl/health). What waits is 20 ms of that.
-	Check: {Name: "check", Rate: 50_000, Burst: 512, Box: true,
+	Check: {Name: "check", Rate: 50_000, Burst: 512, Box: true, Tenant: true,
 		Text: "A packet to a director's own address in a segment: a server's answer to a health check."},
+	// The alarm needs one, and one in a while to stay (ctrl/conflict).
+	VIPConflict: {Name: "vip_conflict", Rate: 20, Burst: 8, Tenant: true,
+		Text: "ARP or neighbour discovery of a stranger that claims a virtual address."},
 }
 
 // Info returns what is said about k. A k outside the list gives the zero Info.
