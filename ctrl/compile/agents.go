@@ -79,19 +79,21 @@ func (p *plan) fillAgent(key string, live []reply) {
 		return
 	}
 	state := agentState{live: live}
-	has := func(list []reply, r *reply) bool {
-		return slices.ContainsFunc(list, func(x reply) bool { return x.replySpec == r.replySpec })
+	has := make(map[replySpec]bool, len(live))
+	for i := range live {
+		has[live[i].replySpec] = true
 	}
+	gone := slices.Clone(old.gone)
 	for _, r := range old.live {
-		if !has(live, &r) {
+		if !has[r.replySpec] {
 			was := p.c.state.Services[r.service]
 			r.until = p.now.Add(time.Duration(was.EffectiveDrainTimeout()))
-			old.gone = append(slices.Clip(old.gone), r)
+			gone = append(gone, r)
 		}
 	}
-	for _, r := range old.gone {
-		if ref, known := p.virtual.get(r.vip); known && !ref.own && p.now.Before(r.until) && !has(live, &r) &&
-			!has(state.gone, &r) {
+	for _, r := range gone {
+		if ref, known := p.virtual.get(r.vip); known && !ref.own && p.now.Before(r.until) && !has[r.replySpec] {
+			has[r.replySpec] = true
 			state.gone = append(state.gone, r)
 			p.wakeBy(r.until)
 		}

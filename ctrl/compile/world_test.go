@@ -35,6 +35,7 @@ type world struct {
 	links    []portState
 
 	published int
+	watch     func(*fib.Snapshot) // called with each snapshot; nil = nobody
 }
 
 func testPorts() []Port {
@@ -70,6 +71,9 @@ func newWorld(t testing.TB, scheme model.Scheme, ports []Port, capacity int) *wo
 // publish is what the workers would do with a snapshot: they may still use the one before.
 func (w *world) publish(s *fib.Snapshot) {
 	w.published++
+	if w.watch != nil {
+		w.watch(s)
+	}
 	if w.c != nil {
 		w.checkIndices(w.c.Snapshot())
 	}

@@ -114,16 +114,18 @@ func (v *validator) serverCounts(keys []string, count map[string]int) {
 			continue
 		}
 		size := of.EffectiveTableSize()
+		if n <= MaxServiceServers && uint64(n)*TableSizePerServer <= uint64(size) {
+			continue
+		}
 		r, field := v.at(KindService, key), "table_size"
 		if i := lastServer(keys, key); !v.wrote(KindService, key) && i >= 0 && v.wrote(KindServer, keys[i]) {
 			r, field = v.at(KindServer, keys[i]), "service"
 		}
-		switch {
-		case n > MaxServiceServers:
+		if n > MaxServiceServers {
 			r(field, CodeLimit, "spread the servers over more services", "service %s has %d servers, more than the "+
 				"%d allowed",
 				key, n, MaxServiceServers).about(KindService, key)
-		case uint64(n)*TableSizePerServer > uint64(size):
+		} else {
 			r(field, CodeInvalid, fmt.Sprintf("set table_size of the service to %d or a larger prime",
 				maglev.NextPrime(uint32(n)*TableSizePerServer)),
 				"a table of %d entries is too small for the %d servers of service %s, it needs %d for each", size, n,

@@ -12,23 +12,19 @@ import (
 // sorted returns the keys of the objects in scope. Those that were there come first: what a push adds is compared with
 // them, and bears the fault.
 func sorted[T any](v *validator, kind Kind, m map[string]T, tenant func(*T) string) []string {
-	var keys []string
+	var keys, wrote []string
 	for key, x := range m {
-		if v.in(tenant(&x)) {
+		switch {
+		case !v.in(tenant(&x)):
+		case v.wrote(kind, key):
+			wrote = append(wrote, key)
+		default:
 			keys = append(keys, key)
 		}
 	}
-	slices.SortFunc(keys, func(a, b string) int {
-		x, y := v.wrote(kind, a), v.wrote(kind, b)
-		switch {
-		case x == y:
-			return strings.Compare(a, b)
-		case y:
-			return -1
-		}
-		return 1
-	})
-	return keys
+	slices.Sort(keys)
+	slices.Sort(wrote)
+	return append(keys, wrote...)
 }
 
 func (v *validator) services() {

@@ -68,11 +68,10 @@ func (v *validator) vips() {
 			sv = view(&t, v.nets[x.Tenant], x.Segment)
 			views[segment] = sv
 		}
-		if v.virtual(r, sv, "address", x.Address) {
-			v.virtualAddress(w, key, "address", &x, nil)
-		}
-		if mac := x.EffectiveMAC(); x.Address.IsValid() && v.unicast(r, "mac", mac, "the VIP's MAC address") {
-			v.virtualMAC(w, sv, key, "mac", segment, mac, nil)
+		if v.virtual(r, sv, "address", x.Address) && v.virtualAddress(w, key, "address", &x, nil) {
+			if mac := x.EffectiveMAC(); v.unicast(r, "mac", mac, "the VIP's MAC address") {
+				v.virtualMAC(w, sv, key, "mac", segment, mac, nil)
+			}
 		}
 		v.directors(r, w, sv, key, &x)
 	}
@@ -111,17 +110,16 @@ func (v *validator) virtual(r reporter, sv *segmentView, field string, a netip.A
 }
 
 // virtualAddress reports a virtual address that something else has.
-func (v *validator) virtualAddress(w *vipWorld, key, field string, x *VIP, own *Director) {
-	r := v.at(KindVIP, key)
+func (v *validator) virtualAddress(w *vipWorld, key, field string, x *VIP, own *Director) bool {
+	r, before := v.at(KindVIP, key), len(v.problems)
 	a := x.Address
 	if own != nil {
 		a = own.Address
 	}
 	k := inSegment[netip.Addr]{x.Tenant + "/" + x.Segment, a}
 	if vif, ok := w.vifAddrs[k]; ok {
-		v.at(KindVIP, key)(field, CodeDuplicate, "choose an address that no VIF has; a server has the VIP inside of "+
-			"its "+
-			"guest alone", "%s belongs to VIF %s already", a, vif.Key).about(KindVIF, vif.Key)
+		r(field, CodeDuplicate, "choose an address that no VIF has; a server has the VIP inside of its guest alone",
+			"%s belongs to VIF %s already", a, vif.Key).about(KindVIF, vif.Key)
 	}
 	t := v.s.Tenants[x.Tenant]
 	if slices.Contains(t.GatewayAddresses, a) {
@@ -150,6 +148,7 @@ func (v *validator) virtualAddress(w *vipWorld, key, field string, x *VIP, own *
 		}
 		r(field, CodeDuplicate, "choose another address", "%s is %s %s already", a, what, o.key).about(KindVIP, o.key)
 	}
+	return len(v.problems) == before
 }
 
 // virtualMAC reports the MAC of a virtual address that something else has.
@@ -202,7 +201,9 @@ func (v *validator) directors(r reporter, w *vipWorld, sv *segmentView, key stri
 				d.Address, x.Address)
 			continue
 		}
-		v.virtualAddress(w, key, field+"address", x, d)
+		if !v.virtualAddress(w, key, field+"address", x, d) {
+			continue
+		}
 		if mac := d.EffectiveMAC(); v.unicast(r, field+"mac", mac, "the MAC address of the director's own address") {
 			v.virtualMAC(w, sv, key, field+"mac", x.Tenant+"/"+x.Segment, mac, d)
 		}
