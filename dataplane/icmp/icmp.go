@@ -73,8 +73,27 @@ func Answer(mem []byte, p *frame.Packet, s *fib.Snapshot, now int64, e Error, mt
 	if !allowed(p, s, now) {
 		return drop.ICMPLimit
 	}
+	undoReply(mem, p)
 	reply(mem, p, e, mtu, src4, src6, srcMAC)
 	return drop.None
+}
+
+// undoReply puts the server's source port back into a reply that the agent has rewritten. The error quotes the packet
+// as the server has sent it: by the service's port the server would not find its connection.
+func undoReply(mem []byte, p *frame.Packet) {
+	if !p.Has(frame.FlagReply | frame.FlagL4) {
+		return
+	}
+	l4 := mem[p.Off+uint32(p.L4) : p.Off+uint32(p.Len)]
+	if p.Proto == wire.ProtoTCP {
+		t := wire.TCP(l4)
+		t.SetChecksum(checksum.Update16(t.Checksum(), t.SrcPort(), p.OldPort))
+		t.SetSrcPort(p.OldPort)
+		return
+	}
+	u := wire.UDP(l4)
+	u.SetChecksum(checksum.UpdateUDP16(u.Checksum(), u.SrcPort(), p.OldPort))
+	u.SetSrcPort(p.OldPort)
 }
 
 // allowed takes a token for an answer to p, see Answer.
