@@ -178,6 +178,9 @@ func (p *plan) balance() error {
 				p.dirtyVIFs[key] = true
 			}
 		}
+		for key := range p.agents.base { // no rule outlives its VIP
+			p.dirtyVIFs[key] = true
+		}
 	}
 	p.drainTimers()
 	p.fillServices()

@@ -88,13 +88,18 @@ func byHash(s *fib.Snapshot, svc *fib.Service, h, client uint64) (server uint32,
 	return 0, false, false
 }
 
-// member returns the server at position i of the service's members, unless it is the client itself.
+// member returns the server at position i of the service's members, unless it is the client itself, or takes no new
+// flows any more: where the tables of many services change, they follow their servers in steps.
 func member(s *fib.Snapshot, svc *fib.Service, i uint32, client uint64) (server uint32, ok bool) {
 	if uint(i) >= uint(len(svc.Members)) {
 		return 0, false
 	}
 	server = svc.Members[i]
-	return server, uint(server) < uint(len(s.Servers)) && s.Servers[server].MAC != client
+	if uint(server) >= uint(len(s.Servers)) {
+		return 0, false
+	}
+	x := &s.Servers[server]
+	return server, x.MAC != client && x.Accept == fib.AcceptAll
 }
 
 // others reports whether a member of the service is not the client itself.
