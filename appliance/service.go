@@ -208,22 +208,27 @@ func known(service string, names []string, all []object) error {
 
 func serviceDrain() *cobra.Command {
 	var f writeFlags
-	var wait time.Duration
+	var wait bool
+	var most time.Duration
 	c := &cobra.Command{
 		Use:   "drain TENANT/SERVICE SERVER…",
 		Short: "Let the connections of servers end, and give them no new ones",
 		Long: `A draining server keeps its TCP connections to their end, at most for the service's drain_timeout, and
 its UDP flows for 30 s. New connections go to the other servers from now on. --wait returns when no
-flow is left, and fails with exit code 1 when some are after that time. To take the server back:
+flow is left, and fails with exit code 1 when some are left after --timeout. To take the server back:
 penstock service set TENANT/SERVICE SERVER state=enabled.`,
-		Example: "  penstock service drain red/http web2\n  penstock service drain red/http web2 web3 --wait 5m",
-		Args:    cobra.MinimumNArgs(2),
+		Example: "  penstock service drain red/http web2\n" +
+			"  penstock service drain red/http web2 web3 --wait --timeout 5m",
+		Args: cobra.MinimumNArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			if _, _, err := splitKey("service", args[0]); err != nil {
 				return err
 			}
-			if wait < 0 || wait > 0 && f.dryRun {
-				return usage("--wait is a time such as 5m, and does not go with --dry-run")
+			switch {
+			case wait && f.dryRun:
+				return usage("--wait does not go with --dry-run, which drains nothing")
+			case most <= 0:
+				return usage("--timeout %v: want a time above 0, such as 5m", most)
 			}
 			names := args[1:]
 			err := f.change(c, func(cl *client.Client) ([]core.Op, error) {
@@ -238,16 +243,15 @@ penstock service set TENANT/SERVICE SERVER state=enabled.`,
 				}
 				return ops, err
 			})
-			if err != nil || wait == 0 {
+			if err != nil || !wait {
 				return err
 			}
-			return f.await(c, args[0], names, wait)
+			return f.await(c, args[0], names, most)
 		},
 		ValidArgsFunction: serviceArguments(&f.socketFlags),
 	}
-	c.Flags().DurationVar(&wait, "wait", 0,
-		"wait until the flows have ended, for this time at most (--wait alone: 10m)")
-	c.Flags().Lookup("wait").NoOptDefVal = "10m"
+	c.Flags().BoolVar(&wait, "wait", false, "wait until the flows have ended")
+	c.Flags().DurationVar(&most, "timeout", 10*time.Minute, "with --wait: for this time at most")
 	f.register(c)
 	return c
 }

@@ -220,6 +220,8 @@ func TestServiceWrong(t *testing.T) {
 		{exitUsage, "want BOX=ADDRESS", "service add red/x 10.10.1.3:80 --director box1"},
 		{exitUsage, "--format x", "service import red --format x"},
 		{exitUsage, "want text or json", "service rm red/http -o yaml"},
+		{exitUsage, "--wait does not go with --dry-run", "service drain red/http web1 --wait --dry-run"},
+		{exitUsage, "--timeout -1s", "service drain red/http web1 --timeout=-1s"},
 		{exitFailure, "cannot be read", "service import red /does/not/exist"},
 		{exitRefused, "there is no service red/https; there are red/http", "service drain red/https web1"},
 		{exitRefused, "there is no server of red/http web7; there are web1", "service drain red/http web7"},

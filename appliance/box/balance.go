@@ -52,7 +52,7 @@ func (b *Box) serviceStats() []status.Service {
 // serverStats has the counters of the real servers that are live on this box.
 func (b *Box) serverStats() []status.Server {
 	names := b.compiler.Balanced()
-	state := b.core.State()
+	state, health := b.core.State(), b.health.Status()
 	keys, refs := byRef(names.Servers)
 	out := make([]status.Server, 0, len(keys))
 	for _, key := range keys {
@@ -68,6 +68,10 @@ func (b *Box) serverStats() []status.Server {
 		}
 		if st, ok := b.compiler.Status(model.KindServer, key).(*compile.Status); ok {
 			s.State, s.Reason = st.State, st.Reason
+		}
+		if h, ok := health[key]; ok {
+			s.Since, s.LastCheck, s.LastTook, s.LastError = &h.Since, h.LastCheck, h.Duration, h.LastError
+			s.Failures = h.Failures
 		}
 		out = append(out, s)
 	}

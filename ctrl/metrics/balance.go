@@ -23,12 +23,12 @@ const maxServers = 10_000
 
 // balanceDescs describes the metrics of virtual services.
 type balanceDescs struct {
-	directing, servers, usable, panic, flows          *prometheus.Desc
-	serverUp, serverWeight, serverFlows, omitted      *prometheus.Desc
-	limit, bytes, entries, offTable, evicted, expired *prometheus.Desc
-	serviceCounters                                   []counter[status.Service]
-	serverCounters                                    []counter[status.Server]
-	tableCounters                                     []counter[status.FlowTable]
+	directing, servers, usable, panic, flows                *prometheus.Desc
+	serverUp, serverWeight, serverFlows, omitted, checkTook *prometheus.Desc
+	limit, bytes, entries, offTable, evicted, expired       *prometheus.Desc
+	serviceCounters                                         []counter[status.Service]
+	serverCounters                                          []counter[status.Server]
+	tableCounters                                           []counter[status.FlowTable]
 }
 
 func newBalanceDescs() balanceDescs {
@@ -61,12 +61,15 @@ func newBalanceDescs() balanceDescs {
 				func(s *status.Service) float64 { return float64(s.OutBytes) }},
 		},
 		serverUp:     desc("server_up", "1 when the server is healthy; only on directors, which check it.", server...),
+		checkTook:    desc("server_check_seconds", "Duration of the server's last health check.", server...),
 		serverWeight: desc("server_weight", "Weight of the server; 0 = draining.", server...),
 		serverFlows:  desc("server_flows", "Connections of the server that this box directs now.", server...),
 		omitted:      desc("servers_omitted", "Servers beyond the first 10,000, which have no metrics of their own."),
 		serverCounters: []counter[status.Server]{
 			{desc("server_connections_total", "Connections that were given to the server.", server...),
 				func(s *status.Server) float64 { return float64(s.Connections) }},
+			{desc("server_failures_total", "Times that the server went down.", server...),
+				func(s *status.Server) float64 { return float64(s.Failures) }},
 			{desc("server_moved_connections_total", "Connections that the server lost to another.", server...),
 				func(s *status.Server) float64 { return float64(s.Moved) }},
 			{desc("server_in_packets_total", "Packets sent on to the server (director).", server...),
@@ -102,6 +105,7 @@ func newBalanceDescs() balanceDescs {
 
 func (d *balanceDescs) describe(ch chan<- *prometheus.Desc) {
 	for _, x := range []*prometheus.Desc{d.directing, d.servers, d.usable, d.panic, d.flows, d.serverUp, d.serverWeight,
+		d.checkTook,
 		d.serverFlows, d.omitted, d.limit, d.bytes, d.offTable, d.entries, d.evicted, d.expired} {
 		ch <- x
 	}
@@ -130,6 +134,9 @@ func (d *balanceDescs) collect(o out, b *Balance) {
 		service, name := s.Key[:cut], strings.TrimPrefix(s.Key[cut:], "/")
 		if s.State != "enabled" { // the directors know
 			o.gauge(d.serverUp, truth(slices.Contains(upStates, s.State)), name, service)
+		}
+		if s.LastCheck != nil {
+			o.gauge(d.checkTook, s.LastTook, name, service)
 		}
 		o.gauge(d.serverWeight, float64(s.Weight), name, service)
 		o.gauge(d.serverFlows, float64(s.Flows), name, service)

@@ -36,8 +36,11 @@ type Server struct {
 	InBytes     uint64     `json:"in_bytes"`
 	OutPackets  uint64     `json:"out_packets"`
 	OutBytes    uint64     `json:"out_bytes"`
-	LastCheck   *time.Time `json:"last_check,omitempty"`
-	LastError   string     `json:"last_error,omitempty"` // of the last check that failed
+	Failures    uint64     `json:"failures"` // how often it went down
+	Since       *time.Time `json:"since,omitempty"`
+	LastCheck   *time.Time `json:"last_check,omitempty"` // absent: this box does not check it
+	LastTook    float64    `json:"last_check_seconds,omitempty"`
+	LastError   string     `json:"last_error,omitempty"` // of the last check, if it failed
 }
 
 // FlowTable is a worker's flow table. Absent states of the maps are 0.
