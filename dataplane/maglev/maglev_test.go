@@ -86,16 +86,33 @@ func TestBuildNaive(t *testing.T) {
 	}
 }
 
-// TestBuildVector holds the table to one worked out by hand from the key and three names.
-func TestBuildVector(t *testing.T) {
-	list := []Server{{"web1", 1}, {"web2", 1}, {"web3", 2}}
-	got := Build(&testKey, list, 13)
-	if want := naive(&testKey, list, 13); !slices.Equal(got, want) {
+// TestVectors holds table and hashes to values that another program made, in another language: PROTOCOL.md has them.
+func TestVectors(t *testing.T) {
+	want := []uint16{1, 1, 2, 0, 2, 0, 0, 2, 1, 2, 2, 2, 2, 0, 2, 2, 0, 2, 0, 1, 2, 1, 1}
+	if got := Build(&testKey, []Server{{"web1", 1}, {"web2", 1}, {"web3", 2}}, 23); !slices.Equal(got, want) {
 		t.Errorf("table %v, want %v", got, want)
 	}
-	for _, bad := range [][]Server{nil, {}} {
-		if got := Build(&testKey, bad, 13); got != nil {
-			t.Errorf("a table of no server is %v, want none", got)
+	if got := Hash4(&testKey, 0x0a0a010a, 36000, 0x0a0a0164, 80, 6); got != 0x51dc5d8840fa48b6 {
+		t.Errorf("10.10.1.10:36000 to 10.10.1.100:80: hash %#x, want 0x51dc5d8840fa48b6", got)
+	}
+	net := uint64(0xfd000010) << 32
+	if got := Hash6(&testKey, [2]uint64{net, 0x10}, 36000, [2]uint64{net, 0x100}, 53, 17); got != 0xa2d8d66bad1ba651 {
+		t.Errorf("[fd00:10::10]:36000 to [fd00:10::100]:53: hash %#x, want 0xa2d8d66bad1ba651", got)
+	}
+	if got := Build(&testKey, nil, 13); got != nil {
+		t.Errorf("a table of no server is %v, want none", got)
+	}
+}
+
+// TestBuildLarge compares large tables with naive ones.
+func TestBuildLarge(t *testing.T) {
+	for _, c := range []struct {
+		n int
+		m uint32
+	}{{20, 65537}, {3, 655373}} {
+		list := serversOf(c.n, func(i int) uint16 { return uint16(1 + i%4) })
+		if got, want := Build(&testKey, list, c.m), naive(&testKey, list, uint64(c.m)); !slices.Equal(got, want) {
+			t.Errorf("%d servers, %d entries: the table differs from the naive one", c.n, c.m)
 		}
 	}
 }

@@ -1,12 +1,13 @@
 package maglev
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 )
 
-// MaxServers is the largest number of servers of a table: its entries are positions in 16 bits, and one value marks a
-// free entry.
+// MaxServers is the largest number of servers of a table: its entries are positions in 16 bits, and the largest one
+// is left out.
 const MaxServers = 1<<16 - 1
 
 // MaxTable is the largest table: the largest prime below 2²³, 16 MiB.
@@ -18,24 +19,20 @@ type Server struct {
 	Weight uint16 // not 0
 }
 
-const free = 1<<16 - 1
-
 // Build makes a table of m entries, each the position of a server in the list. Servers are in the order of their names,
 // which differ; m is a prime (IsPrime), not less than the number of servers. Without servers there is no table: nil.
 //
 // A server's preference list is the slots (offset + j·skip) mod m. In each round every server whose turn it is takes
-// the first free slot of its list. With fewer free slots left than tail, that slot is not searched along the list: the
-// free slots' places in the list are computed.
+// the first free slot of its list. Where few slots are left, that slot is not searched along the list: the free slots'
+// places in the list are computed. The search for these slots takes half of the time otherwise.
 func Build(key *Key, servers []Server, m uint32) []uint16 {
 	n := len(servers)
 	if n == 0 || n > MaxServers || m < 2 {
 		return nil
 	}
-	b := builder{m: m, left: m, table: make([]uint16, m), used: make([]uint64, m/64+1), at: make([]uint32, n),
+	b := builder{m: m, left: m, few: uint32(math.Sqrt(float64(m))), table: make([]uint16, m), used: make([]uint64,
+		m/64+1), at: make([]uint32, n),
 		skip: make([]uint32, n)}
-	for i := range b.table {
-		b.table[i] = free
-	}
 	var total, most uint64
 	for i := range servers {
 		s := &servers[i]
@@ -60,6 +57,7 @@ func Build(key *Key, servers []Server, m uint32) []uint16 {
 type builder struct {
 	m     uint32
 	left  uint32 // free slots
+	few   uint32 // with fewer of them the free slots are searched, and no more the lists: the root of m
 	table []uint16
 	used  []uint64 // a bit for each slot that is taken: it stays in the cache where the table does not
 	at    []uint32 // by server: where its search goes on
@@ -143,7 +141,7 @@ func (b *builder) take(i int) {
 	used[c>>6] |= 1 << (c & 63)
 	b.table[c] = uint16(i)
 	b.at[i] = next(c, skip, m)
-	if b.left--; uint64(b.left)*uint64(b.left) < uint64(m) {
+	if b.left--; b.left < b.few {
 		b.findTail()
 	}
 }
@@ -178,9 +176,16 @@ func (b *builder) takeTail(i int) {
 	}
 	inv := uint64(b.inverse[i])
 	back := m - uint64(b.start[i])
+	reciprocal := ^uint64(0) / m
 	best, place := 0, m
 	for j, c := range b.tail {
-		if p := (uint64(c) + back) * inv % m; p < place {
+		x := (uint64(c) + back) * inv // below 2⁴⁷, so that the quotient is right or 1 too small
+		q, _ := bits.Mul64(x, reciprocal)
+		p := x - q*m
+		if p >= m {
+			p -= m
+		}
+		if p < place {
 			best, place = j, p
 		}
 	}
