@@ -228,7 +228,7 @@ func (c *Compiler) Plan(next *model.State, ch model.BindingChanges) (core.Plan, 
 	defer c.mu.Unlock()
 	p := c.newPlan()
 	state := *next // the maps are kept, the caller's State is not
-	p.next, p.ch = &state, ch
+	p.next, p.ch, p.quick = &state, ch, true
 	if err := p.compile(); err != nil {
 		return nil, err
 	}
@@ -243,10 +243,14 @@ func (c *Compiler) Apply(made core.Plan) error {
 	defer c.mu.Unlock()
 	if p.version != c.version {
 		again := c.newPlan()
-		again.next, again.ch = p.next, p.ch
-		return c.force(again)
+		again.next, again.ch, again.quick = p.next, p.ch, true
+		if err := c.force(again); err != nil {
+			return err
+		}
+	} else {
+		c.apply(p)
 	}
-	c.apply(p)
+	c.publishPending()
 	return nil
 }
 

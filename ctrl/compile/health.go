@@ -62,12 +62,20 @@ func (c *Compiler) SetFlows(f func(server fib.Ref) (n int, known bool)) {
 
 // publishQuick applies a plan, with the tables of many services in several publications.
 func (c *Compiler) publishQuick(p *plan) {
-	for {
+	p.quick = true
+	if c.force(p) == nil { // else Err has it
+		c.publishPending()
+	}
+}
+
+// publishPending builds the tables that had to wait, so many in a publication as the budget allows.
+func (c *Compiler) publishPending() {
+	for len(c.balancer.pending) > 0 {
+		p := c.newPlan()
 		p.quick = true
-		if c.force(p) != nil || len(c.balancer.pending) == 0 { // Err has it
+		if c.force(p) != nil {
 			return
 		}
-		p = c.newPlan()
 	}
 }
 

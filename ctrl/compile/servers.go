@@ -19,6 +19,7 @@ type target struct {
 	vif    string // key of the VIF of this box
 	direct bool   // a station behind port, no VIF
 	port   uint16
+	source uint64 // with direct: the port's own MAC
 	reason string // why it is not found
 	stale  bool   // to be found again
 }
@@ -69,11 +70,15 @@ func (p *plan) find(key string, s *model.Server) target {
 		if port < 0 {
 			return none("this box has no port %s", s.Via)
 		}
+		if role := p.ports[port].Role; role != fib.RoleAccess && role != fib.RoleUplink {
+			return none("port %s is a %s port; stations are behind access and uplink ports", s.Via, role)
+		}
 		mac := p.macs[key]
 		if mac == 0 {
 			return none("%s has not answered on port %s", s.Address, s.Via)
 		}
-		return target{loc: fib.None, seg: fib.None, mac: uint64(mac), direct: true, port: uint16(port)}
+		return target{loc: fib.None, seg: fib.None, mac: uint64(mac), direct: true, port: uint16(port),
+			source: p.ports[port].mac}
 	case s.VIF != "":
 		v, ok := p.vifs.get(s.Tenant + "/" + s.VIF)
 		if !ok {
@@ -139,7 +144,7 @@ func (p *plan) fillServer(key string, of *model.Service, e *fib.Service, c *cand
 	x := fib.Server{Ref: ref.ref, Service: e.Ref & fib.RefMask, Seg: at.seg, Loc: at.loc, MAC: at.mac,
 		Source: fib.Mark | uint64(e.ID), Direct: at.direct, Out: at.port}
 	if at.direct {
-		x.Source = p.ports[at.port].mac
+		x.Source = at.source
 	}
 	if s.Port != of.Port && of.Port != 0 {
 		x.Port = s.Port

@@ -78,14 +78,17 @@ func (p *plan) fillService(key string, s *model.Service, built *int) {
 	}
 	p.fillQUIC(&e, servers)
 
+	was := fib.Service{} // the service as it is live
+	if int(i) < len(p.snapServices.s) && p.snapServices.s[i].Ref == e.Ref {
+		was = p.snapServices.s[i]
+	}
 	// On a box that is no director nobody looks at the table.
 	director := v.Director(p.cfg.Box) >= 0 && p.cfg.Box != ""
-	if len(members) > 0 && director && !p.keepTable(&e, s, ref.names, names) {
-		size := int(s.EffectiveTableSize())
+	size := int(s.EffectiveTableSize())
+	if len(members) > 0 && director && !p.keepTable(&was, &e, size, ref.names, names) {
 		if p.quick && *built > 0 && *built+size > tableBudget {
 			p.pending[key] = true
-			old := &p.snapServices.s[i]
-			e.Members, e.Weights, e.Table, names = old.Members, old.Weights, old.Table, ref.names
+			e.Members, e.Weights, e.Table, names = was.Members, was.Weights, was.Table, ref.names
 		} else {
 			*built += size
 			k := maglev.KeyOf(p.cfg.BalanceKey)
@@ -94,10 +97,6 @@ func (p *plan) fillService(key string, s *model.Service, built *int) {
 	}
 	ref.names, ref.panics, ref.usable = names, panics, usable(list)
 	p.services.set(key, ref)
-	was := &fib.Service{}
-	if int(i) < len(p.snapServices.s) {
-		was = &p.snapServices.s[i]
-	}
 	if was.Ref != e.Ref || (len(was.Members) > 0) != (len(e.Members) > 0) {
 		p.dirtyVIPs[ref.vip] = true
 	}
@@ -116,17 +115,13 @@ func usable(list []candidate) (n int) {
 
 // keepTable reuses the table of the service if it would be the same: of the same servers by name, weights, size and
 // key.
-func (p *plan) keepTable(e *fib.Service, s *model.Service, have, names []string) bool {
-	i := e.Ref & fib.RefMask
-	if int(i) >= len(p.snapServices.s) || p.cfg.BalanceKey != p.c.cfg.BalanceKey {
+func (p *plan) keepTable(was, e *fib.Service, size int, have, names []string) bool {
+	if p.cfg.BalanceKey != p.c.cfg.BalanceKey || len(was.Table) != size || !slices.Equal(was.Weights, e.Weights) ||
+		!slices.Equal(have, names) {
 		return false
 	}
-	old := &p.snapServices.s[i]
-	if old.Ref != e.Ref || len(old.Table) != int(s.EffectiveTableSize()) || !slices.Equal(old.Weights, e.Weights) {
-		return false
-	}
-	e.Table = old.Table
-	return slices.Equal(have, names)
+	e.Table = was.Table
+	return true
 }
 
 // candidate describes a server for the choice of members.

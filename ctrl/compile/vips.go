@@ -136,6 +136,9 @@ func (p *plan) vips() error {
 		if err := p.putVIP(at, w); err != nil {
 			return err
 		}
+		if len(p.renumbered) > 0 {
+			p.dirtyVIPs[at] = true
+		}
 	}
 	p.listVIPs(want)
 	return nil

@@ -84,6 +84,49 @@ func TestWhereVIPsLive(t *testing.T) {
 	}
 }
 
+// TestStation: a server behind a port is there once it has answered, and has the port's MAC as source.
+func TestStation(t *testing.T) {
+	b := newBalanced(t, "D")
+	station := serverAt("web1", 20)
+	station.Via, station.Port = "fab0", 0
+	b.change(func(d *model.Draft) {
+		d.Put(vipWWW())
+		d.Put(model.Service{Tenant: "red", Name: "http", VIP: "www", ID: 7, Port: 80,
+			Check: &model.Check{Type: model.CheckNone}})
+		d.Put(station)
+	})
+	reason := func(want string) {
+		t.Helper()
+		if s := b.c.Status(model.KindServer, "red/http/web1").(*Status); s.Live || !strings.Contains(s.Reason, want) {
+			t.Errorf("status %+v, want not live, since %q", s, want)
+		}
+	}
+	reason("port fab0 is a fabric port")
+	station.Via = "acc1"
+	b.change(func(d *model.Draft) { d.Put(station) })
+	reason("10.10.1.20 has not answered on port acc1")
+	b.c.SetStations(map[string]model.MAC{"red/http/web1": 0x0200000000aa})
+	b.c.SetLink(1, true, 1500, 0x0200000000bb)
+	if x := b.server("red/http/web1"); !x.Direct || x.Out != 1 || x.MAC != 0x0200000000aa ||
+		x.Source != 0x0200000000bb ||
+		x.Port != 0 || x.Accept != fib.AcceptAll {
+		t.Errorf("the station answered: %+v, want it behind port 1, from the port's MAC", *x)
+	}
+	b.c.SetStations(map[string]model.MAC{"red/http/web1": 0})
+	reason("has not answered")
+}
+
+// TestRenumbered: another tenant ID reaches virtual addresses and services.
+func TestRenumbered(t *testing.T) {
+	b := newBalanced(t, "D")
+	b.http(1)
+	b.change(func(d *model.Draft) { d.Put(model.Tenant{Name: "red", ID: 101}) })
+	if v, own, s := b.vip("10.10.1.100"), b.vip("10.10.1.101"), b.service("red/http"); v.Tenant != 101 ||
+		own.Tenant != 101 || s.Tenant != 101 {
+		t.Errorf("tenant IDs %d, %d, %d, want 101", v.Tenant, own.Tenant, s.Tenant)
+	}
+}
+
 // TestServersFollowRows: servers are found by VIFs and bindings that come later, move and go.
 func TestServersFollowRows(t *testing.T) {
 	b := newBalanced(t, "D")
