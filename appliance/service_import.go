@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 // importing holds the flags of `service import`.
 type importing struct {
 	writeFlags
+	tenant       string
 	file, format string
 	direct       bool
 	directors    []string
@@ -30,26 +32,19 @@ const maxImport = 64 << 20
 func serviceImport() *cobra.Command {
 	var i importing
 	c := &cobra.Command{
-		Use:   "import TENANT [FILE]",
+		Use:   "import [TENANT] [FILE]",
 		Short: "Import services from Linux IPVS: the output of ipvsadm -Sn, or keepalived's configuration",
 		Long: `Reads the virtual servers from FILE or standard input and pushes them in one transaction: all of it, or
 nothing. Services are found by their address, protocol and port, servers by their address and port, so the
 same text a second time changes nothing. What is done in another way here is a warning (exit code 0); what
 cannot be done is a fault with its line (exit code 3). VIPs are those of the tenant with the address; one
-that is missing is made with --director, or gets the directors of the segment's other VIPs.`,
+that is missing is made with --director, or gets the directors of the segment's other VIPs. TENANT can be left
+out on a box with one tenant, or one that has VIPs.`,
 		Example: `  ipvsadm -Sn | penstock service import red
   penstock service import red /etc/keepalived/keepalived.conf --dry-run
   penstock service import red rules.ipvs --director box1=10.10.1.101 --dr`,
-		Args: cobra.RangeArgs(1, 2),
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 2 {
-				if i.file != "" {
-					return usage("the file is named twice: %s and %s", args[1], i.file)
-				}
-				i.file = args[1]
-			}
-			return i.check(c, args[0])
-		},
+		Args: cobra.MaximumNArgs(2),
+		RunE: func(c *cobra.Command, args []string) error { return i.check(c, args) },
 		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveDefault
@@ -58,6 +53,7 @@ that is missing is made with --director, or gets the directors of the segment's 
 			return w.names(c, &i.socketFlags, args, typed), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
+	c.Flags().StringVar(&i.tenant, "tenant", "", "the tenant, instead of the argument")
 	c.Flags().StringVarP(&i.file, "file", "f", "", "the file, - for standard input (default)")
 	c.Flags().StringVar(&i.format, "format", "", "ipvsadm or keepalived; without it the text tells")
 	c.Flags().BoolVar(&i.direct, "dr", false, "take servers behind masquerading (NAT), too: they must have the VIP")
@@ -67,17 +63,61 @@ that is missing is made with --director, or gets the directors of the segment's 
 	return c
 }
 
-func (i *importing) check(c *cobra.Command, tenant string) error {
+// arguments tells the tenant and the file apart: what is no tenant of the box is a file.
+func (i *importing) arguments(c *cobra.Command, args []string) (tenant string, err error) {
+	cl := i.client()
+	defer cl.Close()
+	q := &query{Context: c.Context(), c: cl}
+	var all, balancing []string // tenants, and those with VIPs
+	err = each(q, model.KindTenant, func(o object) { all = append(all, o.text("name")) })
+	if err == nil {
+		err = each(q, model.KindVIP, func(o object) {
+			if t := o.text("tenant"); !slices.Contains(balancing, t) {
+				balancing = append(balancing, t)
+			}
+		})
+	}
+	if err != nil {
+		return "", refused(err)
+	}
+	tenant = i.tenant
+	if tenant == "" && len(args) > 0 && slices.Contains(all, args[0]) {
+		tenant, args = args[0], args[1:]
+	}
+	if tenant == "" && len(args) < 2 {
+		for _, only := range [...][]string{balancing, all} {
+			if tenant == "" && len(only) == 1 {
+				tenant = only[0]
+			}
+		}
+	}
+	switch named := i.file != ""; {
+	case tenant == "" && len(args) > 0:
+		return "", missing("tenant", args[0], all)
+	case tenant == "":
+		return "", usage("the tenant is missing: penstock service import TENANT [FILE]")
+	case !slices.Contains(all, tenant):
+		return "", missing("tenant", tenant, all)
+	case len(args) > 1 || named && len(args) > 0:
+		return "", usage("%s: one file is read, and it is named already", args[len(args)-1])
+	case len(args) == 1:
+		i.file = args[0]
+	}
+	return tenant, nil
+}
+
+func (i *importing) check(c *cobra.Command, args []string) error {
 	if err := i.writeFlags.check(); err != nil {
 		return err
 	}
 	if i.format != "" && i.format != string(ipvs.FormatSave) && i.format != string(ipvs.FormatKeepalived) {
 		return usage("--format %s: want %s", i.format, strings.Join(ipvs.Formats, " or "))
 	}
-	if !model.ValidName(tenant) {
-		return usage("%q is no name of a tenant", tenant)
-	}
 	directors, err := directorsOf(i.directors)
+	if err != nil {
+		return err
+	}
+	tenant, err := i.arguments(c, args)
 	if err != nil {
 		return err
 	}
@@ -137,12 +177,6 @@ func (i *importing) run(c *cobra.Command, t *ipvs.Table, to ipvs.Target) error {
 	defer cl.Close()
 	faults := t.Faults
 	r, err := cl.Guarded(c.Context(), client.WriteOptions{DryRun: i.dryRun}, func() ([]core.Op, error) {
-		if err := cl.Object(c.Context(), model.KindTenant, to.Tenant, nil); err != nil {
-			if client.Is(err, model.CodeNotFound) {
-				return nil, absent(&query{Context: c.Context(), c: cl}, model.KindTenant, []string{to.Tenant})
-			}
-			return nil, err
-		}
 		x, err := cl.Balanced(c.Context(), to.Tenant)
 		if err != nil {
 			return nil, err

@@ -172,6 +172,15 @@ func TestServiceImport(t *testing.T) {
 	if a.code != exitOK || !strings.HasPrefix(a.out, "0 changes") {
 		t.Errorf("the second time: got %+v, want 0 changes", a)
 	}
+	for _, other := range [][]string{ // the tenant is the only one with VIPs, or is named by its flag
+		{"service", "import"}, {"service", "import", "-"}, {"service", "import", "--tenant", "red"},
+		{"service", "import", "--tenant", "red", "-"},
+	} {
+		a := command(t, right, append(other, "--socket", w.socket)...)
+		if a.code != exitOK || !strings.HasPrefix(a.out, "0 changes") {
+			t.Errorf("%v: got %+v, want 0 changes", other, a)
+		}
+	}
 	a = command(t, ipvsTable, append(args, "-o", "json")...)
 	got := decode[struct {
 		Faults, Warnings []struct{ Line int }
@@ -232,7 +241,10 @@ func TestServiceWrong(t *testing.T) {
 		{exitRefused, "neither a VIP 10.9.9.9 nor a subnet", "service add red/x 10.9.9.9:80"},
 		{exitRefused, "there is no VIP of tenant red of the name mail; there are www (10.10.1.100)",
 			"service add red/x mail:80"},
-		{exitRefused, "there is no tenant green; there are blue, red", "service import green -f /dev/null"},
+		{exitUsage, "green: one file is read", "service import green -f /dev/null"},
+		{exitUsage, "y: one file is read", "service import --tenant red x y"},
+		{exitRefused, "there is no tenant green; there are blue, red", "service import green /dev/null"},
+		{exitRefused, "there is no tenant green; there are blue, red", "service import --tenant green"},
 		{exitRefused, "panic", "service set red/http panic=101"},
 	} {
 		words := strings.Fields(tc.args)
