@@ -4,6 +4,7 @@
 // The files in the order of a packet:
 //
 //	balance.go    passes over a batch
+//	quick.go      packets of established flows, in one pass
 //	classify.go   virtual address, kind of packet, virtual service
 //	spread.go     hand-over to the worker of the flow
 //	fragment.go   notes of fragments, and those that wait for the first
@@ -48,6 +49,8 @@ type State struct {
 
 	work   [frame.BatchSize]work // of the batch
 	probes [frame.BatchSize]flow.Probe
+	hits   [frame.BatchSize]flow.Hit
+	long   bool   // tests: all packets go the long way
 	turns  Turns  // by service index: where rr is
 	each   uint64 // datagrams that were scheduled alone, and searches of lc
 }
@@ -88,6 +91,9 @@ type work struct {
 func (st *State) Balance(b *frame.Batch) (todo uint32) {
 	mem, s := st.Mem, st.Snap
 	n := min(uint(b.N), frame.BatchSize)
+	if st.Flows != nil && !st.long {
+		todo = st.quick(mem, b, s)
+	}
 	k := uint(0)
 	for i := range b.Pkt[:n] {
 		p := &b.Pkt[i]
