@@ -231,6 +231,18 @@ func accessFrames() [][]byte {
 		ip4(quickPeer, quickVM, -1, 0x0a000001, 0x0a000009, 17, edited(dhcpAnswer(), 0, 4)), good, // from port 1091
 		ip4(quickPeer, 0x0200000000cc, 6, 0x0a0000ff, 0x0a000009, 17, dhcpAnswer()), open, // no check on this VLAN
 	}
+	// The VIF of VLAN 5 is a real server: what it sends from the VIP, 10.0.0.2, never goes the quick way.
+	own := ip4(quickPeer, quickVM, 5, 0x0a000001, 0x0a000009, 6, tcpPayload())
+	reply := ip4(quickPeer, quickVM, 5, 0x0a000002, 0x0a000009, 6, tcpPayload())
+	l = append(l, reply, reply, own, own, reply, own,
+		ip4(quickPeer, quickVM, 5, 0x0a000003, 0x0a000009, 6, tcpPayload()), own, reply, // any other address
+		ip4(quickPeer, quickVM, 5, 0x0a000002, 0x0a000009, 17, udpPayload()), own,
+		ip4(quickPeer, quickVM, 5, 0x0a000002, 0x0a000009, 17, dhcpAnswer()), reply,
+		ip4(quickPeer, fib.Mark|7, 6, 0x0a000001, 0x0a000009, 6, tcpPayload()),
+		ip4(quickPeer, fib.Mark|7, -1, 0x0a000001, 0x0a000009, 6, tcpPayload()))
+	for at := range 46 {
+		l = append(l, own, edited(reply, at, reply[at]+1), edited(own, at, own[at]+1))
+	}
 	for at := range 40 {
 		l = append(l, good, edited(good, at, good[at]+1), tagged, edited(tagged, at, tagged[at]^0x10))
 	}
@@ -351,7 +363,11 @@ func FuzzQuick(f *testing.F) {
 			f.Add(uint8(2*i), false, frame)
 		}
 	}
-	first := [][][]byte{accessFrames()[:7], accessFrames()[:7], fabricFrames()[:5]}
+	reply := ip4(quickPeer, quickVM, 5, 0x0a000002, 0x0a000009, 6, tcpPayload())
+	f.Add(uint8(0), false, reply)
+	f.Add(uint8(1), true, reply)
+	access := append(accessFrames()[:7:7], reply)
+	first := [][][]byte{access, access, fabricFrames()[:5]}
 	f.Fuzz(func(t *testing.T, port uint8, spread bool, data []byte) {
 		if len(data) > 1600 {
 			return
