@@ -52,6 +52,9 @@ func (x *txn) blame(p model.Problem, f *faults) {
 	other := store.Ref{Kind: p.OtherKind, Key: p.OtherKey}
 	if field, ok := x.touched[other]; ok {
 		d.Field = field
+		if p.OtherField != "" && !x.deleted[other] {
+			d.Field += "." + p.OtherField
+		}
 		if x.deleted[other] {
 			d.Code = model.CodeInUse
 			d.Message = fmt.Sprintf("%s %s is in use by %s %s", other.Kind.One(), other.Key, p.Kind.One(), p.Key)

@@ -24,8 +24,9 @@ type Problem struct {
 	Hint    string // the remedy
 
 	// The other object of the problem, if any: the target of a reference, or the object of a collision.
-	OtherKind Kind
-	OtherKey  string
+	OtherKind  Kind
+	OtherKey   string
+	OtherField string // path of its member; "" = not known
 }
 
 // The codes of problems, in the form of the API.

@@ -132,6 +132,10 @@ type reporter func(field, code, hint, format string, args ...any) *Problem
 
 func (p *Problem) about(kind Kind, key string) { p.OtherKind, p.OtherKey = kind, key }
 
+func (p *Problem) aboutMember(kind Kind, key, field string) {
+	p.OtherKind, p.OtherKey, p.OtherField = kind, key, field
+}
+
 func (v *validator) counts() {
 	for _, i := range kinds {
 		if i.objects == nil || i.Max == nil {

@@ -36,10 +36,13 @@ type vipAddr struct {
 	own   *Director
 }
 
+// vifMember is a member of a VIF.
+type vifMember struct{ key, field string }
+
 // vipWorld is what the VIPs of the tenants in scope are compared with.
 type vipWorld struct {
-	vifAddrs map[inSegment[netip.Addr]]Ref
-	vifMACs  map[inSegment[MAC]]Ref
+	vifAddrs map[inSegment[netip.Addr]]vifMember
+	vifMACs  map[inSegment[MAC]]vifMember
 	addrs    map[inSegment[netip.Addr]]vipAddr
 	macs     map[inSegment[MAC]]vipAddr
 }
@@ -79,18 +82,20 @@ func (v *validator) vips() {
 
 // vipWorld lists the addresses and MACs of the VIFs in scope.
 func (v *validator) vipWorld() *vipWorld {
-	w := &vipWorld{map[inSegment[netip.Addr]]Ref{}, map[inSegment[MAC]]Ref{}, map[inSegment[netip.Addr]]vipAddr{},
+	w := &vipWorld{map[inSegment[netip.Addr]]vifMember{}, map[inSegment[MAC]]vifMember{},
+		map[inSegment[netip.Addr]]vipAddr{},
 		map[inSegment[MAC]]vipAddr{}}
 	for key, f := range v.s.VIFs {
 		if !v.in(f.Tenant) {
 			continue
 		}
 		segment := f.Tenant + "/" + f.Segment
-		w.vifMACs[inSegment[MAC]{segment, f.MAC}] = Ref{KindVIF, key}
-		for _, list := range [...][]netip.Addr{f.Addresses, f.SharedAddresses} {
-			for _, a := range list {
-				w.vifAddrs[inSegment[netip.Addr]{segment, a}] = Ref{KindVIF, key}
-			}
+		w.vifMACs[inSegment[MAC]{segment, f.MAC}] = vifMember{key, "mac"}
+		for i, a := range f.Addresses {
+			w.vifAddrs[inSegment[netip.Addr]{segment, a}] = vifMember{key, fmt.Sprintf("addresses[%d]", i)}
+		}
+		for i, a := range f.SharedAddresses {
+			w.vifAddrs[inSegment[netip.Addr]{segment, a}] = vifMember{key, fmt.Sprintf("shared_addresses[%d]", i)}
 		}
 	}
 	return w
@@ -119,7 +124,7 @@ func (v *validator) virtualAddress(w *vipWorld, key, field string, x *VIP, own *
 	k := inSegment[netip.Addr]{x.Tenant + "/" + x.Segment, a}
 	if vif, ok := w.vifAddrs[k]; ok {
 		r(field, CodeDuplicate, "choose an address that no VIF has; a server has the VIP inside of its guest alone",
-			"%s belongs to VIF %s already", a, vif.Key).about(KindVIF, vif.Key)
+			"%s belongs to VIF %s already", a, vif.key).aboutMember(KindVIF, vif.key, vif.field)
 	}
 	t := v.s.Tenants[x.Tenant]
 	if slices.Contains(t.GatewayAddresses, a) {
@@ -162,8 +167,7 @@ func (v *validator) virtualMAC(w *vipWorld, sv *segmentView, key, field, segment
 	}
 	if vif, ok := w.vifMACs[k]; ok {
 		r(field, CodeDuplicate, "MAC addresses are unique within a segment", "%s belongs to VIF %s already", m,
-			vif.Key).
-			about(KindVIF, vif.Key)
+			vif.key).aboutMember(KindVIF, vif.key, vif.field)
 	}
 	o, taken := w.macs[k]
 	switch {
