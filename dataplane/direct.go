@@ -15,7 +15,8 @@ import (
 func (e *Engine) direct(s *fib.Snapshot) {
 	any, v6 := false, false
 	for i := range s.VIPs {
-		if v := &s.VIPs[i]; v.Ref != 0 && v.Here && !v.Own {
+		// A box that has an own address for a VIP directs it, or stands by and is told of flows.
+		if v := &s.VIPs[i]; v.Ref != 0 && v.Here {
 			any, v6 = true, v6 || v.V6
 		}
 	}

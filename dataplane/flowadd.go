@@ -77,3 +77,28 @@ func (e *Engine) ownerOf(s *fib.Snapshot, k *flow.Key) (worker int, ok bool) {
 	}
 	return int(e.workers[0].Balance.Affinity.Target(h)), true
 }
+
+// FlowNews lets the workers tell of off-table flows, and returns what they tell by; nil for a worker without a flow
+// table. It may be called again: the news of a worker stay the same.
+func (e *Engine) FlowNews() []*flow.News {
+	e.runMu.RLock()
+	defer e.runMu.RUnlock()
+	news := make([]*flow.News, len(e.workers))
+	for i, w := range e.workers {
+		if e.ended || w.seen.table.Load() == nil {
+			continue
+		}
+		if w.news == nil {
+			n := new(flow.News)
+			set := func(w *worker) { w.Balance.Flows.SetNews(n) }
+			if e.running {
+				w.do(set)
+			} else {
+				set(w)
+			}
+			w.news = n
+		}
+		news[i] = w.news
+	}
+	return news
+}

@@ -9,6 +9,7 @@ import (
 
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
+	"penstock/dataplane/flow"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/keeper"
 	"penstock/dataplane/stats"
@@ -60,6 +61,7 @@ type worker struct {
 	drain   keeper.Drain     // kept where there are gateway groups
 	from    []*frame.Handoff // from each other worker, nil from itself
 	loop    *stats.Block
+	news    *flow.News // of off-table flows, to control; nil unless control wants them; control's
 
 	// -- the worker's own --
 	keeper  *keeper.Keeper // of the first worker, nil of others

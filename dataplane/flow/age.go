@@ -33,6 +33,7 @@ func (t *Table) use(s uint32, e *Entry, state State) {
 	if was := e.State(); was != state {
 		t.setState(s, e, state)
 		e[2] = e[2]&^lowHalf | uint64(t.now)
+		t.tell(s, e)
 	} else if e.last() != t.now {
 		e[2] = e[2]&^lowHalf | uint64(t.now)
 		if state == HalfOpen {
@@ -63,18 +64,28 @@ func (t *Table) setState(s uint32, e *Entry, state State) {
 // refreshes it.
 func (t *Table) Rebind(s Slot, server fib.Ref, state State, off bool) {
 	e := t.Entry(s)
-	if was := e.Server(); was != server {
+	was := e.Server()
+	if was != server {
 		t.Servers.add(was, -1)
 		t.Servers.add(server, 1)
 		t.Stats.Add(StatMoved, 1)
 	}
 	e[2] = uint64(server)<<32 | e[2]&lowHalf
 	t.setOff(e, off)
-	t.use(uint32(s), e, state)
+	same := e.State() == state
+	if t.use(uint32(s), e, state); same && was != server {
+		t.tell(uint32(s), e)
+	}
 }
 
 // SetOffTable notes whether the flow's server is another than the service's table gives it.
-func (t *Table) SetOffTable(s Slot, off bool) { t.setOff(t.Entry(s), off) }
+func (t *Table) SetOffTable(s Slot, off bool) {
+	e := t.Entry(s)
+	was := e.OffTable()
+	if t.setOff(e, off); !was {
+		t.tell(uint32(s), e)
+	}
+}
 
 func (t *Table) setOff(e *Entry, off bool) {
 	if e.OffTable() == off {

@@ -308,3 +308,53 @@ func TestNoAllocation(t *testing.T) {
 		t.Errorf("%.2f allocations a batch, want 0", n)
 	}
 }
+
+// TestNews: control learns of off-table flows that are new, change their state or get another server, not of others,
+// nor of what it has told itself; and of lost news.
+func TestNews(t *testing.T) {
+	tab := newTable(t, Config{Flows: 10_000, Servers: 8})
+	var news News
+	tab.SetNews(&news)
+	tab.Turn(1e9)
+	out := make([]Flow, 2*newsLen)
+	want := func(what string, list ...Flow) {
+		t.Helper()
+		n, lost := news.Take(out)
+		if lost || n != len(list) {
+			t.Fatalf("%s: %d news, lost %v; want %d", what, n, lost, len(list))
+		}
+		for i, f := range list {
+			if f.OffTable = true; out[i] != f {
+				t.Errorf("%s: %+v, want %+v", what, out[i], f)
+			}
+		}
+	}
+	insert(t, tab, 1)
+	want("a flow of the table")
+	p, _, _ := find(tab, numbered(2))
+	s, _ := tab.Insert(&p, server1, HalfOpen, true)
+	want("a new flow", Flow{Key: numbered(2), Server: server1, State: HalfOpen})
+	tab.TCP(s, 0x10)
+	tab.TCP(s, 0x10)
+	want("established", Flow{Key: numbered(2), Server: server1, State: Established})
+	tab.Rebind(s, server1+1, Established, true)
+	want("moved", Flow{Key: numbered(2), Server: server1 + 1, State: Established})
+	tab.Rebind(s, server1, HalfOpen, true)
+	want("opened again", Flow{Key: numbered(2), Server: server1, State: HalfOpen})
+	_, s, _ = find(tab, numbered(1))
+	tab.SetOffTable(s, true)
+	tab.SetOffTable(s, true)
+	want("no longer of the table", Flow{Key: numbered(1), Server: server1, State: HalfOpen})
+	p, _, _ = find(tab, numbered(3))
+	tab.Restore(&p, server1, Established, true, 0)
+	tab.Restore(&p, server1+1, Closing, true, 0)
+	want("told by control")
+	for i := range newsLen + 1 {
+		p, _, _ := find(tab, numbered(10+i))
+		tab.Insert(&p, server1, HalfOpen, true)
+	}
+	if n, lost := news.Take(out); n != newsLen || !lost {
+		t.Errorf("%d news, lost %v; want %d and that some are lost", n, lost, newsLen)
+	}
+	want("after that")
+}

@@ -36,6 +36,8 @@ func (t *Table) Restore(p *Probe, server fib.Ref, state State, off bool, age int
 	if state == HalfOpen {
 		age = 0 // their list is in the order of age
 	}
+	t.quiet = true
+	defer func() { t.quiet = false }()
 	if s, ok := t.match(p); ok {
 		if int32(t.now-t.entry(uint32(s)).last()) < age {
 			return false
@@ -71,6 +73,7 @@ func (t *Table) put(p *Probe, server fib.Ref, state State, off bool, last uint32
 	if state == HalfOpen {
 		t.link(s)
 	}
+	t.tell(s, e)
 	return Slot(s), true
 }
 

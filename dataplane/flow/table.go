@@ -56,6 +56,8 @@ type Table struct {
 	scanned        int64  // nanosecond of the last scan
 	rate           guard
 	path           [maxPath]step
+	news           *News
+	quiet          bool // what happens is no news
 	touched        uint64
 
 	// Stats has the counters of the table, see Stat…; the owner of the table publishes it.
