@@ -75,6 +75,7 @@ func (r *reader) build(c *Config, tree map[string]any) {
 		s := r.table(tree, "edge")
 		c.Edge = &Edge{MAC: s.mac("mac"), ControlVLAN: uint16(s.integer("control_vlan"))}
 	}
+	c.Fabric = Fabric{Keys: r.table(tree, "fabric").keyring("keys")}
 	s = r.table(tree, "balancer")
 	c.Balancer = Balancer{Key: HexKey(s.text("key", checkHexKey)), Flows: s.integer("flows"),
 		NewFlowRate: s.integer("new_flow_rate")}
@@ -229,7 +230,7 @@ func (r *reader) table(tree map[string]any, name string) *section {
 }
 
 func (r *reader) unknownTables(tree map[string]any) {
-	known := []string{"box", "dataplane", "port", "edge", "gateway_group", "balancer",
+	known := []string{"box", "dataplane", "port", "edge", "gateway_group", "fabric", "balancer",
 		"control", "metrics", "alarm", "log"}
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		if slices.Contains(known, name) {
@@ -322,6 +323,34 @@ func distance(a, b string) int {
 }
 
 // The checks of strings: each returns the fault, or "".
+
+// keyring reads an array of keys ID:HEX.
+func (s *section) keyring(name string) (out Keyring) {
+	k, _, use := s.lookup(name)
+	if !use {
+		return out
+	}
+	list := s.list(name)
+	for i, v := range list {
+		t, _ := v.(string)
+		number, digits, _ := strings.Cut(t, ":")
+		id, err := strconv.ParseUint(number, 10, 8)
+		key, bad := hex.DecodeString(digits)
+		switch {
+		case err != nil || bad != nil || id == 0 || len(key) < 16 || len(key) > 64:
+			s.failf(fmt.Sprintf("%s[%d]", s.at(name), i),
+				`want an ID from 1 to 255, a colon, and 32 to 128 hexadecimal digits`) // not what was found: a secret
+		case slices.ContainsFunc(out.Keys, func(x FabricKey) bool { return x.ID == uint8(id) }):
+			s.failf(fmt.Sprintf("%s[%d]", s.at(name), i), "the ID %d is in the list twice: give each key its own", id)
+		default:
+			out.Keys = append(out.Keys, FabricKey{uint8(id), string(key)})
+		}
+	}
+	if len(list) > k.Max {
+		s.failf(s.at(name), "found %d keys, want at most %d", len(list), k.Max)
+	}
+	return out
+}
 
 func checkHexKey(s string) string {
 	if b, err := hex.DecodeString(s); err != nil || len(b) != 16 {

@@ -60,6 +60,7 @@ type Config struct {
 	Ports     []Port    `toml:"port"` // at least one; names and interfaces are unique
 	Edge      *Edge     `toml:"edge"` // not nil exactly when a downlink or trunk port exists
 	Groups    []Group   `toml:"gateway_group"`
+	Fabric    Fabric    `toml:"fabric"`
 	Balancer  Balancer  `toml:"balancer"`
 	Control   Control   `toml:"control"`
 	Metrics   Metrics   `toml:"metrics"`
@@ -120,6 +121,29 @@ type Port struct {
 type Edge struct {
 	MAC         model.MAC `toml:"mac"`
 	ControlVLAN uint16    `toml:"control_vlan"` // 0 = none
+}
+
+// Fabric is what the boxes of a fabric have in common.
+type Fabric struct {
+	Keys Keyring `toml:"keys"`
+}
+
+// Keyring are the keys of messages between boxes; the first signs.
+type Keyring struct{ Keys []FabricKey }
+
+// FabricKey is a key and the ID by which messages name it, 1 to 255.
+type FabricKey struct {
+	ID  uint8
+	Key string // octets
+}
+
+// text shows a hash of each key: a key is a secret.
+func (k Keyring) text() string {
+	var list []string
+	for _, x := range k.Keys {
+		list = append(list, fmt.Sprintf("%d:%x…", x.ID, sha256.Sum256([]byte(x.Key)))[:20])
+	}
+	return fmt.Sprintf("[%s] (of their SHA-256)", strings.Join(list, " "))
 }
 
 // Balancer is the box as a director of virtual addresses.

@@ -27,6 +27,7 @@ const (
 	KindDuration             // "100ms", "5s", "10m"; Min … Max in nanoseconds
 	KindSources              // "gateway", or an array of up to Max MACs, each once
 	KindHexKey               // 32 hexadecimal digits
+	KindKeyring              // an array of up to Max keys "ID:HEX", each ID once
 )
 
 // Key describes one key of the configuration. The reader, the README and Diff all work from it.
@@ -51,7 +52,10 @@ const ZeroKey = "00000000000000000000000000000000"
 
 // Limits with more than one use.
 const (
-	maxWorkers  = 64
+	maxWorkers = 64
+
+	maxFabricKeys = 8 // fabric.keys
+
 	maxCPU      = 1023             // CPU_SETSIZE − 1
 	maxBindings = 16 << 20         //
 	maxUMEM     = int64(1)<<32 - 1 // octets: a frame's place in the UMEM is a 32-bit number
@@ -239,6 +243,11 @@ func Keys() []Key {
 				"which its ARP answers name; a list = these as well, such as those of the routers of a VRRP pair; " +
 				"frames from them count for `data_liveness` too. See below."},
 
+		{Path: "fabric.keys", Kind: KindKeyring, Max: maxFabricKeys, Note: "none: no message is signed", Live: true,
+			Doc: "Keys of the messages that boxes send each other. The first signs, all are accepted, and a message " +
+				"without a valid tag is discarded. To change the key, add the new one behind the old one on all " +
+				"boxes, then put it first, then remove the old one."},
+
 		{Path: "balancer.key", Kind: KindHexKey, Default: ZeroKey, Live: true,
 			Doc: "Key of the hash that chooses servers, the same on all directors. Set it: who knows the key can " +
 				"direct all of his connections to one server."},
@@ -337,6 +346,8 @@ func (k *Key) want() string {
 	case KindDuration:
 		return fmt.Sprintf(`a time from %s to %s, such as "%s"`, timeText(time.Duration(k.Min)),
 			timeText(time.Duration(k.Max)), k.Default)
+	case KindKeyring:
+		return `an array of keys, ID:HEX, such as ["1:000102030405060708090a0b0c0d0e0f"]`
 	case KindHexKey:
 		return `32 hexadecimal digits such as "000102030405060708090a0b0c0d0e0f"`
 	case KindVLANs:

@@ -71,7 +71,7 @@ func TestReadmeTable(t *testing.T) {
 func TestSchemaAndTypes(t *testing.T) {
 	fields := map[string]bool{}
 	for table, v := range map[string]any{"box": Box{}, "dataplane": Dataplane{}, "port": Port{}, "edge": Edge{},
-		"balancer": Balancer{}, "control": Control{}, "metrics": Metrics{}, "alarm": Alarm{}, "gateway_group": Group{},
+		"balancer": Balancer{}, "fabric": Fabric{}, "control": Control{}, "metrics": Metrics{}, "alarm": Alarm{}, "gateway_group": Group{},
 		"gateway_group.member": Member{}, "alarm.webhook": Webhook{}, "log": Log{}} {
 		for f := range reflect.TypeOf(v).Fields() {
 			if f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct {
@@ -102,7 +102,7 @@ func TestSchemaAndTypes(t *testing.T) {
 // examples must have all keys of their kind of box.
 func TestExamplesSayTheDefaults(t *testing.T) {
 	byExample := []string{"dataplane.cpus", "port.acc0.mtu", "alarm.webhook.noc.token_file",
-		"alarm.webhook.noc.secret_file", "alarm.webhook.noc.ca_file", "balancer.key",
+		"alarm.webhook.noc.secret_file", "alarm.webhook.noc.ca_file", "balancer.key", "fabric.keys",
 		// there is no default value to write
 		"gateway_group.out.member.isp1.mac", "gateway_group.out.member.isp1.address6",
 		"gateway_group.out.member.isp1.sources"}
