@@ -20,8 +20,10 @@ func TestDiff(t *testing.T) {
 			want: []string{`log.level: "info" → "debug"`}, live: true},
 		{name: "rates", old: minimal, new: minimal + "[dataplane]\nflood_rate = 5\nicmp_burst = 6",
 			want: []string{"dataplane.flood_rate: 10000 → 5", "dataplane.icmp_burst: 200 → 6"}, live: true},
-		{name: "fabric", old: minimal, new: minimal + "[fabric]\nkeys = [\"3:000102030405060708090a0b0c0d0e0f\"]",
-			want: []string{`fabric.keys: [] (of their SHA-256) → [3:be45cb2605bf36bebd] (of their SHA-256)`}, live: true},
+		{name: "fabric", old: minimal,
+			new:  minimal + "[fabric]\nkeys = [\"3:000102030405060708090a0b0c0d0e0f\"]",
+			want: []string{`fabric.keys: [] (of their SHA-256) → [3:be45cb2605bf36bebd] (of their SHA-256)`},
+			live: true},
 		{name: "balancer", old: minimal, new: minimal + "[balancer]\nkey = " +
 			"\"000102030405060708090A0b0c0d0e0f\"\nflows = 2048",
 			want: []string{`balancer.key: "84e0c0eafaa95a34…" (of its SHA-256) → "d65df89f702eec58…" (of its SHA-256)`,

@@ -71,7 +71,8 @@ func TestReadmeTable(t *testing.T) {
 func TestSchemaAndTypes(t *testing.T) {
 	fields := map[string]bool{}
 	for table, v := range map[string]any{"box": Box{}, "dataplane": Dataplane{}, "port": Port{}, "edge": Edge{},
-		"balancer": Balancer{}, "fabric": Fabric{}, "control": Control{}, "metrics": Metrics{}, "alarm": Alarm{}, "gateway_group": Group{},
+		"balancer": Balancer{}, "fabric": Fabric{}, "control": Control{}, "metrics": Metrics{}, "alarm": Alarm{},
+		"gateway_group":        Group{},
 		"gateway_group.member": Member{}, "alarm.webhook": Webhook{}, "log": Log{}} {
 		for f := range reflect.TypeOf(v).Fields() {
 			if f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct {

@@ -24,6 +24,7 @@ import (
 	"penstock/ctrl/api"
 	"penstock/ctrl/compile"
 	"penstock/ctrl/core"
+	"penstock/ctrl/director"
 	"penstock/ctrl/event"
 	"penstock/ctrl/gateway"
 	"penstock/ctrl/guest"
@@ -49,26 +50,27 @@ type Box struct {
 	logs     *logQueue
 	notified string // last error of the service manager that was logged
 
-	bindings *table.Bindings
-	engine   *dataplane.Engine
-	compiler *compile.Compiler
-	announce *announce.Announcer
-	store    *store.Store
-	events   *event.Log
-	alarms   *alarm.Board
-	gateways *gateway.Service
-	guests   *guest.Service
-	saved    gateway.State // of the gateways, from before the start
-	carriers *carriers
-	core     *core.Core
-	api      *api.Server
-	metrics  *metrics.Server
-	undo     []func() error // by port: puts the interface back as it was
-	slow     *slow.Path
-	stations *station.Stack     // this box in its tenants' segments
-	health   *health.Checker    // of the servers that this box directs
-	resolver *neighbor.Resolver // of the boxes behind an edge switch's downlinks
-	faults   map[int]string     // by port, the fault of its alarm; written by Start, then by followLinks
+	bindings  *table.Bindings
+	engine    *dataplane.Engine
+	compiler  *compile.Compiler
+	announce  *announce.Announcer
+	store     *store.Store
+	events    *event.Log
+	alarms    *alarm.Board
+	gateways  *gateway.Service
+	guests    *guest.Service
+	saved     gateway.State // of the gateways, from before the start
+	carriers  *carriers
+	core      *core.Core
+	api       *api.Server
+	metrics   *metrics.Server
+	undo      []func() error // by port: puts the interface back as it was
+	slow      *slow.Path
+	stations  *station.Stack     // this box in its tenants' segments
+	directors *director.Service  // of virtual addresses that other boxes direct, too
+	health    *health.Checker    // of the servers that this box directs
+	resolver  *neighbor.Resolver // of the boxes behind an edge switch's downlinks
+	faults    map[int]string     // by port, the fault of its alarm; written by Start, then by followLinks
 
 	mu     sync.Mutex // one reload at a time
 	loader loader
@@ -165,6 +167,9 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := b.newDirectors(); err != nil {
+		return err
+	}
 	b.loadFlows()
 	if err := b.engine.Start(); err != nil {
 		return err
@@ -187,6 +192,7 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	b.task(func() { b.followGuests(ctx) })
 	b.task(func() { b.followLinks(ctx, links) })
 	b.task(func() { b.health.Run(ctx) })
+	b.task(func() { b.directors.Run(ctx) })
 	b.task(func() { b.followTargets(ctx) })
 	b.task(func() { b.watchStore(ctx) })
 	b.task(func() { b.watchFlows(ctx) })

@@ -47,6 +47,8 @@ const (
 	ServiceDown        Kind = "service_down"
 	ServicePanic       Kind = "service_panic"
 	VIPConflict        Kind = "vip_conflict"
+	DirectorLost       Kind = "director_lost"
+	DirectorsDiffer    Kind = "directors_differ"
 )
 
 // KindInfo describes a kind.
@@ -96,6 +98,12 @@ func Kinds() []KindInfo {
 			"A station claims a virtual address by ARP or neighbour discovery, and is neither its director nor one " +
 				"of its servers. The claim is dropped; clients keep the virtual address's MAC.",
 			"The station has claimed nothing for a minute, or the virtual address was deleted."},
+		{DirectorLost, Major, false, "director BOX",
+			"Another director of a virtual address has not been heard for a second: nobody takes over if this box " +
+				"fails.", "It is heard again, or is no director any more."},
+		{DirectorsDiffer, Major, false, "director BOX",
+			"Another director's tables, servers or `balancer.key` have been different for 10 s: a takeover moves " +
+				"connections.", "They are equal."},
 		{GuestSetupFailed, Major, false, "vif TENANT/NAME",
 			"The guest behind a VIF cannot be given its virtual addresses, or cannot keep them over its restart: the " +
 				"agent is absent, silent or blocks commands, or the guest's network configuration is not known. The " +

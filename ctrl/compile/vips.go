@@ -76,12 +76,12 @@ func keyOf(seg uint32, a netip.Addr) addrKey {
 
 // directs reports whether this box directs a VIP now.
 func (p *plan) directs(v *model.VIP) bool {
+	if d, ok := p.directing[v.Key()]; ok { // also a box that has just left the list, until another one takes over
+		return d.Here
+	}
 	at := v.Director(p.cfg.Box)
 	if at < 0 || p.cfg.Box == "" {
 		return false
-	}
-	if d, ok := p.directing[v.Key()]; ok {
-		return d.Here
 	}
 	return at == 0 || v.Anycast()
 }

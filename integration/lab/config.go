@@ -67,6 +67,9 @@ func (t *Topology) toml(n *Node) string {
 		}
 	}
 	b.WriteString(t.groupTOML(n))
+	if t.Options.Fabric != "" && n.Switch != "" {
+		fmt.Fprintf(&b, "\n[fabric]\n%s\n", t.Options.Fabric)
+	}
 	if t.Options.Balancer != "" && n.Switch != "" {
 		fmt.Fprintf(&b, "\n[balancer]\n%s\n", t.Options.Balancer)
 	}

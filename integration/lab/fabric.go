@@ -33,6 +33,7 @@ type FabricOptions struct {
 	Gateways []GatewaySpec // upstream gateways of boxes; tenants use them if they name GatewayGroup
 	Group    string        // keys of [[gateway_group]], as TOML: "probe_interval = \"10ms\""
 	Balancer string        // keys of [balancer], as TOML
+	Fabric   string        // keys of [fabric], as TOML
 
 	// Of the balancer, for all boxes. Other boxes get bindings for directors' own addresses.
 	VIPs     []model.VIP
