@@ -136,7 +136,8 @@ func (p *plan) vips() error {
 		if err := p.putVIP(at, w); err != nil {
 			return err
 		}
-		if len(p.renumbered) > 0 {
+		old, known := p.c.state.VIPs[w.vip.Key()]
+		if len(p.renumbered) > 0 || changed && known && !reflect.DeepEqual(old, *w.vip) {
 			p.dirtyVIPs[at] = true
 		}
 	}
