@@ -178,3 +178,26 @@ func jsonFlows(q *query) (any, error) {
 	_, err := eachFlow(q, func(f *status.Flow) { l.Items = append(l.Items, *f) })
 	return l, err
 }
+
+// showFlowTables adds what the workers' flow tables hold to the summary of a box; nothing of one that directs no VIP.
+func showFlowTables(tables []status.FlowTable, t *sheet) {
+	if len(tables) == 0 {
+		return
+	}
+	var limit, bytes int
+	var all uint64
+	flows := map[string]uint64{}
+	for i := range tables {
+		limit, bytes = limit+tables[i].Limit, bytes+tables[i].Bytes
+		for state, n := range tables[i].Flows {
+			flows[state] += n
+			all += n
+		}
+	}
+	t.row("flows", fmt.Sprintf("%d of %d, %.1f MB", all, limit, float64(bytes)/1e6))
+	for _, state := range api.FlowStates {
+		if flows[state] > 0 {
+			t.row("  "+state, flows[state])
+		}
+	}
+}

@@ -25,12 +25,23 @@ func TestShowBalance(t *testing.T) {
 		{"flows", "PROTOCOL  CLIENT          SERVICE   PORT  SERVER   STATE        IDLE  OFF TABLE  WORKER\n" +
 			"tcp       10.0.0.9:40000  red/http    80  web1     established  1.5s  yes             0\n" +
 			"udp       [fd00::9]:5353  removed     53  removed  udp          0s    -               1\n", ``},
-		{"vips red", "VIP       SEGMENT  ADDRESS    MODE     DIRECTOR  STATE\n" +
-			"red/www   web      10.0.0.80  standby  box1      live\n", ``},
+		{"vips red", "VIP       SEGMENT  ADDRESS    MODE     DIRECTOR  HERE  EDGE SWITCH  SWITCH PORT  STATE\n" +
+			"red/www   web      10.0.0.80  standby  box1      true  -            -            live\n", ``},
 	} {
 		got := w.ok(append([]string{"show"}, strings.Fields(tc.args)...)...)
 		if !strings.HasPrefix(got, tc.head) || !regexp.MustCompile(tc.row).MatchString(got) {
 			t.Errorf("show %s:\n%s\nwant it to begin with\n%s\nand a line %s", tc.args, got, tc.head, tc.row)
+		}
+	}
+	w.info.tables = []status.FlowTable{
+		{Worker: 0, Limit: 1000, Bytes: 44_000, Flows: map[string]uint64{"established": 5, "udp": 1, "closed": 0}},
+		{Worker: 1, Limit: 1000, Bytes: 44_000, Flows: map[string]uint64{"established": 2}},
+	}
+	got := w.ok("show", "box")
+	for _, want := range []string{"\nflows          8 of 2000, 0.1 MB\n",
+		"\n  established  7\n", "\n  udp          1\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("show box:\n%s\nwant %q", got, want)
 		}
 	}
 	if l := decode[status.Items[status.Flow]](t, w.ok("show", "flows", "-o", "json")); len(l.Items) != 2 {

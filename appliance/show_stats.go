@@ -44,6 +44,11 @@ func showBox(q *query, t *sheet) error {
 	for _, o := range slices.Sorted(maps.Keys(b.Frames.ByOwner)) {
 		t.row("  "+o, b.Frames.ByOwner[o])
 	}
+	tables, err := stats[status.Items[status.FlowTable]](q, "flows")()
+	if err != nil {
+		return err
+	}
+	showFlowTables(tables.Items, t)
 	if b.Frames.Violations > 0 {
 		t.row("  VIOLATIONS", fmt.Sprintf("%d: %s", b.Frames.Violations, strings.Join(b.Frames.Breaches, "; ")))
 	}

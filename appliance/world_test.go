@@ -46,6 +46,7 @@ type fakeInfo struct {
 	name    string
 	queries atomic.Uint64 // the counters grow with it
 	refusal error         // of Reload
+	tables  []status.FlowTable
 }
 
 func (i *fakeInfo) Box() any {
@@ -106,6 +107,8 @@ func (i *fakeInfo) Stats(kind string) (any, error) {
 	case "vifs":
 		return status.Items[status.VIF]{Items: []status.VIF{{Key: "red/web1", RxPackets: 100 * n, TxPackets: 50},
 			{Key: "red/db1"}, {Key: "blue/web1"}}}, nil
+	case "flows":
+		return status.Items[status.FlowTable]{Items: i.tables}, nil
 	case "services":
 		return status.Items[status.Service]{Items: []status.Service{{Key: "red/http", Directing: true, Servers: 2,
 			Usable: 2, Flows: 7, Connections: 100 * n, InPackets: 1000 * n, InBytes: 125_000 * n, OutPackets: 2000,

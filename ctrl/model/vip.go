@@ -116,7 +116,8 @@ var vipKind = Info{
 	Columns: []Column{
 		{Head: "VIP", Member: "key"}, {Head: "SEGMENT", Member: "segment"}, {Head: "ADDRESS", Member: "address"},
 		{Head: "MODE", Member: "mode", Default: ModeStandby},
-		{Head: "DIRECTOR", Member: "status.director", Default: "none"},
+		{Head: "DIRECTOR", Member: "status.director", Default: "none"}, {Head: "HERE", Member: "status.here"},
+		{Head: "EDGE SWITCH", Member: "status.switch_mac"}, {Head: "SWITCH PORT", Member: "status.switch_port"},
 	},
 	Max:      always(MaxVIPs),
 	Refs:     func(o Object) []Ref { v := o.(VIP); return []Ref{{KindSegment, v.Tenant + "/" + v.Segment}} },
