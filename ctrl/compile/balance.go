@@ -307,7 +307,6 @@ func (p *plan) diffServers() {
 			}
 			lists[service] = l
 			p.dirtyService(service)
-			p.forgetHealth(ch.key)
 			continue
 		}
 		service := ch.new.ServiceKey()
@@ -334,12 +333,5 @@ func (p *plan) diffServers() {
 func (p *plan) dirtyService(key string) {
 	if _, ok := p.next.Services[key]; ok {
 		p.dirty[key] = true
-	}
-}
-
-// forgetHealth drops the verdict on a server that is gone.
-func (p *plan) forgetHealth(key string) {
-	if _, ok := p.health.get(key); ok {
-		p.health.remove(key)
 	}
 }

@@ -269,11 +269,6 @@ func randomBalance(t *testing.T, seed uint64) {
 		for _, k := range ch.Deletes {
 			delete(bindings, k)
 		}
-		for key := range health {
-			if _, ok := b.state.Servers[key]; !ok {
-				delete(health, key)
-			}
-		}
 		if keys := b.state.Keys(model.KindServer); len(keys) > 0 && rng.IntN(2) == 0 {
 			h := ServerHealth{Up: rng.IntN(3) > 0, Weight: uint16(100 * (1 + rng.IntN(10)))}
 			key := keys[rng.IntN(len(keys))]

@@ -200,6 +200,34 @@ func TestBalanceTables(t *testing.T) {
 	}
 }
 
+// TestVerdictOutlivesPush: a server that is deleted and made anew keeps the verdict on it, and gets another index
+// count;
+// verdicts on servers that are not there do not pile up.
+func TestVerdictOutlivesPush(t *testing.T) {
+	b := newBalanced(t, "D")
+	b.http(2)
+	b.change(func(d *model.Draft) { d.Put(model.Service{Tenant: "red", Name: "http", VIP: "www", ID: 7, Port: 80}) })
+	b.c.SetHealth(map[string]ServerHealth{"red/http/web1": {Up: true, Weight: 1000}})
+	was := b.server("red/http/web1").Ref
+	b.change(func(d *model.Draft) { d.Delete(model.KindServer, "red/http/web1") })
+	if n := len(b.service("red/http").Members); n != 0 {
+		t.Errorf("%d members without web1, want none: web2 has no verdict", n)
+	}
+	b.change(func(d *model.Draft) { d.Put(serverAt("web1", 20)) })
+	if x := b.server("red/http/web1"); x.Accept != fib.AcceptAll || x.Ref == was {
+		t.Errorf("made anew: accept %d, index %#x, want all packets and another index than %#x", x.Accept, x.Ref, was)
+	}
+	foreign := map[string]ServerHealth{}
+	for i := range maxForeign + 100 {
+		foreign[fmt.Sprint("red/http/x", i)] = ServerHealth{}
+	}
+	b.c.SetHealth(foreign)
+	b.c.SetHealth(map[string]ServerHealth{"red/http/web2": {Up: true, Weight: 1000}})
+	if n := len(b.c.balancer.health); n != 2 || len(b.service("red/http").Members) != 2 {
+		t.Errorf("%d verdicts are kept, want those on web1 and web2", n)
+	}
+}
+
 // TestDraining: a draining server gets no new flows, keeps those of UDP for 30 s and those of TCP for its service's
 // timeout, without a push in between.
 func TestDraining(t *testing.T) {

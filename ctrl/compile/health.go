@@ -17,6 +17,11 @@ type ServerHealth struct {
 	Weight uint16 // share of its weight in thousandths: 1000, or less in a slow start
 }
 
+// maxForeign is how many verdicts on servers that are not there are kept at least. Verdicts and pushes cross: who
+// deletes
+// a server and makes it anew at once may not get another verdict, since nobody saw that it was gone.
+const maxForeign = 4096
+
 // SetHealth takes over verdicts, by keys of servers (TENANT/SERVICE/NAME), and returns when all of them are live. The
 // packets to a server that is down go to others from the first publication on; where the tables of many services
 // change,
@@ -32,6 +37,13 @@ func (c *Compiler) SetHealth(verdicts map[string]ServerHealth) {
 		p.health.set(key, h)
 		if s, ok := c.state.Servers[key]; ok {
 			p.dirtyService(s.ServiceKey())
+		}
+	}
+	if len(c.balancer.health) > 2*len(c.state.Servers)+maxForeign {
+		for key := range c.balancer.health {
+			if _, ok := c.state.Servers[key]; !ok {
+				p.health.remove(key)
+			}
 		}
 	}
 	c.publishQuick(p)

@@ -130,10 +130,13 @@ func (p *plan) candidate(key string, of *model.Service) candidate {
 	ref := p.servers.at(key)
 	c := candidate{enabled: s.EffectiveState() == model.StateEnabled, backup: s.Backup, found: ref.at.found(),
 		weight: s.EffectiveWeight(), share: 1000}
-	if h, ok := p.health.get(key); ok {
-		c.up, c.share = h.Up, h.Weight
+	if of.EffectiveCheck().Type == model.CheckNone {
+		c.up = true
+		return c
 	}
-	c.up = c.up || of.EffectiveCheck().Type == model.CheckNone
+	h, ok := p.health.get(key)
+	c.up, c.share = h.Up, h.Weight
+	c.enabled = c.enabled && ok && !h.Init // before the first verdict it counts for nothing, in panic neither
 	return c
 }
 
