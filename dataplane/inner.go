@@ -56,6 +56,7 @@ func (pl *Pipeline) Stations(slots *frame.Slots, b *frame.Batch, s *fib.Snapshot
 	if b.N > 0 {
 		pl.Port, pl.Snap = port, s
 		pl.walk(pl.inner, b, 1<<frame.NextParsed)
+		pl.repeat()
 	}
 	return n
 }

@@ -178,6 +178,7 @@ func (pl *Pipeline) run(port uint16, b *frame.Batch, s *fib.Snapshot) {
 		role = s.Ports[port].Role
 	}
 	pl.walk(pl.chains[role], b, 1<<frame.NextParsed)
+	pl.repeat()
 	if pl.Balance.Awaited() {
 		pl.release()
 	}
@@ -188,6 +189,7 @@ func (pl *Pipeline) run(port uint16, b *frame.Batch, s *fib.Snapshot) {
 func (pl *Pipeline) resume(port uint16, b *frame.Batch, s *fib.Snapshot) {
 	pl.Port, pl.Snap = port, s
 	pl.walk(pl.handed, b, 1<<frame.NextParsed)
+	pl.repeat()
 	if pl.Balance.Awaited() {
 		pl.release()
 	}
@@ -212,6 +214,19 @@ func (pl *Pipeline) walk(chain []row, b *frame.Batch, todo uint32) {
 	}
 }
 
+// repeat lets the answers that a late stage has made pass the common stages.
+func (pl *Pipeline) repeat() {
+	if pl.Again.N == 0 {
+		return
+	}
+	todo := uint32(0)
+	for i := range pl.Again.N {
+		todo |= pl.Again.Pkt[i].Next.Bit()
+	}
+	pl.walk(pl.handed[1:], &pl.Again, todo)
+	pl.Again.N = 0
+}
+
 // emit runs the stages that follow the present one over the copies that the present stage has made.
 func (pl *Pipeline) emit(todo uint32) {
 	if pl.Copies.N > 0 {
@@ -225,6 +240,7 @@ func (pl *Pipeline) emit(todo uint32) {
 func (pl *Pipeline) goOn(port uint16, b *frame.Batch) {
 	pl.Port = port
 	pl.walk(pl.handed[1:], b, 1<<frame.NextBalance|1<<frame.NextDrop)
+	pl.repeat()
 }
 
 // noRole drops the frames of a port without tables.

@@ -18,9 +18,16 @@ type Return struct {
 }
 
 // ReturnTo finds the route back to the sender of the parsed IP packet p, which came over the fabric, in the tenant of
-// p.Seg. It looks up the source MAC. If that is the MAC of the tenant's router, or has no binding, it routes to the
-// source address as the router does.
+// p.Seg. If the source is a virtual address, p is a real server's reply: the route is that to the director, which knows
+// the server. Otherwise ReturnTo looks up the source MAC. If that is the MAC of the tenant's router, or has no binding,
+// it routes to the source address as the router does.
 func ReturnTo(mem []byte, p *frame.Packet, s *fib.Snapshot) (to Return, ok bool) {
+	if i, from := vipOf(mem, p, s); from { // a server's reply: its director knows the server
+		v := &s.VIPs[i]
+		to.MAC, to.Seg = v.MAC, p.Seg
+		to.Loc, ok = table.FindMAC(s.Bindings, s.Delta, p.Seg, v.MAC)
+		return to, ok
+	}
 	r := routerOf(s, p.Seg)
 	if r == nil || p.SrcMAC != r.MAC {
 		if to.Loc, ok = table.FindMAC(s.Bindings, s.Delta, p.Seg, p.SrcMAC); ok {
@@ -53,6 +60,20 @@ func ReturnTo(mem []byte, p *frame.Packet, s *fib.Snapshot) (to Return, ok bool)
 	}
 	to.MAC, to.Loc, ok = table.FindIP6(s.Bindings, s.Delta, to.Seg, hop[0], hop[1])
 	return to, ok
+}
+
+// vipOf returns the virtual address of p's segment that p is from.
+func vipOf(mem []byte, p *frame.Packet, s *fib.Snapshot) (vip uint32, ok bool) {
+	if uint(p.Seg) >= uint(len(s.Segments)) {
+		return 0, false
+	}
+	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
+	if p.Has(frame.FlagIPv4) {
+		vip, ok = s.VIP4(p.Seg, wire.IPv4(l3).Src())
+	} else {
+		vip, ok = s.VIP6(p.Seg, wire.IPv6(l3).Src())
+	}
+	return vip, ok && uint(vip) < uint(len(s.VIPs))
 }
 
 // Source returns the source addresses of an ICMP error to the sender of p, which is in segment home of p's tenant. It

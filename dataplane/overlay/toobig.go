@@ -18,6 +18,8 @@ func (st *State) TooBig(p *frame.Packet, mtu uint16, why drop.Reason) {
 		return
 	}
 	switch {
+	case p.Has(frame.FlagBalanced) || p.Has(frame.FlagFromFabric) && fib.Marked(p.SrcMAC):
+		st.tooBigBalanced(p, mtu, why)
 	case p.Has(frame.FlagFromUplink):
 		p.Loc, p.Next, p.Drop = uint32(mtu), frame.NextRefuse, why
 	case p.Has(frame.FlagFromFabric):
@@ -53,11 +55,41 @@ func (st *State) tooBigFromFabric(p *frame.Packet, mtu uint16, why drop.Reason) 
 		p.Next = frame.NextEncap
 	case to.Loc&fib.LocGateway != 0:
 		st.Outward(p)
-	case to.Loc&fib.LocVIP != 0:
-		p.DropFor(why)
+	case to.Loc&fib.LocVIP != 0: // to the server of the flow
+		p.Flags &^= frame.FlagGenerated
+		p.Next = frame.NextBalance
+		st.Repeat(p)
 	default:
 		st.toAttachment(p, st.Snap.VIFs[to.Loc&^fib.LocLocal].Attach)
 	}
+}
+
+// tooBigBalanced is TooBig for a request that a director has sent to a real server. The error comes from the virtual
+// address and quotes the request as the client has sent it.
+func (st *State) tooBigBalanced(p *frame.Packet, mtu uint16, why drop.Reason) {
+	mem, s := st.Mem, st.Snap
+	if parse.Inner(mem, p) != drop.None || !icmp.DontFragment(mem, p) {
+		p.DropFor(why)
+		return
+	}
+	v := icmp.Restore(mem, p, s)
+	if v == nil {
+		p.DropFor(why)
+		return
+	}
+	to, mac, ok := icmp.Origin(mem, p, s, v)
+	if !ok {
+		p.DropFor(why)
+		return
+	}
+	p.Seg = v.Seg
+	if why := icmp.Answer(mem, p, s, st.Now, icmp.TooBig, mtu, v.IP4, v.IP6, mac); why != drop.None {
+		p.DropFor(why)
+		return
+	}
+	st.Events.TooBigSent++
+	icmp.Back(p, s, to)
+	st.Repeat(p)
 }
 
 // reportTooBig turns p into the ICMP error to the sender of p, which is in segment home. It returns false if it drops p

@@ -39,6 +39,10 @@ type Env struct {
 	Queues []frame.Queue // frames on their way to the transmit rings, by port
 	Spread Spread
 
+	// Again are packets of the batch that pass the stages from the lookup on once more, when the batch is done, see
+	// Repeat.
+	Again frame.Batch
+
 	// Copies are copies of packets of the batch that a stage has made. A stage that adds to Copies calls Emit with the
 	// set of their Next values. Emit runs the stages that follow over Copies, and empties Copies.
 	Copies frame.Batch
@@ -54,6 +58,20 @@ func (e *Env) Send(p *frame.Packet, port uint16) bool {
 	}
 	p.Next = frame.NextSent
 	return true
+}
+
+// Repeat lets p, whose Next is that of a stage which may have run already, pass the stages from the lookup on when the
+// batch is done. p is an answer of the box.
+func (e *Env) Repeat(p *frame.Packet) {
+	switch {
+	case p.Next == frame.NextDrop:
+	case e.Again.N == frame.BatchSize:
+		p.DropFor(drop.ICMPLimit)
+	default:
+		e.Again.Pkt[e.Again.N&(frame.BatchSize-1)] = *p
+		e.Again.N++
+		p.Next = frame.NextSent
+	}
 }
 
 // Copy copies p with its frame into the next packet of Copies, which must have room. It returns nil when there is no
