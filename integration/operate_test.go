@@ -31,7 +31,7 @@ func serviceTown() options {
 		Prefix: netip.MustParsePrefix("10.10.1.0/24")}}
 	for i, name := range []string{"client", "web1", "web2"} {
 		o.VMs = append(o.VMs, lab.VMSpec{Tenant: "red", Segment: "web", Name: name, Box: "box1",
-			AntiSpoof: "off", MAC: 0x020000000110 + model.MAC(i), Addresses: []netip.Prefix{
+			MAC: 0x020000000110 + model.MAC(i), Addresses: []netip.Prefix{
 				netip.MustParsePrefix(fmt.Sprintf("10.10.1.%d/24", 10+i))}})
 		if i > 0 {
 			o.VMs[i].Virtual = []netip.Prefix{netip.MustParsePrefix("10.10.1.100/32")}
@@ -68,12 +68,12 @@ func items[T any](t *testing.T, text string) []T {
 func TestOperateService(t *testing.T) {
 	f := startFabric(t, serviceTown())
 	for _, vm := range []string{"web1", "web2"} {
-		if _, err := f.lab.Nginx(vm, vm, netip.MustParseAddrPort("10.10.1.100:80")); err != nil {
+		if _, err := f.lab.Nginx(vm, vm, netip.MustParseAddrPort("10.10.1.100:8080")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	table := "-A -t 10.10.1.100:80 -s mh -b mh-port\n-a -t 10.10.1.100:80 -r 10.10.1.11:80 -g -w 1\n" +
-		"-a -t 10.10.1.100:80 -r 10.10.1.12:80 -g -w 1\n"
+	table := "-A -t 10.10.1.100:80 -s mh -b mh-port\n-a -t 10.10.1.100:80 -r 10.10.1.11:8080 -g -w 1\n" +
+		"-a -t 10.10.1.100:80 -r 10.10.1.12:8080 -g -w 1\n"
 	out := f.penstock(t, table, "service", "import", "red", "--director", "box1=10.10.1.101")
 	if !strings.Contains(out, "4 changes") {
 		t.Errorf("the import printed %s, want 4 changes: a VIP, a service, two servers", out)
@@ -131,8 +131,10 @@ func TestOperateService(t *testing.T) {
 		f.get("box1", "/v1/stats/services", &services)
 		return len(services.Items) == 1 && services.Items[0].Connections >= 60
 	})
-	if s := services.Items[0]; !s.Directing || s.Usable != 2 || s.InPackets < 240 || s.InBytes == 0 || s.Flows < 20 {
-		t.Errorf("statistics of the service: %+v, want it directed here, 2 usable, its packets and flows", s)
+	if s := services.Items[0]; !s.Directing || s.Usable != 2 || s.InPackets < 240 || s.InBytes == 0 ||
+		s.Flows < 20 || s.OutPackets < 60 {
+		t.Errorf("statistics of the service: %+v, want it directed here, 2 usable, its packets both ways and its flows",
+			s)
 	}
 	flows := items[status.Flow](t, f.penstock(t, "", "show", "flows", service, "--client", "10.10.1.10", "--state",
 		"established", "-o", "json"))
@@ -140,20 +142,20 @@ func TestOperateService(t *testing.T) {
 		t.Errorf("%d established flows, want the 20 connections that stay: %+v", len(flows), flows)
 	}
 	out = f.penstock(t, "", "show", "servers", service)
-	for _, want := range []string{"10.10.1.11-80", "10.10.1.12-80", "up"} {
+	for _, want := range []string{"10.10.1.11-8080", "10.10.1.12-8080", "up"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("show servers printed\n%s\nwant %s in it", out, want)
 		}
 	}
 
-	f.penstock(t, "", "service", "drain", service, "10.10.1.11-80")
+	f.penstock(t, "", "service", "drain", service, "10.10.1.11-8080")
 	var one struct {
 		Status struct {
 			State string
 			Flows *int
 		}
 	}
-	server := "/v1/servers/" + service + "/10.10.1.11-80"
+	server := "/v1/servers/" + service + "/10.10.1.11-8080"
 	f.get("box1", server, &one)
 	if one.Status.State != "draining" || one.Status.Flows == nil || *one.Status.Flows == 0 {
 		t.Errorf("after the drain: status %+v, want it draining, with flows", one.Status)
@@ -161,7 +163,7 @@ func TestOperateService(t *testing.T) {
 	for _, c := range held {
 		c.Close()
 	}
-	f.penstock(t, "", "service", "drain", service, "10.10.1.11-80", "--wait", "--timeout", "60s")
+	f.penstock(t, "", "service", "drain", service, "10.10.1.11-8080", "--wait", "--timeout", "60s")
 	f.get("box1", server, &one)
 	if one.Status.State != "drained" || *one.Status.Flows != 0 {
 		t.Errorf("at the end: status %+v, want it drained with 0 flows", one.Status)
