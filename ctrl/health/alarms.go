@@ -199,7 +199,7 @@ func (c *Checker) serviceAlarm(v *service, now int64) {
 		n++
 		panicAt = s.Panic
 		waiting = waiting || s.Found && s.probe.state() == Init
-		if !s.Backup {
+		if !s.Backup && s.probe.state() != Init { // a server that was never checked is no reason for panic
 			enabled += uint64(s.Weight)
 		}
 		if s.usable() {
