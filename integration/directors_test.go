@@ -205,8 +205,17 @@ func TestDirectorsTakeover(t *testing.T) {
 	if _, here := d.directs("d2"); here {
 		t.Error("d2 directs the VIP while d1 lives, want it to stand by")
 	}
-	flows := []*flowOf{d.begin(t, 53), d.begin(t, 53), d.begin(t, 54), d.begin(t, 54)}
-	time.Sleep(500 * time.Millisecond)
+	var flows []*flowOf
+	for range 4 {
+		flows = append(flows, d.begin(t, 53), d.begin(t, 54))
+	}
+	time.Sleep(300 * time.Millisecond)
+	draining := d.Options.Servers[0]
+	draining.State = model.StateDraining
+	for _, n := range d.Boxes {
+		d.push(n.Name, []lab.Operation{{Op: "put", Kind: draining.Kind(), Key: draining.Key(), Value: draining}})
+	}
+	time.Sleep(1500 * time.Millisecond)
 	d.kill(t, "d1")
 	time.Sleep(time.Second)
 	for i, f := range flows {

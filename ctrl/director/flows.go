@@ -6,13 +6,14 @@ import (
 
 	"penstock/dataplane/fib"
 	"penstock/dataplane/flow"
+	"penstock/dataplane/maglev"
 )
 
 const (
 	// scanFlows is the number of flows that a worker is asked for at once.
 	scanFlows = 256
 	// scanSteps is how many times a tick does that while all off-table flows are sent.
-	scanSteps = 8
+	scanSteps = 16
 )
 
 // flowScan goes through the workers' flow tables once a minute.
@@ -20,6 +21,7 @@ type flowScan struct {
 	news    []*flow.News
 	begun   int64 // when the last scan began
 	running bool
+	again   bool // the tables have changed: flows may have become off-table
 	worker  int
 	from    uint32
 	buf     []flow.Flow
@@ -40,27 +42,28 @@ func (s *Service) sendFlows(now int64) {
 	for _, n := range f.news {
 		for i := 0; n != nil && i < scanSteps; i++ {
 			count, lost := n.Take(f.buf)
-			if lost {
-				f.begun = 0 // all again
-			}
-			s.tell(f.buf[:count])
+			f.again = f.again || lost
+			s.tell(f.buf[:count], now)
 			if count < len(f.buf) {
 				break
 			}
 		}
 	}
-	if !f.running && now-f.begun >= allEvery {
+	if !f.running && (now-f.begun >= allEvery || f.again && now-f.begun >= claimEvery) {
+		f.again = false
 		f.running, f.begun, f.worker, f.from = true, now, 0, 0
 	}
 	for i := 0; f.running && i < scanSteps; i++ {
 		next, n := s.cfg.Engine.ReadFlows(f.worker, f.from, f.buf)
 		off := f.buf[:0]
-		for _, x := range f.buf[:n] {
-			if x.OffTable {
-				off = append(off, x)
+		s.cfg.Read(func(snap *fib.Snapshot) {
+			for _, x := range f.buf[:n] {
+				if !x.Told && offTable(snap, &x) {
+					off = append(off, x)
+				}
 			}
-		}
-		s.tell(off)
+		})
+		s.tell(off, now)
 		if f.from = next; next == 0 {
 			f.worker++
 			f.running = f.worker < len(f.news)
@@ -68,8 +71,36 @@ func (s *Service) sendFlows(now int64) {
 	}
 }
 
-// tell sends flows to the other directors of their VIPs.
-func (s *Service) tell(list []flow.Flow) {
+// offTable reports whether a flow has another server than the table gives it now. A flow may have become so without a
+// packet, as when its server began to drain.
+func offTable(snap *fib.Snapshot, f *flow.Flow) bool {
+	if f.OffTable {
+		return true
+	}
+	i, vip := f.Server&fib.RefMask, f.VIP&fib.RefMask
+	if uint(i) >= uint(len(snap.Servers)) || uint(snap.Servers[i].Service) >= uint(len(snap.Services)) ||
+		uint(vip) >= uint(len(snap.VIPs)) {
+		return false
+	}
+	svc, v := &snap.Services[snap.Servers[i].Service], &snap.VIPs[vip]
+	if len(svc.Table) == 0 || svc.Scheduler != fib.SchedMaglev {
+		return true
+	}
+	clientPort, port, h := f.ClientPort, f.Port, uint64(0)
+	if svc.Hash == fib.HashClient {
+		clientPort, port = 0, 0
+	}
+	if f.V6 {
+		h = maglev.Hash6(&snap.BalanceKey, f.Client, clientPort, v.IP6, port, f.Proto)
+	} else {
+		h = maglev.Hash4(&snap.BalanceKey, uint32(f.Client[1]), clientPort, v.IP4, port, f.Proto)
+	}
+	at := maglev.Pick(svc.Table, h)
+	return int(at) >= len(svc.Members) || svc.Members[at] != i
+}
+
+// tell sends flows to the other directors of their VIPs, if this box serves these: what others have told it is no news.
+func (s *Service) tell(list []flow.Flow, now int64) {
 	if len(list) == 0 {
 		return
 	}
@@ -82,6 +113,9 @@ func (s *Service) tell(list []flow.Flow) {
 				continue
 			}
 			v := s.vips[x.vip]
+			if !v.serves(now) {
+				continue
+			}
 			for i, box := range v.directors {
 				if p := s.peers[box]; i != v.own && p != nil && p.placed {
 					to[p] = append(to[p], n)

@@ -278,3 +278,45 @@ func TestServiceDiffer(t *testing.T) {
 		t.Errorf("with equal keys: alarms %v, %v; want none", a.alarms, b.alarms)
 	}
 }
+
+// TestServiceDrained: flows that were the table's and are not any more, since their server drains, are told within a
+// second; flows that were told are not told back.
+func TestServiceDrained(t *testing.T) {
+	now, a, b := pair(t)
+	run(now, second, a, b, true)
+	var p flow.Probe
+	k := flow.Key{Client: [2]uint64{0, 0x0a0a010a}, VIP: 1 << fib.RefBits, ClientPort: 5, Port: 80, Proto: 6}
+	a.flows.Prepare(&p, &k)
+	s, ok := a.flows.Insert(&p, serverRef, flow.HalfOpen, false)
+	if !ok {
+		t.Fatal("no flow was inserted")
+	}
+	a.flows.TCP(s, 0x10)
+	run(now, 2*second, a, b, true)
+	if b.flows.Len() != 0 {
+		t.Errorf("d1 has %d flows, want none: the table gives the server", b.flows.Len())
+	}
+	for _, n := range []*node{a, b} {
+		services := slices.Clone(n.snap.Services)
+		services[0].Members = []uint32{1}
+		n.snap.Services = services
+	}
+	run(now, 2*second, a, b, true)
+	b.flows.Prepare(&p, &k)
+	s, ok = b.flows.Find(&p)
+	if !ok {
+		t.Fatal("d1 has not got the flow of the server that drains")
+	}
+	if e := b.flows.Entry(s); e.Server() != serverRef || e.State() != flow.Established || !e.OffTable() {
+		t.Errorf("d1 has server %x, %v, off-table %v; want %x, established, off-table", e.Server(), e.State(),
+			e.OffTable(), serverRef)
+	}
+	before := a.s.Counters().Flows
+	run(now, 65*second, a, b, true)
+	if got := a.s.Counters().Flows; got != before {
+		t.Errorf("d1 has sent %d messages with flows, want none of what it was told", got-before)
+	}
+	if got := b.s.Counters().Flows; got < 2 {
+		t.Errorf("d0 has sent %d messages with flows, want them again after a minute", got)
+	}
+}

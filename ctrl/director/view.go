@@ -53,6 +53,7 @@ func (s *Service) look() {
 		}
 		if len(snap.Services) != s.view.count || len(snap.Services) > 0 && &snap.Services[0] != s.view.first {
 			s.view.indices, s.view.count = map[uint64]uint32{}, len(snap.Services)
+			s.flows.again = true
 			for i := range snap.Services {
 				if svc := &snap.Services[i]; svc.Ref != 0 {
 					s.view.indices[serviceKey(svc.Tenant, svc.ID)] = uint32(i)

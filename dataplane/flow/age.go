@@ -30,6 +30,9 @@ func (t *Table) Datagram(s Slot) { t.use(uint32(s), t.Entry(s), UDP) }
 
 // use refreshes the entry and sets its state. It writes nothing if nothing changes within a millisecond.
 func (t *Table) use(s uint32, e *Entry, state State) {
+	if e[1]&entryTold != 0 {
+		e[1] &^= entryTold
+	}
 	if was := e.State(); was != state {
 		t.setState(s, e, state)
 		e[2] = e[2]&^lowHalf | uint64(t.now)
@@ -236,7 +239,8 @@ func (t *Table) copy(f *Flow, s uint32) {
 			VIP: fib.Ref(e[1] >> 32), ClientPort: uint16(e[0] >> 16), Port: uint16(e[0]), Proto: e.Proto(),
 			V6: e[1]&entryV6 != 0, Client: [2]uint64{0, e[0] >> 32},
 		},
-		Server: e.Server(), State: e.State(), OffTable: e.OffTable(), Age: max(int32(t.now-e.last()), 0),
+		Server: e.Server(), State: e.State(), OffTable: e.OffTable(), Told: e[1]&entryTold != 0,
+		Age: max(int32(t.now-e.last()), 0),
 	}
 	if f.V6 {
 		f.Client = t.addrs[s]

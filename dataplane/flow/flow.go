@@ -55,6 +55,7 @@ type Flow struct {
 	Server   fib.Ref
 	State    State
 	OffTable bool
+	Told     bool  // by another director or a saved file, and no packet has come since
 	Age      int32 // milliseconds since the last packet
 }
 
@@ -65,7 +66,7 @@ type Slot uint32
 // Entry is a flow in a Table: half a cache line.
 //
 //	word 0   client's address (IPv6: a hash of it) ≪ 32 | client's port ≪ 16 | service's port
-//	word 1   VIP ≪ 32 | protocol ≪ 24 | IPv6 ≪ 23 | used ≪ 22 | off-table ≪ 3 | state
+//	word 1   VIP ≪ 32 | protocol ≪ 24 | IPv6 ≪ 23 | used ≪ 22 | told ≪ 4 | off-table ≪ 3 | state
 //	word 2   server ≪ 32 | millisecond of the last packet
 //	word 3   half-open: the half-open entries before and after in time, as slot + 1
 type Entry [4]uint64
@@ -74,6 +75,7 @@ const (
 	entryUsed = 1 << 22
 	entryV6   = 1 << 23
 	entryOff  = 1 << 3
+	entryTold = 1 << 4
 	entryKey  = ^uint64(entryUsed - 1) // the bits of word 1 that are the key
 	lowHalf   = 1<<32 - 1
 )

@@ -43,9 +43,13 @@ func (t *Table) Restore(p *Probe, server fib.Ref, state State, off bool, age int
 			return false
 		}
 		t.Rebind(s, server, state, off)
+		t.entry(uint32(s))[1] |= entryTold
 		return true
 	}
-	_, ok := t.put(p, server, state, off, t.now-uint32(age))
+	s, ok := t.put(p, server, state, off, t.now-uint32(age))
+	if ok {
+		t.entry(uint32(s))[1] |= entryTold
+	}
 	return ok
 }
 
