@@ -28,12 +28,24 @@ func (m *metricsSource) Stats() metrics.Stats {
 	return metrics.Stats{
 		Box: b.Box().(status.Box), Ports: b.portStats(), Workers: b.workerStats(), Paths: b.pathStats(),
 		Gateways: metrics.Gateways{Groups: b.gateways.Status(), Counters: b.gateways.Counters()},
-		Balance:  metrics.Balance{Services: b.serviceStats(), Servers: b.serverStats(), Tables: b.flowTables()},
+		Balance:  b.balanceMetrics(),
 		Alarms: metrics.Alarms{Active: b.alarms.Active(), Totals: b.alarms.Totals(),
 			Webhooks: b.alarms.Receivers()},
 		Control:    b.api.Counters(),
 		Objects:    counts(b.core.State()),
 		Generation: b.compiler.Snapshot().Generation, Events: b.events.Last(),
+	}
+}
+
+// balanceMetrics are the numbers of virtual services and of directors.
+func (b *Box) balanceMetrics() metrics.Balance {
+	c := b.directors.Counters()
+	return metrics.Balance{
+		Services: b.serviceStats(), Servers: b.serverStats(), Tables: b.flowTables(),
+		Directors: map[string]uint64{"hello": c.Hellos, "flows": c.Flows, "claim": c.Heres, "sent": c.Sent,
+			"malformed": c.Malformed, "forged": c.Forged, "replayed": c.Replayed, "stranger": c.Stranger,
+			"unknown": c.Unknown},
+		Told: c.FlowsAdded, Takeovers: c.Takeovers,
 	}
 }
 

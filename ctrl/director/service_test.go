@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,7 +35,6 @@ type node struct {
 	flows  *flow.Table
 	news   *flow.News
 
-	mu        sync.Mutex
 	sent      [][]byte
 	inner     [][]byte
 	directing map[string]*compile.Directing
@@ -70,7 +68,7 @@ func (n *node) Raise(r alarm.Report)                      { n.alarms[string(r.Ki
 func (n *node) Clear(kind alarm.Kind, _ string)           { delete(n.alarms, string(kind)) }
 func (n *node) direct(vips map[string]*compile.Directing) { maps.Copy(n.directing, vips) }
 
-const serverRef = fib.Ref(1<<fib.RefBits | 0)
+const serverRef = fib.Ref(1 << fib.RefBits)
 
 // newNode makes director number i (0 or 1) of VIP red/www, with a service of two servers.
 func newNode(t *testing.T, i int, now *int64) *node {

@@ -16,6 +16,10 @@ type Balance struct {
 	Services []status.Service
 	Servers  []status.Server
 	Tables   []status.FlowTable
+	// Directors are the messages between directors, by what became of them.
+	Directors map[string]uint64
+	// Told are flows that other directors have told, Takeovers the claims that this box made.
+	Told, Takeovers uint64
 }
 
 // maxServers is the most servers with metrics of their own, which bounds the series. Those of the whole service remain.
@@ -29,6 +33,7 @@ type balanceDescs struct {
 	serviceCounters                                         []counter[status.Service]
 	serverCounters                                          []counter[status.Server]
 	tableCounters                                           []counter[status.FlowTable]
+	messages, told, takeovers                               *prometheus.Desc
 }
 
 func newBalanceDescs() balanceDescs {
@@ -81,10 +86,15 @@ func newBalanceDescs() balanceDescs {
 			{desc("server_out_bytes_total", "Octets of the server's replies (its box).", server...),
 				func(s *status.Server) float64 { return float64(s.OutBytes) }},
 		},
-		limit:    desc("flow_table_limit", "Connections that the worker's flow table takes.", worker...),
-		bytes:    desc("flow_table_bytes", "Memory of the worker's flow table.", worker...),
-		offTable: desc("flow_table_off_table", "Connections that other directors are told of.", worker...),
-		entries:  desc("flow_table_flows", "Connections in the worker's flow table, by state.", state...),
+		messages: desc("director_messages_total",
+			"Messages between directors, by what became of them: hello, flows, claim (taken), sent, malformed, forged "+
+				"(no valid tag), replayed, stranger (of no director), unknown.", "outcome"),
+		told:      desc("director_flows_total", "Connections that other directors have told this box."),
+		takeovers: desc("director_takeovers_total", "Times that this box became the active director of a VIP."),
+		limit:     desc("flow_table_limit", "Connections that the worker's flow table takes.", worker...),
+		bytes:     desc("flow_table_bytes", "Memory of the worker's flow table.", worker...),
+		offTable:  desc("flow_table_off_table", "Connections that other directors are told of.", worker...),
+		entries:   desc("flow_table_flows", "Connections in the worker's flow table, by state.", state...),
 		evicted: desc("flow_table_evicted_total",
 			"Connections forgotten before their time to make room, by state.", state...),
 		expired: desc("flow_table_expired_total", "Connections forgotten after their idle time, by state.", state...),
@@ -105,7 +115,7 @@ func newBalanceDescs() balanceDescs {
 
 func (d *balanceDescs) describe(ch chan<- *prometheus.Desc) {
 	for _, x := range []*prometheus.Desc{d.directing, d.servers, d.usable, d.panic, d.flows, d.serverUp, d.serverWeight,
-		d.checkTook,
+		d.checkTook, d.messages, d.told, d.takeovers,
 		d.serverFlows, d.omitted, d.limit, d.bytes, d.offTable, d.entries, d.evicted, d.expired} {
 		ch <- x
 	}
@@ -126,6 +136,11 @@ func (d *balanceDescs) collect(o out, b *Balance) {
 			o.counter(c.desc, c.value(s), s.Key)
 		}
 	}
+	for outcome, n := range b.Directors {
+		o.counter(d.messages, float64(n), outcome)
+	}
+	o.counter(d.told, float64(b.Told))
+	o.counter(d.takeovers, float64(b.Takeovers))
 	servers := b.Servers[:min(len(b.Servers), maxServers)]
 	o.gauge(d.omitted, float64(len(b.Servers)-len(servers)))
 	for i := range servers {

@@ -86,6 +86,7 @@ func sample() *fake {
 			Tables: []status.FlowTable{{Worker: 0, Limit: 81, Bytes: 82, Flows: map[string]uint64{"udp": 83},
 				OffTable: 84, Inserted: 85, Evicted: map[string]uint64{"half-open": 86},
 				Expired: map[string]uint64{"closed": 87}, Guard: 88, NoRoom: 89, Moved: 90}},
+			Directors: map[string]uint64{"forged": 91}, Told: 92, Takeovers: 93,
 		},
 		Alarms: Alarms{
 			Active: []alarm.Alarm{{ID: 1, Kind: alarm.PortDown, Severity: alarm.Major, Object: "port fab0",
