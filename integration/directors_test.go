@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -301,4 +303,50 @@ func TestDirectorsAnycast(t *testing.T) {
 	if lost, _ := f.end(); lost != 0 || len(f.servers) != 1 {
 		t.Errorf("%d of %d lost, servers %v; want 0 lost and one server", lost, f.sent, f.servers)
 	}
+}
+
+// TestDirectorsRestart restarts the only director: flows of a scheduler without a table keep their servers, by the file
+// that the box has saved, and a damaged file is no obstacle.
+func TestDirectorsRestart(t *testing.T) {
+	o := directorsTown("")
+	o.VIPs[0].Directors = o.VIPs[0].Directors[:1]
+	d := startDirectors(t, o)
+	d.settles(t, "d1")
+	var flows []*flowOf
+	for range 8 {
+		flows = append(flows, d.begin(t, 54))
+	}
+	time.Sleep(300 * time.Millisecond)
+	restart := func(between func(file string)) {
+		must(t, d.procs["d1"].Stop(10*time.Second))
+		file := filepath.Join(d.Node("d1").State, "flows")
+		between(file)
+		d.start("d1")
+		d.waitReady("d1")
+		d.settles(t, "d1")
+		if _, err := os.Stat(file); !os.IsNotExist(err) {
+			t.Errorf("the file of flows after the start: %v, want it gone", err)
+		}
+	}
+	restart(func(file string) {
+		if st, err := os.Stat(file); err != nil || st.Size() < 8*21 {
+			t.Errorf("the file of flows: %v, want one with 8 flows", err)
+		}
+	})
+	time.Sleep(300 * time.Millisecond)
+	servers := map[string]bool{}
+	for i, f := range flows {
+		lost, blocked := f.end()
+		if len(f.servers) != 1 || len(f.answers) < f.sent/4 {
+			t.Errorf("flow %d: %d of %d lost, blocked %v, servers %v; want one server before and after", i, lost, f.sent,
+				blocked, f.servers)
+		}
+		for s := range f.servers {
+			servers[s] = true
+		}
+	}
+	if len(servers) != 2 {
+		t.Errorf("the flows have the servers %v, want both", servers)
+	}
+	restart(func(file string) { must(t, os.WriteFile(file, []byte("PSFL"), 0o600)) })
 }
