@@ -29,6 +29,7 @@ type vip struct {
 	mine     bool   // this box made it
 	lingers  int64  // until when this box serves after another one's claim
 	left     int64  // since when this box is no director any more
+	heard    int64  // when the claim was heard last
 	answered int64  // when this box answered an older claim
 
 	told, toldDirectors, announced int64 // when the claim was told to boxes, to directors, to stations
@@ -62,6 +63,9 @@ func (v *vip) decide(now, started int64, self Place, w world) (claimed bool) {
 	if len(v.directors) > 1 && now-started < grace || self == (Place{}) {
 		return false
 	}
+	if v.claim != 0 && now-v.heard < v.patience(w) {
+		return false
+	}
 	for i, box := range v.directors {
 		if i == v.own || !w.alive(box) {
 			continue
@@ -76,10 +80,34 @@ func (v *vip) decide(now, started int64, self Place, w world) (claimed bool) {
 	return true
 }
 
+// patience returns for how long a claim that was heard is a sign of life. So two directors that hear each other's
+// claims and not their hellos do not take the VIP from each other all the time. A claim of a box that has left the list
+// is none.
+func (v *vip) patience(w world) int64 {
+	lost := false // the place of a director is not known, which may be the one that claims
+	for i, box := range v.directors {
+		if i == v.own {
+			continue
+		}
+		at, ok := w.placeOf(v, box)
+		if ok && at == v.at {
+			return silence
+		}
+		lost = lost || !ok
+	}
+	if lost {
+		return 3 * tellEvery / 2
+	}
+	return 0
+}
+
 // hear takes over a claim if it is newer than the known one. answer reports that this box should tell its own.
 func (v *vip) hear(h *here, now int64, self Place) (changed, answer bool) {
 	switch {
 	case h.at == self: // what this box said itself
+		return false, false
+	case h.sequence == v.claim && h.at == v.at: // again
+		v.heard = now
 		return false, false
 	case h.sequence < v.claim || h.sequence == v.claim && !larger(h.at, v.at):
 		if v.mine && h.sequence != v.claim && now-v.answered >= claimEvery {
@@ -92,7 +120,7 @@ func (v *vip) hear(h *here, now int64, self Place) (changed, answer bool) {
 		v.mine, v.lingers = false, now+linger
 	}
 	changed = v.at != h.at || v.claim == 0 || v.lingers > now
-	v.claim, v.at = h.sequence, h.at
+	v.claim, v.at, v.heard = h.sequence, h.at, now
 	return changed, false
 }
 

@@ -12,6 +12,9 @@ type net struct {
 	now   int64
 	boxes []*box
 	queue []mail
+
+	deaf    bool // no hellos arrive
+	nowhere bool // directors do not know each other's place
 }
 
 type box struct {
@@ -38,7 +41,7 @@ func (b *box) alive(name string) bool {
 
 func (b *box) placeOf(_ *vip, name string) (Place, bool) {
 	for _, x := range b.net.boxes {
-		if x.name == name {
+		if x.name == name && !b.net.nowhere {
 			return x.self, true
 		}
 	}
@@ -74,6 +77,7 @@ func (w *net) turn() {
 		case m.at > w.now:
 			w.queue = append(w.queue, m)
 		case m.from.cut || m.to.cut:
+		case m.claim == nil && w.deaf:
 		case m.claim == nil:
 			if back := !m.to.alive(m.from.name); back && m.to.v.mine {
 				h := m.to.v.here()
@@ -211,5 +215,30 @@ func TestMachineLeave(t *testing.T) {
 	}
 	if a.v.serves(w.now) {
 		t.Error("d0 serves half a second after d1 has claimed, want it to have ended")
+	}
+}
+
+// TestMachineDeaf: two directors that hear each other's claims and no hellos change places three times a second at
+// most; and not at all if they do not know each other's place.
+func TestMachineDeaf(t *testing.T) {
+	for _, placed := range []bool{true, false} {
+		w := newNet(5, 2)
+		w.deaf, w.nowhere = true, !placed
+		for range 200 {
+			w.turn()
+		}
+		changes, before := 0, w.boxes[0].v.mine
+		for range 500 {
+			w.turn()
+			if now := w.boxes[0].v.mine; now != before {
+				changes, before = changes+1, now
+			}
+		}
+		if limit := map[bool]int{true: 34, false: 1}[placed]; changes > limit {
+			t.Errorf("places known %v: %d changes in 5 s, want at most %d", placed, changes, limit)
+		}
+		if n := len(w.claimants()); n > 2 || !placed && n != 1 {
+			t.Errorf("places known %v: %d hold the claim, want one", placed, n)
+		}
 	}
 }
