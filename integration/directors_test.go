@@ -338,8 +338,8 @@ func TestDirectorsRestart(t *testing.T) {
 	for i, f := range flows {
 		lost, blocked := f.end()
 		if len(f.servers) != 1 || len(f.answers) < f.sent/4 {
-			t.Errorf("flow %d: %d of %d lost, blocked %v, servers %v; want one server before and after", i, lost, f.sent,
-				blocked, f.servers)
+			t.Errorf("flow %d: %d of %d lost, blocked %v, servers %v; want one server before and after", i, lost,
+				f.sent, blocked, f.servers)
 		}
 		for s := range f.servers {
 			servers[s] = true

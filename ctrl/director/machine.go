@@ -23,6 +23,7 @@ type vip struct {
 	directors       []string // names of boxes, in order
 	own             int      // place of this box in the list, -1 = none
 	anycast         bool
+	since           int64 // when this box became a director of it
 
 	claim    uint64 // sequence of the newest claim, 0 = none is known
 	at       Place  // of who made it
@@ -60,7 +61,7 @@ func (v *vip) decide(now, started int64, self Place, w world) (claimed bool) {
 		v.at = self // the place may have changed
 		return false
 	}
-	if len(v.directors) > 1 && now-started < grace || self == (Place{}) {
+	if v.listens(now, started) || self == (Place{}) {
 		return false
 	}
 	if v.claim != 0 && now-v.heard < v.patience(w) {
@@ -78,6 +79,11 @@ func (v *vip) decide(now, started int64, self Place, w world) (claimed bool) {
 	v.claim, v.at, v.mine = max(uint64(now), v.claim+1), self, true
 	v.told, v.toldDirectors, v.announced, v.burst = 0, 0, 0, 3
 	return true
+}
+
+// listens reports whether this box waits for claims of others, before it makes one.
+func (v *vip) listens(now, started int64) bool {
+	return v.own >= 0 && len(v.directors) > 1 && (now-started < grace || v.claim == 0 && now-v.since < grace)
 }
 
 // patience returns for how long a claim that was heard is a sign of life. So two directors that hear each other's

@@ -47,13 +47,17 @@ func (s *Service) hellos(now int64) {
 // hello sends one hello: of the services in turn, as many as fit in helloFrames.
 func (s *Service) hello(snap *fib.Snapshot, p *peer, now int64) {
 	keys := s.cfg.Keys()
+	asks := false
+	for _, v := range s.vips {
+		asks = asks || v.listens(now, s.started)
+	}
 	order := s.view.order
 	if s.states == nil {
 		order = nil // the health checks have not told yet
 	}
 	sent := 0
 	for range helloFrames {
-		m := message{opcode: opHello, sequence: s.next(), solicit: now-s.started < grace}
+		m := message{opcode: opHello, sequence: s.next(), solicit: asks}
 		for size := headerLen + tagLen; sent < len(order); sent++ {
 			if p.nextHello >= len(order) {
 				p.nextHello = 0

@@ -101,12 +101,16 @@ func (s *Service) takeState(st *model.State) {
 	for key, m := range st.VIPs {
 		v := s.vips[key]
 		if v == nil {
-			v = &vip{key: key}
+			v = &vip{key: key, own: -1}
 		}
 		v.tenant = uint32(st.Tenants[m.Tenant].ID)
 		v.segment = uint32(st.Segments[m.Tenant+"/"+m.Segment].ID)
 		v.mac, v.address, v.anycast = uint64(m.EffectiveMAC()), m.Address, m.Anycast()
+		was := v.own
 		v.own, v.directors = m.Director(s.cfg.Box), nil
+		if was < 0 && v.own >= 0 {
+			v.since = now
+		}
 		for _, d := range m.Directors {
 			v.directors = append(v.directors, d.Box)
 			if v.own < 0 || d.Box == s.cfg.Box {
