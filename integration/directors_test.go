@@ -350,3 +350,21 @@ func TestDirectorsRestart(t *testing.T) {
 	}
 	restart(func(file string) { must(t, os.WriteFile(file, []byte("PSFL"), 0o600)) })
 }
+
+// TestDirectorsAnnounce: the director that takes over tells the stations, and nobody takes that for a conflict.
+func TestDirectorsAnnounce(t *testing.T) {
+	d := startDirectors(t, directorsTown(""))
+	d.settles(t, "d1")
+	r := d.raw(t, "client")
+	d.kill(t, "d1")
+	if _, err := r.Find(3*time.Second, func(b []byte) bool { // gratuitous ARP of 10.10.1.100
+		return len(b) >= 42 && b[12] == 8 && b[13] == 6 && b[28] == 10 && b[31] == 100 && b[41] == 100
+	}); err != nil {
+		t.Errorf("announcement to the client: %v", err)
+	}
+	for _, box := range []string{"d2", "k"} {
+		if n := d.active(box, alarm.VIPConflict); n != 0 {
+			t.Errorf("alarms vip_conflict of %s: got %d, want 0", box, n)
+		}
+	}
+}
