@@ -22,7 +22,8 @@ func (st *State) decide(
 		return 0, drop.NoServer
 	}
 	if svc.Hash == fib.HashQUIC && w.kind == whole {
-		if server, ok := byConnectionID(mem, p, s, svc); ok {
+		server, ok := byConnectionID(mem, p, s, svc)
+		if ok && w.host(&s.VIPs[w.vip]) && s.Servers[server].MAC != sender(mem, p, s) {
 			return server, drop.None
 		}
 	}

@@ -22,23 +22,49 @@ type Waiting struct {
 	taken  [flow.MaxHeld]frame.Packet
 }
 
-// fragmentKey returns the datagram that the fragment p belongs to, and whether p is the first fragment.
+// fragmentKey returns the datagram that the fragment p belongs to, and whether p is the first fragment. The protocol is
+// no part of an IPv6 datagram's identity: only the first fragment tells it (RFC 8200, 4.5).
 func fragmentKey(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work) (k flow.FragmentKey, first bool) {
 	id, first := parse.FragmentID(mem[p.Off+uint32(p.L3):p.Off+uint32(p.Len)], w.v6)
-	return flow.FragmentKey{Source: w.client, VIP: s.VIPs[w.vip].Ref, ID: id, Proto: p.Proto}, first
+	k = flow.FragmentKey{Source: w.client, VIP: s.VIPs[w.vip].Ref, ID: id}
+	if !w.v6 {
+		k.Proto = p.Proto
+	}
+	return k, first
+}
+
+// mayHavePorts reports whether the fragment p may be of a TCP or UDP datagram. Behind the fragment header of IPv6 there
+// may be other extension headers, whose type the later fragments have, too.
+func mayHavePorts(p *frame.Packet) bool {
+	switch p.Proto {
+	case wire.ProtoTCP, wire.ProtoUDP:
+		return true
+	case wire.ProtoHopByHop, wire.ProtoRouting, wire.ProtoDestOptions, wire.ProtoAH:
+		return p.Has(frame.FlagIPv6) && !p.Has(frame.FlagL4)
+	}
+	return false
+}
+
+// fragmentHash is the hash that gives the worker which knows the datagrams of the client: it is equal for all fragments
+// of one.
+func (w *work) fragmentHash(p *frame.Packet, v *fib.VIP) uint32 {
+	if w.v6 {
+		return parse.FlowHash6(w.client, v.IP6, 0, 0)
+	}
+	return p.Hash
 }
 
 // fragment finds the flow of a fragment. It returns false if the fragment goes to another worker, waits for the first
 // one of its datagram, or is dropped.
 func (st *State) fragment(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work) bool {
 	switch {
-	case p.Proto != wire.ProtoTCP && p.Proto != wire.ProtoUDP:
+	case !mayHavePorts(p):
 		p.DropFor(drop.VIPProtocol)
 		return false
 	case st.Fragments == nil:
 		p.DropFor(drop.FragOrphan)
 		return false
-	case st.elsewhere(mem, p, s, w, p.Hash, fragmentHop):
+	case st.elsewhere(mem, p, s, w, w.fragmentHash(p, &s.VIPs[w.vip]), fragmentHop):
 		return false
 	}
 	k, first := fragmentKey(mem, p, s, w)

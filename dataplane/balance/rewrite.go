@@ -62,6 +62,8 @@ func (st *State) outOf(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work, ou
 	}
 	to := &s.Ports[out]
 	if uint32(p.Len) > uint32(to.MTU)+wire.EthernetLen {
+		// TooBig finds the service by its mark.
+		wire.PutMAC(mem[p.Off+wire.MACLen:], fib.Mark|uint64(s.Services[w.service].ID))
 		st.TooBig(p, to.MTU, drop.AccessMTU)
 		return
 	}

@@ -137,11 +137,14 @@ func (s *set) look(n *note) (row int, val uint64) {
 
 func noteNow(now int64) uint64 { return uint64(now/62_500_000) & noteTimeMask }
 
-// noteAge returns the age of a value in milliseconds. The clocks of workers differ a little: a value from the future is
-// new.
+// noteAhead is by how much the clock of the worker that wrote a value may be ahead: a minute.
+const noteAhead = 60 * 16
+
+// noteAge returns the age of a value in milliseconds. The clocks of workers differ a little: a value from the near
+// future is new. Nobody sweeps the notes: an old one must not become new again when the clock goes round.
 func noteAge(val, now uint64) int32 {
 	d := (now - val) & noteTimeMask
-	if d > noteTimeMask/2 {
+	if d > noteTimeMask-noteAhead {
 		return 0
 	}
 	return int32(min(d, 1<<24) * 1000 / 16)

@@ -20,6 +20,22 @@ const (
 	serviceB = fib.Ref(1<<20 | 2)
 )
 
+// TestNotesStayOld: a note that nobody uses stays old, also when the clock has gone half way round since.
+func TestNotesStayOld(t *testing.T) {
+	n := NewNotes(100)
+	k := noteKey(1)
+	n.Request(&k, serviceA, tcpSYN, second)
+	for _, days := range []int64{1, 40, 49, 60, 90} {
+		now := days * 24 * 3600 * second
+		if service, ok := n.Reply(&k, tcpSYN, now); ok {
+			t.Errorf("after %d days a reply belongs to service %#x, want to none", days, service)
+		}
+	}
+	if !n.Request(&k, serviceB, tcpSYN, 60*24*3600*second) {
+		t.Error("after 60 days the flow is refused to another service, want it accepted")
+	}
+}
+
 // TestNotesCollision: a live 5-tuple is refused to another service until the flow is closed by both ends, is reset, or
 // has been silent for a minute.
 func TestNotesCollision(t *testing.T) {
