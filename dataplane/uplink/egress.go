@@ -169,7 +169,7 @@ func admit(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *way) boo
 		return false
 	}
 	if to.g != nil && own(mem, p, to.g) {
-		echo(mem, p, s)
+		echo(mem, p, s, st)
 		return false
 	}
 	if to.why != drop.None {

@@ -12,9 +12,9 @@ import (
 const overhead = wire.IPv4Len + wire.EthernetLen
 
 // echo answers a tenant's ping to the group's own address, and drops all other packets to it.
-func echo(mem []byte, p *frame.Packet, s *fib.Snapshot) {
+func echo(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) {
 	to, ok := wayBack(mem, p, s)
-	if !ok {
+	if !ok || to.Loc&fib.LocLocal != 0 {
 		p.DropFor(drop.Unresolved)
 		return
 	}
@@ -22,17 +22,18 @@ func echo(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 		p.DropFor(drop.RouterProtocol)
 		return
 	}
-	toTenant(p, to)
+	toTenant(p, st, to)
 }
 
 // wayBack finds the way back to the tenant's VIF that sent p: to the attachment in p, or to the box of the VIF. A frame
-// that is made of p then goes to the VIF's MAC.
+// that is made of p then goes to the VIF's MAC. If a real server has sent p from a virtual address, the way is that to
+// the director, which may be this box.
 func wayBack(mem []byte, p *frame.Packet, s *fib.Snapshot) (to icmp.Return, ok bool) {
 	if p.Attach != frame.NoIndex {
 		return to, true
 	}
 	to, ok = icmp.ReturnTo(mem, p, s)
-	if !ok || to.Loc&fib.LocLocal != 0 {
+	if !ok || to.Loc&fib.LocLocal != 0 && (!fib.LocBox(to.Loc) || to.Loc&fib.LocGateway != 0) {
 		return to, false
 	}
 	p.SrcMAC = to.MAC
@@ -40,12 +41,17 @@ func wayBack(mem []byte, p *frame.Packet, s *fib.Snapshot) (to icmp.Return, ok b
 }
 
 // toTenant sends an answer back to the tenant from which p came.
-func toTenant(p *frame.Packet, to icmp.Return) {
+func toTenant(p *frame.Packet, st *State, to icmp.Return) {
 	if p.Attach != frame.NoIndex {
 		p.Next = frame.NextDeliver
 		return
 	}
 	p.Seg, p.Loc, p.Next = to.Seg, to.Loc, frame.NextEncap
+	if to.Loc&fib.LocLocal != 0 { // to the server of the flow
+		p.Flags &^= frame.FlagGenerated | frame.FlagFromFabric
+		p.Next = frame.NextBalance
+		st.Repeat(p)
+	}
 }
 
 // tooBig answers a tenant's packet that does not fit the uplink (RFC 1191, RFC 8201), from the address of the packet's
@@ -74,7 +80,7 @@ func tooBig(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, way *way) {
 		}
 	}
 	if refuse(mem, p, s, st, icmp.TooBig, way.mtu, src4, src6, p.DstMAC) {
-		toTenant(p, to)
+		toTenant(p, st, to)
 	}
 }
 
