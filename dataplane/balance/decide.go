@@ -93,18 +93,20 @@ func keeps(sv *fib.Server, state flow.State, proto, flags uint8) bool {
 }
 
 // newFlow selects a server for a packet that belongs to no flow in the table, and adds the flow. The guard of the table
-// may refuse to add it: then the hash alone decides, here and for all packets that follow. No RST begins a flow.
+// may refuse to add it: then the hash alone decides, here and for all packets that follow. No RST begins a flow. The
+// hash also decides, for any scheduler, on a segment of a connection that has begun before or elsewhere.
 func (st *State) newFlow(
 	mem []byte, p *frame.Packet, s *fib.Snapshot, w *work, svc *fib.Service, probe *flow.Probe, flags uint8,
 ) (server uint32, why drop.Reason) {
 	alone := w.kind == about || flags&wire.TCPRst != 0
-	server, off, why := st.choose(mem, p, s, w, svc, alone)
+	hash := alone || w.proto == wire.ProtoTCP && flags&wire.TCPSyn == 0
+	server, off, why := st.choose(mem, p, s, w, svc, hash)
 	if why != drop.None || alone {
 		return server, why
 	}
 	if _, ok := st.Flows.Insert(probe, s.Servers[server].Ref, flow.HalfOpen, off); !ok {
 		st.Services.Add(int(w.service)*stats.ServiceLen+stats.ServiceGuard, 1)
-		if svc.Scheduler != fib.SchedMaglev {
+		if svc.Scheduler != fib.SchedMaglev && !hash {
 			if server, _, why = st.choose(mem, p, s, w, svc, true); why != drop.None {
 				return 0, why
 			}
