@@ -57,13 +57,11 @@ type State struct {
 
 // Counters counts what the director has done, except drops.
 type Counters struct {
-	Balanced      uint64 // packets sent on to a server
-	Resets        uint64 // TCP resets sent: no service, or no server
-	Unreachable   uint64 // ICMP "port unreachable" sent: no service, or no server
-	TimeExceeded  uint64 // ICMP "time exceeded" sent
-	EchoReplies   uint64 // echo requests answered
-	ErrorsForward uint64 // ICMP errors about a flow sent on to its server
-	Held          uint64 // fragments that waited for the first one of their packet
+	Resets       uint64 // TCP resets sent: no service, or no server
+	Unreachable  uint64 // ICMP "port unreachable" sent: no service, or no server
+	TimeExceeded uint64 // ICMP "time exceeded" sent
+	EchoReplies  uint64 // echo requests answered
+	Held         uint64 // fragments that waited for the first one of their packet
 }
 
 // New returns the state of a worker with environment env.
