@@ -48,9 +48,11 @@ func (e *Engine) direct(s *fib.Snapshot) {
 // noteFlows is the number of flows for which the agents' notes have room: those of services that share a server's port.
 const noteFlows = 1 << 16
 
-// share gives the workers the notes of flows that services with a common port of a server need.
+// share gives the workers the notes of flows that services with a common port of a server need. They need not say that
+// they share it: the rules of a service that is gone stay for a time, beside those of its successor.
 func (e *Engine) share(s *fib.Snapshot) {
-	if e.notes != nil || !slices.ContainsFunc(s.Services, func(v fib.Service) bool { return v.Shared }) {
+	if e.notes != nil ||
+		!s.SharedReplies && !slices.ContainsFunc(s.Services, func(v fib.Service) bool { return v.Shared }) {
 		return
 	}
 	e.runMu.RLock()

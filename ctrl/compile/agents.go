@@ -160,6 +160,7 @@ func (p *plan) agentOf(key string, state *agentState) *fib.Agent {
 	sortVIPs(a.VIPs4, a.VIPs6)
 	a.Rules = p.rulesOf(list)
 	a.Shared = slices.ContainsFunc(a.Rules, func(r fib.ReplyRule) bool { return r.Shared })
+	p.snap.SharedReplies = p.snap.SharedReplies || a.Shared
 	return a
 }
 

@@ -101,6 +101,27 @@ func TestAgentRules(t *testing.T) {
 	b.wantRules("the VIP is gone", "none")
 }
 
+// TestSuccessor: a service that takes over a port of servers from a deleted one shares it with it for a time, without
+// having said so: the agents need notes of flows.
+func TestSuccessor(t *testing.T) {
+	b := host(t)
+	if b.c.Snapshot().SharedReplies {
+		t.Error("a single service: agents are to note flows, want none")
+	}
+	alt := serverAt("web1", 20)
+	alt.Service = "alt"
+	b.change(func(d *model.Draft) {
+		d.Delete(model.KindServer, "red/http/web1")
+		d.Delete(model.KindService, "red/http")
+		d.Put(model.Service{Tenant: "red", Name: "alt", VIP: "www", ID: 8, Port: 8888})
+		d.Put(alt)
+	})
+	b.wantRules("successor", "8080-8080>8888 #8*, 8080-8080>80 #7*!")
+	if !b.c.Snapshot().SharedReplies {
+		t.Error("no notes of flows, want them: else all replies of the successor's servers are dropped")
+	}
+}
+
 // TestAgentDisabled: the rules of a server stay while it is there, whatever its state and its health.
 func TestAgentDisabled(t *testing.T) {
 	b := host(t)

@@ -85,6 +85,8 @@ type Snapshot struct {
 	Services   []Service // by service index
 	Servers    []Server  // by server index
 	BalanceKey [2]uint64 // of SipHash: balancer.key, in little-endian order
+	// SharedReplies: an Agent is, or was, Shared. The agents need notes of flows.
+	SharedReplies bool
 
 	Bindings *table.Bindings
 	Delta    *table.Delta // nil nearly always
