@@ -79,8 +79,10 @@ type Box struct {
 	failed chan error
 	// published says that there are new tables.
 	published chan struct{}
-	cancel    context.CancelFunc
-	tasks     sync.WaitGroup
+	// remained says that what is kept of removed and draining servers may have changed.
+	remained chan struct{}
+	cancel   context.CancelFunc
+	tasks    sync.WaitGroup
 }
 
 // Build is the program's version.
@@ -90,7 +92,7 @@ type Build struct{ Version, Commit string }
 // box.
 func New(cfg *conf.Config, path string, build Build) (_ *Box, err error) {
 	b := &Box{build: build, path: path, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4),
-		published: make(chan struct{}, 1)}
+		published: make(chan struct{}, 1), remained: make(chan struct{}, 1)}
 	b.cfg.Store(cfg)
 	b.log, b.logs = newLogger(cfg.Log, b.level)
 	defer func() {
@@ -194,6 +196,7 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	b.task(func() { b.health.Run(ctx) })
 	b.task(func() { b.directors.Run(ctx) })
 	b.task(func() { b.followTargets(ctx) })
+	b.task(func() { b.followRemains(ctx) })
 	b.task(func() { b.watchStore(ctx) })
 	b.task(func() { b.watchFlows(ctx) })
 	if err := b.serve(); err != nil {

@@ -32,6 +32,7 @@ func (b *Box) newHealth() {
 
 // beginHealth makes the states live with which the box goes on. No frame has arrived yet.
 func (b *Box) beginHealth() error {
+	b.loadRemains()
 	b.setTargets(b.compiler.Targets())
 	b.health.Flush()
 	b.alarms.Retain(b.health.Exists, health.AlarmKinds()...)
@@ -54,6 +55,10 @@ func (b *Box) publish(s *fib.Snapshot) {
 	b.engine.Publish(s)
 	select {
 	case b.published <- struct{}{}:
+	default:
+	}
+	select {
+	case b.remained <- struct{}{}:
 	default:
 	}
 }

@@ -41,6 +41,7 @@ type balancer struct {
 	wake      func()               // stops the timer
 	wakeAt    time.Time
 	stopped   bool
+	remains   uint64            // version of Remains
 	vifNames  map[uint32]string // by index; nil = to be made
 }
 
@@ -205,6 +206,9 @@ func (p *plan) balanceChanged() bool {
 
 func (p *plan) commitBalance() {
 	b := &p.c.balancer
+	if len(p.agents.changes)+len(p.draining.changes) > 0 {
+		b.remains++
+	}
 	p.virtual.commit()
 	p.vipRows.commit()
 	p.services.commit()
