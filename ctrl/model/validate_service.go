@@ -166,7 +166,7 @@ func (v *validator) overlaps(keys []string) {
 				what = "port 0, all ports,"
 			}
 			v.at(KindService, b.key)(field, CodeOverlap, "choose other ports, another VIP or another protocol",
-				"%s of VIP %s overlap service %s (%s)", what, o.VIP, a.key, portText(&o)).about(KindService, a.key)
+				"%s of VIP %s: service %s has %s already", what, o.VIP, a.key, portText(&o)).about(KindService, a.key)
 			if list[i].last < list[i-1].last {
 				list[i].last = list[i-1].last // so that the next is compared with the one that reaches furthest
 			}
