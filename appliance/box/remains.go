@@ -42,9 +42,10 @@ func (b *Box) loadRemains() {
 	}
 }
 
-// followRemains saves what outlives servers when it changes, until ctx is done, and then once more.
+// followRemains saves what outlives servers when it changes, until ctx is done, and then once more. What cannot
+// be written is tried again, with one warning.
 func (b *Box) followRemains(ctx context.Context) {
-	saved := uint64(0)
+	saved, failed := uint64(0), false
 	look := time.NewTicker(remainsLook)
 	defer look.Stop()
 	for done := false; !done; {
@@ -67,8 +68,12 @@ func (b *Box) followRemains(ctx context.Context) {
 			err = file.Replace(b.remainsFile(), append(text, '\n'))
 		}
 		if err != nil {
+			saved = 0 // again at the next look
+		}
+		if err != nil && !failed {
 			b.log.Warn("draining and removed servers are not saved", "path", b.remainsFile(), "err", err)
 		}
+		failed = err != nil
 		select {
 		case <-ctx.Done():
 		case <-time.After(remainsEvery):

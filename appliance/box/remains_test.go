@@ -102,4 +102,18 @@ func TestRemainsFile(t *testing.T) {
 	if !strings.Contains(log.String(), "not saved") {
 		t.Errorf("a directory in the way: logged %q, want a warning", &log)
 	}
+
+	// The box tries again: no other change is needed.
+	b = drainingBox(t, dir, &log)
+	ctx, stop = context.WithCancel(t.Context())
+	over := make(chan struct{})
+	go func() { b.followRemains(ctx); close(over) }()
+	time.Sleep(1500 * time.Millisecond)
+	_ = os.Remove(path)
+	time.Sleep(1500 * time.Millisecond)
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the way is free again: %v, want the file", err)
+	}
+	stop()
+	<-over
 }
