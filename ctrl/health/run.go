@@ -156,7 +156,7 @@ func (c *Checker) result(p *probe, t *Target, start int64, err error, busy bool)
 		p.failed, p.error = err.Error(), err.Error()
 		change = p.machine.Miss(now, &p.policy)
 	}
-	c.schedule.done(p, start)
+	c.schedule.done(p, start, err != nil)
 	c.follow(p, was, change, now)
 }
 

@@ -108,14 +108,18 @@ func (s *schedule) take(now int64) (p *probe, next int64) {
 }
 
 // done puts a probe back whose check began at start: one interval later, give or take a tenth. Probes that were added
-// together drift apart after their first check.
-func (s *schedule) done(p *probe, start int64) {
+// together drift apart after their first check. After a failure the interval is never longer: a server that hangs is
+// out after fall intervals and a timeout.
+func (s *schedule) done(p *probe, start int64, failed bool) {
 	if !p.slot.in {
 		return
 	}
 	from, to := 0.9, 1.1
 	if p.slot.first {
 		p.slot.first, from = false, 0.3
+	}
+	if failed {
+		to = min(to, 0.93)
 	}
 	p.slot.at = start + int64((from+(to-from)*s.rand.Float64())*float64(p.slot.interval))
 	heap.Push(&s.due, p)

@@ -29,7 +29,7 @@ func simulate(n int, interval, d time.Duration) (all []int64, each [][]int64) {
 	for now := int64(0); now < int64(d); now += int64(time.Millisecond) {
 		running = slices.DeleteFunc(running, func(e end) bool {
 			if e.at <= now {
-				s.done(e.p, e.start)
+				s.done(e.p, e.start, false)
 			}
 			return e.at <= now
 		})
@@ -116,7 +116,7 @@ func TestScheduleRemove(t *testing.T) {
 	s.add(b, time.Second, 0)
 	p, _ := s.take(0)
 	s.remove(p)
-	s.done(p, 0)
+	s.done(p, 0, false)
 	other := b
 	if p == b {
 		other = a
@@ -125,7 +125,7 @@ func TestScheduleRemove(t *testing.T) {
 		if q, _ := s.take(now); q == p {
 			t.Fatal("the removed probe is checked again")
 		} else if q != nil {
-			s.done(q, now)
+			s.done(q, now, false)
 		}
 	}
 	if s.mean < 0.99 || s.mean > 1.01 {
@@ -134,5 +134,29 @@ func TestScheduleRemove(t *testing.T) {
 	s.remove(other)
 	if p, _ := s.take(int64(time.Hour)); p != nil || s.mean != 0 {
 		t.Errorf("%v is due in an empty schedule, whose mean is %v", p, s.mean)
+	}
+}
+
+// TestHungServerIsOutInTime: with checks every 2 s that wait for 1 s, the third failure in a row of a server that hangs
+// comes at most 7 s after its last good answer, whatever the jitter.
+func TestHungServerIsOutInTime(t *testing.T) {
+	s := newSchedule(3)
+	for range 10_000 {
+		p := &probe{}
+		s.add(p, 2*time.Second, 0)
+		p.slot.first = false
+		now := int64(0)
+		for n := range 4 { // the first one succeeds
+			q, at := s.take(now)
+			for ; q == nil; q, at = s.take(now) {
+				now = at
+			}
+			s.done(p, now, n > 0)
+		}
+		if out := time.Duration(now) + time.Second; out > 7*time.Second {
+			t.Fatalf("it is out after %v, want at most 7s", out)
+		}
+		s.remove(p)
+		s.full = 0
 	}
 }
