@@ -84,7 +84,7 @@ var foreignNames = []string{
 	"virtual_server_group", "vrrp_instance", "connect_ip", "connect_port", "inhibit_on_failure", "require_reply",
 	"status_code",
 	"bpf_link", "dry_run", "expect_active", "go_version", "not_durable", "outcome_unknown", "perf_event_open",
-	"rule_files", "rx_errors", "rx_missed_errors", "sched_getaffinity",
+	"rp_filter", "rule_files", "rx_errors", "rx_missed_errors", "sched_getaffinity",
 	"sd_notify", "tx_dropped", "tx_errors", "use_vmac", "virtio_net",
 }
 

@@ -27,8 +27,8 @@ var (
 	halfThat = model.Duration(250 * time.Millisecond)
 )
 
-// healthFabric is director d and host h1 behind another edge switch, with servers that have the VIP on lo: in tenant red
-// web1 and web2 on h1 and web3 on d itself, in tenant blue, with the same addresses, web1 on h1.
+// healthFabric is director d and host h1 behind another edge switch, with servers that have the VIP on lo: in tenant
+// red web1 and web2 on h1 and web3 on d itself, in tenant blue, with the same addresses, web1 on h1.
 func healthFabric() options {
 	o := options{}
 	o.Tap = true
@@ -282,8 +282,8 @@ func TestHealthWhileControlIsBusy(t *testing.T) {
 			i>>16&255, i>>8&255, i&255, f.Node("swb").MAC)
 	}
 	began := time.Now()
-	must(t, f.call("d", http.MethodPost, "/v1/bulk/bindings?mode=merge", io.NopCloser(strings.NewReader(lines.String())),
-		nil))
+	body := io.NopCloser(strings.NewReader(lines.String()))
+	must(t, f.call("d", http.MethodPost, "/v1/bulk/bindings?mode=merge", body, nil))
 	t.Logf("%d bindings pushed in %v", count, time.Since(began).Round(time.Millisecond))
 	for _, key := range keys {
 		if s := f.serverHealth(key); s.State != health.Up || s.Failures != 0 {
