@@ -139,6 +139,7 @@ func mayImport(dir, p string) string {
 		"github.com/vishvananda/netns":          {"integration", "perf", "appliance"},
 		"github.com/google/gopacket":            {"perf", "integration"},
 		"github.com/asavie/xdp":                 {"perf", "integration"},
+		"github.com/quic-go/quic-go":            {"integration"},
 		"github.com/HdrHistogram":               {"perf"},
 		"github.com/BurntSushi/toml":            {"conf", "ctrl/client"}, // the configuration; apply -f
 		"go.etcd.io/bbolt":                      {"ctrl/store", "ctrl/alarm/spool"},

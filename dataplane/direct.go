@@ -45,6 +45,27 @@ func (e *Engine) direct(s *fib.Snapshot) {
 	}
 }
 
+// SetFlowRate limits the new flows per second that each worker's flow table takes from now on; 0 = no limit.
+func (e *Engine) SetFlowRate(perSecond uint32) {
+	e.runMu.Lock() // not while a table is made
+	defer e.runMu.Unlock()
+	if e.ended {
+		return
+	}
+	set := func(w *worker) {
+		if w.Flows.NewRate = perSecond; w.Balance.Flows != nil {
+			w.Balance.Flows.SetRate(perSecond)
+		}
+	}
+	for _, w := range e.workers {
+		if e.running {
+			w.do(set)
+		} else {
+			set(w)
+		}
+	}
+}
+
 // noteFlows is the number of flows for which the agents' notes have room: those of services that share a server's port.
 const noteFlows = 1 << 16
 

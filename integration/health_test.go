@@ -19,9 +19,9 @@ import (
 )
 
 var (
-	vip      = netip.MustParseAddr("10.10.1.100")
+	hVIP     = netip.MustParseAddr("10.10.1.100")
 	ownOfD   = netip.MustParseAddr("10.10.1.101")
-	vip6     = netip.MustParseAddr("fd00:10::100")
+	hVIP6    = netip.MustParseAddr("fd00:10::100")
 	own6OfD  = netip.MustParseAddr("fd00:10::101")
 	quickly  = model.Duration(500 * time.Millisecond)
 	halfThat = model.Duration(250 * time.Millisecond)
@@ -41,9 +41,9 @@ func healthFabric() options {
 			model.Subnet{Tenant: tenant, Name: "web4", Segment: "web", Prefix: netip.MustParsePrefix("10.10.1.0/24")},
 			model.Subnet{Tenant: tenant, Name: "web6", Segment: "web", Prefix: netip.MustParsePrefix("fd00:10::/64")})
 		o.VIPs = append(o.VIPs,
-			model.VIP{Tenant: tenant, Name: "www", Segment: "web", Address: vip,
+			model.VIP{Tenant: tenant, Name: "www", Segment: "web", Address: hVIP,
 				Directors: []model.Director{{Box: "d", Address: ownOfD}}},
-			model.VIP{Tenant: tenant, Name: "www6", Segment: "web", Address: vip6,
+			model.VIP{Tenant: tenant, Name: "www6", Segment: "web", Address: hVIP6,
 				Directors: []model.Director{{Box: "d", Address: own6OfD}}})
 		o.Services = append(o.Services, model.Service{Tenant: tenant, Name: "http", VIP: "www", ID: 7, Port: 80,
 			Check: &model.Check{Interval: quickly, Timeout: halfThat}})
@@ -63,7 +63,7 @@ func web(tenant, name, box string, host int) lab.VMSpec {
 		Tenant: tenant, Segment: "web", Name: name, Box: box, MAC: model.MAC(0x020000000100 + host - 20 + 0x14),
 		Addresses: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 10, 1, byte(host)}), 24),
 			netip.MustParsePrefix(fmt.Sprintf("fd00:10::%d/64", host))},
-		Virtual: []netip.Prefix{netip.PrefixFrom(vip, 32), netip.PrefixFrom(vip6, 128)},
+		Virtual: []netip.Prefix{netip.PrefixFrom(hVIP, 32), netip.PrefixFrom(hVIP6, 128)},
 	}
 }
 
@@ -124,11 +124,11 @@ func TestHealthOnTheDataPath(t *testing.T) {
 	f.nginx(t, "web1", "web1", at(netip.MustParseAddr("10.10.1.20")))
 	var all []netip.AddrPort
 	for port := uint16(8080); port < 8090; port++ {
-		all = append(all, netip.AddrPortFrom(vip, port), netip.AddrPortFrom(vip6, port))
+		all = append(all, netip.AddrPortFrom(hVIP, port), netip.AddrPortFrom(hVIP6, port))
 	}
 	f.nginx(t, "web2", "web2", all...)
 	f.nginx(t, "web3", "web3", all...)
-	f.nginx(t, "bweb1", "bweb1", at(vip))
+	f.nginx(t, "bweb1", "bweb1", at(hVIP))
 
 	for _, key := range []string{"red/http/web2", "red/http/web3", "blue/http/bweb1"} {
 		f.untilHealth(t, key, health.Up)
@@ -149,9 +149,9 @@ func TestHealthOnTheDataPath(t *testing.T) {
 	})
 	must(t, err)
 	if src, dst := netip.AddrFrom4([4]byte(request[26:30])), netip.AddrFrom4([4]byte(request[30:34])); src != ownOfD ||
-		dst != vip || binary.BigEndian.Uint16(request[36:]) != 8080 || request[22] != 63 ||
+		dst != hVIP || binary.BigEndian.Uint16(request[36:]) != 8080 || request[22] != 63 ||
 		binary.BigEndian.Uint64(request[6:])>>16 != fib.Mark|7 {
-		t.Errorf("the server gets % x, want a SYN from %v to %v:8080, from the mark, with TTL 63", request, ownOfD, vip)
+		t.Errorf("the server gets % x, want a SYN from %v to %v:8080, from a mark, TTL 63", request, ownOfD, hVIP)
 	}
 	const inner = 14 + 4 + 20 // tagged, in IPv4
 	answer, err := wire.Find(5*time.Second, func(b []byte) bool {
@@ -218,7 +218,7 @@ func TestHealthOfAServerThatHangs(t *testing.T) {
 	o.Services[0].Check = &model.Check{Type: model.CheckHTTP, Body: "web"}
 	f := startFabric(t, o)
 	f.guests(t, "web1", "web2", "web3")
-	at := netip.AddrPortFrom(vip, 8080)
+	at := netip.AddrPortFrom(hVIP, 8080)
 	hung := f.nginx(t, "web1", "web1", at)
 	f.nginx(t, "web2", "web2", at)
 	f.nginx(t, "web3", "web3", at)
@@ -266,7 +266,7 @@ func TestHealthWhileControlIsBusy(t *testing.T) {
 	o.Dataplane.Bindings = count + 1000
 	f := startFabric(t, o)
 	f.guests(t, "web1", "web2", "web3", "bweb1")
-	at := netip.AddrPortFrom(vip, 8080)
+	at := netip.AddrPortFrom(hVIP, 8080)
 	keys := []string{"red/http/web1", "red/http/web2", "red/http/web3", "blue/http/bweb1"}
 	for _, key := range keys {
 		name := key[strings.LastIndexByte(key, '/')+1:]

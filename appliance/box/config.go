@@ -23,6 +23,7 @@ func (b *Box) engineConfig() dataplane.Config {
 	c := dataplane.Config{
 		Workers: d.Workers, CPUs: d.CPUs, Poll: polls[d.Poll], Frames: d.Frames, FrameSize: d.FrameSize,
 		RingSize:  d.RingSize,
+		Flows:     dataplane.Flows{Limit: cfg.Balancer.Flows, NewRate: uint32(cfg.Balancer.NewFlowRate)},
 		HugePages: d.HugePages, Handoff: d.Handoff, Verify: d.Verify, Nice: d.Nice,
 		Log: func(l dataplane.Level, msg string, args ...any) {
 			b.log.Log(context.Background(), [...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[l], msg,

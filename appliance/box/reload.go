@@ -44,6 +44,7 @@ func (b *Box) Reload(ctx context.Context) error {
 			b.events.Publish(event.Reload{Error: err.Error()})
 			return err
 		}
+		b.engine.SetFlowRate(uint32(next.Balancer.NewFlowRate))
 		setLevel(b.level, next.Log.Level)
 		b.cfg.Store(next)
 		b.gateways.Refresh()

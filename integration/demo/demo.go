@@ -1,10 +1,12 @@
 // Package demo is the main job live: two tenants with the same IPs and MACs talk across a fabric of two boxes and two
 // edge switches, all of them processes of the real binary in network namespaces, while one of two paths is taken away
-// and brought back; and one tenant talks to the outside through two gateways, of which first one and then the other
-// fails.
+// and brought back; one tenant talks to the outside through two gateways, of which first one and then the other
+// fails; and clients of a virtual address are balanced over web servers, of which one is drained, one added and one
+// killed.
 //
-// demo.go is the scenario, node.go a process of it, traffic.go the tenants' traffic, outside.go what goes through the
-// gateways, picture.go the live picture, summary.go the summary.
+// demo.go is the scenario, acts.go what happens in it, node.go a process of it, traffic.go the tenants' traffic,
+// outside.go what goes through the gateways, service.go the balanced service, picture.go the live picture, summary.go
+// the summary.
 package demo
 
 import (
@@ -15,7 +17,6 @@ import (
 	"strings"
 	"time"
 
-	"penstock/ctrl/model"
 	"penstock/integration/lab"
 )
 
@@ -42,7 +43,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		o.Rate = defaultRate
 	}
 	if o.Duration == 0 {
-		o.Duration = 24 * time.Second
+		o.Duration = 27 * time.Second
 	}
 	d := &demo{Options: o, picture: picture{w: o.Out, live: o.Live, colour: o.Colour}, last: map[string]uint64{}}
 	defer func() { err = errors.Join(err, d.close()) }()
@@ -72,6 +73,7 @@ type demo struct {
 	streams  []*stream
 	pings    []*pinger
 	outside  *outside
+	web      *web
 	failures []*failure
 	started  time.Time
 	away     [2]time.Duration  // when the path was taken away and brought back
@@ -81,18 +83,22 @@ type demo struct {
 
 func (d *demo) build(context.Context) error {
 	d.printf("Building a lab in network namespaces: four VMs in two tenants with the same IPs and MACs,")
-	d.printf("two boxes, two edge switches, two VLAN paths (101 and 102), two gateways to the outside …")
+	d.printf("two boxes, two edge switches, two VLAN paths (101 and 102), two gateways to the outside, and a")
+	d.printf("service on a virtual address, with web servers on ports of their own …")
 	var err error
 	if d.lab, err = lab.New("demo"); err != nil {
 		return err
 	}
 	tenants := lab.DemoTenants()
 	tenants[0].Gateway = lab.GatewayGroup
-	d.top, err = lab.Fabric(d.lab, lab.FabricOptions{
-		Tenants: tenants, Gateways: []lab.GatewaySpec{{Box: "box1", Name: "isp1"}, {Box: "box1", Name: "isp2"}},
+	o := lab.FabricOptions{
+		Tenants: tenants, VMs: append(lab.DemoVMs(), webVMs(tenants[0].Name)...),
+		Gateways:  []lab.GatewaySpec{{Box: "box1", Name: "isp1"}, {Box: "box1", Name: "isp2"}},
 		Group:     "probe_interval = \"10ms\"",
 		Dataplane: lab.DataplaneOptions{Workers: 1, RingSize: 512, Frames: 16384, Bindings: 10_000},
-	})
+	}
+	serviceTables(&o, tenants[0].Name)
+	d.top, err = lab.Fabric(d.lab, o)
 	return err
 }
 
@@ -195,6 +201,12 @@ func (d *demo) traffic(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	if d.web, err = startWeb(ctx, d.lab, from, d.webs()); err != nil {
+		return err
+	}
+	d.web.run()
+	d.printf("%-8s opens %d connections a second to %v:%d: web1:8081, web2:8082 and web3:8083 answer.", from.Name,
+		serviceRate, virtual, servicePort)
 	d.printf("%-8s sends %d packets a second to %v outside: they leave through %s.", from.Name, outsideRate,
 		lab.OutsideAddress,
 		d.top.Gateways[0].Name)
@@ -203,123 +215,12 @@ func (d *demo) traffic(ctx context.Context) error {
 	return nil
 }
 
-// watch draws until the time is over. A sixth of it each: all is well, a path is away, all is well, a gateway without
-// its link, all is well, the other gateway hung.
-func (d *demo) watch(ctx context.Context) error {
-	trunks := d.top.Options.Trunks
-	var left []uint16
-	for i, vid := range trunks {
-		if i != pathAway {
-			left = append(left, vid)
-		}
+// webs are the guests of the service's servers.
+func (d *demo) webs() (vms []*lab.VM) {
+	for _, vm := range webVMs("") {
+		vms = append(vms, d.top.VM(vm.Name))
 	}
-	acts := []struct {
-		at   time.Duration
-		text string
-		do   func() error
-	}{
-		{d.Duration / 6, fmt.Sprintf("%d taken away", trunks[pathAway]), func() error { return d.takeAway(ctx, left) }},
-		{d.Duration * 2 / 6, "both paths", func() error { return d.bringBack(ctx, trunks) }},
-		{d.Duration * 3 / 6, "isp1: link cut", func() error {
-			return d.fail("isp1", "isp1 lost its link", func() error { return d.top.Cut("isp1", true) })
-		}},
-		{d.Duration * 4 / 6, "isp1: link back", func() error { d.settleFailure(); return d.top.Cut("isp1", false) }},
-		{d.Duration * 5 / 6, "isp2: hung", func() error {
-			return d.fail("isp2", "isp2 hung", func() error { return d.top.Hang("isp2", true) })
-		}},
-	}
-	act := "all is well"
-	tick := time.NewTicker(redraw)
-	defer tick.Stop()
-	for time.Since(d.started) < d.Duration || len(acts) > 0 {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-		if len(acts) > 0 && time.Since(d.started) >= acts[0].at {
-			if err := acts[0].do(); err != nil {
-				return err
-			}
-			act, acts = acts[0].text, acts[1:]
-		}
-		v, err := d.sample(ctx, act)
-		if err != nil {
-			return err
-		}
-		d.draw(v)
-		for _, s := range d.streams {
-			if err := s.failed(); err != nil {
-				return fmt.Errorf("tenant %s: TCP broke: %w", s.Tenant, err)
-			}
-		}
-	}
-	if err := d.noticed(ctx); err != nil {
-		return err
-	}
-	if err := d.top.Hang("isp2", false); err != nil {
-		return err
-	}
-	return d.heal(ctx)
-}
-
-// takeAway withdraws a path at both boxes and then cuts its trunk.
-func (d *demo) takeAway(ctx context.Context, left []uint16) error {
-	d.away[0] = time.Since(d.started)
-	if err := d.pushPaths(ctx, left); err != nil {
-		return err
-	}
-	t := d.top.Trunks[pathAway]
-	return d.lab.SetDown(t.NamespaceA, t.PortA)
-}
-
-// bringBack mends the trunk first and then offers the path again.
-func (d *demo) bringBack(ctx context.Context, all []uint16) error {
-	t := d.top.Trunks[pathAway]
-	if err := d.lab.SetUp(t.NamespaceA, t.PortA); err != nil {
-		return err
-	}
-	if err := d.lab.WaitUp(t.NamespaceB, t.PortB); err != nil {
-		return err
-	}
-	// The switches' processes see the same link event; their ports are up before a path over them is offered.
-	if err := retry(ctx, 5*time.Second, func() error { return d.portsUp(ctx) }); err != nil {
-		return err
-	}
-	d.away[1] = time.Since(d.started)
-	return d.pushPaths(ctx, all)
-}
-
-func (d *demo) portsUp(ctx context.Context) error {
-	for _, n := range d.nodes {
-		ports, err := n.ports(ctx)
-		if err != nil {
-			return err
-		}
-		for _, p := range ports {
-			if !p.Up || !p.Open {
-				return fmt.Errorf("port %s of %s is not up", p.Name, n.Name)
-			}
-		}
-	}
-	return nil
-}
-
-func (d *demo) pushPaths(ctx context.Context, vlans []uint16) error {
-	var ops []lab.Operation
-	for _, p := range d.top.Paths(vlans) {
-		ops = append(ops, lab.Operation{Op: "put", Kind: model.KindPath, Key: p.A.String() + "/" + p.B.String(),
-			Value: p})
-	}
-	for _, n := range d.nodes {
-		if len(n.Documents.Tenants) == 0 {
-			continue
-		}
-		if _, err := n.push(ctx, ops); err != nil {
-			return fmt.Errorf("push the paths to %s: %w", n.Name, err)
-		}
-	}
-	return nil
+	return vms
 }
 
 // sample takes the present counters and turns them into a view with rates since the last one.
@@ -375,6 +276,7 @@ func (d *demo) sample(ctx context.Context, act string) (*view, error) {
 	if v.Outside, err = d.lookOutside(ctx, rate); err != nil {
 		return nil, err
 	}
+	v.Service = d.lookService(rate)
 	for i := range v.Paths {
 		v.Paths[i].Rate = rate(fmt.Sprint("path ", v.Paths[i].VID), v.Paths[i].Packets)
 	}
@@ -399,6 +301,9 @@ func (d *demo) close() error {
 	}
 	if d.outside != nil {
 		d.outside.stop()
+	}
+	if d.web != nil {
+		d.web.stop()
 	}
 	if d.lab == nil {
 		return nil

@@ -23,6 +23,7 @@ type view struct {
 	Tenants []tenantView
 	Paths   []pathView
 	Outside outsideView
+	Service serviceView
 	Drops   map[string]uint64 // by "node reason"
 }
 
@@ -102,21 +103,21 @@ func (v *view) dropped() (n uint64) {
 
 func (v *view) heading() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%7s  %-14s", "TIME", "")
+	fmt.Fprintf(&b, "\n%7s %-14s", "TIME", "")
 	for _, t := range v.Tenants {
-		fmt.Fprintf(&b, "  %12s", strings.ToUpper(t.Name)+" Mb/s ms")
+		fmt.Fprintf(&b, "  %7s", strings.ToUpper(t.Name)+" Mb")
 	}
 	for _, p := range v.Paths {
 		fmt.Fprintf(&b, "  %8s", fmt.Sprintf("PATH %d", p.VID))
 	}
-	return b.String() + "  VIA   OUT/s  ALARM  DROPS"
+	return b.String() + "  VIA   OUT/s  WEB1 to 4/s  ALARM  DROPS"
 }
 
 func (v *view) line() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%5.1f s  %-14s", v.At.Seconds(), v.Act)
+	fmt.Fprintf(&b, "%5.1f s %-14s", v.At.Seconds(), v.Act)
 	for _, t := range v.Tenants {
-		fmt.Fprintf(&b, "  %6.1f %5.2f", t.BitRate/1e6, t.Ping.LastMs)
+		fmt.Fprintf(&b, "  %7.1f", t.BitRate/1e6)
 	}
 	for _, p := range v.Paths {
 		state := fmt.Sprintf("%.0f/s", p.Rate)
@@ -131,7 +132,7 @@ func (v *view) line() string {
 			active = g.Name
 		}
 	}
-	fmt.Fprintf(&b, "  %-4s  %5.0f  %5d  %5d", active, out, len(v.Outside.Alarms), v.dropped())
+	fmt.Fprintf(&b, "  %-4s  %5.0f  %11s  %5d  %5d", active, out, v.Service.rates(), len(v.Outside.Alarms), v.dropped())
 	return b.String()
 }
 
@@ -194,6 +195,7 @@ func (v *view) text(colour bool) string {
 			t.From, t.FromIP, t.To, t.ToIP, t.BitRate/1e6, t.Ping.LastMs, t.Ping.Received, t.Ping.Sent)
 	}
 	v.Outside.write(&b)
+	v.Service.write(&b)
 	b.WriteString("\n  drops   " + v.dropText(Columns-10) + "\n")
 	return b.String()
 }

@@ -22,6 +22,8 @@ func moment() *view {
 		Last:     "isp1 lost its link, isp2 took over: blocked for 2 ms",
 		Gateways: []gatewayView{{Name: "isp1", State: "down"}, {Name: "isp2", State: "up", Active: true, Rate: 1000}},
 		Alarms:   []string{"MAJOR: Gateway isp1 of group out failed.", "MAJOR: Port up0 is down."}}
+	v.Service = serviceView{From: "red-vm1", Address: "10.0.0.100:80", Failed: 3, Servers: []serverView{
+		{"web1", 8081, "up", 51}, {"web2", 8082, "draining", 0}, {"web3", 8083, "killed", 0}, {"web4", 8084, "up", 49}}}
 	return v
 }
 
@@ -40,6 +42,9 @@ const picture1 = `
                    └══▶ isp2  up, active        1000/s → 203.0.113.10
   outside isp1 lost its link, isp2 took over: blocked for 2 ms
   alarm   MAJOR: Gateway isp1 of group out failed.
+
+  red-vm1  → 10.0.0.100:80 → web1:8081 up          51/s  → web2:8082 draining     0/s  failed 3
+                           → web3:8083 killed       0/s  → web4:8084 up          49/s
 
   drops   box1 access_vlan 4, swa source_mac 1
 `
@@ -74,6 +79,10 @@ func TestPictureFits(t *testing.T) {
 	for i := range v.Outside.Gateways {
 		v.Outside.Gateways[i].Rate = 99_999
 	}
+	for i := range v.Service.Servers {
+		v.Service.Servers[i].Rate = 9999
+	}
+	v.Service.Failed = 999_999
 	for i := range 20 {
 		v.Drops["box1 reason"+strings.Repeat("x", i)] = 1_000_000
 	}
@@ -123,7 +132,8 @@ func TestDraw(t *testing.T) {
 	q.draw(moment())
 	q.draw(moment())
 	if got := out.String(); strings.Contains(got, "\x1b") || strings.Count(got, "\n") != 4 ||
-		strings.Count(got, "TIME") != 1 || !strings.Contains(got, "    away    4020/s  isp2   1000      2      5\n") {
+		strings.Count(got, "TIME") != 1 ||
+		!strings.Contains(got, "    away    4020/s  isp2   1000    51/0/0/49      2      5\n") {
 		t.Errorf("lines:\n%s", got)
 	}
 }

@@ -39,6 +39,7 @@ func (d *demo) summary(ctx context.Context) error {
 	}
 	d.streams = nil
 	bad = append(bad, d.summaryOutside()...)
+	bad = append(bad, d.summaryService()...)
 	d.printf("\n  NODE  RECEIVED      SENT  DROPPED")
 	reasons := map[string]bool{}
 	for _, n := range d.nodes {
@@ -71,8 +72,10 @@ func (d *demo) summary(ctx context.Context) error {
 	d.printf("\nAll checks passed: tenants with the same addresses are isolated; a path failed and returned without " +
 		"a lost ping")
 	d.printf("or a broken connection; each gateway took over from the other, with an alarm that names the failed " +
-		"one; and on")
-	d.printf("every node all frames are accounted for.")
+		"one; no")
+	d.printf("request failed while a server was drained and one added, nor %v after one was killed; and on every node "+
+		"all", noticeTime)
+	d.printf("frames are accounted for.")
 	return nil
 }
 
