@@ -89,6 +89,12 @@ func (st *Station) DialTCP(ctx context.Context, to netip.AddrPort, path *Path) (
 				terr = ep.LastError()
 			}
 		}
+		if terr == nil { // the answer may come before the first look at the state
+			terr = ep.LastError()
+		}
+		if state := tcp.EndpointState(ep.State()); terr == nil && state == tcp.StateError {
+			terr = &tcpip.ErrConnectionRefused{}
+		}
 	}
 	if terr != nil {
 		ep.Close()
