@@ -55,8 +55,7 @@ func (st *State) rewrite(p *frame.Packet, l4 []byte, port uint16, r *fib.ReplyRu
 	p.Flags |= frame.FlagReply
 	p.OldPort = port
 	if to != port {
-		binary.BigEndian.PutUint16(l4, to)
-		updateChecksum(l4, p.Proto, port, to)
+		checksum.SetPort(l4, p.Proto, checksum.SrcPort, to)
 	}
 	n := p.Len
 	if p.Has(frame.FlagTagged) {
@@ -68,26 +67,6 @@ func (st *State) rewrite(p *frame.Packet, l4 []byte, port uint16, r *fib.ReplyRu
 	if r.Service != fib.None {
 		st.Services.AddPacket(int(r.Service)*stats.ServiceLen+stats.ServiceOut, n)
 	}
-}
-
-// updateChecksum corrects the checksum of a TCP or UDP header for a port that changes (RFC 1624). A header that ends
-// before its checksum, as in a quoted packet, is left alone.
-func updateChecksum(l4 []byte, proto uint8, old, to uint16) {
-	at := wire.TCPChecksumOffset
-	if proto == wire.ProtoUDP {
-		at = wire.UDPChecksumOffset
-	}
-	if len(l4) < at+2 {
-		return
-	}
-	field := l4[at : at+2]
-	sum := binary.BigEndian.Uint16(field)
-	if proto == wire.ProtoUDP {
-		sum = checksum.UpdateUDP16(sum, old, to)
-	} else {
-		sum = checksum.Update16(sum, old, to)
-	}
-	binary.BigEndian.PutUint16(field, sum)
 }
 
 // laterFragment reports whether a VIF may send a fragment that has no ports from the VIP: fragments of ICMP, and of

@@ -22,7 +22,7 @@ func (st *State) Note(p *frame.Packet, a *fib.Agent, vif uint32) drop.Reason {
 		return drop.None
 	}
 	src, dst := addresses(mem, p)
-	vip, ok := findVIP(a, p, dst)
+	vip, ok := findVIP(a, p.Has(frame.FlagIPv6), dst)
 	if !ok || uint(vip) >= uint(len(s.VIPs)) {
 		return drop.None
 	}
@@ -104,9 +104,9 @@ func addresses(mem []byte, p *frame.Packet) (src, dst [2]uint64) {
 }
 
 // findVIP returns the index of the virtual address ip among those of a.
-func findVIP(a *fib.Agent, p *frame.Packet, ip [2]uint64) (vip uint32, ok bool) {
-	if p.Has(frame.FlagIPv4) {
-		return fib.FindVIP4(a.VIPs4, uint32(ip[1]))
+func findVIP(a *fib.Agent, v6 bool, ip [2]uint64) (vip uint32, ok bool) {
+	if v6 {
+		return fib.FindVIP6(a.VIPs6, ip)
 	}
-	return fib.FindVIP6(a.VIPs6, ip)
+	return fib.FindVIP4(a.VIPs4, uint32(ip[1]))
 }

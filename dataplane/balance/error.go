@@ -1,8 +1,6 @@
 package balance
 
 import (
-	"encoding/binary"
-
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
@@ -29,28 +27,9 @@ func (st *State) embedded(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work)
 // own port. It updates the checksums of the embedded packet, if that one is embedded, and of the error.
 func translateEmbedded(mem []byte, p *frame.Packet, w *work, port uint16) {
 	m := mem[p.Off+uint32(p.L4) : p.Off+uint32(end(mem, p))]
-	e, ok := parse.Embedded(m, w.v6)
-	if !ok {
-		return
+	if e, ok := parse.Embedded(m, w.v6); ok {
+		checksum.SetQuotedPort(m, e.L4, e.Proto, checksum.SrcPort, port)
 	}
-	sum := binary.BigEndian.Uint16(m[wire.ICMPChecksumOffset:])
-	l4 := m[e.L4:]
-	old := binary.BigEndian.Uint16(l4)
-	binary.BigEndian.PutUint16(l4, port)
-	sum = checksum.Update16(sum, old, port)
-	switch {
-	case e.Proto == wire.ProtoTCP && len(l4) >= wire.TCPChecksumOffset+2:
-		was := binary.BigEndian.Uint16(l4[wire.TCPChecksumOffset:])
-		now := checksum.Update16(was, old, port)
-		binary.BigEndian.PutUint16(l4[wire.TCPChecksumOffset:], now)
-		sum = checksum.Update16(sum, was, now)
-	case e.Proto == wire.ProtoUDP && len(l4) >= wire.UDPChecksumOffset+2:
-		was := binary.BigEndian.Uint16(l4[wire.UDPChecksumOffset:])
-		now := checksum.UpdateUDP16(was, old, port)
-		binary.BigEndian.PutUint16(l4[wire.UDPChecksumOffset:], now)
-		sum = checksum.Update16(sum, was, now)
-	}
-	binary.BigEndian.PutUint16(m[wire.ICMPChecksumOffset:], sum)
 }
 
 // flowHash is the hash that gives the worker of the flow: that of a whole packet from the client.

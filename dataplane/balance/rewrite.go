@@ -25,7 +25,7 @@ func (st *State) send(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work, ser
 	case whole:
 		p.OldPort = w.port
 		if port != w.port {
-			translate(mem, p, port)
+			checksum.SetPort(mem[p.Off+uint32(p.L4):p.Off+uint32(p.Len)], p.Proto, checksum.DstPort, port)
 		}
 	case about:
 		if port != w.port {
@@ -80,21 +80,5 @@ func decrement(mem []byte, p *frame.Packet) {
 		h.SetHopLimit(h.HopLimit() - 1)
 		return
 	}
-	h := wire.IPv4((*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[:])
-	h.SetChecksum(checksum.Update16(h.Checksum(), 0x0100, 0)) // the TTL is the high octet of its word (RFC 1624)
-	h.SetTTL(h.TTL() - 1)
-}
-
-// translate replaces the destination port of a TCP or UDP header and updates its checksum, so that a wrong one stays
-// wrong. UDP without a checksum stays without.
-func translate(mem []byte, p *frame.Packet, port uint16) {
-	if p.Proto == wire.ProtoTCP {
-		h := wire.TCP((*[wire.TCPLen]byte)(mem[p.Off+uint32(p.L4):])[:])
-		h.SetChecksum(checksum.Update16(h.Checksum(), h.DstPort(), port))
-		h.SetDstPort(port)
-		return
-	}
-	h := wire.UDP((*[wire.UDPLen]byte)(mem[p.Off+uint32(p.L4):])[:])
-	h.SetChecksum(checksum.UpdateUDP16(h.Checksum(), h.DstPort(), port))
-	h.SetDstPort(port)
+	checksum.DecrementTTL((*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[:])
 }

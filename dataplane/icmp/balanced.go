@@ -37,13 +37,12 @@ func Restore(mem []byte, p *frame.Packet, s *fib.Snapshot) *fib.VIP {
 		h.SetTTL(h.TTL() + 1)
 	}
 	if p.Has(frame.FlagL4) && (p.Proto == wire.ProtoTCP || p.Proto == wire.ProtoUDP) {
-		at := p.L4 - p.L3
-		port := binary.BigEndian.Uint16(l3[at+2:])
+		l4 := l3[p.L4-p.L3:]
 		old := p.OldPort
 		if !p.Has(frame.FlagBalanced) || p.Has(frame.FlagInjected) {
-			old = servicePort(s, service, mark, port)
+			old = servicePort(s, service, mark, binary.BigEndian.Uint16(l4[checksum.DstPort:]))
 		}
-		replacePort(l3, at, at+2, p.Proto, old)
+		checksum.SetPort(l4, p.Proto, checksum.DstPort, old)
 	}
 	return v
 }
@@ -81,20 +80,6 @@ func servicePort(s *fib.Snapshot, service uint32, mac uint64, port uint16) uint1
 		}
 	}
 	return port
-}
-
-// replacePort sets the port at offset at of the IP packet l3, and updates the checksum of the TCP or UDP header at
-// offset l4.
-func replacePort(l3 []byte, l4, at uint16, proto uint8, port uint16) {
-	old := binary.BigEndian.Uint16(l3[at:])
-	binary.BigEndian.PutUint16(l3[at:], port)
-	if proto == wire.ProtoTCP {
-		h := wire.TCP(l3[l4:])
-		h.SetChecksum(checksum.Update16(h.Checksum(), old, port))
-		return
-	}
-	h := wire.UDP(l3[l4:])
-	h.SetChecksum(checksum.UpdateUDP16(h.Checksum(), old, port))
 }
 
 // Origin finds the way back to the client that has sent p to the virtual address v, and the source MAC of an answer:

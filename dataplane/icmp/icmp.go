@@ -84,16 +84,7 @@ func undoReply(mem []byte, p *frame.Packet) {
 	if !p.Has(frame.FlagReply | frame.FlagL4) {
 		return
 	}
-	l4 := mem[p.Off+uint32(p.L4) : p.Off+uint32(p.Len)]
-	if p.Proto == wire.ProtoTCP {
-		t := wire.TCP(l4)
-		t.SetChecksum(checksum.Update16(t.Checksum(), t.SrcPort(), p.OldPort))
-		t.SetSrcPort(p.OldPort)
-		return
-	}
-	u := wire.UDP(l4)
-	u.SetChecksum(checksum.UpdateUDP16(u.Checksum(), u.SrcPort(), p.OldPort))
-	u.SetSrcPort(p.OldPort)
+	checksum.SetPort(mem[p.Off+uint32(p.L4):p.Off+uint32(p.Len)], p.Proto, checksum.SrcPort, p.OldPort)
 }
 
 // allowed takes a token for an answer to p, see Answer.

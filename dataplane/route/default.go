@@ -7,6 +7,7 @@ import (
 	"penstock/dataplane/icmp"
 	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
+	"penstock/dataplane/wire/checksum"
 )
 
 // toDefault4 sends a packet whose destination is in none of the tenant's subnets to the default route: to a gateway
@@ -15,7 +16,7 @@ import (
 func toDefault4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, r *fib.Router, to *table.Hop) bool {
 	switch {
 	case r.Gateway != 0:
-		decrementTTL(header4(mem, p))
+		checksum.DecrementTTL(header4(mem, p))
 		toGroup(p, r, st)
 		return false
 	case r.Via4 != 0:

@@ -179,15 +179,8 @@ func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *table
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
 		return
 	}
-	decrementTTL(h)
+	checksum.DecrementTTL(h)
 	rewrite(mem, p, s, st, to.Seg, mac, loc)
-}
-
-// decrementTTL decrements the TTL. The TTL is the high octet of its 16-bit word, so that the checksum grows by 0x100
-// (RFC 1624, equation 3).
-func decrementTTL(h wire.IPv4) {
-	h.SetChecksum(checksum.Update16(h.Checksum(), 0x0100, 0))
-	h.SetTTL(h.TTL() - 1)
 }
 
 // forward6 is forward4 for IPv6.

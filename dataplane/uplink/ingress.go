@@ -300,9 +300,7 @@ func inward4(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib
 	src := g.MAC
 	if seg := &s.Segments[to.Seg]; !bridged(s, seg, g) {
 		src = s.Routers[seg.Router].MAC
-		h := wire.IPv4((*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[:])
-		h.SetChecksum(checksum.Update16(h.Checksum(), 0x0100, 0)) // one less of TTL, the high half of its word
-		h.SetTTL(h.TTL() - 1)
+		checksum.DecrementTTL((*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])[:])
 	}
 	inward(mem, p, to.Seg, dst, src, loc)
 }
