@@ -18,13 +18,8 @@ func (e *Engine) Prepare(u stats.Indices) {
 		return
 	}
 	for _, w := range e.workers {
-		room := w.grown(&u)
-		switch {
-		case !room.any() && u.Empty():
-		case e.running:
-			w.do(func(w *worker) { w.prepare(&u, room) })
-		default:
-			w.prepare(&u, room)
+		if room := w.grown(&u); room.any() || !u.Empty() {
+			e.on(w, func(w *worker) { w.prepare(&u, room) })
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package dataplane
 
 import (
-	"slices"
-
 	"penstock/dataplane/balance"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/flow"
@@ -31,11 +29,7 @@ func (e *Engine) direct(s *fib.Snapshot) {
 	}
 	for _, w := range e.workers {
 		if err := w.direct(len(s.Servers), v6, func(fn func(*Pipeline)) {
-			if e.running {
-				w.do(func(w *worker) { fn(w.Pipeline) })
-			} else {
-				fn(w.Pipeline)
-			}
+			e.on(w, func(w *worker) { fn(w.Pipeline) })
 		}); err != nil {
 			e.noFlows = true
 			e.cfg.Log(Warn, "no memory for the balancer's flow table: the hash alone selects servers, so that a "+
@@ -52,17 +46,12 @@ func (e *Engine) SetFlowRate(perSecond uint32) {
 	if e.ended {
 		return
 	}
-	set := func(w *worker) {
-		if w.Flows.NewRate = perSecond; w.Balance.Flows != nil {
-			w.Balance.Flows.SetRate(perSecond)
-		}
-	}
 	for _, w := range e.workers {
-		if e.running {
-			w.do(set)
-		} else {
-			set(w)
-		}
+		e.on(w, func(w *worker) {
+			if w.Flows.NewRate = perSecond; w.Balance.Flows != nil {
+				w.Balance.Flows.SetRate(perSecond)
+			}
+		})
 	}
 }
 
@@ -72,8 +61,7 @@ const noteFlows = 1 << 16
 // share gives the workers the notes of flows that services with a common port of a server need. They need not say that
 // they share it: the rules of a service that is gone stay for a time, beside those of its successor.
 func (e *Engine) share(s *fib.Snapshot) {
-	if e.notes != nil ||
-		!s.SharedReplies && !slices.ContainsFunc(s.Services, func(v fib.Service) bool { return v.Shared }) {
+	if e.notes != nil || !s.SharedReplies {
 		return
 	}
 	e.runMu.RLock()
@@ -83,11 +71,7 @@ func (e *Engine) share(s *fib.Snapshot) {
 	}
 	e.notes = flow.NewNotes(noteFlows)
 	for _, w := range e.workers {
-		if e.running {
-			w.do(func(w *worker) { w.Overlay.Agent.Notes = e.notes })
-		} else {
-			w.Overlay.Agent.Notes = e.notes
-		}
+		e.on(w, func(w *worker) { w.Overlay.Agent.Notes = e.notes })
 	}
 }
 

@@ -31,12 +31,7 @@ func (e *Engine) AddFlows(list []flow.Flow) (added int) {
 		for len(part) > 0 {
 			now := part[:min(len(part), MaxReadFlows)]
 			part = part[len(now):]
-			add := func(w *worker) { added += addFlows(w.Balance.Flows, now) }
-			if e.running {
-				w.do(add)
-			} else {
-				add(w)
-			}
+			e.on(w, func(w *worker) { added += addFlows(w.Balance.Flows, now) })
 		}
 	}
 	return added
@@ -90,12 +85,7 @@ func (e *Engine) FlowNews() []*flow.News {
 		}
 		if w.news == nil {
 			n := new(flow.News)
-			set := func(w *worker) { w.Balance.Flows.SetNews(n) }
-			if e.running {
-				w.do(set)
-			} else {
-				set(w)
-			}
+			e.on(w, func(w *worker) { w.Balance.Flows.SetNews(n) })
 			w.news = n
 		}
 		news[i] = w.news

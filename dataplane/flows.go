@@ -85,11 +85,6 @@ func (e *Engine) ReadFlows(id int, from uint32, out []flow.Flow) (next uint32, n
 		return 0, 0
 	}
 	out = out[:min(len(out), MaxReadFlows)]
-	read := func(w *worker) { next, n = w.Balance.Flows.Read(from, out) }
-	if e.running {
-		w.do(read)
-	} else {
-		read(w)
-	}
+	e.on(w, func(w *worker) { next, n = w.Balance.Flows.Read(from, out) })
 	return next, n
 }

@@ -4,7 +4,6 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
-	"penstock/dataplane/stats"
 )
 
 // innerSlots is how many frames of control's stations may wait for the first worker: 50 ms of 5,000 health checks a
@@ -63,21 +62,16 @@ func (pl *Pipeline) Stations(slots *frame.Slots, b *frame.Batch, s *fib.Snapshot
 
 // addInner adds the frame in the slot to the batch.
 func (pl *Pipeline) addInner(b *frame.Batch, port uint16, slot *frame.Slot, s *fib.Snapshot) {
-	addr, ok := pl.Cache.Get()
+	off, n, ok := pl.injected(port, slot.Data[:slot.Len])
 	if !ok {
-		pl.Unmade(port, stats.Injected)
 		return
 	}
-	pl.Ports.Count(port, stats.Injected, 1)
-	pl.Move(addr, frame.OwnerPool, frame.OwnerBatch)
-	off := addr + frame.Headroom
-	n := copy(pl.Mem[off:addr+pl.Pool.FrameSize()], slot.Data[:slot.Len])
 	seg, ok := s.SegmentByID.Get(slot.Seg)
 	if !ok || uint(seg) >= uint(len(s.Segments)) || len(s.Ports) == 0 {
-		pl.Discard(port, drop.InjectSegment, off, uint16(n))
+		pl.Discard(port, drop.InjectSegment, off, n)
 		return
 	}
 	p := &b.Pkt[b.N]
-	p.Off, p.Len, p.Port, p.Loc = off, uint16(n), port, seg
+	p.Off, p.Len, p.Port, p.Loc = off, n, port, seg
 	b.N++
 }

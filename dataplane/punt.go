@@ -35,16 +35,22 @@ func (pl *Pipeline) Inject(port uint16, data []byte) {
 	if int(port) >= len(pl.Queues) {
 		return
 	}
+	if off, n, ok := pl.injected(port, data); ok {
+		pl.send(port, off, n)
+	}
+}
+
+// injected copies a frame of control's into a free one, and counts it as injected at port. ok is false if none is free.
+func (pl *Pipeline) injected(port uint16, data []byte) (off uint32, n uint16, ok bool) {
 	addr, ok := pl.Cache.Get()
 	if !ok {
 		pl.Unmade(port, stats.Injected)
-		return
+		return 0, 0, false
 	}
 	pl.Ports.Count(port, stats.Injected, 1)
 	pl.Move(addr, frame.OwnerPool, frame.OwnerBatch)
-	off := addr + frame.Headroom
-	n := copy(pl.Mem[off:addr+pl.Pool.FrameSize()], data)
-	pl.send(port, off, uint16(n))
+	off = addr + frame.Headroom
+	return off, uint16(copy(pl.Mem[off:addr+pl.Pool.FrameSize()], data)), true
 }
 
 // Punts is the frames that the workers hand to control. It has one reader.

@@ -418,6 +418,15 @@ func (w *worker) do(fn func(w *worker)) {
 	<-c.done
 }
 
+// on runs fn on the thread of w between two turns, or here before the workers run. The caller holds runMu.
+func (e *Engine) on(w *worker, fn func(w *worker)) {
+	if e.running {
+		w.do(fn)
+	} else {
+		fn(w)
+	}
+}
+
 func (w *worker) publish() {
 	w.Pipeline.Publish()
 	w.loop.Publish()

@@ -94,10 +94,10 @@ func describe(c *Compiler) []string {
 		for _, x := range e.Table {
 			h.Write([]byte{byte(x), byte(x >> 8)})
 		}
-		line := fmt.Sprintf("service %s: id %d tenant %d vip %s ports %d %d-%d %d %d %v %v %v table %d %x weights %v "+
+		line := fmt.Sprintf("service %s: id %d tenant %d vip %s ports %d %d-%d %d %d %v %v table %d %x weights %v "+
 			"members",
 			services[uint32(i)], e.ID, e.Tenant, vip(e.VIP), e.Proto, e.Port, e.PortEnd, e.Scheduler, e.Hash, e.Reject,
-			e.OnePacket, e.Shared, len(e.Table), h.Sum64(), e.Weights)
+			e.OnePacket, len(e.Table), h.Sum64(), e.Weights)
 		for _, m := range e.Members {
 			line += " " + servers[m]
 		}

@@ -55,7 +55,7 @@ func (p *plan) fillService(key string, s *model.Service, built *int) {
 		Ref: ref.ref, ID: s.ID, Tenant: p.snapSegments.s[ref.vip.seg].Tenant, VIP: vip.ref & fib.RefMask,
 		Proto: protoOf(s),
 		Port:  s.Port, PortEnd: s.LastPort(), Scheduler: schedulers[s.Scheduler], Hash: hashes[s.Hash],
-		Reject: s.NoServer != "drop", OnePacket: s.OnePacket, Shared: s.SharedPorts,
+		Reject: s.NoServer != "drop", OnePacket: s.OnePacket,
 	}
 	servers := p.members.at(key)
 	list := make([]candidate, len(servers))

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"penstock/ctrl/readfile"
 	"penstock/ctrl/store/file"
@@ -103,21 +102,7 @@ func (s State) Store(path string) error {
 	if err != nil {
 		return err
 	}
-	// A fixed name, so that a crash leaves at most one file. No other process writes it: the box holds its store's
-	// lock.
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails after the rename
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return file.SyncDir(filepath.Dir(path))
+	return file.Replace(path, append(text, '\n'))
 }
 
 // saver writes the state to the file. A slow or failing disk blocks only the callers of flush.

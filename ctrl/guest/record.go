@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"penstock/ctrl/guest/style"
@@ -146,18 +144,5 @@ func (r *records) store(text []byte) error {
 	if r.path == "" {
 		return nil
 	}
-	const flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC | syscall.O_NONBLOCK | syscall.O_NOFOLLOW
-	f, err := os.OpenFile(r.path+".new", flags, 0o600)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails after the rename
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), r.path); err != nil {
-		return err
-	}
-	return file.SyncDir(filepath.Dir(r.path))
+	return file.Replace(r.path, append(text, '\n'))
 }

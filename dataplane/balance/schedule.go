@@ -197,7 +197,7 @@ func sender(mem []byte, p *frame.Packet, s *fib.Snapshot) uint64 {
 	if p.Flags&frame.FlagFromUplink != 0 {
 		return 0
 	}
-	if r := routerOf(s, p.Seg); r == nil || p.SrcMAC != r.MAC {
+	if r := s.RouterOf(p.Seg); r == nil || p.SrcMAC != r.MAC {
 		return p.SrcMAC
 	}
 	to, ok := icmp.ReturnTo(mem, p, s)
@@ -205,13 +205,6 @@ func sender(mem []byte, p *frame.Packet, s *fib.Snapshot) uint64 {
 		return 0
 	}
 	return to.MAC
-}
-
-func routerOf(s *fib.Snapshot, seg uint32) *fib.Router {
-	if uint(seg) >= uint(len(s.Segments)) || uint(s.Segments[seg].Router) >= uint(len(s.Routers)) {
-		return nil
-	}
-	return &s.Routers[s.Segments[seg].Router]
 }
 
 // hops returns the TTL or hop limit of p.

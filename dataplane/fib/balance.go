@@ -97,7 +97,6 @@ type Service struct {
 	Hash      HashMode
 	Reject    bool // answer when there is no server; else drop
 	OnePacket bool // each datagram alone, no flow
-	Shared    bool // agents note flows, since another service needs the same reply rule
 
 	// Members are the servers that new flows may use now (usable, enabled, of positive weight; in panic all), with
 	// their effective weights. Table holds positions in Members (maglev; its length is a prime); nil without members.

@@ -5,6 +5,14 @@ import (
 	"penstock/dataplane/wire"
 )
 
+// RouterOf returns the virtual router of a segment, nil if there is none.
+func (s *Snapshot) RouterOf(seg uint32) *Router {
+	if uint(seg) >= uint(len(s.Segments)) || uint(s.Segments[seg].Router) >= uint(len(s.Routers)) {
+		return nil
+	}
+	return &s.Routers[s.Segments[seg].Router]
+}
+
 // Router4 returns the virtual router's MAC if ip is its address in one of the segment's subnets.
 func (s *Snapshot) Router4(seg, ip uint32) (mac uint64, ok bool) {
 	g := &s.Segments[seg]

@@ -28,7 +28,7 @@ func ReturnTo(mem []byte, p *frame.Packet, s *fib.Snapshot) (to Return, ok bool)
 		to.Loc, ok = table.FindMAC(s.Bindings, s.Delta, p.Seg, v.MAC)
 		return to, ok
 	}
-	r := routerOf(s, p.Seg)
+	r := s.RouterOf(p.Seg)
 	if r == nil || p.SrcMAC != r.MAC {
 		if to.Loc, ok = table.FindMAC(s.Bindings, s.Delta, p.Seg, p.SrcMAC); ok {
 			to.MAC, to.Seg = p.SrcMAC, p.Seg
@@ -82,7 +82,7 @@ func vipOf(mem []byte, p *frame.Packet, s *fib.Snapshot) (vip uint32, ok bool) {
 // address is bridged only). Otherwise, as for destinations outside, it takes an address of no host: 192.0.0.8, or the
 // router's link-local address. For a multicast, src6 is the router's in the sender's subnet or 0.
 func Source(mem []byte, p *frame.Packet, s *fib.Snapshot, home uint32, outside bool) (src4 uint32, src6 [2]uint64) {
-	g, r := &s.Segments[home], routerOf(s, home)
+	g, r := &s.Segments[home], s.RouterOf(home)
 	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
 	var group *fib.Group
 	if r != nil && r.Gateway != 0 && uint64(r.Gateway) < uint64(len(s.Groups)) {
@@ -132,11 +132,4 @@ func DontFragment(mem []byte, p *frame.Packet) bool {
 		return wire.IPv4(mem[p.Off+uint32(p.L3):p.Off+uint32(p.Len)]).FlagsFragment()&wire.IPv4DF != 0
 	}
 	return p.Has(frame.FlagIPv6)
-}
-
-func routerOf(s *fib.Snapshot, seg uint32) *fib.Router {
-	if uint(seg) >= uint(len(s.Segments)) || uint(s.Segments[seg].Router) >= uint(len(s.Routers)) {
-		return nil
-	}
-	return &s.Routers[s.Segments[seg].Router]
 }

@@ -90,7 +90,7 @@ func Origin(mem []byte, p *frame.Packet, s *fib.Snapshot, v *fib.VIP) (to Return
 	switch {
 	case p.Has(frame.FlagFromUplink):
 		g := s.Segments[v.Seg].Gateway
-		if r := routerOf(s, v.Seg); g == 0 && r != nil {
+		if r := s.RouterOf(v.Seg); g == 0 && r != nil {
 			g = r.Gateway
 		}
 		to.Loc, ok = fib.GroupLoc(g), g != 0
@@ -108,7 +108,7 @@ func Origin(mem []byte, p *frame.Packet, s *fib.Snapshot, v *fib.VIP) (to Return
 	}
 	mac = v.MAC
 	if to.Seg != v.Seg {
-		if r := routerOf(s, to.Seg); r != nil {
+		if r := s.RouterOf(to.Seg); r != nil {
 			mac = r.MAC
 		}
 	}

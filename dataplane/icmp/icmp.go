@@ -67,7 +67,7 @@ var messages = [errorCount]message{
 func Answer(mem []byte, p *frame.Packet, s *fib.Snapshot, now int64, e Error, mtu uint16,
 	src4 uint32, src6 [2]uint64, srcMAC uint64) drop.Reason {
 	v4 := p.Has(frame.FlagIPv4)
-	if v4 && src4 == 0 || !v4 && wire.Unspecified6(src6) || !MayAnswer(mem, p, e, routerOf(s, p.Seg)) {
+	if v4 && src4 == 0 || !v4 && wire.Unspecified6(src6) || !MayAnswer(mem, p, e, s.RouterOf(p.Seg)) {
 		return drop.ICMPSuppressed // before a token is spent on it
 	}
 	if !allowed(p, s, now) {

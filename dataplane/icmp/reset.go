@@ -18,7 +18,7 @@ func Reset(mem []byte, p *frame.Packet, s *fib.Snapshot, now int64, srcMAC uint6
 	l3 := mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)]
 	v4 := p.Has(frame.FlagIPv4)
 	if !p.Has(frame.FlagL4) || p.Proto != wire.ProtoTCP || p.Has(frame.FlagFragment) ||
-		p.Off+uint32(p.L3) < wire.EthernetLen || !MayAnswer(mem, p, PortUnreachable, routerOf(s, p.Seg)) {
+		p.Off+uint32(p.L3) < wire.EthernetLen || !MayAnswer(mem, p, PortUnreachable, s.RouterOf(p.Seg)) {
 		return drop.ICMPSuppressed
 	}
 	in := wire.TCP(l3[p.L4-p.L3:])

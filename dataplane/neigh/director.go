@@ -26,7 +26,7 @@ func own6(s *fib.Snapshot, seg uint32, ip [2]uint64, mac uint64) (v *fib.VIP, ok
 }
 
 func ownAddress(s *fib.Snapshot, vip uint32, mac uint64, ok bool) (*fib.VIP, bool) {
-	if !ok || uint(vip) >= uint(len(s.VIPs)) {
+	if !ok {
 		return nil, false
 	}
 	v := &s.VIPs[vip]

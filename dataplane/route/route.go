@@ -84,11 +84,11 @@ func (st *State) Route(b *frame.Batch) (todo uint32) {
 // toSubnet finds the next hop of the packet, for forward4 or forward6 to resolve. It returns false if the packet
 // needs no binding: toSubnet has then dropped the packet, answered it, or sent it to a gateway group.
 func toSubnet(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *table.Hop) bool {
-	if uint(p.Seg) >= uint(len(s.Segments)) || uint(s.Segments[p.Seg].Router) >= uint(len(s.Routers)) {
+	r := s.RouterOf(p.Seg)
+	if r == nil {
 		p.DropFor(drop.NoRoute)
 		return false
 	}
-	r := &s.Routers[s.Segments[p.Seg].Router]
 	switch {
 	case p.Has(frame.FlagIPv4):
 		return toSubnet4(mem, p, s, st, r, to)

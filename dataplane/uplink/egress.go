@@ -105,10 +105,7 @@ func wayOf(loc fib.Loc, s *fib.Snapshot) way {
 
 // tenantOf returns the virtual router of a segment's tenant, nil if the tenant does not leave through the group at loc.
 func tenantOf(seg uint32, loc fib.Loc, s *fib.Snapshot) *fib.Router {
-	if uint64(seg) >= uint64(len(s.Segments)) || uint64(s.Segments[seg].Router) >= uint64(len(s.Routers)) {
-		return nil
-	}
-	if r := &s.Routers[s.Segments[seg].Router]; r.Gateway == fib.LocGroup(loc) {
+	if r := s.RouterOf(seg); r != nil && r.Gateway == fib.LocGroup(loc) {
 		return r
 	}
 	return nil

@@ -8,7 +8,8 @@ import (
 )
 
 // Replace replaces a file as a whole and returns when the new one is durable. It writes path.new first, which must be
-// no link, FIFO or device.
+// no link, FIFO or device. The name is fixed, so that a crash leaves at most one file: no other process may write it.
+// The box's files are safe in this, since the box holds the lock of its store.
 func Replace(path string, text []byte) error {
 	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
