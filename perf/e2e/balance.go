@@ -141,17 +141,7 @@ func XDPBalance() Device {
 			return balanced(t, 0, t.Frame[ipv4+8], macOctets(macB), false)
 		},
 		Before: func(_ context.Context, b *Bed) error {
-			return b.Lab.Do(dutNS, func() error {
-				in, err := netlink.LinkByName(PortA)
-				if err != nil {
-					return err
-				}
-				out, err := netlink.LinkByName(PortB)
-				if err != nil {
-					return err
-				}
-				return hashing(b, in.Attrs().Index, out.Attrs().Index)
-			})
+			return b.withPorts(func(in, out int) error { return hashing(b, in, out) })
 		},
 	}
 }

@@ -135,19 +135,24 @@ func XDPRedirect() Device {
 	return Device{
 		Name: "xdp-redirect", Flows: PlainFlows, Expect: same,
 		Before: func(_ context.Context, b *Bed) error {
-			return b.Lab.Do(dutNS, func() error {
-				in, err := netlink.LinkByName(PortA)
-				if err != nil {
-					return err
-				}
-				out, err := netlink.LinkByName(PortB)
-				if err != nil {
-					return err
-				}
-				return redirect(b, in.Attrs().Index, out.Attrs().Index)
-			})
+			return b.withPorts(func(in, out int) error { return redirect(b, in, out) })
 		},
 	}
+}
+
+// withPorts calls fn in the device's namespace with the indices of PortA and PortB.
+func (b *Bed) withPorts(fn func(in, out int) error) error {
+	return b.Lab.Do(dutNS, func() error {
+		in, err := netlink.LinkByName(PortA)
+		if err != nil {
+			return err
+		}
+		out, err := netlink.LinkByName(PortB)
+		if err != nil {
+			return err
+		}
+		return fn(in.Attrs().Index, out.Attrs().Index)
+	})
 }
 
 func redirect(b *Bed, in, out int) error {
