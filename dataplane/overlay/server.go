@@ -6,6 +6,7 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/punt"
+	"penstock/dataplane/wire"
 )
 
 // virtualSource judges what a packet from an access port says of virtual addresses (package agent). virtual is set if
@@ -44,7 +45,8 @@ func (st *State) serverReply(p *frame.Packet, port *fib.Port, v *fib.VIF, vip ui
 		p.DropFor(why)
 		return false
 	}
-	if p.Has(frame.FlagReply) && p.Proto == protoTCP && port.ClampMSS {
+	if p.Has(frame.FlagReply) && p.Proto == protoTCP && port.ClampMSS &&
+		wire.TCP(st.Mem[p.Off+uint32(p.L4):]).Flags()&wire.TCPSyn != 0 {
 		st.clampReply(p, port)
 	}
 	return true
