@@ -13,9 +13,20 @@ const minFrame = 60
 
 const advertHopLimit = 255 // RFC 4861, 7.1.2
 
-// frameOf returns the announcement of a move for an attachment. An ARP announcement has the form of a request; the
-// second round has the form of a reply, since some receivers accept only one of the two (RFC 5227, 3).
+// frameOf returns the announcement of a move for an attachment, of at least the length that Ethernet has.
 func frameOf(m Move, vid uint16, round int, router bool) []byte {
+	f := Frame(m, vid, round, router)
+	least := minFrame
+	if vid != 0 {
+		least += wire.VLANTagLen
+	}
+	return append(f, make([]byte, max(0, least-len(f)))...)
+}
+
+// Frame returns the announcement of an address and its MAC, without padding: gratuitous ARP, or an unsolicited
+// neighbour advertisement (RFC 4861, 7.2.6). It has a tag if vid is not 0. An ARP announcement has the form of a
+// request; the second round has the form of a reply, since some receivers accept only one of the two (RFC 5227, 3).
+func Frame(m Move, vid uint16, round int, router bool) []byte {
 	f := make([]byte, 0, minFrame+wire.VLANTagLen+wire.IPv6Len)
 	if m.Addr.Is4() {
 		f = link(f, wire.Broadcast, uint64(m.MAC), vid, wire.EtherTypeARP)
@@ -27,7 +38,7 @@ func frameOf(m Move, vid uint16, round int, router bool) []byte {
 		}
 		ip := addr4(m.Addr)
 		wire.ARP(f[at:]).Set(op, uint64(m.MAC), ip, target, ip)
-		return append(f, make([]byte, max(0, minFrame+at-wire.EthernetLen-len(f)))...)
+		return f
 	}
 	const n = wire.NeighborLen + wire.NDLinkAddrLen
 	all := wire.AllNodes()

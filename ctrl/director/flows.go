@@ -7,6 +7,7 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/flow"
 	"penstock/dataplane/maglev"
+	"penstock/dataplane/wire"
 )
 
 const (
@@ -211,7 +212,7 @@ func flowOf(snap *fib.Snapshot, service uint32, members []uint32, n *flowNews) (
 		a := n.client.As16()
 		f = flow.Flow{Key: flow.Key{VIP: snap.VIPs[svc.VIP].Ref, ClientPort: n.clientPort, Port: port, Proto: svc.Proto,
 			V6: n.client.Is6()}, Server: sv.Ref, State: flow.State(n.state), OffTable: true}
-		f.Client = halves(a)
+		f.Client = wire.Addr6(a[:])
 		if !f.V6 {
 			f.Client = [2]uint64{0, f.Client[1] & 0xffffffff}
 		}

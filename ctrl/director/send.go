@@ -1,11 +1,11 @@
 package director
 
 import (
-	"encoding/binary"
 	"slices"
 
+	"penstock/ctrl/announce"
+	"penstock/ctrl/model"
 	"penstock/dataplane/fib"
-	"penstock/dataplane/wire/checksum"
 )
 
 // helloFrames is the most frames of a hello. What does not fit follows in the next ones.
@@ -176,34 +176,7 @@ func (s *Service) announce(now int64) {
 		if st := s.view.state.VIPs[key]; st.ARP == "drop" {
 			continue
 		}
-		s.cfg.Engine.InjectInner(v.tenant, v.segment, announcement(v))
+		here := announce.Move{Addr: v.address, MAC: model.MAC(v.mac)}
+		s.cfg.Engine.InjectInner(v.tenant, v.segment, announce.Frame(here, 0, 0, false))
 	}
-}
-
-func announcement(v *vip) []byte {
-	if v.address.Is4() {
-		a := v.address.As4()
-		b := binary.BigEndian.AppendUint16(put48(put48(nil, 1<<48-1), v.mac), 0x0806)
-		b = append(b, 0, 1, 8, 0, 6, 4, 0, 1)
-		b = append(put48(b, v.mac), a[:]...)
-		return append(append(b, 0, 0, 0, 0, 0, 0), a[:]...)
-	}
-	a := v.address.As16()
-	b := binary.BigEndian.AppendUint16(put48(put48(nil, 0x333300000001), v.mac), 0x86dd)
-	b = append(b, 0x60, 0, 0, 0, 0, 32, 58, 255)
-	b = append(b, a[:]...)
-	all := [16]byte{0xff, 2, 15: 1}
-	b = append(b, all[:]...)
-	at := len(b)
-	b = append(b, 136, 0, 0, 0, 0x20, 0, 0, 0) // override
-	b = append(b, a[:]...)
-	b = put48(append(b, 2, 1), v.mac)
-	src, dst := halves(a), halves(all)
-	sum := checksum.PseudoIPv6(src, dst, 58, uint32(len(b)-at))
-	binary.BigEndian.PutUint16(b[at+2:], checksum.Checksum(b[at:], sum))
-	return b
-}
-
-func halves(a [16]byte) [2]uint64 {
-	return [2]uint64{binary.BigEndian.Uint64(a[:]), binary.BigEndian.Uint64(a[8:])}
 }
