@@ -171,12 +171,26 @@ func (g *Guest) StartAgent(args ...string) {
 	g.agent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	g.must(g.agent.Start())
 	for range 200 {
-		if _, err := os.Stat(g.Socket); err == nil {
+		if g.listens() {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	g.t.Fatal("the agent has made no socket within 2 s")
+	g.t.Fatal("the agent does not listen within 2 s")
+}
+
+// listens reports whether the agent listens. Its socket has a name before that, and to connect would be a visit.
+func (g *Guest) listens() bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/unix", g.hold.Process.Pid))
+	g.must(err)
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		// Num RefCount Protocol Flags Type St Inode Path; the flag is __SO_ACCEPTCON.
+		if len(f) == 8 && f[3] == "00010000" && f[7] == "/run/qga.sock" {
+			return true
+		}
+	}
+	return false
 }
 
 // StopAgent kills the agent.
