@@ -18,6 +18,8 @@ export PENSTOCK_REQUIRE_ROOT
 GIT     := git -c safe.directory='*'
 VERSION := $(shell $(GIT) describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  := $(shell $(GIT) rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+# Where Wireshark and tshark look for dissectors, whatever PREFIX is (tshark -G folders: Global Lua Plugins).
+WIRESHARKDIR ?= /usr/lib/$(shell uname -m)-linux-gnu/wireshark/plugins
 LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # program:package that demo and tests call; for the race detector also a C compiler and libc's headers; Scapy for TRex profiles.
@@ -139,13 +141,14 @@ bench-failover-stress: build ## look for switches without a fault, under all the
 generate: ## regenerate what go:generate makes
 	go generate ./...
 
-install: build ## install binary, unit, account, sysctl, completion and an example configuration (DESTDIR, PREFIX)
+install: build ## install binary, unit, account, sysctl, completion, Wireshark dissector and an example configuration (DESTDIR, PREFIX, WIRESHARKDIR)
 	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/penstock
 	install -d $(DESTDIR)$(SYSCONFDIR)/penstock $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local/|$(PREFIX)/|g; s|/etc/penstock/|$(SYSCONFDIR)/penstock/|g' systemd/penstock.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/penstock.service
 	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/penstock.service
 	install -D -m 0644 systemd/penstock.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/penstock.conf
 	install -D -m 0644 systemd/penstock.sysctl $(DESTDIR)$(PREFIX)/lib/sysctl.d/60-penstock.conf
+	install -D -m 0644 systemd/wireshark/penstock.lua $(DESTDIR)$(WIRESHARKDIR)/penstock.lua
 	install -D -m 0644 conf/README.md $(DESTDIR)$(PREFIX)/share/doc/penstock/README.md
 	install -D -m 0644 conf/example/tables.toml $(DESTDIR)$(PREFIX)/share/doc/penstock/tables.toml
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions

@@ -68,7 +68,7 @@ func TestInstall(t *testing.T) {
 		t.Helper()
 		// Any program will do for the binary: -o takes the target build for done.
 		cmd := exec.Command("make", "-C", "..", "--no-print-directory", "-o", "build", "install", "BIN=/bin/true",
-			"DESTDIR="+root, "PREFIX=/opt/penstock")
+			"DESTDIR="+root, "PREFIX=/opt/penstock", "WIRESHARKDIR=/usr/lib/wireshark")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("make install: %v\n%s", err, out)
 		}
@@ -96,7 +96,7 @@ func TestInstall(t *testing.T) {
 		t.Errorf("Documentation: %v", err)
 	}
 	for _, name := range []string{"opt/penstock/lib/sysusers.d/penstock.conf",
-		"opt/penstock/lib/sysctl.d/60-penstock.conf"} {
+		"opt/penstock/lib/sysctl.d/60-penstock.conf", "usr/lib/wireshark/penstock.lua"} {
 		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
 			t.Error(err)
 		}
