@@ -17,6 +17,7 @@ import (
 	"penstock/dataplane/frame"
 	"penstock/dataplane/keeper"
 	"penstock/dataplane/punt"
+	"penstock/dataplane/resolve"
 	"penstock/dataplane/stage"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/uplink"
@@ -45,6 +46,7 @@ type Engine struct {
 	stopped   bool         // OpenPort opens no port
 
 	punts    *punt.Reader
+	resolver *resolve.Reader
 	keeper   *keeper.Keeper // probes and timers, on the first worker's thread
 	gateways *uplink.Prober // of the gateway groups
 	runMu    sync.RWMutex   // running, ended
@@ -93,6 +95,7 @@ func (e *Engine) makeWorkers() error {
 	n, ports := e.cfg.Workers, len(e.cfg.Ports)
 	fdb := edge.NewFDB(4096)
 	var rings []*punt.Ring
+	var messages []*resolve.Ring
 	for i := range n {
 		wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 		if err != nil {
@@ -114,7 +117,7 @@ func (e *Engine) makeWorkers() error {
 		if i > 0 {
 			w.Punts.ShareLimits(e.workers[0].Punts)
 		}
-		rings = append(rings, w.Punts)
+		rings, messages = append(rings, w.Punts), append(messages, w.Resolve)
 		w.Flush = w.flush
 		w.gen.Store(idle)
 		w.rebuildPolls()
@@ -135,7 +138,7 @@ func (e *Engine) makeWorkers() error {
 			w.Spread = w.Balance.Affinity
 		}
 	}
-	e.punts = punt.NewReader(rings...)
+	e.punts, e.resolver = punt.NewReader(rings...), resolve.NewReader(messages...)
 	e.newKeeper()
 	return nil
 }

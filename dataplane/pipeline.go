@@ -10,6 +10,7 @@ import (
 	"penstock/dataplane/neigh"
 	"penstock/dataplane/overlay"
 	"penstock/dataplane/punt"
+	"penstock/dataplane/resolve"
 	"penstock/dataplane/route"
 	"penstock/dataplane/stage"
 	"penstock/dataplane/stats"
@@ -26,6 +27,7 @@ type Pipeline struct {
 	Uplink  *uplink.State
 	Edge    *edge.State
 	Punts   *punt.Ring
+	Resolve *resolve.Ring
 	Flows   Flows
 
 	// Flush sends the frames in the out queue of a port. The pipeline calls it when the queue is full, the owner of the
@@ -116,12 +118,14 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 			Servers:  stats.NewBlock(stats.Servers * stats.ServerLen),
 			Queues:   make([]frame.Queue, ports),
 		},
-		Punts: punt.NewRing(ports),
-		Flows: Flows{Limit: 1 << 16},
+		Punts:   punt.NewRing(ports),
+		Resolve: resolve.NewRing(),
+		Flows:   Flows{Limit: 1 << 16},
 	}
 	env := &pl.Env
 	env.Emit = pl.emit
 	pl.Overlay = overlay.NewState(env)
+	pl.Overlay.Messages = pl.Resolve
 	pl.Neigh = &neigh.State{Env: env}
 	pl.Route = &route.State{Env: env}
 	pl.Uplink = &uplink.State{Env: env, Shared: keeper.NewShared(ports), Clock: func() int64 { return pl.Now }}

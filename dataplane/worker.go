@@ -168,6 +168,7 @@ func (w *worker) turn(now int64, s *fib.Snapshot) (n int) {
 	n += w.Stations(w.inners, &w.batch, s)
 	w.flushAll()
 	w.Punts.Wake()
+	w.Resolve.Wake()
 	for t, r := range w.to {
 		if r != nil && r.Publish() {
 			w.eng.workers[t].wakeUp()

@@ -195,6 +195,7 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	b.task(func() { b.followLinks(ctx, links) })
 	b.task(func() { b.health.Run(ctx) })
 	b.task(func() { b.directors.Run(ctx) })
+	b.task(func() { b.followMessages(ctx) })
 	b.task(func() { b.followTargets(ctx) })
 	b.task(func() { b.followRemains(ctx) })
 	b.task(func() { b.watchStore(ctx) })

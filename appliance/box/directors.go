@@ -14,9 +14,6 @@ func (b *Box) newDirectors() error {
 		SetDirectors: b.compiler.SetDirectors, ServerStates: b.serverStates, Health: b.health, Engine: b.engine,
 		Alarms: b.alarms, Log: b.log, Now: func() int64 { return b.started.UnixNano() + int64(time.Since(b.started)) },
 	})
-	if err := b.slow.Handle(punt.Binding, b.directors.Binding); err != nil {
-		return err
-	}
 	b.directors.Begin()
 	return b.slow.Handle(punt.Director, b.directors.Director)
 }

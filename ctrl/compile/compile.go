@@ -65,6 +65,8 @@ type Config struct {
 	Bindings    *table.Bindings
 	Capacity    int // bindings that may be pushed; 0 = as many as Bindings holds. This box's own rows come on top.
 
+	MessageVLAN uint16 // the VLAN of the boxes' broadcasts of binding messages; 0 = none
+
 	FloodRate, FloodBurst uint32 // see fib.Snapshot
 	ICMPRate, ICMPBurst   uint32
 

@@ -240,7 +240,7 @@ func TestReconfigure(t *testing.T) {
 	w := newWorld(t, "", testPorts(), 10)
 	small(w).commit()
 	err := w.c.Reconfigure(func(c *Config) {
-		c.FloodRate, c.ICMPRate = 1, 2
+		c.FloodRate, c.ICMPRate, c.MessageVLAN = 1, 2, 4001
 		c.Ports[0].ClampMSS, c.Ports[0].CompleteChecksums = false, false
 		c.Ports[1].ClampMSS = true
 	})
@@ -248,7 +248,7 @@ func TestReconfigure(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := w.c.Snapshot()
-	if s.FloodRate != 1 || s.ICMPRate != 2 || s.FloodBurst != 200 || s.Ports[0].ClampMSS ||
+	if s.FloodRate != 1 || s.ICMPRate != 2 || s.ControlVID != 4001 || s.FloodBurst != 200 || s.Ports[0].ClampMSS ||
 		s.Ports[0].CompleteChecksums || !s.Ports[1].ClampMSS {
 		t.Errorf("not taken over: %d %d %+v", s.FloodRate, s.ICMPRate, s.Ports[:2])
 	}

@@ -197,6 +197,7 @@ func (p *plan) finish() {
 	s.Segments, s.Routers, s.Switches = p.snapSegments.s, p.snapRouters.s, p.snapSwitches.s
 	s.Groups = p.snapGroups.s
 	s.FloodRate, s.FloodBurst = p.cfg.FloodRate, p.cfg.FloodBurst
+	s.ControlVID = p.cfg.MessageVLAN
 	s.ICMPRate, s.ICMPBurst = p.cfg.ICMPRate, p.cfg.ICMPBurst
 	s.Limits = s.Limits.Room(len(s.VIFs), len(s.Attachments), len(s.Routers))
 	if p.tenantKeys {

@@ -9,15 +9,10 @@ import (
 	"penstock/dataplane/fib"
 )
 
-// Binding takes a frame with a binding message of another box.
-func (s *Service) Binding(_ int, frame []byte) {
+// Binding takes a binding message of another box.
+func (s *Service) Binding(payload []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, _, payload, ok := packet(frame)
-	if !ok {
-		s.counters.Malformed++
-		return
-	}
 	list, unknown, err := parseHeres(payload, s.cfg.Keys())
 	if err != nil {
 		s.refuse(err)

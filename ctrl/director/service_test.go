@@ -131,7 +131,8 @@ func newNode(t *testing.T, i int, now *int64) *node {
 func (n *node) take(from *node) {
 	for _, b := range from.sent {
 		if b[41] == 0x2f { // port 7471
-			n.s.Binding(0, b)
+			_, _, payload, _ := packet(b)
+			n.s.Binding(payload)
 		} else {
 			n.s.Director(0, b)
 		}

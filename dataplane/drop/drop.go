@@ -76,6 +76,14 @@ const (
 	FabricNotHere
 	FabricRelay
 
+	MessageVLAN
+	MessageShort
+	MessageMagic
+	MessageVersion
+	MessageOpcode
+	MessagePlace
+	MessageFull
+
 	UplinkVLAN
 	UplinkMAC
 	UplinkLoop
@@ -247,6 +255,22 @@ var table = [Count]Info{
 		"a stale binding on the sending box"},
 	FabricRelay: {"fabric_relay", "The encapsulated frame is addressed to a VIF on another box.",
 		"a stale binding on the sending box"},
+
+	MessageVLAN: {"message_vlan", "A broadcast binding message in another VLAN than the control VLAN.",
+		"nothing, where the switches carry path VLANs to boxes; else the control VLAN of all boxes"},
+	MessageShort: {"message_short", "A binding message that ends inside a body, or whose tag has not 16 octets.",
+		"the sending box"},
+	MessageMagic:   {"message_magic", "A binding message without the magic number.", "a foreign sender"},
+	MessageVersion: {"message_version", "A binding message of another version.", "the version of the sending box"},
+	MessageOpcode: {"message_opcode", "A binding message with unknown opcodes only, or a probe that was broadcast.",
+		"the version of the sending box"},
+	MessagePlace: {"message_place",
+		"A binding message with a place that no box can have: no unicast MAC of a switch, or no port number of the " +
+			"addressing scheme.",
+		"the sending box; box.scheme of all boxes"},
+	MessageFull: {"message_full",
+		"As many binding messages with this opcode as may wait for the control plane are waiting.",
+		"a flood of binding messages; the load of the control plane"},
 
 	UplinkVLAN: {"uplink_vlan", "No gateway is configured behind this uplink port with this VLAN.",
 		"port and vlan of the group's members"},

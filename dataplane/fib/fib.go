@@ -80,6 +80,7 @@ type Snapshot struct {
 	Switches    []Switch      // by switch index, as in Loc
 	Groups      []Group       // by gateway group index; entry 0 is never used, a free entry has Live == nil
 	Edge        Edge
+	ControlVID  uint16 // VLAN of the boxes' broadcasts; 0 = none: the box asks for nothing and learns nothing
 
 	VIPs       []VIP     // virtual addresses of all boxes, by index
 	Services   []Service // by service index

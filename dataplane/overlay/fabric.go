@@ -7,7 +7,6 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/parse"
-	"penstock/dataplane/punt"
 	"penstock/dataplane/wire"
 )
 
@@ -34,7 +33,9 @@ func (st *State) Fabric(b *frame.Batch) (todo uint32) {
 			return todo
 		}
 		p := &b.Pkt[i]
-		if parse.Fabric(mem, p) && !st.outerElsewhere(mem, p) {
+		if !parse.Fabric(mem, p) {
+			st.broadcast(mem, p, f, s)
+		} else if !st.outerElsewhere(mem, p) {
 			decapsulate(mem, p, f, s, st)
 			if p.Next == frame.NextLookup {
 				st.queueLookup(i, p.Seg, p.DstMAC, s)
@@ -79,7 +80,7 @@ func decapsulate(mem []byte, p *frame.Packet, f *fib.Fabric, s *fib.Snapshot, st
 	src, dst := binary.BigEndian.Uint32(l3[12:16]), binary.BigEndian.Uint32(l3[16:20])
 	switch {
 	case p.Proto == wire.ProtoUDP && dst == f.BoxIP && f.BoxIP != 0:
-		toBox(p, l3, src, f)
+		st.toBox(p, l3, src, f)
 	case p.Proto != protoEthernet:
 		p.DropFor(drop.FabricProtocol)
 	case p.Has(frame.FlagFragment):
@@ -92,35 +93,6 @@ func decapsulate(mem []byte, p *frame.Packet, f *fib.Fabric, s *fib.Snapshot, st
 		if stripOuter(mem, p, s, st, int(binary.BigEndian.Uint16(l3[2:4]))-ipLen, dst&f.HostMask, src&f.HostMask) {
 			addrs := uint64(src)<<32 | uint64(dst)
 			st.segments[cacheSlot(addrs)] = segment{addrs: addrs, seg: p.Seg, port: p.Port}
-		}
-	}
-}
-
-// The UDP ports of the boxes' messages to each other (PROTOCOL.md#directors).
-const (
-	portBinding  = 7471
-	portDirector = 7473
-)
-
-// toBox hands a message of another box to control. Its source is a box address by the addressing scheme.
-func toBox(p *frame.Packet, ip []byte, src uint32, f *fib.Fabric) {
-	switch total := int(binary.BigEndian.Uint16(ip[2:4])); {
-	case p.Has(frame.FlagFragment):
-		p.DropFor(drop.FabricFragment)
-	case ip[0] != 0x45:
-		p.DropFor(drop.FabricOptions)
-	case src&f.HostMask != 1 || !special(src, f.HostMask):
-		p.DropFor(drop.FabricAddress)
-	case total < ipLen+wire.UDPLen || total > len(ip):
-		p.DropFor(drop.FabricProtocol)
-	default:
-		switch binary.BigEndian.Uint16(ip[ipLen+2:]) {
-		case portBinding:
-			p.Next, p.Drop, p.Kind = frame.NextPunt, drop.FabricProtocol, uint8(punt.Binding)
-		case portDirector:
-			p.Next, p.Drop, p.Kind = frame.NextPunt, drop.FabricProtocol, uint8(punt.Director)
-		default:
-			p.DropFor(drop.FabricProtocol)
 		}
 	}
 }

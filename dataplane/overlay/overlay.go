@@ -15,8 +15,8 @@
 //	encap.go      path choice, outer header
 //	toobig.go     ICMP about packets that are too big
 //
-// A packet from the fabric passes fabric.go, then lookup.go and deliver.go. The packages neigh and route run between
-// access and lookup.
+// A packet from the fabric passes fabric.go, then lookup.go and deliver.go; messages of other boxes end in message.go.
+// The packages neigh and route run between access and lookup.
 //
 // The stages rely on the lengths that package parse has checked.
 package overlay
@@ -25,6 +25,7 @@ import (
 	"penstock/dataplane/agent"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/resolve"
 	"penstock/dataplane/stage"
 	"penstock/dataplane/table"
 )
@@ -51,6 +52,12 @@ type State struct {
 
 	// Virtual holds the locations of the masters of virtual routers. All workers share it.
 	Virtual *Virtuals
+	// Messages carries binding messages to control; nil = they are dropped.
+	Messages *resolve.Ring
+	// Probe takes the frame of a PROBE or ECHO that another box has sent to the box address, and sets Next to a final
+	// value; payload begins with the body, whose structure is right. L3 is the offset of the outer IPv4 header, which
+	// has no options. nil = probes are dropped.
+	Probe func(p *frame.Packet, payload []byte)
 	// Outward sends p, which the box made, to the gateway group at p.Loc, and sets Next to a final value.
 	Outward func(p *frame.Packet)
 

@@ -24,7 +24,6 @@ const (
 	LLDP
 	Check
 	VIPConflict
-	Binding
 	Director
 
 	Count // number of kinds, not a kind
@@ -56,9 +55,6 @@ var table = [Count]Info{
 	// The alarm needs one, and one in a while to stay (ctrl/conflict).
 	VIPConflict: {Name: "vip_conflict", Rate: 20, Burst: 8, Tenant: true,
 		Text: "ARP or neighbour discovery of a stranger that claims a virtual address."},
-	// A director sends one a virtual address when it takes over, and one a second (ctrl/director).
-	Binding: {Name: "binding", Rate: 2000, Burst: 128, Box: true,
-		Text: "A binding message of another box (UDP 7471): which box directs a virtual address."},
 	// Ten hellos a second of up to eight frames from each other director, and their flows.
 	Director: {Name: "director", Rate: 10_000, Burst: 512, Box: true,
 		Text: "A message of another director (UDP 7473): a hello or flows."},

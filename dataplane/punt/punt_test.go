@@ -156,7 +156,7 @@ func TestWait(t *testing.T) {
 	a.Wake() // the frame has been read: nobody waited
 	none()
 	go func() {
-		for !r.bell.waits.Load() {
+		for !r.bell.Waits() {
 			time.Sleep(time.Millisecond)
 		}
 		b.Put(second, 0, ARP, nil)

@@ -3,6 +3,7 @@ package punt
 import (
 	"sync/atomic"
 
+	"penstock/dataplane/bell"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/limit"
@@ -14,7 +15,7 @@ type Ring struct {
 	slots  *frame.Slots
 	put    []uint32        // by port and kind: frames put, the worker's
 	taken  []atomic.Uint32 // likewise: frames taken, the reader's
-	bell   *bell
+	bell   *bell.Bell
 	fresh  bool // frames were put since the last Wake
 }
 
@@ -80,7 +81,7 @@ func (r *Ring) Wake() {
 	if r.fresh {
 		r.fresh = false
 		if r.bell != nil {
-			r.bell.ring()
+			r.bell.Ring()
 		}
 	}
 }

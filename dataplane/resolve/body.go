@@ -2,7 +2,9 @@
 // messages and of what the packet path itself has to tell.
 //
 //	body.go   the body of a message, octet by octet
+//	check.go  the structure of a message, which the worker checks once
 //	event.go  what control gets: messages, and events of the packet path
+//	ring.go   from a worker to control, with a share for each opcode; messages.go and the reader's side
 //
 // A message is one body or several. With keys, a tag of TagLen octets ends it. Who makes and verifies tags is control
 // (the packet path has no keys).

@@ -12,7 +12,7 @@ const (
 	EtherTypeSTag     = 0x88a8 // IEEE 802.1ad S-tag
 	EtherTypeOldQinQ  = 0x9100 // S-tag of switches older than 802.1ad
 	EtherTypeLLDP     = 0x88cc
-	EtherTypePenstock = 0x88b5 // binding messages (PROTOCOL.md#not-yet); local experimental 1
+	EtherTypePenstock = 0x88b5 // binding messages (PROTOCOL.md#binding-messages); local experimental 1
 )
 
 // Ethernet header (IEEE 802.3, 3.1.1):
