@@ -48,8 +48,8 @@ import (
 type Port struct {
 	Name              string
 	Role              fib.Role
-	SwitchMAC         model.MAC // fabric: of the edge switch; 0 = not known, the port then has no paths
-	SwitchPort        uint8     // fabric: number on the edge switch; downlink: its own number; 0 = not known
+	SwitchMAC         model.MAC // fabric: of the edge switch; 0 = by SetPlace
+	SwitchPort        uint8     // fabric: number on the edge switch, 0 = by SetPlace; downlink: its own number
 	VLANs             []uint16  // trunk: the VLAN IDs it carries
 	CompleteChecksums bool      // access
 	ClampMSS          bool      // access
@@ -92,6 +92,7 @@ type Config struct {
 // portState is a port's configuration with the state of its interface.
 type portState struct {
 	Port
+	at  Place // fabric: by configuration, or by SetPlace; a port without a place has no paths
 	up  bool
 	mtu uint16
 	mac uint64
@@ -194,7 +195,7 @@ func New(c Config) *Compiler {
 	p := k.newPlan()
 	p.ports = make([]portState, len(c.Ports))
 	for i, port := range c.Ports {
-		p.ports[i] = portState{Port: port}
+		p.ports[i] = portState{Port: port, at: port.place()}
 	}
 	p.reconfigured, p.portsChanged, p.linksChanged = true, true, true
 	k.force(p)

@@ -27,7 +27,7 @@ type statKey struct {
 
 // onFabric reports whether the place of a fabric port is known.
 func (s *portState) onFabric() bool {
-	return s.Role == fib.RoleFabric && s.SwitchMAC != 0 && s.SwitchPort != 0
+	return s.Role == fib.RoleFabric && s.at.known()
 }
 
 // shift returns the position of the port number in a special address, mask the bits below it, base what stands above.
@@ -61,7 +61,7 @@ func (p *plan) findPaths() error {
 	own := map[uint64]bool{}
 	for i := range p.ports {
 		if p.ports[i].onFabric() {
-			own[uint64(p.ports[i].SwitchMAC)] = true
+			own[uint64(p.ports[i].at.Switch)] = true
 		}
 	}
 	union := map[uint64][]model.PathVLAN{}
@@ -125,7 +125,7 @@ func (p *plan) fillPaths() {
 			continue
 		}
 		for _, h := range hops {
-			if h.own != uint64(port.SwitchMAC) {
+			if h.own != uint64(port.at.Switch) {
 				continue
 			}
 			for _, v := range p.paths.vlans[h] {
@@ -166,9 +166,9 @@ func (p *plan) path(k statKey, v model.PathVLAN, stat uint32) fib.Path {
 	}
 	return fib.Path{
 		Port: k.port, VID: k.vid, Weight: v.Weight, MTU: port.mtu, Stat: stat,
-		Seed:   seed(k.egress, k.vid, k.own, port.SwitchPort),
+		Seed:   seed(k.egress, k.vid, k.own, port.at.Port),
 		DstMAC: k.egress, SrcMAC: src,
-		SrcPrefix: p.cfg.prefix(port.SwitchPort),
+		SrcPrefix: p.cfg.prefix(port.at.Port),
 		DstBase:   p.cfg.base(), DstShift: p.cfg.shift(), HostMask: p.cfg.hostMask(),
 	}
 }
@@ -246,7 +246,7 @@ func (c *Compiler) pathStatus(key string) *Status {
 	known := false
 	for i := range c.ports {
 		port := &c.ports[i]
-		own := uint64(port.SwitchMAC)
+		own := uint64(port.at.Switch)
 		if !port.onFabric() || own != a && own != b {
 			continue
 		}

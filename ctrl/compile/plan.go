@@ -37,7 +37,8 @@ type request struct {
 	ports        []portState
 	boxMACs      *[256]uint64 // nil = unchanged
 	reconfigured bool         // anything in cfg
-	portsChanged bool         // configuration of any port
+	portsChanged bool         // configuration, or place, of any port
+	replaced     bool         // a port has another place than before: rows that lead there are held back
 	linksChanged bool         // state of any link
 }
 

@@ -71,6 +71,9 @@ func (c *Compiler) Reconfigure(change func(*Config)) error {
 			p.portsChanged = true
 		}
 		s.Port = n
+		if at := n.place(); at.known() {
+			s.at = at
+		}
 		s.VLANs = slices.Clone(n.VLANs)
 	}
 	if err := p.compile(); err != nil {
@@ -124,11 +127,11 @@ func (p *plan) fillPort(i int) {
 	f.CompleteChecksums, f.ClampMSS = s.CompleteChecksums, s.ClampMSS || s.Role == fib.RoleUplink
 	f.Fabric = fib.Fabric{SwitchIdx: fib.None}
 	if s.onFabric() {
-		sw, _ := p.switches.get(uint64(s.SwitchMAC))
-		prefix := p.cfg.prefix(s.SwitchPort)
+		sw, _ := p.switches.get(uint64(s.at.Switch))
+		prefix := p.cfg.prefix(s.at.Port)
 		f.Fabric = fib.Fabric{
-			SwitchMAC: uint64(s.SwitchMAC), OwnMAC: s.mac, Prefix: prefix, HostMask: p.cfg.hostMask(),
-			BoxIP: prefix | 1, Number: s.SwitchPort, SwitchIdx: sw,
+			SwitchMAC: uint64(s.at.Switch), OwnMAC: s.mac, Prefix: prefix, HostMask: p.cfg.hostMask(),
+			BoxIP: prefix | 1, Number: s.at.Port, SwitchIdx: sw,
 		}
 	}
 }
@@ -190,13 +193,15 @@ func (p *plan) selfLocations() error {
 		if !s.onFabric() {
 			continue
 		}
-		sw, err := p.switchIndex(uint64(s.SwitchMAC))
+		sw, err := p.switchIndex(uint64(s.at.Switch))
 		if err != nil {
 			return fmt.Errorf("port %q: %w", s.Name, err)
 		}
-		loc := fib.RemoteLoc(sw, s.SwitchPort)
+		loc := fib.RemoteLoc(sw, s.at.Port)
 		if !slices.Contains(p.c.self, loc) {
-			if err := p.free(s, loc); err != nil {
+			if p.replaced {
+				p.touchAt(loc)
+			} else if err := p.free(s, loc); err != nil {
 				return err
 			}
 		}
@@ -217,7 +222,7 @@ func (p *plan) free(s *portState, loc fib.Loc) error {
 			return fmt.Errorf(
 				"port %q: bindings of segment %s/%s lead to %s port %d, which would become this box itself: %w; "+
 					"delete them first",
-				s.Name, g.name.tenant, g.name.segment, s.SwitchMAC, s.SwitchPort, ErrFixed)
+				s.Name, g.name.tenant, g.name.segment, s.at.Switch, s.at.Port, ErrFixed)
 		}
 	}
 	return nil

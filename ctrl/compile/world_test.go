@@ -235,6 +235,15 @@ func (w *world) setLink(port int, up bool, mtu uint16, mac uint64) {
 	w.c.SetLink(port, up, mtu, mac)
 }
 
+// setPlace sets the place of a port that has none by configuration.
+func (w *world) setPlace(port int, at Place) {
+	w.t.Helper()
+	w.links[port].SwitchMAC, w.links[port].SwitchPort = at.Switch, at.Port
+	if err := w.c.SetPlace(port, at); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func addrs(s ...string) []netip.Addr {
 	var out []netip.Addr
 	for _, a := range s {
@@ -253,11 +262,12 @@ func (r random) pick(n int) int { return r.IntN(n) }
 
 func (r random) mac() model.MAC { return model.MAC(0x020000000000 + r.pick(6)) }
 
+// addresses are so many that no two rows claim the same one: disputes are the business of TestClaims.
 func (r random) addresses(seg int) []netip.Addr {
 	var out []netip.Addr
 	for range r.pick(3) {
 		if r.pick(3) == 0 {
-			out = append(out, netip.MustParseAddr(fmt.Sprintf("fd00:%d::%x", seg, r.pick(1000)+1)))
+			out = append(out, netip.MustParseAddr(fmt.Sprintf("fd00:%d::%x:%x", seg, r.pick(65_536), r.pick(65_536))))
 		} else {
 			out = append(out, netip.AddrFrom4([4]byte{10, byte(seg), byte(r.pick(256)), byte(r.pick(256))}))
 		}
