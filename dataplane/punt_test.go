@@ -31,7 +31,7 @@ func TestPuntWakesControl(t *testing.T) {
 	defer cancel()
 	for i := range 10 {
 		// Meanwhile the workers fall asleep, and the limits recover.
-		quiet, end := context.WithTimeout(ctx, 60*time.Millisecond)
+		quiet, end := context.WithTimeout(ctx, 120*time.Millisecond)
 		if x.Punts().Wait(quiet) {
 			t.Fatalf("round %d: control was woken, and nothing had been received", i)
 		}

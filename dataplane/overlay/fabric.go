@@ -34,7 +34,7 @@ func (st *State) Fabric(b *frame.Batch) (todo uint32) {
 		}
 		p := &b.Pkt[i]
 		if !parse.Fabric(mem, p) {
-			st.broadcast(mem, p, f, s)
+			st.refused(mem, p)
 		} else if !st.outerElsewhere(mem, p) {
 			decapsulate(mem, p, f, s, st)
 			if p.Next == frame.NextLookup {

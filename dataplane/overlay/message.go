@@ -17,12 +17,12 @@ const (
 	portDirector = 7473
 )
 
-// broadcast takes a frame of a fabric port that the parser has refused, if it is a binding message which a box has
-// broadcast: EtherType 0x88B5 in the control VLAN, or without tag if the switch removes it. Its source is the MAC of
-// the sender's edge switch, any unicast MAC for all that this box knows.
-func (st *State) broadcast(mem []byte, p *frame.Packet, f *fib.Fabric, s *fib.Snapshot) {
-	if p.EtherType != wire.EtherTypePenstock || s.ControlVID == 0 ||
-		p.Drop != drop.FabricVLAN && p.Drop != drop.FabricNotIP {
+// broadcast takes a binding message which a box has broadcast: EtherType 0x88B5 in the control VLAN, or without tag if
+// the switch removes it. Its source is the MAC of the sender's edge switch, any unicast MAC for all this box knows.
+func (st *State) broadcast(mem []byte, p *frame.Packet) {
+	s := st.Snap
+	f := &s.Ports[st.Port].Fabric
+	if s.ControlVID == 0 {
 		return
 	}
 	l3 := uint16(ethLen)

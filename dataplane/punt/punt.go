@@ -48,7 +48,7 @@ var table = [Count]Info{
 	// A box is asked once a second or so (ctrl/neighbor).
 	ARP: {Name: "arp", Rate: 200, Burst: 8, Text: "An ARP answer to the edge switch from the box behind a downlink."},
 	// One a second while the neighbour starts, then one in 30 s (IEEE 802.1AB, 9.2.5).
-	LLDP: {Name: "lldp", Rate: 20, Burst: 4, Text: "An LLDP frame from a downlink or a trunk."},
+	LLDP: {Name: "lldp", Rate: 10, Burst: 4, Text: "An LLDP frame from a fabric port, a downlink or a trunk."},
 	// 5,000 checks a second of up to ten packets (ctrl/health). What waits is 20 ms of that.
 	Check: {Name: "check", Rate: 50_000, Burst: 512, Box: true, Tenant: true,
 		Text: "A packet to a director's own address in a segment: a server's answer to a health check."},

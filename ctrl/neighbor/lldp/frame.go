@@ -86,8 +86,8 @@ func isGroup(dst model.MAC) bool {
 // NearestBridge is the destination of frames that no bridge forwards.
 const NearestBridge = model.MAC(0x0180c200000e)
 
-// Parse reads a frame without FCS, untagged or with one tag. TLVs that it does not know are skipped, anything behind the
-// end is ignored, and a frame may end without one.
+// Parse reads a frame without FCS, untagged or with one tag. It skips TLVs that it does not know, ignores anything
+// behind the end, and accepts a frame without an end.
 func Parse(f []byte) (a Advert, err error) {
 	if len(f) < 14 {
 		return a, ErrShort

@@ -22,6 +22,9 @@ const (
 	chassis = "0207 0402000000000a "
 	portID  = "040d 0545746865726e6574312f3137 "
 	ttl     = "0602 0078 "
+
+	description = "0809 746f207261636b2039 "
+	management1 = "100c 05 01 c0000201 02 00000007 00 "
 )
 
 func TestParse(t *testing.T) {
@@ -36,15 +39,16 @@ func TestParse(t *testing.T) {
 		want  Advert
 		err   error
 	}{
-		"first":               {head + chassis + portID + ttl + "0000", want, nil},
-		"padded":              {head + chassis + portID + ttl + "0000 00000000000000000000", want, nil},
-		"behind the end":      {head + chassis + portID + ttl + "0000 ffffffff", want, nil},
-		"without an end":      {head + chassis + portID + ttl, want, nil},
-		"customer bridge":     {"0180c2000000 02000000000a 88cc" + chassis + portID + ttl, want, nil},
-		"no two-port relay":   {"0180c2000003 02000000000a 88cc" + chassis + portID + ttl, want, nil},
-		"tagged":              {"0180c200000e 02000000000a 8100e007 88cc" + chassis + portID + ttl, tagged, nil},
-		"texts":               {head + chassis + portID + ttl + "0809 746f207261636b2039 0a05 6c65616631 0000", described, nil},
-		"text with zeros":     {head + chassis + portID + ttl + "080b 746f207261636b20390000 0a05 6c65616631", described, nil},
+		"first":             {head + chassis + portID + ttl + "0000", want, nil},
+		"padded":            {head + chassis + portID + ttl + "0000 00000000000000000000", want, nil},
+		"behind the end":    {head + chassis + portID + ttl + "0000 ffffffff", want, nil},
+		"without an end":    {head + chassis + portID + ttl, want, nil},
+		"customer bridge":   {"0180c2000000 02000000000a 88cc" + chassis + portID + ttl, want, nil},
+		"no two-port relay": {"0180c2000003 02000000000a 88cc" + chassis + portID + ttl, want, nil},
+		"tagged":            {"0180c200000e 02000000000a 8100e007 88cc" + chassis + portID + ttl, tagged, nil},
+		"texts":             {head + chassis + portID + ttl + description + "0a05 6c65616631 0000", described, nil},
+		"text with zeros": {head + chassis + portID + ttl + "080b 746f207261636b20390000 0a05 6c65616631",
+			described, nil},
 		"unknown":             {head + chassis + portID + ttl + "fe06 0080c2010001 1003 aabbcc 0000", want, nil},
 		"bad management":      {head + chassis + portID + ttl + "1002 05 01 0000", want, nil},
 		"no chassis":          {head + portID + ttl, Advert{}, ErrOrder},
@@ -63,9 +67,10 @@ func TestParse(t *testing.T) {
 		"other group":         {"0180c2000001 02000000000a 88cc" + chassis + portID + ttl, Advert{}, ErrAddress},
 		"to a station":        {"020000000001 02000000000a 88cc" + chassis + portID + ttl, Advert{}, ErrAddress},
 		"from a group":        {"0180c200000e 03000000000a 88cc" + chassis + portID + ttl, Advert{}, ErrAddress},
-		"two tags":            {"0180c200000e 02000000000a 88a80007 81000007 88cc" + chassis + portID + ttl, Advert{}, ErrShort},
-		"cut in the tag":      {"0180c200000e 02000000000a 8100 00", Advert{}, ErrShort},
-		"too short":           {"0180c200000e 0200", Advert{}, ErrShort},
+		"two tags": {"0180c200000e 02000000000a 88a80007 81000007 88cc" + chassis + portID + ttl, Advert{},
+			ErrShort},
+		"cut in the tag": {"0180c200000e 02000000000a 8100 00", Advert{}, ErrShort},
+		"too short":      {"0180c200000e 0200", Advert{}, ErrShort},
 	} {
 		a, err := Parse(octets(t, c.frame))
 		if !errors.Is(err, c.err) || c.err == nil && a != c.want {
@@ -75,7 +80,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestManagement(t *testing.T) {
-	a, err := Parse(octets(t, head+chassis+portID+ttl+"100c 05 01 c0000201 02 00000007 00 100c 05 01 c0000202 02 00000007 00"))
+	a, err := Parse(octets(t, head+chassis+portID+ttl+management1+"100c 05 01 c0000202 02 00000007 00"))
 	if err != nil || a.Management.String() != "192.0.2.1" {
 		t.Errorf("management address: got %v, %v, want the first, 192.0.2.1", a.Management, err)
 	}
@@ -125,7 +130,7 @@ func TestAppend(t *testing.T) {
 
 // FuzzParse: no octets crash the parser or the rules, and what is read can be written and read again.
 func FuzzParse(f *testing.F) {
-	f.Add(octets(f, head+chassis+portID+ttl+"0809 746f207261636b2039 0a05 6c65616631 100c 05 01 c0000201 02 00000007 00"))
+	f.Add(octets(f, head+chassis+portID+ttl+description+"0a05 6c65616631"+management1))
 	f.Add(octets(f, "0180c200000e 02000000000a 8100e007 88cc"+chassis+portID+ttl))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a, err := Parse(b)

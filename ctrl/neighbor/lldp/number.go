@@ -61,7 +61,8 @@ func (r *Rules) number(a *Advert) (number uint8, fault string) {
 	switch {
 	case named && digits == id && id != "":
 		if d := trailing(description); strings.Contains(description, "/") && d != "" && !sameNumber(d, digits) {
-			return 0, fmt.Sprintf("port ID %q meets port description %q: the ID is the interface's index", id, description)
+			return 0, fmt.Sprintf("port ID %q meets port description %q: the ID is the interface's index", id,
+				description)
 		}
 		if breakout(description) {
 			return 0, fmt.Sprintf("port description %q is one of several on one cable", description)
@@ -132,8 +133,8 @@ func sameNumber(a, b string) bool { return strings.TrimLeft(a, "0") == strings.T
 var (
 	// A colon, or an s between digits (swp17s2), stands before the lane of a cable that is split.
 	lane = regexp.MustCompile(`[0-9](:|s)[0-9]+$`)
-	// So does the last part of a name of three, where the first two are card and port. Others write unit, card and port,
-	// with other names (ethernet1/1/17, Gi1/0/17, ge-0/0/17).
+	// So does the last part of a name of three, where the first two are card and port. Others write unit, card and
+	// port, with other names (ethernet1/1/17, Gi1/0/17, ge-0/0/17).
 	lanes = regexp.MustCompile(`^(Ethernet|Eth|Et)[0-9]+/[0-9]+/[0-9]+$`)
 )
 
