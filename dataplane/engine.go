@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"penstock/dataplane/await"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/edge"
 	"penstock/dataplane/fib"
@@ -111,6 +112,7 @@ func (e *Engine) makeWorkers() error {
 		}
 		w.Edge.FDB = fdb
 		w.Flows = e.cfg.Flows
+		w.Await.Room = min(await.MaxPackets, e.cfg.Frames/8) / n
 		if i > 0 {
 			w.Overlay.Virtual = e.workers[0].Overlay.Virtual
 		}
@@ -202,6 +204,7 @@ func (e *Engine) Stop() error {
 			}
 		}
 		w.Balance.Drain()
+		w.Await.Drain()
 		err = errors.Join(err, w.Balance.Close())
 		w.Ports.Publish()
 		w.Cache.Flush()

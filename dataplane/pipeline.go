@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"penstock/dataplane/await"
 	"penstock/dataplane/balance"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/edge"
@@ -28,21 +29,24 @@ type Pipeline struct {
 	Edge    *edge.State
 	Punts   *punt.Ring
 	Resolve *resolve.Ring
+	Await   *await.State
 	Flows   Flows
 
 	// Flush sends the frames in the out queue of a port. The pipeline calls it when the queue is full, the owner of the
 	// pipeline calls it at the end of a turn.
 	Flush func(port uint16)
 
-	chains  [fib.Roles][]row // by role
-	inner   []row            // for frames that control injects as a station of a segment
-	handed  []row            // for frames that other workers hand over in the middle
-	waited  frame.Batch      // fragments that wait no longer
-	onward  func(uint16, *frame.Batch)
-	rest    []row     // the stages after the one that runs
-	touched uint64    // sum of the prefetching loads, so that the compiler keeps them
-	seen    seen      // the flow table, for readers
-	handoff *handoffs // nil unless frames are spread over workers
+	chains   [fib.Roles][]row // by role
+	inner    []row            // for frames that control injects as a station of a segment
+	handed   []row            // for frames that other workers hand over in the middle
+	again    [32][]row        // for packets that have waited for a binding, by Next
+	waited   frame.Batch      // fragments and packets that wait no longer
+	onward   func(uint16, *frame.Batch)
+	resolved func(uint16, *frame.Batch)
+	rest     []row     // the stages after the one that runs
+	touched  uint64    // sum of the prefetching loads, so that the compiler keeps them
+	seen     seen      // the flow table, for readers
+	handoff  *handoffs // nil unless frames are spread over workers
 }
 
 // Flows are the limits of the flow table, which Direct makes.
@@ -97,6 +101,9 @@ func (pl *Pipeline) makeChains() {
 	}, onward...)
 	pl.handed = append([]row{{"handed over", parsed, pl.Balance.Resume}}, onward...)
 	pl.inner = append([]row{{"station", parsed, pl.Overlay.Station}}, onward...)
+	pl.again[frame.NextNeigh], pl.again[frame.NextRoute] = pl.chains[fib.RoleAccess][1:], pl.chains[fib.RoleAccess][2:]
+	pl.again[frame.NextLookup] = onward
+	pl.again[frame.NextInward] = append([]row{{"inward", 1 << frame.NextInward, pl.Uplink.Inward}}, onward...)
 	pl.chains[fib.RoleDownlink] = []row{{"edge", parsed, pl.Edge.Forward}}
 	pl.chains[fib.RoleTrunk] = pl.chains[fib.RoleDownlink]
 }
@@ -104,8 +111,8 @@ func (pl *Pipeline) makeChains() {
 // passed is the set of Next values after which no frame is left: if a batch had no other values, all its frames are
 // sent.
 const passed = 1<<frame.NextParsed | 1<<frame.NextRoute | 1<<frame.NextLookup | 1<<frame.NextDeliver |
-	1<<frame.NextEncap | 1<<frame.NextUplink | 1<<frame.NextRefuse | 1<<frame.NextSent | 1<<frame.NextBalance |
-	1<<frame.NextHeld
+	1<<frame.NextEncap | 1<<frame.NextInward | 1<<frame.NextUplink | 1<<frame.NextRefuse | 1<<frame.NextSent |
+	1<<frame.NextBalance | 1<<frame.NextHeld
 
 // NewPipeline returns a pipeline for the given number of ports. pool has the free frames of mem.
 func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs, paths int) *Pipeline {
@@ -126,6 +133,8 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 	env.Emit = pl.emit
 	pl.Overlay = overlay.NewState(env)
 	pl.Overlay.Messages = pl.Resolve
+	pl.Await = await.New(env, pl.Resolve)
+	env.Miss = pl.Await.Miss
 	pl.Neigh = &neigh.State{Env: env}
 	pl.Route = &route.State{Env: env}
 	pl.Uplink = &uplink.State{Env: env, Shared: keeper.NewShared(ports), Clock: func() int64 { return pl.Now }}
@@ -133,7 +142,7 @@ func NewPipeline(mem []byte, pool *frame.Pool, verify *frame.Verify, ports, vifs
 	pl.Overlay.Outward = pl.Uplink.Forward
 	pl.Balance = balance.New(env)
 	pl.Balance.TooBig = pl.Overlay.TooBig
-	pl.onward = pl.goOn
+	pl.onward, pl.resolved = pl.goOn, pl.goAgain
 	pl.makeChains()
 	return pl
 }
@@ -245,6 +254,33 @@ func (pl *Pipeline) goOn(port uint16, b *frame.Batch) {
 	pl.Port = port
 	pl.walk(pl.handed[1:], b, 1<<frame.NextBalance|1<<frame.NextDrop)
 	pl.repeat()
+}
+
+// Waited lets packets go on that have waited for a binding, and returns their number.
+func (pl *Pipeline) Waited(s *fib.Snapshot) int {
+	if !pl.Await.Waiting() {
+		return 0
+	}
+	pl.Snap = s
+	return pl.Await.Turn(&pl.waited, pl.resolved)
+}
+
+// goAgain runs the stages over packets of one port that have waited, from the stage on that missed the binding.
+func (pl *Pipeline) goAgain(port uint16, b *frame.Batch) {
+	pl.Port = port
+	todo, next := uint32(0), frame.NextLookup
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+		p := &b.Pkt[i]
+		if todo |= p.Next.Bit(); p.Next != frame.NextDrop {
+			next = p.Next
+		}
+	}
+	pl.Overlay.Requeue(b)
+	pl.walk(pl.again[next], b, todo)
+	pl.repeat()
+	if pl.Balance.Awaited() {
+		pl.release()
+	}
 }
 
 // noRole drops the frames of a port without tables.

@@ -166,6 +166,7 @@ func (w *worker) turn(now int64, s *fib.Snapshot) (n int) {
 		n++
 	}
 	n += w.Stations(w.inners, &w.batch, s)
+	n += w.Waited(s)
 	w.flushAll()
 	w.Punts.Wake()
 	w.Resolve.Wake()
@@ -374,6 +375,9 @@ func (w *worker) sleep() {
 // frames, since no event ends the nap when that changes. The nap ends at the Keeper's next timer at the latest.
 func (w *worker) napTime() *unix.Timespec {
 	nap := int64(maxNap)
+	if w.Await.Waiting() {
+		nap = shortNap
+	}
 	for _, n := range w.sent {
 		if n > 0 {
 			nap = shortNap

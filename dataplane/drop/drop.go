@@ -44,6 +44,8 @@ const (
 	Unresolved
 	ARPUnresolved
 	ARPForeign
+	ResolveTimeout
+	ResolveFull
 	Hairpin
 	FloodLimit
 	FloodEmpty
@@ -196,6 +198,12 @@ var table = [Count]Info{
 		"`penstock show bindings`"},
 	ARPForeign: {"arp_foreign", "An ARP or neighbour discovery message that the box neither answers nor forwards.",
 		"nothing; normal for announcements"},
+	ResolveTimeout: {"resolve_timeout",
+		"No binding for the destination has come within the second for which the packet waited.",
+		"whether the destination exists; `penstock show bindings`"},
+	ResolveFull: {"resolve_full",
+		"As many packets as may wait for the binding of a destination, or in all, are waiting.",
+		"nothing, if few; many are a scan for addresses, or lost binding messages"},
 	Hairpin: {"hairpin", "The destination is behind the attachment that the frame came from.",
 		"a switch or bridge behind the access port that forwards frames of its own segment"},
 	FloodLimit: {"flood_limit",

@@ -2,14 +2,17 @@ package fib
 
 import "penstock/dataplane/limit"
 
-// Limits are the token buckets for floods and ICMP errors, by dense index. All workers share them. Control makes room
-// before an index is used, and fills the bucket when an index has a new owner.
+// Limits are the token buckets for floods, ICMP errors and misses, by dense index. All workers share them. Control
+// makes room before an index is used, and fills the bucket when an index has a new owner.
 type Limits struct {
 	Flood         *limit.Table // by local VIF: copies of broadcasts, multicasts and unknown unicasts
 	StrangerFlood *limit.Table // by attachment: the same for all senders that are no VIF together
 	ICMP          *limit.Table // by local VIF: ICMP errors about its packets
 	StrangerICMP  *limit.Table // by attachment: the same for all senders that are no VIF together
 	TenantICMP    *limit.Table // by router: ICMP errors about packets from the fabric and from outside
+	Miss          *limit.Table // by local VIF: destinations without binding that control is told of
+	StrangerMiss  *limit.Table // by attachment: the same for all senders that are no VIF together
+	TenantMiss    *limit.Table // by router: the same for packets from the fabric and from outside
 }
 
 // Room returns l with buckets for the given numbers of local VIFs, attachments and routers. Buckets that l has stay the
@@ -19,6 +22,8 @@ func (l Limits) Room(vifs, attachments, routers int) Limits {
 		Flood: l.Flood.Grown(vifs), StrangerFlood: l.StrangerFlood.Grown(attachments),
 		ICMP: l.ICMP.Grown(vifs), StrangerICMP: l.StrangerICMP.Grown(attachments),
 		TenantICMP: l.TenantICMP.Grown(routers),
+		Miss:       l.Miss.Grown(vifs), StrangerMiss: l.StrangerMiss.Grown(attachments),
+		TenantMiss: l.TenantMiss.Grown(routers),
 	}
 }
 
@@ -29,4 +34,7 @@ func (l Limits) Reset(vifs, attachments, routers []uint32) {
 	l.StrangerFlood.Reset(attachments)
 	l.StrangerICMP.Reset(attachments)
 	l.TenantICMP.Reset(routers)
+	l.Miss.Reset(vifs)
+	l.StrangerMiss.Reset(attachments)
+	l.TenantMiss.Reset(routers)
 }

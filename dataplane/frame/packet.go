@@ -45,6 +45,8 @@ const (
 	NextUplink
 	// NextRefuse: from outside, and too big for the fabric or a VIF's port, whose MTU is in Loc: answer by the uplink.
 	NextRefuse
+	// NextInward: from outside, and has waited for the binding of its destination in Seg; Loc is its group's index.
+	NextInward
 	// NextTx: send out of port Out. Final.
 	NextTx
 	// NextDrop: discard for the reason in Drop. Final.
@@ -57,7 +59,8 @@ const (
 	NextTaken
 	// NextSent: in the out queue of port Out already. Final, nothing is left to do.
 	NextSent
-	// NextHeld: a fragment that waits for the first one of its packet. Final, nothing is left to do.
+	// NextHeld: a fragment that waits for the first one of its packet, or a packet that waits for a binding. Final,
+	// nothing is left to do.
 	NextHeld
 )
 
@@ -78,6 +81,7 @@ const (
 	FlagBalanced                      // rewritten by the director: to the server's port, from the mark
 	FlagInjected                      // made by control, as if a station of the segment had sent it
 	FlagReply                         // rewritten by the agent: from the service's port
+	FlagWaited                        // has waited for a binding: it does not wait again
 )
 
 // NoIndex is the "none" value of dense indices.

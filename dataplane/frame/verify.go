@@ -17,10 +17,11 @@ const (
 	OwnerTx                   // a tx ring, the kernel sending, or a completion ring
 	OwnerHandoff              // on its way to another worker
 	OwnerHeld                 // a fragment that waits for the first one
+	OwnerWaiting              // a packet that waits for a binding
 	owners
 )
 
-var ownerNames = [owners]string{"pool", "fill", "batch", "tx", "handoff", "held"}
+var ownerNames = [owners]string{"pool", "fill", "batch", "tx", "handoff", "held", "waiting"}
 
 // String returns the owner's name.
 func (o Owner) String() string {

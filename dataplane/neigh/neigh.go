@@ -12,6 +12,7 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/resolve"
 	"penstock/dataplane/stage"
 	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
@@ -53,9 +54,9 @@ func (st *State) Answer(b *frame.Batch) (todo uint32) {
 		case uint(p.Seg) >= uint(len(s.Segments)):
 			p.DropFor(drop.ARPForeign)
 		case p.Has(frame.FlagARP):
-			answerARP(mem, p, s)
+			st.answerARP(mem, p, s)
 		case p.Has(frame.FlagND):
-			answerND(mem, p, s)
+			st.answerND(mem, p, s)
 		default:
 			p.DropFor(drop.ARPForeign)
 		}
@@ -64,7 +65,7 @@ func (st *State) Answer(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-func answerARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
+func (st *State) answerARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	a := wire.ARP(mem[p.Off+uint32(p.L3) : p.Off+uint32(p.Len)])
 	sender, senderIP, target := a.SenderMAC(), a.SenderIP(), a.TargetIP()
 	flood := s.Segments[p.Seg].UnknownUnicast
@@ -102,7 +103,11 @@ func answerARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	case ok && (mac == sender || mac == p.SrcMAC):
 		p.DropFor(drop.ARPForeign) // the sender probes its own address
 	case !ok && flood && target != 0 && !ours:
+		st.tell(p, resolve.MissIP4, 0, uint64(target))
 		forward(p, s)
+	case !ok && target != 0 && !ours:
+		st.Unresolved(p, stage.Missed{Kind: resolve.MissIP4, Seg: p.Seg, Lo: uint64(target), Again: frame.NextNeigh},
+			drop.ARPUnresolved)
 	case !ok:
 		p.DropFor(drop.ARPUnresolved)
 	default:
@@ -125,7 +130,7 @@ func sameAttachment(s *fib.Snapshot, p *frame.Packet, mac uint64, loc fib.Loc) b
 	return true
 }
 
-func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
+func (st *State) answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	f := mem[p.Off : p.Off+uint32(p.Len)]
 	source := wire.IPv6(f[p.L3:]).Src()
 	target := source // of messages without a target field
@@ -160,7 +165,7 @@ func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 			mac, loc, ok = s.Station6(p.Seg, target)
 		}
 		if !ok {
-			forwardUnknown6(p, s, source, target)
+			st.forwardUnknown6(p, s, source, target)
 			return
 		}
 		if sameAttachment(s, p, mac, loc) {
@@ -174,15 +179,27 @@ func answerND(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	Advertise(mem, p, mac, router)
 }
 
+// tell tells control of a question for an address that other boxes are asked for all the same.
+func (st *State) tell(p *frame.Packet, kind resolve.EventKind, hi, lo uint64) {
+	if st.Miss != nil {
+		st.Miss(p, stage.Missed{Kind: kind, Seg: p.Seg, Hi: hi, Lo: lo, Tell: true})
+	}
+}
+
 // forwardUnknown6 forwards a solicitation for an address without binding, if forward.go allows it.
-func forwardUnknown6(p *frame.Packet, s *fib.Snapshot, source, target [2]uint64) {
+func (st *State) forwardUnknown6(p *frame.Packet, s *fib.Snapshot, source, target [2]uint64) {
 	switch {
 	case source == target:
 		p.DropFor(drop.ARPForeign)
-	case boxAddress6(s, p.Seg, source) || virtual6(s, p, source),
-		!wire.LinkLocal6(target) && !s.Segments[p.Seg].UnknownUnicast:
+	case boxAddress6(s, p.Seg, source) || virtual6(s, p, source):
 		p.DropFor(drop.ARPUnresolved)
+	case wire.LinkLocal6(target):
+		forward(p, s)
+	case !s.Segments[p.Seg].UnknownUnicast:
+		st.Unresolved(p, stage.Missed{Kind: resolve.MissIP6, Seg: p.Seg, Hi: target[0], Lo: target[1],
+			Again: frame.NextNeigh}, drop.ARPUnresolved)
 	default:
+		st.tell(p, resolve.MissIP6, target[0], target[1])
 		forward(p, s)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/resolve"
+	"penstock/dataplane/stage"
 	"penstock/dataplane/table"
 )
 
@@ -13,6 +15,16 @@ func (st *State) queueLookup(i int, seg uint32, mac uint64, s *fib.Snapshot) {
 		Hash: s.Bindings.HashMAC(seg, mac), MAC: mac, Seg: seg, Pkt: uint8(i),
 	}
 	st.pending++
+}
+
+// Requeue adds the destinations of packets at NextLookup that come to Resolve by another way than Access and Fabric.
+func (st *State) Requeue(b *frame.Batch) {
+	st.pending = 0
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+		if p := &b.Pkt[i]; p.Next == frame.NextLookup {
+			st.queueLookup(i, p.Seg, p.DstMAC, st.Snap)
+		}
+	}
 }
 
 // Resolve looks up the bindings of all queued destinations and sets Loc and Next of their packets: to deliver,
@@ -28,7 +40,7 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 		p, loc, ok := &b.Pkt[q.Pkt&(frame.BatchSize-1)], q.Loc, q.OK
 		switch {
 		case p.Has(frame.FlagFromFabric):
-			if fromFabric(p, s, loc, ok); p.Next == frame.NextFlood {
+			if st.fromFabric(p, s, loc, ok); p.Next == frame.NextFlood {
 				st.toMaster(p, s)
 			}
 		case ok && loc&fib.LocLocal == 0:
@@ -43,9 +55,12 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 			p.Loc, p.Next = loc, frame.NextDeliver
 		case s.Segments[p.Seg].UnknownUnicast:
 			p.Next = frame.NextFlood
-			st.toMaster(p, s)
+			if st.toMaster(p, s); p.Next == frame.NextFlood && s.ControlVID != 0 && st.Miss != nil {
+				st.Miss(p, stage.Missed{Kind: resolve.MissMAC, Seg: p.Seg, Lo: p.DstMAC, Tell: true})
+			}
 		default:
-			p.DropFor(drop.Unresolved)
+			st.Unresolved(p, stage.Missed{Kind: resolve.MissMAC, Seg: p.Seg, Lo: p.DstMAC, Again: frame.NextLookup},
+				drop.Unresolved)
 		}
 		todo |= p.Next.Bit()
 	}
@@ -54,14 +69,14 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 
 // fromFabric sets Next of a packet from the fabric. It accepts packets for VIFs, groups and virtual addresses of this
 // box, and, in a segment that floods unknown unicast, packets for which there is no binding.
-func fromFabric(p *frame.Packet, s *fib.Snapshot, loc fib.Loc, ok bool) {
+func (st *State) fromFabric(p *frame.Packet, s *fib.Snapshot, loc fib.Loc, ok bool) {
 	switch {
 	case !ok && s.Segments[p.Seg].UnknownUnicast:
 		p.Next = frame.NextFlood
 	case !ok:
-		p.DropFor(drop.FabricNotHere)
+		st.notHere(p, s, drop.FabricNotHere)
 	case loc&fib.LocLocal == 0:
-		p.DropFor(drop.FabricRelay)
+		st.notHere(p, s, drop.FabricRelay)
 	case loc&fib.LocGateway != 0:
 		p.Loc, p.Next = loc, frame.NextUplink
 	case loc&fib.LocVIP != 0:

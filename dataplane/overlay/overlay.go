@@ -9,7 +9,7 @@
 //	checksum.go   checksums that the sender's stack left unfinished
 //	spread.go     worker of the flow
 //	virtual.go    masters of tenants' virtual routers
-//	lookup.go     binding of the destination
+//	lookup.go     binding of the destination; nothere.go, where it is not on this box
 //	deliver.go    to an attachment of this box
 //	flood.go      copies of broadcasts
 //	encap.go      path choice, outer header
@@ -23,6 +23,7 @@ package overlay
 
 import (
 	"penstock/dataplane/agent"
+	"penstock/dataplane/await"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/resolve"
@@ -70,7 +71,8 @@ type State struct {
 	path    [frame.BatchSize]uint16       // by packet at NextEncap: index of its path
 	touched uint64                        // sum of the prefetching loads, so that the compiler keeps them
 
-	reported uint64 // by flooded packet of the batch, a bit: an ICMP error about it was sent
+	told     await.Recent // packets for VIFs that are not here: senders and destinations
+	reported uint64       // by flooded packet of the batch, a bit: an ICMP error about it was sent
 }
 
 // Events counts events that do not discard a frame.

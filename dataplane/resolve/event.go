@@ -1,5 +1,7 @@
 package resolve
 
+import "encoding/binary"
+
 // Arrival is a message that came to this box: its structure is checked, its tag is not. Payload is valid only during
 // the call that it is given to.
 type Arrival struct {
@@ -52,4 +54,14 @@ type Event struct {
 	// Port and VID are the attachment of Learn: an access port (dense index) and its VLAN ID, 0 = untagged.
 	Port uint16
 	VID  uint16
+}
+
+// SetIP sets IP to an IPv4 address, the low 32 bits of lo, or to an IPv6 address.
+func (e *Event) SetIP(v4 bool, hi, lo uint64) {
+	if v4 {
+		binary.BigEndian.PutUint32(e.IP[:], uint32(lo))
+		return
+	}
+	binary.BigEndian.PutUint64(e.IP[0:], hi)
+	binary.BigEndian.PutUint64(e.IP[8:], lo)
 }

@@ -15,6 +15,7 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/icmp"
+	"penstock/dataplane/resolve"
 	"penstock/dataplane/stage"
 	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
@@ -176,6 +177,9 @@ func forward4(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *table
 	h := header4(mem, p)
 	mac, loc, ok := table.FindHop4(s.Bindings, s.Delta, to)
 	if !ok {
+		if st.waits(p, resolve.MissIP4, to.Seg, 0, uint64(to.IP4)) {
+			return
+		}
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
 		return
 	}
@@ -188,11 +192,19 @@ func forward6(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, to *table
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
 	mac, loc, ok := table.FindHop6(s.Bindings, s.Delta, to)
 	if !ok {
+		if st.waits(p, resolve.MissIP6, to.Seg, to.IP6[0], to.IP6[1]) {
+			return
+		}
 		refuse(mem, p, s, st, icmp.HostUnreachable, drop.RouteUnresolved)
 		return
 	}
 	h.SetHopLimit(h.HopLimit() - 1)
 	rewrite(mem, p, s, st, to.Seg, mac, loc)
+}
+
+// waits reports whether p waits for the binding of its next hop.
+func (st *State) waits(p *frame.Packet, kind resolve.EventKind, seg uint32, hi, lo uint64) bool {
+	return st.Miss != nil && st.Miss(p, stage.Missed{Kind: kind, Seg: seg, Hi: hi, Lo: lo, Again: frame.NextRoute})
 }
 
 // rewrite sets the destination MAC of p to mac, and the source MAC of its frame to the router's. p.SrcMAC stays the

@@ -8,6 +8,7 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/resolve"
 	"penstock/dataplane/stats"
 )
 
@@ -39,6 +40,10 @@ type Env struct {
 	Queues []frame.Queue // frames on their way to the transmit rings, by port
 	Spread Spread
 
+	// Miss lets a packet wait for a binding that it needs, see Missed. It returns false if the packet does not wait:
+	// the stage then drops or answers it. nil = no packet waits.
+	Miss func(p *frame.Packet, m Missed) bool
+
 	// Again are packets of the batch that pass the stages from the lookup on once more, when the batch is done, see
 	// Repeat.
 	Again frame.Batch
@@ -47,6 +52,27 @@ type Env struct {
 	// set of their Next values. Emit runs the stages that follow over Copies, and empties Copies.
 	Copies frame.Batch
 	Emit   func(todo uint32)
+}
+
+// Missed is what a packet needs and the bindings do not have.
+type Missed struct {
+	Kind   resolve.EventKind // MissMAC, MissIP4 or MissIP6
+	Seg    uint32            // segment of Hi and Lo, dense index
+	Hi, Lo uint64            // MAC or IPv4 address in Lo, or the halves of an IPv6 address
+	Again  frame.Next        // the stage that the packet passes when it has waited
+	Tell   bool              // the packet goes on, control is told all the same
+}
+
+// Unresolved lets p wait for what it needs. If it does not wait, it is dropped for why, or for drop.ResolveTimeout if
+// it has waited.
+func (e *Env) Unresolved(p *frame.Packet, m Missed, why drop.Reason) {
+	switch {
+	case e.Miss != nil && e.Miss(p, m):
+	case p.Has(frame.FlagWaited):
+		p.DropFor(drop.ResolveTimeout)
+	default:
+		p.DropFor(why)
+	}
 }
 
 // Send puts the frame into the out queue of a port. If the queue is full, Send returns false and leaves the packet at

@@ -8,6 +8,7 @@ import (
 	"penstock/dataplane/frame"
 	"penstock/dataplane/icmp"
 	"penstock/dataplane/parse"
+	"penstock/dataplane/resolve"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
@@ -64,9 +65,9 @@ func (st *State) Ingress(b *frame.Batch) (todo uint32) {
 		h, g := &list[i], groups[i]
 		p := &b.Pkt[h.Pkt%frame.BatchSize]
 		if h.V4 {
-			inward4(mem, p, s, h, g)
+			st.inward4(mem, p, s, h, g)
 		} else {
-			inward6(mem, p, s, h, g)
+			st.inward6(mem, p, s, h, g)
 		}
 		todo |= p.Next.Bit()
 	}
@@ -291,9 +292,13 @@ func toSubnet6(
 }
 
 // inward4 sends p on to the VIF that has its destination address.
-func inward4(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib.Group) {
+func (st *State) inward4(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib.Group) {
 	dst, loc, ok := table.FindHop4(s.Bindings, s.Delta, to)
-	if !ok || loc >= fib.GroupLoc(0) {
+	if !ok {
+		st.missed(p, s, resolve.MissIP4, to.Seg, 0, uint64(to.IP4), g)
+		return
+	}
+	if loc >= fib.GroupLoc(0) {
 		p.DropFor(drop.RouteUnresolved)
 		return
 	}
@@ -306,10 +311,14 @@ func inward4(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib
 }
 
 // inward6 is inward4 for IPv6.
-func inward6(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib.Group) {
+func (st *State) inward6(mem []byte, p *frame.Packet, s *fib.Snapshot, to *table.Hop, g *fib.Group) {
 	h := wire.IPv6((*[wire.IPv6Len]byte)(mem[p.Off+uint32(p.L3):])[:])
 	dst, loc, ok := table.FindHop6(s.Bindings, s.Delta, to)
-	if !ok || loc >= fib.GroupLoc(0) {
+	if !ok {
+		st.missed(p, s, resolve.MissIP6, to.Seg, to.IP6[0], to.IP6[1], g)
+		return
+	}
+	if loc >= fib.GroupLoc(0) {
 		p.DropFor(drop.RouteUnresolved)
 		return
 	}

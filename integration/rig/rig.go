@@ -35,6 +35,8 @@ type Options struct {
 	ICMPRate  uint32
 	FloodRate uint32
 
+	MessageVLAN uint16 // of binding messages; 0 = none
+
 	Box        string   // the box's name, for directors
 	BalanceKey [16]byte // of the hash that chooses servers
 	Flows      int      // of the balancer's flow table, without a limit of new ones; 0 = 1024
@@ -100,7 +102,7 @@ func New(o Options) (*Rig, error) {
 	r.Compiler = compile.New(compile.Config{
 		Scheme: o.Scheme, Ports: o.Ports, EdgeMAC: o.EdgeMAC, Bindings: r.Bindings, Capacity: o.Capacity,
 		Groups: o.Groups, ICMPRate: o.ICMPRate, ICMPBurst: 1000, FloodRate: o.FloodRate,
-		Box: o.Box, BalanceKey: o.BalanceKey,
+		Box: o.Box, BalanceKey: o.BalanceKey, MessageVLAN: o.MessageVLAN,
 		FloodBurst: max(1, o.FloodRate), Prepare: r.Prepare, Publish: r.direct,
 	})
 	for i, p := range o.Ports {
@@ -191,6 +193,7 @@ func (r *Rig) Tick(d time.Duration) {
 	r.now += int64(d)
 	r.SetTime(r.now)
 	r.Keeper.Turn(r.now, r.Compiler.Snapshot())
+	r.Waited(r.Compiler.Snapshot())
 	for p := range r.ports {
 		r.take(uint16(p))
 	}
