@@ -13,6 +13,7 @@ type Limits struct {
 	Miss          *limit.Table // by local VIF: destinations without binding that control is told of
 	StrangerMiss  *limit.Table // by attachment: the same for all senders that are no VIF together
 	TenantMiss    *limit.Table // by router: the same for packets from the fabric and from outside
+	Learn         *limit.Table // by attachment: stations and addresses that control is told of
 }
 
 // Room returns l with buckets for the given numbers of local VIFs, attachments and routers. Buckets that l has stay the
@@ -23,7 +24,7 @@ func (l Limits) Room(vifs, attachments, routers int) Limits {
 		ICMP: l.ICMP.Grown(vifs), StrangerICMP: l.StrangerICMP.Grown(attachments),
 		TenantICMP: l.TenantICMP.Grown(routers),
 		Miss:       l.Miss.Grown(vifs), StrangerMiss: l.StrangerMiss.Grown(attachments),
-		TenantMiss: l.TenantMiss.Grown(routers),
+		TenantMiss: l.TenantMiss.Grown(routers), Learn: l.Learn.Grown(attachments),
 	}
 }
 
@@ -37,4 +38,5 @@ func (l Limits) Reset(vifs, attachments, routers []uint32) {
 	l.Miss.Reset(vifs)
 	l.StrangerMiss.Reset(attachments)
 	l.TenantMiss.Reset(routers)
+	l.Learn.Reset(attachments)
 }

@@ -68,6 +68,9 @@ func fromAccess(mem []byte, p *frame.Packet, port *fib.Port, s *fib.Snapshot, st
 	if !ok || !from.admits(mem, p, virtual) {
 		return
 	}
+	if from.learn {
+		st.learn(mem, p, from, s)
+	}
 	if port.CompleteChecksums && p.Has(frame.FlagL4) {
 		completeChecksum(mem, p, st)
 	}
@@ -127,7 +130,11 @@ type station struct {
 	tagged  bool
 	open    bool     // the attachment accepts stations that are no VIF
 	agent   bool     // the VIF may have virtual addresses
+	learn   bool     // control is to know the station and its addresses
 	v       *fib.VIF // nil if the station is no VIF
+
+	due int64     // with learn: when the station is compared with the bindings again
+	ip  [2]uint64 // with learn: the address that was compared last
 
 	received stats.Traffic // frames that quickAccess has processed and count has not counted
 }
@@ -141,10 +148,18 @@ func (d *station) count(vifs *stats.Block) {
 }
 
 // Count adds the frames that quickAccess has processed to the counters of the VIFs. The pipeline calls it before it
-// publishes the counters.
+// publishes the counters. Once a second it lets a frame of each station that is learned go the long way.
 func (st *State) Count() {
 	for i := range st.stations {
 		st.stations[i].count(st.VIFs)
+	}
+	if st.Snap != nil && st.Snap.ControlVID != 0 && st.Now >= st.relearn {
+		st.relearn = st.Now + relearn
+		for i := range st.stations {
+			if st.stations[i].learn {
+				st.stations[i].quick = 0
+			}
+		}
 	}
 }
 
@@ -195,6 +210,7 @@ func (d *station) load(s *fib.Snapshot) {
 			d.mask = ^uint32(0)
 		}
 	}
+	d.learn = a.Open && s.ControlVID != 0 && (d.v == nil || d.v.Policy == fib.PolicyOff)
 }
 
 // admits reports whether the station may send p, and drops p otherwise. It stores the source address of an IPv4 packet

@@ -5,6 +5,7 @@
 //	quick.go      parser and access stage in one pass, for nearly all frames
 //	access.go     attachment, segment and VIF; removes the tag
 //	spoof.go      anti-spoofing
+//	learn.go      stations that control is told of
 //	server.go     what servers and strangers send from virtual addresses
 //	checksum.go   checksums that the sender's stack left unfinished
 //	spread.go     worker of the flow
@@ -72,6 +73,8 @@ type State struct {
 	touched uint64                        // sum of the prefetching loads, so that the compiler keeps them
 
 	told     await.Recent // packets for VIFs that are not here: senders and destinations
+	learned  await.Recent // stations and their addresses
+	relearn  int64        // when the stations that are learned are looked at again
 	reported uint64       // by flooded packet of the batch, a bit: an ICMP error about it was sent
 }
 

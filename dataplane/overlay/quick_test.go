@@ -62,6 +62,7 @@ func quickWorld(t testing.TB) *fib.Snapshot {
 		Tenants:     table.NewStatic([]uint64{100}, []uint32{0}),
 		Routers:     []fib.Router{{Tenant: 100, MAC: quickRouter}},
 		Bindings:    bindings,
+		ControlVID:  4000,
 		VIPs:        []fib.VIP{{Ref: 1 << fib.RefBits, IP4: 0x0a000002}},
 	}
 }

@@ -24,17 +24,14 @@ const (
 	MissIP6
 	// NotHere: a packet came from the fabric for a VIF that is not on this box.
 	NotHere
-	// LearnMAC, LearnIP4, LearnIP6: a station sent a frame by an attachment that allows learning: the first one, the
-	// first from an address, or after RelearnTime.
+	// LearnMAC, LearnIP4, LearnIP6: a station sent a frame by an attachment that allows learning, and the bindings do
+	// not lead to it there, or its address not to its MAC. Told once a second while it goes on.
 	LearnMAC
 	LearnIP4
 	LearnIP6
 
 	EventKinds // number of kinds and 1, not a kind
 )
-
-// RelearnTime is the time in nanoseconds after which a station that goes on sending is told of again.
-const RelearnTime = 30_000_000_000
 
 // Event is one thing that the packet path tells. IDs and not indices name the segment: an index may have another owner
 // when control reads the event.

@@ -279,9 +279,9 @@ func TestWaitDrain(t *testing.T) {
 	}
 }
 
-// TestWaitAllocates: neither a miss nor what comes of it allocates.
+// TestWaitAllocates: neither a miss, nor what comes of it, nor a new station allocates.
 func TestWaitAllocates(t *testing.T) {
-	r, reader := asking(t, func(o *Options) { o.Frames = 8192 })
+	r, reader := asking(t, open, func(o *Options) { o.Frames = 8192 })
 	f := udp(t, remoteMAC(1), localMAC, remoteIP(1), localIP, 100)
 	g := udp(t, 0x025053000001, localMAC, remoteIP(2), localIP, 100)
 	n := uint32(0)
@@ -290,6 +290,7 @@ func TestWaitAllocates(t *testing.T) {
 	if a := testing.AllocsPerRun(500, func() {
 		n++
 		binary.BigEndian.PutUint32(f[2:], n)
+		binary.BigEndian.PutUint32(f[8:], n)
 		b.N = 0
 		for _, x := range [][]byte{f, g} {
 			addr, _ := r.Cache.Get()
