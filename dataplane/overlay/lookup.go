@@ -40,8 +40,8 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 		p, loc, ok := &b.Pkt[q.Pkt&(frame.BatchSize-1)], q.Loc, q.OK
 		switch {
 		case p.Has(frame.FlagFromFabric):
-			if st.fromFabric(p, s, loc, ok); p.Next == frame.NextFlood {
-				st.toMaster(p, s)
+			if fromFabric(p, s, loc, ok); p.Next != frame.NextDeliver {
+				st.undelivered(p, s)
 			}
 		case ok && loc&fib.LocLocal == 0:
 			p.Loc, p.Next = loc, frame.NextEncap
@@ -69,14 +69,14 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 
 // fromFabric sets Next of a packet from the fabric. It accepts packets for VIFs, groups and virtual addresses of this
 // box, and, in a segment that floods unknown unicast, packets for which there is no binding.
-func (st *State) fromFabric(p *frame.Packet, s *fib.Snapshot, loc fib.Loc, ok bool) {
+func fromFabric(p *frame.Packet, s *fib.Snapshot, loc fib.Loc, ok bool) {
 	switch {
 	case !ok && s.Segments[p.Seg].UnknownUnicast:
 		p.Next = frame.NextFlood
 	case !ok:
-		st.notHere(p, s, drop.FabricNotHere)
+		p.DropFor(drop.FabricNotHere)
 	case loc&fib.LocLocal == 0:
-		st.notHere(p, s, drop.FabricRelay)
+		p.DropFor(drop.FabricRelay)
 	case loc&fib.LocGateway != 0:
 		p.Loc, p.Next = loc, frame.NextUplink
 	case loc&fib.LocVIP != 0:

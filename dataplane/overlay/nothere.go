@@ -18,16 +18,23 @@ const (
 	notHereBurst = 100
 )
 
-// notHere drops a packet from the fabric for reason why: its destination is not on this box. It tells control, which
-// tells the sender's box (PROTOCOL.md#misses), once a second for each sender and destination.
-func (st *State) notHere(p *frame.Packet, s *fib.Snapshot, why drop.Reason) {
-	if s.ControlVID != 0 && st.Messages != nil && uint(p.Seg) < uint(len(s.Segments)) {
-		st.tellNotHere(p, s)
+// undelivered does the rest for a packet from the fabric that fromFabric does not deliver to a VIF.
+func (st *State) undelivered(p *frame.Packet, s *fib.Snapshot) {
+	switch p.Next {
+	case frame.NextFlood:
+		st.toMaster(p, s)
+	case frame.NextDrop: // the destination is not on this box
+		if s.ControlVID != 0 && st.Messages != nil && uint(p.Seg) < uint(len(s.Segments)) {
+			why := p.Drop
+			st.notHere(p, s)
+			p.DropFor(why)
+		}
 	}
-	p.DropFor(why)
 }
 
-func (st *State) tellNotHere(p *frame.Packet, s *fib.Snapshot) {
+// notHere tells control, which tells the sender's box (PROTOCOL.md#misses), once a second for each sender and
+// destination.
+func (st *State) notHere(p *frame.Packet, s *fib.Snapshot) {
 	g := &s.Segments[p.Seg]
 	h := (fib.SegmentKey(g.Tenant, g.ID)*0x9e3779b97f4a7c15 ^ p.DstMAC) * 0xe7037ed1a0b428db
 	h = (h ^ h>>29 ^ p.SrcMAC) * 0x8ebc6af09c88c6e3

@@ -102,7 +102,7 @@ func TestFromFabric(t *testing.T) {
 		{"on another box, flooding", 1, fib.RemoteLoc(1, 2), true, frame.NextDrop, drop.FabricRelay},
 	} {
 		p := frame.Packet{Seg: tc.seg, Flags: frame.FlagFromFabric, Next: frame.NextLookup}
-		if (&State{}).fromFabric(&p, s, tc.loc, tc.ok); p.Next != tc.next || p.Drop != tc.why {
+		if fromFabric(&p, s, tc.loc, tc.ok); p.Next != tc.next || p.Drop != tc.why {
 			t.Errorf("%s: next %d, drop %v; want %d, %v", tc.name, p.Next, p.Drop, tc.next, tc.why)
 		}
 	}
