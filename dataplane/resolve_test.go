@@ -9,6 +9,8 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/resolve"
+	"penstock/dataplane/table"
+	"penstock/dataplane/wire"
 )
 
 // TestMessagesWakeControl: a binding message on the wire wakes control, which gets its octets; one that is cut is
@@ -46,5 +48,64 @@ func TestMessagesWakeControl(t *testing.T) {
 	x.end()
 	if r := x.Ports()[0]; r.Punted != rounds || r.Drops[drop.MessageShort] != rounds {
 		t.Errorf("%d frames for control and %d cut, want %d each", r.Punted, r.Drops[drop.MessageShort], rounds)
+	}
+}
+
+// TestWaitOnWire: frames for a destination without binding wait in a worker that naps, and leave within milliseconds
+// once another goroutine writes the binding, without a new snapshot. What still waits when the engine stops is dropped.
+func TestWaitOnWire(t *testing.T) {
+	const late = 0x0200000000cc
+	x := newBench(t, 1, small(2))
+	s := x.snap
+	s.Generation, s.ControlVID, s.Limits = 2, 4000, s.Limits.Room(len(s.VIFs), len(s.Attachments), 1)
+	x.Publish(&s)
+	x.start()
+	f := data(3, 77)
+	wire.PutMAC(f, late)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	events := func(mac uint64) {
+		t.Helper()
+		if !x.WaitResolve(ctx) {
+			t.Fatal("control was not woken for a miss")
+		}
+		want := resolve.Event{Kind: resolve.MissMAC, Tenant: 100, Segment: 1, MAC: mac}
+		if n := x.TakeEvents(func(e resolve.Event) {
+			if e != want {
+				t.Errorf("control is told %+v, want %+v", e, want)
+			}
+		}); n != 1 {
+			t.Errorf("%d events, want 1", n)
+		}
+	}
+	vif, _ := s.VIFByMAC.Get(fib.VIFKey(1, target))
+	// A machine that stands still for a second lets the packet time out: then another one is sent.
+	mac, waited := uint64(late), false
+	for ; !waited && mac < late+10; mac++ {
+		wire.PutMAC(f, mac)
+		x.a.Send(f)
+		events(mac)
+		if got := x.b.Receive(50 * time.Millisecond); got != nil {
+			t.Errorf("% x arrives without a binding", got)
+		}
+		if err := x.bindings.Upsert(&table.Binding{MAC: mac, Loc: fib.LocLocal | vif}); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now()
+		got := x.b.Receive(2 * time.Second)
+		if waited = bytes.Equal(got, f); waited {
+			t.Logf("it leaves %v after the binding is there", time.Since(at))
+		}
+	}
+	if !waited {
+		t.Errorf("no frame leaves when its binding comes")
+	}
+	vain := mac - late // those that came too late, and the next one
+	wire.PutMAC(f, mac)
+	x.a.Send(f)
+	events(mac)
+	x.end()
+	if n := x.Ports()[0].Drops[drop.ResolveTimeout]; n != vain {
+		t.Errorf("%d dropped as resolve_timeout, want %d: with the one that waited when the engine stopped", n, vain)
 	}
 }

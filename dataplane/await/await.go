@@ -74,9 +74,10 @@ type State struct {
 	packets [MaxPackets]held
 	freeT   uint16 // free target; its next is the next free one
 	freeP   uint16
-	count   int   // packets that wait
-	looked  int64 // when Turn last looked
-	cursor  int
+	count   int                     // packets that wait
+	looked  int64                   // when Turn last looked
+	used    [MaxPackets / 64]uint64 // targets that have packets, a bit each
+	cursor  int                     // word of used with which the next look begins
 	recent  Recent
 	out     [PerTarget]held
 }
@@ -192,6 +193,7 @@ func (st *State) add(h uint64, m *stage.Missed, seg uint64) *target {
 	st.freeT = t.next
 	*t = target{hash: h, hi: m.Hi, lo: m.Lo, seg: seg, kind: m.Kind, next: st.heads[h%heads]}
 	st.heads[h%heads] = i
+	st.used[i/64] |= 1 << (i % 64)
 	return t
 }
 
@@ -203,6 +205,7 @@ func (st *State) dropTarget(t *target) {
 	for at := &st.heads[t.hash%heads]; *at != none; at = &st.targets[*at].next {
 		if i := *at; &st.targets[i] == t {
 			*at, t.next, st.freeT = t.next, st.freeT, i
+			st.used[i/64] &^= 1 << (i % 64)
 			return
 		}
 	}
