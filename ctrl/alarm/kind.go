@@ -49,6 +49,10 @@ const (
 	VIPConflict        Kind = "vip_conflict"
 	DirectorLost       Kind = "director_lost"
 	DirectorsDiffer    Kind = "directors_differ"
+	LLDPNoPlace        Kind = "lldp_no_place"
+	LLDPMismatch       Kind = "lldp_mismatch"
+	LLDPAmbiguous      Kind = "lldp_ambiguous"
+	LLDPLost           Kind = "lldp_lost"
 )
 
 // KindInfo describes a kind.
@@ -104,6 +108,18 @@ func Kinds() []KindInfo {
 		{DirectorsDiffer, Major, false, "director BOX",
 			"Another director's tables, servers or `balancer.key` have been different for 10 s: a takeover moves " +
 				"connections.", "They are equal."},
+		{LLDPNoPlace, Major, false, "port NAME",
+			"The place of a fabric port, its edge switch and the number there, does not follow from LLDP, or none has " +
+				"come for 35 s. The text says what was heard, and why it is not enough.",
+			"LLDP says a place, the configuration has one, or the port has no carrier."},
+		{LLDPMismatch, Major, false, "port NAME",
+			"LLDP contradicts `switch_mac` or `switch_port` of a fabric port. The configuration holds.",
+			"They agree, LLDP is silent, or the port has no carrier."},
+		{LLDPAmbiguous, Warning, false, "port NAME",
+			"A fabric port hears several neighbours: its place stays as it was.", "It hears one, or none."},
+		{LLDPLost, Warning, false, "port NAME",
+			"The only LLDP neighbour of a fabric port has left or is silent. The place stays while there is carrier.",
+			"One is heard again, or the port has no carrier."},
 		{GuestSetupFailed, Major, false, "vif TENANT/NAME",
 			"The guest behind a VIF cannot be given its virtual addresses, or cannot keep them over its restart: the " +
 				"agent is absent, silent or blocks commands, or the guest's network configuration is not known. The " +
