@@ -75,6 +75,7 @@ func (r *reader) build(c *Config, tree map[string]any) {
 		s := r.table(tree, "edge")
 		c.Edge = &Edge{MAC: s.mac("mac"), ControlVLAN: uint16(s.integer("control_vlan"))}
 	}
+	c.LLDP = r.lldp(r.table(tree, "lldp"))
 	c.Fabric = Fabric{Keys: r.table(tree, "fabric").keyring("keys")}
 	s = r.table(tree, "balancer")
 	c.Balancer = Balancer{Key: HexKey(s.text("key", checkHexKey)), Flows: s.integer("flows"),
@@ -176,6 +177,9 @@ func (r *reader) tables(m map[string]any, path, table string) []*section {
 func port(s *section) Port {
 	role := s.enum("role")
 	s.role = role
+	if k := s.keys[s.table+".switch_port"]; role == RoleDownlink && !s.has("switch_port") && !s.partial {
+		s.failf(s.at("switch_port"), "missing, and required here: want %s", k.want())
+	}
 	return Port{
 		Name: s.text("name", checkName), Interface: s.text("interface", checkInterface), Role: role,
 		Queues: s.integer("queues"), Mode: s.enum("mode"), MTU: s.integer("mtu"),
@@ -230,7 +234,7 @@ func (r *reader) table(tree map[string]any, name string) *section {
 }
 
 func (r *reader) unknownTables(tree map[string]any) {
-	known := []string{"box", "dataplane", "port", "edge", "gateway_group", "fabric", "balancer",
+	known := []string{"box", "dataplane", "port", "edge", "gateway_group", "lldp", "fabric", "balancer",
 		"control", "metrics", "alarm", "log"}
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		if slices.Contains(known, name) {
@@ -324,7 +328,22 @@ func distance(a, b string) int {
 
 // The checks of strings: each returns the fault, or "".
 
-// keyring reads an array of keys ID:HEX.
+// keyTexts takes a key apart that is written "ID:HEX", or as a table with id and key.
+func keyTexts(v any) (number, digits string) {
+	switch v := v.(type) {
+	case string:
+		number, digits, _ = strings.Cut(v, ":")
+	case map[string]any:
+		id, _ := v["id"].(int64)
+		digits, _ = v["key"].(string)
+		if number = strconv.FormatInt(id, 10); len(v) != 2 {
+			return "", ""
+		}
+	}
+	return number, digits
+}
+
+// keyring reads an array of keys.
 func (s *section) keyring(name string) (out Keyring) {
 	k, _, use := s.lookup(name)
 	if !use {
@@ -332,8 +351,7 @@ func (s *section) keyring(name string) (out Keyring) {
 	}
 	list := s.list(name)
 	for i, v := range list {
-		t, _ := v.(string)
-		number, digits, _ := strings.Cut(t, ":")
+		number, digits := keyTexts(v)
 		id, err := strconv.ParseUint(number, 10, 8)
 		key, bad := hex.DecodeString(digits)
 		switch {

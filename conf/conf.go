@@ -60,6 +60,7 @@ type Config struct {
 	Ports     []Port    `toml:"port"` // at least one; names and interfaces are unique
 	Edge      *Edge     `toml:"edge"` // not nil exactly when a downlink or trunk port exists
 	Groups    []Group   `toml:"gateway_group"`
+	LLDP      LLDP      `toml:"lldp"`
 	Fabric    Fabric    `toml:"fabric"`
 	Balancer  Balancer  `toml:"balancer"`
 	Control   Control   `toml:"control"`
@@ -112,8 +113,8 @@ type Port struct {
 	CompleteChecksums bool      `toml:"complete_checksums"`
 	ClampMSS          bool      `toml:"clamp_mss"`
 	Encap             string    `toml:"encap"`       // fabric: "ip"; else empty
-	SwitchMAC         model.MAC `toml:"switch_mac"`  // fabric
-	SwitchPort        int       `toml:"switch_port"` // fabric and downlink: 1 … 255
+	SwitchMAC         model.MAC `toml:"switch_mac"`  // fabric; 0 = by LLDP
+	SwitchPort        int       `toml:"switch_port"` // fabric and downlink: 1 … 255; fabric: 0 = by LLDP
 	VLANs             []uint16  `toml:"vlans"`       // trunk: ascending, each once
 }
 

@@ -80,7 +80,7 @@ func (c *Config) Diff(next *Config) []Change {
 	}
 	add("edge", "edge")
 	c.diffGroups(next, add, func(ch Change) { out = append(out, ch) })
-	for _, table := range []string{"fabric", "balancer", "control", "metrics", "alarm"} {
+	for _, table := range []string{"lldp", "fabric", "balancer", "control", "metrics", "alarm"} {
 		add(table, table)
 	}
 	for i := range c.Alarm.Webhooks {
@@ -224,6 +224,7 @@ func (c *Config) values() map[string]string {
 			flatten("gateway_group."+g.Name+".member."+g.Members[j].Name, reflect.ValueOf(g.Members[j]))
 		}
 	}
+	flatten("lldp", reflect.ValueOf(c.LLDP))
 	flatten("fabric", reflect.ValueOf(c.Fabric))
 	flatten("balancer", reflect.ValueOf(c.Balancer))
 	flatten("control", reflect.ValueOf(c.Control))
@@ -253,6 +254,12 @@ func valueText(v any) string {
 		}
 		return strconv.Quote(v.String())
 	case Keyring:
+		return v.text()
+	case SwitchMACs:
+		return v.text()
+	case PortNumbers:
+		return v.text()
+	case LLDPRules:
 		return v.text()
 	case HexKey:
 		return v.text()

@@ -12,22 +12,25 @@ type Kind uint8
 
 // The kinds.
 const (
-	KindString   Kind = iota // any string that the key's own check accepts
-	KindInteger              // Min … Max
-	KindBool                 // true or false
-	KindEnum                 // one of Allowed
-	KindMAC                  // "02:00:00:00:00:01", not a group address, not zero
-	KindSize                 // octets: an integer or "64MiB"; Min … Max
-	KindMode                 // octal string, "0660"
-	KindIntegers             // an array of integers, Min … Max, each once
-	KindVLANs                // an array of VLAN IDs and ranges "101-104"
-	KindIPv4                 // "192.0.2.1"
-	KindIPv6                 // "2001:db8::1"
-	KindAddress4             // "192.0.2.2/29": an address and its network
-	KindDuration             // "100ms", "5s", "10m"; Min … Max in nanoseconds
-	KindSources              // "gateway", or an array of up to Max MACs, each once
-	KindHexKey               // 32 hexadecimal digits
-	KindKeyring              // an array of up to Max keys "ID:HEX", each ID once
+	KindString      Kind = iota // any string that the key's own check accepts
+	KindInteger                 // Min … Max
+	KindBool                    // true or false
+	KindEnum                    // one of Allowed
+	KindMAC                     // "02:00:00:00:00:01", not a group address, not zero
+	KindSize                    // octets: an integer or "64MiB"; Min … Max
+	KindMode                    // octal string, "0660"
+	KindIntegers                // an array of integers, Min … Max, each once
+	KindVLANs                   // an array of VLAN IDs and ranges "101-104"
+	KindIPv4                    // "192.0.2.1"
+	KindIPv6                    // "2001:db8::1"
+	KindAddress4                // "192.0.2.2/29": an address and its network
+	KindDuration                // "100ms", "5s", "10m"; Min … Max in nanoseconds
+	KindSources                 // "gateway", or an array of up to Max MACs, each once
+	KindHexKey                  // 32 hexadecimal digits
+	KindKeyring                 // an array of up to Max keys "ID:HEX", each ID once
+	KindSwitchMACs              // a table: chassis ID → MAC
+	KindPortNumbers             // a table: text → Min … Max
+	KindLLDPRules               // an array of up to Max tables with field and match
 )
 
 // Key describes one key of the configuration. The reader, the README and Diff all work from it.
@@ -54,7 +57,8 @@ const ZeroKey = "00000000000000000000000000000000"
 const (
 	maxWorkers = 64
 
-	maxFabricKeys = 8 // fabric.keys
+	maxFabricKeys = 8  // fabric.keys
+	maxLLDPRules  = 64 // lldp.rules
 
 	maxCPU      = 1023             // CPU_SETSIZE − 1
 	maxBindings = 16 << 20         //
@@ -158,9 +162,9 @@ func Keys() []Key {
 		{Path: "port.encap", Kind: KindEnum, Default: "ip", Allowed: []string{"ip"}, Later: []string{"udp", "vxlan"},
 			Roles: onFabric, Why: whyIdentity,
 			Doc: "Form of encapsulation: L2 in IP, protocol 143."},
-		{Path: "port.switch_mac", Kind: KindMAC, Need: true, Roles: onFabric, Live: true,
+		{Path: "port.switch_mac", Kind: KindMAC, Note: "by LLDP", Roles: onFabric, Live: true,
 			Doc: "MAC of the edge switch that the port is connected to."},
-		{Path: "port.switch_port", Kind: KindInteger, Need: true, Min: 1, Max: 255,
+		{Path: "port.switch_port", Kind: KindInteger, Note: "fabric: by LLDP; downlink: required", Min: 1, Max: 255,
 			Roles: []string{RoleFabric, RoleDownlink}, Live: true, Why: whyIdentity,
 			Doc: "Fabric: number of the edge switch's port at the other end of the cable. Downlink: number of this " +
 				"port. Under `p.t` not 127 and not above 223."},
@@ -243,6 +247,16 @@ func Keys() []Key {
 				"which its ARP answers name; a list = these as well, such as those of the routers of a VRRP pair; " +
 				"frames from them count for `data_liveness` too. See below."},
 
+		{Path: "lldp.switch_macs", Kind: KindSwitchMACs, Note: "a chassis ID that is a MAC is the switch's", Live: true,
+			Doc: "MACs of edge switches whose chassis ID is another MAC or a name, by chassis ID."},
+		{Path: "lldp.ports", Kind: KindPortNumbers, Min: 1, Max: 255, Note: "by `lldp.rules`", Live: true,
+			Doc: "Numbers of switch ports by their port ID or port description as the switch sends it, or by `SYSNAME/` " +
+				"and that: `{ \"Ethernet1/17/3\" = 67 }`."},
+		{Path: "lldp.rules", Kind: KindLLDPRules, Max: maxLLDPRules, Note: "the digits at the end of the port ID or " +
+			"description, where that is sure", Live: true,
+			Doc: "How the number of a port follows from what the switch sends: `field` is `port_id` or " +
+				"`port_description`, `match` a regular expression whose one group is the number. The first rule that " +
+				"fits counts."},
 		{Path: "fabric.keys", Kind: KindKeyring, Max: maxFabricKeys, Note: "none: no message is signed", Live: true,
 			Doc: "Keys of the messages that boxes send each other. The first signs, all are accepted, and a message " +
 				"without a valid tag is discarded. To change the key, add the new one behind the old one on all " +
@@ -347,7 +361,13 @@ func (k *Key) want() string {
 		return fmt.Sprintf(`a time from %s to %s, such as "%s"`, timeText(time.Duration(k.Min)),
 			timeText(time.Duration(k.Max)), k.Default)
 	case KindKeyring:
-		return `an array of keys, ID:HEX, such as ["1:000102030405060708090a0b0c0d0e0f"]`
+		return `an array of keys, "ID:HEX" or { id, key }, such as ["1:000102030405060708090a0b0c0d0e0f"]`
+	case KindSwitchMACs:
+		return `a table of MAC addresses by chassis ID, such as { "leaf1" = "02:00:00:00:00:0a" }`
+	case KindPortNumbers:
+		return fmt.Sprintf(`a table of numbers from %d to %d by port ID, such as { "Ethernet1/17/3" = 67 }`, k.Min, k.Max)
+	case KindLLDPRules:
+		return `an array of tables such as [{ field = "port_description", match = '/(\d+)$' }]`
 	case KindHexKey:
 		return `32 hexadecimal digits such as "000102030405060708090a0b0c0d0e0f"`
 	case KindVLANs:

@@ -71,7 +71,7 @@ func TestReadmeTable(t *testing.T) {
 func TestSchemaAndTypes(t *testing.T) {
 	fields := map[string]bool{}
 	for table, v := range map[string]any{"box": Box{}, "dataplane": Dataplane{}, "port": Port{}, "edge": Edge{},
-		"balancer": Balancer{}, "fabric": Fabric{}, "control": Control{}, "metrics": Metrics{}, "alarm": Alarm{},
+		"balancer": Balancer{}, "lldp": LLDP{}, "fabric": Fabric{}, "control": Control{}, "metrics": Metrics{}, "alarm": Alarm{},
 		"gateway_group":        Group{},
 		"gateway_group.member": Member{}, "alarm.webhook": Webhook{}, "log": Log{}} {
 		for f := range reflect.TypeOf(v).Fields() {
@@ -104,6 +104,7 @@ func TestSchemaAndTypes(t *testing.T) {
 func TestExamplesSayTheDefaults(t *testing.T) {
 	byExample := []string{"dataplane.cpus", "port.acc0.mtu", "alarm.webhook.noc.token_file",
 		"alarm.webhook.noc.secret_file", "alarm.webhook.noc.ca_file", "balancer.key", "fabric.keys",
+		"lldp.switch_macs", "lldp.ports", "lldp.rules",
 		// there is no default value to write
 		"gateway_group.out.member.isp1.mac", "gateway_group.out.member.isp1.address6",
 		"gateway_group.out.member.isp1.sources"}
