@@ -72,6 +72,10 @@ func TestShowTables(t *testing.T) {
 		{"paths 02:00:00:00:00:0a", `
 			EDGE SWITCH        PORT  VLAN  STATE  PACKETS  BYTES
 			02:00:00:00:00:0a  fab0   100  down         0      0`},
+		{"neighbors", `
+			PORT  PLACE                ORIGIN  CHASSIS            PORT ID         DESCRIPTION  SYSTEM  HEARD    WHAT IS WRONG
+			fab0  -                    -       02:00:00:00:00:0a  Ethernet1/17/3  to box1      leaf1   7 s ago  port ID "Ethernet1/17/3" is one of several on one cable
+			fab1  02:00:00:00:00:0b/9  stored  -                  -               -            -       -        no LLDP frame has come for 35s`},
 		{"gateways out", `
 			name           out
 			virtual MAC    02:50:53:01:00:01
@@ -240,6 +244,7 @@ func TestShowMissing(t *testing.T) {
 		"drops x":            "there is no port x; there are acc0, fab0",
 		"paths 02:00:00:00:00:0c": "there is no edge switch 02:00:00:00:00:0c; there are " +
 			"02:00:00:00:00:0a, 02:00:00:00:00:0b",
+		"neighbors acc0":        "there is no port with LLDP acc0; there are fab0, fab1",
 		"gateways in":           "there is no gateway group in; there are out, spare",
 		"webhooks pager":        "there is no webhook pager; there are noc, sms",
 		"tenants green":         "there is no tenant green; there are blue, red",

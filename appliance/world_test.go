@@ -183,6 +183,18 @@ func (g *fakeGateways) Enable(group, member, expect string) (status.GatewayGroup
 	return g.Status()[0], nil
 }
 
+func (i *fakeInfo) Neighbors() []status.Place {
+	at := time.Now().Add(-7500 * time.Millisecond)
+	leaf := status.Neighbor{ChassisID: "02:00:00:00:00:0a", ChassisSubtype: 4, PortID: "Ethernet1/17/3", PortSubtype: 5,
+		PortDescription: "to box1", SystemName: "leaf1", TTL: 120, First: at, Heard: at, SwitchMAC: 0x02000000000a,
+		Reason: `port ID "Ethernet1/17/3" is one of several on one cable`}
+	return []status.Place{
+		{Port: "fab0", Reason: leaf.Reason, Neighbors: []status.Neighbor{leaf}},
+		{Port: "fab1", SwitchMAC: 0x02000000000b, SwitchPort: 9, Origin: "stored", Since: &at,
+			Neighbors: []status.Neighbor{}, Reason: "no LLDP frame has come for 35s"},
+	}
+}
+
 func (i *fakeInfo) Reload(context.Context) error { return i.refusal }
 func (i *fakeInfo) Ready() error                 { return nil }
 

@@ -33,6 +33,7 @@ import (
 	"penstock/ctrl/link"
 	"penstock/ctrl/metrics"
 	"penstock/ctrl/neighbor"
+	"penstock/ctrl/place"
 	"penstock/ctrl/slow"
 	"penstock/ctrl/store"
 	"penstock/dataplane"
@@ -70,6 +71,7 @@ type Box struct {
 	directors *director.Service  // of virtual addresses that other boxes direct, too
 	health    *health.Checker    // of the servers that this box directs
 	resolver  *neighbor.Resolver // of the boxes behind an edge switch's downlinks
+	places    *place.Service     // of the fabric ports
 	faults    map[int]string     // by port, the fault of its alarm; written by Start, then by followLinks
 
 	mu     sync.Mutex // one reload at a time
@@ -161,6 +163,9 @@ func (b *Box) Start(ctx context.Context) (err error) {
 			b.portAlarm(i, faultLink)
 		}
 	}
+	if err := b.newPlaces(); err != nil {
+		return err
+	}
 	if err := b.beginHealth(); err != nil {
 		return err
 	}
@@ -183,12 +188,14 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	if err := b.carriers.follow(ctx); err != nil {
 		return err
 	}
+	b.linkPlaces()
 	b.newGateways()
 	b.task(func() { b.gateways.Run(ctx) })
 	if err := b.watchConflicts(ctx); err != nil {
 		return err
 	}
 	b.startSlowPath(ctx)
+	b.task(func() { b.places.Run(ctx) })
 	b.task(func() { b.announce.Run(ctx) })
 	b.task(func() { b.guests.Run(ctx) })
 	b.task(func() { b.followGuests(ctx) })
@@ -297,6 +304,9 @@ func (b *Box) Close() {
 	}
 	if b.stations != nil {
 		b.stations.Close()
+	}
+	if b.places != nil {
+		b.places.Leave()
 	}
 	if b.engine != nil {
 		if b.core != nil && b.cancel != nil {

@@ -49,6 +49,7 @@ func (b *Box) linkChanged(port int, ev link.Event, last *link.Event) {
 		b.compiler.SetLink(port, false, 0, 0)
 		b.engine.ClosePort(port)
 		b.resolver.Link(port, false)
+		b.places.Link(port, false, 0)
 		b.portEvent(port, event.PortGone)
 		b.portAlarm(port, faultGone)
 		if err := b.undo[port](); err != nil {
@@ -109,6 +110,7 @@ func (b *Box) setLink(port int, ev link.Event, open error) {
 		b.portAlarm(port, "")
 	}
 	b.resolver.Link(port, up)
+	b.places.Link(port, up, ev.MAC)
 }
 
 func (b *Box) portEvent(port int, state string) {

@@ -48,6 +48,7 @@ func (b *Box) Reload(ctx context.Context) error {
 		setLevel(b.level, next.Log.Level)
 		b.cfg.Store(next)
 		b.gateways.Refresh()
+		b.places.Configure(placeSetting(next))
 		b.alarms.SetReceivers(receivers(next))
 	}
 	b.log.Info("reloaded", "changes", len(changes))

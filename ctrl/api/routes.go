@@ -29,6 +29,7 @@ func routes() []route {
 		{method: "GET", pattern: "/v1/box", do: (*Server).box},
 		{method: "GET", pattern: "/v1/ports", do: (*Server).ports},
 		{method: "GET", pattern: "/v1/ports/{name}", do: (*Server).port},
+		{method: "GET", pattern: "/v1/neighbors", do: (*Server).neighbors},
 		{method: "GET", pattern: "/v1/stats/{kind}", do: (*Server).stats},
 		{method: "GET", pattern: "/v1/flows", do: (*Server).flows},
 		{method: "GET", pattern: "/v1/events", do: (*Server).events},

@@ -36,6 +36,8 @@ type Info interface {
 	Flows(ctx context.Context, q FlowQuery) (status.FlowPage, error)
 	// Ports lists the ports of the configuration.
 	Ports() []PortStatus
+	// Neighbors lists the ports that speak LLDP, with their neighbours.
+	Neighbors() []status.Place
 	// Reload reads the configuration file again and applies it; an error names the refused part.
 	Reload(ctx context.Context) error
 	// Ready returns nil when rings are filled and tables are live.

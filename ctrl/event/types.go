@@ -8,6 +8,7 @@ const (
 	TypeBulk     = "bulk"     // Bulk
 	TypePort     = "port"     // Port
 	TypeNeighbor = "neighbor" // Neighbor
+	TypePlace    = "place"    // Place
 	TypeServer   = "server"   // Server
 	TypeGateway  = "gateway"  // gateway.Event
 	TypeAlarm    = "alarm"    // alarm.Event
@@ -16,7 +17,7 @@ const (
 
 // Types returns all types of events.
 func Types() []string {
-	return []string{TypeStarted, TypeReload, TypeChange, TypeBulk, TypePort, TypeNeighbor, TypeServer, TypeGateway,
+	return []string{TypeStarted, TypeReload, TypeChange, TypeBulk, TypePort, TypeNeighbor, TypePlace, TypeServer, TypeGateway,
 		TypeAlarm, TypeGap}
 }
 
@@ -87,6 +88,15 @@ type Neighbor struct {
 	Resolved   bool   `json:"resolved"`
 }
 
+// Place is a fabric port that is plugged in elsewhere than before, or whose place is confirmed, or only provisional from
+// now on.
+type Place struct {
+	Port       string `json:"port"`
+	SwitchMAC  string `json:"switch_mac,omitempty"` // absent = the place is not known
+	SwitchPort uint8  `json:"switch_port,omitempty"`
+	Origin     string `json:"origin,omitempty"` // configured, lldp, stored
+}
+
 // Server is a real server that came up or went down.
 type Server struct {
 	Server string `json:"server"` // TENANT/SERVICE/NAME
@@ -126,6 +136,9 @@ func (Port) EventType() string { return TypePort }
 
 // EventType implements Data.
 func (Neighbor) EventType() string { return TypeNeighbor }
+
+// EventType implements Data.
+func (Place) EventType() string { return TypePlace }
 
 // EventType implements Data.
 func (Server) EventType() string { return TypeServer }

@@ -33,8 +33,9 @@ type neighbor struct {
 
 func (n *neighbor) expires() time.Time { return n.heard.Add(time.Duration(n.TTL) * time.Second) }
 
-// machine is a fabric port.
+// machine is a port. One of an edge switch has neighbours and no place.
 type machine struct {
+	fabric bool
 	static compile.Place // the configured halves
 
 	up    bool
@@ -71,7 +72,7 @@ func (m *machine) fill(at compile.Place) compile.Place {
 
 // begin sets the configured halves, and the place of the last run, which may be none.
 func (m *machine) begin(static, stored compile.Place, now time.Time) {
-	m.static, m.fresh = static, true
+	m.fabric, m.static, m.fresh = true, static, true
 	if m.at = m.fill(stored); !known(m.at) {
 		m.at = compile.Place{}
 		return
@@ -134,9 +135,11 @@ func (m *machine) hear(a *lldp.Advert, r *lldp.Rules, now time.Time) (isNew bool
 	n.Advert, n.heard = *a, now
 	n.at.Switch, n.at.Port, n.why = r.Place(a)
 	m.lost = false
-	if len(m.list) == 1 {
+	switch {
+	case !m.fabric:
+	case len(m.list) == 1:
 		m.judge(n, now)
-	} else {
+	default:
 		m.candidate = compile.Place{} // two at once: the place stays
 	}
 	return isNew
@@ -195,7 +198,7 @@ func (m *machine) expire(now time.Time) {
 
 // waits reports whether the port has carrier and neither a place nor a neighbour that could say one.
 func (m *machine) waits() bool {
-	return m.up && len(m.list) == 0 && !m.fixed() && (!known(m.at) || m.provisional)
+	return m.fabric && m.up && len(m.list) == 0 && !m.fixed() && (!known(m.at) || m.provisional)
 }
 
 // next is when expire has something to do; zero = never.
@@ -252,7 +255,6 @@ const (
 // State is a port, for people.
 type State struct {
 	Port      string
-	Fabric    bool
 	At        compile.Place // zero = not known
 	Origin    string
 	Since     time.Time // that the box is there

@@ -216,9 +216,7 @@ func (s *Service) turn() time.Duration {
 	now := s.cfg.Now()
 	next := now.Add(time.Minute)
 	for _, p := range s.ports {
-		if p.Fabric {
-			p.expire(now)
-		}
+		p.expire(now)
 		s.send(p, now)
 		for _, t := range []time.Time{p.machine.next(), p.sender.next()} {
 			if !t.IsZero() && t.Before(next) {
@@ -285,7 +283,7 @@ func (s *Service) alarms(p *port) {
 }
 
 func (p *port) state() State {
-	return State{Port: p.Name, Fabric: p.Fabric, At: p.at, Origin: p.origin(), Since: p.placed, NoPlace: p.noPlace,
+	return State{Port: p.Name, At: p.at, Origin: p.origin(), Since: p.placed, NoPlace: p.noPlace,
 		Neighbors: p.neighbors(), More: p.more}
 }
 
