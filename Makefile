@@ -24,7 +24,7 @@ LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # program:package that demo and tests call; for the race detector also a C compiler and libc's headers; Scapy for TRex profiles.
 TOOLS   = ip:iproute2 tcpdump:tcpdump tshark:tshark ethtool:ethtool iperf3:iperf3 ping:iputils-ping cc:gcc python3:python3 keepalived:keepalived dnsmasq:dnsmasq-base dhclient:isc-dhcp-client strace:strace \
-	nginx:nginx-light wrk:wrk curl:curl qemu-ga:qemu-guest-agent arping:arping nft:nftables ifquery:ifupdown netplan:netplan.io sysctl:procps
+	nginx:nginx-light wrk:wrk curl:curl qemu-ga:qemu-guest-agent arping:arping nft:nftables ifquery:ifupdown netplan:netplan.io sysctl:procps lldpd:lldpd
 FILES   = /lib/systemd/systemd-networkd:systemd /usr/include/stdlib.h:libc6-dev /usr/lib/python3/dist-packages/scapy/__init__.py:python3-scapy
 MISSING = $(strip $(foreach t,$(TOOLS),$(if $(shell PATH='$(PATH)'; command -v $(firstword $(subst :, ,$t))),,$(lastword $(subst :, ,$t)))) \
 	$(foreach f,$(FILES),$(if $(wildcard $(firstword $(subst :, ,$f))),,$(lastword $(subst :, ,$f)))))

@@ -51,7 +51,7 @@ func knownNames() names {
 		n.members(reflect.TypeOf(kind.Info().Example))
 	}
 	for _, v := range []any{
-		status.Box{}, status.Port{}, status.Kernel{}, status.Worker{}, status.GatewayGroup{},
+		status.Box{}, status.Port{}, status.Kernel{}, status.Worker{}, status.GatewayGroup{}, status.Neighbor{},
 		alarm.Notice{}, core.Result{},
 	} {
 		n.members(reflect.TypeOf(v))

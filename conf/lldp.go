@@ -76,7 +76,8 @@ func (r *reader) lldp(s *section) (l LLDP) {
 		for _, text := range slices.Sorted(maps.Keys(m)) {
 			n, ok := m[text].(int64)
 			if !ok || n < int64(k.Min) || n > int64(k.Max) {
-				s.failf(join(s.at("ports"), text), "found %s, want an integer from %d to %d", describe(m[text]), k.Min, k.Max)
+				s.failf(join(s.at("ports"), text), "found %s, want an integer from %d to %d", describe(m[text]), k.Min,
+					k.Max)
 				continue
 			}
 			l.Ports.ByText[text] = int(n)
@@ -124,7 +125,8 @@ func (s *section) rules(name string) (list []LLDPRule) {
 func lldpRule(m map[string]any) (rule LLDPRule, fault string) {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		if name != "field" && name != "match" {
-			return rule, fmt.Sprintf("unknown key %s%s", name, suggest(name, []string{"field", "match"}, "the keys are "))
+			return rule, fmt.Sprintf("unknown key %s%s", name,
+				suggest(name, []string{"field", "match"}, "the keys are "))
 		}
 	}
 	rule.Field, _ = m["field"].(string)

@@ -250,8 +250,8 @@ func Keys() []Key {
 		{Path: "lldp.switch_macs", Kind: KindSwitchMACs, Note: "a chassis ID that is a MAC is the switch's", Live: true,
 			Doc: "MACs of edge switches whose chassis ID is another MAC or a name, by chassis ID."},
 		{Path: "lldp.ports", Kind: KindPortNumbers, Min: 1, Max: 255, Note: "by `lldp.rules`", Live: true,
-			Doc: "Numbers of switch ports by their port ID or port description as the switch sends it, or by `SYSNAME/` " +
-				"and that: `{ \"Ethernet1/17/3\" = 67 }`."},
+			Doc: "Numbers of switch ports by their port ID or port description as the switch sends it, or by " +
+				"`SYSNAME/` and that: `{ \"Ethernet1/17/3\" = 67 }`."},
 		{Path: "lldp.rules", Kind: KindLLDPRules, Max: maxLLDPRules, Note: "the digits at the end of the port ID or " +
 			"description, where that is sure", Live: true,
 			Doc: "How the number of a port follows from what the switch sends: `field` is `port_id` or " +
@@ -365,7 +365,8 @@ func (k *Key) want() string {
 	case KindSwitchMACs:
 		return `a table of MAC addresses by chassis ID, such as { "leaf1" = "02:00:00:00:00:0a" }`
 	case KindPortNumbers:
-		return fmt.Sprintf(`a table of numbers from %d to %d by port ID, such as { "Ethernet1/17/3" = 67 }`, k.Min, k.Max)
+		return fmt.Sprintf(`a table of numbers from %d to %d by port ID, such as { "Ethernet1/17/3" = 67 }`, k.Min,
+			k.Max)
 	case KindLLDPRules:
 		return `an array of tables such as [{ field = "port_description", match = '/(\d+)$' }]`
 	case KindHexKey:

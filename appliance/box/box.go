@@ -305,8 +305,9 @@ func (b *Box) Close() {
 	if b.stations != nil {
 		b.stations.Close()
 	}
-	if b.places != nil {
+	if b.places != nil && b.cancel != nil {
 		b.places.Leave()
+		time.Sleep(leaveTime)
 	}
 	if b.engine != nil {
 		if b.core != nil && b.cancel != nil {

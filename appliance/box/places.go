@@ -14,6 +14,9 @@ import (
 	"penstock/dataplane/punt"
 )
 
+// leaveTime is how long the workers have to send what says good-bye: some turns, also of one that sleeps.
+const leaveTime = 20 * time.Millisecond
+
 // newPlaces makes what finds the places of the fabric ports, and makes those known before the first frame live.
 func (b *Box) newPlaces() error {
 	cfg := b.cfg.Load()
@@ -79,8 +82,8 @@ func macText(m model.MAC) string {
 func (b *Box) Neighbors() []status.Place {
 	list := []status.Place{}
 	for _, s := range b.places.States() {
-		p := status.Place{Port: s.Port, SwitchMAC: s.At.Switch, SwitchPort: s.At.Port, Origin: s.Origin, Reason: s.NoPlace,
-			More: s.More, Neighbors: []status.Neighbor{}}
+		p := status.Place{Port: s.Port, SwitchMAC: s.At.Switch, SwitchPort: s.At.Port, Origin: s.Origin,
+			Reason: s.NoPlace, More: s.More, Neighbors: []status.Neighbor{}}
 		if s.Origin != "" {
 			since := s.Since.UTC()
 			p.Since = &since
@@ -89,8 +92,8 @@ func (b *Box) Neighbors() []status.Place {
 			x := status.Neighbor{
 				ChassisID: n.ChassisText(), ChassisSubtype: n.Chassis.Subtype, PortID: n.PortText(),
 				PortSubtype: n.Advert.Port.Subtype, PortDescription: n.PortDescription, SystemName: n.SystemName,
-				SystemDescription: n.SystemDescription, VLAN: n.VID, TTL: n.TTL, First: n.First.UTC(), Heard: n.Heard.UTC(),
-				SwitchMAC: n.Switch, SwitchPort: n.Number, Reason: n.Why,
+				SystemDescription: n.SystemDescription, VLAN: n.VID, TTL: n.TTL, First: n.First.UTC(),
+				Heard: n.Heard.UTC(), SwitchMAC: n.Switch, SwitchPort: n.Number, Reason: n.Why,
 			}
 			if n.Management.IsValid() {
 				x.Management = n.Management.String()

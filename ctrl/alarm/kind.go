@@ -109,8 +109,8 @@ func Kinds() []KindInfo {
 			"Another director's tables, servers or `balancer.key` have been different for 10 s: a takeover moves " +
 				"connections.", "They are equal."},
 		{LLDPNoPlace, Major, false, "port NAME",
-			"The place of a fabric port, its edge switch and the number there, does not follow from LLDP, or none has " +
-				"come for 35 s. The text says what was heard, and why it is not enough.",
+			"The place of a fabric port, its edge switch and the number there, does not follow from LLDP, or none " +
+				"has come for 35 s. The text says what was heard, and why it is not enough.",
 			"LLDP says a place, the configuration has one, or the port has no carrier."},
 		{LLDPMismatch, Major, false, "port NAME",
 			"LLDP contradicts `switch_mac` or `switch_port` of a fabric port. The configuration holds.",

@@ -71,8 +71,9 @@ func (i *info) Ports() []api.PortStatus {
 func (i *info) Neighbors() []status.Place {
 	at := time.Unix(1, 0).UTC()
 	return []status.Place{{Port: "fab0", SwitchMAC: 0x02000000000a, SwitchPort: 17, Origin: "lldp", Since: &at,
-		Neighbors: []status.Neighbor{{ChassisID: "02:00:00:00:00:0a", ChassisSubtype: 4, PortID: "swp17", PortSubtype: 5,
-			SystemName: "leaf1", TTL: 120, First: at, Heard: at, SwitchMAC: 0x02000000000a, SwitchPort: 17}}}}
+		Neighbors: []status.Neighbor{{ChassisID: "02:00:00:00:00:0a", ChassisSubtype: 4, PortID: "swp17",
+			PortSubtype: 5, SystemName: "leaf1", TTL: 120, First: at, Heard: at, SwitchMAC: 0x02000000000a,
+			SwitchPort: 17}}}}
 }
 
 func (i *info) Reload(context.Context) error {

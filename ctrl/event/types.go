@@ -17,8 +17,8 @@ const (
 
 // Types returns all types of events.
 func Types() []string {
-	return []string{TypeStarted, TypeReload, TypeChange, TypeBulk, TypePort, TypeNeighbor, TypePlace, TypeServer, TypeGateway,
-		TypeAlarm, TypeGap}
+	return []string{TypeStarted, TypeReload, TypeChange, TypeBulk, TypePort, TypeNeighbor, TypePlace, TypeServer,
+		TypeGateway, TypeAlarm, TypeGap}
 }
 
 // Data is what an event of one type carries, as JSON. It is a struct with the members that openapi.json has for the
@@ -88,8 +88,8 @@ type Neighbor struct {
 	Resolved   bool   `json:"resolved"`
 }
 
-// Place is a fabric port that is plugged in elsewhere than before, or whose place is confirmed, or only provisional from
-// now on.
+// Place is a fabric port that is plugged in elsewhere than before, or whose place is confirmed, or only provisional
+// from now on.
 type Place struct {
 	Port       string `json:"port"`
 	SwitchMAC  string `json:"switch_mac,omitempty"` // absent = the place is not known

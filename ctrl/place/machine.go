@@ -156,7 +156,8 @@ func (m *machine) judge(n *neighbor, now time.Time) {
 		if m.mismatch != "" {
 			m.mismatch += "; "
 		}
-		m.mismatch += fmt.Sprintf("switch_port is %d, LLDP says %d (port ID %q)", m.static.Port, n.at.Port, n.PortText())
+		m.mismatch += fmt.Sprintf("switch_port is %d, LLDP says %d (port ID %q)", m.static.Port, n.at.Port,
+			n.PortText())
 	}
 	if m.fixed() {
 		return

@@ -60,6 +60,8 @@ type Service struct {
 	cfg  Config
 	wake chan struct{}
 
+	stored map[string]compile.Place // in the file
+
 	mu       sync.Mutex
 	set      Setting
 	ports    []*port
@@ -92,6 +94,7 @@ func New(cfg Config) *Service {
 	if err != nil {
 		cfg.Log.Warn("the places of the last run are not known; LLDP will say them", "err", err)
 	}
+	s.stored = stored
 	for _, p := range cfg.Ports {
 		x := &port{Port: p, toldFaults: map[alarm.Kind]string{}}
 		if p.Fabric {
@@ -191,7 +194,7 @@ func (s *Service) poke() {
 func (s *Service) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	saved := s.known()
+	saved := s.stored
 	for {
 		select {
 		case <-ctx.Done():
@@ -261,13 +264,14 @@ func (s *Service) alarms(p *port) {
 		what string
 		text string
 	}{
-		{alarm.LLDPNoPlace, p.noPlace, "The place of port %s is not known from LLDP: %s. Tell it by lldp.ports, lldp.rules " +
-			"or lldp.switch_macs, or set switch_mac and switch_port; penstock show neighbors has what was heard."},
+		{alarm.LLDPNoPlace, p.noPlace, "The place of port %s is not known from LLDP: %s. Tell it by lldp.ports, " +
+			"lldp.rules or lldp.switch_macs, or set switch_mac and switch_port; penstock show neighbors has what " +
+			"was heard."},
 		{alarm.LLDPMismatch, p.mismatch, "Port %s: %s. The configuration holds; check it and the cable."},
-		{alarm.LLDPAmbiguous, p.ambiguous(), "Port %s hears several neighbours: %s. The place stays; look for a hub, or " +
-			"a switch that forwards LLDP."},
-		{alarm.LLDPLost, lost, "On port %s %s speaks LLDP any more. The place stays while there is carrier; check the " +
-			"switch's LLDP."},
+		{alarm.LLDPAmbiguous, p.ambiguous(), "Port %s hears several neighbours: %s. The place stays; look for a " +
+			"hub, or a switch that forwards LLDP."},
+		{alarm.LLDPLost, lost, "On port %s %s speaks LLDP any more. The place stays while there is carrier; check " +
+			"the switch's LLDP."},
 	} {
 		told, was := p.toldFaults[x.kind]
 		switch {

@@ -59,6 +59,9 @@ func (t *Topology) toml(n *Node) string {
 		case "access":
 			b.WriteString("complete_checksums = true\n")
 		case "fabric":
+			if t.Options.NoPlaces {
+				break
+			}
 			fmt.Fprintf(&b, "switch_mac = %q\nswitch_port = %d\n", n.SwitchMAC, n.SwitchPort)
 		case "downlink":
 			fmt.Fprintf(&b, "switch_port = %d\n", p.Number)

@@ -29,6 +29,8 @@ type FabricOptions struct {
 	Trunks   []uint16        // the path VLAN of each trunk between the switches; nil: 101 and 102
 	// lead every trunk through a bridge in the namespace TapNamespace, where packet sockets see it
 	Tap bool
+	// NoPlaces leaves out where the boxes' fabric ports are plugged in: LLDP has to say it.
+	NoPlaces bool
 
 	Gateways []GatewaySpec // upstream gateways of boxes; tenants use them if they name GatewayGroup
 	Group    string        // keys of [[gateway_group]], as TOML: "probe_interval = \"10ms\""
