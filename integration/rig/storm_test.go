@@ -6,9 +6,11 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"time"
 
 	"penstock/ctrl/model"
 	"penstock/dataplane/drop"
+	"penstock/dataplane/resolve"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/wire"
 	"penstock/dataplane/wire/checksum"
@@ -121,12 +123,54 @@ func (s storm) outer(f []byte) []byte {
 	return append(append(b, h...), f...)
 }
 
+// message makes a binding message, or what is nearly one.
+func (s storm) message() []byte {
+	b := make([]byte, 12, 1700)
+	wire.PutMAC(b, uint64(pick(s, 0xffffffffffff, 0xffffffffffff, boxMAC, localMAC)))
+	wire.PutMAC(b[6:], uint64(pick(s, otherSwitch, ourSwitch)))
+	if s.IntN(2) == 0 {
+		b = binary.BigEndian.AppendUint32(b, 0x81000000|uint32(pick(s, 4000, 4000, 0, 101)))
+	}
+	var bodies []byte
+	for range 1 + s.IntN(4) {
+		m := resolve.Body{Op: uint8(s.IntN(10)), Flags: pick(s, uint16(0), resolve.FlagIPv6, resolve.FlagTag),
+			Tenant: 7, Segment: 1, MAC: uint64(s.mac()), Switch: uint64(otherSwitch), Port: uint16(s.IntN(20))}
+		bodies = m.Append(bodies)
+	}
+	bodies = bodies[:len(bodies)-pick(s, 0, 0, 0, 1)]
+	if s.IntN(2) == 0 {
+		return append(append(b, 0x88, 0xb5), bodies...)
+	}
+	b = append(append(b[:0], make([]byte, 12)...), 8, 0)
+	wire.PutMAC(b, uint64(boxMAC))
+	wire.PutMAC(b[6:], uint64(ourSwitch))
+	udp := binary.BigEndian.AppendUint16([]byte{0xc0, 1, 0x1d, 0x2f}, uint16(8+len(bodies)))
+	h := s.header(17, [4]byte{10, 9, 0, 1}, [4]byte{10, 3, 0, 1}, 8+len(bodies))
+	return append(append(append(b, h...), append(udp, 0, 0)...), bodies...)
+}
+
+// asks makes a world one with binding messages, whose bindings are all unknown, and come while it runs.
+func (s storm) asks(o *Options) (bindings []model.Binding) {
+	o.MessageVLAN = 4000
+	for key, g := range o.State.Segments {
+		g.UnknownUnicast = ""
+		o.State.Segments[key] = g
+	}
+	bindings, o.Bindings = o.Bindings, nil
+	return bindings
+}
+
 // TestStorm: whatever stations, boxes and the outside send while the tables change, every frame is sent, punted or
-// dropped once, and nothing that red, or blue, sends or receives reaches the other.
+// dropped once, and nothing that red, or blue, sends or receives reaches the other. In half of the runs bindings come
+// while packets wait for them.
 func TestStorm(t *testing.T) {
 	for seed := range uint64(seeds) {
 		s := storm{rand.New(rand.NewPCG(seed, 9))}
 		o := smallWorld(pick(s, "here", "elsewhere"))
+		var late []model.Binding
+		if seed%2 == 1 {
+			late = s.asks(&o)
+		}
 		r := start(t, o)
 		var in, out uint64
 		for round := range 300 {
@@ -150,12 +194,20 @@ func TestStorm(t *testing.T) {
 					}
 				}
 			}
+			if n := round / 30; round%30 == 29 && n < len(late) {
+				if err := r.Put(late[n : n+1]); err != nil {
+					t.Fatal(err)
+				}
+				r.Tick(time.Duration(s.IntN(1200)) * time.Millisecond)
+			}
 			port := s.IntN(4)
 			mark := []byte{0xde, 0xad, 0xbe, 0xef, byte('0' + port)}
 			var list [][]byte
 			for range 1 + s.IntN(64) {
 				f := s.frame(mark)
-				if port == fab0 {
+				if port == fab0 && s.IntN(8) == 0 {
+					f = s.message()
+				} else if port == fab0 {
 					f = s.outer(f)
 				}
 				list = append(list, f)
@@ -178,6 +230,16 @@ func TestStorm(t *testing.T) {
 			for to := range 4 {
 				out += uint64(len(r.Sent(to)))
 			}
+		}
+		for range 4 { // what waits goes
+			r.Tick(time.Second)
+			for to := range 4 {
+				out += uint64(len(r.Sent(to)))
+			}
+		}
+		if c := r.Await.Counters; seed%2 == 1 && (c.Waited < 20 || c.Found == 0 || r.Await.Waiting()) {
+			t.Errorf("seed %d: %+v, waiting %v, want many that waited, some with success, and none at the end", seed, c,
+				r.Await.Waiting())
 		}
 		r.Publish()
 		var made, gone uint64
