@@ -5,6 +5,7 @@ import (
 
 	"penstock/ctrl/announce"
 	"penstock/ctrl/model"
+	"penstock/ctrl/unicast"
 	"penstock/dataplane/fib"
 )
 
@@ -23,7 +24,7 @@ func (s *Service) post(snap *fib.Snapshot, at Place, udpPort uint16, payload []b
 	if sw < 0 {
 		return
 	}
-	if port, b, ok := frame(snap, uint32(sw), at.Port, udpPort, sourcePort(s.self), payload); ok {
+	if port, b, ok := unicast.Frame(snap, uint32(sw), at.Port, udpPort, unicast.SourcePort(s.self.Switch, s.self.Port), payload); ok {
 		s.counters.Sent++
 		s.cfg.Engine.Inject(port, b)
 	}
