@@ -101,7 +101,8 @@ func (r random) learn() {
 			continue
 		}
 		key := FabricKey{x.Tenant, x.Segment, x.MAC}
-		if w.c.ForgetRow(key, Place{switchX, 98}, ^uint64(0)) || x.Sequence > 0 && w.c.ForgetRow(key, x.At, x.Sequence-1) {
+		if w.c.ForgetRow(key, Place{switchX, 98}, ^uint64(0)) ||
+			x.Sequence > 0 && w.c.ForgetRow(key, x.At, x.Sequence-1) {
 			w.t.Fatalf("%s was forgotten, by another place or with an older sequence", &x)
 		}
 		if !w.c.ForgetRow(key, x.At, x.Sequence) {

@@ -271,7 +271,8 @@ func (r random) addresses(seg int) []netip.Addr {
 		if r.pick(3) == 0 {
 			out = append(out, netip.MustParseAddr(fmt.Sprintf("fd00:%d::%x:%x", seg, r.pick(65_536), r.pick(65_536))))
 		} else {
-			out = append(out, netip.AddrFrom4([4]byte{byte(11 + r.pick(200)), byte(seg), byte(r.pick(256)), byte(r.pick(256))}))
+			out = append(out, netip.AddrFrom4([4]byte{byte(11 + r.pick(200)), byte(seg), byte(r.pick(256)),
+				byte(r.pick(256))}))
 		}
 	}
 	return out
