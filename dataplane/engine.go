@@ -17,6 +17,7 @@ import (
 	"penstock/dataplane/flow"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/keeper"
+	"penstock/dataplane/pathprobe"
 	"penstock/dataplane/punt"
 	"penstock/dataplane/resolve"
 	"penstock/dataplane/stage"
@@ -50,11 +51,13 @@ type Engine struct {
 	resolver *resolve.Reader
 	keeper   *keeper.Keeper // probes and timers, on the first worker's thread
 	gateways *uplink.Prober // of the gateway groups
-	runMu    sync.RWMutex   // running, ended
-	running  bool           // the workers execute commands
-	noFlows  bool           // no memory for flow tables; under publishMu
-	notes    *flow.Notes    // of the agents; likewise
-	ended    bool           // the workers have stopped, or are stopping
+	paths    *pathprobe.Prober
+	echoes   []*pathprobe.Echo // by worker
+	runMu    sync.RWMutex      // running, ended
+	running  bool              // the workers execute commands
+	noFlows  bool              // no memory for flow tables; under publishMu
+	notes    *flow.Notes       // of the agents; likewise
+	ended    bool              // the workers have stopped, or are stopping
 
 	progressMu sync.Mutex // progress, turnsSeen
 	progress   uint64

@@ -20,6 +20,7 @@ func (e *Engine) newKeeper() {
 	k.Clean = e.drained
 	e.keeper, first.keeper = k, k
 	e.gateways = uplink.NewProber(k)
+	e.newPaths(k, shared)
 }
 
 // keeperSlots is the number of slots of each transmit ring of the first worker that only the Keeper uses. Tenants that

@@ -8,11 +8,11 @@ import (
 
 	"penstock/ctrl/alarm"
 	"penstock/ctrl/api"
-	"penstock/ctrl/compile"
 	"penstock/ctrl/model"
 	"penstock/ctrl/status"
 	"penstock/dataplane"
 	"penstock/dataplane/drop"
+	"penstock/dataplane/fib"
 	"penstock/dataplane/punt"
 	"penstock/dataplane/stats"
 )
@@ -145,16 +145,13 @@ func (b *Box) dropStats() status.Drops {
 
 func (b *Box) pathStats() []status.Path {
 	paths := []status.Path{}
-	read := map[compile.PathInfo]stats.Traffic{}
+	read := map[*fib.PathLive]stats.Traffic{}
 	for _, p := range b.compiler.PathStats() {
-		sent := b.engine.Path(p.Stat)
-		p.Live = false // may change meanwhile
-		read[p] = sent
+		read[p.Probe] = b.engine.Path(p.Stat)
 	}
 	for _, p := range b.compiler.PathStats() { // an index that has changed hands since was another path's
-		s := status.Path{Switch: p.Switch.String(), Port: p.Port, VID: p.VID, Live: p.Live}
-		p.Live = false
-		if n, same := read[p]; same {
+		s := status.Path{Switch: p.Switch.String(), Port: p.Port, VID: p.VID, Live: p.Used}
+		if n, same := read[p.Probe]; same {
 			s.Packets, s.Bytes = n.Packets, n.Bytes
 			paths = append(paths, s)
 		}

@@ -128,7 +128,7 @@ func TestLink(t *testing.T) {
 	w.wantStatus(model.KindPath, path, `{"live":true,"paths":2,"ports":["fab0"]}`)
 	up := w.c.PathStats()
 	for i := range stats {
-		if stats[i].Live || !up[i].Live || stats[i].Stat != up[i].Stat || stats[i].VID != up[i].VID {
+		if stats[i].Used || !up[i].Used || stats[i].Stat != up[i].Stat || stats[i].VID != up[i].VID {
 			t.Errorf("counters of %+v moved to %+v", stats[i], up[i])
 		}
 	}

@@ -48,6 +48,10 @@ func TestGolden(t *testing.T) {
 					Seed: seed(uint64(egress), vid, uint64(switchS), 3), DstMAC: uint64(egress), SrcMAC: uint64(src),
 					SrcPrefix: g.prefix, DstBase: g.base, DstShift: g.shift, HostMask: g.mask}
 			}
+			probe := func(egress, src model.MAC, vid uint16) fib.Probe {
+				return fib.Probe{Port: 2, VID: vid, Number: 3, DstShift: g.shift, DstMAC: uint64(egress),
+					SrcMAC: uint64(src), Own: uint64(switchS), Source: g.prefix | 1, DstBase: g.base}
+			}
 			tagged := new([4096]uint32)
 			for i := range tagged {
 				tagged[i] = fib.None
@@ -81,6 +85,14 @@ func TestGolden(t *testing.T) {
 				},
 				FloodRate: 100, FloodBurst: 200, ICMPRate: 10, ICMPBurst: 20,
 				Bindings: w.cfg.Bindings,
+				Probes: []fib.Probe{probe(switchS, 0x02cc00000003, 101), probe(switchS, 0x02cc00000003, 102),
+					probe(switchX, switchS, 101), probe(switchX, switchS, 102)},
+			}
+			for i := range s.Probes {
+				if s.Probes[i].Live == nil {
+					t.Errorf("path %d has no state", i)
+				}
+				s.Probes[i].Live = nil
 			}
 			for i := range want.Switches {
 				want.Switches[i].SetPaths(want.Switches[i].Paths)
@@ -93,12 +105,14 @@ func TestGolden(t *testing.T) {
 				"VIFByMAC":    {s.VIFByMAC, fib.VIFKey(0, 0x020000000001), 0},
 				"SegmentByID": {s.SegmentByID, fib.SegmentKey(0x1234, 7), 0},
 				"Tenants":     {s.Tenants, 0x1234, 0},
+				"ProbeVLANs":  {s.ProbeVLANs, fib.ProbeKey(uint64(switchX), 102), 3},
 			} {
 				if v, ok := m.t.Get(m.k); !ok || v != m.want {
 					t.Errorf("%s of %#x = %d, %t; want %d", what, m.k, v, ok, m.want)
 				}
 			}
 			s.VIFByMAC, s.VRRP, s.SegmentByID, s.Tenants, s.Limits = nil, nil, nil, nil, fib.Limits{}
+			s.ProbeVLANs = nil
 			if !reflect.DeepEqual(s, want) {
 				t.Errorf("got  %+v\nwant %+v", s, want)
 			}

@@ -109,11 +109,13 @@ func sortedVLANs(v []model.PathVLAN) []model.PathVLAN {
 	return v
 }
 
-// fillPaths writes the live paths of every edge switch: those over a fabric port that is up.
+// fillPaths writes the live paths of every edge switch: those over a fabric port that is up, without those that probes
+// have found dead.
 func (p *plan) fillPaths() {
-	if !p.newPaths && !p.linksChanged && !p.portsChanged {
+	if !p.newPaths && !p.linksChanged && !p.portsChanged && !p.pathsChanged {
 		return
 	}
+	probes := p.newProbes()
 	hops := slices.SortedFunc(maps.Keys(p.paths.vlans), func(a, b hop) int {
 		return cmp.Or(cmp.Compare(a.own, b.own), cmp.Compare(a.egress, b.egress))
 	})
@@ -136,8 +138,10 @@ func (p *plan) fillPaths() {
 					stat = p.statIDs.alloc()
 					p.stats.set(k, stat)
 				}
+				path := p.path(k, v, stat)
+				probes.add(k, &path)
 				if port.up {
-					live[h.egress] = append(live[h.egress], p.path(k, v, stat))
+					live[h.egress] = append(live[h.egress], path)
 				}
 			}
 		}
@@ -149,9 +153,11 @@ func (p *plan) fillPaths() {
 		}
 	}
 	slices.Sort(p.statIDs.freed)
+	probes.finish()
 	for i := range p.snapSwitches.s {
-		if s := &p.snapSwitches.s[i]; !slices.Equal(s.Paths, live[s.MAC]) {
-			p.snapSwitches.at(uint32(i)).SetPaths(live[s.MAC])
+		paths := answering(live[p.snapSwitches.s[i].MAC], p.snap.Probes)
+		if s := &p.snapSwitches.s[i]; !slices.Equal(s.Paths, paths) {
+			p.snapSwitches.at(uint32(i)).SetPaths(paths)
 		}
 	}
 }
@@ -213,36 +219,13 @@ func (p *plan) releaseSwitches() {
 	}
 }
 
-// PathInfo describes the path of the path counters with index Stat.
-type PathInfo struct {
-	Stat   uint32
-	Port   string    // fabric port
-	VID    uint16    // VLAN
-	Switch model.MAC // egress edge switch
-	Via    model.MAC // ingress edge switch, the port's own
-	Live   bool      // the port is up
-}
-
-// PathStats lists the configured paths in the order of their counters' indices.
-func (c *Compiler) PathStats() []PathInfo {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := make([]PathInfo, 0, len(c.stats))
-	for k, stat := range c.stats {
-		port := &c.ports[k.port]
-		out = append(out, PathInfo{stat, port.Name, k.vid, model.MAC(k.egress), model.MAC(k.own), port.up})
-	}
-	slices.SortFunc(out, func(a, b PathInfo) int { return cmp.Compare(a.Stat, b.Stat) })
-	return out
-}
-
 func (c *Compiler) pathStatus(key string) *Status {
 	x, ok := c.state.Paths[key]
 	if !ok {
 		return nil
 	}
 	a, b := uint64(x.A), uint64(x.B)
-	live, s := 0, &Status{}
+	live, up, s := 0, 0, &Status{}
 	known := false
 	for i := range c.ports {
 		port := &c.ports[i]
@@ -252,9 +235,18 @@ func (c *Compiler) pathStatus(key string) *Status {
 		}
 		known = true
 		if port.up {
-			live += len(c.paths.vlans[hop{own, a ^ b ^ own}])
+			h := hop{own, a ^ b ^ own}
+			up += len(c.paths.vlans[h])
+			for _, v := range c.paths.vlans[h] {
+				if l := c.pathLive(statKey{uint16(i), v.VID, h}); l == nil || !l.Down.Load() {
+					live++
+				}
+			}
 			s.Ports = append(s.Ports, port.Name)
 		}
+	}
+	if live == 0 {
+		live = up // all down: all are used
 	}
 	s.Live, s.Paths = live > 0, &live
 	switch {

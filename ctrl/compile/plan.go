@@ -40,6 +40,7 @@ type request struct {
 	portsChanged bool         // configuration, or place, of any port
 	replaced     bool         // a port has another place than before: rows that lead there are held back
 	linksChanged bool         // state of any link
+	pathsChanged bool         // verdicts of the probes, or what is probed
 }
 
 // names are the edits of the compiler's own maps, committed by Apply.
@@ -109,8 +110,6 @@ type rowStep struct {
 	pushes      map[rowKey]*pushed    // pushed rows of this change, nil = deleted
 	touched     []rowKey              // keys to be decided, in order
 	seen        map[rowKey]bool       // likewise
-	outdated    map[uint32]bool       // segments whose learned rows go: their IDs changed
-	forgotten   map[rowKey]bool       // learned rows that go, or are pushed rows from now on
 
 	dispute
 	deletes []table.Binding
@@ -163,8 +162,6 @@ func (c *Compiler) newPlan() *plan {
 			held:        edit[rowKey, pushed]{base: c.held},
 			pushes:      map[rowKey]*pushed{},
 			seen:        map[rowKey]bool{},
-			outdated:    map[uint32]bool{},
-			forgotten:   map[rowKey]bool{},
 			dispute:     newDispute(c, c.agesOf),
 		},
 		balanceStep: c.newBalanceStep(&s),
@@ -174,7 +171,6 @@ func (c *Compiler) newPlan() *plan {
 // compile runs the steps in the order in which they build on one another.
 func (p *plan) compile() error {
 	p.dispute.virtual = func(k rowKey) bool { _, ok := p.vipRows.get(k); return ok }
-	p.dispute.learned = func(k rowKey) bool { return !p.forgotten[k] && p.c.isLearned(k) }
 	p.diffTenants()
 	steps := []func() error{
 		p.diffSegments, p.diffSubnets, p.diffVIFs, p.gateways, p.resolveBindings, p.selfLocations,
@@ -251,7 +247,7 @@ func static[T any](entries []T, key func(*T) (uint64, bool)) *table.Static {
 
 // changed reports whether the dataplane has anything to learn.
 func (p *plan) changed() bool {
-	return p.reconfigured || p.linksChanged || p.boxMACs != nil || p.snap.Delta != nil ||
+	return p.reconfigured || p.linksChanged || p.pathsChanged || p.boxMACs != nil || p.snap.Delta != nil ||
 		p.snapPorts.owned || p.snapAttachments.owned || p.snapVIFs.owned || p.snapSegments.owned ||
 		p.snapRouters.owned || p.snapSwitches.owned || p.snapGroups.owned || p.balanceChanged()
 }
@@ -276,9 +272,6 @@ func (p *plan) commit() {
 	p.dispute.commit()
 	p.commitBalance()
 	c.pushed += p.pushed
-	for k := range p.forgotten {
-		c.displace(k)
-	}
 	for _, i := range slices.Sorted(maps.Keys(p.segs)) {
 		for int(i) >= len(c.segs) {
 			c.segs = append(c.segs, segInfo{})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"penstock/ctrl/alarm"
-	"penstock/ctrl/unicast"
 	"penstock/dataplane/fib"
 )
 
@@ -58,7 +57,7 @@ func (s *Service) refuse(err error) {
 func (s *Service) Director(_ int, frame []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	from, source, payload, ok := unicast.Packet(frame)
+	from, source, payload, ok := packet(frame)
 	if !ok {
 		s.counters.Malformed++
 		return
@@ -106,7 +105,7 @@ func (s *Service) sender(from uint32, source uint16) *peer {
 		if !p.placed || p.at.Port != number {
 			continue
 		}
-		if unicast.SourcePort(p.at.Switch, p.at.Port) == source {
+		if sourcePort(p.at) == source {
 			return p
 		}
 		if found != nil {

@@ -5,7 +5,6 @@ import (
 
 	"penstock/ctrl/announce"
 	"penstock/ctrl/model"
-	"penstock/ctrl/unicast"
 	"penstock/dataplane/fib"
 )
 
@@ -24,8 +23,7 @@ func (s *Service) post(snap *fib.Snapshot, at Place, udpPort uint16, payload []b
 	if sw < 0 {
 		return
 	}
-	source := unicast.SourcePort(s.self.Switch, s.self.Port)
-	if port, b, ok := unicast.Frame(snap, uint32(sw), at.Port, udpPort, source, payload); ok {
+	if port, b, ok := frame(snap, uint32(sw), at.Port, udpPort, sourcePort(s.self), payload); ok {
 		s.counters.Sent++
 		s.cfg.Engine.Inject(port, b)
 	}

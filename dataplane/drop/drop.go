@@ -85,6 +85,10 @@ const (
 	MessageOpcode
 	MessagePlace
 	MessageFull
+	ProbeInvalid
+	ProbeTag
+	ProbeLimit
+	ProbeUnasked
 
 	UplinkVLAN
 	UplinkMAC
@@ -279,6 +283,17 @@ var table = [Count]Info{
 	MessageFull: {"message_full",
 		"As many binding messages with this opcode as may wait for the control plane are waiting.",
 		"a flood of binding messages; the load of the control plane"},
+
+	ProbeInvalid: {"probe_invalid",
+		"A PROBE or ECHO of a wrong length, of another VLAN than its frame, with another place than its sender's, or " +
+			"by a path that this box does not have.",
+		"the path tables of both boxes; the version of the sending box"},
+	ProbeTag: {"probe_tag", "A PROBE or ECHO without the valid tag of one of the keys.", "fabric.keys of all boxes"},
+	ProbeLimit: {"probe_limit", "More than 25,000 PROBEs a second.",
+		"a flood of PROBEs; probe.interval of the other boxes"},
+	ProbeUnasked: {"probe_unasked",
+		"An ECHO that answers no PROBE of the last 2 s, comes by another path or from another box, or comes again.",
+		"the round-trip times of `penstock show paths`; a forgery"},
 
 	UplinkVLAN: {"uplink_vlan", "No gateway is configured behind this uplink port with this VLAN.",
 		"port and vlan of the group's members"},

@@ -78,6 +78,8 @@ type Snapshot struct {
 	Tenants     *table.Static // tenant ID → router index; also distinguishes an unknown tenant from an unknown segment
 	Routers     []Router      // by router index, one per tenant
 	Switches    []Switch      // by switch index, as in Loc
+	Probes      []Probe       // configured paths, by Path.Stat; a free entry has Live == nil
+	ProbeVLANs  *table.Static // ProbeKey(edge switch, VLAN) → index of a configured path, the way back of an echo
 	Groups      []Group       // by gateway group index; entry 0 is never used, a free entry has Live == nil
 	Edge        Edge
 	ControlVID  uint16 // VLAN of the boxes' broadcasts; 0 = none: the box asks for nothing and learns nothing

@@ -1,5 +1,6 @@
 // Package keeper runs the timed work of the packet path: it sends probes, waits for answers, and runs timers. A Prober
-// defines the targets and the meaning of an answer: today gateways (package uplink); the kinds are numbered by Kind.
+// defines the targets and the meaning of an answer: gateways (package uplink), paths (package pathprobe); the kinds are
+// numbered by Kind.
 //
 // A Keeper belongs to the first worker's thread, which calls Turn once per turn of its loop and otherwise sleeps until
 // Next at most. A turn with nothing due costs the same for any number of targets; a timer that is due costs

@@ -8,6 +8,7 @@ type Kind uint8
 // The kinds.
 const (
 	Gateways Kind = iota // members of gateway groups, package uplink
+	Paths                // paths to edge switches, package pathprobe
 )
 
 // Kinds is the number of possible kinds.

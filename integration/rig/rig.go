@@ -14,6 +14,7 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/keeper"
+	"penstock/dataplane/pathprobe"
 	"penstock/dataplane/table"
 	"penstock/dataplane/uplink"
 	"penstock/dataplane/xsk"
@@ -51,7 +52,8 @@ type Rig struct {
 	Verify   *frame.Verify
 	Keeper   *keeper.Keeper // Tick runs it
 	Gateways *uplink.Prober // of the gateway groups
-	Behind   time.Duration  // how long ago the turns that receive began
+	Echo     *pathprobe.Echo
+	Behind   time.Duration // how long ago the turns that receive began
 	umem     *xsk.Umem
 	ports    int
 	now      int64
@@ -96,6 +98,8 @@ func New(o Options) (*Rig, error) {
 	r.Gateways = uplink.NewProber(r.Keeper)
 	r.Keeper.Send = r.Inject
 	r.Uplink.Clock = r.Now
+	r.Echo = pathprobe.NewEcho(&r.Env, &pathprobe.Shared{}, r.Now)
+	r.Overlay.Probe = r.Echo.Take
 	r.Keeper.Room = func(uint16) int { return frame.QueueSize }
 	r.Keeper.Stuck = func(uint16, uint32) (bool, uint32) { return false, 0 }
 	r.Keeper.Clean = func(int64) bool { return true }
