@@ -74,6 +74,7 @@ const (
 	FabricTenant
 	FabricSegment
 	FabricInner
+	FabricECN
 	FabricForged
 	FabricNotHere
 	FabricRelay
@@ -259,6 +260,8 @@ var table = [Count]Info{
 	FabricSegment: {"fabric_segment", "The tenant has no segment with this ID on this box.",
 		"`penstock show segments`"},
 	FabricInner: {"fabric_inner", "The encapsulated frame is malformed.", "the sending box"},
+	FabricECN: {"fabric_ecn", "Marked for congestion on the way, and not a packet that can say so (RFC 6040, 4.2).",
+		"congestion in the fabric; a switch that marks packets without ECN in place of dropping them"},
 	FabricForged: {"fabric_forged",
 		"ARP or neighbour discovery from the fabric that no box sends: from the router's or a gateway's address, or " +
 			"a router message in a segment that takes none.",

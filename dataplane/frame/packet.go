@@ -100,7 +100,7 @@ type Packet struct {
 	VID       uint16      // VLAN ID of the tag, 0 if untagged
 	PCP       uint8       // priority of the tag, 0 if untagged
 	Proto     uint8       // IPv4 protocol or last IPv6 next header
-	DSCP      uint8       // DSCP of the IP packet (6 bits), 0 for non-IP
+	TOS       uint8       // DSCP (6 bits) and ECN (2 bits) of the IP packet, 0 for non-IP
 	Next      Next        // what happens next
 	Drop      drop.Reason // with NextDrop; with NextRefuse for when there can be no answer
 	Kind      uint8       // with NextPunt: punt.Kind; with FlagFlooded: index of the original; at NextBalance: hops

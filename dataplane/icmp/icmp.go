@@ -154,7 +154,7 @@ func generated(p *frame.Packet, version uint16, ipLen uint16, proto, tos uint8) 
 	p.L4 = p.L3 + ipLen
 	p.Flags = p.Flags&frame.FlagFromFabric | version | frame.FlagL4 | frame.FlagGenerated
 	p.Proto = proto
-	p.DSCP = tos >> 2
+	p.TOS = tos
 }
 
 // putIPv4 writes the header of an ICMP packet of total octets. The packet is an atomic datagram, hence its ID is 0 (RFC

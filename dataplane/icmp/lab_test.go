@@ -133,7 +133,7 @@ func reparsed(t *testing.T, mem []byte, p *frame.Packet) gopacket.Packet {
 		t.Fatal("the answer does not parse:", q.Drop)
 	}
 	if q.L3 != p.L3 || q.L4 != p.L4 || q.Flags|frame.FlagGenerated != p.Flags ||
-		q.Proto != p.Proto || q.DSCP != p.DSCP ||
+		q.Proto != p.Proto || q.TOS != p.TOS ||
 		q.SrcMAC != p.SrcMAC || q.DstMAC != p.DstMAC || q.EtherType != p.EtherType {
 		t.Errorf("metadata of the answer\n%+v, want what the parser finds\n%+v", *p, *q)
 	}

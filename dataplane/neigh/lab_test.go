@@ -166,7 +166,7 @@ func answer(t *testing.T, mem []byte, p *frame.Packet) gopacket.Packet {
 	}
 	if !p.Has(frame.FlagGenerated) || q.Flags|frame.FlagGenerated != p.Flags || q.L3 != p.L3 ||
 		q.SrcMAC != p.SrcMAC || q.DstMAC != p.DstMAC || q.EtherType != p.EtherType ||
-		q.Proto != p.Proto || q.DSCP != p.DSCP || q.Has(frame.FlagL4) && q.L4 != p.L4 {
+		q.Proto != p.Proto || q.TOS != p.TOS || q.Has(frame.FlagL4) && q.L4 != p.L4 {
 		t.Errorf("metadata of the answer\n%+v, want FlagGenerated and what the parser finds\n%+v", *p, *q)
 	}
 	return gopacket.NewPacket(p.Bytes(mem), layers.LayerTypeEthernet, gopacket.Default)

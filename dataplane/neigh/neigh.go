@@ -241,7 +241,7 @@ func advertise(mem []byte, p *frame.Packet, flags uint32, target [2]uint64, mac 
 	wire.ICMPv6(a).SetChecksum(checksum.Checksum(a, checksum.Sum(h.Addrs(), wire.ProtoICMPv6+naLen)))
 	p.L4 = p.L3 + wire.IPv6Len
 	p.Proto = wire.ProtoICMPv6
-	p.DSCP = 0
+	p.TOS = 0
 	p.Flags = p.Flags & (keptFlags | frame.FlagND)
 	readdress(mem, p, dstMAC, mac)
 }

@@ -48,7 +48,7 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 		seg := &s.Segments[p.Seg]
 		src := path.SrcPrefix | seg.ID&path.HostMask
 		dst := path.DstBase | (p.Loc&0xff)<<(path.DstShift&31) | seg.Tenant&path.HostMask
-		sum := path.Head.Sum + uint32(p.DSCP)<<2 + total + src>>16 + src&0xffff + dst>>16 + dst&0xffff
+		sum := path.Head.Sum + uint32(p.TOS) + total + src>>16 + src&0xffff + dst>>16 + dst&0xffff
 		sum = sum>>16 + sum&0xffff
 		sum = ^(sum>>16 + sum)
 
@@ -57,7 +57,7 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 		binary.LittleEndian.PutUint64(h[0:8], path.Head.W0)
 		binary.LittleEndian.PutUint64(h[8:16], path.Head.W1|uint64(p.PCP)<<53)
 		binary.LittleEndian.PutUint64(h[16:24],
-			path.Head.W2|uint64(p.DSCP)<<26|uint64(bits.ReverseBytes16(uint16(total)))<<32)
+			path.Head.W2|uint64(p.TOS)<<24|uint64(bits.ReverseBytes16(uint16(total)))<<32)
 		binary.LittleEndian.PutUint64(h[24:32], 0x8f400040|uint64(bits.ReverseBytes16(uint16(sum)))<<32)
 		binary.BigEndian.PutUint64(h[30:38], uint64(src)<<32|uint64(dst))
 

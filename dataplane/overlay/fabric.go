@@ -131,6 +131,10 @@ func stripOuter(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, n int, 
 	p.EtherType = binary.BigEndian.Uint16(e[12:14])
 	p.Flags = frame.FlagFromFabric
 	p.L3, p.L4, p.PCP, p.VID = ethLen, 0, 0, 0
+	if p.TOS&ecnECT1 != 0 && !mergeECN(mem, p) {
+		p.DropFor(drop.FabricECN)
+		return true
+	}
 	p.Hash = 0 // the hash of the outer header does not identify the flow
 	switch {
 	case p.SrcMAC == 0 || p.SrcMAC>>40&1 == 1:

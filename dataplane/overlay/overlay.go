@@ -16,7 +16,8 @@
 //	encap.go      path choice, outer header
 //	toobig.go     ICMP about packets that are too big
 //
-// A packet from the fabric passes fabric.go, then lookup.go and deliver.go; messages of other boxes end in message.go.
+// A packet from the fabric passes fabric.go, ecn.go, then lookup.go and deliver.go; messages of other boxes end in
+// message.go.
 // The packages neigh and route run between access and lookup.
 //
 // The stages rely on the lengths that package parse has checked.

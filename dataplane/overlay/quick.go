@@ -79,7 +79,7 @@ func quickAccess(
 		}
 		p.Out, p.L3, p.L4, p.EtherType = 0, ethLen, ethLen+ipLen, wire.EtherTypeIPv4
 		p.Flags, p.VID, p.PCP, p.Proto = frame.FlagIPv4|frame.FlagL4, tci&0x0fff, uint8(tci>>13), proto
-		p.DSCP, p.Next, p.Drop, p.Kind = uint8(w0>>48)>>2, frame.NextLookup, drop.None, 0
+		p.TOS, p.Next, p.Drop, p.Kind = uint8(w0>>48), frame.NextLookup, drop.None, 0
 		p.Hash, p.Seg, p.VIF, p.Attach, p.Loc = hash, d.seg, d.vif, d.at, 0
 		p.DstMAC, p.SrcMAC = dst, link>>16
 		if dst == d.router && dst != 0 {
@@ -100,6 +100,13 @@ func quickAccess(
 
 // next6 is the offset of the next header field of an encapsulated IPv6 packet.
 const next6 = ethLen + ipLen + ethLen + 6
+
+// The first eight octets of the outer IPv4 headers that quickFabric accepts: without options, no fragment, and the
+// lower bit of ECN is 0. With that bit, ECT(1) or CE, the inner packet may have to be changed.
+const (
+	quickOuterMask = 0xff<<56 | ecnECT1<<48 | wire.IPv4MF | wire.IPv4OffsetMask
+	quickOuter     = 0x45 << 56
+)
 
 // noDiscovery6 reports whether an IPv6 packet with this next header cannot be neighbour discovery: the next header is
 // neither ICMPv6 nor an extension header, which ICMPv6 could follow.
@@ -130,7 +137,7 @@ func quickFabric(
 		w0, w1 := binary.BigEndian.Uint64(h[14:22]), binary.BigEndian.Uint64(h[22:30])
 		w2 := binary.BigEndian.Uint32(h[30:34])
 		total := w0 >> 32 & 0xffff
-		if w0>>56 != 0x45 || w0&(wire.IPv4MF|wire.IPv4OffsetMask) != 0 || uint8(w1>>48) != protoEthernet ||
+		if w0&quickOuterMask != quickOuter || uint8(w1>>48) != protoEthernet ||
 			ethLen+total > n || total < ipLen+ethLen || !parse.SumOK(w0, w1, w2) {
 			return i, todo
 		}
@@ -150,7 +157,7 @@ func quickFabric(
 		p.Len = uint16(total - ipLen)
 		p.Out, p.L3, p.L4, p.EtherType = 0, ethLen, 0, inner
 		p.Flags, p.VID, p.PCP, p.Proto = frame.FlagFromFabric, 0, 0, protoEthernet
-		p.DSCP, p.Next, p.Drop, p.Kind = uint8(w0>>48)>>2, frame.NextLookup, drop.None, 0
+		p.TOS, p.Next, p.Drop, p.Kind = uint8(w0>>48), frame.NextLookup, drop.None, 0
 		p.Hash, p.Seg, p.VIF, p.Attach, p.Loc = 0, d.seg, frame.NoIndex, frame.NoIndex, 0
 		p.DstMAC, p.SrcMAC = dst, link>>16
 		q := &st.lookups[st.pending&(frame.BatchSize-1)]

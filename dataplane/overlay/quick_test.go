@@ -104,7 +104,7 @@ func through(frames [][]byte, port uint16, s *fib.Snapshot, workers uint32, forg
 		b := &frame.Batch{N: 1}
 		b.Pkt[0] = frame.Packet{
 			Off: frame.Headroom, Len: uint16(len(f)), Port: port,
-			Out: 9, L3: 9, L4: 9, EtherType: 9, Flags: 0xffff, VID: 9, PCP: 7, Proto: 9, DSCP: 9, Next: frame.NextPunt,
+			Out: 9, L3: 9, L4: 9, EtherType: 9, Flags: 0xffff, VID: 9, PCP: 7, Proto: 9, TOS: 9, Next: frame.NextPunt,
 			Drop: 9, Kind: 9, Hash: 9, Seg: 9, VIF: 9, Attach: 9, Loc: 9, DstMAC: 9, SrcMAC: 9,
 		}
 		if forget {
@@ -276,6 +276,12 @@ func fabricFrames() [][]byte {
 	six := ip6(quickVM, quickPeer, 17)
 	for n := 14; n < 24; n++ {
 		l = append(l, good, encapsulatedBy(0x0a050007, 0x0a020064, six[:n]))
+	}
+	for in := range byte(4) {
+		for out := range byte(4) {
+			l = append(l, good, withECN(encapsulatedBy(0x0a050007, 0x0a020064, withECN(inner, in)), out),
+				withECN(encapsulatedBy(0x0a050007, 0x0a020064, withECN(ip6(quickVM, quickPeer, 17), in)), out))
+		}
 	}
 	linkLocal := append([]byte{0x01, 0x80, 0xc2, 0, 0}, inner[5:]...)
 	l = append(l, encapsulatedBy(0x0a000007, 0x0a020064, inner), encapsulatedBy(0x0a000007, 0x0a020064, inner),

@@ -83,7 +83,7 @@ func link(mem []byte, p *frame.Packet) []byte {
 // reset clears the fields that are not set for every frame.
 func reset(p *frame.Packet) {
 	p.Out, p.L3, p.L4 = 0, wire.EthernetLen, 0
-	p.VID, p.PCP, p.Proto, p.DSCP = 0, 0, 0, 0
+	p.VID, p.PCP, p.Proto, p.TOS = 0, 0, 0, 0
 	p.Next, p.Drop, p.Kind = frame.NextParsed, drop.None, 0
 	p.Hash = 0
 	p.Seg, p.VIF, p.Attach = frame.NoIndex, frame.NoIndex, frame.NoIndex

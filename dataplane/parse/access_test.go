@@ -22,7 +22,7 @@ func run(data []byte, garbage frame.Packet, parser func([]byte, *frame.Packet) b
 }
 
 var garbage = frame.Packet{
-	Out: 1, L3: 2, L4: 3, EtherType: 4, Flags: 0xffff, VID: 6, PCP: 7, Proto: 8, DSCP: 9,
+	Out: 1, L3: 2, L4: 3, EtherType: 4, Flags: 0xffff, VID: 6, PCP: 7, Proto: 8, TOS: 9,
 	Next: frame.NextPunt, Drop: drop.TooBig, Kind: 10,
 	Hash: 11, Seg: 12, VIF: 13, Attach: 14, Loc: 15, DstMAC: 16, SrcMAC: 17,
 }
@@ -41,9 +41,9 @@ func TestAccessKinds(t *testing.T) {
 				DstMAC: 0x02000000000b, SrcMAC: 0x02000000000a, Hash: p.Hash,
 			}
 			if k.flags&(frame.FlagIPv4|frame.FlagIPv6) != 0 {
-				want.DSCP = 46
+				want.TOS = 46 << 2
 				if k.flags&frame.FlagND != 0 {
-					want.DSCP = p.DSCP
+					want.TOS = p.TOS
 				}
 			}
 			if *p != want {

@@ -10,7 +10,7 @@ import (
 )
 
 // Fabric parses a frame from the edge switch: untagged (or priority-tagged) Ethernet with a whole IPv4 header or ARP.
-// For IPv4, Proto, DSCP and FlagFragment are those of the outer header, and L4 is the offset behind that header
+// For IPv4, Proto, TOS and FlagFragment are those of the outer header, and L4 is the offset behind that header
 // (without FlagL4). The frame may have padding behind the packet. Access parses the inner frame.
 func Fabric(mem []byte, p *frame.Packet) bool {
 	fabric(mem, p)
@@ -85,7 +85,7 @@ func edge(mem []byte, p *frame.Packet) {
 	}
 }
 
-// header4 checks the IPv4 header at the start of ip, and sets Proto, DSCP, Hash, L4 and the flags from it.
+// header4 checks the IPv4 header at the start of ip, and sets Proto, TOS, Hash, L4 and the flags from it.
 func header4(ip []byte, p *frame.Packet) drop.Reason {
 	if len(ip) < wire.IPv4Len {
 		return drop.IPv4Truncated
@@ -117,7 +117,7 @@ func header4(ip []byte, p *frame.Packet) drop.Reason {
 		p.Flags |= frame.FlagFragment
 	}
 	p.Proto = uint8(w1 >> 48)
-	p.DSCP = uint8(w0>>48) >> 2
+	p.TOS = uint8(w0 >> 48)
 	p.L4 = p.L3 + uint16(hl)
 	p.Hash = mix(w1<<32|uint64(w2), w0&0xffff0000|uint64(p.Proto))
 	return drop.None

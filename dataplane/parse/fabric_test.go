@@ -69,7 +69,7 @@ func TestFabric(t *testing.T) {
 		}
 	}
 	p := run(good, garbage, Fabric)
-	if p.Proto != 143 || p.DSCP != 46 || p.SrcMAC != 0x02000000000a || p.DstMAC != 0x02000000000b ||
+	if p.Proto != 143 || p.TOS != 46<<2 || p.SrcMAC != 0x02000000000a || p.DstMAC != 0x02000000000b ||
 		p.Seg != frame.NoIndex {
 		t.Errorf("packet %+v, want protocol 143, DSCP 46, from 02000000000a to 02000000000b, no segment", p)
 	}

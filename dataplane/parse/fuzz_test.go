@@ -46,9 +46,9 @@ func invariants(t *testing.T, data []byte, p *frame.Packet) {
 	if p.DstMAC != wire.MAC(data) || p.SrcMAC != wire.MAC(data[6:]) || p.Has(frame.FlagGroup) != (data[0]&1 != 0) {
 		t.Fatalf("from %012x to %012x, flags %#x; want the frame's %x", p.SrcMAC, p.DstMAC, p.Flags, data[:12])
 	}
-	if p.VID > 4095 || p.PCP > 7 || p.DSCP > 63 || !p.Has(frame.FlagTagged) && p.VID|uint16(p.PCP) != 0 {
-		t.Fatalf("VID %d, priority %d, DSCP %d, flags %#x; want them in range, and 0 without a tag",
-			p.VID, p.PCP, p.DSCP, p.Flags)
+	if p.VID > 4095 || p.PCP > 7 || !p.Has(frame.FlagTagged) && p.VID|uint16(p.PCP) != 0 {
+		t.Fatalf("VID %d, priority %d, flags %#x; want them in range, and 0 without a tag",
+			p.VID, p.PCP, p.Flags)
 	}
 	switch kind := p.Flags & (frame.FlagIPv4 | frame.FlagIPv6 | frame.FlagARP); kind {
 	case 0:
@@ -135,7 +135,7 @@ func compare(t *testing.T, data []byte, p *frame.Packet) {
 			return // gopacket rejects some options that the parser accepts
 		}
 		fragment := ip.FragOffset != 0 || ip.Flags&layers.IPv4MoreFragments != 0
-		if uint8(ip.Protocol) != p.Proto || ip.TOS>>2 != p.DSCP || fragment != p.Has(frame.FlagFragment) ||
+		if uint8(ip.Protocol) != p.Proto || ip.TOS != p.TOS || fragment != p.Has(frame.FlagFragment) ||
 			offset(ip) != int(p.L3) {
 			t.Fatalf("IPv4 packet %+v, want what gopacket has: %+v at %d", p, ip, offset(ip))
 		}
@@ -147,7 +147,7 @@ func compare(t *testing.T, data []byte, p *frame.Packet) {
 		if !ok {
 			return
 		}
-		if ip.TrafficClass>>2 != p.DSCP || offset(ip) != int(p.L3) {
+		if ip.TrafficClass != p.TOS || offset(ip) != int(p.L3) {
 			t.Fatalf("IPv6 packet %+v, want what gopacket has: %+v at %d", p, ip, offset(ip))
 		}
 		if p.Has(frame.FlagFragment) {

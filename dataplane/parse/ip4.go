@@ -41,7 +41,7 @@ func ipv4(f []byte, p *frame.Packet, l3 int) bool {
 	}
 	proto := uint8(w1 >> 48)
 	p.Proto = proto
-	p.DSCP = uint8(w0>>48) >> 2
+	p.TOS = uint8(w0 >> 48)
 	p.Flags |= frame.FlagIPv4
 	addrs := w1<<32 | uint64(w2)
 	p.Hash = mix(addrs, uint64(proto))

@@ -29,7 +29,7 @@ func ipv6(f []byte, p *frame.Packet, l3 int) bool {
 	}
 	ip = ip[:end]
 	p.Flags |= frame.FlagIPv6
-	p.DSCP = uint8(w >> 54 & 0x3f)
+	p.TOS = uint8(w >> 52)
 	proto := uint8(w >> 8)
 	src := binary.BigEndian.Uint64(h[8:16])*mixC ^ binary.BigEndian.Uint64(h[16:24])
 	dst := binary.BigEndian.Uint64(h[24:32])*mixC ^ binary.BigEndian.Uint64(h[32:40])

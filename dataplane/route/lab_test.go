@@ -183,7 +183,7 @@ func decoded(t *testing.T, mem []byte, p *frame.Packet) gopacket.Packet {
 	}
 	if q.Flags != p.Flags&^frame.FlagGenerated || q.L3 != p.L3 || q.L4 != p.L4 && p.Has(frame.FlagL4) ||
 		q.SrcMAC != p.SrcMAC || q.DstMAC != p.DstMAC || q.EtherType != p.EtherType ||
-		q.Proto != p.Proto || q.DSCP != p.DSCP {
+		q.Proto != p.Proto || q.TOS != p.TOS {
 		t.Errorf("metadata of the packet\n%+v, want what the parser finds\n%+v", *p, *q)
 	}
 	return gopacket.NewPacket(p.Bytes(mem), layers.LayerTypeEthernet, gopacket.Default)

@@ -184,7 +184,35 @@ func cases() []goldenCase {
 		}
 	}
 	all := append(hosts("ip16", "host", model.Scheme16), hosts("ip24", "host24", model.Scheme24)...)
-	return append(append(all, forged()...), gatewayCases()...)
+	return append(append(append(all, congestion()...), forged()...), gatewayCases()...)
+}
+
+// congestion has every value of the ECN field on the way out, and every pair of values on the way in.
+func congestion() []goldenCase {
+	tos := func(frame func() ([]byte, error), v uint8) func() ([]byte, error) {
+		return changed(frame, func(b []byte) []byte {
+			if b[12] == 0x86 {
+				b[14], b[15] = b[14]|v>>4, b[15]|v<<4
+				return b
+			}
+			return octet(b, 14, v)
+		})
+	}
+	var out, in []input
+	for v := range uint8(4) {
+		out = append(out, on("acc0", fmt.Sprintf("IPv4, ECN %d", v), tos(udp4(vm1, vm2, 0, 1000, 18), 46<<2|v)),
+			on("acc0", fmt.Sprintf("IPv6, ECN %d", v), tos(udp6(vm1, vm2, 1000, 18), 46<<2|v)))
+		for mark := range uint8(4) {
+			through := func(frame func() ([]byte, error)) func() ([]byte, error) {
+				return tos(outer(model.Scheme16, tos(frame, v), nil), mark)
+			}
+			in = append(in,
+				on("fab0", fmt.Sprintf("IPv4, inner %d, outer %d", v, mark), through(udp4(vm2, vm1, 0, 1053, 18))),
+				on("fab0", fmt.Sprintf("IPv6, inner %d, outer %d", v, mark), through(udp6(vm2, vm1, 1053, 18))))
+		}
+	}
+	return []goldenCase{{name: "ecn-encapsulate", config: "host", in: out},
+		{name: "ecn-decapsulate", config: "host", in: in}}
 }
 
 func forged() []goldenCase {
@@ -398,9 +426,12 @@ func tagged(vid uint16, b []byte) []byte {
 }
 
 // dscp sets the DSCP of the IPv4 packet at an offset, with the header checksum.
-func dscp(b []byte, at int, v uint8) []byte {
-	sum := uint32(^binary.BigEndian.Uint16(b[at+10:])) + uint32(v)<<2
-	b[at+1] = v << 2
+func dscp(b []byte, at int, v uint8) []byte { return octet(b, at, v<<2) }
+
+// octet sets the octet of DSCP and ECN of the IPv4 packet at an offset, where it was 0, with the header checksum.
+func octet(b []byte, at int, v uint8) []byte {
+	sum := uint32(^binary.BigEndian.Uint16(b[at+10:])) + uint32(v)
+	b[at+1] = v
 	binary.BigEndian.PutUint16(b[at+10:], ^uint16(sum>>16+sum))
 	return b
 }
