@@ -53,6 +53,11 @@ const (
 	LLDPMismatch       Kind = "lldp_mismatch"
 	LLDPAmbiguous      Kind = "lldp_ambiguous"
 	LLDPLost           Kind = "lldp_lost"
+	PlaceConflict      Kind = "place_conflict"
+	VIFConflict        Kind = "vif_conflict"
+	BindingConflict    Kind = "binding_conflict"
+	ClockSkew          Kind = "clock_skew"
+	TableFull          Kind = "table_full"
 )
 
 // KindInfo describes a kind.
@@ -120,6 +125,19 @@ func Kinds() []KindInfo {
 		{LLDPLost, Warning, false, "port NAME",
 			"The only LLDP neighbour of a fabric port has left or is silent. The place stays while there is carrier.",
 			"One is heard again, or the port has no carrier."},
+		{PlaceConflict, Critical, false, "place",
+			"Another box says to be at this box's place. The one that was there later says nothing of its VIFs.",
+			"The other box has not been heard there for a minute, or this box has another place."},
+		{VIFConflict, Major, false, "vif TENANT/SEGMENT MAC, IDs",
+			"Another box claims a VIF of this box, with a newer claim: this box says nothing of it any more.",
+			"The VIF is deleted here, or claimed anew since it has changed."},
+		{BindingConflict, Warning, false, "binding TENANT/SEGMENT MAC at SWITCH/PORT, IDs",
+			"Another box says that a VIF is there, and the pushed binding leads elsewhere. The pushed one holds.",
+			"Nobody has said so for a minute."},
+		{ClockSkew, Warning, false, "box SWITCH/PORT", "The clock of another box is 5 s or more off.",
+			"It was right for a minute."},
+		{TableFull, Major, false, "bindings",
+			"The bindings table is full: bindings of other boxes are not taken.", "There was room for a minute."},
 		{GuestSetupFailed, Major, false, "vif TENANT/NAME",
 			"The guest behind a VIF cannot be given its virtual addresses, or cannot keep them over its restart: the " +
 				"agent is absent, silent or blocks commands, or the guest's network configuration is not known. The " +

@@ -242,6 +242,10 @@ func (c *Compiler) putRow(b *model.Binding, r resolved) error {
 	t, k := c.cfg.Bindings, rowKey{r.seg, uint64(b.MAC)}
 	loc := fib.RemoteLoc(r.sw, uint8(b.SwitchPort))
 	now, inTable := t.FindMAC(k.seg, k.mac)
+	if inTable && c.isLearned(k) { // what is pushed takes its place
+		c.unlearn(k, now)
+		inTable = false
+	}
 	local := inTable && (now&fib.LocLocal != 0 || c.isVirtual(k))
 	if local || slices.Contains(c.self, loc) {
 		c.deleteRow(k)
@@ -291,7 +295,7 @@ func (c *Compiler) deleteRow(k rowKey) {
 		return
 	}
 	t := c.cfg.Bindings
-	if now, ok := t.FindMAC(k.seg, k.mac); ok && now&fib.LocLocal == 0 && !c.isVirtual(k) {
+	if now, ok := t.FindMAC(k.seg, k.mac); ok && now&fib.LocLocal == 0 && !c.isVirtual(k) && !c.isLearned(k) {
 		c.drop(k)
 		c.forget(s, k.seg, now)
 	}

@@ -95,6 +95,10 @@ func (w *world) checkCounts() {
 		rows[uint64(b.SwitchMAC)]++
 		inSeg[c.segments[segName{b.Tenant, b.Segment}]]++
 	}
+	for _, r := range w.learned {
+		switches[uint64(r.At.Switch)] = true
+		rows[uint64(r.At.Switch)]++
+	}
 	if len(c.switches) != len(switches) {
 		w.t.Fatalf("%d switches have an index, want %d", len(c.switches), len(switches))
 	}
@@ -111,8 +115,9 @@ func (w *world) checkCounts() {
 			w.t.Fatalf("segment %d: %d pushed rows, want %d; dirty %t", i, g.pushed, inSeg[uint32(i)], g.dirty)
 		}
 	}
-	if n := c.cfg.Bindings.Len() + len(c.held); n != len(w.bindings)+len(w.state.VIFs) {
-		w.t.Fatalf("%d rows in the table and held back, want %d", n, len(w.bindings)+len(w.state.VIFs))
+	if n := c.cfg.Bindings.Len() + len(c.held); n != len(w.bindings)+len(w.state.VIFs)+len(w.learned) {
+		w.t.Fatalf("%d rows in the table and held back, want %d", n,
+			len(w.bindings)+len(w.state.VIFs)+len(w.learned))
 	}
 }
 

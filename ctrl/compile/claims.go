@@ -14,7 +14,8 @@ import (
 // Who owns an address
 //
 // A row of a segment (a MAC) is claimed by a gateway group that is a station there, by a virtual address, by a VIF of
-// this box, and by a pushed binding: the first of them in this order has it (decide). An address is claimed by every
+// this box, by a pushed binding, and by one that another box has told (learn.go): the first of them in this order has
+// it (decide). An address is claimed by every
 // row that names it, at the rank of the row's owner; of two pushed bindings the younger one has it, by the revision
 // that changed it last, and of two of one revision the one with the larger MAC. Rank, age and MAC are the same after a
 // restart, so the owner is, too.
@@ -25,9 +26,10 @@ import (
 // rank orders claims: the largest wins.
 type rank uint8
 
-// The ranks. What will be learned from the fabric comes in front of rankPushed.
+// The ranks.
 const (
-	rankPushed  rank = iota // a pushed binding
+	rankFabric  rank = iota // a binding that another box has told; the largest sequence first
+	rankPushed              // a pushed binding
 	rankVIF                 // a VIF of this box
 	rankVirtual             // a virtual address, wherever it is served
 	rankGroup               // a gateway group of this box
@@ -38,6 +40,8 @@ func (d *dispute) rankOf(k rowKey, loc fib.Loc) rank {
 	switch {
 	case d.virtual(k):
 		return rankVirtual
+	case loc&fib.LocLocal == 0 && d.learned(k):
+		return rankFabric
 	case loc&fib.LocLocal == 0:
 		return rankPushed
 	case loc&fib.LocGateway != 0:
@@ -106,6 +110,8 @@ type dispute struct {
 	ages      ageFunc
 	virtual   func(rowKey) bool // the row is that of a virtual address
 	was       func(rowKey) bool // and was so before
+	learned   func(rowKey) bool // the row is one that another box has told
+	sequence  func(rowKey) uint64
 
 	rows    map[rowKey]*claimant
 	order   []*claimant
@@ -125,7 +131,8 @@ type claimant struct {
 
 func newDispute(c *Compiler, ages ageFunc) dispute {
 	return dispute{t: c.cfg.Bindings, contested: edit[addrKey, []claim]{base: c.contested}, lost: edit[rowKey,
-		[]addrKey]{base: c.lost}, ages: ages, virtual: c.isVirtual, was: c.isVirtual}
+		[]addrKey]{base: c.lost}, ages: ages, virtual: c.isVirtual, was: c.isVirtual, learned: c.isLearned,
+		sequence: c.sequenceOf}
 }
 
 func (d *dispute) commit() {
@@ -284,6 +291,11 @@ func (d *dispute) rankAll(a addrKey, old []claim, changed []*claimant) ([]claim,
 		}
 		placed = false
 	}
+	for i := range list {
+		if list[i].rank == rankFabric {
+			list[i].age = d.sequence(rowKey{a.seg, list[i].mac})
+		}
+	}
 	return sortClaims(list, placed || elderly < 2), nil
 }
 
@@ -309,6 +321,8 @@ func sortClaims(list []entry, placed bool) []claim {
 		switch {
 		case x.rank != y.rank:
 			return cmp.Compare(y.rank, x.rank)
+		case x.rank == rankFabric:
+			return cmp.Or(cmp.Compare(y.age, x.age), cmp.Compare(y.mac, x.mac))
 		case x.fresh != y.fresh && x.fresh:
 			return -1
 		case x.fresh != y.fresh:
@@ -370,6 +384,7 @@ func (c *Compiler) lostReason(k rowKey) string {
 		}
 		owner := c.contested[a][0]
 		s += a.addr().String() + " belongs to " + [...]string{
+			rankFabric: "the binding that another box has told last, ",
 			rankPushed: "the binding pushed last, ", rankVIF: "the VIF of this box with ",
 			rankVirtual: "the virtual address with ", rankGroup: "the gateway group with "}[owner.rank] +
 			"MAC " + model.MAC(owner.mac).String()

@@ -132,6 +132,7 @@ type Compiler struct {
 	contested   map[addrKey][]claim
 	lost        map[rowKey][]addrKey
 	pushed      int // pushed rows, in the table or held back
+	learned     learned
 	ages        func([]model.BindingKey) ([]uint64, error)
 	retired     []func() error // memory of the table that workers may still read; see makeRoom
 	readers     sync.RWMutex   // held by Read; release waits for it

@@ -55,6 +55,14 @@ func (w *world) want() answers {
 		put(k, where, b.Addresses)
 		at(flood, b.Tenant+"/"+b.Segment, where)
 	}
+	for k, r := range w.learned {
+		if _, owned := owners[k]; owned || !w.told(k, &r) {
+			continue
+		}
+		where := fmt.Sprintf("%s:%d", r.At.Switch, r.At.Port)
+		put(k, where, r.Addresses)
+		at(flood, k.Tenant+"/"+k.Segment, where)
+	}
 	for k, where := range owners {
 		a.add(where, "mac %s/%s %s", k.Tenant, k.Segment, k.MAC)
 	}
@@ -124,6 +132,9 @@ func (w *world) got(s *fib.Snapshot) answers {
 	candidates := map[string][]netip.Addr{}
 	for _, v := range w.state.VIFs {
 		candidates[v.Tenant+"/"+v.Segment] = append(candidates[v.Tenant+"/"+v.Segment], v.Addresses...)
+	}
+	for k, r := range w.learned {
+		candidates[k.Tenant+"/"+k.Segment] = append(candidates[k.Tenant+"/"+k.Segment], r.Addresses...)
 	}
 	for _, b := range w.bindings {
 		candidates[b.Tenant+"/"+b.Segment] = append(candidates[b.Tenant+"/"+b.Segment], b.Addresses...)

@@ -110,6 +110,8 @@ type rowStep struct {
 	pushes      map[rowKey]*pushed    // pushed rows of this change, nil = deleted
 	touched     []rowKey              // keys to be decided, in order
 	seen        map[rowKey]bool       // likewise
+	outdated    map[uint32]bool       // segments whose learned rows go: their IDs changed
+	forgotten   map[rowKey]bool       // learned rows that go, or are pushed rows from now on
 
 	dispute
 	deletes []table.Binding
@@ -162,6 +164,8 @@ func (c *Compiler) newPlan() *plan {
 			held:        edit[rowKey, pushed]{base: c.held},
 			pushes:      map[rowKey]*pushed{},
 			seen:        map[rowKey]bool{},
+			outdated:    map[uint32]bool{},
+			forgotten:   map[rowKey]bool{},
 			dispute:     newDispute(c, c.agesOf),
 		},
 		balanceStep: c.newBalanceStep(&s),
@@ -171,6 +175,7 @@ func (c *Compiler) newPlan() *plan {
 // compile runs the steps in the order in which they build on one another.
 func (p *plan) compile() error {
 	p.dispute.virtual = func(k rowKey) bool { _, ok := p.vipRows.get(k); return ok }
+	p.dispute.learned = func(k rowKey) bool { return !p.forgotten[k] && p.c.isLearned(k) }
 	p.diffTenants()
 	steps := []func() error{
 		p.diffSegments, p.diffSubnets, p.diffVIFs, p.gateways, p.resolveBindings, p.selfLocations,
@@ -272,6 +277,9 @@ func (p *plan) commit() {
 	p.dispute.commit()
 	p.commitBalance()
 	c.pushed += p.pushed
+	for k := range p.forgotten {
+		c.displace(k)
+	}
 	for _, i := range slices.Sorted(maps.Keys(p.segs)) {
 		for int(i) >= len(c.segs) {
 			c.segs = append(c.segs, segInfo{})

@@ -203,6 +203,8 @@ func (p *plan) selfLocations() error {
 				p.touchAt(loc)
 			} else if err := p.free(s, loc); err != nil {
 				return err
+			} else {
+				p.touchAt(loc) // learned rows
 			}
 		}
 		p.self = append(p.self, loc)
@@ -213,12 +215,20 @@ func (p *plan) selfLocations() error {
 	return nil
 }
 
+// pushedAt reports whether a pushed row of a segment leads to a location.
+func (p *plan) pushedAt(seg uint32, loc fib.Loc) (found bool) {
+	p.cfg.Bindings.Each(func(s uint32, mac uint64, at fib.Loc) {
+		found = found || s == seg && at == loc && !p.c.isLearned(rowKey{s, mac})
+	})
+	return found
+}
+
 // free makes sure that no row of the table leads to a location that becomes this box's own. The table can be asked for
 // a row, not for the rows of a location; that there are some is known from the flood lists.
 func (p *plan) free(s *portState, loc fib.Loc) error {
 	for i := range p.c.segs {
 		g := &p.c.segs[i]
-		if _, found := g.find(loc); found {
+		if _, found := g.find(loc); found && p.pushedAt(uint32(i), loc) {
 			return fmt.Errorf(
 				"port %q: bindings of segment %s/%s lead to %s port %d, which would become this box itself: %w; "+
 					"delete them first",

@@ -26,7 +26,7 @@ func randomRun(t *testing.T, scheme model.Scheme, seed uint64) {
 	w.check()
 	for range 250 {
 		before := w.indices()
-		switch r.pick(11) {
+		switch r.pick(13) {
 		case 0:
 			w.setLink(r.pick(5), r.pick(3) > 0, uint16(1500+100*r.pick(3)), uint64(0x02bb00000000+r.pick(3)))
 		case 1:
@@ -53,6 +53,8 @@ func randomRun(t *testing.T, scheme model.Scheme, seed uint64) {
 			w.setLink(r.pick(5), r.pick(3) > 0, 1500, uint64(0x02bb00000000+r.pick(3)))
 			w.c.Apply(p)
 			x.done()
+		case 5, 6:
+			r.learn()
 		case 4:
 			w.setPlace(4, []Place{{}, {switchS, 200}, {switchX, 3}, {switchX, 7}, {switchZ, 200}}[r.pick(5)])
 		default:
@@ -80,6 +82,7 @@ func randomRun(t *testing.T, scheme model.Scheme, seed uint64) {
 			w.c.cfg.Publish = publish
 			x.done()
 		}
+		w.prune()
 		w.check()
 		w.checkStable(before)
 	}

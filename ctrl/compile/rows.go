@@ -24,6 +24,8 @@ type pushed struct {
 	loc fib.Loc
 	ip4 []uint32
 	ip6 [][2]uint64
+
+	learned bool // it was told by another box
 }
 
 func switchOf(l fib.Loc) uint32 { return l >> 8 & (maxSwitches - 1) }
@@ -107,6 +109,7 @@ func (p *plan) resolveBindings() error {
 // decideRows works out, for every touched row, who owns it now, and what the table, the rows held back, the flood
 // lists and the counts of the switches have to say.
 func (p *plan) decideRows() error {
+	p.dropLearned()
 	for _, k := range p.touched {
 		p.decide(k)
 	}
@@ -131,17 +134,23 @@ func (p *plan) decide(k rowKey) {
 	case wasHeld:
 		old = &held
 	case inTable && now&fib.LocLocal == 0 && !p.c.isVirtual(k):
-		old = &pushed{loc: now}
+		old = &pushed{loc: now, learned: p.c.isLearned(k)}
 		_, list := p.claimsOf(k)
 		old.ip4, old.ip6 = splitKeys(list)
 	}
 	row, fresh := p.pushes[k]
-	if !fresh {
-		row = old
+	if !fresh || row == nil && old != nil && old.learned {
+		row, fresh = old, false
 	}
 
 	// The owner.
 	own, isOwn := p.ownRow(k)
+	if row != nil && row.learned && (isOwn || p.outdated[k.seg] || slices.Contains(p.self, row.loc)) {
+		row = nil
+	}
+	if old != nil && old.learned && row != old {
+		p.forgotten[k] = true
+	}
 	hold := row != nil && (isOwn || slices.Contains(p.self, row.loc))
 	switch {
 	case isOwn:
@@ -186,8 +195,10 @@ func (p *plan) count(seg uint32, old *pushed, wasHeld bool, row *pushed, hold bo
 	}
 	s := p.seg(seg)
 	if old != nil {
-		s.pushed--
-		p.pushed--
+		if !old.learned {
+			s.pushed--
+			p.pushed--
+		}
 		p.swRows[switchOf(old.loc)]--
 		p.idle[switchOf(old.loc)] = true
 		if !wasHeld {
@@ -195,8 +206,10 @@ func (p *plan) count(seg uint32, old *pushed, wasHeld bool, row *pushed, hold bo
 		}
 	}
 	if row != nil {
-		s.pushed++
-		p.pushed++
+		if !row.learned {
+			s.pushed++
+			p.pushed++
+		}
 		p.swRows[switchOf(row.loc)]++
 		if !hold {
 			s.ref(row.loc)

@@ -33,6 +33,7 @@ type world struct {
 	state    *model.State
 	bindings map[model.BindingKey]model.Binding
 	links    []portState
+	learned  map[model.BindingKey]FabricRow // by names; perhaps outdated, see told
 
 	published int
 	watch     func(*fib.Snapshot) // called with each snapshot; nil = nobody
@@ -54,7 +55,8 @@ func newWorld(t testing.TB, scheme model.Scheme, ports []Port, capacity int) *wo
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tb.Close() })
-	w := &world{t: t, state: &model.State{}, bindings: map[model.BindingKey]model.Binding{}}
+	w := &world{t: t, state: &model.State{}, bindings: map[model.BindingKey]model.Binding{},
+		learned: map[model.BindingKey]FabricRow{}}
 	w.cfg = Config{
 		Scheme: scheme, Ports: ports, EdgeMAC: 0x02ee00000001, ControlVLAN: 4000, Bindings: tb, Capacity: capacity,
 		FloodRate: 100, FloodBurst: 200, ICMPRate: 10, ICMPBurst: 20, Publish: w.publish,
@@ -269,7 +271,8 @@ func (r random) addresses(seg int) []netip.Addr {
 		if r.pick(3) == 0 {
 			out = append(out, netip.MustParseAddr(fmt.Sprintf("fd00:%d::%x:%x", seg, r.pick(65_536), r.pick(65_536))))
 		} else {
-			out = append(out, netip.AddrFrom4([4]byte{10, byte(seg), byte(r.pick(256)), byte(r.pick(256))}))
+			out = append(out, netip.AddrFrom4([4]byte{byte(11 + r.pick(200)), byte(seg), byte(r.pick(256)),
+				byte(r.pick(256))}))
 		}
 	}
 	return out

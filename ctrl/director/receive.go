@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"penstock/ctrl/alarm"
+	"penstock/ctrl/unicast"
 	"penstock/dataplane/fib"
 )
 
@@ -57,7 +58,7 @@ func (s *Service) refuse(err error) {
 func (s *Service) Director(_ int, frame []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	from, source, payload, ok := packet(frame)
+	from, source, payload, ok := unicast.Packet(frame)
 	if !ok {
 		s.counters.Malformed++
 		return
@@ -105,7 +106,7 @@ func (s *Service) sender(from uint32, source uint16) *peer {
 		if !p.placed || p.at.Port != number {
 			continue
 		}
-		if sourcePort(p.at) == source {
+		if unicast.SourcePort(p.at.Switch, p.at.Port) == source {
 			return p
 		}
 		if found != nil {

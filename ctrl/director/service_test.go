@@ -12,6 +12,7 @@ import (
 	"penstock/ctrl/alarm"
 	"penstock/ctrl/compile"
 	"penstock/ctrl/model"
+	"penstock/ctrl/unicast"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/flow"
 	"penstock/dataplane/table"
@@ -131,7 +132,7 @@ func newNode(t *testing.T, i int, now *int64) *node {
 func (n *node) take(from *node) {
 	for _, b := range from.sent {
 		if b[41] == 0x2f { // port 7471
-			_, _, payload, _ := packet(b)
+			_, _, payload, _ := unicast.Packet(b)
 			n.s.Binding(payload)
 		} else {
 			n.s.Director(0, b)
@@ -225,7 +226,8 @@ func TestServiceForged(t *testing.T) {
 	write := func(keys []Key, sequence uint64, port uint16) []byte {
 		m := message{opcode: opFlows, sequence: sequence, flows: []flowNews{{tenant: 100, service: 7, state: 2,
 			clientPort: port, serverPort: 8080, mac: 0x020000000114, client: netip.MustParseAddr("10.10.1.10")}}}
-		_, f, ok := frame(a.snap, 0, 8, PortFlows, sourcePort(a.at), m.append(nil, keys))
+		_, f, ok := unicast.Frame(a.snap, 0, 8, PortFlows, unicast.SourcePort(a.at.Switch, a.at.Port),
+			m.append(nil, keys))
 		if !ok {
 			t.Fatal("no frame")
 		}

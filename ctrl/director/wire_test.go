@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"penstock/ctrl/unicast"
 )
 
 var testKeys = []Key{{1, "0123456789abcdef"}, {2, "fedcba9876543210"}}
@@ -132,7 +134,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%+v is read again as %+v, %v", list, again, err)
 			}
 		}
-		if _, _, payload, ok := packet(b); ok && len(payload) > len(b) {
+		if _, _, payload, ok := unicast.Packet(b); ok && len(payload) > len(b) {
 			t.Errorf("payload of %d octets in a frame of %d", len(payload), len(b))
 		}
 	})

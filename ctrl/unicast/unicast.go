@@ -1,4 +1,6 @@
-package director
+// Package unicast makes and reads the messages that boxes send each other from box address to box address
+// (PROTOCOL.md#directors).
+package unicast
 
 import (
 	"encoding/binary"
@@ -13,10 +15,10 @@ const (
 	udpLen = 8
 )
 
-// frame returns a frame that carries payload from this box's address to that of the box at a place, and the port to
+// Frame returns a frame that carries payload from this box's address to that of the box at a place, and the port to
 // send it from. ok is false if no path leads there. All messages to a box take one path while it lives: they keep their
 // order.
-func frame(s *fib.Snapshot, sw uint32, number uint8, udpPort, source uint16, payload []byte) (
+func Frame(s *fib.Snapshot, sw uint32, number uint8, udpPort, source uint16, payload []byte) (
 	port int, b []byte, ok bool) {
 	if uint(sw) >= uint(len(s.Switches)) || len(s.Switches[sw].Paths) == 0 {
 		return 0, nil, false
@@ -30,7 +32,7 @@ func frame(s *fib.Snapshot, sw uint32, number uint8, udpPort, source uint16, pay
 		return 0, nil, false
 	}
 	b = make([]byte, 0, ethLen+4+total)
-	b = put48(put48(b, p.DstMAC), p.SrcMAC)
+	b = append48(append48(b, p.DstMAC), p.SrcMAC)
 	b = binary.BigEndian.AppendUint16(b, 0x8100)
 	b = binary.BigEndian.AppendUint16(b, 6<<13|p.VID) // priority 6: internetwork control (IEEE 802.1Q, annex I)
 	b = binary.BigEndian.AppendUint16(b, 0x0800)
@@ -49,8 +51,8 @@ func frame(s *fib.Snapshot, sw uint32, number uint8, udpPort, source uint16, pay
 	return int(p.Port), append(b, payload...), true
 }
 
-// packet returns what a frame from the packet path carries: the sender's box address, its UDP port, and the payload.
-func packet(b []byte) (from uint32, source uint16, payload []byte, ok bool) {
+// Packet returns what a frame from the packet path carries: the sender's box address, its UDP port, and the payload.
+func Packet(b []byte) (from uint32, source uint16, payload []byte, ok bool) {
 	at := ethLen
 	if len(b) >= ethLen+4 && binary.BigEndian.Uint16(b[12:]) == 0x8100 {
 		at += 4
@@ -66,9 +68,13 @@ func packet(b []byte) (from uint32, source uint16, payload []byte, ok bool) {
 	return binary.BigEndian.Uint32(ip[12:]), binary.BigEndian.Uint16(ip[ipLen:]), ip[ipLen+udpLen : ipLen+n], true
 }
 
-// sourcePort is the UDP port that the box at a place sends from. It tells boxes apart that hang from ports with the
+// SourcePort is the UDP port that the box at a place sends from. It tells boxes apart that hang from ports with the
 // same number of different switches: their box addresses are equal.
-func sourcePort(at Place) uint16 {
-	h := at.Switch*0x9e3779b97f4a7c15 ^ uint64(at.Port)*0xe7037ed1a0b428db
+func SourcePort(sw uint64, number uint8) uint16 {
+	h := sw*0x9e3779b97f4a7c15 ^ uint64(number)*0xe7037ed1a0b428db
 	return 0xc000 | uint16(h>>48)&0x3fff
+}
+
+func append48(b []byte, mac uint64) []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint16(b, uint16(mac>>32)), uint32(mac))
 }

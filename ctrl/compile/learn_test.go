@@ -1,0 +1,233 @@
+package compile
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/cespare/xxhash/v2"
+
+	"penstock/ctrl/model"
+	"penstock/dataplane/fib"
+)
+
+// told reports whether a learned row still counts: its segment has the IDs that it was learned with, nothing was pushed
+// for it, no VIF of this box has it, and it does not lead to this box.
+func (w *world) told(k model.BindingKey, r *FabricRow) bool {
+	g, ok := w.state.Segments[k.Tenant+"/"+k.Segment]
+	if !ok || g.ID != r.Segment || w.state.Tenants[k.Tenant].ID != r.Tenant {
+		return false
+	}
+	if _, pushed := w.bindings[k]; pushed {
+		return false
+	}
+	for _, v := range w.state.VIFs {
+		if v.Tenant == k.Tenant && v.Segment == k.Segment && v.MAC == k.MAC {
+			return false
+		}
+	}
+	return !w.self(r.At)
+}
+
+func (w *world) self(at Place) bool {
+	return slices.ContainsFunc(w.links, func(p portState) bool {
+		return p.Role == fib.RoleFabric && p.SwitchPort != 0 && p.SwitchMAC == at.Switch && p.SwitchPort == at.Port
+	})
+}
+
+// prune forgets what no longer counts.
+func (w *world) prune() {
+	maps.DeleteFunc(w.learned, func(k model.BindingKey, r FabricRow) bool { return !w.told(k, &r) })
+}
+
+// learn has the compiler and the model learn, forget and sweep.
+func (r random) learn() {
+	w := r.w
+	at := func() Place { return Place{allSwitches[r.pick(5)], []uint8{3, 7, 200}[r.pick(3)]} }
+	var rows []FabricRow
+	var names []model.BindingKey
+	for range 1 + r.pick(20) {
+		n := r.pick(3)
+		k := model.BindingKey{Tenant: fmt.Sprintf("T%d", r.pick(4)), Segment: fmt.Sprintf("s%d", n), MAC: r.mac()}
+		g, ok := w.state.Segments[k.Tenant+"/"+k.Segment]
+		if !ok {
+			continue
+		}
+		rows = append(rows, FabricRow{FabricKey: FabricKey{w.state.Tenants[k.Tenant].ID, g.ID, k.MAC}, At: at(),
+			Addresses: r.addresses(n), Sequence: uint64(r.pick(50)), Static: r.pick(2) == 0})
+		names = append(names, k)
+	}
+	for i, v := range w.c.LearnRows(rows) {
+		x, k := rows[i], names[i]
+		x.Addresses = slices.Clone(x.Addresses)
+		was, known := w.learned[k]
+		want := Taken
+		probe := x
+		probe.At = Place{switchX, 99}
+		switch {
+		case !w.told(k, &probe):
+			want = Contradicts
+			if b := w.bindings[k]; b.SwitchMAC == x.At.Switch && b.SwitchPort == uint16(x.At.Port) {
+				want = Pushed
+			}
+			for _, vif := range w.state.VIFs {
+				if vif.Tenant == k.Tenant && vif.Segment == k.Segment && vif.MAC == k.MAC {
+					want = Local
+				}
+			}
+		case w.self(x.At):
+			want = Self
+		case known && (x.Sequence < was.Sequence || x.Sequence == was.Sequence && was.At.Compare(x.At) > 0 ||
+			was.Static && !x.Static && was.At != x.At):
+			want = Older
+		case known && x.Sequence == was.Sequence && x.At == was.At && sameSet(x.Addresses, was.Addresses):
+			want = Same
+		default:
+			w.learned[k] = x
+		}
+		if v != want {
+			w.t.Fatalf("%s: got verdict %d, want %d; known %v", &x, v, want, &was)
+		}
+	}
+	for _, k := range r.learnedKeys() {
+		x := w.learned[k]
+		if r.pick(10) > 0 {
+			continue
+		}
+		key := FabricKey{x.Tenant, x.Segment, x.MAC}
+		if w.c.ForgetRow(key, Place{switchX, 98}, ^uint64(0)) ||
+			x.Sequence > 0 && w.c.ForgetRow(key, x.At, x.Sequence-1) {
+			w.t.Fatalf("%s was forgotten, by another place or with an older sequence", &x)
+		}
+		if !w.c.ForgetRow(key, x.At, x.Sequence) {
+			w.t.Fatalf("%s was not forgotten", &x)
+		}
+		delete(w.learned, k)
+	}
+	if r.pick(5) == 0 {
+		r.sweep(at())
+	}
+	r.digests()
+}
+
+func (r random) learnedKeys() []model.BindingKey {
+	return slices.SortedFunc(maps.Keys(r.w.learned), func(a, b model.BindingKey) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Segment, b.Segment), cmp.Compare(a.MAC, b.MAC))
+	})
+}
+
+func sameSet(a, b []netip.Addr) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.SortFunc(a, netip.Addr.Compare)
+	slices.SortFunc(b, netip.Addr.Compare)
+	return slices.Equal(a, b)
+}
+
+// sweep hears half of the rows at a place again and sweeps the others.
+func (r random) sweep(at Place) {
+	w := r.w
+	begin := w.c.SweepBegin()
+	var again []FabricRow
+	want := 0
+	for _, k := range r.learnedKeys() {
+		x := w.learned[k]
+		if r.pick(2) == 0 {
+			again = append(again, x)
+		} else if x.At == at {
+			want++
+			delete(w.learned, k)
+		}
+	}
+	for i, v := range w.c.LearnRows(again) {
+		if v != Same {
+			w.t.Fatalf("%s again: got verdict %d, want %d", &again[i], v, Same)
+		}
+	}
+	if n := w.c.SweepEnd(at, begin); n != want {
+		w.t.Fatalf("swept %d rows, want %d", n, want)
+	}
+}
+
+// digests compares the digests and the rows with the model.
+func (r random) digests() {
+	w := r.w
+	want := map[Place]Digest{}
+	for _, x := range w.learned {
+		d := want[x.At]
+		d.Add(&x)
+		want[x.At] = d
+	}
+	got, _ := w.c.Digests()
+	if !maps.Equal(got, want) {
+		w.t.Fatalf("digests: got %v, want %v", got, want)
+	}
+	if rows := w.c.LearnedRows("", "", FabricKey{}, 1000); len(rows) != len(w.learned) ||
+		!slices.IsSortedFunc(rows, func(a, b FabricRow) int { return a.FabricKey.Compare(b.FabricKey) }) {
+		w.t.Fatalf("learned rows: got %d, want %d, in order", len(rows), len(w.learned))
+	}
+}
+
+// TestDigest: the hash of a binding, from the octets of its message.
+func TestDigest(t *testing.T) {
+	here, err := hex.DecodeString("505301020000000018fae27693b4000000012c0000070200000001010a00000102000000000a0011")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := FabricRow{FabricKey: FabricKey{300, 7, 0x020000000101}, Sequence: 1_800_000_000_000_000_000,
+		Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}
+	var d Digest
+	d.Add(&r)
+	if want := xxhash.Sum64(here[8:32]); d.Sum != want || d.Count != 1 {
+		t.Errorf("IPv4: got %+v, want the sum %#x", d, want)
+	}
+	six := netip.MustParseAddr("fd00::1").As16()
+	second := slices.Clone(here[8:32])
+	binary.BigEndian.PutUint32(second[20:], 0x0a000002)
+	r.Addresses = append(r.Addresses, netip.MustParseAddr("fd00::1"), netip.MustParseAddr("10.0.0.2"))
+	d = Digest{}
+	d.Add(&r)
+	if want := xxhash.Sum64(append(slices.Clone(here[8:32]), six[:]...)) + xxhash.Sum64(second); d.Sum != want {
+		t.Errorf("two IPv4 and an IPv6 address: got %#x, want %#x", d.Sum, want)
+	}
+}
+
+// TestKnown compares the memory of learned rows with a map.
+func TestKnown(t *testing.T) {
+	var h known
+	model := map[rowKey]knownRow{}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 200_000 {
+		k := rowKey{uint32(r.IntN(3)) << 15, uint64(r.IntN(4000))}
+		switch r.IntN(3) {
+		case 0:
+			h.remove(k)
+			delete(model, k)
+		default:
+			x := knownRow{r.Uint64(), knownUsed | uint8(r.IntN(4))<<1, r.Uint32()}
+			if err := h.put(k, x); err != nil {
+				t.Fatal(err)
+			}
+			model[k] = x
+		}
+		k = rowKey{uint32(r.IntN(3)) << 15, uint64(r.IntN(4000))}
+		got, ok := h.get(k)
+		if want, there := model[k]; ok != there || got != want {
+			t.Fatalf("row %v: got %+v, %v, want %+v, %v", k, got, ok, want, there)
+		}
+	}
+	n := 0
+	h.each(func(k rowKey, x knownRow) {
+		if n++; model[k] != x {
+			t.Errorf("each: row %v is %+v, want %+v", k, x, model[k])
+		}
+	})
+	if n != len(model) || h.count != n {
+		t.Errorf("rows: got %d, counted %d, want %d", n, h.count, len(model))
+	}
+}

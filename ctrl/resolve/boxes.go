@@ -1,0 +1,227 @@
+package resolve
+
+import (
+	"slices"
+	"time"
+
+	"penstock/ctrl/compile"
+	"penstock/ctrl/model"
+	"penstock/dataplane/resolve"
+)
+
+// maxBoxes is how many boxes are followed.
+const maxBoxes = 4096
+
+// box is another box.
+type box struct {
+	at       compile.Place
+	mac      model.MAC
+	sequence uint64 // of its last HELLO
+	first    int64
+	heard    int64
+	summary  resolve.Summary // what it owns
+	known    bool            // it has said so
+
+	// offset is what the sum of its bindings here lacks, since this box does not hold all of them: of a pull that was
+	// whole, its digest less the sum.
+	offset   uint64
+	settling bool  // the next look takes the offset
+	refused  int   // bindings that the last pull could not put into the table
+	wrong    int64 // since when the sums differ, 0 = they do not
+	pulled   int64 // when the last pull ended
+	failures int   // pulls in a row that were for nothing
+}
+
+// hello broadcasts this box's HELLO when it is due.
+func (s *Service) hello(now int64) {
+	if !known(s.self.At) {
+		return
+	}
+	due := now >= s.nextHello || s.answerAt != 0 && now >= s.answerAt
+	if !due {
+		return
+	}
+	d := s.digest()
+	m := s.new(resolve.OpHello, compile.FabricKey{MAC: s.self.MAC}, uint64(now))
+	m.SetSummary(resolve.Summary{Count: uint32(d.Count), Digest: d.Sum,
+		Held: uint32(max(0, time.Duration(now-s.self.Since.UnixNano())/time.Second))})
+	s.answerAt = 0
+	s.nextHello = now + helloEvery*3/4 + s.randomness.Int64N(helloEvery/2)
+	if s.solicits > 0 {
+		s.solicits--
+		m.Flags |= resolve.FlagSolicit
+		s.nextHello = now + second
+	}
+	s.broadcast([]body{m})
+}
+
+// heardHello notes what a box says of itself.
+func (s *Service) heardHello(m *body, now int64) {
+	at := placeOf(m)
+	summary, whole := m.Summary()
+	if !whole || m.MAC == 0 {
+		s.counters.Malformed++
+		return
+	}
+	if at == s.self.At {
+		if model.MAC(m.MAC) != s.self.MAC {
+			s.sharedPlace(m, &summary, now)
+		}
+		return
+	}
+	b := s.boxes[at]
+	if b == nil {
+		if len(s.boxes) >= maxBoxes {
+			s.counters.Stranger++
+			return
+		}
+		b = &box{at: at, first: now}
+		s.boxes[at] = b
+	}
+	if b.mac == model.MAC(m.MAC) && m.Sequence <= b.sequence {
+		s.counters.Replayed++
+		return
+	}
+	if b.mac != model.MAC(m.MAC) {
+		b.offset, b.failures = 0, 0
+	}
+	b.mac, b.sequence, b.heard, b.summary, b.known = model.MAC(m.MAC), m.Sequence, now, summary, true
+	if skew := int64(m.Sequence) - now; skew > 5*second || skew < -5*second {
+		s.raise(skewFault(at), now, skewText(at, skew))
+	}
+	if m.Flags&resolve.FlagSolicit != 0 && s.answerAt == 0 {
+		s.answerAt = now + s.randomness.Int64N(second)
+	}
+}
+
+// sharedPlace is the HELLO of another box that says to be at this box's place. Who took it later loses it.
+func (s *Service) sharedPlace(m *body, theirs *resolve.Summary, now int64) {
+	mine := (now - s.self.Since.UnixNano()) / second
+	s.lost = mine < int64(theirs.Held) || mine == int64(theirs.Held) && s.self.MAC < model.MAC(m.MAC)
+	s.raise(placeFault, now, placeText(s.self.At, model.MAC(m.MAC), s.lost))
+}
+
+// look compares what the boxes say that they own with what this box has of them, and pulls from those that differ.
+func (s *Service) look(now int64) {
+	if now < s.nextLook || !known(s.self.At) {
+		return
+	}
+	s.nextLook = now + compareEvery
+	if s.raised(fullFault) {
+		return
+	}
+	version := s.cfg.Table.LearnedVersion()
+	pause := min(20*int64(len(s.digests)+1)*millisecond, 2*second) // to sum all up takes 100 ns a binding
+	if s.digests == nil || version != s.digestOf && now-s.digestAt >= pause {
+		s.digests, s.digestOf = s.cfg.Table.Digests()
+		s.digestAt = now
+	}
+	if version != s.digestOf {
+		return
+	}
+	for _, at := range s.places() {
+		b := s.boxes[at]
+		if !b.known || s.pulls[at] != nil || now-b.heard > silentLate {
+			continue
+		}
+		sum := s.digests[at].Sum
+		if b.settling {
+			b.settling = false
+			b.offset = 0
+			if b.refused > 0 {
+				b.offset = b.summary.Digest - sum
+			}
+		}
+		if sum+b.offset == b.summary.Digest {
+			b.wrong, b.failures = 0, 0
+			continue
+		}
+		if b.wrong == 0 {
+			b.wrong = now
+		}
+		// What is announced just now is on its way: wait for it, but not where nothing is known yet.
+		patience := compareEvery
+		if s.digests[at].Count == 0 {
+			patience = 0
+		}
+		if b.failures > 0 {
+			patience = min(second<<min(b.failures, 6), 60*second)
+		}
+		if now-max(b.wrong, b.pulled) >= patience && len(s.pulls) < maxPulls {
+			s.begin(b, now)
+		}
+	}
+}
+
+// places returns the places of the boxes in order.
+func (s *Service) places() []compile.Place {
+	list := make([]compile.Place, 0, len(s.boxes))
+	for at := range s.boxes {
+		list = append(list, at)
+	}
+	slices.SortFunc(list, compile.Place.Compare)
+	return list
+}
+
+// Resync forgets what this box could not take, and compares anew: when tenants and segments have come.
+func (s *Service) Resync() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.boxes {
+		b.offset, b.refused, b.failures = 0, 0, 0
+	}
+	s.nextLook = 0
+}
+
+// Sync pulls all bindings of the box at a place; false if there is none.
+func (s *Service) Sync(at compile.Place) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.boxes[at]
+	if b == nil {
+		return false
+	}
+	b.offset, b.failures, b.pulled = 0, 0, 0
+	if s.pulls[at] == nil {
+		s.begin(b, s.cfg.Now())
+	}
+	return true
+}
+
+// Box is another box, for people.
+type Box struct {
+	At       compile.Place
+	MAC      model.MAC
+	First    time.Time
+	Heard    time.Time
+	Silent   bool
+	Bindings int // that it owns, as it says
+	Held     time.Duration
+	Known    int    // of them this box holds so many
+	State    string // equal, pulling, differs, silent
+}
+
+// Boxes returns the other boxes in the order of their places.
+func (s *Service) Boxes() []Box {
+	digests, _ := s.cfg.Table.Digests()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	var list []Box
+	for _, at := range s.places() {
+		b := s.boxes[at]
+		x := Box{At: at, MAC: b.mac, First: time.Unix(0, b.first), Heard: time.Unix(0, b.heard),
+			Silent: now-b.heard > silentLate, Bindings: int(b.summary.Count),
+			Held: time.Duration(b.summary.Held) * time.Second, Known: digests[at].Count, State: "equal"}
+		switch {
+		case x.Silent:
+			x.State = "silent"
+		case s.pulls[at] != nil:
+			x.State = "pulling"
+		case digests[at].Sum+b.offset != b.summary.Digest:
+			x.State = "differs"
+		}
+		list = append(list, x)
+	}
+	return list
+}

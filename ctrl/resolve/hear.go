@@ -1,0 +1,209 @@
+package resolve
+
+import (
+	"net/netip"
+
+	"penstock/ctrl/compile"
+	"penstock/dataplane/resolve"
+)
+
+// Message takes a message of another box.
+func (s *Service) Message(a resolve.Arrival) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list, ok := s.bodies(a.Payload)
+	if !ok {
+		return
+	}
+	now := s.cfg.Now()
+	s.rows = s.rows[:0]
+	var from *pull // the rows belong to a page
+	for i := range list {
+		m := &list[i]
+		if !a.Broadcast && m.Op != resolve.OpHere && !from1(a.From, m) {
+			s.counters.Stranger++ // the sender is not at the place that it says
+			continue
+		}
+		switch m.Op {
+		case resolve.OpHere:
+			s.counters.Heres++
+			s.collect(m)
+		case resolve.OpWhere:
+			s.counters.Wheres++
+			s.where(m, now)
+		case resolve.OpNotHere:
+			s.counters.NotHeres++
+			s.notHere(m, now)
+		case resolve.OpHello:
+			s.counters.Hellos++
+			s.heardHello(m, now)
+		case resolve.OpPull:
+			s.counters.Pulls++
+			if !a.Broadcast {
+				s.serve(m, now)
+			}
+		case resolve.OpPage:
+			s.counters.Pages++
+			if from = s.page(m, now); from == nil {
+				return // of a pull that is over, or not the next one
+			}
+		default:
+			s.counters.Other++
+		}
+	}
+	if len(s.rows) > 0 {
+		s.learn(a.Payload, from, now)
+	}
+	if from != nil {
+		s.paged(from, list, now)
+	}
+}
+
+// from1 reports whether a message comes from the box address of the port number that a body has.
+func from1(address uint32, m *body) bool {
+	number := uint16(address >> 24)
+	if number == 10 {
+		number = uint16(address >> 16 & 0xff)
+	}
+	return number == m.Port || address>>24 == uint32(m.Port)
+}
+
+// collect adds a HERE to the rows. One with FlagAdd has an address more of the row before it.
+func (s *Service) collect(m *body) {
+	r := compile.FabricRow{FabricKey: keyOf(m), At: placeOf(m), Sequence: m.Sequence,
+		Static: m.Flags&resolve.FlagStatic != 0, VTEP: m.Flags&resolve.FlagVTEP != 0}
+	if r.MAC == 0 || r.MAC.IsGroup() {
+		s.counters.Malformed++
+		return
+	}
+	if m.Flags&resolve.FlagAdd != 0 {
+		if n := len(s.rows); n > 0 && s.rows[n-1].FabricKey == r.FabricKey && s.rows[n-1].Sequence == r.Sequence {
+			s.rows[n-1].Addresses = merge(s.rows[n-1].Addresses, addresses(nil, m))
+			return
+		}
+		if old, ok := s.cfg.Table.Learned(r.FabricKey); ok && old.Sequence == r.Sequence && old.At == r.At {
+			r.Addresses = old.Addresses
+		}
+	}
+	r.Addresses = merge(r.Addresses, addresses(nil, m))
+	s.rows = append(s.rows, r)
+}
+
+// maxAddresses is the most addresses of a binding.
+const maxAddresses = 16
+
+func merge(list, more []netip.Addr) []netip.Addr {
+	for _, a := range more {
+		known := false
+		for _, b := range list {
+			known = known || a == b
+		}
+		if !known && len(list) < maxAddresses {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// learn takes the collected rows.
+func (s *Service) learn(payload []byte, from *pull, now int64) {
+	if now-s.heardAt >= second {
+		s.heard, s.heardAt = 0, now
+	}
+	s.heard += len(s.rows)
+	virtual := false
+	verdicts := s.cfg.Table.LearnRows(s.rows)
+	for i, v := range verdicts {
+		r := &s.rows[i]
+		s.counters.Verdicts[v]++
+		switch v {
+		case compile.Taken:
+			s.found(r)
+		case compile.Virtual:
+			virtual = true
+		case compile.Local:
+			s.rival(r, now)
+		case compile.Contradicts:
+			s.raise(conflictFault(r), now, "")
+		case compile.Full:
+			s.raise(fullFault, now, "")
+		case compile.Older:
+			s.correct(r, now)
+		}
+		if from != nil && v != compile.Taken && v != compile.Same && v != compile.Older {
+			from.refused++
+		}
+	}
+	if virtual {
+		s.cfg.Directors(payload)
+	}
+}
+
+// rival is another box's claim of a VIF of this box. An older one is answered, a newer one silences this box.
+func (s *Service) rival(r *compile.FabricRow, now int64) {
+	o := s.own[r.FabricKey]
+	if o == nil || r.At == s.self.At {
+		return
+	}
+	if o.row.Sequence == 0 || newer(r, &o.row) {
+		if o.elsewhere.Sequence == 0 || newer(r, &o.elsewhere) {
+			o.elsewhere = *r
+			o.elsewhere.Addresses = append([]netip.Addr(nil), r.Addresses...)
+			s.raise(vifFault(r.FabricKey), now, vifText(r))
+		}
+		return
+	}
+	if s.speaks() && now-o.answered >= second {
+		o.answered = now
+		s.queue = append(s.queue, r.FabricKey)
+	}
+}
+
+// correct answers nothing: the owner of the newer claim hears the older one, too, and answers it.
+func (s *Service) correct(*compile.FabricRow, int64) {}
+
+// where answers the question for a VIF of this box.
+func (s *Service) where(m *body, now int64) {
+	if !s.speaks() {
+		return
+	}
+	for _, o := range s.asked(m) {
+		if o.elsewhere.Sequence != 0 || o.row.Sequence == 0 || !s.answerRate.take(1, now) {
+			continue
+		}
+		if !s.unicast(placeOf(m), s.heres(nil, &o.row)) {
+			s.queue = append(s.queue, o.row.FabricKey) // no way to the one that asks: tell all
+		}
+	}
+}
+
+// asked returns the VIFs of this box that a WHERE asks for.
+func (s *Service) asked(m *body) (list []*ownVIF) {
+	if m.MAC != 0 {
+		if o := s.own[keyOf(m)]; o != nil {
+			list = append(list, o)
+		}
+		return list
+	}
+	for _, a := range addresses(nil, m) {
+		for _, key := range s.order {
+			o := s.own[key]
+			if key.Tenant != m.Tenant || key.Segment != m.Segment {
+				continue
+			}
+			for _, b := range o.row.Addresses {
+				if a == b {
+					list = append(list, o)
+				}
+			}
+		}
+	}
+	return list
+}
+
+// notHere forgets what is not at the sender's place, and asks where it is.
+func (s *Service) notHere(m *body, now int64) {
+	if s.cfg.Table.ForgetRow(keyOf(m), placeOf(m), m.Sequence) {
+		s.ask(target{key: keyOf(m)}, now)
+	}
+}

@@ -1,0 +1,134 @@
+package resolve
+
+import (
+	"cmp"
+	"slices"
+
+	"penstock/ctrl/compile"
+	"penstock/dataplane/resolve"
+)
+
+// ownVIF is a VIF of this box.
+type ownVIF struct {
+	row      compile.FabricRow
+	answered int64 // when an older HERE was answered last
+	// elsewhere is a newer claim that was heard: this box is silent about the VIF. Zero = none.
+	elsewhere compile.FabricRow
+}
+
+// refresh brings own in line with the VIFs of this box. What is new, has other addresses or is at another place is
+// claimed anew, and announced; what has gone is said to be not here.
+func (s *Service) refresh() {
+	now := uint64(s.cfg.Now())
+	was := s.own
+	s.own = map[compile.FabricKey]*ownVIF{}
+	s.order = s.order[:0]
+	for _, r := range s.cfg.Table.OwnVIFs() {
+		displaced := r.Sequence
+		r.At = s.self.At
+		o := was[r.FabricKey]
+		if o == nil {
+			o = &ownVIF{}
+		}
+		delete(was, r.FabricKey)
+		if !known(s.self.At) {
+			r.At, r.Sequence = o.row.At, o.row.Sequence // nothing is said: the claim stays as it was
+			o.row = r
+		} else if text := claimText(&r); o.row.Sequence == 0 || claimText(&o.row) != text {
+			last := s.claims[r.FabricKey]
+			r.Sequence = last.Sequence
+			if last.Text != text || displaced >= last.Sequence {
+				r.Sequence = max(now, last.Sequence+1, displaced+1, o.row.Sequence+1, o.elsewhere.Sequence+1)
+				s.claims[r.FabricKey] = claim{r.Sequence, text}
+				s.changed = true
+			}
+			o.elsewhere = compile.FabricRow{}
+			s.clearVIF(r.FabricKey)
+			o.row = r
+			s.queue = append(s.queue, r.FabricKey)
+		}
+		s.own[r.FabricKey] = o
+		s.order = append(s.order, r.FabricKey)
+	}
+	for key, o := range was {
+		s.leave(key, o)
+	}
+}
+
+// leave says that a VIF has gone. One that is elsewhere has moved: its new owner has said where it is.
+func (s *Service) leave(key compile.FabricKey, o *ownVIF) {
+	if _, ok := s.claims[key]; ok {
+		delete(s.claims, key)
+		s.changed = true
+	}
+	s.clearVIF(key)
+	if o.elsewhere.Sequence != 0 {
+		s.cfg.Table.LearnRows([]compile.FabricRow{o.elsewhere})
+		return
+	}
+	if s.speaks() && o.row.Sequence != 0 {
+		s.gone = append(s.gone, s.new(resolve.OpNotHere, key, o.row.Sequence))
+	}
+}
+
+// announce broadcasts what is queued, as fast as is allowed.
+func (s *Service) announce(now int64) {
+	if !s.speaks() {
+		return
+	}
+	s.hereRate.rate = 5000
+	if now-s.heardAt < second && s.heard > 100_000 {
+		s.hereRate.rate = max(50, s.hereRate.rate/2)
+	}
+	for len(s.gone) > 0 && s.hereRate.take(1, now) {
+		n := min(len(s.gone), 20)
+		s.broadcast(s.gone[:n])
+		s.gone = s.gone[n:]
+	}
+	var list []body
+	flush := func() {
+		if len(list) > 0 {
+			s.broadcast(list)
+			list = list[:0]
+		}
+	}
+	for len(s.queue) > 0 && s.hereRate.take(1, now) {
+		o := s.own[s.queue[0]]
+		s.queue = s.queue[1:]
+		if o == nil || o.elsewhere.Sequence != 0 || o.row.Sequence == 0 {
+			continue
+		}
+		n := len(list)
+		if list = s.heres(list, &o.row); size(list) > maxPayload && n > 0 {
+			more := slices.Clone(list[n:])
+			list = list[:n]
+			flush()
+			list = append(list, more...)
+		}
+	}
+	flush()
+}
+
+// after returns the index in order of the first key behind one.
+func (s *Service) after(key compile.FabricKey) int {
+	i, found := slices.BinarySearchFunc(s.order, key, func(a, b compile.FabricKey) int { return a.Compare(b) })
+	if found {
+		i++
+	}
+	return i
+}
+
+// digest is what this box owns.
+func (s *Service) digest() (d compile.Digest) {
+	for _, key := range s.order {
+		if o := s.own[key]; o.row.Sequence != 0 && o.elsewhere.Sequence == 0 {
+			d.Add(&o.row)
+		}
+	}
+	return d
+}
+
+// newer reports whether a claim of the VIF is newer than another one: of equal ones that at the larger place.
+func newer(a, b *compile.FabricRow) bool {
+	return cmp.Or(cmp.Compare(a.Sequence, b.Sequence), a.At.Compare(b.At)) > 0
+}

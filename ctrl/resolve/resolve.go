@@ -1,0 +1,252 @@
+// Package resolve is the protocol by which boxes tell each other where VIFs are (PROTOCOL.md#binding-messages): it
+// announces the VIFs of this box, learns those of others, asks for what is missing, and compares what it knows with the
+// owners.
+//
+//	resolve.go   the service, its configuration and its counters
+//	wire.go      messages in and out: bodies, tags, packing
+//	own.go       the VIFs of this box and their claims
+//	hear.go      HERE, NOT-HERE and WHERE of others
+//	miss.go      what the packet path misses
+//	boxes.go     HELLO: the other boxes, and what they own
+//	pull.go      PULL and PAGE, at both ends
+//	faults.go    alarms
+//	claims.go    the claims of the last run
+//
+// One goroutine (Run) has the timers; messages and events come from another. All state is under one mutex. Nothing here
+// waits: what is sent is queued or dropped, and the file of claims is written outside of the mutex.
+package resolve
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"penstock/ctrl/alarm"
+	"penstock/ctrl/compile"
+	"penstock/ctrl/model"
+	"penstock/dataplane/resolve"
+)
+
+// Key is a key of messages between boxes.
+type Key struct {
+	ID     uint8
+	Octets string
+}
+
+// Table is the bindings of this box; compile.Compiler implements it.
+type Table interface {
+	OwnVIFs() []compile.FabricRow
+	LearnRows(rows []compile.FabricRow) []compile.Verdict
+	ForgetRow(key compile.FabricKey, at compile.Place, sequence uint64) bool
+	Learned(key compile.FabricKey) (compile.FabricRow, bool)
+	SweepBegin() uint32
+	SweepEnd(at compile.Place, begin uint32) int
+	Digests() (map[compile.Place]compile.Digest, uint64)
+	LearnedVersion() uint64
+}
+
+// Wire sends messages; false if nothing could be sent.
+type Wire interface {
+	Broadcast(payload []byte) bool
+	Unicast(to compile.Place, payload []byte) bool
+}
+
+// Alarms is where alarms are raised.
+type Alarms interface {
+	Raise(r alarm.Report)
+	Clear(kind alarm.Kind, object string)
+}
+
+// Config of a Service. All fields are necessary.
+type Config struct {
+	Table  Table
+	Wire   Wire
+	Keys   func() []Key
+	Alarms Alarms
+	Log    *slog.Logger
+	Now    func() int64 // nanoseconds since 1970
+	File   string       // of the claims
+	// Directors takes a message with claims of virtual addresses.
+	Directors func(payload []byte)
+	// SyncRate is how many bindings a second this box pulls.
+	SyncRate int
+}
+
+// Self is where this box is.
+type Self struct {
+	At    compile.Place // zero = not known, or not confirmed: nothing is said
+	MAC   model.MAC     // of the box
+	Since time.Time     // that it is there
+}
+
+// The intervals, in nanoseconds.
+const (
+	millisecond = int64(time.Millisecond)
+	second      = int64(time.Second)
+
+	tick         = 20 * millisecond
+	helloEvery   = 10 * second
+	silentLate   = 3*helloEvery + helloEvery*3/4 // three HELLOs and their scatter
+	compareEvery = 500 * millisecond
+)
+
+// Service is the protocol of one box. Its methods may be called from any goroutine.
+type Service struct {
+	cfg Config
+
+	mu       sync.Mutex
+	self     Self
+	started  int64
+	counters Counters
+
+	own     map[compile.FabricKey]*ownVIF
+	order   []compile.FabricKey // of own, sorted
+	claims  map[compile.FabricKey]claim
+	changed bool                // the claims are not in the file yet
+	queue   []compile.FabricKey // HEREs to be broadcast
+	gone    []body              // NOT-HEREs to be broadcast
+	lost    bool                // another box has this place, and had it before
+
+	hereRate, answerRate, whereRate bucket
+	heard                           int // HEREs in this second
+	heardAt                         int64
+
+	targets map[target]*asked
+	nots    map[not]int64
+
+	boxes      map[compile.Place]*box
+	nextHello  int64
+	solicits   int   // HELLOs of the start that are left
+	answerAt   int64 // when a solicited HELLO is due, 0 = none
+	digests    map[compile.Place]compile.Digest
+	digestOf   uint64 // the version of the table that digests are of
+	digestAt   int64
+	nextLook   int64
+	pulls      map[compile.Place]*pull
+	serving    map[compile.Place]int64 // pullers, until when
+	pullID     uint64
+	faults     map[fault]int64 // raised, and when last seen
+	rows       []compile.FabricRow
+	randomness *rand.Rand
+}
+
+// Counters counts messages and what became of them.
+type Counters struct {
+	Heres, Wheres, NotHeres, Hellos, Pulls, Pages uint64 // received
+	Sent, NotSent                                 uint64 // messages
+	Malformed, Forged, Replayed, Stranger, Other  uint64 // refused; Other: bodies of other opcodes
+	Verdicts                                      [compile.Verdicts]uint64
+	PullsDone, PullsFailed, Swept                 uint64
+}
+
+// New returns a service with the claims of the last run.
+func New(cfg Config) *Service {
+	s := &Service{cfg: cfg, own: map[compile.FabricKey]*ownVIF{}, targets: map[target]*asked{}, nots: map[not]int64{},
+		boxes: map[compile.Place]*box{}, pulls: map[compile.Place]*pull{}, serving: map[compile.Place]int64{},
+		faults: map[fault]int64{}, randomness: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+	claims, err := loadClaims(cfg.File)
+	if err != nil {
+		cfg.Log.Warn("the claims of the last run are not known: all VIFs are claimed anew", "err", err)
+	}
+	s.claims = claims
+	s.started = cfg.Now()
+	s.solicits = 3
+	s.hereRate, s.answerRate, s.whereRate = newBucket(5000), newBucket(5000), newBucket(1000)
+	return s
+}
+
+// bucket is a token bucket.
+type bucket struct {
+	rate  int64 // per second
+	have  int64 // in tokens × second
+	since int64
+}
+
+func newBucket(rate int64) bucket { return bucket{rate: rate, have: rate * second / 10} }
+
+// take takes n tokens; false if there are not enough. A tenth of a second's worth may be saved.
+func (b *bucket) take(n int64, now int64) bool {
+	if b.since != 0 && now > b.since {
+		b.have = min(b.have+min(now-b.since, second)*b.rate, b.rate*second/10)
+	}
+	b.since = now
+	if b.have < n*second {
+		return false
+	}
+	b.have -= n * second
+	return true
+}
+
+// SetSelf says where this box is.
+func (s *Service) SetSelf(self Self) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if self == s.self {
+		return
+	}
+	moved := self.At != s.self.At
+	s.self = self
+	if moved {
+		s.lost = false
+		s.clearPlace()
+		s.refresh()
+		s.nextHello = s.cfg.Now()
+		if known(self.At) {
+			s.solicits = max(s.solicits, 1)
+		}
+	}
+}
+
+func known(at compile.Place) bool { return at.Switch != 0 && at.Port != 0 }
+
+// speaks reports whether this box says where its VIFs are.
+func (s *Service) speaks() bool { return known(s.self.At) && !s.lost }
+
+// Refresh compares the VIFs of this box with what was announced: call it when tables have changed.
+func (s *Service) Refresh() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refresh()
+}
+
+// Counters returns the counts.
+func (s *Service) Counters() Counters {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counters
+}
+
+// Tick does what is due.
+func (s *Service) Tick() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	s.announce(now)
+	s.hello(now)
+	s.look(now)
+	s.pullOn(now)
+	s.expire(now)
+}
+
+// expire forgets what is over.
+func (s *Service) expire(now int64) {
+	for k, a := range s.targets {
+		if now-a.last > 60*second {
+			delete(s.targets, k)
+		}
+	}
+	for k, at := range s.nots {
+		if now-at > second {
+			delete(s.nots, k)
+		}
+	}
+	for at, until := range s.serving {
+		if now > until {
+			delete(s.serving, at)
+		}
+	}
+	s.clearFaults(now)
+}
+
+type body = resolve.Body
