@@ -129,8 +129,11 @@ func (c *Compiler) settleAges() error {
 		list := make([]entry, len(old))
 		for i, x := range old {
 			list[i].claim = x
-			if x.rank == rankPushed {
-				list[i].age = ages[at[rowKey{a.seg, x.mac}]]
+			switch k := (rowKey{a.seg, x.mac}); x.rank {
+			case rankPushed:
+				list[i].age = ages[at[k]]
+			case rankFabric:
+				list[i].age = c.sequenceOf(k)
 			}
 		}
 		next := sortClaims(list, false)

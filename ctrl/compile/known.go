@@ -5,59 +5,103 @@ import (
 	"math/bits"
 	"math/rand/v2"
 
+	"penstock/dataplane/fib"
 	"penstock/dataplane/memory"
 )
 
 // known is what the compiler keeps of the rows that the fabric's protocol has taught, beside the bindings table, which
-// has their locations and addresses: 24 octets each, outside the heap, since there are a million of them.
+// has their addresses: 24 octets each, outside the heap, since there are a million of them.
 //
-// It is a hash table with linear probing; at most four fifths of it are used.
+// It is a hash table with linear probing, in parts that grow one by one: a growth needs little memory besides, and
+// takes little time.
 //
-//	octets 0–7 MAC << 16 | low half of the segment | 8–15 sequence | 16–17 high half of the segment | 18 flags |
-//	20–23 the time of learning: Compiler.learnTime
+//	octets 0–7 MAC << 16 | low half of the segment | 8–15 sequence | 16–17 high half of the segment |
+//	18–23 location << 24 | time << 3 | flags: see knownRow
 type known struct {
+	parts [knownParts]knownPart
+	seed  [2]uint64
+	count int
+	base  uint32 // of the times in the slots
+}
+
+// knownPart has the rows whose hash begins with its index. Six sevenths of its slots are used at most.
+type knownPart struct {
 	region memory.Region
 	mem    []byte
 	slots  uint64
-	count  int
-	seed   [2]uint64
+	count  uint64
 }
 
 const (
+	knownParts = 32
 	knownLen   = 24
 	knownUsed  = 1 << 0
 	knownFixed = 1 << 1 // the VIF is configured at its owner
 	knownVTEP  = 1 << 2
+
+	knownTimes = 1 << 21 // that a slot tells apart
 )
 
 // knownRow is one of them.
 type knownRow struct {
 	sequence uint64
 	flags    uint8
-	time     uint32
+	loc      fib.Loc // a remote one
+	time     uint32  // of learning: see learned.time
 }
 
-func (h *known) home(k rowKey) uint64 {
-	a, b := bits.Mul64(k.mac<<16^uint64(k.seg)^h.seed[0], h.seed[1])
-	x, _ := bits.Mul64(a^b, h.slots)
-	return x
+// hash returns the part of k, and the rest of its hash.
+func (h *known) hash(k rowKey) (p *knownPart, rest uint64) {
+	hi, lo := bits.Mul64(k.mac<<16^uint64(k.seg)^h.seed[0], h.seed[1])
+	part, rest := bits.Mul64(hi^lo, knownParts)
+	return &h.parts[part], rest
 }
 
-func (h *known) slot(i uint64) []byte { return h.mem[i*knownLen : (i+1)*knownLen] }
+func (p *knownPart) home(rest uint64) uint64 {
+	i, _ := bits.Mul64(rest, p.slots)
+	return i
+}
+
+func (p *knownPart) slot(i uint64) []byte { return p.mem[i*knownLen : (i+1)*knownLen] }
+
+func (p *knownPart) after(i uint64) uint64 {
+	if i++; i == p.slots {
+		return 0
+	}
+	return i
+}
+
+func slotUsed(b []byte) bool { return b[18]&knownUsed != 0 }
 
 func slotKey(b []byte) rowKey {
 	w := binary.LittleEndian.Uint64(b)
 	return rowKey{uint32(binary.LittleEndian.Uint16(b[16:]))<<16 | uint32(w&0xffff), w >> 16}
 }
 
-// find returns the slot of k, or the free one where it belongs.
-func (h *known) find(k rowKey) (i uint64, ok bool) {
-	for i = h.home(k); ; i++ {
-		if i == h.slots {
-			i = 0
-		}
-		b := h.slot(i)
-		if b[18]&knownUsed == 0 {
+// slotRest is the last 48 bits of a slot.
+func slotRest(b []byte) uint64 { return binary.LittleEndian.Uint64(b[16:]) >> 16 }
+
+func (h *known) row(b []byte) knownRow {
+	x := slotRest(b)
+	return knownRow{binary.LittleEndian.Uint64(b[8:]), uint8(x & 7), fib.Loc(x >> 24),
+		h.base + uint32(x>>3&(knownTimes-1))}
+}
+
+func (h *known) write(b []byte, k rowKey, r knownRow) {
+	time := uint64(0)
+	if r.time > h.base {
+		time = uint64(r.time - h.base)
+	}
+	binary.LittleEndian.PutUint64(b, k.mac<<16|uint64(k.seg&0xffff))
+	binary.LittleEndian.PutUint64(b[8:], r.sequence)
+	binary.LittleEndian.PutUint64(b[16:], uint64(k.seg>>16)|(uint64(r.loc)<<24|time<<3|uint64(r.flags)|knownUsed)<<16)
+}
+
+// find returns the slot of k, or the free one where it belongs. There must be slots.
+func (p *knownPart) find(k rowKey, rest uint64) (i uint64, ok bool) {
+	for i = p.home(rest); ; i = p.after(i) {
+		b := p.slot(i)
+		if !slotUsed(b) {
 			return i, false
 		}
 		if slotKey(b) == k {
@@ -66,35 +110,47 @@ func (h *known) find(k rowKey) (i uint64, ok bool) {
 	}
 }
 
+// touch reads the slot where a search for k begins; the result is to be kept alive.
+func (h *known) touch(k rowKey) uint64 {
+	p, rest := h.hash(k)
+	if p.slots == 0 {
+		return 0
+	}
+	return uint64(p.slot(p.home(rest))[18])
+}
+
 func (h *known) get(k rowKey) (r knownRow, ok bool) {
 	if h.count == 0 {
 		return r, false
 	}
-	i, ok := h.find(k)
+	p, rest := h.hash(k)
+	if p.count == 0 {
+		return r, false
+	}
+	i, ok := p.find(k, rest)
 	if !ok {
 		return r, false
 	}
-	b := h.slot(i)
-	return knownRow{binary.LittleEndian.Uint64(b[8:]), b[18], binary.LittleEndian.Uint32(b[20:])}, true
+	return h.row(p.slot(i)), true
 }
 
 // put adds or replaces a row. The error is a lack of memory.
 func (h *known) put(k rowKey, r knownRow) error {
-	if uint64(h.count+1)*5 > h.slots*4 {
-		if err := h.grow(); err != nil {
+	if h.seed == [2]uint64{} {
+		h.seed = [2]uint64{rand.Uint64(), rand.Uint64() | 1<<63 | 1}
+	}
+	p, rest := h.hash(k)
+	if (p.count+1)*7 > p.slots*6 {
+		if err := h.grow(p); err != nil {
 			return err
 		}
 	}
-	i, ok := h.find(k)
-	b := h.slot(i)
+	i, ok := p.find(k, rest)
 	if !ok {
+		p.count++
 		h.count++
-		binary.LittleEndian.PutUint64(b, k.mac<<16|uint64(k.seg&0xffff))
-		binary.LittleEndian.PutUint16(b[16:], uint16(k.seg>>16))
 	}
-	binary.LittleEndian.PutUint64(b[8:], r.sequence)
-	b[18] = r.flags | knownUsed
-	binary.LittleEndian.PutUint32(b[20:], r.time)
+	h.write(p.slot(i), k, r)
 	return nil
 }
 
@@ -103,56 +159,96 @@ func (h *known) remove(k rowKey) {
 	if h.count == 0 {
 		return
 	}
-	i, ok := h.find(k)
+	p, rest := h.hash(k)
+	if p.count == 0 {
+		return
+	}
+	i, ok := p.find(k, rest)
 	if !ok {
 		return
 	}
+	p.count--
 	h.count--
-	for j := i; ; {
-		if j++; j == h.slots {
-			j = 0
-		}
-		b := h.slot(j)
-		if b[18]&knownUsed == 0 {
+	for j := p.after(i); ; j = p.after(j) {
+		b := p.slot(j)
+		if !slotUsed(b) {
 			break
 		}
 		// b may move to i if its home is not behind i.
-		if home := h.home(slotKey(b)); (j-home+h.slots)%h.slots >= (j-i+h.slots)%h.slots {
-			copy(h.slot(i), b)
+		_, rest := h.hash(slotKey(b))
+		if home := p.home(rest); (j-home+p.slots)%p.slots >= (j-i+p.slots)%p.slots {
+			copy(p.slot(i), b)
 			i = j
 		}
 	}
-	clear(h.slot(i))
+	clear(p.slot(i))
 }
 
 // each calls f with every row, which f must not change.
 func (h *known) each(f func(k rowKey, r knownRow)) {
-	for i := range h.slots {
-		if b := h.slot(i); b[18]&knownUsed != 0 {
-			f(slotKey(b), knownRow{binary.LittleEndian.Uint64(b[8:]), b[18], binary.LittleEndian.Uint32(b[20:])})
+	h.eachSlot(func(b []byte) { f(slotKey(b), h.row(b)) })
+}
+
+func (h *known) eachSlot(f func(b []byte)) {
+	for n := range h.parts {
+		p := &h.parts[n]
+		for mem := p.mem; len(mem) >= knownLen; mem = mem[knownLen:] {
+			if b := mem[:knownLen:knownLen]; slotUsed(b) {
+				f(b)
+			}
 		}
 	}
 }
 
-// grow makes room for a quarter more rows, in new memory.
-func (h *known) grow() error {
-	next := known{slots: max(4096, h.slots*5/4), seed: h.seed}
-	if next.seed == [2]uint64{} {
-		next.seed = [2]uint64{rand.Uint64(), rand.Uint64() | 1}
-	}
+// eachAt calls f with every row at a location, which f must not change.
+func (h *known) eachAt(loc fib.Loc, f func(k rowKey, r knownRow)) {
+	h.eachSlot(func(b []byte) {
+		if fib.Loc(slotRest(b)>>24) == loc {
+			f(slotKey(b), h.row(b))
+		}
+	})
+}
+
+// rebase makes room for later times: what was heard before base was heard at base.
+func (h *known) rebase(base uint32) {
+	h.eachSlot(func(b []byte) {
+		r := h.row(b)
+		old := h.base
+		h.base = base
+		h.write(b, slotKey(b), r)
+		h.base = old
+	})
+	h.base = base
+}
+
+// grow makes room for an eighth more rows of a part, in new memory.
+func (h *known) grow(p *knownPart) error {
+	next := knownPart{slots: max(170, p.slots*9/8), count: p.count}
 	var err error
 	if next.region, err = memory.Map(int(next.slots * knownLen)); err != nil {
 		return err
 	}
 	next.mem = next.region.Bytes()
-	for i := range h.slots {
-		if b := h.slot(i); b[18]&knownUsed != 0 {
-			j, _ := next.find(slotKey(b))
+	next.slots = uint64(len(next.mem)) / knownLen // to the end of the last page
+	next.mem = next.mem[:next.slots*knownLen]
+	for i := range p.slots {
+		if b := p.slot(i); slotUsed(b) {
+			k := slotKey(b)
+			_, rest := h.hash(k)
+			j, _ := next.find(k, rest)
 			copy(next.slot(j), b)
 		}
 	}
-	next.count = h.count
-	old := h.region
-	*h = next
+	old := p.region
+	*p = next
 	return old.Unmap()
+}
+
+// bytes is the memory in use, in octets.
+func (h *known) bytes() (n int) {
+	for i := range h.parts {
+		b := h.parts[i].region.Bytes()
+		n += len(b)
+	}
+	return n
 }

@@ -2,11 +2,8 @@ package compile
 
 import (
 	"cmp"
-	"encoding/binary"
 	"net/netip"
 	"slices"
-
-	"github.com/cespare/xxhash/v2"
 
 	"penstock/ctrl/model"
 	"penstock/dataplane/fib"
@@ -61,8 +58,9 @@ const (
 // learned is what the compiler has of learned rows.
 type learned struct {
 	known
-	time uint32 // counts SweepBegin; a row has that of its last message
-	news uint64 // counts changes
+	time   uint32 // counts SweepBegin; a row has that of its last message
+	news   uint64 // counts changes
+	places map[fib.Loc]Digest
 	// displaced are the sequences of rows that VIFs of this box have taken the place of.
 	displaced map[rowKey]uint64
 }
@@ -80,12 +78,30 @@ func (c *Compiler) LearnRows(rows []FabricRow) []Verdict {
 		return verdicts
 	}
 	var moves watch
-	for i := range rows {
-		verdicts[i] = c.learnRow(&rows[i], &moves)
+	for from := 0; from < len(rows); from += ahead {
+		to := min(from+ahead, len(rows))
+		for i := from; i < to; i++ {
+			c.touchLearned(&rows[i])
+		}
+		for i := from; i < to; i++ {
+			verdicts[i] = c.learnRow(&rows[i], &moves)
+		}
 	}
 	c.learnEnd()
 	c.report(moves)
 	return verdicts
+}
+
+func (c *Compiler) touchLearned(r *FabricRow) {
+	seg, ok := c.segmentOf(&r.FabricKey)
+	if !ok {
+		return
+	}
+	t := c.cfg.Bindings
+	c.bulk.sink += t.TouchMAC(seg, uint64(r.MAC)) + c.learned.touch(rowKey{seg, uint64(r.MAC)})
+	if len(r.Addresses) > 0 && r.Addresses[0].Is4() {
+		c.bulk.sink += t.TouchIP4(seg, ip4(r.Addresses[0]))
+	}
 }
 
 func (c *Compiler) addLearnedSwitches(rows []FabricRow) error {
@@ -121,16 +137,17 @@ func (c *Compiler) learnEnd() {
 	}
 }
 
-// displace forgets a learned row for a plan that is applied.
-func (c *Compiler) displace(k rowKey) {
+// displace forgets a learned row, which has a sum, for a plan that is applied.
+func (c *Compiler) displace(k rowKey, sum uint64) {
 	if _, own := c.vifRows[k]; own {
 		if c.learned.displaced == nil {
 			c.learned.displaced = map[rowKey]uint64{}
 		}
 		c.learned.displaced[k] = c.sequenceOf(k)
 	}
+	had, _ := c.learned.get(k)
+	c.learned.digest(had.loc, -1, -sum)
 	c.learned.remove(k)
-	c.learned.news++
 }
 
 func (c *Compiler) isLearned(k rowKey) bool {
@@ -212,7 +229,7 @@ func (c *Compiler) learnRow(r *FabricRow, moves *watch) Verdict {
 			return Older // what is only learned does not displace what is configured
 		case r.Sequence == had.sequence && now == loc && c.sameAddresses(k, r.Addresses):
 			had.time = c.learned.time
-			_ = c.learned.put(k, had) // it is there: no memory is needed
+			_ = c.learned.put(k, had) // at worst the time stays
 			return Same
 		}
 	} else if c.pushed+c.learned.count >= c.cfg.Capacity {
@@ -227,23 +244,31 @@ func (c *Compiler) learnRow(r *FabricRow, moves *watch) Verdict {
 	if err := c.makeRoom(t.Len() + 1); err != nil {
 		return Full
 	}
-	rec := knownRow{sequence: r.Sequence, time: c.learned.time}
+	rec, sum := knownRow{sequence: r.Sequence, loc: loc, time: c.learned.time}, uint64(0)
 	if r.Static {
 		rec.flags |= knownFixed
 	}
 	if r.VTEP {
 		rec.flags |= knownVTEP
 	}
+	if wasLearned {
+		sum = c.sumOf(k, had.sequence)
+	}
 	if err := c.learned.put(k, rec); err != nil {
 		return Full
 	}
 	if err := c.upsert(k, inTable, row); err != nil {
-		if !wasLearned {
+		if wasLearned {
+			_ = c.learned.put(k, had) // it is there: no memory is needed
+		} else {
 			c.learned.remove(k)
 		}
 		return Full
 	}
-	c.learned.news++
+	if wasLearned {
+		c.learned.digest(now, -1, -sum)
+	}
+	c.learned.digest(loc, 1, c.sum(k, r.Sequence, row.IP4, row.IP6))
 	s := &c.segs[seg]
 	if inTable && now == loc {
 		return Taken
@@ -299,141 +324,6 @@ func (c *Compiler) sameAddresses(k rowKey, list []netip.Addr) bool {
 		}
 	}
 	return true
-}
-
-// ForgetRow removes a learned row if it is at a place and its sequence is not above a given one. It reports whether
-// there was one.
-func (c *Compiler) ForgetRow(key FabricKey, at Place, sequence uint64) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	seg, ok := c.segmentOf(&key)
-	if !ok {
-		return false
-	}
-	k := rowKey{seg, uint64(key.MAC)}
-	had, ok := c.learned.get(k)
-	now, inTable := c.cfg.Bindings.FindMAC(k.seg, k.mac)
-	if !ok || !inTable || had.sequence > sequence || c.placeOf(now) != at {
-		return false
-	}
-	_ = c.addLearnedSwitches(nil) // opens
-	c.unlearn(k, now)
-	c.learnEnd()
-	return true
-}
-
-func (c *Compiler) unlearn(k rowKey, loc fib.Loc) {
-	c.drop(k)
-	c.learned.remove(k)
-	c.learned.news++
-	c.unlearned(&c.segs[k.seg], k.seg, loc)
-}
-
-// SweepBegin begins a time: rows that are heard from now on outlive SweepEnd with what it returns.
-func (c *Compiler) SweepBegin() uint32 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.learned.time++
-	return c.learned.time
-}
-
-// SweepEnd removes the learned rows at a place that were not heard since begin, and returns their number.
-func (c *Compiler) SweepEnd(at Place, begin uint32) (n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	sw, ok := c.switches[uint64(at.Switch)]
-	if !ok {
-		return 0
-	}
-	loc := fib.RemoteLoc(sw, at.Port)
-	var gone []rowKey
-	c.learned.each(func(k rowKey, r knownRow) {
-		if r.time < begin {
-			if now, ok := c.cfg.Bindings.FindMAC(k.seg, k.mac); ok && now == loc {
-				gone = append(gone, k)
-			}
-		}
-	})
-	_ = c.addLearnedSwitches(nil) // opens
-	for _, k := range gone {
-		c.unlearn(k, loc)
-	}
-	c.learnEnd()
-	return len(gone)
-}
-
-// Digest is the number of the bindings at a place, and the sum of their hashes.
-type Digest struct {
-	Count int
-	Sum   uint64
-}
-
-// Add adds a binding.
-func (d *Digest) Add(r *FabricRow) {
-	d.Count++
-	d.Sum += r.hash()
-}
-
-// hash is the sum, modulo 2⁶⁴, of XXH64 over octets 8–31 of each HERE of the row, and its IPv6 address
-// (PROTOCOL.md#binding-messages).
-func (r *FabricRow) hash() (sum uint64) {
-	r.Heres(func(v4 netip.Addr, v6 netip.Addr, _ bool) {
-		var b [40]byte
-		binary.BigEndian.PutUint64(b[0:], r.Sequence)
-		binary.BigEndian.PutUint64(b[8:], uint64(r.Tenant)<<40|uint64(r.Segment)<<16|uint64(r.MAC)>>32)
-		binary.BigEndian.PutUint32(b[16:], uint32(r.MAC))
-		n := 24
-		if v4.IsValid() {
-			a := v4.As4()
-			copy(b[20:], a[:])
-		}
-		if v6.IsValid() {
-			a := v6.As16()
-			n += copy(b[24:], a[:])
-		}
-		sum += xxhash.Sum64(b[:n])
-	})
-	return sum
-}
-
-// Heres calls f for each HERE that tells the row: with an address of each family at most, in the order of the
-// addresses. more is true for all but the first.
-func (r *FabricRow) Heres(f func(v4, v6 netip.Addr, more bool)) {
-	slices.SortFunc(r.Addresses, netip.Addr.Compare) // IPv4 comes first
-	n4 := slices.IndexFunc(r.Addresses, netip.Addr.Is6)
-	if n4 < 0 {
-		n4 = len(r.Addresses)
-	}
-	v4, v6 := r.Addresses[:n4], r.Addresses[n4:]
-	for i := range max(1, len(v4), len(v6)) {
-		var a, b netip.Addr
-		if i < len(v4) {
-			a = v4[i]
-		}
-		if i < len(v6) {
-			b = v6[i]
-		}
-		f(a, b, i > 0)
-	}
-}
-
-// Digests returns the digests of the learned rows by place. It looks at all of them, some 100 ns each. version changes
-// with any row.
-func (c *Compiler) Digests() (digests map[Place]Digest, version uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.snap.Load()
-	digests = map[Place]Digest{}
-	var r FabricRow
-	var b table.Binding
-	c.learned.each(func(k rowKey, x knownRow) {
-		if c.fabricRow(s, k, x, &b, &r) {
-			d := digests[r.At]
-			d.Add(&r)
-			digests[r.At] = d
-		}
-	})
-	return digests, c.learned.news
 }
 
 // LearnedVersion changes with any learned row.

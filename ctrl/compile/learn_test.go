@@ -209,7 +209,7 @@ func TestKnown(t *testing.T) {
 			h.remove(k)
 			delete(model, k)
 		default:
-			x := knownRow{r.Uint64(), knownUsed | uint8(r.IntN(4))<<1, r.Uint32()}
+			x := knownRow{r.Uint64(), knownUsed | uint8(r.IntN(4))<<1, r.Uint32N(1 << 24), r.Uint32N(knownTimes)}
 			if err := h.put(k, x); err != nil {
 				t.Fatal(err)
 			}
@@ -229,5 +229,26 @@ func TestKnown(t *testing.T) {
 	})
 	if n != len(model) || h.count != n {
 		t.Errorf("rows: got %d, counted %d, want %d", n, h.count, len(model))
+	}
+}
+
+// TestKnownTimes: times go on beyond what a slot holds, and the oldest rows stay older than the others.
+func TestKnownTimes(t *testing.T) {
+	var l learned
+	old, late := rowKey{1, 1}, rowKey{1, 2}
+	if err := l.put(old, knownRow{sequence: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 * knownTimes {
+		l.next()
+	}
+	if err := l.put(late, knownRow{sequence: 2, time: l.time}); err != nil {
+		t.Fatal(err)
+	}
+	begin := l.next()
+	a, _ := l.get(old)
+	b, _ := l.get(late)
+	if begin != 3*knownTimes+1 || b.time != begin-1 || a.time >= b.time || a.sequence != 1 || b.sequence != 2 {
+		t.Errorf("at time %d: got %+v and %+v", begin, a, b)
 	}
 }

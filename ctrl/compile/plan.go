@@ -111,7 +111,7 @@ type rowStep struct {
 	touched     []rowKey              // keys to be decided, in order
 	seen        map[rowKey]bool       // likewise
 	outdated    map[uint32]bool       // segments whose learned rows go: their IDs changed
-	forgotten   map[rowKey]bool       // learned rows that go, or are pushed rows from now on
+	forgotten   map[rowKey]uint64     // learned rows that go, or are pushed rows from now on, with their sums
 
 	dispute
 	deletes []table.Binding
@@ -165,7 +165,7 @@ func (c *Compiler) newPlan() *plan {
 			pushes:      map[rowKey]*pushed{},
 			seen:        map[rowKey]bool{},
 			outdated:    map[uint32]bool{},
-			forgotten:   map[rowKey]bool{},
+			forgotten:   map[rowKey]uint64{},
 			dispute:     newDispute(c, c.agesOf),
 		},
 		balanceStep: c.newBalanceStep(&s),
@@ -175,7 +175,10 @@ func (c *Compiler) newPlan() *plan {
 // compile runs the steps in the order in which they build on one another.
 func (p *plan) compile() error {
 	p.dispute.virtual = func(k rowKey) bool { _, ok := p.vipRows.get(k); return ok }
-	p.dispute.learned = func(k rowKey) bool { return !p.forgotten[k] && p.c.isLearned(k) }
+	p.dispute.learned = func(k rowKey) bool {
+		_, gone := p.forgotten[k]
+		return !gone && p.c.isLearned(k)
+	}
 	p.diffTenants()
 	steps := []func() error{
 		p.diffSegments, p.diffSubnets, p.diffVIFs, p.gateways, p.resolveBindings, p.selfLocations,
@@ -277,8 +280,8 @@ func (p *plan) commit() {
 	p.dispute.commit()
 	p.commitBalance()
 	c.pushed += p.pushed
-	for k := range p.forgotten {
-		c.displace(k)
+	for k, sum := range p.forgotten {
+		c.displace(k, sum)
 	}
 	for _, i := range slices.Sorted(maps.Keys(p.segs)) {
 		for int(i) >= len(c.segs) {

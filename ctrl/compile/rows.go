@@ -149,7 +149,7 @@ func (p *plan) decide(k rowKey) {
 		row = nil
 	}
 	if old != nil && old.learned && row != old {
-		p.forgotten[k] = true
+		p.forgotten[k] = p.c.sumOf(k, p.c.sequenceOf(k))
 	}
 	hold := row != nil && (isOwn || slices.Contains(p.self, row.loc))
 	switch {

@@ -110,14 +110,8 @@ func (s *Service) look(now int64) {
 	if s.raised(fullFault) {
 		return
 	}
-	version := s.cfg.Table.LearnedVersion()
-	pause := min(20*int64(len(s.digests)+1)*millisecond, 2*second) // to sum all up takes 100 ns a binding
-	if s.digests == nil || version != s.digestOf && now-s.digestAt >= pause {
+	if version := s.cfg.Table.LearnedVersion(); s.digests == nil || version != s.digestOf {
 		s.digests, s.digestOf = s.cfg.Table.Digests()
-		s.digestAt = now
-	}
-	if version != s.digestOf {
-		return
 	}
 	for _, at := range s.places() {
 		b := s.boxes[at]

@@ -121,7 +121,6 @@ type Service struct {
 	answerAt   int64 // when a solicited HELLO is due, 0 = none
 	digests    map[compile.Place]compile.Digest
 	digestOf   uint64 // the version of the table that digests are of
-	digestAt   int64
 	nextLook   int64
 	pulls      map[compile.Place]*pull
 	serving    map[compile.Place]int64 // pullers, until when
