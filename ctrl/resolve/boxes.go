@@ -9,8 +9,12 @@ import (
 	"penstock/dataplane/resolve"
 )
 
-// maxBoxes is how many boxes are followed.
-const maxBoxes = 4096
+// maxBoxes is how many boxes are followed. A box is pulled from, though its bindings change all the time, when its sum
+// was wrong for the time restless.
+const (
+	maxBoxes = 4096
+	restless = 5 * helloEvery / 2
+)
 
 // box is another box.
 type box struct {
@@ -22,14 +26,14 @@ type box struct {
 	summary  resolve.Summary // what it owns
 	known    bool            // it has said so
 
-	// offset is what the sum of its bindings here lacks, since this box does not hold all of them: of a pull that was
-	// whole, its digest less the sum.
+	// offset is the sum of those of its bindings that the last whole pull brought and this box does not hold: they are
+	// pushed or here, or their tenant is not.
 	offset   uint64
-	settling bool  // the next look takes the offset
-	refused  int   // bindings that the last pull could not put into the table
-	wrong    int64 // since when the sums differ, 0 = they do not
-	pulled   int64 // when the last pull ended
-	failures int   // pulls in a row that were for nothing
+	fresh    bool   // its last HELLO was not compared yet
+	sum      uint64 // of its bindings here, when its last HELLO was compared
+	wrong    int64  // since when the sums differ, 0 = they did not when its last HELLO was compared
+	pulled   int64  // when the last pull ended
+	failures int    // pulls in a row that were for nothing
 }
 
 // hello broadcasts this box's HELLO when it is due.
@@ -71,14 +75,16 @@ func (s *Service) heardHello(m *body, now int64) {
 	}
 	b := s.boxes[at]
 	if b == nil {
-		if len(s.boxes) >= maxBoxes {
+		if len(s.boxes) >= maxBoxes && !s.forgetBox(now) {
 			s.counters.Stranger++
 			return
 		}
 		b = &box{at: at, first: now}
 		s.boxes[at] = b
 	}
-	if b.mac == model.MAC(m.MAC) && m.Sequence <= b.sequence {
+	// A box that has begun, or was away, may have a clock that is behind the one that it had before.
+	if b.mac == model.MAC(m.MAC) && m.Sequence <= b.sequence && m.Flags&resolve.FlagSolicit == 0 &&
+		now-b.heard <= silentLate {
 		s.counters.Replayed++
 		return
 	}
@@ -86,6 +92,7 @@ func (s *Service) heardHello(m *body, now int64) {
 		b.offset, b.failures = 0, 0
 	}
 	b.mac, b.sequence, b.heard, b.summary, b.known = model.MAC(m.MAC), m.Sequence, now, summary, true
+	b.fresh, s.nextLook = true, now
 	if skew := int64(m.Sequence) - now; skew > 5*second || skew < -5*second {
 		s.raise(skewFault(at), now, skewText(at, skew))
 	}
@@ -115,36 +122,55 @@ func (s *Service) look(now int64) {
 	}
 	for _, at := range s.places() {
 		b := s.boxes[at]
-		if !b.known || s.pulls[at] != nil || now-b.heard > silentLate {
-			continue
-		}
-		sum := s.digests[at].Sum
-		if b.settling {
-			b.settling = false
-			b.offset = 0
-			if b.refused > 0 {
-				b.offset = b.summary.Digest - sum
-			}
-		}
-		if sum+b.offset == b.summary.Digest {
-			b.wrong, b.failures = 0, 0
-			continue
-		}
-		if b.wrong == 0 {
-			b.wrong = now
-		}
-		// What is announced just now is on its way: wait for it, but not where nothing is known yet.
-		patience := compareEvery
-		if s.digests[at].Count == 0 {
-			patience = 0
-		}
-		if b.failures > 0 {
-			patience = min(second<<min(b.failures, 6), 60*second)
-		}
-		if now-max(b.wrong, b.pulled) >= patience && len(s.pulls) < maxPulls {
+		if b.known && s.pulls[at] == nil && now-b.heard <= silentLate && s.differs(b, s.digests[at], now) &&
+			len(s.pulls) < maxPulls {
 			s.begin(b, now)
 		}
 	}
+}
+
+// differs reports whether it is time to pull from a box, since this box has other bindings of it than it says.
+//
+// What it says holds for the moment when it said so. If its bindings here have changed since, nothing follows before
+// its next HELLO; but a box whose bindings change all the time is pulled from in the end, if they never were the same.
+func (s *Service) differs(b *box, d compile.Digest, now int64) bool {
+	if b.fresh {
+		b.fresh, b.sum = false, d.Sum
+		if d.Sum+b.offset != b.summary.Digest && b.wrong == 0 {
+			b.wrong = now
+		}
+	}
+	if d.Sum+b.offset == b.summary.Digest {
+		b.wrong, b.failures = 0, 0
+		return false
+	}
+	if b.wrong == 0 || d.Sum != b.sum && now-b.wrong < restless {
+		return false
+	}
+	// What is announced just now is on its way: wait for it, but not where nothing is known yet.
+	patience := compareEvery
+	if d.Count == 0 {
+		patience = 0
+	}
+	if b.failures > 0 {
+		patience = min(second<<min(b.failures, 6), 60*second)
+	}
+	return now-max(b.wrong, b.pulled) >= patience
+}
+
+// forgetBox forgets the box that is silent for the longest time; false if none is.
+func (s *Service) forgetBox(now int64) bool {
+	var oldest *box
+	for _, b := range s.boxes {
+		if now-b.heard > silentLate && (oldest == nil || b.heard < oldest.heard) {
+			oldest = b
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	delete(s.boxes, oldest.at)
+	return true
 }
 
 // places returns the places of the boxes in order.
@@ -162,7 +188,8 @@ func (s *Service) Resync() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, b := range s.boxes {
-		b.offset, b.refused, b.failures = 0, 0, 0
+		b.offset, b.failures = 0, 0
+		b.fresh = b.known
 	}
 	s.nextLook = 0
 }

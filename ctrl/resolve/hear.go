@@ -107,9 +107,6 @@ func merge(list, more []netip.Addr) []netip.Addr {
 
 // learn takes the collected rows.
 func (s *Service) learn(payload []byte, from *pull, now int64) {
-	if now-s.heardAt >= second {
-		s.heard, s.heardAt = 0, now
-	}
 	s.heard += len(s.rows)
 	virtual := false
 	verdicts := s.cfg.Table.LearnRows(s.rows)
@@ -122,16 +119,18 @@ func (s *Service) learn(payload []byte, from *pull, now int64) {
 		case compile.Virtual:
 			virtual = true
 		case compile.Local:
-			s.rival(r, now)
+			s.rival(r, from, now)
 		case compile.Contradicts:
 			s.raise(conflictFault(r), now, "")
 		case compile.Full:
 			s.raise(fullFault, now, "")
-		case compile.Older:
-			s.correct(r, now)
+		case compile.Self:
+			s.deny(r, now)
 		}
-		if from != nil && v != compile.Taken && v != compile.Same && v != compile.Older {
-			from.refused++
+		if from != nil && v != compile.Taken && v != compile.Same {
+			var d compile.Digest
+			d.Add(r)
+			from.missing += d.Sum
 		}
 	}
 	if virtual {
@@ -140,14 +139,21 @@ func (s *Service) learn(payload []byte, from *pull, now int64) {
 }
 
 // rival is another box's claim of a VIF of this box. An older one is answered, a newer one silences this box.
-func (s *Service) rival(r *compile.FabricRow, now int64) {
+func (s *Service) rival(r *compile.FabricRow, from *pull, now int64) {
 	o := s.own[r.FabricKey]
 	if o == nil || r.At == s.self.At {
 		return
 	}
-	if o.row.Sequence == 0 || newer(r, &o.row) {
+	if from != nil && o.elsewhere.Sequence == r.Sequence && o.elsewhere.At == r.At {
+		o.confirmed = from.begin
+	}
+	// What is only learned does not displace what is configured.
+	if (r.Static || !o.row.Static) && (o.row.Sequence == 0 || newer(r, &o.row)) {
 		if o.elsewhere.Sequence == 0 || newer(r, &o.elsewhere) {
-			o.elsewhere = *r
+			o.elsewhere, o.confirmed = *r, 0
+			if from != nil {
+				o.confirmed = from.begin
+			}
 			o.elsewhere.Addresses = append([]netip.Addr(nil), r.Addresses...)
 			s.raise(vifFault(r.FabricKey), now, vifText(r))
 		}
@@ -159,8 +165,16 @@ func (s *Service) rival(r *compile.FabricRow, now int64) {
 	}
 }
 
-// correct answers nothing: the owner of the newer claim hears the older one, too, and answers it.
-func (s *Service) correct(*compile.FabricRow, int64) {}
+// deny answers a claim that a VIF is here which is not: it is said, once a second, that it is not here. So a message
+// that is sent once more does not bring back a VIF that was deleted.
+func (s *Service) deny(r *compile.FabricRow, now int64) {
+	k := not{key: r.FabricKey}
+	if !s.speaks() || s.nots[k] != 0 || len(s.nots) >= maxTargets {
+		return
+	}
+	s.nots[k] = now
+	s.gone = append(s.gone, s.new(resolve.OpNotHere, r.FabricKey, max(uint64(now), r.Sequence)))
+}
 
 // where answers the question for a VIF of this box.
 func (s *Service) where(m *body, now int64) {
@@ -186,16 +200,8 @@ func (s *Service) asked(m *body) (list []*ownVIF) {
 		return list
 	}
 	for _, a := range addresses(nil, m) {
-		for _, key := range s.order {
-			o := s.own[key]
-			if key.Tenant != m.Tenant || key.Segment != m.Segment {
-				continue
-			}
-			for _, b := range o.row.Addresses {
-				if a == b {
-					list = append(list, o)
-				}
-			}
+		for _, key := range s.byAddress[target{keyOf(m), a}] {
+			list = append(list, s.own[key])
 		}
 	}
 	return list
@@ -203,6 +209,12 @@ func (s *Service) asked(m *body) (list []*ownVIF) {
 
 // notHere forgets what is not at the sender's place, and asks where it is.
 func (s *Service) notHere(m *body, now int64) {
+	if o := s.own[keyOf(m)]; o != nil {
+		if o.elsewhere.Sequence != 0 && o.elsewhere.At == placeOf(m) && o.elsewhere.Sequence <= m.Sequence {
+			s.claim(o, uint64(now))
+		}
+		return
+	}
 	if s.cfg.Table.ForgetRow(keyOf(m), placeOf(m), m.Sequence) {
 		s.ask(target{key: keyOf(m)}, now)
 	}

@@ -14,6 +14,7 @@ type ownVIF struct {
 	answered int64 // when an older HERE was answered last
 	// elsewhere is a newer claim that was heard: this box is silent about the VIF. Zero = none.
 	elsewhere compile.FabricRow
+	confirmed uint32 // the pull that has brought elsewhere last: its begin; 0 = none
 }
 
 // refresh brings own in line with the VIFs of this box. What is new, has other addresses or is at another place is
@@ -23,6 +24,7 @@ func (s *Service) refresh() {
 	was := s.own
 	s.own = map[compile.FabricKey]*ownVIF{}
 	s.order = s.order[:0]
+	s.byAddress = map[target][]compile.FabricKey{}
 	for _, r := range s.cfg.Table.OwnVIFs() {
 		displaced := r.Sequence
 		r.At = s.self.At
@@ -48,10 +50,51 @@ func (s *Service) refresh() {
 			s.queue = append(s.queue, r.FabricKey)
 		}
 		s.own[r.FabricKey] = o
+		for _, a := range r.Addresses {
+			t := target{compile.FabricKey{Tenant: r.Tenant, Segment: r.Segment}, a}
+			s.byAddress[t] = append(s.byAddress[t], r.FabricKey)
+		}
 		s.order = append(s.order, r.FabricKey)
 	}
 	for key, o := range was {
 		s.leave(key, o)
+	}
+}
+
+// The HEREs a second of this box, and those heard above which they become fewer.
+const (
+	hereMost  = 5000
+	hereLeast = 50
+	hereFlood = 100_000
+)
+
+// pace halves the rate of HEREs while so many are heard in a second, and doubles it again afterwards.
+func (s *Service) pace(heard int) {
+	if heard > hereFlood {
+		s.hereRate.rate = max(hereLeast, s.hereRate.rate/2)
+	} else {
+		s.hereRate.rate = min(hereMost, s.hereRate.rate*2)
+	}
+}
+
+// claim claims a VIF anew that another box has claimed, and no longer does.
+func (s *Service) claim(o *ownVIF, now uint64) {
+	key := o.row.FabricKey
+	o.row.Sequence = max(now, o.row.Sequence+1, o.elsewhere.Sequence+1)
+	o.elsewhere, o.confirmed = compile.FabricRow{}, 0
+	s.claims[key] = claim{o.row.Sequence, claimText(&o.row)}
+	s.changed = true
+	s.clearVIF(key)
+	s.queue = append(s.queue, key)
+}
+
+// reclaim claims the VIFs of this box which were said to be at the place of a pull, and are not in it.
+func (s *Service) reclaim(p *pull, now int64) {
+	for _, key := range s.order {
+		if o := s.own[key]; o.elsewhere.Sequence != 0 && o.elsewhere.At == p.at && o.confirmed != p.begin &&
+			known(s.self.At) {
+			s.claim(o, uint64(now))
+		}
 	}
 }
 
@@ -76,9 +119,9 @@ func (s *Service) announce(now int64) {
 	if !s.speaks() {
 		return
 	}
-	s.hereRate.rate = 5000
-	if now-s.heardAt < second && s.heard > 100_000 {
-		s.hereRate.rate = max(50, s.hereRate.rate/2)
+	if now-s.heardAt >= second {
+		s.pace(s.heard)
+		s.heard, s.heardAt = 0, now
 	}
 	for len(s.gone) > 0 && s.hereRate.take(1, now) {
 		n := min(len(s.gone), 20)
@@ -92,12 +135,16 @@ func (s *Service) announce(now int64) {
 			list = list[:0]
 		}
 	}
-	for len(s.queue) > 0 && s.hereRate.take(1, now) {
+	for len(s.queue) > 0 {
 		o := s.own[s.queue[0]]
-		s.queue = s.queue[1:]
-		if o == nil || o.elsewhere.Sequence != 0 || o.row.Sequence == 0 {
+		if silent := o == nil || o.elsewhere.Sequence != 0 || o.row.Sequence == 0; silent {
+			s.queue = s.queue[1:]
 			continue
 		}
+		if !s.hereRate.take(1, now) {
+			break
+		}
+		s.queue = s.queue[1:]
 		n := len(list)
 		if list = s.heres(list, &o.row); size(list) > maxPayload && n > 0 {
 			more := slices.Clone(list[n:])

@@ -17,6 +17,7 @@
 package resolve
 
 import (
+	"cmp"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -69,7 +70,7 @@ type Config struct {
 	File   string       // of the claims
 	// Directors takes a message with claims of virtual addresses.
 	Directors func(payload []byte)
-	// SyncRate is how many bindings a second this box pulls.
+	// SyncRate is how many bindings a second this box pulls; 0 = 200,000.
 	SyncRate int
 }
 
@@ -89,6 +90,8 @@ const (
 	helloEvery   = 10 * second
 	silentLate   = 3*helloEvery + helloEvery*3/4 // three HELLOs and their scatter
 	compareEvery = 500 * millisecond
+
+	syncDefault = 200_000
 )
 
 // Service is the protocol of one box. Its methods may be called from any goroutine.
@@ -100,15 +103,18 @@ type Service struct {
 	started  int64
 	counters Counters
 
-	own     map[compile.FabricKey]*ownVIF
-	order   []compile.FabricKey // of own, sorted
-	claims  map[compile.FabricKey]claim
-	changed bool                // the claims are not in the file yet
-	queue   []compile.FabricKey // HEREs to be broadcast
-	gone    []body              // NOT-HEREs to be broadcast
-	lost    bool                // another box has this place, and had it before
+	own   map[compile.FabricKey]*ownVIF
+	order []compile.FabricKey // of own, sorted
+	// byAddress has own by address; the MAC of a target is 0.
+	byAddress map[target][]compile.FabricKey
+	claims    map[compile.FabricKey]claim
+	changed   bool                // the claims are not in the file yet
+	queue     []compile.FabricKey // HEREs to be broadcast
+	gone      []body              // NOT-HEREs to be broadcast
+	lost      bool                // another box has this place, and had it before
 
 	hereRate, answerRate, whereRate bucket
+	syncRate                        bucket
 	heard                           int // HEREs in this second
 	heardAt                         int64
 
@@ -151,7 +157,8 @@ func New(cfg Config) *Service {
 	s.claims = claims
 	s.started = cfg.Now()
 	s.solicits = 3
-	s.hereRate, s.answerRate, s.whereRate = newBucket(5000), newBucket(5000), newBucket(1000)
+	s.hereRate, s.answerRate, s.whereRate = newBucket(hereMost), newBucket(5000), newBucket(1000)
+	s.syncRate = newBucket(int64(cmp.Or(cfg.SyncRate, syncDefault)))
 	return s
 }
 
@@ -164,12 +171,23 @@ type bucket struct {
 
 func newBucket(rate int64) bucket { return bucket{rate: rate, have: rate * second / 10} }
 
-// take takes n tokens; false if there are not enough. A tenth of a second's worth may be saved.
-func (b *bucket) take(n int64, now int64) bool {
+// fill adds what has come since the last time. A tenth of a second's worth may be saved.
+func (b *bucket) fill(now int64) {
 	if b.since != 0 && now > b.since {
 		b.have = min(b.have+min(now-b.since, second)*b.rate, b.rate*second/10)
 	}
 	b.since = now
+}
+
+// spend takes n tokens, even if there are not enough: take(0) fails until the rest has come.
+func (b *bucket) spend(n int64, now int64) {
+	b.fill(now)
+	b.have -= n * second
+}
+
+// take takes n tokens; false if there are not enough.
+func (b *bucket) take(n int64, now int64) bool {
+	b.fill(now)
 	if b.have < n*second {
 		return false
 	}
