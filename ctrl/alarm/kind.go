@@ -55,6 +55,7 @@ const (
 	LLDPLost           Kind = "lldp_lost"
 	PlaceConflict      Kind = "place_conflict"
 	VIFConflict        Kind = "vif_conflict"
+	VIFFlapping        Kind = "vif_flapping"
 	BindingConflict    Kind = "binding_conflict"
 	ClockSkew          Kind = "clock_skew"
 	TableFull          Kind = "table_full"
@@ -131,6 +132,10 @@ func Kinds() []KindInfo {
 		{VIFConflict, Major, false, "vif TENANT/SEGMENT MAC, IDs",
 			"Another box claims a VIF of this box, with a newer claim: this box says nothing of it any more.",
 			"The VIF is deleted here, or claimed anew since it has changed."},
+		{VIFFlapping, Major, false, "vif TENANT/SEGMENT MAC, IDs",
+			"A VIF has moved between boxes five times within 180 s. Its binding is held as it is, whatever boxes " +
+				"claim.",
+			"540 s have passed, or the binding was cleared."},
 		{BindingConflict, Warning, false, "binding TENANT/SEGMENT MAC at SWITCH/PORT, IDs",
 			"Another box says that a VIF is there, and the pushed binding leads elsewhere. The pushed one holds.",
 			"Nobody has said so for a minute."},

@@ -43,6 +43,7 @@ type Verdict uint8
 // The verdicts.
 const (
 	Taken       Verdict = iota // it is new, or newer than what was known
+	Moved                      // as Taken, and another place was known
 	Same                       // it is known
 	Older                      // a newer one is known
 	Pushed                     // the binding was pushed, and leads to the same place
@@ -273,12 +274,14 @@ func (c *Compiler) learnRow(r *FabricRow, moves *watch) Verdict {
 	if inTable && now == loc {
 		return Taken
 	}
+	verdict := Taken
 	if inTable {
 		c.unlearned(s, seg, now)
+		verdict = Moved
 	}
 	c.swRows[sw]++
 	c.changeRefs(s, seg, loc, (*segInfo).ref)
-	return Taken
+	return verdict
 }
 
 // unlearned counts one learned row of the table less.

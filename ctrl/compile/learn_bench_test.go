@@ -84,7 +84,7 @@ func BenchmarkLearn(b *testing.B) {
 	}{
 		{"same", 4096, func(*FabricRow) {}, Same},
 		{"newer", 4096, func(r *FabricRow) { r.Sequence++ }, Taken},
-		{"moved", 4096, func(r *FabricRow) { r.Sequence++; r.At.Port ^= 3 }, Taken},
+		{"moved", 4096, func(r *FabricRow) { r.Sequence++; r.At.Port ^= 3 }, Moved},
 		{"frame", 36, func(r *FabricRow) { r.Sequence++ }, Taken},
 	} {
 		b.Run(bench.name, func(b *testing.B) {

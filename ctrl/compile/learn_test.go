@@ -89,6 +89,9 @@ func (r random) learn() {
 		case known && x.Sequence == was.Sequence && x.At == was.At && sameSet(x.Addresses, was.Addresses):
 			want = Same
 		default:
+			if known && x.At != was.At {
+				want = Moved
+			}
 			w.learned[k] = x
 		}
 		if v != want {

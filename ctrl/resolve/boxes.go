@@ -187,6 +187,10 @@ func (s *Service) places() []compile.Place {
 func (s *Service) Resync() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.compareAll()
+}
+
+func (s *Service) compareAll() {
 	for _, b := range s.boxes {
 		b.offset, b.failures = 0, 0
 		b.fresh = b.known

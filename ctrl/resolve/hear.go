@@ -108,12 +108,16 @@ func merge(list, more []netip.Addr) []netip.Addr {
 // learn takes the collected rows.
 func (s *Service) learn(payload []byte, from *pull, now int64) {
 	s.heard += len(s.rows)
+	s.withoutHeld(from)
 	virtual := false
 	verdicts := s.cfg.Table.LearnRows(s.rows)
 	for i, v := range verdicts {
 		r := &s.rows[i]
 		s.counters.Verdicts[v]++
 		switch v {
+		case compile.Moved:
+			s.found(r)
+			s.moved(r.FabricKey, now)
 		case compile.Taken:
 			s.found(r)
 		case compile.Virtual:
@@ -127,10 +131,8 @@ func (s *Service) learn(payload []byte, from *pull, now int64) {
 		case compile.Self:
 			s.deny(r, now)
 		}
-		if from != nil && v != compile.Taken && v != compile.Same {
-			var d compile.Digest
-			d.Add(r)
-			from.missing += d.Sum
+		if from != nil && v != compile.Taken && v != compile.Moved && v != compile.Same {
+			from.lacks(r)
 		}
 	}
 	if virtual {
@@ -150,6 +152,7 @@ func (s *Service) rival(r *compile.FabricRow, from *pull, now int64) {
 	// What is only learned does not displace what is configured.
 	if (r.Static || !o.row.Static) && (o.row.Sequence == 0 || newer(r, &o.row)) {
 		if o.elsewhere.Sequence == 0 || newer(r, &o.elsewhere) {
+			s.moved(r.FabricKey, now)
 			o.elsewhere, o.confirmed = *r, 0
 			if from != nil {
 				o.confirmed = from.begin
@@ -182,7 +185,7 @@ func (s *Service) where(m *body, now int64) {
 		return
 	}
 	for _, o := range s.asked(m) {
-		if o.elsewhere.Sequence != 0 || o.row.Sequence == 0 || !s.answerRate.take(1, now) {
+		if o.elsewhere.Sequence != 0 || o.row.Sequence == 0 || s.holds(o.row.FabricKey) || !s.answerRate.take(1, now) {
 			continue
 		}
 		if !s.unicast(placeOf(m), s.heres(nil, &o.row)) {
@@ -216,6 +219,9 @@ func (s *Service) notHere(m *body, now int64) {
 		return
 	}
 	if s.cfg.Table.ForgetRow(keyOf(m), placeOf(m), m.Sequence) {
+		if s.holds(keyOf(m)) {
+			s.release(keyOf(m)) // one of those that claimed it has given up
+		}
 		s.ask(target{key: keyOf(m)}, now)
 	}
 }

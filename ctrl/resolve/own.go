@@ -137,7 +137,8 @@ func (s *Service) announce(now int64) {
 	}
 	for len(s.queue) > 0 {
 		o := s.own[s.queue[0]]
-		if silent := o == nil || o.elsewhere.Sequence != 0 || o.row.Sequence == 0; silent {
+		if silent := o == nil || o.elsewhere.Sequence != 0 || o.row.Sequence == 0 ||
+			s.holds(s.queue[0]); silent {
 			s.queue = s.queue[1:]
 			continue
 		}

@@ -27,6 +27,13 @@ type pull struct {
 	missing uint64 // sum of the bindings that the table did not take
 }
 
+// lacks notes a binding that the table did not take.
+func (p *pull) lacks(r *compile.FabricRow) {
+	var d compile.Digest
+	d.Add(r)
+	p.missing += d.Sum
+}
+
 // begin begins to pull from a box.
 func (s *Service) begin(b *box, now int64) {
 	p := &pull{at: b.at, begin: s.cfg.Table.SweepBegin()}
@@ -107,6 +114,7 @@ func (s *Service) paged(p *pull, list []body, now int64) {
 	}
 	delete(s.pulls, p.at)
 	s.counters.PullsDone++
+	s.keepHeld(p)
 	s.counters.Swept += uint64(s.cfg.Table.SweepEnd(p.at, p.begin))
 	s.reclaim(p, now)
 	if b := s.boxes[p.at]; b != nil {

@@ -9,6 +9,7 @@
 //	miss.go      what the packet path misses
 //	boxes.go     HELLO: the other boxes, and what they own
 //	pull.go      PULL and PAGE, at both ends
+//	flap.go      VIFs that move too often
 //	faults.go    alarms
 //	claims.go    the claims of the last run
 //
@@ -120,6 +121,7 @@ type Service struct {
 
 	targets map[target]*asked
 	nots    map[not]int64
+	flaps   map[compile.FabricKey]*flap
 
 	boxes      map[compile.Place]*box
 	nextHello  int64
@@ -143,13 +145,15 @@ type Counters struct {
 	Malformed, Forged, Replayed, Stranger, Other  uint64 // refused; Other: bodies of other opcodes
 	Verdicts                                      [compile.Verdicts]uint64
 	PullsDone, PullsFailed, Swept                 uint64
+	Held                                          uint64 // HEREs of VIFs that are held
 }
 
 // New returns a service with the claims of the last run.
 func New(cfg Config) *Service {
 	s := &Service{cfg: cfg, own: map[compile.FabricKey]*ownVIF{}, targets: map[target]*asked{}, nots: map[not]int64{},
 		boxes: map[compile.Place]*box{}, pulls: map[compile.Place]*pull{}, serving: map[compile.Place]int64{},
-		faults: map[fault]int64{}, randomness: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+		faults: map[fault]int64{},
+		flaps:  map[compile.FabricKey]*flap{}, randomness: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
 	claims, err := loadClaims(cfg.File)
 	if err != nil {
 		cfg.Log.Warn("the claims of the last run are not known: all VIFs are claimed anew", "err", err)
@@ -263,6 +267,7 @@ func (s *Service) expire(now int64) {
 			delete(s.serving, at)
 		}
 	}
+	s.expireFlaps(now)
 	s.clearFaults(now)
 }
 

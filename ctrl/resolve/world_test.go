@@ -164,6 +164,9 @@ func (n *node) learn(r *compile.FabricRow) compile.Verdict {
 	slices.SortFunc(x.Addresses, netip.Addr.Compare)
 	n.rows[r.FabricKey], n.times[r.FabricKey] = x, n.time
 	n.version++
+	if had && old.At != r.At {
+		return compile.Moved
+	}
 	return compile.Taken
 }
 
