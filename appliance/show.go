@@ -43,7 +43,8 @@ type query struct {
 	arg  string        // name, key or filter; "" = all
 	rate time.Duration // 0 = counters since the start
 
-	flows *flowFilter
+	flows  *flowFilter
+	origin string // of bindings; "" = all
 }
 
 func shows() []show {
@@ -96,13 +97,18 @@ func kindShow(kind model.Kind) show {
 		examples[i] = strings.TrimSpace("show " + w.name + " " + args)
 	}
 	w.example = strings.Join(examples, "\n  penstock ")
-	switch kind { // with counters beside what was pushed
+	switch kind { // with counters beside what was pushed, or flags
 	case model.KindVIF:
 		w.rates, w.print = true, showVIFs
 	case model.KindService:
 		w.rates, w.print = true, showServices
 	case model.KindServer:
 		w.rates, w.print = true, showServers
+	case model.KindBinding:
+		w.flags = func(c *cobra.Command, q *query) {
+			c.Flags().StringVar(&q.origin, "origin", "", "only of this origin: "+strings.Join(model.Origins, ", "))
+			complete(c, "origin", model.Origins...)
+		}
 	}
 	return w
 }

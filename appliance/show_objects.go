@@ -104,7 +104,7 @@ func (o object) cell(kind model.Kind, c model.Column) any {
 // that lists the known ones; an empty parent is no error.
 func objects(q *query, kind model.Kind, fn func(json.RawMessage) error) error {
 	if q.arg == "" {
-		return q.c.Each(q, kind, nil, fn)
+		return q.c.Each(q, kind, q.filter(nil), fn)
 	}
 	parts := strings.Split(q.arg, "/")
 	if len(parts) > keyParts(kind) {
@@ -119,9 +119,12 @@ func objects(q *query, kind model.Kind, fn func(json.RawMessage) error) error {
 		if err != nil {
 			return err
 		}
+		if o, err := readObject(raw); err != nil || q.origin != "" && o.status().text("origin") != q.origin {
+			return err
+		}
 		return fn(raw)
 	}
-	filter := below(kind, parts)
+	filter := q.filter(below(kind, parts))
 	n := 0
 	err := q.c.Each(q, kind, filter, func(raw json.RawMessage) error { n++; return fn(raw) })
 	if err != nil || n > 0 {
@@ -140,6 +143,17 @@ func objects(q *query, kind model.Kind, fn func(json.RawMessage) error) error {
 		return err
 	}
 	return nil
+}
+
+// filter adds the flags that select objects to a filter.
+func (q *query) filter(f url.Values) url.Values {
+	if q.origin != "" {
+		if f == nil {
+			f = url.Values{}
+		}
+		f.Set("origin", q.origin)
+	}
+	return f
 }
 
 // below is the filter for the objects below the first parts of a key.

@@ -3,12 +3,14 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
 
 	"penstock/conf"
 	"penstock/ctrl/alarm"
+	"penstock/ctrl/compile"
 	"penstock/ctrl/core"
 	"penstock/ctrl/model"
 	"penstock/ctrl/status"
@@ -134,8 +136,8 @@ func TestShowTables(t *testing.T) {
 			VIF      SEGMENT  MAC                ADDRESSES  PORT  VLAN  RX PACKETS  TX PACKETS  STATE
 			red/db1  db       02:00:00:00:00:02  10.0.1.1   acc0  11             0           0  live`},
 		{"bindings red/web", `
-			TENANT  SEGMENT  MAC                ADDRESSES         EDGE SWITCH        SWITCH PORT  STATE
-			red     web      02:00:00:00:00:03  10.0.0.2 fd00::2  02:00:00:00:00:0b            3  live`},
+			TENANT  SEGMENT  MAC                ADDRESSES         EDGE SWITCH        SWITCH PORT  ORIGIN  STATE
+			red     web      02:00:00:00:00:03  10.0.0.2 fd00::2  02:00:00:00:00:0b            3  pushed  live`},
 	} {
 		got := w.ok(append([]string{"show"}, strings.Fields(tc.args)...)...)
 		if want := lines(tc.want); got != want {
@@ -200,6 +202,49 @@ func TestShowJSON(t *testing.T) {
 	l := decode[status.Items[model.Binding]](t, w.ok("show", "bindings", "blue/web/02:00:00:00:00:03", "-o", "json"))
 	if len(l.Items) != 1 || l.Items[0].SwitchPort != 8 {
 		t.Errorf("one binding: got %+v, want one with switch port 8", l)
+	}
+}
+
+// TestShowLearned: bindings that other boxes have told stand among the pushed ones, with what their message said.
+func TestShowLearned(t *testing.T) {
+	w := newWorld(t, nil).example()
+	told := []compile.FabricRow{{FabricKey: compile.FabricKey{Tenant: 100, Segment: 1, MAC: 0x020000000101},
+		Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.9")}, At: compile.Place{Switch: 0x02000000000b, Port: 17},
+		Sequence: 1_800_000_000_000_000_000}}
+	if v := w.compiler.LearnRows(told); v[0] != compile.Taken {
+		t.Fatalf("verdict: got %d, want %d", v[0], compile.Taken)
+	}
+	const (
+		head   = "TENANT  SEGMENT  MAC                ADDRESSES  EDGE SWITCH        SWITCH PORT  ORIGIN  STATE\n"
+		wide   = "TENANT  SEGMENT  MAC                ADDRESSES         EDGE SWITCH        SWITCH PORT  ORIGIN  STATE\n"
+		none   = "TENANT  SEGMENT  MAC  ADDRESSES  EDGE SWITCH  SWITCH PORT  ORIGIN  STATE\n"
+		row    = "red     web      02:00:00:00:01:01  10.0.0.9   02:00:00:00:00:0b           17  fabric  live\n"
+		first  = "red     web      02:00:00:00:00:03  10.0.0.2 fd00::2  02:00:00:00:00:0b            3  pushed  live\n"
+		second = "red     web      02:00:00:00:01:01  10.0.0.9          02:00:00:00:00:0b           17  fabric  live\n"
+	)
+	for args, want := range map[string]string{
+		"bindings --origin fabric":                           head + row,
+		"bindings red/web --origin fabric":                   head + row,
+		"bindings red/web/02:00:00:00:01:01":                 head + row,
+		"bindings red/web/02:00:00:00:01:01 --origin fabric": head + row,
+		"bindings red/web/02:00:00:00:01:01 --origin pushed": none,
+		"bindings blue --origin fabric":                      none,
+		"bindings red/web":                                   wide + first + second,
+	} {
+		if got := w.ok(append([]string{"show"}, strings.Fields(args)...)...); got != want {
+			t.Errorf("show %s:\n%s\nwant\n%s", args, got, want)
+		}
+	}
+	l := decode[status.Items[struct {
+		Status compile.Status `json:"status"`
+	}]](t, w.ok("show", "bindings", "--origin", "fabric", "-o", "json"))
+	if len(l.Items) != 1 || l.Items[0].Status.Sequence != told[0].Sequence || l.Items[0].Status.TenantID != 100 ||
+		l.Items[0].Status.SegmentID != 1 || l.Items[0].Status.Origin != model.OriginFabric {
+		t.Errorf("as JSON: got %+v, want sequence, IDs and origin of %+v", l, told)
+	}
+	if a := w.run("show", "bindings", "--origin", "told"); a.code != exitRefused ||
+		!strings.Contains(a.err, `"told" is not an origin of bindings (use one of pushed, fabric)`) {
+		t.Errorf("an unknown origin: got code %d, %q; want %d and the origins", a.code, a.err, exitRefused)
 	}
 }
 

@@ -47,6 +47,8 @@ type fakeInfo struct {
 	queries atomic.Uint64 // the counters grow with it
 	refusal error         // of Reload
 	tables  []status.FlowTable
+
+	compiler *compile.Compiler
 }
 
 func (i *fakeInfo) Box() any {
@@ -183,6 +185,14 @@ func (g *fakeGateways) Enable(group, member, expect string) (status.GatewayGroup
 	return g.Status()[0], nil
 }
 
+func (i *fakeInfo) LearnedBindings(f core.BindingFilter, after model.BindingKey, n int) []model.Binding {
+	return i.compiler.LearnedBindings(f, after, n)
+}
+
+func (i *fakeInfo) LearnedBinding(key model.BindingKey) (model.Binding, bool) {
+	return i.compiler.LearnedBinding(key)
+}
+
 func (i *fakeInfo) Neighbors() []status.Place {
 	at := time.Now().Add(-7500 * time.Millisecond)
 	leaf := status.Neighbor{ChassisID: "02:00:00:00:00:0a", ChassisSubtype: 4, PortID: "Ethernet1/17/3", PortSubtype: 5,
@@ -223,6 +233,7 @@ func newWorld(t *testing.T, change func(*conf.Config)) *world {
 		Publish: func(*fib.Snapshot) {}}
 	box.ApplyLive(&cc, cfg, gateway.State{})
 	w.compiler = compile.New(cc)
+	w.info.compiler = w.compiler
 	for i := range cfg.Ports {
 		w.compiler.SetLink(i, true, 1534, 0x020000000100+uint64(i))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"penstock/ctrl/alarm"
 	"penstock/ctrl/api"
+	"penstock/ctrl/core"
 	"penstock/ctrl/model"
 	"penstock/ctrl/status"
 	"penstock/dataplane"
@@ -33,6 +34,16 @@ func (b *Box) Box() any {
 	s.Frames.Size = d.FrameSize
 	s.Frames.Violations, s.Frames.Breaches = b.engine.Violations()
 	return s
+}
+
+// LearnedBindings implements api.Info.
+func (b *Box) LearnedBindings(f core.BindingFilter, after model.BindingKey, n int) []model.Binding {
+	return b.compiler.LearnedBindings(f, after, n)
+}
+
+// LearnedBinding implements api.Info.
+func (b *Box) LearnedBinding(key model.BindingKey) (model.Binding, bool) {
+	return b.compiler.LearnedBinding(key)
 }
 
 // Ready implements api.Info.

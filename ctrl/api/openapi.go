@@ -38,6 +38,8 @@ type kindPart struct {
 	Put, Patch members
 	Schema     *schema
 
+	Origins []string // of its objects, by which a listing can be restricted
+
 	MaxLimit, DefaultLimit int
 	MaxPage                int // MiB
 }
@@ -47,6 +49,9 @@ func newKindPart(i *model.Info) (*kindPart, error) {
 		KeyParts: strings.Split(i.Example.Key(), "/"), MaxLimit: maxLimit, DefaultLimit: defaultLimit,
 		MaxPage: maxPage >> 20}
 	k.Schema = objectSchema(i)
+	if i.Kind == model.KindBinding {
+		k.Origins = model.Origins
+	}
 	text, err := json.Marshal(i.Example)
 	if err != nil {
 		return nil, err

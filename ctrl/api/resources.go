@@ -39,6 +39,9 @@ func readListQuery(r *http.Request, kind model.Kind) (lq listQuery, err error) {
 	info := kind.Info()
 	lq.filters = info.Filters
 	names := append([]string{"limit", "after", "status"}, info.FilterNames()...)
+	if kind == model.KindBinding {
+		names = append(names, "origin")
+	}
 	if lq.q, err = rest.Query(r, names...); err != nil {
 		return lq, err
 	}
@@ -129,7 +132,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, kind model.Kind) e
 		if err != nil {
 			return err
 		}
-		bs, more, rev, err := s.cfg.Core.ListBindings(f, lq.after, lq.limit)
+		bs, more, rev, err := s.listBindings(f, &lq)
 		if err != nil {
 			return err
 		}
@@ -226,6 +229,9 @@ func (s *Server) object(kind model.Kind, key string) (o model.Object, rev uint64
 		return nil, rev, false, err
 	}
 	b, ok, err := s.cfg.Core.Binding(k)
+	if !ok && err == nil {
+		b, ok = s.cfg.Info.LearnedBinding(k)
+	}
 	return b, rev, ok, err
 }
 

@@ -38,6 +38,11 @@ type Info interface {
 	Ports() []PortStatus
 	// Neighbors lists the ports that speak LLDP, with their neighbours.
 	Neighbors() []status.Place
+	// LearnedBindings returns up to n of the bindings that other boxes have told, which match a filter and come behind
+	// a key, in the order of their keys.
+	LearnedBindings(f core.BindingFilter, after model.BindingKey, n int) []model.Binding
+	// LearnedBinding returns one of them.
+	LearnedBinding(key model.BindingKey) (model.Binding, bool)
 	// Reload reads the configuration file again and applies it; an error names the refused part.
 	Reload(ctx context.Context) error
 	// Ready returns nil when rings are filled and tables are live.

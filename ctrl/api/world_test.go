@@ -45,6 +45,7 @@ type info struct {
 	notReady atomic.Bool
 	reloads  atomic.Int32
 	asked    atomic.Pointer[api.FlowQuery] // the last one
+	learned  []model.Binding               // by key
 }
 
 func (i *info) Box() any { return map[string]string{"name": "box1"} }
@@ -59,6 +60,24 @@ func (i *info) Flows(_ context.Context, q api.FlowQuery) (status.FlowPage, error
 	return status.FlowPage{Items: []status.Flow{{Service: "RED/http", Server: "RED/http/web1", VIP: "RED/www",
 		Protocol: "tcp", Client: "10.1.0.9", ClientPort: 40000, Port: 80, State: "established", Idle: 5}},
 		Next: "0.5"}, nil
+}
+
+func (i *info) LearnedBindings(f core.BindingFilter, after model.BindingKey, n int) (list []model.Binding) {
+	for _, b := range i.learned {
+		if b.Key() > after.String() && (f.Tenant == "" || f.Tenant == b.Tenant) && len(list) < n {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+func (i *info) LearnedBinding(key model.BindingKey) (model.Binding, bool) {
+	for _, b := range i.learned {
+		if b.BindingKey() == key {
+			return b, true
+		}
+	}
+	return model.Binding{}, false
 }
 
 func (i *info) Ports() []api.PortStatus {

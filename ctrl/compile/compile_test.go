@@ -50,14 +50,15 @@ func TestShadow(t *testing.T) {
 			x.commit()
 		}
 		w.wantStatus(model.KindBinding, "RED/web/"+redVM1.String(),
-			`{"live":true,"local":true,"port":"acc0","vlan":5,"reachable":true,`+
+			`{"live":true,"local":true,"port":"acc0","vlan":5,"reachable":true,"origin":"pushed",`+
 				`"reason":"a VIF of this box has this MAC and wins over the pushed location"}`)
 
 		x = w.begin()
 		delete(own(&x.next.VIFs), "RED/vm1")
 		x.commit()
 		w.wantStatus(model.KindBinding, "RED/web/"+redVM1.String(),
-			`{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":44,"reachable":true,"paths":2}`)
+			`{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":44,"reachable":true,`+
+				`"origin":"pushed","paths":2}`)
 		if mac, loc, ok := w.cfg.Bindings.FindIP4(0, 0xc0a80163); !ok || mac != uint64(redVM1) || loc&0xff != 44 {
 			t.Errorf("the pushed address leads to %x at %x, %t", mac, loc, ok)
 		}
@@ -78,7 +79,7 @@ func TestSelf(t *testing.T) {
 	key := "RED/web/" + model.MAC(0x020000000003).String()
 	w.wantStatus(model.KindBinding, key,
 		`{"live":false,"local":false,"switch_mac":"02:aa:00:00:00:01","switch_port":3,"reachable":false,`+
-			`"reason":"the location is this box, which has no VIF with this MAC"}`)
+			`"origin":"pushed","reason":"the location is this box, which has no VIF with this MAC"}`)
 	if n := len(w.c.Snapshot().Segments[0].Remote); n != 1 {
 		t.Errorf("flooding to %d boxes", n)
 	}
@@ -88,7 +89,8 @@ func TestSelf(t *testing.T) {
 	}
 	w.check()
 	w.wantStatus(model.KindBinding, key,
-		`{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:01","switch_port":3,"reachable":true,"paths":2}`)
+		`{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:01","switch_port":3,"reachable":true,`+
+			`"origin":"pushed","paths":2}`)
 
 	// And back: the row that is live now would lead to this box again.
 	if err := w.c.Reconfigure(func(c *Config) { c.Ports[2].SwitchPort = 3 }); !errors.Is(err, ErrFixed) {
@@ -111,7 +113,7 @@ func TestLink(t *testing.T) {
 	key := "RED/web/" + redVM2.String()
 	w.wantStatus(model.KindBinding, key,
 		`{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":9,"reachable":false,`+
-			`"paths":0,"reason":"no live path to the edge switch"}`)
+			`"origin":"pushed","paths":0,"reason":"no live path to the edge switch"}`)
 	w.wantStatus(model.KindVIF, "RED/vm1",
 		`{"live":true,"port":"acc0","vlan":5,"up":false,"reason":"the port is down"}`)
 	path := switchS.String() + "/" + switchX.String()
@@ -124,7 +126,8 @@ func TestLink(t *testing.T) {
 		t.Error("a published snapshot was changed")
 	}
 	w.wantStatus(model.KindBinding, key,
-		`{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":9,"reachable":true,"paths":2}`)
+		`{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":9,"reachable":true,`+
+			`"origin":"pushed","paths":2}`)
 	w.wantStatus(model.KindPath, path, `{"live":true,"paths":2,"ports":["fab0"]}`)
 	up := w.c.PathStats()
 	for i := range stats {

@@ -8,11 +8,13 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
 
+	"penstock/ctrl/core"
 	"penstock/ctrl/model"
 	"penstock/dataplane/fib"
 )
@@ -170,9 +172,53 @@ func (r random) digests() {
 	if !maps.Equal(got, want) {
 		w.t.Fatalf("digests: got %v, want %v", got, want)
 	}
-	if rows := w.c.LearnedRows("", "", FabricKey{}, 1000); len(rows) != len(w.learned) ||
-		!slices.IsSortedFunc(rows, func(a, b FabricRow) int { return a.FabricKey.Compare(b.FabricKey) }) {
-		w.t.Fatalf("learned rows: got %d, want %d, in order", len(rows), len(w.learned))
+	r.list()
+}
+
+// list compares listings with the model: all rows in pages, and those that a filter selects.
+func (r random) list() {
+	w := r.w
+	match := func(f core.BindingFilter) (keys []string) {
+		for k, x := range w.learned {
+			if (f.Tenant == "" || f.Tenant == k.Tenant) && (f.Segment == "" || f.Segment == k.Segment) &&
+				(f.Switch == 0 || f.Switch == x.At.Switch) {
+				keys = append(keys, k.String())
+			}
+		}
+		slices.Sort(keys)
+		return keys
+	}
+	for _, f := range []core.BindingFilter{{}, {Tenant: "T1"}, {Tenant: "T2", Segment: "s1"}, {Switch: switchX}} {
+		want := match(f)
+		var got []string
+		var after model.BindingKey
+		for n := 1 + r.pick(20); ; {
+			page := w.c.LearnedBindings(f, after, n)
+			for i := range page {
+				after = page[i].BindingKey()
+				got = append(got, after.String())
+				x := w.learned[after]
+				b, ok := w.c.LearnedBinding(after)
+				if !ok || !reflect.DeepEqual(b, page[i]) || b.SwitchMAC != x.At.Switch ||
+					uint8(b.SwitchPort) != x.At.Port || !sameSet(b.Addresses, x.Addresses) {
+					w.t.Fatalf("binding %s: got %+v, listed as %+v, want %s", after, b, page[i], &x)
+				}
+			}
+			if len(page) < n {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			w.t.Fatalf("learned bindings of %+v: got %v, want %v", f, got, want)
+		}
+	}
+	for k, x := range w.learned {
+		s, ok := w.c.Status(model.KindBinding, k.String()).(*Status)
+		if !ok || s.Origin != model.OriginFabric || s.Sequence != x.Sequence || s.TenantID != x.Tenant ||
+			s.SegmentID != x.Segment {
+			w.t.Fatalf("status of %s: got %+v, want origin, sequence and IDs of %s", k, s, &x)
+		}
+		break
 	}
 }
 

@@ -2,9 +2,12 @@ package compile
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 
+	"penstock/ctrl/core"
 	"penstock/ctrl/model"
 	"penstock/dataplane/table"
 )
@@ -26,24 +29,87 @@ func (c *Compiler) Learned(key FabricKey) (r FabricRow, ok bool) {
 	return r, c.fabricRow(s, rowKey{seg, uint64(key.MAC)}, x, &b, &r)
 }
 
-// LearnedRows returns up to n learned rows of a tenant's segment, or of all ("" = all), in the order of their keys.
-func (c *Compiler) LearnedRows(tenant, segment string, after FabricKey, n int) (rows []FabricRow) {
+// LearnedBindings returns up to n learned bindings that match a filter and come behind a key, in the order of their
+// keys. It looks at all rows, some nanoseconds each.
+func (c *Compiler) LearnedBindings(f core.BindingFilter, after model.BindingKey, n int) []model.Binding {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.snap.Load()
-	var b table.Binding
-	c.learned.each(func(k rowKey, x knownRow) {
-		name := c.segs[k.seg].name
-		if tenant != "" && name.tenant != tenant || segment != "" && name.segment != segment {
+	sw, ok := c.switches[uint64(f.Switch)]
+	if c.learned.count == 0 || f.Switch != 0 && !ok || n < 1 {
+		return nil
+	}
+	names := func(a, b segName) int {
+		return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.segment, b.segment))
+	}
+	from := segName{after.Tenant, after.Segment}
+	order := make([]int, len(c.segs)) // of a segment's rows to after: -1 = before it, or not asked for
+	for i := range c.segs {
+		name := c.segs[i].name
+		if order[i] = names(name, from); f.Tenant != "" && name.tenant != f.Tenant ||
+			f.Segment != "" && name.segment != f.Segment {
+			order[i] = -1
+		}
+	}
+	compare := func(a, b rowKey) int {
+		if a.seg != b.seg {
+			return names(c.segs[a.seg].name, c.segs[b.seg].name)
+		}
+		return cmp.Compare(a.mac, b.mac)
+	}
+	var keys []rowKey
+	var last rowKey // of those that may be among the first n
+	first := func() {
+		slices.SortFunc(keys, compare)
+		if len(keys) > n {
+			keys = keys[:n]
+			last = keys[n-1]
+		}
+	}
+	c.learned.each(func(k rowKey, r knownRow) {
+		if x := order[k.seg]; x < 0 || x == 0 && k.mac <= uint64(after.MAC) || f.Switch != 0 && switchOf(r.loc) != sw ||
+			last.mac != 0 && compare(k, last) > 0 {
 			return
 		}
-		var r FabricRow
-		if c.fabricRow(s, k, x, &b, &r) && r.FabricKey.Compare(after) > 0 {
-			rows = append(rows, r)
+		if keys = append(keys, k); len(keys) >= 2*n+1000 {
+			first()
 		}
 	})
-	slices.SortFunc(rows, func(a, b FabricRow) int { return a.FabricKey.Compare(b.FabricKey) })
-	return rows[:min(n, len(rows))]
+	first()
+	out := make([]model.Binding, 0, len(keys))
+	var b table.Binding
+	for _, k := range keys {
+		x, _ := c.learned.get(k)
+		if r := (FabricRow{}); c.fabricRow(s, k, x, &b, &r) {
+			out = append(out, c.learnedBinding(k, &r))
+		}
+	}
+	return out
+}
+
+func (c *Compiler) learnedBinding(k rowKey, r *FabricRow) model.Binding {
+	name := c.segs[k.seg].name
+	slices.SortFunc(r.Addresses, netip.Addr.Compare)
+	return model.Binding{Tenant: name.tenant, Segment: name.segment, MAC: r.MAC, Addresses: r.Addresses,
+		SwitchMAC: r.At.Switch, SwitchPort: uint16(r.At.Port)}
+}
+
+// LearnedBinding returns one learned binding.
+func (c *Compiler) LearnedBinding(key model.BindingKey) (b model.Binding, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seg, ok := c.segments[segName{key.Tenant, key.Segment}]
+	if !ok {
+		return b, false
+	}
+	k := rowKey{seg, uint64(key.MAC)}
+	x, ok := c.learned.get(k)
+	var row table.Binding
+	var r FabricRow
+	if !ok || !c.fabricRow(c.snap.Load(), k, x, &row, &r) {
+		return b, false
+	}
+	return c.learnedBinding(k, &r), true
 }
 
 // SegmentName returns the names of a tenant and a segment by their IDs.

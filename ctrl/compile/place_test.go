@@ -26,6 +26,7 @@ func TestPlace(t *testing.T) {
 		t.Errorf("the port with a place has the addresses %+v, want 10.17.0.1 and the switch", f)
 	}
 	held := `{"live":false,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":17,"reachable":false,` +
+		`"origin":"pushed",` +
 		`"reason":"the location is this box, which has no VIF with this MAC"}`
 	w.wantStatus(model.KindBinding, key, held)
 
@@ -43,7 +44,8 @@ func TestPlace(t *testing.T) {
 	w.setPlace(4, Place{switchX, 18})
 	w.check()
 	w.wantStatus(model.KindBinding, key,
-		`{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":17,"reachable":true,"paths":2}`)
+		`{"live":true,"local":false,"switch_mac":"02:aa:00:00:00:11","switch_port":17,"reachable":true,`+
+			`"origin":"pushed","paths":2}`)
 	w.setPlace(4, Place{})
 	w.check()
 

@@ -19,6 +19,10 @@ type Status struct {
 	SwitchMAC  *model.MAC `json:"switch_mac,omitempty"`  // remote bindings: where frames go
 	SwitchPort uint8      `json:"switch_port,omitempty"` //
 	Reachable  *bool      `json:"reachable,omitempty"`   // bindings: local, or there is a live path
+	Origin     string     `json:"origin,omitempty"`      // bindings: one of model.Origins
+	Sequence   uint64     `json:"sequence,omitempty"`    // bindings of origin "fabric": of their owner's claim
+	TenantID   uint32     `json:"tenant_id,omitempty"`   //
+	SegmentID  uint32     `json:"segment_id,omitempty"`  //
 	Paths      *int       `json:"paths,omitempty"`       // live paths: remote bindings, path entries
 	Ports      []string   `json:"ports,omitempty"`       // path entries: fabric ports that use it
 
@@ -128,12 +132,21 @@ func (c *Compiler) claimReason(k rowKey) string {
 }
 
 func (c *Compiler) bindingStatus(key string) *Status {
+	s, held := c.rowStatus(key)
+	if held {
+		s.Origin = model.OriginPushed
+	}
+	return s
+}
+
+// rowStatus has the status of a row, and whether it is a pushed one that is held back.
+func (c *Compiler) rowStatus(key string) (s *Status, isHeld bool) {
 	tenant, rest, _ := strings.Cut(key, "/")
 	segment, text, _ := strings.Cut(rest, "/")
 	mac, err := model.ParseMAC(text)
 	i, ok := c.segments[segName{tenant, segment}]
 	if err != nil || !ok {
-		return nil
+		return nil, false
 	}
 	k := rowKey{i, uint64(mac)}
 	loc, inTable := c.cfg.Bindings.FindMAC(k.seg, k.mac)
@@ -143,11 +156,11 @@ func (c *Compiler) bindingStatus(key string) *Status {
 	switch {
 	case inTable && loc >= fib.GroupLoc(0):
 		return &Status{Live: true, Local: &yes, Reachable: &yes,
-			Reason: "a gateway group of this box has this MAC and wins over the pushed location"}
+			Reason: "a gateway group of this box has this MAC and wins over the pushed location"}, isHeld
 	case inTable && c.isVirtual(k):
 		s := &Status{Live: true, Local: &no, Reachable: &yes,
 			Reason: "a virtual address has this MAC; the binding says where it is served, unless this box serves it"}
-		return s
+		return s, isHeld
 	case inTable && loc&fib.LocLocal != 0:
 		v := &snap.VIFs[loc&^fib.LocLocal]
 		a := snap.Attachments[v.Attach]
@@ -155,7 +168,7 @@ func (c *Compiler) bindingStatus(key string) *Status {
 		if isHeld {
 			s.Reason = "a VIF of this box has this MAC and wins over the pushed location"
 		}
-		return s
+		return s, isHeld
 	case inTable:
 		paths := len(snap.Switches[switchOf(loc)].Paths)
 		reachable := paths > 0
@@ -165,14 +178,20 @@ func (c *Compiler) bindingStatus(key string) *Status {
 			s.Reason = "no live path to the edge switch"
 		}
 		s.because(c.claimReason(k))
-		return s
+		if x, ok := c.learned.get(k); ok {
+			g := &snap.Segments[k.seg]
+			s.Origin, s.Sequence, s.TenantID, s.SegmentID = model.OriginFabric, x.sequence, g.Tenant, g.ID
+		} else {
+			s.Origin = model.OriginPushed
+		}
+		return s, isHeld
 	case isHeld:
 		s := c.locationStatus(held.loc)
 		s.Local, s.Reachable = &no, &no
 		s.Reason = "the location is this box, which has no VIF with this MAC"
-		return s
+		return s, isHeld
 	}
-	return nil
+	return nil, false
 }
 
 func (c *Compiler) locationStatus(loc fib.Loc) *Status {

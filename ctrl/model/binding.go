@@ -22,6 +22,15 @@ type BindingKey struct {
 	MAC             MAC
 }
 
+// Where bindings come from.
+const (
+	OriginPushed = "pushed"
+	OriginFabric = "fabric" // another box has told it
+)
+
+// Origins are the origins of bindings, by which a listing can be restricted.
+var Origins = []string{OriginPushed, OriginFabric}
+
 // BindingChanges are the changes of one transaction to the bindings.
 type BindingChanges struct {
 	Puts    []Binding
@@ -65,12 +74,13 @@ var bindingKind = Info{
 		byTenant(func(b Binding) string { return b.Tenant }), bySegment(func(b Binding) string { return b.Segment }),
 		bySwitch(func(o Object, value string) bool { return o.(Binding).SwitchMAC.String() == value }),
 	},
-	Short:    "Bindings: where the VIFs hang",
-	ShowArgs: []string{"red/web", "red/web/02:00:00:00:00:01 -o json"},
+	Short:    "Bindings: where the VIFs hang, pushed or told by other boxes",
+	ShowArgs: []string{"red/web", "red/web/02:00:00:00:00:01 -o json", "--origin fabric"},
 	Columns: []Column{
 		{Head: "TENANT", Member: "tenant"}, {Head: "SEGMENT", Member: "segment"}, {Head: "MAC", Member: "mac"},
 		{Head: "ADDRESSES", Member: "addresses"}, {Head: "EDGE SWITCH", Member: "switch_mac"},
 		{Head: "SWITCH PORT", Member: "switch_port", Number: true},
+		{Head: "ORIGIN", Member: "status.origin", Default: "-"},
 	},
 	Refs: func(o Object) []Ref { b := o.(Binding); return []Ref{{KindSegment, b.Tenant + "/" + b.Segment}} },
 }
