@@ -76,7 +76,8 @@ func (r *reader) build(c *Config, tree map[string]any) {
 		c.Edge = &Edge{MAC: s.mac("mac"), ControlVLAN: uint16(s.integer("control_vlan"))}
 	}
 	c.LLDP = r.lldp(r.table(tree, "lldp"))
-	c.Fabric = Fabric{Keys: r.table(tree, "fabric").keyring("keys")}
+	s = r.table(tree, "fabric")
+	c.Fabric = Fabric{UDPPort: s.integer("udp_port"), Keys: s.keyring("keys")}
 	s = r.table(tree, "balancer")
 	c.Balancer = Balancer{Key: HexKey(s.text("key", checkHexKey)), Flows: s.integer("flows"),
 		NewFlowRate: s.integer("new_flow_rate")}

@@ -299,7 +299,9 @@ func (k *checker) fabricMTU(mtu []int) {
 			extra, applies := 0, false
 			switch {
 			case to.Role == RoleFabric && from.Role == RoleAccess:
-				extra, applies = encapSize, true
+				if extra, applies = encapSize, true; to.Encap == EncapUDP {
+					extra = encapUDP
+				}
 			case to.Role == RoleUplink && from.Role == RoleAccess:
 				applies = true
 			case to.Role == RoleTrunk && from.Role == RoleDownlink:

@@ -145,6 +145,10 @@ func TestCheck(t *testing.T) {
 		{name: "fabric MTU", machine: iface("eth2", func(i *Interface) { i.MTU = 1500 }),
 			warnings: []string{"p.toml:5: port[1]: the MTU of fabric port fab0 is 1500, but access port acc0 has " +
 				"1500: full-sized packets will not fit; want mtu = 1534 here, or 1466 there"}},
+		{name: "fabric MTU of form udp", text: minimal + "encap = \"udp\"\nmtu = 1541",
+			warnings: []string{"p.toml:5: port[1]: the MTU of fabric port fab0 is 1541, but access port acc0 has " +
+				"1500: full-sized packets will not fit; want mtu = 1542 here, or 1499 there"}},
+		{name: "fabric MTU of form udp, enough", text: minimal + "encap = \"udp\"\nmtu = 1542"},
 		{name: "fabric MTU set", text: minimal + "mtu = 1533",
 			warnings: []string{"p.toml:5: port[1]: the MTU of fabric port fab0 is 1533"}},
 		{name: "MTU set larger", text: minimal + "mtu = 1534",

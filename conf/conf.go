@@ -31,6 +31,12 @@ const (
 	RoleUplink   = "uplink"
 )
 
+// The values of Port.Encap.
+const (
+	EncapIP  = "ip"
+	EncapUDP = "udp"
+)
+
 // The values of Dataplane.Poll.
 const (
 	PollBusy      = "busy"
@@ -112,7 +118,7 @@ type Port struct {
 	MTU               int       `toml:"mtu"` // octets behind the Ethernet header and tag; 0 = leave as is
 	CompleteChecksums bool      `toml:"complete_checksums"`
 	ClampMSS          bool      `toml:"clamp_mss"`
-	Encap             string    `toml:"encap"`       // fabric: "ip"; else empty
+	Encap             string    `toml:"encap"`       // fabric: "ip" or "udp"; else empty
 	SwitchMAC         model.MAC `toml:"switch_mac"`  // fabric; 0 = by LLDP
 	SwitchPort        int       `toml:"switch_port"` // fabric and downlink: 1 … 255; fabric: 0 = by LLDP
 	VLANs             []uint16  `toml:"vlans"`       // trunk: ascending, each once
@@ -126,7 +132,8 @@ type Edge struct {
 
 // Fabric is what the boxes of a fabric have in common.
 type Fabric struct {
-	Keys Keyring `toml:"keys"`
+	UDPPort int     `toml:"udp_port"` // of encapsulated frames with encap "udp"
+	Keys    Keyring `toml:"keys"`
 }
 
 // Keyring are the keys of messages between boxes; the first signs.

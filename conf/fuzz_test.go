@@ -68,7 +68,7 @@ func checkPromises(t *testing.T, c *Config) {
 		if names[p.Name] || p.Queues < 1 || p.Queues > d.Workers || p.MTU+frameExtra > d.FrameSize ||
 			(p.SwitchMAC != 0) != (p.Role == RoleFabric) || (p.SwitchPort != 0) != (p.Role == RoleFabric ||
 			p.Role == RoleDownlink) ||
-			(len(p.VLANs) > 0) != (p.Role == RoleTrunk) || (p.Encap == "ip") != (p.Role == RoleFabric) {
+			(len(p.VLANs) > 0) != (p.Role == RoleTrunk) || (p.Encap != "") != (p.Role == RoleFabric) {
 			t.Fatalf("got an inconsistent port, want an error: %+v", p)
 		}
 		names[p.Name] = true

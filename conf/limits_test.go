@@ -4,9 +4,9 @@ import (
 	"testing"
 
 	"penstock/ctrl/model"
+	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/gateway"
-	"penstock/dataplane/overlay"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/table"
 	"penstock/dataplane/wire"
@@ -51,7 +51,8 @@ func TestPairedLimits(t *testing.T) {
 		{"dataplane.bindings, table.MaxCapacity", bindings, table.MaxCapacity, true},
 		{"octets that the MTU does not count", frameExtra, frame.Headroom + wire.EthernetLen + 4, false},
 		{"port.mtu and what it does not count, largest frame", mtu + frameExtra, largest, false},
-		{"octets of encapsulation, overlay.Overhead", encapSize, overlay.Overhead, false},
+		{"octets of encapsulation ip", encapSize, int(fib.FormIP.Overhead()), false},
+		{"octets of encapsulation udp", encapUDP, int(fib.FormUDP.Overhead()), false},
 		{"edge.control_vlan, VLANs of VIFs and paths", controlVLAN, model.MaxVLAN, false},
 		{"gateway_group.member.vlan, VLANs of VIFs and paths", memberVLAN, model.MaxVLAN, false},
 		{"port.switch_port, bindings' switch_port", switchPort, model.MaxSwitchPort, false},

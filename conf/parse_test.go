@@ -59,6 +59,7 @@ func TestDefaults(t *testing.T) {
 			{Name: "fab0", Interface: "eth2", Role: "fabric", Queues: 1, Mode: "auto", Encap: "ip",
 				SwitchMAC: 0x02000000000a, SwitchPort: 7},
 		},
+		Fabric:   Fabric{UDPPort: 7472},
 		Balancer: Balancer{Key: ZeroKey, Flows: 1 << 20, NewFlowRate: 125_000},
 		Control:  Control{Socket: "/run/penstock/control.sock", Mode: 0o660, MaxBody: 64 << 20, MaxConnections: 64},
 		Metrics:  Metrics{Listen: "127.0.0.1:9469"},
@@ -111,7 +112,7 @@ clamp_mss = false
 name = "fab0"
 interface = "eth2"
 role = "fabric"
-encap = "ip"
+encap = "udp"
 switch_mac = "02-00-00-00-00-0A"
 switch_port = 223
 [[port]]
@@ -163,6 +164,8 @@ ip = "192.0.2.1"
 address = "192.0.2.0/31"
 address6 = "2001:db8::2"
 mac = "02:00:00:00:00:99"
+[fabric]
+udp_port = 1
 [balancer]
 key = "000102030405060708090A0b0c0d0e0f"
 flows = 1024
@@ -205,7 +208,7 @@ format = "json"
 		Ports: []Port{
 			{Name: "acc0", Interface: "eth1", Role: "access", Queues: 1, Mode: "zero-copy", MTU: 3000,
 				CompleteChecksums: true},
-			{Name: "fab0", Interface: "eth2", Role: "fabric", Queues: 2, Mode: "auto", Encap: "ip",
+			{Name: "fab0", Interface: "eth2", Role: "fabric", Queues: 2, Mode: "auto", Encap: "udp",
 				SwitchMAC: 0x02000000000a, SwitchPort: 223},
 			{Name: "d1", Interface: "eth3", Role: "downlink", Queues: 2, Mode: "auto", SwitchPort: 1},
 			{Name: "t1", Interface: "eth4", Role: "trunk", Queues: 2, Mode: "auto",
@@ -235,8 +238,9 @@ format = "json"
 			{Name: "b", URL: "http://[::1]/", Severity: "warning", Timeout: 5 * time.Second, RetryMax: time.Minute,
 				FailingAfter: 30 * time.Second},
 		}},
-		Log:  Log{Level: "debug", Format: "json"},
-		file: "p.toml",
+		Fabric: Fabric{UDPPort: 1},
+		Log:    Log{Level: "debug", Format: "json"},
+		file:   "p.toml",
 	}
 	want.lines, want.named = c.lines, true
 	if !reflect.DeepEqual(*c, want) {

@@ -65,8 +65,9 @@ const (
 	maxUMEM     = int64(1)<<32 - 1 // octets: a frame's place in the UMEM is a 32-bit number
 	minMTU      = 576              // RFC 791, section 3.1: every host takes 576 octets
 	maxMTU      = 3822             // fits a frame of 4096 octets
-	// octets of IP payload that encapsulation adds: IPv4 header and inner Ethernet header
+	// octets of IP payload that encapsulation adds: IPv4 header and inner Ethernet header; with form "udp" one more
 	encapSize   = 34
+	encapUDP    = 42
 	frameExtra  = 256 + 18          // octets of a frame that the MTU does not count: headroom, Ethernet header, tag
 	defFrames   = 16384             //
 	maxSunPath  = 107               // unix(7): sun_path without its terminating zero
@@ -153,15 +154,18 @@ func Keys() []Key {
 				"read). The other values force the mode."},
 		{Path: "port.mtu", Kind: KindInteger, Min: minMTU, Max: maxMTU, Note: "as the interface is",
 			Why: "MTU changes go with a reset of the driver's rings",
-			Doc: "Set the interface's MTU, in octets. A fabric port needs 34 more than the access ports."},
+			Doc: "Set the interface's MTU, in octets. A fabric port needs 34 more than the access ports, 42 " +
+				"with the form `udp`."},
 		{Path: "port.complete_checksums", Kind: KindBool, Default: false, Roles: onAccess, Live: true,
 			Doc: "Complete L4 checksums that senders leave to hardware (veth and virtio without `tx off`)."},
 		{Path: "port.clamp_mss", Kind: KindBool, Default: true, Roles: onAccess, Live: true,
 			Doc: "Lower the MSS of TCP connections from here to what fits both this port and the fabric, uplink or " +
 				"port ahead. For those from uplinks this is always done."},
-		{Path: "port.encap", Kind: KindEnum, Default: "ip", Allowed: []string{"ip"}, Later: []string{"udp", "vxlan"},
-			Roles: onFabric, Why: whyIdentity,
-			Doc: "Form of encapsulation: L2 in IP, protocol 143."},
+		{Path: "port.encap", Kind: KindEnum, Default: EncapIP, Allowed: []string{EncapIP, EncapUDP},
+			Later: []string{"vxlan"}, Roles: onFabric, Why: whyIdentity,
+			Doc: "Form of encapsulation, the same in all boxes that have paths to each other. `ip`: Ethernet in " +
+				"IPv4, protocol 143. `udp`: in UDP, whose source port tells flows apart for switches and NICs " +
+				"that spread packets by addresses and ports."},
 		{Path: "port.switch_mac", Kind: KindMAC, Note: "by LLDP", Roles: onFabric, Live: true,
 			Doc: "MAC of the edge switch that the port is connected to."},
 		{Path: "port.switch_port", Kind: KindInteger, Note: "fabric: by LLDP; downlink: required", Min: 1, Max: 255,
@@ -257,6 +261,9 @@ func Keys() []Key {
 			Doc: "How the number of a port follows from what the switch sends: `field` is `port_id` or " +
 				"`port_description`, `match` a regular expression whose one group is the number. The first rule that " +
 				"fits counts."},
+		{Path: "fabric.udp_port", Kind: KindInteger, Default: 7472, Min: 1, Max: 65535, Why: whyIdentity,
+			Doc: "UDP port of encapsulated frames on fabric ports with the form `udp`, the same in all boxes of " +
+				"the fabric."},
 		{Path: "fabric.keys", Kind: KindKeyring, Max: maxFabricKeys, Note: "none: no message is signed", Live: true,
 			Doc: "Keys of the messages that boxes send each other. The first signs, all are accepted, and a message " +
 				"without a valid tag is discarded. To change the key, add the new one behind the old one on all " +

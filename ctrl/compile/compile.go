@@ -53,6 +53,7 @@ type Port struct {
 	VLANs             []uint16  // trunk: the VLAN IDs it carries
 	CompleteChecksums bool      // access
 	ClampMSS          bool      // access
+	Encap             fib.Form  // fabric
 }
 
 // Config is what the compiler needs besides the state.
@@ -65,6 +66,7 @@ type Config struct {
 	Bindings    *table.Bindings
 	Capacity    int // bindings that may be pushed; 0 = as many as Bindings holds. This box's own rows come on top.
 
+	UDPPort     uint16 // destination port of encapsulated frames of fib.FormUDP, in the whole fabric
 	MessageVLAN uint16 // the VLAN of the boxes' broadcasts of binding messages; 0 = none
 
 	FloodRate, FloodBurst uint32 // see fib.Snapshot

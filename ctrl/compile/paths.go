@@ -172,6 +172,7 @@ func (p *plan) path(k statKey, v model.PathVLAN, stat uint32) fib.Path {
 	}
 	return fib.Path{
 		Port: k.port, VID: k.vid, Weight: v.Weight, MTU: port.mtu, Stat: stat,
+		Form: port.Encap, UDP: p.cfg.UDPPort,
 		Seed:   seed(k.egress, k.vid, k.own, port.at.Port),
 		DstMAC: k.egress, SrcMAC: src,
 		SrcPrefix: p.cfg.prefix(port.at.Port),

@@ -53,6 +53,9 @@ func (c *Compiler) Reconfigure(change func(*Config)) error {
 	p.cfg.Ports = slices.Clone(c.cfg.Ports)
 	change(&p.cfg)
 	p.cfg.Groups = cloneGroups(p.cfg.Groups)
+	if p.cfg.UDPPort != c.cfg.UDPPort {
+		return fmt.Errorf("udp_port: %w; restart the box", ErrFixed)
+	}
 	if p.cfg.Scheme != c.cfg.Scheme || p.cfg.Bindings != c.cfg.Bindings || p.cfg.Capacity != c.cfg.Capacity {
 		return fmt.Errorf("scheme and bindings table: %w; restart the box", ErrFixed)
 	}
@@ -63,8 +66,8 @@ func (c *Compiler) Reconfigure(change func(*Config)) error {
 	p.ports = slices.Clone(c.ports)
 	for i, n := range p.cfg.Ports {
 		s := &p.ports[i]
-		if n.Name != s.Name || n.Role != s.Role {
-			return fmt.Errorf("port %q: name and role: %w; restart the box", s.Name, ErrFixed)
+		if n.Name != s.Name || n.Role != s.Role || n.Encap != s.Encap {
+			return fmt.Errorf("port %q: name, role and encap: %w; restart the box", s.Name, ErrFixed)
 		}
 		if n.SwitchMAC != s.SwitchMAC || n.SwitchPort != s.SwitchPort || n.CompleteChecksums != s.CompleteChecksums ||
 			n.ClampMSS != s.ClampMSS || !slices.Equal(n.VLANs, s.VLANs) {
@@ -125,13 +128,14 @@ func (p *plan) fillPort(i int) {
 	}
 	f.Role, f.Up, f.MTU, f.MAC = s.Role, s.up, s.mtu, s.mac
 	f.CompleteChecksums, f.ClampMSS = s.CompleteChecksums, s.ClampMSS || s.Role == fib.RoleUplink
-	f.Fabric = fib.Fabric{SwitchIdx: fib.None}
+	f.Fabric = fib.Fabric{SwitchIdx: fib.None, Form: s.Encap, UDP: p.cfg.UDPPort}
 	if s.onFabric() {
 		sw, _ := p.switches.get(uint64(s.at.Switch))
 		prefix := p.cfg.prefix(s.at.Port)
 		f.Fabric = fib.Fabric{
 			SwitchMAC: uint64(s.at.Switch), OwnMAC: s.mac, Prefix: prefix, HostMask: p.cfg.hostMask(),
 			BoxIP: prefix | 1, Number: s.at.Port, SwitchIdx: sw,
+			Form: s.Encap, UDP: p.cfg.UDPPort,
 		}
 	}
 }

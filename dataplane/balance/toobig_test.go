@@ -39,6 +39,7 @@ func TestTooBig(t *testing.T) {
 			w := newWorld(t)
 			sw := &w.snap.Switches[0]
 			sw.Paths[0].MTU = 1400
+			sw.SetPaths(sw.Paths)
 			w.snap.Ports[near].MTU = 1300
 			vip, to := uint32(vip4), "10.10.1.100"
 			if tt.v6 {

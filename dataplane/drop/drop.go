@@ -68,9 +68,12 @@ const (
 	FabricSwitchMAC
 	FabricOwnMAC
 	FabricProtocol
+	FabricForm
 	FabricFragment
 	FabricOptions
 	FabricAddress
+	FabricUDP
+	FabricUDPChecksum
 	FabricTenant
 	FabricSegment
 	FabricInner
@@ -247,8 +250,12 @@ var table = [Count]Info{
 	FabricNotIP: {"fabric_not_ip", "Neither IPv4 nor ARP on a fabric port.", "the edge switch's configuration"},
 	FabricSwitchMAC: {"fabric_switch_mac", "The source MAC is not the edge switch's.",
 		"switch_mac of the port; a foreign station on the fabric link"},
-	FabricOwnMAC:   {"fabric_own_mac", "The destination MAC is not the box's.", "the edge switch's ARP table"},
-	FabricProtocol: {"fabric_protocol", "Not an encapsulated frame (IP protocol 143).", "the edge switch"},
+	FabricOwnMAC: {"fabric_own_mac", "The destination MAC is not the box's.", "the edge switch's ARP table"},
+	FabricProtocol: {"fabric_protocol",
+		"Not an encapsulated frame (IP protocol 143; with encap \"udp\" UDP to udp_port).",
+		"the edge switch; udp_port of both boxes"},
+	FabricForm: {"fabric_form", "An encapsulated frame of another form than the port's.",
+		"encap of this port and of the sending box's"},
 	FabricFragment: {"fabric_fragment", "A fragment; encapsulated packets are never fragmented.",
 		"MTU along the path"},
 	FabricOptions: {"fabric_options", "An outer IPv4 header with options.", "the sending box"},
@@ -256,6 +263,9 @@ var table = [Count]Info{
 		"The outer destination is not an address of this box, or the outer source does not follow the " +
 			"addressing scheme.",
 		"switch_port of the port; the edge switch's routes"},
+	FabricUDP: {"fabric_udp", "The length of the outer UDP header does not fit the packet.", "the sending box"},
+	FabricUDPChecksum: {"fabric_udp_checksum", "The checksum of the outer UDP header is neither right nor 0.",
+		"the links between the boxes"},
 	FabricTenant: {"fabric_tenant", "The tenant ID is not known on this box.", "`penstock show tenants`"},
 	FabricSegment: {"fabric_segment", "The tenant has no segment with this ID on this box.",
 		"`penstock show segments`"},

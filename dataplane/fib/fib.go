@@ -9,11 +9,7 @@
 // large table afterwards.
 package fib
 
-import (
-	"math/bits"
-
-	"penstock/dataplane/table"
-)
+import "penstock/dataplane/table"
 
 // None is the "no such entry" value of dense indices.
 const None = ^uint32(0)
@@ -135,6 +131,8 @@ type Fabric struct {
 	BoxIP     uint32 // Prefix | 1
 	Number    uint8  // p
 	SwitchIdx uint32 // of SwitchMAC in Snapshot.Switches
+	Form      Form   // of encapsulation: frames of another form are dropped
+	UDP       uint16 // destination port of FormUDP, in all boxes of the fabric
 }
 
 // Policy selects the checks of frames of a VIF against its configured MAC and addresses.
@@ -262,6 +260,8 @@ type Path struct {
 	VID    uint16
 	Weight uint16 // ≥ 1; all equal = unweighted
 	MTU    uint16 // of the fabric port
+	Form   Form   // of encapsulation, that of the fabric port
+	UDP    uint16 // destination port with FormUDP
 	Stat   uint32 // index of the path's counters, stable while the path is configured
 	Seed   uint32 // in rendezvous hashing: a function of (egress switch, VID, fabric port), equal after every restart
 
@@ -272,30 +272,6 @@ type Path struct {
 	DstShift       uint8 // 16 (10.p.t) or 24 (p.t)
 
 	Head Head // by SetPaths
-}
-
-// Head is the part of a path's outer header that is equal in all frames. W0, W1 and W2 are octets 0–7, 8–15 and 16–23
-// of the frame (Ethernet, tag, the first six octets of IPv4), to be stored in little-endian order. Sum is the
-// checksum of the constant fields of the IPv4 header.
-type Head struct {
-	W0, W1, W2 uint64
-	Sum        uint32
-}
-
-// The constant part of the outer IPv4 header: no options, DF, TTL 64, protocol 143 (PROTOCOL.md#encapsulation).
-const (
-	outerVersion = 0x4500
-	outerDF      = 0x4000
-	outerTTL     = 64<<8 | 143
-)
-
-func (p *Path) prepare() {
-	p.Head = Head{
-		W0:  bits.ReverseBytes64(p.DstMAC<<16 | p.SrcMAC>>32),
-		W1:  bits.ReverseBytes64(p.SrcMAC<<32 | 0x8100<<16 | uint64(p.VID)),
-		W2:  bits.ReverseBytes64(0x0800<<48 | outerVersion<<32 | uint64(p.VID)),
-		Sum: outerVersion + uint32(p.VID) + outerDF + outerTTL,
-	}
 }
 
 // Edge holds the tables of the box as edge switch. Edge is zero when no port is a downlink or trunk.

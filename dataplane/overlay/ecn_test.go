@@ -66,7 +66,7 @@ func checkMerged(t *testing.T, got *outcome, inner []byte, want int) {
 	if want < 0 {
 		if got.p.Next != frame.NextDrop || got.p.Drop != drop.FabricECN {
 			t.Errorf("next stage %d, reason %s; want the frame dropped for %s", got.p.Next,
-				got.p.Drop.Info().Label, drop.FabricECN.Info().Label)
+				got.p.Drop, drop.FabricECN)
 		}
 		return
 	}
@@ -96,7 +96,7 @@ func TestDecapsulateECNOthers(t *testing.T) {
 				dropped := got.p.Next == frame.NextDrop && got.p.Drop == drop.FabricECN
 				if dropped != (out == ecnCE) {
 					t.Errorf("next stage %d, reason %s; want it dropped for %s only with the outer field 3", got.p.Next,
-						got.p.Drop.Info().Label, drop.FabricECN.Info().Label)
+						got.p.Drop, drop.FabricECN)
 				}
 				if body := got.p.Bytes(got.mem); !dropped && !bytes.Equal(body, f) {
 					t.Errorf("frame %x, want it unchanged: %x", body, f)

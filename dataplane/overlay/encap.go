@@ -11,6 +11,9 @@ import (
 	"penstock/dataplane/table"
 )
 
+// overhead is the difference between the MTU of a path of form "ip" and the tenants'.
+const overhead = ipLen + ethLen
+
 // Encapsulate chooses each flow's path to its location and writes the outer header in front of the frame
 // (PROTOCOL.md#encapsulation, PROTOCOL.md#path-choice).
 //
@@ -19,6 +22,8 @@ import (
 //
 // The source address is the prefix of the own port | segment ID, the destination address is the prefix of the other
 // port | tenant ID, and the IPv4 ID is the VLAN ID.
+//
+// Paths of form "udp" have a header of their own, see udp.go.
 //
 // It is a stage (stage.Func).
 func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
@@ -37,13 +42,17 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 		}
 		path := &s.Switches[sw].Paths[best]
 		total := uint32(p.Len) + ipLen
-		if total > uint32(path.MTU) {
-			st.TooBig(p, path.MTU-Overhead, drop.TooBig)
+		if total > path.Head.Most {
+			if path.Form != fib.FormIP {
+				todo |= st.encapsulateUDP(p, path)
+				continue
+			}
+			st.TooBig(p, path.MTU-overhead, drop.TooBig)
 			todo |= p.Next.Bit()
 			continue
 		}
 		if p.Proto == protoTCP && p.Flags&frame.FlagL4 != 0 && s.Ports[p.Port].ClampMSS {
-			st.clamp(p, min(path.MTU-Overhead, s.Ports[p.Port].MTU))
+			st.clamp(p, min(path.MTU-overhead, s.Ports[p.Port].MTU))
 		}
 		seg := &s.Segments[p.Seg]
 		src := path.SrcPrefix | seg.ID&path.HostMask

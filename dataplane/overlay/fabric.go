@@ -27,15 +27,17 @@ func (st *State) Fabric(b *frame.Batch) (todo uint32) {
 	f := &s.Ports[st.Port].Fabric
 	for i := 0; ; i++ {
 		var done uint32
-		i, done = quickFabric(mem, b, i, f, s, st)
-		todo |= done
+		if f.Form == fib.FormIP {
+			i, done = quickFabric(mem, b, i, f, s, st)
+			todo |= done
+		}
 		if i >= b.N {
 			return todo
 		}
 		p := &b.Pkt[i]
 		if !parse.Fabric(mem, p) {
 			st.refused(mem, p)
-		} else if !st.outerElsewhere(mem, p) {
+		} else if !st.outerElsewhere(mem, p, f.Form) {
 			decapsulate(mem, p, f, s, st)
 			if p.Next == frame.NextLookup {
 				st.queueLookup(i, p.Seg, p.DstMAC, s)
@@ -81,7 +83,7 @@ func decapsulate(mem []byte, p *frame.Packet, f *fib.Fabric, s *fib.Snapshot, st
 	switch {
 	case p.Proto == wire.ProtoUDP && dst == f.BoxIP && f.BoxIP != 0:
 		st.toBox(p, l3, src, f)
-	case p.Proto != protoEthernet:
+	case p.Proto != protoEthernet && p.Proto != wire.ProtoUDP:
 		p.DropFor(drop.FabricProtocol)
 	case p.Has(frame.FlagFragment):
 		p.DropFor(drop.FabricFragment)
@@ -90,7 +92,12 @@ func decapsulate(mem []byte, p *frame.Packet, f *fib.Fabric, s *fib.Snapshot, st
 	case dst&^f.HostMask != f.Prefix, !special(src, f.HostMask):
 		p.DropFor(drop.FabricAddress)
 	default:
-		if stripOuter(mem, p, s, st, int(binary.BigEndian.Uint16(l3[2:4]))-ipLen, dst&f.HostMask, src&f.HostMask) {
+		at, n, why := inside(l3, p.Proto, f)
+		if why != drop.None {
+			p.DropFor(why)
+			return
+		}
+		if stripOuter(mem, p, s, st, p.L3+at, n, dst&f.HostMask, src&f.HostMask) && f.Form == fib.FormIP {
 			addrs := uint64(src)<<32 | uint64(dst)
 			st.segments[cacheSlot(addrs)] = segment{addrs: addrs, seg: p.Seg, port: p.Port}
 		}
@@ -106,9 +113,11 @@ func special(src, hostMask uint32) bool {
 	return p != 0 && p != 127 && p < 224
 }
 
-// stripOuter removes the outer headers and reports whether tenant and segment exist. n is the length of the inner frame
-// by the outer packet's total length, without Ethernet's padding.
-func stripOuter(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, n int, tenant, segment uint32) bool {
+// stripOuter removes the outer headers and reports whether tenant and segment exist. The inner frame is at offset at,
+// and n is its length by the outer headers, without Ethernet's padding.
+func stripOuter(
+	mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, at uint16, n int, tenant, segment uint32,
+) bool {
 	seg, ok := s.SegmentByID.Get(fib.SegmentKey(tenant, segment))
 	if !ok {
 		p.DropFor(drop.FabricSegment)
@@ -118,11 +127,11 @@ func stripOuter(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, n int, 
 		return false
 	}
 	p.Seg = seg
-	if n < ethLen || n > int(p.Len)-int(p.L3)-ipLen {
+	if n < ethLen || n > int(p.Len)-int(at) {
 		p.DropFor(drop.FabricInner)
 		return true
 	}
-	p.Pull(p.L3 + ipLen)
+	p.Pull(at)
 	p.Len = uint16(n)
 	e := mem[p.Off : p.Off+ethLen]
 	macs := binary.BigEndian.Uint64(e[0:8])

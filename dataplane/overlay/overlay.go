@@ -13,7 +13,7 @@
 //	lookup.go     binding of the destination; nothere.go, where it is not on this box
 //	deliver.go    to an attachment of this box
 //	flood.go      copies of broadcasts
-//	encap.go      path choice, outer header
+//	encap.go      path choice, outer header; udp.go, where it has UDP
 //	toobig.go     ICMP about packets that are too big
 //
 // A packet from the fabric passes fabric.go, ecn.go, then lookup.go and deliver.go; messages of other boxes end in
@@ -33,7 +33,7 @@ import (
 	"penstock/dataplane/table"
 )
 
-// Octets of the headers that encapsulation "ip" adds: Ethernet and tag, IPv4.
+// Octets of the headers that encapsulation adds: Ethernet and tag, IPv4; with form "udp" 8 more.
 const (
 	ethLen   = 14
 	tagLen   = 4
@@ -42,10 +42,6 @@ const (
 
 	protoEthernet = 143 // IANA: Ethernet (RFC 8986)
 )
-
-// Overhead is the difference between the fabric's MTU and the largest MTU of a tenant, in octets: the lengths of the
-// outer IPv4 header and the inner Ethernet header.
-const Overhead = ipLen + ethLen
 
 // State is what one worker keeps between batches.
 type State struct {

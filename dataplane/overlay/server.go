@@ -57,8 +57,8 @@ func (st *State) serverReply(p *frame.Packet, port *fib.Port, v *fib.VIF, vip ui
 func (st *State) clampReply(p *frame.Packet, port *fib.Port) {
 	mtu := port.MTU
 	for i := range st.Snap.Ports {
-		if f := &st.Snap.Ports[i]; f.Role == fib.RoleFabric && f.MTU > Overhead {
-			mtu = min(mtu, f.MTU-Overhead)
+		if f := &st.Snap.Ports[i]; f.Role == fib.RoleFabric && f.MTU > f.Fabric.Form.Overhead() {
+			mtu = min(mtu, f.Fabric.Form.TenantMTU(f.MTU))
 		}
 	}
 	st.clamp(p, mtu)

@@ -190,7 +190,7 @@ func clamp(mem []byte, p *frame.Packet, s *fib.Snapshot, mtu uint16) {
 	from := &s.Ports[p.Port]
 	switch {
 	case p.Has(frame.FlagFromFabric):
-		mss.Clamp(mem, p, min(mtu, max(from.MTU, overhead)-overhead))
+		mss.Clamp(mem, p, min(mtu, from.Fabric.Form.TenantMTU(from.MTU)))
 	case from.ClampMSS:
 		mss.Clamp(mem, p, min(mtu, from.MTU))
 	}

@@ -8,9 +8,6 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// overhead is the share of encapsulation in the fabric's MTU: outer IPv4 and inner Ethernet header.
-const overhead = wire.IPv4Len + wire.EthernetLen
-
 // echo answers a tenant's ping to the group's own address, and drops all other packets to it.
 func echo(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State) {
 	to, ok := wayBack(mem, p, s)

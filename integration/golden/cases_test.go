@@ -184,7 +184,51 @@ func cases() []goldenCase {
 		}
 	}
 	all := append(hosts("ip16", "host", model.Scheme16), hosts("ip24", "host24", model.Scheme24)...)
-	return append(append(append(all, congestion()...), forged()...), gatewayCases()...)
+	all = append(append(all, congestion()...), inUDP()...)
+	return append(append(all, forged()...), gatewayCases()...)
+}
+
+// udpPort is that of encapsulated frames in UDP.
+const udpPort = 7472
+
+// inUDP has frames of a fabric port of form "udp".
+func inUDP() []goldenCase {
+	// wrapped puts a UDP header from this port between the outer IPv4 header and the inner frame.
+	wrapped := func(inner func() ([]byte, error), from uint16) func() ([]byte, error) {
+		return func() ([]byte, error) {
+			in, err := inner()
+			if err != nil {
+				return nil, err
+			}
+			udp := binary.BigEndian.AppendUint16(nil, from)
+			udp = binary.BigEndian.AppendUint16(udp, udpPort)
+			udp = binary.BigEndian.AppendUint32(udp, uint32(8+len(in))<<16)
+			o := endpoint.Outer{DstMAC: boxMAC, SrcMAC: switchA, ID: 101, Flags: 0x4000, TTL: 63, Proto: 17,
+				Src: endpoint.Special(model.Scheme16, 5, 7), Dst: endpoint.Special(model.Scheme16, 3, 100),
+				Inner: append(udp, in...)}
+			return o.Encode(), nil
+		}
+	}
+	broken := func(b []byte) []byte { b[41] = 1; return b }
+	return []goldenCase{
+		{name: "udp-encapsulate", config: "host-udp", in: []input{
+			on("acc0", "UDP to another switch", udp4(vm1, vm2, 0, 1000, 18)),
+			on("acc0", "another flow", udp4(vm1, vm2, 0, 1001, 18)),
+			on("acc0", "IPv6", udp6(vm1, vm2, 1000, 18)),
+			on("acc0", "same switch: the box's own MAC as outer source", udp4(vm1, vm4, 0, 1000, 18)),
+			on("acc0", "a protocol that is not IP", raw(ethernet(vm2.MAC, vm1.MAC, 0x88b7, 60))),
+			on("acc0", "largest packet", udp4(vm1, vm2, 0, 1000, 1472)),
+			on("acc1", "broadcast", raw(ethernet(endpoint.Broadcast, vm3.MAC, 0x88b7, 60))),
+		}},
+		{name: "udp-decapsulate", config: "host-udp", in: []input{
+			on("fab0", "to vm1", wrapped(udp4(vm2, vm1, 0, 1053, 18), 49152)),
+			on("fab0", "from any source port", wrapped(udp6(vm2, vm1, 1053, 18), 1)),
+			on("fab0", "a form that is not the port's", outer(model.Scheme16, udp4(vm2, vm1, 0, 1053, 18), nil)),
+			on("fab0", "a wrong checksum", changed(wrapped(udp4(vm2, vm1, 0, 1053, 18), 49152), broken)),
+			on("fab0", "broadcast to both local VIFs",
+				wrapped(raw(ethernet(endpoint.Broadcast, vm2.MAC, 0x88b7, 60)), 65535)),
+		}},
+	}
 }
 
 // congestion has every value of the ECN field on the way out, and every pair of values on the way in.

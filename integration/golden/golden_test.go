@@ -49,6 +49,7 @@ type config struct {
 		SwitchPort                  uint8
 		VLANs                       []uint16
 		CompleteChecksums, ClampMSS bool
+		Encap                       string // "" = "ip"
 	}
 	Groups   []compile.Group
 	Tenants  []model.Tenant
@@ -61,6 +62,8 @@ type config struct {
 
 var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "downlink": fib.RoleDownlink,
 	"trunk": fib.RoleTrunk, "uplink": fib.RoleUplink}
+
+var forms = map[string]fib.Form{"": fib.FormIP, "udp": fib.FormUDP}
 
 func load(t testing.TB, name string) (*rig.Rig, *config) {
 	t.Helper()
@@ -78,12 +81,12 @@ func load(t testing.TB, name string) (*rig.Rig, *config) {
 		c.Groups[i].Policy = gateway.DefaultPolicy()
 	}
 	o := rig.Options{Groups: c.Groups, Scheme: c.Scheme, EdgeMAC: c.EdgeMAC, ICMPRate: c.ICMPRate,
-		FloodRate: c.FloodRate, Bindings: c.Bindings, State: c.state()}
+		FloodRate: c.FloodRate, Bindings: c.Bindings, State: c.state(), UDPPort: udpPort}
 	var refs []model.PortRef
 	for _, p := range c.Ports {
 		o.Ports = append(o.Ports, compile.Port{Name: p.Name, Role: roles[p.Role], SwitchMAC: p.SwitchMAC,
 			SwitchPort: p.SwitchPort, VLANs: p.VLANs,
-			CompleteChecksums: p.CompleteChecksums, ClampMSS: p.ClampMSS})
+			CompleteChecksums: p.CompleteChecksums, ClampMSS: p.ClampMSS, Encap: forms[p.Encap]})
 		o.MTU, o.MAC = append(o.MTU, p.MTU), append(o.MAC, p.MAC)
 		refs = append(refs, model.PortRef{Name: p.Name, Role: p.Role})
 	}

@@ -141,6 +141,9 @@ mode = "zero-copy"
 			fmt.Fprintf(&b, "complete_checksums = %v\nclamp_mss = %v\n", p.CompleteChecksums, p.ClampMSS)
 		case "fabric":
 			fmt.Fprintf(&b, "switch_mac = %q\nswitch_port = %d\n", p.SwitchMAC, p.SwitchPort)
+			if p.Encap != "" {
+				fmt.Fprintf(&b, "encap = %q\n", p.Encap)
+			}
 		case "downlink":
 			fmt.Fprintf(&b, "switch_port = %d\n", p.SwitchPort)
 		case "trunk":

@@ -36,6 +36,7 @@ type Options struct {
 	ICMPRate  uint32
 	FloodRate uint32
 
+	UDPPort     uint16 // of encapsulated frames
 	MessageVLAN uint16 // of binding messages; 0 = none
 
 	Box        string   // the box's name, for directors
@@ -53,12 +54,15 @@ type Rig struct {
 	Keeper   *keeper.Keeper // Tick runs it
 	Gateways *uplink.Prober // of the gateway groups
 	Echo     *pathprobe.Echo
-	Behind   time.Duration // how long ago the turns that receive began
-	umem     *xsk.Umem
-	ports    int
-	now      int64
-	batch    frame.Batch
-	sent     [][][]byte // by port
+	// Incoming and Outgoing change frames that Receive takes and Sent returns; nil = as they are.
+	Incoming, Outgoing func(port int, f []byte) []byte
+
+	Behind time.Duration // how long ago the turns that receive began
+	umem   *xsk.Umem
+	ports  int
+	now    int64
+	batch  frame.Batch
+	sent   [][][]byte // by port
 }
 
 // New builds a rig with all ports up.
@@ -106,7 +110,7 @@ func New(o Options) (*Rig, error) {
 	r.Compiler = compile.New(compile.Config{
 		Scheme: o.Scheme, Ports: o.Ports, EdgeMAC: o.EdgeMAC, Bindings: r.Bindings, Capacity: o.Capacity,
 		Groups: o.Groups, ICMPRate: o.ICMPRate, ICMPBurst: 1000, FloodRate: o.FloodRate,
-		Box: o.Box, BalanceKey: o.BalanceKey, MessageVLAN: o.MessageVLAN,
+		Box: o.Box, BalanceKey: o.BalanceKey, MessageVLAN: o.MessageVLAN, UDPPort: o.UDPPort,
 		FloodBurst: max(1, o.FloodRate), Prepare: r.Prepare, Publish: r.direct,
 	})
 	for i, p := range o.Ports {
@@ -177,7 +181,11 @@ func (r *Rig) Receive(port int, frames ...[]byte) error {
 			r.Verify.Move(addr, frame.OwnerPool, frame.OwnerBatch)
 			p := &b.Pkt[b.N]
 			p.Off, p.Port = addr+frame.Headroom, uint16(port)
-			p.Len = uint16(copy(r.Mem[p.Off:addr+r.Pool.FrameSize()], frames[0]))
+			f := frames[0]
+			if r.Incoming != nil {
+				f = r.Incoming(port, f)
+			}
+			p.Len = uint16(copy(r.Mem[p.Off:addr+r.Pool.FrameSize()], f))
 			b.N++
 			frames = frames[1:]
 		}
@@ -217,5 +225,10 @@ func (r *Rig) take(port uint16) {
 func (r *Rig) Sent(port int) [][]byte {
 	s := r.sent[port]
 	r.sent[port] = nil
+	for i := range s {
+		if r.Outgoing != nil {
+			s[i] = r.Outgoing(port, s[i])
+		}
+	}
 	return s
 }

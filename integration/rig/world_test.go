@@ -78,9 +78,15 @@ func world(boxes int) Options {
 
 func start(t *testing.T, o Options) *Rig {
 	t.Helper()
+	if form == fib.FormUDP {
+		inUDP(&o)
+	}
 	r, err := New(o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if form == fib.FormUDP {
+		r.translate(t, o.Ports)
 	}
 	t.Cleanup(func() {
 		if n, what := r.Verify.Violations(); n > 0 {

@@ -1,0 +1,64 @@
+package fib
+
+import "math/bits"
+
+// Form is the form of encapsulation on a fabric port (PROTOCOL.md#encapsulation).
+type Form uint8
+
+// The forms.
+const (
+	FormIP  Form = iota // the frame in IPv4, protocol 143
+	FormUDP             // the frame in UDP over IPv4
+)
+
+// The octets in front of the inner frame, from the outer IPv4 header on.
+const (
+	headIP  = 20
+	headUDP = headIP + 8
+	inner   = 14 // Ethernet, which a tenant's MTU does not count
+)
+
+// Overhead returns the difference between the MTU of a fabric port and the largest MTU of a tenant, in octets: the
+// lengths of the outer headers and the inner Ethernet header.
+func (f Form) Overhead() uint16 {
+	if f == FormUDP {
+		return headUDP + inner
+	}
+	return headIP + inner
+}
+
+// TenantMTU returns the MTU of tenants on a fabric port with this MTU, 0 if there is no room.
+func (f Form) TenantMTU(mtu uint16) uint16 { return max(mtu, f.Overhead()) - f.Overhead() }
+
+// Head is the part of a path's outer header that is equal in all frames. W0, W1 and W2 are octets 0–7, 8–15 and 16–23
+// of the frame (Ethernet, tag, the first six octets of IPv4), to be stored in little-endian order. Sum is the
+// checksum of the constant fields of the IPv4 header. Most is the largest total length of a packet, 0 in other forms
+// than "ip": one comparison finds what is not for the quick way.
+type Head struct {
+	W0, W1, W2 uint64
+	Sum, Most  uint32
+}
+
+// The constant part of the outer IPv4 header: no options, DF, TTL 64, protocol 143 or 17 (PROTOCOL.md#encapsulation).
+const (
+	outerVersion = 0x4500
+	outerDF      = 0x4000
+	outerTTL     = 64 << 8
+	outerIP      = 143
+	outerUDP     = 17
+)
+
+// prepare sets Head, which follows from the other fields.
+func (p *Path) prepare() {
+	proto, most := uint32(outerIP), uint32(p.MTU)
+	if p.Form == FormUDP {
+		proto, most = outerUDP, 0
+	}
+	p.Head = Head{
+		W0:   bits.ReverseBytes64(p.DstMAC<<16 | p.SrcMAC>>32),
+		W1:   bits.ReverseBytes64(p.SrcMAC<<32 | 0x8100<<16 | uint64(p.VID)),
+		W2:   bits.ReverseBytes64(0x0800<<48 | outerVersion<<32 | uint64(p.VID)),
+		Sum:  outerVersion + uint32(p.VID) + outerDF + outerTTL + proto,
+		Most: most,
+	}
+}
