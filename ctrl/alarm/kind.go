@@ -142,7 +142,8 @@ func Kinds() []KindInfo {
 		{ClockSkew, Warning, false, "box SWITCH/PORT", "The clock of another box is 5 s or more off.",
 			"It was right for a minute."},
 		{TableFull, Major, false, "bindings",
-			"The bindings table is full: bindings of other boxes are not taken.", "There was room for a minute."},
+			"The bindings table is full: bindings of other boxes give way to each other.",
+			"There was room for a minute."},
 		{GuestSetupFailed, Major, false, "vif TENANT/NAME",
 			"The guest behind a VIF cannot be given its virtual addresses, or cannot keep them over its restart: the " +
 				"agent is absent, silent or blocks commands, or the guest's network configuration is not known. The " +

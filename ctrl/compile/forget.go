@@ -1,6 +1,9 @@
 package compile
 
-import "penstock/dataplane/fib"
+import (
+	"penstock/dataplane/fib"
+	"penstock/dataplane/table"
+)
 
 // ForgetRow removes a learned row if it is at a place and its sequence is not above a given one. It reports whether
 // there was one.
@@ -28,6 +31,34 @@ func (c *Compiler) unlearn(k rowKey, loc fib.Loc) {
 	c.drop(k)
 	c.learned.remove(k)
 	c.unlearned(&c.segs[k.seg], k.seg, loc)
+}
+
+const (
+	// evictFrom is how many rows one is chosen from that gives way: the one that was heard longest ago.
+	evictFrom = 5
+	// evictTimes is how many times pass while rows give way as often as there is room for rows.
+	evictTimes = 16
+)
+
+// evict makes room for one learned row, and for a second one if what was pushed has left too little: other learned rows
+// give way. It reports whether there was one.
+func (c *Compiler) evict(moves *watch) bool {
+	over := c.pushed + c.learned.count + 1 - c.cfg.Capacity
+	if over > c.learned.count {
+		return false
+	}
+	for range min(over, 2) {
+		k, r := c.learned.oldest(evictFrom)
+		if c.watches(k.seg) {
+			moves.addRow(c, &table.Binding{Seg: k.seg, MAC: k.mac})
+		}
+		c.unlearn(k, r.loc)
+		if c.learned.evicted++; c.learned.evicted*evictTimes >= c.cfg.Capacity {
+			c.learned.evicted = 0
+			c.learned.next()
+		}
+	}
+	return true
 }
 
 // SweepBegin begins a time: rows that are heard from now on outlive SweepEnd with what it returns.

@@ -209,6 +209,32 @@ func (h *known) eachAt(loc fib.Loc, f func(k rowKey, r knownRow)) {
 	})
 }
 
+// oldest returns the oldest of n rows that are chosen by chance. There must be one.
+func (h *known) oldest(n int) (k rowKey, r knownRow) {
+	for i := range n {
+		x, y := h.any()
+		if i == 0 || y.time < r.time {
+			k, r = x, y
+		}
+	}
+	return k, r
+}
+
+// any returns a row by chance. There must be one.
+func (h *known) any() (rowKey, knownRow) {
+	for {
+		p := &h.parts[rand.IntN(knownParts)]
+		if p.count == 0 {
+			continue
+		}
+		for i := rand.Uint64N(p.slots); ; i = p.after(i) {
+			if b := p.slot(i); slotUsed(b) {
+				return slotKey(b), h.row(b)
+			}
+		}
+	}
+}
+
 // rebase makes room for later times: what was heard before base was heard at base.
 func (h *known) rebase(base uint32) {
 	h.eachSlot(func(b []byte) {

@@ -52,16 +52,19 @@ const (
 	Virtual                    // the MAC is that of a virtual address or a gateway group
 	Unknown                    // the tenant or the segment does not exist here
 	Self                       // it leads to this box, which has no such VIF
-	Full                       // there is no room
+	Crowded                    // as Taken, and another learned row has given way: the table is full
+	Full                       // there is no room, or no memory
 	Verdicts                   // how many there are, not a verdict
 )
 
 // learned is what the compiler has of learned rows.
 type learned struct {
 	known
-	time   uint32 // counts SweepBegin; a row has that of its last message
-	news   uint64 // counts changes
-	places map[fib.Loc]Digest
+	time uint32 // counts SweepBegin; a row has that of its last message
+	news uint64 // counts changes
+
+	evicted int // rows since a time was begun for them
+	places  map[fib.Loc]Digest
 	// displaced are the sequences of rows that VIFs of this box have taken the place of.
 	displaced map[rowKey]uint64
 }
@@ -233,8 +236,13 @@ func (c *Compiler) learnRow(r *FabricRow, moves *watch) Verdict {
 			_ = c.learned.put(k, had) // at worst the time stays
 			return Same
 		}
-	} else if c.pushed+c.learned.count >= c.cfg.Capacity {
-		return Full
+	}
+	verdict := Taken
+	if !wasLearned && c.pushed+c.learned.count >= c.cfg.Capacity {
+		if !c.evict(moves) {
+			return Full
+		}
+		verdict = Crowded
 	}
 	row := &c.bulk.row
 	row.Seg, row.MAC, row.Loc = k.seg, k.mac, loc
@@ -274,7 +282,6 @@ func (c *Compiler) learnRow(r *FabricRow, moves *watch) Verdict {
 	if inTable && now == loc {
 		return Taken
 	}
-	verdict := Taken
 	if inTable {
 		c.unlearned(s, seg, now)
 		verdict = Moved

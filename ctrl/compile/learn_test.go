@@ -222,6 +222,73 @@ func (r random) list() {
 	}
 }
 
+// TestEvict: in a full table new rows take the place of learned ones that were heard long ago, of pushed ones never,
+// and what was pushed beyond the capacity is made up for.
+func TestEvict(t *testing.T) {
+	const capacity, asked = 2000, 200
+	w := big(t, 1000, capacity)
+	rows := learnedRows(w, 4*capacity)
+	learn := func(rows []FabricRow) (n [Verdicts]int) {
+		t.Helper()
+		for _, v := range w.c.LearnRows(rows) {
+			n[v]++
+		}
+		if n := w.c.pushed + w.c.learned.count; n > capacity && w.c.pushed == 0 {
+			t.Fatalf("%d rows, want %d at most", n, capacity)
+		}
+		return n
+	}
+	if n := learn(rows[:capacity]); n[Taken] != capacity {
+		t.Fatalf("an empty table: got verdicts %v, want all taken", n)
+	}
+	late := rows[:asked] // what is asked for again and again
+	for from := capacity; from < len(rows); from += 50 {
+		if n := learn(rows[from : from+50]); n[Crowded] != 50 {
+			t.Fatalf("a full table: got verdicts %v, want 50 that displace others", n)
+		}
+		learn(late)
+	}
+	there, stay := 0, 0
+	for i := range rows {
+		if _, ok := w.c.Learned(rows[i].FabricKey); ok {
+			there++
+			if i < asked {
+				stay++
+			}
+		}
+	}
+	if there != capacity || stay < asked*9/10 {
+		t.Errorf("%d rows, and %d of those that are told again; want %d and at least %d", there, stay, capacity,
+			asked*9/10)
+	}
+	x := w.begin()
+	for i := range 1500 {
+		r := &rows[i]
+		name := fmt.Sprintf("tenant%05d", r.Tenant-2)
+		x.ch.Puts = append(x.ch.Puts, model.Binding{Tenant: name, Segment: "net", MAC: r.MAC + 0x100000,
+			SwitchMAC: r.At.Switch, SwitchPort: uint16(r.At.Port)})
+	}
+	p, err := w.c.Plan(x.next, x.ch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.c.Apply(p)
+	if n := learn(rows[len(rows)/2:]); n[Full] > 0 {
+		t.Errorf("many pushed rows: got verdicts %v, want none that is refused", n)
+	}
+	if w.c.pushed != 1500 || w.c.learned.count != capacity-1500 {
+		t.Errorf("%d pushed and %d learned rows, want 1,500 and 500", w.c.pushed, w.c.learned.count)
+	}
+	digests, _ := w.c.Digests()
+	sum := 0
+	for _, d := range digests {
+		sum += d.Count
+	}
+	if sum != w.c.learned.count {
+		t.Errorf("the digests have %d rows, want %d", sum, w.c.learned.count)
+	}
+}
+
 // TestDigest: the hash of a binding, from the octets of its message.
 func TestDigest(t *testing.T) {
 	here, err := hex.DecodeString("505301020000000018fae27693b4000000012c0000070200000001010a00000102000000000a0011")

@@ -60,8 +60,8 @@ func placeText(at compile.Place, other model.MAC, lost bool) string {
 }
 
 var texts = map[alarm.Kind]string{
-	alarm.TableFull: "The bindings table is full: bindings of other boxes are not taken, and not compared. Set a " +
-		"larger dataplane.bindings.",
+	alarm.TableFull: "The bindings table is full: each new binding of another box takes the place of one that was " +
+		"heard long ago, and is asked for again when it is needed. Set a larger dataplane.bindings.",
 	alarm.BindingConflict: "Another box says that the VIF is there, and the pushed binding leads elsewhere. The " +
 		"pushed one holds; delete it, or the VIF.",
 }

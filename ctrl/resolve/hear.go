@@ -126,6 +126,9 @@ func (s *Service) learn(payload []byte, from *pull, now int64) {
 			s.rival(r, from, now)
 		case compile.Contradicts:
 			s.raise(conflictFault(r), now, "")
+		case compile.Crowded:
+			s.found(r)
+			s.raise(fullFault, now, "")
 		case compile.Full:
 			s.raise(fullFault, now, "")
 		case compile.Self:
