@@ -77,7 +77,8 @@ func (r *reader) build(c *Config, tree map[string]any) {
 	}
 	c.LLDP = r.lldp(r.table(tree, "lldp"))
 	s = r.table(tree, "fabric")
-	c.Fabric = Fabric{UDPPort: s.integer("udp_port"), Keys: s.keyring("keys")}
+	c.Fabric = Fabric{UDPPort: s.integer("udp_port"), ControlVLAN: uint16(s.integer("control_vlan")),
+		SyncRate: s.integer("sync_rate"), Keys: s.keyring("keys")}
 	s = r.table(tree, "balancer")
 	c.Balancer = Balancer{Key: HexKey(s.text("key", checkHexKey)), Flows: s.integer("flows"),
 		NewFlowRate: s.integer("new_flow_rate")}

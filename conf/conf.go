@@ -132,8 +132,10 @@ type Edge struct {
 
 // Fabric is what the boxes of a fabric have in common.
 type Fabric struct {
-	UDPPort int     `toml:"udp_port"` // of encapsulated frames with encap "udp"
-	Keys    Keyring `toml:"keys"`
+	UDPPort     int     `toml:"udp_port"` // of encapsulated frames with encap "udp"
+	ControlVLAN uint16  `toml:"control_vlan"` // 0 = none
+	SyncRate    int     `toml:"sync_rate"`    // bindings per second
+	Keys        Keyring `toml:"keys"`
 }
 
 // Keyring are the keys of messages between boxes; the first signs.

@@ -264,6 +264,12 @@ func Keys() []Key {
 		{Path: "fabric.udp_port", Kind: KindInteger, Default: 7472, Min: 1, Max: 65535, Why: whyIdentity,
 			Doc: "UDP port of encapsulated frames on fabric ports with the form `udp`, the same in all boxes of " +
 				"the fabric."},
+		{Path: "fabric.control_vlan", Kind: KindInteger, Min: 1, Max: 4094, Note: "none: bindings are pushed",
+			Why: "the protocol runs from the start",
+			Doc: "The VLAN that holds every downlink of every edge switch: in it boxes tell each other where VIFs are."},
+		{Path: "fabric.sync_rate", Kind: KindInteger, Default: 200_000, Min: 1000, Max: 10_000_000,
+			Why: "the protocol runs from the start",
+			Doc: "Bindings per second that the box asks other boxes for, when it compares what it knows with them."},
 		{Path: "fabric.keys", Kind: KindKeyring, Max: maxFabricKeys, Note: "none: no message is signed", Live: true,
 			Doc: "Keys of the messages that boxes send each other. The first signs, all are accepted, and a message " +
 				"without a valid tag is discarded. To change the key, add the new one behind the old one on all " +

@@ -34,6 +34,7 @@ import (
 	"penstock/ctrl/metrics"
 	"penstock/ctrl/neighbor"
 	"penstock/ctrl/place"
+	"penstock/ctrl/resolve"
 	"penstock/ctrl/slow"
 	"penstock/ctrl/store"
 	"penstock/dataplane"
@@ -72,6 +73,8 @@ type Box struct {
 	health    *health.Checker    // of the servers that this box directs
 	resolver  *neighbor.Resolver // of the boxes behind an edge switch's downlinks
 	places    *place.Service     // of the fabric ports
+	resolve   *resolve.Service   // where VIFs of other boxes are; nil = bindings are pushed
+	here      atomic.Int32       // the fabric port by which resolve speaks, -1 = none
 	faults    map[int]string     // by port, the fault of its alarm; written by Start, then by followLinks
 
 	mu     sync.Mutex // one reload at a time
@@ -81,6 +84,8 @@ type Box struct {
 	failed chan error
 	// published says that there are new tables.
 	published chan struct{}
+	// owned says so to the protocol of bindings, and that a port has another place.
+	owned chan struct{}
 	// remained says that what is kept of removed and draining servers may have changed.
 	remained chan struct{}
 	cancel   context.CancelFunc
@@ -94,7 +99,7 @@ type Build struct{ Version, Commit string }
 // box.
 func New(cfg *conf.Config, path string, build Build) (_ *Box, err error) {
 	b := &Box{build: build, path: path, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4),
-		published: make(chan struct{}, 1), remained: make(chan struct{}, 1)}
+		published: make(chan struct{}, 1), owned: make(chan struct{}, 1), remained: make(chan struct{}, 1)}
 	b.cfg.Store(cfg)
 	b.log, b.logs = newLogger(cfg.Log, b.level)
 	defer func() {
@@ -177,6 +182,7 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	if err := b.newDirectors(); err != nil {
 		return err
 	}
+	b.newResolve()
 	b.loadFlows()
 	if err := b.engine.Start(); err != nil {
 		return err
@@ -203,6 +209,10 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	b.task(func() { b.health.Run(ctx) })
 	b.task(func() { b.directors.Run(ctx) })
 	b.task(func() { b.followMessages(ctx) })
+	b.task(func() { b.followOwn(ctx) })
+	if b.resolve != nil {
+		b.task(func() { b.resolve.Run(ctx) })
+	}
 	b.task(func() { b.followTargets(ctx) })
 	b.task(func() { b.followRemains(ctx) })
 	b.task(func() { b.watchStore(ctx) })

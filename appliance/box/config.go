@@ -50,6 +50,7 @@ func ApplyLive(c *compile.Config, cfg *conf.Config, saved gateway.State) {
 	d := &cfg.Dataplane
 	c.FloodRate, c.FloodBurst = uint32(d.FloodRate), uint32(d.FloodBurst)
 	c.ICMPRate, c.ICMPBurst = uint32(d.ICMPRate), uint32(d.ICMPBurst)
+	c.MessageVLAN = cfg.Fabric.ControlVLAN
 	c.Box, c.BalanceKey = cfg.Box.Name, cfg.Balancer.Key.Octets()
 	if cfg.Edge != nil {
 		c.EdgeMAC, c.ControlVLAN = cfg.Edge.MAC, cfg.Edge.ControlVLAN

@@ -50,13 +50,21 @@ func (b *Box) setHealth(verdicts map[string]health.Verdict) {
 	b.compiler.SetHealth(list)
 }
 
-// publish publishes tables, and lets the health checks follow them.
+func (b *Box) tellOwned() {
+	select {
+	case b.owned <- struct{}{}:
+	default:
+	}
+}
+
+// publish publishes tables, and lets the health checks and the protocol of bindings follow them.
 func (b *Box) publish(s *fib.Snapshot) {
 	b.engine.Publish(s)
 	select {
 	case b.published <- struct{}{}:
 	default:
 	}
+	b.tellOwned()
 	select {
 	case b.remained <- struct{}{}:
 	default:

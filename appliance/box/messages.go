@@ -2,22 +2,146 @@ package box
 
 import (
 	"context"
+	"path/filepath"
+	"time"
 
+	"penstock/ctrl/compile"
+	"penstock/ctrl/model"
+	"penstock/ctrl/place"
+	protocol "penstock/ctrl/resolve"
+	"penstock/ctrl/unicast"
+	"penstock/dataplane/fib"
 	"penstock/dataplane/resolve"
 )
 
-// followMessages gives the binding messages of other boxes to those in control who want them, until ctx is done.
+// newResolve makes the protocol by which boxes tell each other where VIFs are. Without a control VLAN there is none.
+func (b *Box) newResolve() {
+	cfg := b.cfg.Load()
+	b.here.Store(-1)
+	if cfg.Fabric.ControlVLAN == 0 {
+		return
+	}
+	b.resolve = protocol.New(protocol.Config{
+		Table: b.compiler, Wire: wire{b}, Keys: b.messageKeys, Alarms: b.alarms, Log: b.log,
+		Now:       func() int64 { return b.started.UnixNano() + int64(time.Since(b.started)) },
+		File:      filepath.Join(cfg.Box.StateDir, "claims.json"),
+		Directors: b.directors.Binding, SyncRate: cfg.Fabric.SyncRate,
+	})
+}
+
+func (b *Box) messageKeys() (keys []protocol.Key) {
+	for _, k := range b.cfg.Load().Fabric.Keys.Keys {
+		keys = append(keys, protocol.Key{ID: k.ID, Octets: k.Key})
+	}
+	return keys
+}
+
+// followMessages gives the binding messages of other boxes, and what the packet path tells, to those in control who
+// want them, until ctx is done.
 func (b *Box) followMessages(ctx context.Context) {
+	event := func(resolve.Event) {}
+	if b.resolve != nil {
+		event = b.resolve.Event
+	}
 	for b.engine.WaitResolve(ctx) {
 		for b.engine.TakeMessages(b.message) > 0 && ctx.Err() == nil {
 		}
-		b.engine.TakeEvents(func(resolve.Event) {})
+		b.engine.TakeEvents(event)
 	}
 }
 
-// message takes a claim of a director.
+// message takes a message. Without the protocol there are the claims of directors alone.
 func (b *Box) message(a resolve.Arrival) {
-	if !a.Broadcast {
+	switch {
+	case b.resolve != nil:
+		b.resolve.Message(a)
+	case !a.Broadcast:
 		b.directors.Binding(a.Payload)
 	}
+}
+
+// ownPause is the least time between two looks at the VIFs of this box.
+const ownPause = 10 * time.Millisecond
+
+// followOwn tells the protocol of new tables and places, until ctx is done.
+func (b *Box) followOwn(ctx context.Context) {
+	if b.resolve == nil {
+		return
+	}
+	segments := b.compiler.Snapshot().SegmentByID
+	for {
+		b.setSelf()
+		b.resolve.Refresh()
+		if s := b.compiler.Snapshot().SegmentByID; s != segments {
+			segments = s
+			b.resolve.Resync()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(ownPause):
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.owned:
+		}
+	}
+}
+
+// setSelf says where this box is: at the first fabric port that has carrier and a place that is confirmed.
+func (b *Box) setSelf() {
+	s := b.compiler.Snapshot()
+	index := map[string]int{}
+	for i, p := range b.cfg.Load().Ports {
+		index[p.Name] = i
+	}
+	for _, st := range b.places.States() {
+		i, ok := index[st.Port]
+		confirmed := st.Origin == place.OriginConfigured || st.Origin == place.OriginLLDP
+		if !ok || i >= len(s.Ports) || s.Ports[i].Role != fib.RoleFabric || !s.Ports[i].Up || !confirmed {
+			continue
+		}
+		b.here.Store(int32(i))
+		b.resolve.SetSelf(protocol.Self{At: st.At, MAC: model.MAC(s.Ports[i].MAC), Since: st.Since})
+		return
+	}
+	b.here.Store(-1)
+	b.resolve.SetSelf(protocol.Self{})
+}
+
+// wire sends binding messages by the fabric port at which the box is.
+type wire struct{ b *Box }
+
+// Broadcast sends to all boxes: in the control VLAN, as any frame of a box with the MAC of its edge switch as source.
+func (w wire) Broadcast(payload []byte) bool {
+	port, s := int(w.b.here.Load()), w.b.compiler.Snapshot()
+	if port < 0 || port >= len(s.Ports) {
+		return false
+	}
+	vlan := w.b.cfg.Load().Fabric.ControlVLAN
+	return w.b.slow.Inject(port, unicast.Broadcast(s.Ports[port].Fabric.SwitchMAC, vlan, payload))
+}
+
+// Unicast sends to the box at a place.
+func (w wire) Unicast(to compile.Place, payload []byte) (ok bool) {
+	w.b.compiler.Read(func(s *fib.Snapshot) {
+		port := int(w.b.here.Load())
+		if port < 0 || port >= len(s.Ports) {
+			return
+		}
+		at := &s.Ports[port].Fabric
+		for i := range s.Switches {
+			if s.Switches[i].MAC != uint64(to.Switch) {
+				continue
+			}
+			source := unicast.SourcePort(at.SwitchMAC, at.Number)
+			var f []byte
+			if port, f, ok = unicast.Frame(s, port, uint32(i), to.Port, unicast.PortBinding, source, payload); ok {
+				ok = w.b.slow.Inject(port, f)
+			}
+			return
+		}
+	})
+	return ok
 }

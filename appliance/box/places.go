@@ -68,6 +68,7 @@ func (b *Box) linkPlaces() {
 
 // placed publishes where a fabric port is plugged in.
 func (b *Box) placed(port string, s place.State) {
+	b.tellOwned()
 	b.events.Publish(event.Place{Port: port, SwitchMAC: macText(s.At.Switch), SwitchPort: s.At.Port, Origin: s.Origin})
 }
 

@@ -260,6 +260,9 @@ func (c *Compiler) putRow(b *model.Binding, r resolved) error {
 	row := &c.bulk.row
 	row.Seg, row.MAC, row.Loc = k.seg, k.mac, loc
 	row.IP4, row.IP6 = addresses(b.Addresses, row.IP4[:0], row.IP6[:0])
+	if err := c.makeRoom(t.Len() + 1); err != nil { // learned rows may have taken what BulkBegin made
+		return err
+	}
 	if err := c.upsert(k, inTable, row); err != nil {
 		return fmt.Errorf("%w: %w", ErrCapacity, err)
 	}

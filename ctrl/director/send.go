@@ -25,7 +25,7 @@ func (s *Service) post(snap *fib.Snapshot, at Place, udpPort uint16, payload []b
 		return
 	}
 	source := unicast.SourcePort(s.self.Switch, s.self.Port)
-	if port, b, ok := unicast.Frame(snap, uint32(sw), at.Port, udpPort, source, payload); ok {
+	if port, b, ok := unicast.Frame(snap, unicast.AnyPort, uint32(sw), at.Port, udpPort, source, payload); ok {
 		s.counters.Sent++
 		s.cfg.Engine.Inject(port, b)
 	}

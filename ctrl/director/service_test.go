@@ -226,7 +226,7 @@ func TestServiceForged(t *testing.T) {
 	write := func(keys []Key, sequence uint64, port uint16) []byte {
 		m := message{opcode: opFlows, sequence: sequence, flows: []flowNews{{tenant: 100, service: 7, state: 2,
 			clientPort: port, serverPort: 8080, mac: 0x020000000114, client: netip.MustParseAddr("10.10.1.10")}}}
-		_, f, ok := unicast.Frame(a.snap, 0, 8, PortFlows, unicast.SourcePort(a.at.Switch, a.at.Port),
+		_, f, ok := unicast.Frame(a.snap, unicast.AnyPort, 0, 8, PortFlows, unicast.SourcePort(a.at.Switch, a.at.Port),
 			m.append(nil, keys))
 		if !ok {
 			t.Fatal("no frame")

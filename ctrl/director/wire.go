@@ -6,11 +6,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+
+	"penstock/ctrl/unicast"
 )
 
 // The UDP ports of the messages (PROTOCOL.md#directors).
 const (
-	PortBinding = 7471
+	PortBinding = unicast.PortBinding
 	PortFlows   = 7473
 )
 

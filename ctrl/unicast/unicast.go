@@ -4,6 +4,7 @@ package unicast
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"penstock/dataplane/fib"
 	"penstock/dataplane/wire/checksum"
@@ -15,15 +16,38 @@ const (
 	udpLen = 8
 )
 
+// PortBinding is the UDP port of binding messages.
+const PortBinding = 7471
+
+// Broadcast returns a frame with a binding message for all boxes (PROTOCOL.md#binding-messages).
+func Broadcast(switchMAC uint64, vlan uint16, payload []byte) []byte {
+	b := append48(append48(make([]byte, 0, ethLen+4+len(payload)), 1<<48-1), switchMAC)
+	b = binary.BigEndian.AppendUint16(b, 0x8100)
+	b = binary.BigEndian.AppendUint16(b, 6<<13|vlan) // priority 6, as in Frame
+	b = append(binary.BigEndian.AppendUint16(b, 0x88b5), payload...)
+	for len(b) < 60 {
+		b = append(b, 0)
+	}
+	return b
+}
+
+// AnyPort lets Frame choose the port to send from.
+const AnyPort = -1
+
 // Frame returns a frame that carries payload from this box's address to that of the box at a place, and the port to
 // send it from. ok is false if no path leads there. All messages to a box take one path while it lives: they keep their
 // order.
-func Frame(s *fib.Snapshot, sw uint32, number uint8, udpPort, source uint16, payload []byte) (
+func Frame(s *fib.Snapshot, from int, sw uint32, number uint8, udpPort, source uint16, payload []byte) (
 	port int, b []byte, ok bool) {
-	if uint(sw) >= uint(len(s.Switches)) || len(s.Switches[sw].Paths) == 0 {
+	if uint(sw) >= uint(len(s.Switches)) {
 		return 0, nil, false
 	}
-	p := &s.Switches[sw].Paths[0]
+	paths := s.Switches[sw].Paths
+	i := slices.IndexFunc(paths, func(p fib.Path) bool { return from == AnyPort || int(p.Port) == from })
+	if i < 0 {
+		return 0, nil, false
+	}
+	p := &paths[i]
 	if int(p.Port) >= len(s.Ports) {
 		return 0, nil, false
 	}

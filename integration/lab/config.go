@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -66,18 +67,29 @@ func (t *Topology) toml(n *Node) string {
 		case "downlink":
 			fmt.Fprintf(&b, "switch_port = %d\n", p.Number)
 		case "trunk":
-			fmt.Fprintf(&b, "vlans = %s\n", strings.ReplaceAll(fmt.Sprint(p.VLANs), " ", ", "))
+			vlans := p.VLANs
+			if v := t.Options.ControlVLAN; v != 0 && p.Name == "trunk1" { // a tree, as any VLAN
+				vlans = append(slices.Clone(vlans), v)
+			}
+			fmt.Fprintf(&b, "vlans = %s\n", strings.ReplaceAll(fmt.Sprint(vlans), " ", ", "))
 		}
 	}
 	b.WriteString(t.groupTOML(n))
-	if t.Options.Fabric != "" && n.Switch != "" {
-		fmt.Fprintf(&b, "\n[fabric]\n%s\n", t.Options.Fabric)
+	fabric := t.Options.Fabric
+	if t.Options.ControlVLAN != 0 {
+		fabric = fmt.Sprintf("control_vlan = %d\n%s", t.Options.ControlVLAN, fabric)
+	}
+	if fabric != "" && n.Switch != "" {
+		fmt.Fprintf(&b, "\n[fabric]\n%s\n", fabric)
 	}
 	if t.Options.Balancer != "" && n.Switch != "" {
 		fmt.Fprintf(&b, "\n[balancer]\n%s\n", t.Options.Balancer)
 	}
 	if n.Switch == "" {
 		fmt.Fprintf(&b, "\n[edge]\nmac = %q\n", n.MAC)
+		if v := t.Options.ControlVLAN; v != 0 {
+			fmt.Fprintf(&b, "control_vlan = %d\n", v)
+		}
 	}
 	fmt.Fprintf(&b, "\n[control]\nsocket = %q\n", n.Socket)
 	if d.LogLevel != "" {

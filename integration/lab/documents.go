@@ -70,7 +70,7 @@ func (t *Topology) document() error {
 		for _, vm := range t.VMs {
 			if vm.Box == n.Name {
 				d.VIFs = append(d.VIFs, vm.VIF())
-			} else {
+			} else if t.Options.ControlVLAN == 0 {
 				d.Bindings = append(d.Bindings, t.Binding(vm))
 			}
 		}

@@ -31,6 +31,8 @@ type FabricOptions struct {
 	Tap bool
 	// NoPlaces leaves out where the boxes' fabric ports are plugged in: LLDP has to say it.
 	NoPlaces bool
+	// ControlVLAN is the VLAN in which boxes tell each other where VIFs are; 0: bindings are pushed.
+	ControlVLAN uint16
 
 	Gateways []GatewaySpec // upstream gateways of boxes; tenants use them if they name GatewayGroup
 	Group    string        // keys of [[gateway_group]], as TOML: "probe_interval = \"10ms\""
@@ -171,13 +173,16 @@ func DemoVMs() []VMSpec {
 		for i, box := range []string{"box1", "box2"} {
 			vms = append(vms, VMSpec{
 				Tenant: tenant, Segment: "web", Name: fmt.Sprintf("%s-vm%d", tenant, i+1), Box: box,
-				MAC: 0x020000000001 + model.MAC(i),
-				Addresses: []netip.Prefix{host4(10, 0, 0, byte(i+1), 24),
-					netip.MustParsePrefix(fmt.Sprintf("fd00::%d/64", i+1))},
+				MAC: 0x020000000001 + model.MAC(i), Addresses: DemoAddresses(byte(i + 1)),
 			})
 		}
 	}
 	return vms
+}
+
+// DemoAddresses are the addresses of a demo tenant's nth VM.
+func DemoAddresses(n byte) []netip.Prefix {
+	return []netip.Prefix{host4(10, 0, 0, n, 24), netip.MustParsePrefix(fmt.Sprintf("fd00::%d/64", n))}
 }
 
 func host4(a, b, c, d byte, bits int) netip.Prefix {
