@@ -25,7 +25,7 @@ func TestUsage(t *testing.T) {
 		"chek":             "unknown command \"chek\"",
 		"--foo":            "unknown flag: --foo (see penstock --help)",
 		"show ports --foo": "unknown flag: --foo (see penstock show ports --help)",
-		"show foo": "want one of box, ports, workers, drops, paths, neighbors, gateways, alarms, " +
+		"show foo": "want one of box, ports, workers, drops, paths, neighbors, boxes, gateways, alarms, " +
 			"webhooks, flows, tenants, ",
 		"show ports a b":                        "accepts at most 1 arg(s)",
 		"show box a":                            "unknown command \"a\"",

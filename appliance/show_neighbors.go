@@ -46,3 +46,29 @@ func showNeighbors(q *query, t *sheet) error {
 	}
 	return nil
 }
+
+func boxes(q *query) (list []status.FabricBox, err error) {
+	var l status.Items[status.FabricBox]
+	if err := q.c.Get(q, "/v1/boxes", &l); err != nil {
+		return nil, err
+	}
+	return pick(q, "box at the place", l.Items, func(b *status.FabricBox) string { return b.Place })
+}
+
+func jsonBoxes(q *query) (any, error) {
+	l, err := boxes(q)
+	return status.Items[status.FabricBox]{Items: l}, err
+}
+
+func showBoxes(q *query, t *sheet) error {
+	list, err := boxes(q)
+	if err != nil {
+		return err
+	}
+	t.head("PLACE", "MAC", "STATE", "HEARD", "BINDINGS", "KNOWN HERE")
+	for _, b := range list {
+		t.row(b.Place, b.MAC.String(), b.State, fmt.Sprintf("%d s ago", int(time.Since(b.Heard).Seconds())), b.Bindings,
+			b.Known)
+	}
+	return nil
+}

@@ -78,6 +78,10 @@ func TestShowTables(t *testing.T) {
 			PORT  PLACE                ORIGIN  CHASSIS            PORT ID         DESCRIPTION  SYSTEM  HEARD    WHAT IS WRONG
 			fab0  -                    -       02:00:00:00:00:0a  Ethernet1/17/3  to box1      leaf1   7 s ago  port ID "Ethernet1/17/3" is one of several on one cable
 			fab1  02:00:00:00:00:0b/9  stored  -                  -               -            -       -        no LLDP frame has come for 35s`},
+		{"boxes", `
+			PLACE                 MAC                STATE    HEARD    BINDINGS  KNOWN HERE
+			02:00:00:00:00:0b-9   02:00:00:00:fb:02  equal    3 s ago        12          12
+			02:00:00:00:00:0b-10  02:00:00:00:fb:03  pulling  3 s ago       100           0`},
 		{"gateways out", `
 			name           out
 			virtual MAC    02:50:53:01:00:01

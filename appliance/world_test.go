@@ -193,6 +193,16 @@ func (i *fakeInfo) LearnedBinding(key model.BindingKey) (model.Binding, bool) {
 	return i.compiler.LearnedBinding(key)
 }
 
+func (i *fakeInfo) Boxes() []status.FabricBox {
+	at := time.Now().Add(-3500 * time.Millisecond)
+	return []status.FabricBox{{Place: "02:00:00:00:00:0b-9", SwitchMAC: 0x02000000000b, SwitchPort: 9,
+		MAC: 0x02000000fb02, State: "equal", First: at, Heard: at, Bindings: 12, Known: 12},
+		{Place: "02:00:00:00:00:0b-10", SwitchMAC: 0x02000000000b, SwitchPort: 10, MAC: 0x02000000fb03,
+			State: "pulling", First: at, Heard: at, Bindings: 100}}
+}
+
+func (i *fakeInfo) Sync(place string) bool { return place == "02:00:00:00:00:0b-9" }
+
 func (i *fakeInfo) Neighbors() []status.Place {
 	at := time.Now().Add(-7500 * time.Millisecond)
 	leaf := status.Neighbor{ChassisID: "02:00:00:00:00:0a", ChassisSubtype: 4, PortID: "Ethernet1/17/3", PortSubtype: 5,

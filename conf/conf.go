@@ -132,7 +132,7 @@ type Edge struct {
 
 // Fabric is what the boxes of a fabric have in common.
 type Fabric struct {
-	UDPPort     int     `toml:"udp_port"` // of encapsulated frames with encap "udp"
+	UDPPort     int     `toml:"udp_port"`     // of encapsulated frames with encap "udp"
 	ControlVLAN uint16  `toml:"control_vlan"` // 0 = none
 	SyncRate    int     `toml:"sync_rate"`    // bindings per second
 	Keys        Keyring `toml:"keys"`

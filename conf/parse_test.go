@@ -228,7 +228,6 @@ format = "json"
 					MAC: 0x020000000099}},
 		}},
 		Edge:     &Edge{MAC: 0x02000000000b, ControlVLAN: 4094},
-		Fabric:   Fabric{SyncRate: 200_000},
 		Balancer: Balancer{Key: "000102030405060708090A0b0c0d0e0f", Flows: 1024, NewFlowRate: 1},
 		Control: Control{Socket: "/run/p.sock", Owner: "root", Group: "_net", Mode: 0o640, ReadersAny: true,
 			MaxBody: 1 << 30, MaxConnections: 3},
@@ -239,7 +238,7 @@ format = "json"
 			{Name: "b", URL: "http://[::1]/", Severity: "warning", Timeout: 5 * time.Second, RetryMax: time.Minute,
 				FailingAfter: 30 * time.Second},
 		}},
-		Fabric: Fabric{UDPPort: 1},
+		Fabric: Fabric{UDPPort: 1, SyncRate: 200_000},
 		Log:    Log{Level: "debug", Format: "json"},
 		file:   "p.toml",
 	}

@@ -266,7 +266,8 @@ func Keys() []Key {
 				"the fabric."},
 		{Path: "fabric.control_vlan", Kind: KindInteger, Min: 1, Max: 4094, Note: "none: bindings are pushed",
 			Why: "the protocol runs from the start",
-			Doc: "The VLAN that holds every downlink of every edge switch: in it boxes tell each other where VIFs are."},
+			Doc: "The VLAN that holds every downlink of every edge switch: in it boxes tell each other where VIFs " +
+				"are."},
 		{Path: "fabric.sync_rate", Kind: KindInteger, Default: 200_000, Min: 1000, Max: 10_000_000,
 			Why: "the protocol runs from the start",
 			Doc: "Bindings per second that the box asks other boxes for, when it compares what it knows with them."},

@@ -104,7 +104,8 @@ func TestSchemaAndTypes(t *testing.T) {
 // examples must have all keys of their kind of box.
 func TestExamplesSayTheDefaults(t *testing.T) {
 	byExample := []string{"dataplane.cpus", "port.acc0.mtu", "alarm.webhook.noc.token_file",
-		"alarm.webhook.noc.secret_file", "alarm.webhook.noc.ca_file", "balancer.key", "fabric.keys", "fabric.control_vlan",
+		"alarm.webhook.noc.secret_file", "alarm.webhook.noc.ca_file", "balancer.key", "fabric.keys",
+		"fabric.control_vlan",
 		"lldp.switch_macs", "lldp.ports", "lldp.rules",
 		// there is no default value to write
 		"gateway_group.out.member.isp1.mac", "gateway_group.out.member.isp1.address6",

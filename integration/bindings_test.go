@@ -22,8 +22,8 @@ func fabricTown() options {
 	return o
 }
 
-// TestBindings: boxes that are told tenants, segments and their own VIFs find each other's VIFs; a box that restarts knows
-// them again; one that is killed keeps its claims.
+// TestBindings: boxes that are told tenants, segments and their own VIFs find each other's VIFs; a box that restarts
+// knows them again; one that is killed keeps its claims.
 func TestBindings(t *testing.T) {
 	began := time.Now()
 	f := startFabric(t, fabricTown())

@@ -2,6 +2,7 @@ package box
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"penstock/ctrl/model"
 	"penstock/ctrl/place"
 	protocol "penstock/ctrl/resolve"
+	"penstock/ctrl/status"
 	"penstock/ctrl/unicast"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/resolve"
@@ -145,3 +147,33 @@ func (w wire) Unicast(to compile.Place, payload []byte) (ok bool) {
 	})
 	return ok
 }
+
+// Boxes implements api.Info.
+func (b *Box) Boxes() []status.FabricBox {
+	list := []status.FabricBox{}
+	if b.resolve == nil {
+		return list
+	}
+	for _, x := range b.resolve.Boxes() {
+		list = append(list, status.FabricBox{
+			Place: placeText(x.At), SwitchMAC: x.At.Switch, SwitchPort: x.At.Port, MAC: x.MAC, State: x.State,
+			First: x.First.UTC(), Heard: x.Heard.UTC(), Bindings: x.Bindings, Known: x.Known,
+		})
+	}
+	return list
+}
+
+// Sync implements api.Info.
+func (b *Box) Sync(place string) bool {
+	if b.resolve == nil {
+		return false
+	}
+	for _, x := range b.resolve.Boxes() {
+		if placeText(x.At) == place {
+			return b.resolve.Sync(x.At)
+		}
+	}
+	return false
+}
+
+func placeText(at compile.Place) string { return fmt.Sprintf("%s-%d", at.Switch, at.Port) }

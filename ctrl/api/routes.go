@@ -30,6 +30,8 @@ func routes() []route {
 		{method: "GET", pattern: "/v1/ports", do: (*Server).ports},
 		{method: "GET", pattern: "/v1/ports/{name}", do: (*Server).port},
 		{method: "GET", pattern: "/v1/neighbors", do: (*Server).neighbors},
+		{method: "GET", pattern: "/v1/boxes", do: (*Server).boxes},
+		{method: "POST", pattern: "/v1/boxes/{place}/sync", write: true, do: (*Server).sync},
 		{method: "GET", pattern: "/v1/stats/{kind}", do: (*Server).stats},
 		{method: "GET", pattern: "/v1/flows", do: (*Server).flows},
 		{method: "GET", pattern: "/v1/events", do: (*Server).events},

@@ -36,6 +36,10 @@ type Info interface {
 	Flows(ctx context.Context, q FlowQuery) (status.FlowPage, error)
 	// Ports lists the ports of the configuration.
 	Ports() []PortStatus
+	// Boxes lists the other boxes of the fabric.
+	Boxes() []status.FabricBox
+	// Sync pulls the bindings of the box at a place; false if there is none.
+	Sync(place string) bool
 	// Neighbors lists the ports that speak LLDP, with their neighbours.
 	Neighbors() []status.Place
 	// LearnedBindings returns up to n of the bindings that other boxes have told, which match a filter and come behind

@@ -87,6 +87,14 @@ func (i *info) Ports() []api.PortStatus {
 	}
 }
 
+func (i *info) Boxes() []status.FabricBox {
+	at := time.Now().Add(-3500 * time.Millisecond)
+	return []status.FabricBox{{Place: "02:00:00:00:00:0b-9", SwitchMAC: 0x02000000000b, SwitchPort: 9,
+		MAC: 0x02000000fb02, State: "equal", First: at, Heard: at, Bindings: 12, Known: 12}}
+}
+
+func (i *info) Sync(place string) bool { return place == "02:00:00:00:00:0b-9" }
+
 func (i *info) Neighbors() []status.Place {
 	at := time.Unix(1, 0).UTC()
 	return []status.Place{{Port: "fab0", SwitchMAC: 0x02000000000a, SwitchPort: 17, Origin: "lldp", Since: &at,
