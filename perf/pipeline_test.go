@@ -25,6 +25,7 @@ import (
 const (
 	frames    = 16384
 	frameSize = 2048
+	udpPort   = 7472 // of form "udp"
 	acc, fab  = 0, 1 // ports
 	switchA   = model.MAC(0x0200000000aa)
 	switchB   = model.MAC(0x0200000000bb)
@@ -40,11 +41,19 @@ func remote(n int) (model.MAC, uint32) {
 
 func bench(b *testing.B, segment string, bindings int, more ...model.VIF) *rig.Rig {
 	b.Helper()
-	return benchFrames(b, segment, bindings, frames, more...)
+	return benchForm(b, fib.FormIP, segment, bindings, frames, more...)
 }
 
 // benchFrames is bench with so many frames in the pool.
 func benchFrames(b *testing.B, segment string, bindings, frames int, more ...model.VIF) *rig.Rig {
+	b.Helper()
+	return benchForm(b, fib.FormIP, segment, bindings, frames, more...)
+}
+
+// benchForm is benchFrames with a form of encapsulation.
+func benchForm(
+	b *testing.B, form fib.Form, segment string, bindings, frames int, more ...model.VIF,
+) *rig.Rig {
 	b.Helper()
 	state := &model.State{
 		Tenants: map[string]model.Tenant{"red": {Name: "red", ID: 100}},
@@ -79,9 +88,10 @@ func benchFrames(b *testing.B, segment string, bindings, frames int, more ...mod
 	r, err := rig.New(rig.Options{
 		Ports: []compile.Port{
 			{Name: "acc", Role: fib.RoleAccess, ClampMSS: true},
-			{Name: "fab", Role: fib.RoleFabric, SwitchMAC: switchA, SwitchPort: 1},
+			{Name: "fab", Role: fib.RoleFabric, SwitchMAC: switchA, SwitchPort: 1, Encap: form},
 		},
-		MAC: []model.MAC{0, boxMAC}, State: state, Capacity: bindings + len(more) + 16, Frames: frames + 64,
+		UDPPort: udpPort,
+		MAC:     []model.MAC{0, boxMAC}, State: state, Capacity: bindings + len(more) + 16, Frames: frames + 64,
 		FrameSize: frameSize,
 	})
 	if err != nil {

@@ -46,6 +46,7 @@ func TestDecapsulateECN(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, inner %d, outer %d", name, in, out), func(t *testing.T) {
 					first := encapsulatedBy(0x0a050007, 0x0a020064, inner)
 					f := withECN(encapsulatedBy(0x0a050007, 0x0a020064, withECN(inner, in)), out)
+					agree(t, inUDP([][]byte{first, f, f})[:3], 3, s, 0)
 					for _, workers := range []uint32{0, 3} {
 						o := agree(t, [][]byte{first, f, f}, 2, s, workers)
 						if workers != 0 {

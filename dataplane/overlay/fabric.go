@@ -29,8 +29,10 @@ func (st *State) Fabric(b *frame.Batch) (todo uint32) {
 		var done uint32
 		if f.Form == fib.FormIP {
 			i, done = quickFabric(mem, b, i, f, s, st)
-			todo |= done
+		} else {
+			i, done = quickFabricUDP(mem, b, i, f, s, st)
 		}
+		todo |= done
 		if i >= b.N {
 			return todo
 		}
@@ -97,7 +99,7 @@ func decapsulate(mem []byte, p *frame.Packet, f *fib.Fabric, s *fib.Snapshot, st
 			p.DropFor(why)
 			return
 		}
-		if stripOuter(mem, p, s, st, p.L3+at, n, dst&f.HostMask, src&f.HostMask) && f.Form == fib.FormIP {
+		if stripOuter(mem, p, s, st, p.L3+at, n, dst&f.HostMask, src&f.HostMask) {
 			addrs := uint64(src)<<32 | uint64(dst)
 			st.segments[cacheSlot(addrs)] = segment{addrs: addrs, seg: p.Seg, port: p.Port}
 		}
@@ -139,7 +141,7 @@ func stripOuter(
 	p.SrcMAC = macs<<32&0xffff00000000 | uint64(binary.BigEndian.Uint32(e[8:12]))
 	p.EtherType = binary.BigEndian.Uint16(e[12:14])
 	p.Flags = frame.FlagFromFabric
-	p.L3, p.L4, p.PCP, p.VID = ethLen, 0, 0, 0
+	p.L3, p.L4, p.PCP, p.VID, p.Proto = ethLen, 0, 0, 0, protoEthernet
 	if p.TOS&ecnECT1 != 0 && !mergeECN(mem, p) {
 		p.DropFor(drop.FabricECN)
 		return true

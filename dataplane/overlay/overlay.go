@@ -2,7 +2,7 @@
 //
 // The files in the order of a packet from a tenant:
 //
-//	quick.go      parser and access stage in one pass, for nearly all frames
+//	quick.go      parser and access stage in one pass, for nearly all frames; quick_udp.go for the form "udp"
 //	access.go     attachment, segment and VIF; removes the tag
 //	spoof.go      anti-spoofing
 //	learn.go      stations that control is told of

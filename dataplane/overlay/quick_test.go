@@ -22,10 +22,11 @@ const (
 	quickRouter = 0x0200000000fe
 	quickSwitch = 0x0200000000aa
 	quickBox    = 0x020000000f01
+	quickUDP    = 7472 // port of form "udp"
 )
 
 // quickWorld is a box with an access port (untagged: strict VIF; VLAN 5: VIF held to its MAC; VLAN 6: open) and a
-// fabric port at 10.2.0.0/16.
+// fabric port at 10.2.0.0/16, and one of form "udp".
 func quickWorld(t testing.TB) *fib.Snapshot {
 	t.Helper()
 	bindings, err := table.NewBindings(table.Config{Capacity: 16})
@@ -44,6 +45,10 @@ func quickWorld(t testing.TB) *fib.Snapshot {
 			{Role: fib.RoleAccess, Up: true, MTU: 1500, Untagged: 2, Tagged: tagged, CompleteChecksums: true},
 			{Role: fib.RoleFabric, Up: true, MTU: 1600, Fabric: fib.Fabric{
 				SwitchMAC: quickSwitch, OwnMAC: quickBox, Prefix: 10<<24 | 2<<16, HostMask: 0xffff, Number: 2,
+			}},
+			{Role: fib.RoleFabric, Up: true, MTU: 1600, Fabric: fib.Fabric{
+				SwitchMAC: quickSwitch, OwnMAC: quickBox, Prefix: 10<<24 | 2<<16, HostMask: 0xffff, Number: 2,
+				BoxIP: 10<<24 | 2<<16 | 1, Form: fib.FormUDP, UDP: quickUDP,
 			}},
 		},
 		Attachments: []fib.Attachment{{Seg: 0}, {Seg: 1, VID: 5}, {Seg: 1, VID: 6, Open: true}},
@@ -69,7 +74,7 @@ func quickWorld(t testing.TB) *fib.Snapshot {
 
 // quickState returns the state of worker 0 of the given number of workers.
 func quickState(workers uint32) *State {
-	env := &stage.Env{Ports: stats.NewPorts(3), VIFs: stats.NewBlock(4 * stats.RxTxLen)}
+	env := &stage.Env{Ports: stats.NewPorts(4), VIFs: stats.NewBlock(4 * stats.RxTxLen)}
 	env.Spread.Workers = workers
 	return NewState(env)
 }
@@ -296,19 +301,58 @@ func fabricFrames() [][]byte {
 	return append(l, good)
 }
 
+// inUDP returns encapsulated frames in form "udp", and frames that differ in one field of the UDP header.
+func inUDP(frames [][]byte) (l [][]byte) {
+	udp := func(f []byte, size int) []byte {
+		if len(f) < 34 {
+			return f
+		}
+		g := binary.BigEndian.AppendUint32(bytes.Clone(f[:34]), 49152<<16|quickUDP)
+		g = append(binary.BigEndian.AppendUint32(g, uint32(size)<<16), f[34:]...)
+		total := binary.BigEndian.Uint16(g[16:]) + 8
+		sum := binary.BigEndian.Uint16(g[24:])
+		sum = checksum.Update16(sum, total-8, total)
+		if g[23] == protoEthernet {
+			sum = checksum.Update16(sum, uint16(g[22])<<8|protoEthernet, uint16(g[22])<<8|17)
+			g[23] = 17
+		}
+		binary.BigEndian.PutUint16(g[16:], total)
+		binary.BigEndian.PutUint16(g[24:], sum)
+		return g
+	}
+	for _, f := range frames {
+		size := 0
+		if len(f) >= 18 {
+			size = int(binary.BigEndian.Uint16(f[16:])) - 12
+		}
+		l = append(l, udp(f, size))
+	}
+	good := l[0]
+	for at := 34; at < 42; at++ {
+		for _, v := range []byte{0, 1, good[at] - 1, good[at] + 1, 0xff} {
+			l = append(l, good, edited(good, at, v))
+		}
+	}
+	for size := range len(frames[0]) {
+		l = append(l, good, udp(frames[0], size))
+	}
+	box := ip4(quickBox, quickSwitch, -1, 0x0a050001, 0x0a020001, 17, good[34:])
+	return append(l, frames[0], good, box, good)
+}
+
 // TestQuick: the quick passes process the frames that they are made for, and give the same outcomes as parser and
 // stage.
 func TestQuick(t *testing.T) {
 	s := quickWorld(t)
 	for _, workers := range []uint32{0, 3} {
-		for port, frames := range [][][]byte{accessFrames(), accessFrames(), fabricFrames()} {
+		for port, frames := range [][][]byte{accessFrames(), accessFrames(), fabricFrames(), inUDP(fabricFrames())} {
 			t.Run(fmt.Sprintf("port %d, %d workers", port, workers), func(t *testing.T) {
 				agree(t, frames, uint16(port), s, workers)
 			})
 		}
 	}
 	st := quickState(0)
-	for port, frames := range [][][]byte{accessFrames(), nil, fabricFrames()} {
+	for port, frames := range [][][]byte{accessFrames(), nil, fabricFrames(), inUDP(fabricFrames())} {
 		if frames == nil {
 			continue
 		}
@@ -319,6 +363,8 @@ func TestQuick(t *testing.T) {
 			var next int
 			if st.syncCaches(s); port == 0 {
 				next, _ = quickAccess(mem, b, 0, &s.Ports[port], s, st)
+			} else if port == 3 {
+				next, _ = quickFabricUDP(mem, b, 0, &s.Ports[port].Fabric, s, st)
 			} else {
 				next, _ = quickFabric(mem, b, 0, &s.Ports[port].Fabric, s, st)
 			}
@@ -365,16 +411,17 @@ func through1(f []byte, port uint16, s *fib.Snapshot, st *State) {
 
 func FuzzQuick(f *testing.F) {
 	s := quickWorld(f)
-	for i, l := range [][][]byte{accessFrames()[:30], fabricFrames()[:300]} {
+	udp := inUDP(fabricFrames())
+	for port, l := range [][][]byte{accessFrames()[:30], nil, fabricFrames()[:300], udp[:40], udp[len(udp)-200:]} {
 		for _, frame := range l {
-			f.Add(uint8(2*i), false, frame)
+			f.Add(uint8(min(port, 3)), false, frame)
 		}
 	}
 	reply := ip4(quickPeer, quickVM, 5, 0x0a000002, 0x0a000009, 6, tcpPayload())
 	f.Add(uint8(0), false, reply)
 	f.Add(uint8(1), true, reply)
 	access := append(accessFrames()[:7:7], reply)
-	first := [][][]byte{access, access, fabricFrames()[:5]}
+	first := [][][]byte{access, access, fabricFrames()[:5], udp[:5]}
 	f.Fuzz(func(t *testing.T, port uint8, spread bool, data []byte) {
 		if len(data) > 1600 {
 			return
@@ -383,7 +430,7 @@ func FuzzQuick(f *testing.F) {
 		if spread {
 			workers = 3
 		}
-		port %= 3
+		port %= 4
 		agree(t, append(first[port][:len(first[port]):len(first[port])], data, data), uint16(port), s, workers)
 	})
 }

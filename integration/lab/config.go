@@ -64,6 +64,9 @@ func (t *Topology) toml(n *Node) string {
 				break
 			}
 			fmt.Fprintf(&b, "switch_mac = %q\nswitch_port = %d\n", n.SwitchMAC, n.SwitchPort)
+			if t.Options.Encap != "" {
+				fmt.Fprintf(&b, "encap = %q\n", t.Options.Encap)
+			}
 		case "downlink":
 			fmt.Fprintf(&b, "switch_port = %d\n", p.Number)
 		case "trunk":

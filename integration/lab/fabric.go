@@ -33,6 +33,7 @@ type FabricOptions struct {
 	NoPlaces bool
 	// ControlVLAN is the VLAN in which boxes tell each other where VIFs are; 0: bindings are pushed.
 	ControlVLAN uint16
+	Encap       string // of the boxes' fabric ports; "" = their default
 
 	Gateways []GatewaySpec // upstream gateways of boxes; tenants use them if they name GatewayGroup
 	Group    string        // keys of [[gateway_group]], as TOML: "probe_interval = \"10ms\""

@@ -253,8 +253,10 @@ func TestInner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, _ := json.Marshal(tshark(t, buf.Bytes())[0])
-	if !strings.Contains(string(text), `"udp.dstport":"53"`) {
-		t.Errorf("the tenant's packet is not shown: %s", text)
+	for i, packet := range tshark(t, buf.Bytes(), unicast(t, 7472, inner)) {
+		text, _ := json.Marshal(packet)
+		if !strings.Contains(string(text), `"53"`) { // the port
+			t.Errorf("packet %d: the tenant's packet is not shown: %s", i, text)
+		}
 	}
 }

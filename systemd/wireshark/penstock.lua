@@ -264,4 +264,7 @@ udp:add(7473, director)
 
 -- Behind protocol 143 is an Ethernet frame without FCS (RFC 8986, 10.1).
 local ethernet = Dissector.get("eth_withoutfcs")
-if ethernet then DissectorTable.get("ip.proto"):set(143, ethernet) end
+if ethernet then
+    DissectorTable.get("ip.proto"):set(143, ethernet)
+    udp:add(7472, ethernet) -- or in UDP, with encap = "udp"
+end
