@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"penstock/ctrl/compile"
@@ -117,11 +118,29 @@ type wire struct{ b *Box }
 
 // Broadcast sends to all boxes: in the control VLAN, as any frame of a box with the MAC of its edge switch as source.
 func (w wire) Broadcast(payload []byte) bool {
+	return w.Chirp(w.b.cfg.Load().Fabric.ControlVLAN, payload)
+}
+
+// Paths returns the path VLANs by which the fabric port reaches edge switches.
+func (w wire) Paths() (list []uint16) {
+	port, s := int(w.b.here.Load()), w.b.compiler.Snapshot()
+	for i := range s.Switches {
+		for _, p := range s.Switches[i].Paths {
+			if int(p.Port) == port {
+				list = append(list, p.VID)
+			}
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// Chirp broadcasts in a VLAN.
+func (w wire) Chirp(vlan uint16, payload []byte) bool {
 	port, s := int(w.b.here.Load()), w.b.compiler.Snapshot()
 	if port < 0 || port >= len(s.Ports) {
 		return false
 	}
-	vlan := w.b.cfg.Load().Fabric.ControlVLAN
 	return w.b.slow.Inject(port, unicast.Broadcast(s.Ports[port].Fabric.SwitchMAC, vlan, payload))
 }
 

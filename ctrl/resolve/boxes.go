@@ -45,10 +45,7 @@ func (s *Service) hello(now int64) {
 	if !due {
 		return
 	}
-	d := s.digest()
-	m := s.new(resolve.OpHello, compile.FabricKey{MAC: s.self.MAC}, uint64(now))
-	m.SetSummary(resolve.Summary{Count: uint32(d.Count), Digest: d.Sum,
-		Held: uint32(max(0, time.Duration(now-s.self.Since.UnixNano())/time.Second))})
+	m := s.helloBody(now)
 	s.answerAt = 0
 	s.nextHello = now + helloEvery*3/4 + s.randomness.Int64N(helloEvery/2)
 	if s.solicits > 0 {
@@ -57,6 +54,38 @@ func (s *Service) hello(now int64) {
 		s.nextHello = now + second
 	}
 	s.broadcast([]body{m})
+}
+
+// helloBody is what this box says of itself.
+func (s *Service) helloBody(now int64) body {
+	d := s.digest()
+	m := s.new(resolve.OpHello, compile.FabricKey{MAC: s.self.MAC}, uint64(now))
+	m.SetSummary(resolve.Summary{Count: uint32(d.Count), Digest: d.Sum,
+		Held: uint32(max(0, time.Duration(now-s.self.Since.UnixNano())/time.Second))})
+	return m
+}
+
+// chirpsATick bounds how many frames leave at once.
+const chirpsATick = 16
+
+// chirp broadcasts a HELLO in each path VLAN once a minute, so that the switches of the fabric do not forget behind
+// which port the edge switch of this box is, and flood what is for it.
+func (s *Service) chirp(now int64) {
+	if !known(s.self.At) {
+		return
+	}
+	if now >= s.nextChirp {
+		s.nextChirp = now + chirpEvery*3/4 + s.randomness.Int64N(chirpEvery/2)
+		s.chirps = s.cfg.Wire.Paths()
+	}
+	if len(s.chirps) == 0 {
+		return
+	}
+	payload := s.message([]body{s.helloBody(now)})
+	for range min(len(s.chirps), chirpsATick) {
+		s.sent(s.cfg.Wire.Chirp(s.chirps[0], payload))
+		s.chirps = s.chirps[1:]
+	}
 }
 
 // heardHello notes what a box says of itself.

@@ -134,8 +134,12 @@ func (s *Service) learn(payload []byte, from *pull, now int64) {
 		case compile.Self:
 			s.deny(r, now)
 		}
-		if from != nil && v != compile.Taken && v != compile.Moved && v != compile.Same {
-			from.lacks(r)
+		switch v {
+		case compile.Taken, compile.Moved, compile.Same, compile.Crowded:
+		default:
+			if from != nil {
+				from.lacks(r)
+			}
 		}
 	}
 	if virtual {

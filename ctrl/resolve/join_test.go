@@ -115,6 +115,10 @@ func (j *join) Unicast(to compile.Place, b []byte) bool {
 	return true
 }
 
+func (j *join) Paths() []uint16 { return nil }
+
+func (j *join) Chirp(uint16, []byte) bool { return false }
+
 func (j *join) send(o *owner, b []byte) {
 	if j.rng.Float64() >= j.loss {
 		j.to = append(j.to, append(binary.BigEndian.AppendUint32(nil, address(o.at)), b...))

@@ -287,3 +287,30 @@ func TestManyBoxes(t *testing.T) {
 		t.Error("a new box is not followed, though others are silent")
 	}
 }
+
+// TestChirp: each path VLAN gets a HELLO as soon as the box has a place, and then once a minute.
+func TestChirp(t *testing.T) {
+	w := newWorld(t, 1)
+	n := w.nodes[0]
+	for v := range uint16(100) {
+		n.paths = append(n.paths, 1000+v)
+	}
+	w.pass(10 * time.Minute)
+	for v := range uint16(100) {
+		times := n.chirped[1000+v]
+		if len(times) < 8 || len(times) > 14 {
+			t.Fatalf("VLAN %d: got %d HELLOs in ten minutes, want about 10", 1000+v, len(times))
+		}
+		for i := 1; i < len(times); i++ {
+			if gap := time.Duration(times[i] - times[i-1]); gap < 44*time.Second || gap > 76*time.Second {
+				t.Fatalf("VLAN %d: got a HELLO after %s, want it after 45 to 75 s", 1000+v, gap)
+			}
+		}
+	}
+	n.s.SetSelf(Self{})
+	n.chirped = map[uint16][]int64{}
+	w.pass(3 * time.Minute)
+	if len(n.chirped) != 0 {
+		t.Errorf("without a place: HELLOs in %d VLANs, want none", len(n.chirped))
+	}
+}

@@ -52,6 +52,9 @@ type Table interface {
 type Wire interface {
 	Broadcast(payload []byte) bool
 	Unicast(to compile.Place, payload []byte) bool
+	// Paths are the VLANs in which this box's edge switch reaches others; Chirp broadcasts in one of them.
+	Paths() []uint16
+	Chirp(vlan uint16, payload []byte) bool
 }
 
 // Alarms is where alarms are raised.
@@ -89,6 +92,7 @@ const (
 
 	tick         = 20 * millisecond
 	helloEvery   = 10 * second
+	chirpEvery   = 60 * second
 	silentLate   = 3*helloEvery + helloEvery*3/4 // three HELLOs and their scatter
 	compareEvery = 500 * millisecond
 
@@ -125,8 +129,10 @@ type Service struct {
 
 	boxes      map[compile.Place]*box
 	nextHello  int64
-	solicits   int   // HELLOs of the start that are left
-	answerAt   int64 // when a solicited HELLO is due, 0 = none
+	nextChirp  int64
+	chirps     []uint16 // path VLANs that are left of this time
+	solicits   int      // HELLOs of the start that are left
+	answerAt   int64    // when a solicited HELLO is due, 0 = none
 	digests    map[compile.Place]compile.Digest
 	digestOf   uint64 // the version of the table that digests are of
 	nextLook   int64
@@ -213,6 +219,7 @@ func (s *Service) SetSelf(self Self) {
 		s.clearPlace()
 		s.refresh()
 		s.nextHello = s.cfg.Now()
+		s.nextChirp, s.chirps = s.nextHello, nil
 		if known(self.At) {
 			s.solicits = max(s.solicits, 1)
 		}
@@ -245,6 +252,7 @@ func (s *Service) Tick() {
 	now := s.cfg.Now()
 	s.announce(now)
 	s.hello(now)
+	s.chirp(now)
 	s.look(now)
 	s.pullOn(now)
 	s.expire(now)

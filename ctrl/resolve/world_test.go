@@ -37,6 +37,8 @@ type node struct {
 	skew    int64
 	down    bool
 	claimed [][]byte // messages for the directors
+	paths   []uint16
+	chirped map[uint16][]int64 // by VLAN, when
 }
 
 // world is boxes on one broadcast domain.
@@ -63,7 +65,7 @@ func newWorld(t *testing.T, nodes int) *world {
 	for i := range nodes {
 		n := &node{w: w, n: i, at: compile.Place{Switch: 0x02000000000a + model.MAC(i%2), Port: uint8(1 + i)},
 			vifs: map[compile.FabricKey]compile.FabricRow{}, pushed: map[compile.FabricKey]compile.Place{},
-			unknown: map[uint32]bool{}, alarms: map[string]string{}}
+			chirped: map[uint16][]int64{}, unknown: map[uint32]bool{}, alarms: map[string]string{}}
 		n.cfg = Config{Table: n, Wire: n, Alarms: n, Log: slog.New(slog.DiscardHandler),
 			Keys: func() []Key { return n.keys }, Now: func() int64 { return w.now + n.skew },
 			File:      filepath.Join(t.TempDir(), "claims.json"),
@@ -217,6 +219,16 @@ func (n *node) Broadcast(b []byte) bool { return n.send(letter{from: n, payload:
 
 func (n *node) Unicast(to compile.Place, b []byte) bool {
 	return n.send(letter{from: n, to: to, payload: b})
+}
+
+func (n *node) Paths() []uint16 { return n.paths }
+
+func (n *node) Chirp(vlan uint16, b []byte) bool {
+	n.chirped[vlan] = append(n.chirped[vlan], n.w.now)
+	if m, _, ok := resolve.Parse(b); !ok || m.Op != resolve.OpHello || placeOf(&m) != n.at {
+		n.w.t.Errorf("in VLAN %d: got %x, want a HELLO", vlan, b)
+	}
+	return true
 }
 
 func (n *node) send(l letter) bool {
