@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"penstock/ctrl/compile"
 	"penstock/ctrl/metrics"
 	"penstock/ctrl/model"
 	"penstock/ctrl/status"
@@ -29,6 +30,7 @@ func (m *metricsSource) Stats() metrics.Stats {
 		Box: b.Box().(status.Box), Ports: b.portStats(), Workers: b.workerStats(), Paths: b.pathStats(),
 		Gateways: metrics.Gateways{Groups: b.gateways.Status(), Counters: b.gateways.Counters()},
 		Balance:  b.balanceMetrics(),
+		Bindings: b.bindingMetrics(),
 		Alarms: metrics.Alarms{Active: b.alarms.Active(), Totals: b.alarms.Totals(),
 			Webhooks: b.alarms.Receivers()},
 		Control:    b.api.Counters(),
@@ -47,6 +49,27 @@ func (b *Box) balanceMetrics() metrics.Balance {
 			"unknown": c.Unknown},
 		Told: c.FlowsAdded, Takeovers: c.Takeovers,
 	}
+}
+
+// bindingMetrics are the numbers of what boxes tell each other.
+func (b *Box) bindingMetrics() (m metrics.Bindings) {
+	if b.resolve == nil {
+		return m
+	}
+	c := b.resolve.Counters()
+	m.Messages = map[string]uint64{"where": c.Wheres, "here": c.Heres, "nothere": c.NotHeres, "hello": c.Hellos,
+		"pull": c.Pulls, "page": c.Pages, "sent": c.Sent, "unsent": c.NotSent, "malformed": c.Malformed,
+		"forged": c.Forged, "replayed": c.Replayed, "stranger": c.Stranger, "unknown": c.Other}
+	m.Heard = map[string]uint64{"held": c.Held}
+	for i, n := range c.Verdicts {
+		m.Heard[compile.Verdict(i).String()] = n
+	}
+	m.Pulls, m.Swept = map[string]uint64{"done": c.PullsDone, "failed": c.PullsFailed}, c.Swept
+	m.Boxes = map[string]int{}
+	for _, x := range b.resolve.Boxes() {
+		m.Boxes[x.State]++
+	}
+	return m
 }
 
 // counts are the numbers of objects that a state holds, by kind.

@@ -57,6 +57,13 @@ const (
 	Verdicts                   // how many there are, not a verdict
 )
 
+// String names the verdict, as metrics do.
+func (v Verdict) String() string {
+	return [Verdicts]string{Taken: "taken", Moved: "moved", Same: "same", Older: "older", Pushed: "pushed",
+		Contradicts: "contradicts", Local: "local", Virtual: "virtual", Unknown: "unknown", Self: "self",
+		Crowded: "crowded", Full: "full"}[v]
+}
+
 // learned is what the compiler has of learned rows.
 type learned struct {
 	known

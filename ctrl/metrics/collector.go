@@ -32,6 +32,7 @@ type collector struct {
 	pathCounters                                                []counter[status.Path]
 	alarms                                                      alarmDescs
 	control                                                     controlDescs
+	binding                                                     bindingDescs
 	gateways                                                    gatewayDescs
 	balance                                                     balanceDescs
 }
@@ -125,6 +126,7 @@ func newCollector(src Source) *collector {
 		balance:  newBalanceDescs(),
 		alarms:   newAlarmDescs(),
 		control:  newControlDescs(),
+		binding:  newBindingDescs(),
 	}
 }
 
@@ -146,6 +148,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	c.balance.describe(ch)
 	c.alarms.describe(ch)
 	c.control.describe(ch)
+	c.binding.describe(ch)
 }
 
 func describe[T any](ch chan<- *prometheus.Desc, list []counter[T]) {
@@ -194,6 +197,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.balance.collect(o, &s.Balance)
 	c.alarms.collect(o, &s.Alarms)
 	c.control.collect(o, &s.Control)
+	c.binding.collect(o, &s.Bindings)
 }
 
 func (c *collector) collectBox(o out, s *Stats) {

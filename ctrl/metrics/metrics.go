@@ -35,6 +35,7 @@ type Stats struct {
 	Paths      []status.Path
 	Gateways   Gateways
 	Balance    Balance
+	Bindings   Bindings
 	Alarms     Alarms
 	Control    rest.Counters
 	Objects    map[string]int // pushed objects by kind, as in URLs: "tenants", "vifs" …

@@ -88,6 +88,8 @@ func sample() *fake {
 				Expired: map[string]uint64{"closed": 87}, Guard: 88, NoRoom: 89, Moved: 90}},
 			Directors: map[string]uint64{"forged": 91}, Told: 92, Takeovers: 93,
 		},
+		Bindings: Bindings{Messages: map[string]uint64{"here": 101}, Heard: map[string]uint64{"taken": 102},
+			Pulls: map[string]uint64{"done": 103}, Swept: 104, Boxes: map[string]int{"equal": 105}},
 		Alarms: Alarms{
 			Active: []alarm.Alarm{{ID: 1, Kind: alarm.PortDown, Severity: alarm.Major, Object: "port fab0",
 				Acknowledged: &alarm.Acknowledgement{By: "alice"}},
