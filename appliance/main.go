@@ -79,8 +79,8 @@ func rootCommand() *cobra.Command {
 		return &exitError{exitUsage, fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
 	root.AddCommand(runCommand(), checkCommand(), reloadCommand(), showCommand(), applyCommand(), gatewayCommand(),
-		serviceCommand(), alarmCommand(), watchCommand(), genCommand(), demoCommand(), compactCommand(),
-		versionCommand())
+		serviceCommand(), alarmCommand(), bindingCommand(), watchCommand(), genCommand(), demoCommand(),
+		compactCommand(), versionCommand())
 	return root
 }
 

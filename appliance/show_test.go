@@ -252,6 +252,20 @@ func TestShowLearned(t *testing.T) {
 	}
 }
 
+// TestBindingClear: the hold of a binding ends, and one that is not held is an error that says where to look.
+func TestBindingClear(t *testing.T) {
+	w := newWorld(t, nil)
+	if got := w.ok("binding", "clear", "red/web/02:00:00:00:01:01"); got !=
+		"binding red/web/02:00:00:00:01:01 is released\n" {
+		t.Errorf("a binding that is held: got %q", got)
+	}
+	a := w.run("binding", "clear", "red/web/02:00:00:00:01:02")
+	if want := "the binding red/web/02:00:00:00:01:02 is not held"; a.code != exitRefused ||
+		!strings.Contains(a.err, want) {
+		t.Errorf("one that is not held: got %d, %q; want %d, %q", a.code, a.err, exitRefused, want)
+	}
+}
+
 // TestShowAllPages: more objects than the box answers at once, and an ID that must not become 1.6777213e+07.
 func TestShowAllPages(t *testing.T) {
 	const n = 5100

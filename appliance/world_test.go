@@ -203,6 +203,10 @@ func (i *fakeInfo) Boxes() []status.FabricBox {
 
 func (i *fakeInfo) Sync(place string) bool { return place == "02:00:00:00:00:0b-9" }
 
+func (i *fakeInfo) ReleaseBinding(key model.BindingKey) bool {
+	return key == model.BindingKey{Tenant: "red", Segment: "web", MAC: 0x020000000101}
+}
+
 func (i *fakeInfo) Neighbors() []status.Place {
 	at := time.Now().Add(-7500 * time.Millisecond)
 	leaf := status.Neighbor{ChassisID: "02:00:00:00:00:0a", ChassisSubtype: 4, PortID: "Ethernet1/17/3", PortSubtype: 5,

@@ -195,4 +195,10 @@ func (b *Box) Sync(place string) bool {
 	return false
 }
 
+// ReleaseBinding implements api.Info.
+func (b *Box) ReleaseBinding(key model.BindingKey) bool {
+	k, ok := b.compiler.FabricKeyOf(key)
+	return ok && b.resolve != nil && b.resolve.Release(k)
+}
+
 func placeText(at compile.Place) string { return fmt.Sprintf("%s-%d", at.Switch, at.Port) }

@@ -57,3 +57,23 @@ func mergeBindings(pushed, learned []model.Binding) []model.Binding {
 	slices.SortStableFunc(list, compare)
 	return slices.CompactFunc(list, func(a, b model.Binding) bool { return compare(a, b) == 0 })
 }
+
+func (s *Server) releaseBinding(w http.ResponseWriter, r *http.Request) error {
+	if _, err := rest.Query(r); err != nil {
+		return err
+	}
+	text, err := key(r, model.KindBinding)
+	if err != nil {
+		return err
+	}
+	k, err := model.ParseBindingKey(text)
+	if err != nil {
+		return err
+	}
+	if !s.cfg.Info.ReleaseBinding(k) {
+		return rest.Problem(http.StatusNotFound, model.CodeNotFound, "", "the alarms vif_flapping name those that are",
+			"the binding "+text+" is not held")
+	}
+	rest.Reply(w, http.StatusOK, map[string]string{"status": "released"})
+	return nil
+}

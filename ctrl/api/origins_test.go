@@ -75,3 +75,18 @@ func TestOrigins(t *testing.T) {
 		isEnvelope(t, query, status, h, text, 400, "origin")
 	}
 }
+
+// TestReleaseBinding: the hold of a binding ends by its key, in any form of the MAC.
+func TestReleaseBinding(t *testing.T) {
+	w := conformWorld(t)
+	status, _, text := w.exchange("DELETE", "/v1/bindings/RED/web/02-00-00-00-01-01/hold", "")
+	if got := dig(decode(t, text), "status"); status != 200 || got != "released" {
+		t.Errorf("a binding that is held: got %d, %s; want 200, released", status, text)
+	}
+	status, h, text := w.exchange("DELETE", "/v1/bindings/RED/web/02:00:00:00:01:02/hold", "")
+	isEnvelope(t, "one that is not held", status, h, text, 404, "")
+	status, h, text = w.exchange("DELETE", "/v1/bindings/RED/web/02:00/hold", "")
+	isEnvelope(t, "no MAC", status, h, text, 422, "key")
+	status, h, text = w.exchange("DELETE", "/v1/bindings/RED/web/02:00:00:00:01:01/hold?force=1", "")
+	isEnvelope(t, "an unknown parameter", status, h, text, 400, "force")
+}

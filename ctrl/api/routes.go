@@ -51,6 +51,8 @@ func routes() []route {
 		{method: "GET", pattern: "/v1/bulk/paths", do: (*Server).exportPaths},
 		{method: "POST", pattern: "/v1/bulk/paths", write: true, tables: true, bulk: true, do: (*Server).bulkPaths},
 		{method: "DELETE", pattern: "/v1/bindings", write: true, tables: true, do: (*Server).deleteBindings},
+		{method: "DELETE", pattern: "/v1/bindings/{tenant}/{segment}/{mac}/hold", write: true,
+			do: (*Server).releaseBinding},
 		{method: "GET", pattern: "/v1/services/{tenant}/{name}/table", do: (*Server).serviceTable},
 	}
 	for _, kind := range model.Kinds {

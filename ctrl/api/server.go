@@ -47,6 +47,8 @@ type Info interface {
 	LearnedBindings(f core.BindingFilter, after model.BindingKey, n int) []model.Binding
 	// LearnedBinding returns one of them.
 	LearnedBinding(key model.BindingKey) (model.Binding, bool)
+	// ReleaseBinding ends the hold of a binding whose VIF moved too often; false if it is not held.
+	ReleaseBinding(key model.BindingKey) bool
 	// Reload reads the configuration file again and applies it; an error names the refused part.
 	Reload(ctx context.Context) error
 	// Ready returns nil when rings are filled and tables are live.

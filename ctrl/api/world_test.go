@@ -80,6 +80,10 @@ func (i *info) LearnedBinding(key model.BindingKey) (model.Binding, bool) {
 	return model.Binding{}, false
 }
 
+func (i *info) ReleaseBinding(key model.BindingKey) bool {
+	return key == model.BindingKey{Tenant: "RED", Segment: "web", MAC: 0x020000000101}
+}
+
 func (i *info) Ports() []api.PortStatus {
 	return []api.PortStatus{
 		{Name: "acc0", Role: "access", Status: map[string]bool{"up": true}},

@@ -234,6 +234,12 @@ func (c *Client) Delete(ctx context.Context, kind model.Kind, key string, o Writ
 	return r, err
 }
 
+// ReleaseBinding ends the hold of a binding whose VIF moved too often.
+func (c *Client) ReleaseBinding(ctx context.Context, key model.BindingKey) error {
+	path := objectPath(model.KindBinding, key.String()) + "/hold"
+	return c.call(ctx, http.MethodDelete, path, nil, WriteOptions{}, nil, nil)
+}
+
 // DeleteBindings removes the bindings that match the filter.
 func (c *Client) DeleteBindings(ctx context.Context, f core.BindingFilter,
 	o WriteOptions) (r core.BulkResult, err error) {

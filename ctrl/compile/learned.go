@@ -123,6 +123,18 @@ func (c *Compiler) SegmentName(key FabricKey) (tenant, segment string, ok bool) 
 	return c.segs[seg].name.tenant, c.segs[seg].name.segment, true
 }
 
+// FabricKeyOf returns the key by which boxes name a binding.
+func (c *Compiler) FabricKeyOf(key model.BindingKey) (k FabricKey, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seg, ok := c.segments[segName{key.Tenant, key.Segment}]
+	if !ok {
+		return k, false
+	}
+	g := &c.snap.Load().Segments[seg]
+	return FabricKey{g.Tenant, g.ID, key.MAC}, true
+}
+
 // OwnVIFs returns the live VIFs of this box in the order of their keys. At is not set. Sequence is that of the row of
 // another box that the VIF has taken the place of, or 0.
 func (c *Compiler) OwnVIFs() (rows []FabricRow) {
