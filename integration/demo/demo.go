@@ -84,7 +84,8 @@ type demo struct {
 func (d *demo) build(context.Context) error {
 	d.printf("Building a lab in network namespaces: four VMs in two tenants with the same IPs and MACs,")
 	d.printf("two boxes, two edge switches, two VLAN paths (101 and 102), two gateways to the outside, and a")
-	d.printf("service on a virtual address, with web servers on ports of their own …")
+	d.printf("service on a virtual address, with web servers on ports of their own. The boxes are told neither where")
+	d.printf("they are plugged in nor where the others' VMs are: they find out by LLDP and from each other …")
 	var err error
 	if d.lab, err = lab.New("demo"); err != nil {
 		return err
@@ -92,6 +93,7 @@ func (d *demo) build(context.Context) error {
 	tenants := lab.DemoTenants()
 	tenants[0].Gateway = lab.GatewayGroup
 	o := lab.FabricOptions{
+		NoPlaces: true, ControlVLAN: 4000,
 		Tenants: tenants, VMs: append(lab.DemoVMs(), webVMs(tenants[0].Name)...),
 		Gateways:  []lab.GatewaySpec{{Box: "box1", Name: "isp1"}, {Box: "box1", Name: "isp2"}},
 		Group:     "probe_interval = \"10ms\"",
