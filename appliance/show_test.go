@@ -72,8 +72,10 @@ func TestShowTables(t *testing.T) {
 			acc0  access_vlan       2  No VIF is attached to this port with this VLAN.       the VIF's port and vlan; ` + "`penstock show vifs`" + `
 			acc0  spoof_mac         1  The source MAC belongs to no VIF of this attachment.  the VIF's mac and anti_spoof`},
 		{"paths 02:00:00:00:00:0a", `
-			EDGE SWITCH        PORT  VLAN  STATE  PACKETS  BYTES
-			02:00:00:00:00:0a  fab0   100  down         0      0`},
+			EDGE SWITCH                PORT  VLAN  STATE         SINCE    RTT P50  RTT P99  LOSS %  PACKETS  BYTES
+			02:00:00:00:00:0a          fab0   100  down          -        251µs    1.2ms    25.0          0      0
+			  2024-05-01 12:00:00.123  fab0   100  unknown → up  answers
+			  2024-05-01 12:01:00.000  fab0   100  up → down     silent`},
 		{"neighbors", `
 			PORT  PLACE                ORIGIN  CHASSIS            PORT ID         DESCRIPTION  SYSTEM  HEARD    WHAT IS WRONG
 			fab0  -                    -       02:00:00:00:00:0a  Ethernet1/17/3  to box1      leaf1   7 s ago  port ID "Ethernet1/17/3" is one of several on one cable
@@ -170,7 +172,7 @@ func TestShowCounters(t *testing.T) {
 		{"workers 0 --rate 20ms", "WORKER  LOAD %  PACKET/S  PACKETS/TURN  NS/PACKET  TURNS/S  SLEEPS/S",
 			`(?m)^     0 +\d+\.\d +[1-9]\d*\.\d           4\.0      100\.0 +`},
 		{"paths --rate 20ms", "EDGE SWITCH        PORT  VLAN  STATE  PACKET/S  MBIT/S",
-			`(?m)^02:00:00:00:00:0b  fab0   101  live +[1-9]\d*\.\d`},
+			`(?m)^02:00:00:00:00:0b  fab0   101  up +[1-9]\d*\.\d`},
 		{"vifs --rate 20ms", "VIF        PORT  VLAN  RX PACKET/S", `(?m)^red/web1   acc0  10 +[1-9]\d*\.\d`},
 		{"drops", "PORT  REASON         FRAMES  MEANING", `(?m)^fab0  fabric_not_ip       9  Neither`},
 	} {

@@ -97,7 +97,12 @@ func (i *fakeInfo) Stats(kind string) (any, error) {
 		return d, nil
 	case "paths":
 		return status.Items[status.Path]{Items: []status.Path{
-			{Switch: "02:00:00:00:00:0a", Port: "fab0", VID: 100}, {Switch: "02:00:00:00:00:0b", Port: "fab0", VID: 101,
+			{Switch: "02:00:00:00:00:0a", Port: "fab0", VID: 100, PortUp: true, State: "down", Answers: 30, Missed: 34,
+				Loss: 0.25, RTT: &status.RTT{P50: 251_400, P99: 1_200_000}, Changes: []status.PathChange{
+					{At: time.Date(2024, 5, 1, 12, 0, 0, 123e6, time.UTC), From: "unknown", To: "up",
+						Reason: "answers"},
+					{At: time.Date(2024, 5, 1, 12, 1, 0, 0, time.UTC), From: "up", To: "down", Reason: "silent"}}},
+			{Switch: "02:00:00:00:00:0b", Port: "fab0", VID: 101, PortUp: true, State: "up",
 				Live: true, Packets: 500 * n, Bytes: 62_500 * n},
 		}}, nil
 	case "webhooks":

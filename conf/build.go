@@ -79,6 +79,8 @@ func (r *reader) build(c *Config, tree map[string]any) {
 	s = r.table(tree, "fabric")
 	c.Fabric = Fabric{UDPPort: s.integer("udp_port"), ControlVLAN: uint16(s.integer("control_vlan")),
 		SyncRate: s.integer("sync_rate"), Keys: s.keyring("keys")}
+	s = r.table(tree, "probe")
+	c.Probe = Probe{Interval: s.duration("interval"), Misses: s.integer("misses"), Goods: s.integer("goods")}
 	s = r.table(tree, "balancer")
 	c.Balancer = Balancer{Key: HexKey(s.text("key", checkHexKey)), Flows: s.integer("flows"),
 		NewFlowRate: s.integer("new_flow_rate")}
@@ -236,7 +238,7 @@ func (r *reader) table(tree map[string]any, name string) *section {
 }
 
 func (r *reader) unknownTables(tree map[string]any) {
-	known := []string{"box", "dataplane", "port", "edge", "gateway_group", "lldp", "fabric", "balancer",
+	known := []string{"box", "dataplane", "port", "edge", "gateway_group", "lldp", "probe", "fabric", "balancer",
 		"control", "metrics", "alarm", "log"}
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		if slices.Contains(known, name) {

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"penstock/ctrl/model"
 )
@@ -67,6 +68,7 @@ type Config struct {
 	Edge      *Edge     `toml:"edge"` // not nil exactly when a downlink or trunk port exists
 	Groups    []Group   `toml:"gateway_group"`
 	LLDP      LLDP      `toml:"lldp"`
+	Probe     Probe     `toml:"probe"`
 	Fabric    Fabric    `toml:"fabric"`
 	Balancer  Balancer  `toml:"balancer"`
 	Control   Control   `toml:"control"`
@@ -128,6 +130,13 @@ type Port struct {
 type Edge struct {
 	MAC         model.MAC `toml:"mac"`
 	ControlVLAN uint16    `toml:"control_vlan"` // 0 = none
+}
+
+// Probe is how the paths to the other edge switches are probed.
+type Probe struct {
+	Interval time.Duration `toml:"interval"` // 0 = they are not probed
+	Misses   int           `toml:"misses"`
+	Goods    int           `toml:"goods"`
 }
 
 // Fabric is what the boxes of a fabric have in common.

@@ -60,6 +60,7 @@ func TestDefaults(t *testing.T) {
 				SwitchMAC: 0x02000000000a, SwitchPort: 7},
 		},
 		Fabric:   Fabric{UDPPort: 7472, SyncRate: 200_000},
+		Probe:    Probe{Interval: 300 * time.Millisecond, Misses: 3, Goods: 5},
 		Balancer: Balancer{Key: ZeroKey, Flows: 1 << 20, NewFlowRate: 125_000},
 		Control:  Control{Socket: "/run/penstock/control.sock", Mode: 0o660, MaxBody: 64 << 20, MaxConnections: 64},
 		Metrics:  Metrics{Listen: "127.0.0.1:9469"},
@@ -166,6 +167,10 @@ address6 = "2001:db8::2"
 mac = "02:00:00:00:00:99"
 [fabric]
 udp_port = 1
+[probe]
+interval = "50ms"
+misses = 1
+goods = 1000
 [balancer]
 key = "000102030405060708090A0b0c0d0e0f"
 flows = 1024
@@ -228,6 +233,7 @@ format = "json"
 					MAC: 0x020000000099}},
 		}},
 		Edge:     &Edge{MAC: 0x02000000000b, ControlVLAN: 4094},
+		Probe:    Probe{Interval: 50 * time.Millisecond, Misses: 1, Goods: 1000},
 		Balancer: Balancer{Key: "000102030405060708090A0b0c0d0e0f", Flows: 1024, NewFlowRate: 1},
 		Control: Control{Socket: "/run/p.sock", Owner: "root", Group: "_net", Mode: 0o640, ReadersAny: true,
 			MaxBody: 1 << 30, MaxConnections: 3},

@@ -261,6 +261,16 @@ func Keys() []Key {
 			Doc: "How the number of a port follows from what the switch sends: `field` is `port_id` or " +
 				"`port_description`, `match` a regular expression whose one group is the number. The first rule that " +
 				"fits counts."},
+		{Path: "probe.interval", Kind: KindDuration, Default: "300ms", Min: 0, Max: 60 * second, Live: true,
+			Doc: "Interval of the probes of every path to an edge switch that data went to in the last minute, 50ms " +
+				"or more; the paths to others are probed every 3 s. `0s`: paths are not probed. A path with a probe " +
+				"interval of 300ms is found dead within 1.3 s."},
+		{Path: "probe.misses", Kind: KindInteger, Default: 3, Min: 1, Max: 100, Live: true,
+			Doc: "A path is down after this number of consecutive probes without an answer, if the box that was to " +
+				"answer lives."},
+		{Path: "probe.goods", Kind: KindInteger, Default: 5, Min: 1, Max: 1000, Live: true,
+			Doc: "A path that is down is up again after this number of consecutive answers, and not before 1 s, " +
+				"doubled each time that it falls again within 10 minutes, up to 60 s."},
 		{Path: "fabric.udp_port", Kind: KindInteger, Default: 7472, Min: 1, Max: 65535, Why: whyIdentity,
 			Doc: "UDP port of encapsulated frames on fabric ports with the form `udp`, the same in all boxes of " +
 				"the fabric."},

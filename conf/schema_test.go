@@ -71,7 +71,8 @@ func TestReadmeTable(t *testing.T) {
 func TestSchemaAndTypes(t *testing.T) {
 	fields := map[string]bool{}
 	for table, v := range map[string]any{"box": Box{}, "dataplane": Dataplane{}, "port": Port{}, "edge": Edge{},
-		"balancer": Balancer{}, "lldp": LLDP{}, "fabric": Fabric{}, "control": Control{}, "metrics": Metrics{},
+		"balancer": Balancer{}, "lldp": LLDP{}, "probe": Probe{},
+		"fabric": Fabric{}, "control": Control{}, "metrics": Metrics{},
 		"alarm":                Alarm{},
 		"gateway_group":        Group{},
 		"gateway_group.member": Member{}, "alarm.webhook": Webhook{}, "log": Log{}} {

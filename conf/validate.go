@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"time"
 
 	"penstock/ctrl/model"
 )
@@ -13,7 +14,13 @@ func (r *reader) validate(c *Config) {
 	r.validateEdge(c)
 	r.validateGroups(c)
 	r.validateAlarm(c)
+	if i := c.Probe.Interval; r.ok("probe.interval") && i > 0 && i < minProbe {
+		r.failf("probe.interval", "found %s: want 50ms to 60s, or 0s for no probes", i)
+	}
 }
+
+// minProbe is the least interval of the probes of a path.
+const minProbe = 50 * time.Millisecond
 
 func (r *reader) validateDataplane(c *Config) {
 	d := &c.Dataplane

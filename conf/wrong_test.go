@@ -196,6 +196,8 @@ func TestWrong(t *testing.T) {
 			message: "only a port with role access"},
 		{name: "vlans on fabric", add: "vlans = [1]", line: 11, key: "port[1].vlans",
 			message: "only a port with role trunk"},
+		{name: "paths probed too often", add: "[probe]\ninterval = \"10ms\"", line: 12, key: "probe.interval",
+			message: "found 10ms: want 50ms to 60s, or 0s for no probes"},
 		{name: "chassis without a MAC", add: "[lldp]\nswitch_macs = { leaf1 = \"here\" }", line: 12,
 			key: "lldp.switch_macs.leaf1", message: `found the string "here", want the MAC of an edge switch`},
 		{name: "chassis with a group MAC", add: "[lldp]\nswitch_macs = { leaf1 = \"03:00:00:00:00:0a\" }", line: 12,

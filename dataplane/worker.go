@@ -58,7 +58,7 @@ type worker struct {
 
 	injects *frame.Slots     // frames to send from a port
 	inners  *frame.Slots     // frames of stations of a segment
-	drain   keeper.Drain     // kept where there are gateway groups
+	drain   keeper.Drain     // kept where there are gateway groups or paths
 	from    []*frame.Handoff // from each other worker, nil from itself
 	loop    *stats.Block
 	news    *flow.News // of off-table flows, to control; nil unless control wants them; control's
@@ -148,7 +148,7 @@ func (w *worker) turn(now int64, s *fib.Snapshot) (n int) {
 		empty = empty && got < len(w.desc)
 		n += got
 	}
-	if len(s.Groups) > 0 {
+	if len(s.Groups)+len(s.Probes) > 0 {
 		w.drain.Note(now, empty, w.eng.cfg.RingSize/frame.BatchSize)
 	}
 	for _, r := range w.from {

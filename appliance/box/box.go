@@ -33,6 +33,7 @@ import (
 	"penstock/ctrl/link"
 	"penstock/ctrl/metrics"
 	"penstock/ctrl/neighbor"
+	"penstock/ctrl/paths"
 	"penstock/ctrl/place"
 	"penstock/ctrl/resolve"
 	"penstock/ctrl/slow"
@@ -73,6 +74,7 @@ type Box struct {
 	health    *health.Checker    // of the servers that this box directs
 	resolver  *neighbor.Resolver // of the boxes behind an edge switch's downlinks
 	places    *place.Service     // of the fabric ports
+	paths     *paths.Service     // which of them live
 	resolve   *resolve.Service   // where VIFs of other boxes are; nil = bindings are pushed
 	here      atomic.Int32       // the fabric port by which resolve speaks, -1 = none
 	faults    map[int]string     // by port, the fault of its alarm; written by Start, then by followLinks
@@ -196,12 +198,14 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	}
 	b.linkPlaces()
 	b.newGateways()
+	b.newPaths()
 	b.task(func() { b.gateways.Run(ctx) })
 	if err := b.watchConflicts(ctx); err != nil {
 		return err
 	}
 	b.startSlowPath(ctx)
 	b.task(func() { b.places.Run(ctx) })
+	b.task(func() { b.paths.Run(ctx) })
 	b.task(func() { b.announce.Run(ctx) })
 	b.task(func() { b.guests.Run(ctx) })
 	b.task(func() { b.followGuests(ctx) })

@@ -164,6 +164,7 @@ func (b *Box) pathStats() []status.Path {
 		s := status.Path{Switch: p.Switch.String(), Port: p.Port, VID: p.VID, Live: p.Used}
 		if n, same := read[p.Probe]; same {
 			s.Packets, s.Bytes = n.Packets, n.Bytes
+			b.paths.Fill(&s, &p)
 			paths = append(paths, s)
 		}
 	}

@@ -45,6 +45,7 @@ func (b *Box) Reload(ctx context.Context) error {
 			return err
 		}
 		b.engine.SetFlowRate(uint32(next.Balancer.NewFlowRate))
+		b.setProbing(next)
 		setLevel(b.level, next.Log.Level)
 		b.cfg.Store(next)
 		b.gateways.Refresh()

@@ -49,6 +49,9 @@ const (
 	VIPConflict        Kind = "vip_conflict"
 	DirectorLost       Kind = "director_lost"
 	DirectorsDiffer    Kind = "directors_differ"
+	SwitchSilent       Kind = "switch_silent"
+	PathsAllDown       Kind = "paths_all_down"
+	ProbeOverload      Kind = "probe_overload"
 	LLDPNoPlace        Kind = "lldp_no_place"
 	LLDPMismatch       Kind = "lldp_mismatch"
 	LLDPAmbiguous      Kind = "lldp_ambiguous"
@@ -114,6 +117,15 @@ func Kinds() []KindInfo {
 		{DirectorsDiffer, Major, false, "director BOX",
 			"Another director's tables, servers or `balancer.key` have been different for 10 s: a takeover moves " +
 				"connections.", "They are equal."},
+		{SwitchSilent, Major, false, "switch MAC",
+			"The only box behind an edge switch that the paths to the switch are probed with is silent on all " +
+				"of them. No path is taken out, since the box may be dead.", "It, or another box there, answers."},
+		{PathsAllDown, Critical, false, "switch MAC",
+			"No path to an edge switch answers: each of them is down, or two boxes behind the switch are silent on " +
+				"all of them. All paths are used.", "One path is up, or a box answers."},
+		{ProbeOverload, Warning, false, "probes",
+			"The paths in use would need more than 20,000 probes a second: intervals stretch, and a dead path is " +
+				"found later.", "They need fewer."},
 		{LLDPNoPlace, Major, false, "port NAME",
 			"The place of a fabric port, its edge switch and the number there, does not follow from LLDP, or none " +
 				"has come for 35 s. The text says what was heard, and why it is not enough.",

@@ -28,6 +28,8 @@ func samples() []event.Data {
 		event.Server{Server: "red/http/web1", From: "up", To: "down", Reason: "connection refused"},
 		event.Neighbor{SwitchPort: 1, MAC: "02:00:00:00:00:01", Resolved: true},
 		event.Place{Port: "fab0", SwitchMAC: "02:00:00:00:00:0a", SwitchPort: 17, Origin: "lldp"},
+		event.Path{Kind: event.PathState, Switch: "02:00:00:00:00:0a", SwitchPort: 17, Port: "fab0", VID: 101,
+			From: "up", To: "down", Reason: "silent"},
 		gateway.Event{Kind: "member", Group: "out", Member: "a", Old: "b", Other: "c", From: "up", To: "down",
 			Why: "x", MAC: "m", OldMAC: "n", Count: 1, At: now},
 		alarm.Event{Action: alarm.ActionRaise, Alarm: alarm.Alarm{

@@ -9,6 +9,7 @@ const (
 	TypePort     = "port"     // Port
 	TypeNeighbor = "neighbor" // Neighbor
 	TypePlace    = "place"    // Place
+	TypePath     = "path"     // Path
 	TypeServer   = "server"   // Server
 	TypeGateway  = "gateway"  // gateway.Event
 	TypeAlarm    = "alarm"    // alarm.Event
@@ -17,8 +18,8 @@ const (
 
 // Types returns all types of events.
 func Types() []string {
-	return []string{TypeStarted, TypeReload, TypeChange, TypeBulk, TypePort, TypeNeighbor, TypePlace, TypeServer,
-		TypeGateway, TypeAlarm, TypeGap}
+	return []string{TypeStarted, TypeReload, TypeChange, TypeBulk, TypePort, TypeNeighbor, TypePlace, TypePath,
+		TypeServer, TypeGateway, TypeAlarm, TypeGap}
 }
 
 // Data is what an event of one type carries, as JSON. It is a struct with the members that openapi.json has for the
@@ -97,6 +98,27 @@ type Place struct {
 	Origin     string `json:"origin,omitempty"` // configured, lldp, stored
 }
 
+// The kinds of a Path event.
+const (
+	PathState    = "state"     // a path has another state: From, To, Reason
+	PathBoxDead  = "box-dead"  // the box at SwitchPort is silent on all paths, while another one answers
+	PathBoxAlive = "box-alive" // it answers again
+	PathSilent   = "silent"    // nothing behind the switch answers any more
+	PathHeard    = "heard"     // something answers again
+)
+
+// Path is what probes have found out about a path to an edge switch, or about what is behind it.
+type Path struct {
+	Kind       string `json:"kind"` // PathState …
+	Switch     string `json:"switch"`
+	SwitchPort uint8  `json:"switch_port,omitempty"`
+	Port       string `json:"port,omitempty"` // the fabric port of the path
+	VID        uint16 `json:"vid,omitempty"`
+	From       string `json:"from,omitempty"` // unknown, up, suspect, down
+	To         string `json:"to,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+}
+
 // Server is a real server that came up or went down.
 type Server struct {
 	Server string `json:"server"` // TENANT/SERVICE/NAME
@@ -139,6 +161,9 @@ func (Neighbor) EventType() string { return TypeNeighbor }
 
 // EventType implements Data.
 func (Place) EventType() string { return TypePlace }
+
+// EventType implements Data.
+func (Path) EventType() string { return TypePath }
 
 // EventType implements Data.
 func (Server) EventType() string { return TypeServer }

@@ -28,7 +28,7 @@ type collector struct {
 	portCounters                                                []counter[status.Port]
 	workerCounters                                              []counter[status.Worker]
 	workerGaps, workerMaxGap                                    *prometheus.Desc
-	pathUp                                                      *prometheus.Desc
+	pathUp, pathRTT                                             *prometheus.Desc
 	pathCounters                                                []counter[status.Path]
 	alarms                                                      alarmDescs
 	control                                                     controlDescs
@@ -114,12 +114,21 @@ func newCollector(src Source) *collector {
 			"Time between two turns of the worker's loop. The sum is estimated from the buckets.", "worker"),
 		workerMaxGap: desc("worker_loop_gap_max_seconds", "Longest time between two turns since the start.", "worker"),
 
-		pathUp: desc("path_up", "1 when the path is used: its fabric port is up.", path...),
+		pathUp: desc("path_up", "1 when the path is used: its fabric port is up, and its probes are answered.",
+			path...),
+		pathRTT: desc("path_rtt_seconds", "Median of the last 64 round trips of the path's probes; absent before the "+
+			"first.", path...),
 		pathCounters: []counter[status.Path]{
 			{desc("path_packets_total", "Encapsulated frames sent by the path.", path...),
 				func(p *status.Path) float64 { return float64(p.Packets) }},
 			{desc("path_bytes_total", "Octets sent by the path, with the outer headers.", path...),
 				func(p *status.Path) float64 { return float64(p.Bytes) }},
+			{desc("path_probes_total", "Probes sent over the path.", path...),
+				func(p *status.Path) float64 { return float64(p.Probes) }},
+			{desc("path_probes_missed_total", "Probes of the path without an answer.", path...),
+				func(p *status.Path) float64 { return float64(p.Missed) }},
+			{desc("path_failures_total", "How often the path went down.", path...),
+				func(p *status.Path) float64 { return float64(p.Failures) }},
 		},
 
 		gateways: newGatewayDescs(),
@@ -137,7 +146,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		c.bindingsCap, c.bindingsBytes,
 		c.frames, c.framesPooled, c.framesOwner, c.violations, c.portInfo, c.portUp, c.portMTU,
 		c.portDrops, c.portPunts, c.portKernel,
-		c.workerGaps, c.workerMaxGap, c.pathUp,
+		c.workerGaps, c.workerMaxGap, c.pathUp, c.pathRTT,
 	} {
 		ch <- d
 	}
@@ -189,6 +198,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		p := &s.Paths[i]
 		labels := []string{p.Port, p.Switch, strconv.Itoa(int(p.VID))}
 		o.gauge(c.pathUp, truth(p.Live), labels...)
+		if p.RTT != nil {
+			o.gauge(c.pathRTT, float64(p.RTT.P50)/1e9, labels...)
+		}
 		for _, x := range c.pathCounters {
 			o.counter(x.desc, x.value(p), labels...)
 		}

@@ -3,7 +3,7 @@
 //
 // Only the latency of pushes is counted here: every scrape reads the Source, which sums the counters that the workers
 // publish. The number of series is bounded by the configuration: per port and worker a fixed number, per drop reason
-// one per port once a frame was counted, per path two, per active alarm one, per virtual service and server a fixed
+// one per port once a frame was counted, per path six, per active alarm one, per virtual service and server a fixed
 // number, of 10,000 servers at most. README.md documents every metric; a test
 // holds it to the code, and the dashboard and the alert rules to the metrics.
 package metrics

@@ -65,7 +65,7 @@ func sample() *fake {
 		Workers: []status.Worker{{ID: 0, Turns: 100, BusyTurns: 60, Frames: 500, Sleeps: 4, BusyNs: 1500000000,
 			MaxGapNs: 2000000, Gaps: gaps}},
 		Paths: []status.Path{{Switch: "02:00:00:00:00:01", Port: "fab0", VID: 101, Live: true,
-			Packets: 15, Bytes: 16}},
+			Packets: 15, Bytes: 16, Probes: 17, Missed: 18, Failures: 19, RTT: &status.RTT{P50: 250_000}}},
 		Gateways: Gateways{
 			Groups: []status.GatewayGroup{{Name: "out", Active: "isp1", Announced: 31, Members: []status.Gateway{
 				{Name: "isp1", State: "up", Active: true, Failures: 32, Probes: status.Probes{Sent: 33, Answered: 34,
@@ -171,6 +171,9 @@ penstock_gateway_switches_total{cause="silent",group="out"} 2
 # HELP penstock_path_bytes_total Octets sent by the path, with the outer headers.
 # TYPE penstock_path_bytes_total counter
 penstock_path_bytes_total{port="fab0",switch="02:00:00:00:00:01",vid="101"} 16
+# HELP penstock_path_rtt_seconds Median of the last 64 round trips of the path's probes; absent before the first.
+# TYPE penstock_path_rtt_seconds gauge
+penstock_path_rtt_seconds{port="fab0",switch="02:00:00:00:00:01",vid="101"} 0.00025
 # HELP penstock_port_drops_total Frames received on the port and discarded. A reason appears once it counted.
 # TYPE penstock_port_drops_total counter
 penstock_port_drops_total{port="acc0",reason="spoof_mac"} 9

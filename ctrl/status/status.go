@@ -111,16 +111,6 @@ type Drops struct {
 	Ports map[string]map[string]uint64 `json:"ports"`
 }
 
-// Path is one path to an edge switch and its traffic.
-type Path struct {
-	Switch  string `json:"switch"` // egress edge switch
-	Port    string `json:"port"`   // fabric port
-	VID     uint16 `json:"vid"`
-	Live    bool   `json:"live"`
-	Packets uint64 `json:"packets"`
-	Bytes   uint64 `json:"bytes"`
-}
-
 // VIF is a local VIF's counters.
 type VIF struct {
 	Key       string `json:"key"` // TENANT/NAME

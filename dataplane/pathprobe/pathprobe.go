@@ -100,9 +100,11 @@ type Events struct {
 	wake chan struct{}
 }
 
-func newEvents() *Events { return &Events{wake: make(chan struct{}, 1)} }
+// NewEvents returns an empty ring.
+func NewEvents() *Events { return &Events{wake: make(chan struct{}, 1)} }
 
-func (r *Events) put(e Event) {
+// Put appends an event and wakes the reader. For the writer alone.
+func (r *Events) Put(e Event) {
 	h := r.head.Load()
 	if h-r.tail.Load() == uint32(len(r.ring)) {
 		r.lost.Add(1)

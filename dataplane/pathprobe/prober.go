@@ -74,7 +74,7 @@ type box struct {
 
 // NewProber returns a Prober that probes nothing yet, served by k.
 func NewProber(k *keeper.Keeper, shared *keeper.Shared) *Prober {
-	r := &Prober{Events: newEvents(), keeper: k, shared: shared, stretch: 1,
+	r := &Prober{Events: NewEvents(), keeper: k, shared: shared, stretch: 1,
 		rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
 	r.setting.Store(&Setting{})
 	r.boxes.Store(&Boxes{})
@@ -154,7 +154,7 @@ func (r *Prober) regroup(now int64) {
 	}
 	for mac, g := range known {
 		if _, stays := index[mac]; !stays && g.silent {
-			r.Events.put(Event{Kind: SwitchHeard, Time: now, Switch: mac})
+			r.Events.Put(Event{Kind: SwitchHeard, Time: now, Switch: mac})
 		}
 	}
 	r.groups = groups
@@ -290,9 +290,9 @@ func (r *Prober) pace(now int64) {
 	r.stretch = max(1, rate/maxRate)
 	switch is := r.stretch > 1; {
 	case is && !was:
-		r.Events.put(Event{Kind: Overload, Time: now, Rate: uint64(rate)})
+		r.Events.Put(Event{Kind: Overload, Time: now, Rate: uint64(rate)})
 	case was && !is:
-		r.Events.put(Event{Kind: OverloadEnd, Time: now})
+		r.Events.Put(Event{Kind: OverloadEnd, Time: now})
 	}
 }
 

@@ -37,7 +37,7 @@ func (r *Prober) answered(now int64, id uint32, at int64) {
 	b.answered, b.run = max(b.answered, at), 0
 	if b.dead {
 		b.dead = false
-		r.Events.put(Event{Kind: BoxAlive, Time: now, Switch: g.mac, Number: b.number})
+		r.Events.Put(Event{Kind: BoxAlive, Time: now, Switch: g.mac, Number: b.number})
 	}
 	r.heard(now, g)
 	p.bad, p.missed = 0, [len(p.missed)]int64{}
@@ -133,7 +133,7 @@ func (r *Prober) dies(now int64, g *group, slot int) bool {
 		for _, id := range g.paths { // what was held against the paths was the box's
 			r.paths[id].missed[slot] = 0
 		}
-		r.Events.put(Event{Kind: BoxDead, Time: now, Switch: g.mac, Number: b.number})
+		r.Events.Put(Event{Kind: BoxDead, Time: now, Switch: g.mac, Number: b.number})
 		return true
 	}
 	if both && other.run < all {
@@ -141,7 +141,7 @@ func (r *Prober) dies(now int64, g *group, slot int) bool {
 	}
 	if !g.silent && (b.answered != 0 || other.answered != 0) {
 		g.silent = true
-		r.Events.put(Event{Kind: SwitchSilent, Time: now, Switch: g.mac, Number: b.number, Both: both})
+		r.Events.Put(Event{Kind: SwitchSilent, Time: now, Switch: g.mac, Number: b.number, Both: both})
 	}
 	return false
 }
@@ -150,7 +150,7 @@ func (r *Prober) dies(now int64, g *group, slot int) bool {
 func (r *Prober) heard(now int64, g *group) {
 	if g.silent {
 		g.silent = false
-		r.Events.put(Event{Kind: SwitchHeard, Time: now, Switch: g.mac})
+		r.Events.Put(Event{Kind: SwitchHeard, Time: now, Switch: g.mac})
 	}
 }
 
@@ -177,7 +177,7 @@ func (r *Prober) tell(now int64, id uint32, c liveness.Change) {
 		r.pace(now)
 	}
 	p := &r.paths[id]
-	r.Events.put(Event{
+	r.Events.Put(Event{
 		Kind: PathChanged, Time: now, Path: p.live, From: c.From, To: c.To, Why: c.Why, Switch: r.groups[p.group].mac,
 	})
 }

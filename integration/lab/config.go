@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -84,6 +85,9 @@ func (t *Topology) toml(n *Node) string {
 	}
 	if fabric != "" && n.Switch != "" {
 		fmt.Fprintf(&b, "\n[fabric]\n%s\n", fabric)
+	}
+	if n.Switch != "" {
+		fmt.Fprintf(&b, "\n[probe]\n%s\n", cmp.Or(t.Options.Probe, `interval = "0s"`))
 	}
 	if t.Options.Balancer != "" && n.Switch != "" {
 		fmt.Fprintf(&b, "\n[balancer]\n%s\n", t.Options.Balancer)

@@ -39,6 +39,7 @@ type FabricOptions struct {
 	Group    string        // keys of [[gateway_group]], as TOML: "probe_interval = \"10ms\""
 	Balancer string        // keys of [balancer], as TOML
 	Fabric   string        // keys of [fabric], as TOML
+	Probe    string        // keys of [probe], as TOML; "": paths are not probed
 
 	// Of the balancer, for all boxes. Other boxes get bindings for directors' own addresses.
 	VIPs     []model.VIP
