@@ -125,36 +125,39 @@ func (s *Service) announce(now int64) {
 	}
 	for len(s.gone) > 0 && s.hereRate.take(1, now) {
 		n := min(len(s.gone), 20)
-		s.broadcast(s.gone[:n])
+		if !s.broadcast(s.gone[:n]) {
+			return
+		}
 		s.gone = s.gone[n:]
 	}
-	var list []body
-	flush := func() {
-		if len(list) > 0 {
-			s.broadcast(list)
-			list = list[:0]
-		}
+	for len(s.queue) > 0 && s.announceSome(now) {
 	}
-	for len(s.queue) > 0 {
-		o := s.own[s.queue[0]]
-		if silent := o == nil || o.elsewhere.Sequence != 0 || o.row.Sequence == 0 ||
-			s.holds(s.queue[0]); silent {
-			s.queue = s.queue[1:]
+}
+
+// announceSome broadcasts one message of what is queued. It returns false when no more can be sent now: what the port
+// did not take stays queued.
+func (s *Service) announceSome(now int64) bool {
+	var list []body
+	used, enough := 0, false
+	for ; used < len(s.queue); used++ {
+		o := s.own[s.queue[used]]
+		if o == nil || o.elsewhere.Sequence != 0 || o.row.Sequence == 0 || s.holds(s.queue[used]) {
 			continue
 		}
-		if !s.hereRate.take(1, now) {
+		more := s.heres(list, &o.row)
+		if len(list) > 0 && size(more) > maxPayload {
 			break
 		}
-		s.queue = s.queue[1:]
-		n := len(list)
-		if list = s.heres(list, &o.row); size(list) > maxPayload && n > 0 {
-			more := slices.Clone(list[n:])
-			list = list[:n]
-			flush()
-			list = append(list, more...)
+		if enough = !s.hereRate.take(1, now); enough {
+			break
 		}
+		list = more
 	}
-	flush()
+	if len(list) > 0 && !s.broadcast(list) {
+		return false
+	}
+	s.queue = s.queue[used:]
+	return !enough
 }
 
 // after returns the index in order of the first key behind one.

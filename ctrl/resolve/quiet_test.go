@@ -314,3 +314,23 @@ func TestChirp(t *testing.T) {
 		t.Errorf("without a place: HELLOs in %d VLANs, want none", len(n.chirped))
 	}
 }
+
+// TestStuck: what a port does not take, since its queue is full, is sent once there is room.
+func TestStuck(t *testing.T) {
+	w := newWorld(t, 2)
+	w.nodes[0].put(vif(100, 9999))
+	w.settle(3 * time.Second)
+	w.nodes[0].stuck = true
+	w.nodes[0].many(100, 1000)
+	w.nodes[0].delete(vif(100, 9999))
+	w.pass(300 * time.Millisecond)
+	if n := len(w.nodes[1].rows); n != 1 {
+		t.Fatalf("rows while the port is stuck: got %d, want 1", n)
+	}
+	pulls := w.count[resolve.OpPull]
+	w.nodes[0].stuck = false
+	w.settle(500 * time.Millisecond)
+	if n := w.count[resolve.OpPull] - pulls; n != 0 {
+		t.Errorf("pulls: got %d, want none", n)
+	}
+}

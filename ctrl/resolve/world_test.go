@@ -36,6 +36,7 @@ type node struct {
 	alarms  map[string]string
 	skew    int64
 	down    bool
+	stuck   bool     // the port takes no broadcast
 	claimed [][]byte // messages for the directors
 	paths   []uint16
 	chirped map[uint16][]int64 // by VLAN, when
@@ -215,7 +216,9 @@ func (n *node) Raise(r alarm.Report) { n.alarms[string(r.Kind)] = r.Text }
 
 func (n *node) Clear(kind alarm.Kind, _ string) { delete(n.alarms, string(kind)) }
 
-func (n *node) Broadcast(b []byte) bool { return n.send(letter{from: n, payload: b, broadcast: true}) }
+func (n *node) Broadcast(b []byte) bool {
+	return !n.stuck && n.send(letter{from: n, payload: b, broadcast: true})
+}
 
 func (n *node) Unicast(to compile.Place, b []byte) bool {
 	return n.send(letter{from: n, to: to, payload: b})
