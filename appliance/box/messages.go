@@ -66,18 +66,31 @@ func (b *Box) message(a resolve.Arrival) {
 // ownPause is the least time between two looks at the VIFs of this box.
 const ownPause = 10 * time.Millisecond
 
+// freedPause is the least time between two comparisons of all bindings with their owners because pushed rows went.
+const freedPause = 10 * time.Second
+
 // followOwn tells the protocol of new tables and places, until ctx is done.
 func (b *Box) followOwn(ctx context.Context) {
 	if b.resolve == nil {
 		return
 	}
-	segments := b.compiler.Snapshot().SegmentByID
+	segments, freed := b.compiler.Snapshot().SegmentByID, b.compiler.Freed()
+	var again <-chan time.Time // when the last look was so lately that the next one waits
+	var looked time.Time
 	for {
 		b.setSelf()
 		b.resolve.Refresh()
 		if s := b.compiler.Snapshot().SegmentByID; s != segments {
 			segments = s
 			b.resolve.Resync()
+		}
+		if n := b.compiler.Freed(); n != freed {
+			if wait := freedPause - time.Since(looked); wait <= 0 {
+				freed, looked, again = n, time.Now(), nil
+				b.resolve.Resync()
+			} else if again == nil {
+				again = time.After(wait)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -88,6 +101,8 @@ func (b *Box) followOwn(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-b.owned:
+		case <-again:
+			again = nil
 		}
 	}
 }

@@ -288,6 +288,7 @@ func (c *Compiler) putRow(b *model.Binding, r resolved) error {
 
 // deleteRow removes the pushed row of k, wherever it is. A local VIF's row stays.
 func (c *Compiler) deleteRow(k rowKey) {
+	c.learned.freed++
 	s := &c.segs[k.seg]
 	if held, ok := c.held[k]; ok {
 		delete(c.held, k)

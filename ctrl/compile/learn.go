@@ -70,7 +70,8 @@ type learned struct {
 	time uint32 // counts SweepBegin; a row has that of its last message
 	news uint64 // counts changes
 
-	evicted int // rows since a time was begun for them
+	freed   uint64 // counts changes by which rows have gone that learned ones had no place beside
+	evicted int    // rows since a time was begun for them
 	places  map[fib.Loc]Digest
 	// displaced are the sequences of rows that VIFs of this box have taken the place of.
 	displaced map[rowKey]uint64

@@ -289,6 +289,69 @@ func TestEvict(t *testing.T) {
 	}
 }
 
+// TestFreed: when a pushed binding or a VIF goes that stood before what another box has told, this shows, and the row
+// is taken when it is told again.
+func TestFreed(t *testing.T) {
+	w := newWorld(t, model.Scheme16, testPorts(), 100)
+	x := w.begin()
+	x.next.Tenants = map[string]model.Tenant{"RED": {Name: "RED", ID: 300}}
+	x.next.Segments = map[string]model.Segment{"RED/web": {Tenant: "RED", Name: "web", ID: 7}}
+	x.commit()
+	told := []FabricRow{{FabricKey: FabricKey{300, 7, redVM1}, At: Place{switchX, 9}, Sequence: 5}}
+	expect := func(what string, want Verdict) {
+		t.Helper()
+		if v := w.c.LearnRows(told)[0]; v != want {
+			t.Fatalf("%s: got verdict %d, want %d", what, v, want)
+		}
+	}
+	moves := func(what string, change func()) {
+		t.Helper()
+		before := w.c.Freed()
+		if change(); w.c.Freed() == before {
+			t.Errorf("%s: nothing shows that there is room", what)
+		}
+	}
+	expect("a new row", Taken)
+	key := model.BindingKey{Tenant: "RED", Segment: "web", MAC: redVM1}
+	push := model.Binding{Tenant: "RED", Segment: "web", MAC: redVM1, SwitchMAC: switchX, SwitchPort: 3}
+	for _, bulk := range []bool{false, true} {
+		before := w.c.Freed()
+		x = w.begin()
+		x.ch.Puts = append(x.ch.Puts, push)
+		x.commit()
+		if w.c.Freed() != before {
+			t.Error("a push: shows as if a row had gone")
+		}
+		w.bindings[key] = push
+		expect("beside a pushed one", Contradicts)
+		moves("a pushed binding is deleted", func() {
+			if bulk {
+				if err := w.c.BulkDelete([]model.BindingKey{key}); err != nil {
+					t.Fatal(err)
+				}
+				w.c.BulkEnd()
+				return
+			}
+			x := w.begin()
+			x.ch.Deletes = append(x.ch.Deletes, key)
+			x.commit()
+		})
+		delete(w.bindings, key)
+		expect("after it", Taken)
+	}
+	x = w.begin()
+	x.next.VIFs = map[string]model.VIF{"RED/vm1": {Tenant: "RED", Name: "vm1", Segment: "web", MAC: redVM1,
+		Port: "acc0", VLAN: 5}}
+	x.commit()
+	expect("beside a VIF of this box", Local)
+	moves("the VIF is deleted", func() {
+		x := w.begin()
+		x.next.VIFs = map[string]model.VIF{}
+		x.commit()
+	})
+	expect("after it", Taken)
+}
+
 // TestDigest: the hash of a binding, from the octets of its message.
 func TestDigest(t *testing.T) {
 	here, err := hex.DecodeString("505301020000000018fae27693b4000000012c0000070200000001010a00000102000000000a0011")

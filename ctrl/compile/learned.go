@@ -123,6 +123,14 @@ func (c *Compiler) SegmentName(key FabricKey) (tenant, segment string, ok bool) 
 	return c.segs[seg].name.tenant, c.segs[seg].name.segment, true
 }
 
+// Freed changes when pushed rows or rows of this box go: what other boxes told of the same VIFs was not kept, and may
+// be taken now.
+func (c *Compiler) Freed() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.learned.freed
+}
+
 // FabricKeyOf returns the key by which boxes name a binding.
 func (c *Compiler) FabricKeyOf(key model.BindingKey) (k FabricKey, ok bool) {
 	c.mu.Lock()

@@ -111,6 +111,7 @@ type rowStep struct {
 	touched     []rowKey              // keys to be decided, in order
 	seen        map[rowKey]bool       // likewise
 	outdated    map[uint32]bool       // segments whose learned rows go: their IDs changed
+	freed       bool                  // a row of this box, or a pushed one, goes
 	forgotten   map[rowKey]uint64     // learned rows that go, or are pushed rows from now on, with their sums
 
 	dispute
@@ -280,6 +281,9 @@ func (p *plan) commit() {
 	p.dispute.commit()
 	p.commitBalance()
 	c.pushed += p.pushed
+	if p.freed {
+		c.learned.freed++
+	}
 	for k, sum := range p.forgotten {
 		c.displace(k, sum)
 	}

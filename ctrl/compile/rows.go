@@ -148,6 +148,9 @@ func (p *plan) decide(k rowKey) {
 	if row != nil && row.learned && (isOwn || p.outdated[k.seg] || slices.Contains(p.self, row.loc)) {
 		row = nil
 	}
+	if inTable && now&fib.LocLocal != 0 && !isOwn || old != nil && !old.learned && row == nil {
+		p.freed = true
+	}
 	if old != nil && old.learned && row != old {
 		p.forgotten[k] = p.c.sumOf(k, p.c.sequenceOf(k))
 	}
