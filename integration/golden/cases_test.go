@@ -185,7 +185,7 @@ func cases() []goldenCase {
 	}
 	all := append(hosts("ip16", "host", model.Scheme16), hosts("ip24", "host24", model.Scheme24)...)
 	all = append(append(all, congestion()...), inUDP()...)
-	return append(append(all, forged()...), gatewayCases()...)
+	return append(append(append(all, forged()...), gatewayCases()...), balanceCases()...)
 }
 
 // udpPort is that of encapsulated frames in UDP.

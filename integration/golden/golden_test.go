@@ -58,7 +58,15 @@ type config struct {
 	VIFs     []model.VIF
 	Bindings []model.Binding
 	Paths    []model.Path
+
+	Box      string // the box's name, for directors
+	VIPs     []model.VIP
+	Services []model.Service
+	Servers  []model.Server
 }
+
+// balanceKey is that of PROTOCOL.md#balancer.
+var balanceKey = [16]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 
 var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "downlink": fib.RoleDownlink,
 	"trunk": fib.RoleTrunk, "uplink": fib.RoleUplink}
@@ -81,7 +89,8 @@ func load(t testing.TB, name string) (*rig.Rig, *config) {
 		c.Groups[i].Policy = gateway.DefaultPolicy()
 	}
 	o := rig.Options{Groups: c.Groups, Scheme: c.Scheme, EdgeMAC: c.EdgeMAC, ICMPRate: c.ICMPRate,
-		FloodRate: c.FloodRate, Bindings: c.Bindings, State: c.state(), UDPPort: udpPort}
+		FloodRate: c.FloodRate, Bindings: c.Bindings, State: c.state(), UDPPort: udpPort, Box: c.Box,
+		BalanceKey: balanceKey}
 	var refs []model.PortRef
 	for _, p := range c.Ports {
 		o.Ports = append(o.Ports, compile.Port{Name: p.Name, Role: roles[p.Role], SwitchMAC: p.SwitchMAC,
@@ -111,6 +120,7 @@ func (c *config) state() *model.State {
 	s := &model.State{
 		Tenants: map[string]model.Tenant{}, Segments: map[string]model.Segment{}, Subnets: map[string]model.Subnet{},
 		VIFs: map[string]model.VIF{}, Paths: map[string]model.Path{},
+		VIPs: map[string]model.VIP{}, Services: map[string]model.Service{}, Servers: map[string]model.Server{},
 	}
 	for _, v := range c.Tenants {
 		s.Tenants[v.Name] = v
@@ -126,6 +136,15 @@ func (c *config) state() *model.State {
 	}
 	for _, v := range c.Paths {
 		s.Paths[v.A.String()+"/"+v.B.String()] = v
+	}
+	for _, v := range c.VIPs {
+		s.VIPs[v.Key()] = v
+	}
+	for _, v := range c.Services {
+		s.Services[v.Key()] = v
+	}
+	for _, v := range c.Servers {
+		s.Servers[v.Key()] = v
 	}
 	return s
 }

@@ -10,6 +10,10 @@ import (
 	"penstock/integration/rig"
 )
 
+// allConfigs are the configurations that arbitrary frames go into. Recorded inputs of FuzzPipeline name them by number.
+var allConfigs = []string{"host", "host24", "host-mtu", "edge", "gateway", "balance-director", "balance-one",
+	"balance-agent", "balance-client"}
+
 // inputs returns the recorded input frames of all cases of a configuration, by port.
 func inputs(t testing.TB, config string) map[int][][]byte {
 	t.Helper()
@@ -26,7 +30,7 @@ func inputs(t testing.TB, config string) map[int][][]byte {
 
 // The packet path allocates nothing, whatever comes in: batches that mix everything the golden cases know.
 func TestPipelineAllocatesNothing(t *testing.T) {
-	for _, config := range []string{"host", "host24", "host-mtu", "edge", "gateway"} {
+	for _, config := range allConfigs {
 		t.Run(config, func(t *testing.T) {
 			r, cfg := load(t, config)
 			resolve(r)
@@ -104,7 +108,7 @@ func accounted(t testing.TB, r *rig.Rig, ports int) {
 // what comes in as one frame on a fabric port leaves only by access and uplink ports, and what comes from outside never
 // goes back there by another port.
 func FuzzPipeline(f *testing.F) {
-	configs := []string{"host", "host24", "host-mtu", "edge", "gateway"}
+	configs := allConfigs
 	for i, config := range configs {
 		for port, frames := range inputs(f, config) {
 			for _, data := range frames {
