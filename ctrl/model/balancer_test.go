@@ -382,6 +382,15 @@ func TestBalancerJSON(t *testing.T) {
 		`{"vip":"www","id":7,"port":1,"panic":300}`:      "v.panic",
 		`{"vip":"www","id":7,"port":1,"check":{"x":1}}`:  "v.check.x",
 		`{"vip":"w","id":7,"port":1,"slow_start":"-1s"}`: "v.slow_start",
+
+		`{"vip":"w","id":7,"port":1,"table_size":0}`:             "v.table_size",
+		`{"vip":"w","id":7,"port":1,"check":{"interval":"0s"}}`:  "v.check.interval",
+		`{"vip":"w","id":7,"port":1,"check":{"timeout":"0ms"}}`:  "v.check.timeout",
+		`{"vip":"w","id":7,"port":1,"check":{"interval":"x"}}`:   "v.check.interval",
+		`{"vip":"w","id":7,"port":1,"check":{"timeout":"0.1x"}}`: "v.check.timeout",
+
+		`{"vip":"w","id":7,"port":1,"check":{"type":"none","interval":"2s"}}`: "v.check.interval",
+		`{"vip":"w","id":7,"port":1,"check":{"type":"none","rise":2}}`:        "v.check.rise",
 	} {
 		n, err := strict.Parse([]byte(text))
 		if err != nil {

@@ -179,5 +179,50 @@ func decodeService(i *Info, n *strict.Node, path, key string) (Object, []strict.
 		ps = append(ps, strict.Problem{Field: field, Code: CodeRequired, Message: "the port is missing",
 			Hint: "give a port from 1 to 65535, or 0 for all ports"})
 	}
+	if len(ps) == 0 {
+		ps = written(o.(Service), n, path)
+	}
 	return o, ps
+}
+
+// written reports what is written and means nothing: a table size, an interval or a timeout of 0, where absent ones have
+// defaults, and times and counts of a check of the type none. Such services of a store that has them stay valid.
+func written(s Service, n *strict.Node, path string) (ps []strict.Problem) {
+	if path != "" {
+		path += "."
+	}
+	has := func(n *strict.Node, name string) bool {
+		if n == nil || n.Type != strict.Object {
+			return false
+		}
+		v := n.Get(name)
+		return v != nil && v.Type != strict.Null
+	}
+	problem := func(field, code, what, hint string) {
+		ps = append(ps, strict.Problem{Field: path + field, Code: code, Message: what, Hint: hint})
+	}
+	zero := func(field, what, hint string) { problem(field, CodeInvalid, what, hint) }
+	if has(n, "table_size") && s.TableSize == 0 {
+		zero("table_size", "a table of 0 entries has no room for a server", "leave it out for 65537, or choose a prime")
+	}
+	if s.Check == nil || n.Type != strict.Object {
+		return ps
+	}
+	check := n.Get("check")
+	if s.Check.Type == CheckNone {
+		for _, name := range []string{"interval", "timeout", "fall", "rise"} {
+			if has(check, name) {
+				problem("check."+name, CodeConflict, "a check of the type none checks nothing and has no "+name,
+					"leave it out, or choose another type")
+			}
+		}
+		return ps
+	}
+	if has(check, "interval") && s.Check.Interval == 0 {
+		zero("check.interval", "0s is too short", "leave it out for 2s, or choose a time from 100ms to 1h")
+	}
+	if has(check, "timeout") && s.Check.Timeout == 0 {
+		zero("check.timeout", "0s is too short", "leave it out for 1s, or choose a time from 10ms to the interval")
+	}
+	return ps
 }
