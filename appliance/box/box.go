@@ -90,6 +90,7 @@ type Box struct {
 	owned chan struct{}
 	// remained says that what is kept of removed and draining servers may have changed.
 	remained chan struct{}
+	outlives remains // how far that is saved
 	cancel   context.CancelFunc
 	tasks    sync.WaitGroup
 }
@@ -144,7 +145,7 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	b.newGuests()
 	b.newHealth()
 	if b.core, err = core.New(core.Config{
-		Store: b.store, Live: live{b.compiler, b.guests, b.health},
+		Store: b.store, Live: live{b.compiler, b.guests, b.health, b},
 		Events: b.events, Options: ModelOptions(cfg), Log: b.log,
 		Limits: core.Limits{Bindings: cfg.Dataplane.Bindings},
 	}); err != nil {

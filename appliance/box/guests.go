@@ -48,6 +48,7 @@ type live struct {
 	*compile.Compiler
 	guests *guest.Service
 	health *health.Checker
+	box    *Box
 }
 
 // serverStatus is the status of a server of a service that this box directs.

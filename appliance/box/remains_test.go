@@ -18,6 +18,19 @@ import (
 	"penstock/dataplane/table"
 )
 
+// drainingState has a draining server of a service without a check.
+func drainingState() *model.State {
+	return &model.State{
+		Tenants:  map[string]model.Tenant{"red": {Name: "red", ID: 100}},
+		Segments: map[string]model.Segment{"red/web": {Tenant: "red", Name: "web", ID: 1}},
+		VIPs: map[string]model.VIP{"red/www": {Tenant: "red", Name: "www", Segment: "web",
+			Address: netip.MustParseAddr("10.10.1.100")}},
+		Services: map[string]model.Service{"red/http": {Tenant: "red", Name: "http", VIP: "www", ID: 7, Port: 80}},
+		Servers: map[string]model.Server{"red/http/web1": {Tenant: "red", Service: "http", Name: "web1",
+			Address: netip.MustParseAddr("10.10.1.20"), State: model.StateDraining}},
+	}
+}
+
 // drainingBox is a box of which nothing runs, with a draining server of a service without a check.
 func drainingBox(t *testing.T, dir string, log *bytes.Buffer) *Box {
 	t.Helper()
@@ -30,16 +43,7 @@ func drainingBox(t *testing.T, dir string, log *bytes.Buffer) *Box {
 		t.Fatal(err)
 	}
 	b.compiler = compile.New(compile.Config{Bindings: rows})
-	s := &model.State{
-		Tenants:  map[string]model.Tenant{"red": {Name: "red", ID: 100}},
-		Segments: map[string]model.Segment{"red/web": {Tenant: "red", Name: "web", ID: 1}},
-		VIPs: map[string]model.VIP{"red/www": {Tenant: "red", Name: "www", Segment: "web",
-			Address: netip.MustParseAddr("10.10.1.100")}},
-		Services: map[string]model.Service{"red/http": {Tenant: "red", Name: "http", VIP: "www", ID: 7, Port: 80}},
-		Servers: map[string]model.Server{"red/http/web1": {Tenant: "red", Service: "http", Name: "web1",
-			Address: netip.MustParseAddr("10.10.1.20"), State: model.StateDraining}},
-	}
-	plan, err := b.compiler.Plan(s, model.BindingChanges{})
+	plan, err := b.compiler.Plan(drainingState(), model.BindingChanges{})
 	if err == nil {
 		err = b.compiler.Apply(plan)
 	}
@@ -116,4 +120,36 @@ func TestRemainsFile(t *testing.T) {
 	}
 	stop()
 	<-over
+}
+
+// TestRemainsAcknowledged: when a push that drains a server has returned, the file says so; what is made live at the
+// start, before the file is read, does not replace the file.
+func TestRemainsAcknowledged(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "draining.json")
+	var log bytes.Buffer
+	b := drainingBox(t, dir, &log)
+	push := func(server string) {
+		t.Helper()
+		s := drainingState()
+		s.Servers["red/http/"+server] = model.Server{Tenant: "red", Service: "http", Name: server,
+			Address: netip.MustParseAddr("10.10.1.21"), State: model.StateDraining}
+		plan, err := b.compiler.Plan(s, model.BindingChanges{})
+		if err == nil {
+			err = live{Compiler: b.compiler, box: b}.Apply(plan)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	push("web2")
+	if _, err := os.Stat(path); err == nil {
+		t.Fatal("the file was written before it was read, want it left alone")
+	}
+	b.loadRemains()
+	push("web3")
+	text, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(text), "red/http/web3") {
+		t.Errorf("after the push of web3: the file has %q (%v), want web3 in it", text, err)
+	}
 }

@@ -8,7 +8,7 @@
 //	     service's port 2 | milliseconds since the last packet 4 | client's address 4 or 16
 //	0x00 | number of flows 8 | CRC-32C of all before it 4
 //
-// Save writes a temporary file and renames it. Load checks the whole file before it tells of a flow.
+// Save writes a temporary file, renames it and syncs the directory. Load checks the whole file before it tells of a flow.
 package flowfile
 
 import (
@@ -24,6 +24,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"penstock/ctrl/store/file"
 	"penstock/dataplane/flow"
 )
 
@@ -87,7 +88,7 @@ func Save(path string, now time.Time, all func(func(*Flow) bool)) (n int, err er
 	if err = os.Rename(f.Name(), path); err != nil {
 		return 0, err
 	}
-	if err = f.Close(); err != nil {
+	if err = errors.Join(f.Close(), file.SyncDir(dir)); err != nil {
 		return 0, fmt.Errorf("save flows: %w", err)
 	}
 	return int(w.flows), nil
