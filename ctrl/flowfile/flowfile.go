@@ -8,7 +8,8 @@
 //	     service's port 2 | milliseconds since the last packet 4 | client's address 4 or 16
 //	0x00 | number of flows 8 | CRC-32C of all before it 4
 //
-// Save writes a temporary file, renames it and syncs the directory. Load checks the whole file before it tells of a flow.
+// Save writes a temporary file, renames it and syncs the directory. Load checks the whole file before it tells of a
+// flow.
 package flowfile
 
 import (

@@ -203,7 +203,8 @@ func written(s Service, n *strict.Node, path string) (ps []strict.Problem) {
 	}
 	zero := func(field, what, hint string) { problem(field, CodeInvalid, what, hint) }
 	if has(n, "table_size") && s.TableSize == 0 {
-		zero("table_size", "a table of 0 entries has no room for a server", "leave it out for 65537, or choose a prime")
+		zero("table_size", "a table of 0 entries has no room for a server",
+			"leave it out for 65537, or choose a prime")
 	}
 	if s.Check == nil || n.Type != strict.Object {
 		return ps

@@ -120,12 +120,14 @@ func balanceCases() []goldenCase {
 		on("acc0", "neighbour solicitation for the virtual address", func() ([]byte, error) {
 			return endpoint.NeighborSolicitation(vipClient, 0, vip6.IPv6)
 		}),
-		on("acc0", "a forged mark", raw(octets(strings.Replace(requestSent, "02000000010a0800", "024d4b0000070800", 1)))),
+		on("acc0", "a forged mark",
+			raw(octets(strings.Replace(requestSent, "02000000010a0800", "024d4b0000070800", 1)))),
 	}
 	answered := []input{
 		on("acc1", "SYN-ACK from the virtual address", raw(octets(replySent))),
 		on("acc1", "IPv6: SYN-ACK", synAck6),
-		on("acc1", "from a port that no service has", raw(octets(strings.Replace(replySent, "1f908ca0", "00168ca0", 1)))),
+		on("acc1", "from a port that no service has",
+			raw(octets(strings.Replace(replySent, "1f908ca0", "00168ca0", 1)))),
 	}
 	relayed := func() (list []input) {
 		for _, in := range asked[:5] {
