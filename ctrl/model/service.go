@@ -185,8 +185,8 @@ func decodeService(i *Info, n *strict.Node, path, key string) (Object, []strict.
 	return o, ps
 }
 
-// written reports what is written and means nothing: a table size, an interval or a timeout of 0, where absent ones have
-// defaults, and times and counts of a check of the type none. Such services of a store that has them stay valid.
+// written reports what is written and means nothing: a table size, an interval or a timeout of 0, where absent ones
+// have defaults, and times and counts of a check of the type none. Such services of a store that has them stay valid.
 func written(s Service, n *strict.Node, path string) (ps []strict.Problem) {
 	if path != "" {
 		path += "."
