@@ -97,6 +97,7 @@ func (d *demo) build(context.Context) error {
 		Tenants: tenants, VMs: append(lab.DemoVMs(), webVMs(tenants[0].Name)...),
 		Gateways:  []lab.GatewaySpec{{Box: "box1", Name: "isp1"}, {Box: "box1", Name: "isp2"}},
 		Group:     "probe_interval = \"10ms\"",
+		Probe:     "interval = \"300ms\"",
 		Dataplane: lab.DataplaneOptions{Workers: 1, RingSize: 512, Frames: 16384, Bindings: 10_000},
 	}
 	serviceTables(&o, tenants[0].Name)

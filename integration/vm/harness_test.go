@@ -122,6 +122,9 @@ queues = %[1]d
 mode = %[11]q
 switch_mac = %[9]q
 switch_port = %[10]d
+
+[probe]
+interval = "0s"
 `, s.queues(), s.ring, s.frameSize, s.poll, s.more, s.access, s.mode, fabricLink, switchMAC, boxPort, s.fabricMode)
 }
 
