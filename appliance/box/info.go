@@ -26,7 +26,8 @@ func (b *Box) Box() any {
 	s := status.Box{
 		Name: cfg.Box.Name, Version: b.build.Version, Commit: b.build.Commit, Started: b.started, Ready: b.ready.Load(),
 		Scheme: string(cfg.Box.Scheme), Workers: d.Workers, Poll: d.Poll, Revision: b.core.Revision(),
-		Bindings: status.Bindings{Count: b.bindings.Len(), Capacity: d.Bindings, Bytes: b.bindings.Bytes()},
+		Bindings: status.Bindings{Count: b.bindings.Len(), Capacity: d.Bindings,
+			Bytes: b.bindings.Bytes() + b.compiler.LearnedBytes()},
 		Totals: status.Totals{Rx: t.Rx, Tx: t.Tx, Drops: t.Drops, Punted: t.Punted, Injected: t.Injected,
 			Copies: t.Copies, Balanced: t.Balanced()},
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
+	"sync/atomic"
 
 	"penstock/dataplane/fib"
 	"penstock/dataplane/memory"
@@ -22,6 +23,7 @@ type known struct {
 	seed  [2]uint64
 	count int
 	base  uint32 // of the times in the slots
+	size  atomic.Int64
 }
 
 // knownPart has the rows whose hash begins with its index. Six sevenths of its slots are used at most.
@@ -265,16 +267,11 @@ func (h *known) grow(p *knownPart) error {
 			copy(next.slot(j), b)
 		}
 	}
+	h.size.Add(int64(len(next.region.Bytes()) - len(p.region.Bytes())))
 	old := p.region
 	*p = next
 	return old.Unmap()
 }
 
-// bytes is the memory in use, in octets.
-func (h *known) bytes() (n int) {
-	for i := range h.parts {
-		b := h.parts[i].region.Bytes()
-		n += len(b)
-	}
-	return n
-}
+// bytes is the memory in use, in octets. Anyone may call it at any time.
+func (h *known) bytes() int { return int(h.size.Load()) }

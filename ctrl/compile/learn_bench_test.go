@@ -46,7 +46,7 @@ func TestLearnedMemory(t *testing.T) {
 		}
 	}
 	grown := resident(t) - before
-	table, beside := w.c.cfg.Bindings.Bytes(), w.c.learned.bytes()
+	table, beside := w.c.cfg.Bindings.Bytes(), w.c.LearnedBytes()
 	t.Logf("%d rows: %d octets in the table, %d beside it; the process has grown by %d", n, table, beside, grown)
 	if table+beside > 64*n {
 		t.Errorf("%d rows take %d and %d octets, want at most 64 each", n, table, beside)

@@ -123,6 +123,9 @@ func (c *Compiler) SegmentName(key FabricKey) (tenant, segment string, ok bool) 
 	return c.segs[seg].name.tenant, c.segs[seg].name.segment, true
 }
 
+// LearnedBytes is the memory that learned rows take beside the bindings table, in octets. It waits for nothing.
+func (c *Compiler) LearnedBytes() int { return c.learned.bytes() }
+
 // Freed changes when pushed rows or rows of this box go: what other boxes told of the same VIFs was not kept, and may
 // be taken now.
 func (c *Compiler) Freed() uint64 {

@@ -58,9 +58,11 @@ func newCollector(src Source) *collector {
 		events:  desc("event_sequence", "Sequence number of the last event."),
 		objects: desc("objects", "Pushed objects.", "kind"),
 
-		bindings:      desc("bindings", "Rows in the bindings table: pushed ones and local VIFs."),
-		bindingsCap:   desc("bindings_capacity", "Rows that fit into the bindings table."),
-		bindingsBytes: desc("bindings_bytes", "Memory of the bindings table."),
+		bindings: desc("bindings",
+			"Rows in the bindings table: pushed ones, those of other boxes, and local VIFs."),
+		bindingsCap: desc("bindings_capacity", "Rows that fit into the bindings table."),
+		bindingsBytes: desc("bindings_bytes",
+			"Memory of the bindings table, and of what is kept of other boxes' bindings."),
 
 		frames:       desc("frames", "Frame buffers in all."),
 		framesPooled: desc("frames_pooled", "Frame buffers in the shared pool, free for any worker."),

@@ -150,7 +150,7 @@ penstock_webhook_dropped_total{webhook="sms"} 4
 # TYPE penstock_webhook_up gauge
 penstock_webhook_up{webhook="noc"} 1
 penstock_webhook_up{webhook="sms"} 0
-# HELP penstock_bindings Rows in the bindings table: pushed ones and local VIFs.
+# HELP penstock_bindings Rows in the bindings table: pushed ones, those of other boxes, and local VIFs.
 # TYPE penstock_bindings gauge
 penstock_bindings 7
 # HELP penstock_gateway_state 1 for the state that the gateway is in, 0 for the others.
