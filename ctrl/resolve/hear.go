@@ -62,10 +62,10 @@ func (s *Service) Message(a resolve.Arrival) {
 // from1 reports whether a message comes from the box address of the port number that a body has.
 func from1(address uint32, m *body) bool {
 	number := uint16(address >> 24)
-	if number == 10 {
-		number = uint16(address >> 16 & 0xff)
+	if p := uint16(address >> 16 & 0xff); number == 10 && p != 0 { // 10.p.t: 10.p.0.1; p.t: 10.0.0.1
+		number = p
 	}
-	return number == m.Port || address>>24 == uint32(m.Port)
+	return number == m.Port
 }
 
 // collect adds a HERE to the rows. One with FlagAdd has an address more of the row before it.

@@ -365,6 +365,16 @@ func TestHostile(t *testing.T) {
 		t.Errorf("NOT-HERE from another port: got %+v and %d rows, want a stranger and the row", c,
 			len(w.nodes[1].rows))
 	}
+	for _, c := range []struct {
+		address uint32
+		port    uint16
+		want    bool
+	}{{0x0a110001, 17, true}, {0x0a110001, 10, false}, {0x0a0a0001, 10, true}, {0x0a000001, 10, true},
+		{0x11000001, 17, true}, {0x11000001, 10, false}} {
+		if got := from1(c.address, &body{Port: c.port}); got != c.want {
+			t.Errorf("box address %#x and port %d: got %v, want %v", c.address, c.port, got, c.want)
+		}
+	}
 	group := body{Op: resolve.OpHere, Sequence: 1, Tenant: 100, Segment: 7, MAC: 0x010000000001, Switch: 2 << 40,
 		Port: 3}
 	for _, b := range [][]byte{nil, {1}, make([]byte, 40), group.Append(nil)} {
