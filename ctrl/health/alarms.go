@@ -23,6 +23,8 @@ const (
 	stormSize   = 10
 	stormWindow = 10 * time.Second
 	stormObject = "servers"
+	// stormUpdate is the time between two texts of that alarm, at least.
+	stormUpdate = time.Second
 )
 
 func serverObject(key string) string   { return "server " + key }
@@ -46,6 +48,8 @@ func (c *Checker) Exists(object string) bool {
 type storm struct {
 	recent  map[string]int64 // by server, when it changed, within the window
 	last    int64
+	look    int64 // when alarms are looked at again, while active
+	said    int64 // when the alarm's text was told
 	active  bool
 	members map[string]bool // servers that changed since it began
 	text    string
@@ -121,9 +125,13 @@ func (c *Checker) stormAlarm(now int64) {
 	text := fmt.Sprintf("%d servers came up or went down, ten or more of them within 10 s; %s. Look for what "+
 		"they share before you look at each: a fabric link, an edge switch, a host, a database behind them.",
 		len(st.members), which)
+	if st.text == text || st.text != "" && now-st.said < int64(stormUpdate) {
+		return
+	}
+	st.said = now
 	if st.text == "" {
 		c.cfg.Alarms.Raise(alarm.Report{Kind: alarm.ServersFlapping, Object: stormObject, Text: text})
-	} else if st.text != text {
+	} else {
 		c.cfg.Alarms.Update(alarm.ServersFlapping, stormObject, text)
 	}
 	st.text = text

@@ -62,7 +62,11 @@ func (c *Checker) settle(now int64) {
 			c.judge(v, now)
 		}
 	}
-	c.alarms(now)
+	// While thousands change, looking at all alarms after each of them would leave no time for checks.
+	if !c.storm.active || now >= c.storm.look {
+		c.storm.look = now + int64(tick)
+		c.alarms(now)
+	}
 	if len(c.pending) > 0 {
 		select {
 		case c.tell <- struct{}{}:
