@@ -227,7 +227,7 @@ func TestBalanceFlood(t *testing.T) {
 func (b *balancer) settle(t *testing.T, established int) (kib int) {
 	t.Helper()
 	for round, still := 0, 0; still < 2; round++ {
-		if round == 12 {
+		if round == 20 {
 			t.Fatalf("resident memory of the director: still growing after %d floods, at %d KiB", round, kib)
 		}
 		b.flood(t, []string{"syn-flood", "ack-flood"}[round%2], "max", time.Second, established)
@@ -235,7 +235,7 @@ func (b *balancer) settle(t *testing.T, established int) (kib int) {
 			b.flows(t)
 		}
 		now := b.memory(t, "d")
-		if now <= kib+kib/1000 {
+		if now <= kib+kib/400 {
 			still++
 		} else {
 			still = 0

@@ -181,8 +181,11 @@ func TestPeers(t *testing.T) {
 	}
 	for _, r := range trials {
 		own := uint64(0)
-		if r.Device == "kernel-bridge" {
+		switch {
+		case r.Device == "kernel-bridge":
 			own = 2 // it joins 224.0.0.106 with up to two IGMP reports
+		case strings.HasPrefix(r.Device, "penstock"):
+			own = lldpFrames
 		}
 		if r.Other > own || r.Received == 0 || r.Received+r.DoorDrops+r.SinkDrops > r.Sent {
 			t.Errorf("trial %+v, want frames received, no more than sent, and at most %d others", r, own)
@@ -263,6 +266,9 @@ func TestFailed(t *testing.T) {
 	}
 }
 
+// lldpFrames is the most LLDP frames that a box sends in a trial: it begins with four.
+const lldpFrames = 4
+
 // TestPenstock: the real box encapsulates as the sink expects it.
 func TestPenstock(t *testing.T) {
 	o := options(t)
@@ -292,8 +298,8 @@ func TestPenstock(t *testing.T) {
 		t.Errorf("%d trials, want 8", len(trials))
 	}
 	for _, r := range trials {
-		if r.Other != 0 || r.Received == 0 {
-			t.Errorf("trial %+v, want frames received, and no others", r)
+		if r.Other > lldpFrames || r.Received == 0 {
+			t.Errorf("trial %+v, want frames received, and no others but the box's LLDP", r)
 		}
 	}
 	withAffinity(t, func() { gaps(t, binary) })

@@ -98,6 +98,8 @@ interface = %q
 role = "fabric"
 switch_mac = %q
 switch_port = %d
+[probe]
+interval = "0s"
 [control]
 socket = %q
 max_body = "1GiB"
