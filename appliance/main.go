@@ -79,7 +79,7 @@ func rootCommand() *cobra.Command {
 		return &exitError{exitUsage, fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
 	root.AddCommand(runCommand(), checkCommand(), reloadCommand(), showCommand(), applyCommand(), gatewayCommand(),
-		serviceCommand(), alarmCommand(), bindingCommand(), watchCommand(), genCommand(), demoCommand(),
+		serviceCommand(), pathsCommand(), alarmCommand(), bindingCommand(), watchCommand(), genCommand(), demoCommand(),
 		compactCommand(), versionCommand())
 	return root
 }
