@@ -3,6 +3,7 @@ package dataplane
 import (
 	"penstock/dataplane/keeper"
 	"penstock/dataplane/pathprobe"
+	"penstock/dataplane/resolve"
 )
 
 // newPaths makes the prober of paths, and every worker's receiving side.
@@ -29,7 +30,7 @@ func (e *Engine) SetProbing(s pathprobe.Setting) { e.paths.Set(s) }
 func (e *Engine) SetProbeBoxes(b pathprobe.Boxes) { e.paths.SetBoxes(b) }
 
 // SetProbeKeys changes the keys of probes and echoes: the first signs, all are accepted. Without keys tags are ignored.
-func (e *Engine) SetProbeKeys(keys []pathprobe.Key) {
+func (e *Engine) SetProbeKeys(keys []resolve.Key) {
 	for _, x := range e.echoes {
 		x.SetKeys(keys)
 	}

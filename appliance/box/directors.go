@@ -3,8 +3,10 @@ package box
 import (
 	"time"
 
+	"penstock/conf"
 	"penstock/ctrl/director"
 	"penstock/dataplane/punt"
+	"penstock/dataplane/resolve"
 )
 
 // newDirectors makes the protocol by which boxes agree upon who directs a virtual address.
@@ -18,12 +20,14 @@ func (b *Box) newDirectors() error {
 	return b.slow.Handle(punt.Director, b.directors.Director)
 }
 
+func (b *Box) fabricKeys() []resolve.Key { return fabricKeys(b.cfg.Load()) }
+
 // fabricKeys are the keys of messages between boxes.
-func (b *Box) fabricKeys() []director.Key {
-	list := b.cfg.Load().Fabric.Keys.Keys
-	keys := make([]director.Key, len(list))
+func fabricKeys(cfg *conf.Config) []resolve.Key {
+	list := cfg.Fabric.Keys.Keys
+	keys := make([]resolve.Key, len(list))
 	for i, k := range list {
-		keys[i] = director.Key{ID: k.ID, Octets: k.Key}
+		keys[i] = resolve.Key{ID: k.ID, Octets: k.Key}
 	}
 	return keys
 }

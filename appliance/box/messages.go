@@ -25,18 +25,11 @@ func (b *Box) newResolve() {
 		return
 	}
 	b.resolve = protocol.New(protocol.Config{
-		Table: b.compiler, Wire: wire{b}, Keys: b.messageKeys, Alarms: b.alarms, Log: b.log,
+		Table: b.compiler, Wire: wire{b}, Keys: b.fabricKeys, Alarms: b.alarms, Log: b.log,
 		Now:       func() int64 { return b.started.UnixNano() + int64(time.Since(b.started)) },
 		File:      filepath.Join(cfg.Box.StateDir, "claims.json"),
 		Directors: b.directors.Binding, SyncRate: cfg.Fabric.SyncRate,
 	})
-}
-
-func (b *Box) messageKeys() (keys []protocol.Key) {
-	for _, k := range b.cfg.Load().Fabric.Keys.Keys {
-		keys = append(keys, protocol.Key{ID: k.ID, Octets: k.Key})
-	}
-	return keys
 }
 
 // followMessages gives the binding messages of other boxes, and what the packet path tells, to those in control who

@@ -18,11 +18,7 @@ func (b *Box) newPaths() {
 
 // setProbing tells the dataplane how a configuration wants paths to be probed.
 func (b *Box) setProbing(cfg *conf.Config) {
-	var keys []pathprobe.Key
-	for _, k := range cfg.Fabric.Keys.Keys {
-		keys = append(keys, pathprobe.Key{ID: k.ID, Octets: []byte(k.Key)})
-	}
-	b.engine.SetProbeKeys(keys)
+	b.engine.SetProbeKeys(fabricKeys(cfg))
 	p := &cfg.Probe
 	b.engine.SetProbing(pathprobe.Setting{Interval: int64(p.Interval), Misses: uint32(p.Misses),
 		Goods: uint32(p.Goods)})

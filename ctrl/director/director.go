@@ -24,6 +24,7 @@ import (
 	"penstock/ctrl/model"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/flow"
+	"penstock/dataplane/resolve"
 )
 
 // Health is the health checks, as a director needs them.
@@ -50,7 +51,7 @@ type Alarms interface {
 // Config of a Service. All fields are necessary.
 type Config struct {
 	Box          string
-	Keys         func() []Key // the first signs
+	Keys         func() []resolve.Key // the first signs
 	State        func() *model.State
 	Read         func(func(*fib.Snapshot))
 	SetDirectors func(map[string]*compile.Directing)

@@ -3,6 +3,8 @@ package director
 import (
 	"encoding/binary"
 	"net/netip"
+
+	"penstock/dataplane/resolve"
 )
 
 // Place is where a box hangs.
@@ -20,81 +22,67 @@ type here struct {
 	at              Place
 }
 
-func (h *here) size() int {
-	if h.address.Is6() {
-		return hereLen + 16
+// body returns the claim as a binding message has it.
+func (h *here) body() resolve.Body {
+	m := resolve.Body{
+		Op: resolve.OpHere, Flags: resolve.FlagStatic, // it is configured
+		Sequence: h.sequence, Tenant: h.tenant, Segment: h.segment, MAC: h.mac,
+		Switch: h.at.Switch, Port: uint16(h.at.Port),
 	}
-	return hereLen
+	m.SetAddress(h.address)
+	return m
 }
 
-// appendHeres writes claims, several bodies in one message, and the tag of all on the last one.
-func appendHeres(b []byte, list []here, keys []Key) []byte {
-	start := len(b)
+func (h *here) size() int {
+	m := h.body()
+	return m.Len()
+}
+
+// appendHeres writes a message of claims.
+func appendHeres(b []byte, list []here, keys []resolve.Key) []byte {
+	bodies := make([]resolve.Body, len(list))
 	for i := range list {
-		h := &list[i]
-		flags, id, ip4 := uint16(1<<3), uint8(0), uint32(0) // static: it is configured
-		if h.address.Is6() {
-			flags |= flagIPv6
-		} else if h.address.Is4() {
-			a := h.address.As4()
-			ip4 = binary.BigEndian.Uint32(a[:])
-		}
-		if i == len(list)-1 && len(keys) > 0 {
-			flags |= flagTag
-			id = keys[0].ID
-		}
-		b = append(binary.BigEndian.AppendUint16(b, magic), version, opHere)
-		b = append(binary.BigEndian.AppendUint16(b, flags), id, 0)
-		b = binary.BigEndian.AppendUint64(b, h.sequence)
-		b = put48(put24(put24(b, h.tenant), h.segment), h.mac)
-		b = put48(binary.BigEndian.AppendUint32(b, ip4), h.at.Switch)
-		b = binary.BigEndian.AppendUint16(b, uint16(h.at.Port))
-		if flags&flagIPv6 != 0 {
-			b = append(b, h.address.AsSlice()...)
-		}
+		bodies[i] = list[i].body()
 	}
-	if len(keys) > 0 {
-		b = append(b, tag(b[start:], keys[0])...)
+	return resolve.Message(b, bodies, keys)
+}
+
+// hereOf is the reverse of body. ok is false if the body has no place.
+func hereOf(m *resolve.Body) (h here, ok bool) {
+	if m.Port == 0 || m.Port > 255 || m.Switch == 0 || m.Switch>>40&1 != 0 {
+		return here{}, false
 	}
-	return b
+	h = here{sequence: m.Sequence, tenant: m.Tenant, segment: m.Segment, mac: m.MAC,
+		at: Place{m.Switch, uint8(m.Port)}}
+	if m.Flags&resolve.FlagIPv6 != 0 {
+		h.address = netip.AddrFrom16(m.IP6)
+	} else if m.IP4 != 0 {
+		h.address = netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, m.IP4)))
+	}
+	return h, true
 }
 
 // parseHeres reads the claims of a binding message. Bodies of other opcodes are skipped; unknown counts them.
-func parseHeres(b []byte, keys []Key) (list []here, unknown int, err error) {
-	rest, tagged := b, uint16(0)
-	for len(rest) > 0 && tagged == 0 {
-		if len(rest) < hereLen || binary.BigEndian.Uint16(rest) != magic || rest[2] != version {
-			return nil, 0, errMalformed
-		}
-		flags, n := binary.BigEndian.Uint16(rest[4:]), hereLen
-		h := here{
-			sequence: binary.BigEndian.Uint64(rest[8:]), tenant: get24(rest[16:]), segment: get24(rest[19:]),
-			mac: get48(rest[22:]), at: Place{Switch: get48(rest[32:])},
-		}
-		if ip4 := [4]byte(rest[28:32]); ip4 != [4]byte{} {
-			h.address = netip.AddrFrom4(ip4)
-		}
-		port := binary.BigEndian.Uint16(rest[38:])
-		h.at.Port = uint8(port)
-		if flags&flagIPv6 != 0 {
-			if n += 16; len(rest) < n {
-				return nil, 0, errMalformed
-			}
-			h.address = netip.AddrFrom16([16]byte(rest[40:56]))
-		}
-		if rest[3] != opHere {
-			unknown++
-		} else if port == 0 || port > 255 || h.at.Switch == 0 || h.at.Switch>>40&1 != 0 {
-			return nil, 0, errMalformed
-		} else {
-			list = append(list, h)
-		}
-		tagged, rest = flags&flagTag, rest[n:]
-	}
-	if tagged != 0 && len(rest) != tagLen {
+func parseHeres(b []byte, keys []resolve.Key) (list []here, unknown int, err error) {
+	bodies, ok := resolve.Bodies(b)
+	if !ok {
 		return nil, 0, errMalformed
 	}
-	if _, err := verified(b, tagged, keys); err != nil {
+	flags := uint16(0)
+	for i := range bodies {
+		m := &bodies[i]
+		flags = m.Flags
+		if m.Op != resolve.OpHere {
+			unknown++
+			continue
+		}
+		h, ok := hereOf(m)
+		if !ok {
+			return nil, 0, errMalformed
+		}
+		list = append(list, h)
+	}
+	if _, err := verified(b, flags, keys); err != nil {
 		return nil, 0, err
 	}
 	return list, unknown, nil

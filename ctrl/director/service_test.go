@@ -15,6 +15,7 @@ import (
 	"penstock/ctrl/unicast"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/flow"
+	"penstock/dataplane/resolve"
 	"penstock/dataplane/table"
 )
 
@@ -32,7 +33,7 @@ type node struct {
 	snap   *fib.Snapshot
 	state  *model.State
 	states map[string]string
-	keys   []Key
+	keys   []resolve.Key
 	flows  *flow.Table
 	news   *flow.News
 
@@ -119,8 +120,9 @@ func newNode(t *testing.T, i int, now *int64) *node {
 	t.Cleanup(func() { _ = n.flows.Close() }) // the test is over
 	n.flows.SetNews(n.news)
 	n.s = New(Config{
-		Box: fmt.Sprint("d", i), Keys: func() []Key { return n.keys }, State: func() *model.State { return n.state },
-		Read: func(fn func(*fib.Snapshot)) { fn(n.snap) }, SetDirectors: n.direct,
+		Box: fmt.Sprint("d", i), Keys: func() []resolve.Key { return n.keys },
+		State: func() *model.State { return n.state },
+		Read:  func(fn func(*fib.Snapshot)) { fn(n.snap) }, SetDirectors: n.direct,
 		ServerStates: func() map[string]string { return n.states }, Health: n, Engine: n, Alarms: n,
 		Log: slog.New(slog.DiscardHandler), Now: func() int64 { return *now },
 	})
@@ -223,7 +225,7 @@ func TestServiceStandby(t *testing.T) {
 func TestServiceForged(t *testing.T) {
 	now, a, b := pair(t)
 	run(now, second, a, b, true)
-	write := func(keys []Key, sequence uint64, port uint16) []byte {
+	write := func(keys []resolve.Key, sequence uint64, port uint16) []byte {
 		m := message{opcode: opFlows, sequence: sequence, flows: []flowNews{{tenant: 100, service: 7, state: 2,
 			clientPort: port, serverPort: 8080, mac: 0x020000000114, client: netip.MustParseAddr("10.10.1.10")}}}
 		_, f, ok := unicast.Frame(a.snap, unicast.AnyPort, 0, 8, PortFlows, unicast.SourcePort(a.at.Switch, a.at.Port),
@@ -243,7 +245,8 @@ func TestServiceForged(t *testing.T) {
 		{"replayed", good, Counters{Replayed: 1}},
 		{"older", write(testKeys, uint64(*now)-1, 2), Counters{Replayed: 1}},
 		{"without a tag", write(nil, uint64(*now)+1, 3), Counters{Forged: 1}},
-		{"with another key", write([]Key{{1, "another key"}}, uint64(*now)+2, 4), Counters{Forged: 1}},
+		{"with another key", write([]resolve.Key{{ID: 1, Octets: "another key"}}, uint64(*now)+2, 4),
+			Counters{Forged: 1}},
 		{"cut", good[:60], Counters{Malformed: 1}},
 		{"newer", write(testKeys, uint64(*now)+3, 5), Counters{Flows: 1, FlowsAdded: 1}},
 	} {

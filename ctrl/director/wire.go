@@ -1,13 +1,12 @@
 package director
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"net/netip"
 
 	"penstock/ctrl/unicast"
+	"penstock/dataplane/resolve"
 )
 
 // The UDP ports of the messages (PROTOCOL.md#directors).
@@ -17,22 +16,16 @@ const (
 )
 
 const (
-	magic   = 0x5053
-	version = 1
-
-	opHere  = 2
 	opHello = 4
 	opFlows = 5
 
-	flagIPv6    = 1 << 0 // of a HERE: an IPv6 address follows
-	flagTag     = 1 << 1
-	flagSolicit = 1 << 6 // of a hello: the sender asks for claims
+	flagTag     = resolve.FlagTag
+	flagSolicit = resolve.FlagSolicit // of a hello: the sender asks for claims
 
 	headerLen  = 16
 	serviceLen = 16 // and an octet for each server
 	flowLen    = 20 // and the client's address
-	hereLen    = 40
-	tagLen     = 16
+	tagLen     = resolve.TagLen
 
 	// maxPayload is the longest UDP payload that is sent: it fits any fabric that carries frames of 1,500 octets.
 	maxPayload = 1400
@@ -45,12 +38,6 @@ var (
 	errMalformed = errors.New("malformed")
 	errForged    = errors.New("no valid tag")
 )
-
-// Key is a key of messages between boxes.
-type Key struct {
-	ID     uint8
-	Octets string
-}
 
 // service is what a hello says of a service.
 type service struct {
@@ -109,7 +96,7 @@ func (f *flowNews) append(b []byte) []byte {
 func (f *flowNews) size() int { return flowLen + len(f.client.AsSlice()) }
 
 // append writes the message and, with a key, its tag.
-func (m *message) append(b []byte, keys []Key) []byte {
+func (m *message) append(b []byte, keys []resolve.Key) []byte {
 	flags, count := uint16(0), len(m.services)+len(m.flows)
 	if len(keys) > 0 {
 		flags |= flagTag
@@ -117,7 +104,7 @@ func (m *message) append(b []byte, keys []Key) []byte {
 	if m.solicit {
 		flags |= flagSolicit
 	}
-	b = append(binary.BigEndian.AppendUint16(b, magic), version, m.opcode)
+	b = append(binary.BigEndian.AppendUint16(b, resolve.Magic), resolve.Version, m.opcode)
 	b = binary.BigEndian.AppendUint16(b, flags)
 	b = binary.BigEndian.AppendUint16(b, uint16(count))
 	b = binary.BigEndian.AppendUint64(b, m.sequence)
@@ -128,27 +115,20 @@ func (m *message) append(b []byte, keys []Key) []byte {
 		b = m.flows[i].append(b)
 	}
 	if len(keys) > 0 {
-		b = append(b, tag(b, keys[0])...)
+		b = append(b, keys[0].Tag(b)...)
 	}
 	return b
 }
 
-// tag returns the authentication tag of a message: the first half of HMAC-SHA-256 (RFC 2104, section 5).
-func tag(b []byte, k Key) []byte {
-	h := hmac.New(sha256.New, []byte(k.Octets))
-	_, _ = h.Write(b) // never fails (hash.Hash)
-	return h.Sum(nil)[:tagLen]
-}
-
 // verified returns the message without its tag. Without keys tags are ignored.
-func verified(b []byte, flags uint16, keys []Key) ([]byte, error) {
+func verified(b []byte, flags uint16, keys []resolve.Key) ([]byte, error) {
 	if flags&flagTag != 0 {
 		if len(b) < tagLen {
 			return nil, errMalformed
 		}
 		body := b[:len(b)-tagLen]
-		for _, k := range keys {
-			if hmac.Equal(tag(body, k), b[len(b)-tagLen:]) {
+		for i := range keys {
+			if keys[i].Made(b[len(b)-tagLen:], body) {
 				return body, nil
 			}
 		}
@@ -161,8 +141,8 @@ func verified(b []byte, flags uint16, keys []Key) ([]byte, error) {
 }
 
 // parse reads a hello or flows. What it returns does not share memory with b.
-func parse(b []byte, keys []Key) (m message, err error) {
-	if len(b) < headerLen || binary.BigEndian.Uint16(b) != magic || b[2] != version {
+func parse(b []byte, keys []resolve.Key) (m message, err error) {
+	if len(b) < headerLen || binary.BigEndian.Uint16(b) != resolve.Magic || b[2] != resolve.Version {
 		return m, errMalformed
 	}
 	flags, count := binary.BigEndian.Uint16(b[4:]), int(binary.BigEndian.Uint16(b[6:]))

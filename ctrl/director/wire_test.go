@@ -9,9 +9,10 @@ import (
 	"testing"
 
 	"penstock/ctrl/unicast"
+	"penstock/dataplane/resolve"
 )
 
-var testKeys = []Key{{1, "0123456789abcdef"}, {2, "fedcba9876543210"}}
+var testKeys = []resolve.Key{{ID: 1, Octets: "0123456789abcdef"}, {ID: 2, Octets: "fedcba9876543210"}}
 
 func octets(t *testing.T, s string) []byte {
 	t.Helper()
@@ -76,14 +77,16 @@ func TestTags(t *testing.T) {
 	h := []here{{mac: 1, at: Place{2, 2}}}
 	for _, c := range []struct {
 		name  string
-		write func(keys []Key) []byte
-		read  func(b []byte, keys []Key) error
+		write func(keys []resolve.Key) []byte
+		read  func(b []byte, keys []resolve.Key) error
 	}{
-		{"flows", func(k []Key) []byte { return m.append(nil, k) }, func(b []byte, k []Key) error {
+		{"flows", func(k []resolve.Key) []byte { return m.append(nil, k) }, func(b []byte, k []resolve.Key) error {
 			_, err := parse(b, k)
 			return err
 		}},
-		{"claims", func(k []Key) []byte { return appendHeres(nil, h, k) }, func(b []byte, k []Key) error {
+		{"claims", func(k []resolve.Key) []byte {
+			return appendHeres(nil, h, k)
+		}, func(b []byte, k []resolve.Key) error {
 			_, _, err := parseHeres(b, k)
 			return err
 		}},
@@ -95,7 +98,7 @@ func TestTags(t *testing.T) {
 		if err := c.read(signed, nil); err != nil {
 			t.Errorf("%s: a tag without keys: %v, want it ignored", c.name, err)
 		}
-		other := c.write([]Key{{1, "other"}})
+		other := c.write([]resolve.Key{{ID: 1, Octets: "other"}})
 		for name, b := range map[string][]byte{"without a tag": plain, "with another key": other} {
 			if err := c.read(b, testKeys); err != errForged {
 				t.Errorf("%s %s: %v, want %v", c.name, name, err, errForged)

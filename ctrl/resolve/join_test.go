@@ -180,7 +180,7 @@ func joins(t *testing.T, each int, loss float64, limit time.Duration) {
 		j.owners[at] = &owner{at, 100 + uint32(i%10), 0x020000000000 + uint64(i)<<20, uint32(10<<24 + i*each),
 			each}
 	}
-	s := New(Config{Table: tables, Wire: j, Keys: func() []Key { return nil }, Alarms: quietAlarms{t},
+	s := New(Config{Table: tables, Wire: j, Keys: func() []resolve.Key { return nil }, Alarms: quietAlarms{t},
 		Log: slog.New(slog.DiscardHandler), Now: func() int64 { return j.now },
 		File: filepath.Join(t.TempDir(), "claims.json"), Directors: func([]byte) {}, SyncRate: 200_000})
 	at := compile.Place{Switch: 0x02000000000a, Port: 200}

@@ -30,12 +30,6 @@ import (
 	"penstock/dataplane/resolve"
 )
 
-// Key is a key of messages between boxes.
-type Key struct {
-	ID     uint8
-	Octets string
-}
-
 // Table is the bindings of this box; compile.Compiler implements it.
 type Table interface {
 	OwnVIFs() []compile.FabricRow
@@ -67,7 +61,7 @@ type Alarms interface {
 type Config struct {
 	Table  Table
 	Wire   Wire
-	Keys   func() []Key
+	Keys   func() []resolve.Key
 	Alarms Alarms
 	Log    *slog.Logger
 	Now    func() int64 // nanoseconds since 1970

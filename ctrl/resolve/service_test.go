@@ -269,8 +269,8 @@ func TestSharedPlace(t *testing.T) {
 const signed = "505301020002090018fae27693b4000000012c0000070200000001010a00000102000000000a0011" +
 	"27e1ddd9cb78a1bf7e10c782049f4bde"
 
-func testKey() Key {
-	var k Key
+func testKey() resolve.Key {
+	var k resolve.Key
 	k.ID = 9
 	for i := range 32 {
 		k.Octets += string(rune(i))
@@ -282,7 +282,7 @@ func testKey() Key {
 func TestTags(t *testing.T) {
 	w := newWorld(t, 1)
 	n := w.nodes[0]
-	n.keys = []Key{testKey()}
+	n.keys = []resolve.Key{testKey()}
 	good, err := hex.DecodeString(signed)
 	if err != nil {
 		t.Fatal(err)
@@ -298,12 +298,12 @@ func TestTags(t *testing.T) {
 	n.s.Message(resolve.Arrival{Broadcast: true, Payload: good[:40]})
 	other := testKey()
 	other.ID = 8
-	n.keys = []Key{other}
+	n.keys = []resolve.Key{other}
 	n.s.Message(resolve.Arrival{Broadcast: true, Payload: good})
 	if len(n.rows) != 0 {
 		t.Errorf("without a tag, or with one of another key: got %d rows, want none", len(n.rows))
 	}
-	n.keys = []Key{other, testKey()}
+	n.keys = []resolve.Key{other, testKey()}
 	n.s.Message(resolve.Arrival{Broadcast: true, Payload: good})
 	want := compile.FabricKey{Tenant: 300, Segment: 7, MAC: 0x020000000101}
 	at := compile.Place{Switch: 0x0a | 2<<40, Port: 17}
@@ -315,13 +315,13 @@ func TestTags(t *testing.T) {
 // TestKeyChange: while the key of all boxes is changed, one after the other, no binding is lost.
 func TestKeyChange(t *testing.T) {
 	w := newWorld(t, 4)
-	a, b := testKey(), Key{ID: 10, Octets: strings.Repeat("b", 32)}
+	a, b := testKey(), resolve.Key{ID: 10, Octets: strings.Repeat("b", 32)}
 	for i, n := range w.nodes {
-		n.keys = []Key{a}
+		n.keys = []resolve.Key{a}
 		n.put(vif(100, model.MAC(i)))
 	}
 	w.settle(5 * time.Second)
-	for _, keys := range [][]Key{{a, b}, {b, a}, {b}} {
+	for _, keys := range [][]resolve.Key{{a, b}, {b, a}, {b}} {
 		for i, n := range w.nodes {
 			n.keys = keys
 			n.put(vif(100, model.MAC(100+i)))

@@ -1,8 +1,6 @@
 package resolve
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
 
@@ -14,27 +12,9 @@ import (
 // maxPayload is the longest message that is sent: it fits any fabric that carries frames of 1,500 octets.
 const maxPayload = 1400
 
-// tag returns the authentication tag of a message: the first half of HMAC-SHA-256 (RFC 2104, section 5).
-func tag(b []byte, k Key) []byte {
-	h := hmac.New(sha256.New, []byte(k.Octets))
-	_, _ = h.Write(b) // never fails (hash.Hash)
-	return h.Sum(nil)[:resolve.TagLen]
-}
-
 // bodies reads a message. Without keys tags are ignored; with keys one of them has made the tag.
 func (s *Service) bodies(b []byte) (list []body, ok bool) {
-	tagged := false
-	rest := b
-	for len(rest) > 0 && !tagged {
-		m, n, whole := resolve.Parse(rest)
-		if !whole {
-			s.counters.Malformed++
-			return nil, false
-		}
-		list = append(list, m)
-		tagged, rest = m.Flags&resolve.FlagTag != 0, rest[n:]
-	}
-	if tagged && len(rest) != resolve.TagLen {
+	if list, ok = resolve.Bodies(b); !ok {
 		s.counters.Malformed++
 		return nil, false
 	}
@@ -42,10 +22,10 @@ func (s *Service) bodies(b []byte) (list []body, ok bool) {
 	if len(keys) == 0 {
 		return list, true
 	}
-	if tagged {
-		signed, id := b[:len(b)-resolve.TagLen], list[len(list)-1].KeyID
-		for _, k := range keys {
-			if k.ID == id && hmac.Equal(tag(signed, k), rest) {
+	if n := len(list); n > 0 && list[n-1].Flags&resolve.FlagTag != 0 {
+		signed, tag := b[:len(b)-resolve.TagLen], b[len(b)-resolve.TagLen:]
+		for i := range keys {
+			if keys[i].ID == list[n-1].KeyID && keys[i].Made(tag, signed) {
 				return list, true
 			}
 		}
@@ -54,23 +34,7 @@ func (s *Service) bodies(b []byte) (list []body, ok bool) {
 	return nil, false
 }
 
-// message packs bodies; the last one bears the tag.
-func (s *Service) message(list []body) []byte {
-	keys := s.cfg.Keys()
-	var b []byte
-	for i := range list {
-		m := list[i]
-		if i == len(list)-1 && len(keys) > 0 {
-			m.Flags |= resolve.FlagTag
-			m.KeyID = keys[0].ID
-		}
-		b = m.Append(b)
-	}
-	if len(keys) > 0 {
-		b = append(b, tag(b, keys[0])...)
-	}
-	return b
-}
+func (s *Service) message(list []body) []byte { return resolve.Message(nil, list, s.cfg.Keys()) }
 
 func (s *Service) broadcast(list []body) bool {
 	return s.sent(s.cfg.Wire.Broadcast(s.message(list)))
@@ -116,14 +80,8 @@ func (s *Service) heres(list []body, r *compile.FabricRow) []body {
 		if more {
 			m.Flags |= resolve.FlagAdd
 		}
-		if v4.IsValid() {
-			a := v4.As4()
-			m.IP4 = binary.BigEndian.Uint32(a[:])
-		}
-		if v6.IsValid() {
-			m.Flags |= resolve.FlagIPv6
-			m.IP6 = v6.As16()
-		}
+		m.SetAddress(v4)
+		m.SetAddress(v6)
 		list = append(list, m)
 	})
 	return list

@@ -24,7 +24,7 @@ type node struct {
 	at      compile.Place
 	s       *Service
 	cfg     Config
-	keys    []Key
+	keys    []resolve.Key
 	vifs    map[compile.FabricKey]compile.FabricRow
 	rows    map[compile.FabricKey]compile.FabricRow
 	times   map[compile.FabricKey]uint32
@@ -68,7 +68,7 @@ func newWorld(t *testing.T, nodes int) *world {
 			vifs: map[compile.FabricKey]compile.FabricRow{}, pushed: map[compile.FabricKey]compile.Place{},
 			chirped: map[uint16][]int64{}, unknown: map[uint32]bool{}, alarms: map[string]string{}}
 		n.cfg = Config{Table: n, Wire: n, Alarms: n, Log: slog.New(slog.DiscardHandler),
-			Keys: func() []Key { return n.keys }, Now: func() int64 { return w.now + n.skew },
+			Keys: func() []resolve.Key { return n.keys }, Now: func() int64 { return w.now + n.skew },
 			File:      filepath.Join(t.TempDir(), "claims.json"),
 			Directors: func(b []byte) { n.claimed = append(n.claimed, b) }}
 		w.nodes = append(w.nodes, n)

@@ -38,7 +38,7 @@ func NewEcho(env *stage.Env, shared *Shared, clock func() int64) *Echo {
 }
 
 // SetKeys makes tags necessary, or unnecessary without keys. Any thread may call it.
-func (e *Echo) SetKeys(keys []Key) { e.seal.Store(NewSeal(keys)) }
+func (e *Echo) SetKeys(keys []resolve.Key) { e.seal.Store(NewSeal(keys)) }
 
 // Take takes the frame of a PROBE or ECHO that came to the box address: see overlay.State.Probe.
 func (e *Echo) Take(p *frame.Packet, payload []byte) {

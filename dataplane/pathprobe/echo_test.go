@@ -8,13 +8,14 @@ import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
+	"penstock/dataplane/resolve"
 )
 
-var testKeys = []Key{{ID: 1, Octets: []byte("0123456789abcdef")}, {ID: 2, Octets: []byte("fedcba9876543210")}}
+var testKeys = []resolve.Key{{ID: 1, Octets: "0123456789abcdef"}, {ID: 2, Octets: "fedcba9876543210"}}
 
 // TestEchoNoted: the ECHO of an own probe counts once; every other one is discarded under its reason.
 func TestEchoNoted(t *testing.T) {
-	for name, keys := range map[string][]Key{"without keys": nil, "with keys": testKeys} {
+	for name, keys := range map[string][]resolve.Key{"without keys": nil, "with keys": testKeys} {
 		w := newWorld(t, 2, usual, [fib.Targets]uint8{20})
 		w.echo.SetKeys(keys)
 		w.rtt = 1 << 40
@@ -94,7 +95,7 @@ func TestLateEcho(t *testing.T) {
 func TestKeys(t *testing.T) {
 	w := newWorld(t, 2, usual, [fib.Targets]uint8{20})
 	w.echo.SetKeys(testKeys)
-	other := NewSeal([]Key{testKeys[1], testKeys[0]})
+	other := NewSeal([]resolve.Key{testKeys[1], testKeys[0]})
 	tagged := 0
 	w.keeper.Send = func(_ uint16, b []byte) {
 		if !other.Valid(b[86:102], b[46:86], b[46+6]) || len(b) != 102 {
@@ -142,7 +143,7 @@ func (w *world) foreign() []byte {
 
 // TestNoAllocation: a PROBE is answered without memory, with keys and without.
 func TestNoAllocation(t *testing.T) {
-	for name, keys := range map[string][]Key{"without keys": nil, "with keys": testKeys} {
+	for name, keys := range map[string][]resolve.Key{"without keys": nil, "with keys": testKeys} {
 		w := newWorld(t, 1, Setting{}, [fib.Targets]uint8{})
 		w.echo.SetKeys(keys)
 		b := w.foreign()
@@ -163,7 +164,7 @@ func TestNoAllocation(t *testing.T) {
 }
 
 func BenchmarkEcho(b *testing.B) {
-	for name, keys := range map[string][]Key{"plain": nil, "tag": testKeys} {
+	for name, keys := range map[string][]resolve.Key{"plain": nil, "tag": testKeys} {
 		b.Run(name, func(b *testing.B) {
 			w := newWorld(nil, 1, Setting{}, [fib.Targets]uint8{})
 			w.echo.SetKeys(keys)

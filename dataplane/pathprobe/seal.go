@@ -9,12 +9,6 @@ import (
 	"penstock/dataplane/resolve"
 )
 
-// Key is a key of messages between boxes.
-type Key struct {
-	ID     uint8
-	Octets []byte
-}
-
 // Seal makes and checks tags, for one thread. The state after each key's block is computed once, so that a tag costs
 // two blocks of SHA-256 for its message and one for the result, and no memory.
 type Seal struct {
@@ -28,13 +22,13 @@ type sealKey struct {
 }
 
 // NewSeal returns a Seal for a list of keys, or nil if there is none.
-func NewSeal(keys []Key) *Seal {
+func NewSeal(keys []resolve.Key) *Seal {
 	if len(keys) == 0 {
 		return nil
 	}
 	s := &Seal{}
 	for _, k := range keys {
-		h := hmac.New(sha256.New, k.Octets)
+		h := hmac.New(sha256.New, []byte(k.Octets))
 		h.Write(nil)
 		h.Sum(s.sum[:0])
 		h.Reset() // the first call keeps the state, which allocates

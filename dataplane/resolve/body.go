@@ -2,15 +2,19 @@
 // messages and of what the packet path itself has to tell.
 //
 //	body.go   the body of a message, octet by octet
+//	tag.go    a message of bodies, the keys, and the tag that ends it; for control
 //	check.go  the structure of a message, which the worker checks once
 //	event.go  what control gets: messages, and events of the packet path
 //	ring.go   from a worker to control, with a share for each opcode; messages.go and the reader's side
 //
-// A message is one body or several. With keys, a tag of TagLen octets ends it. Who makes and verifies tags is control
-// (the packet path has no keys).
+// A message is one body or several. With keys, a tag of TagLen octets ends it. Control makes and verifies tags, but for
+// those of path probes, which package pathprobe does.
 package resolve
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"net/netip"
+)
 
 // Fixed values of a message.
 const (
@@ -77,6 +81,17 @@ func (m *Body) Len() int {
 		return BodyLen + MoreLen
 	}
 	return BodyLen
+}
+
+// SetAddress puts an address into the body: IP4, or IP6 and FlagIPv6. One that is not valid changes nothing.
+func (m *Body) SetAddress(a netip.Addr) {
+	if a.Is4() {
+		b := a.As4()
+		m.IP4 = binary.BigEndian.Uint32(b[:])
+	} else if a.Is6() {
+		m.Flags |= FlagIPv6
+		m.IP6 = a.As16()
+	}
 }
 
 // Append appends the body to b. The caller appends the tag, if the body has FlagTag. Of fields that are longer than on

@@ -11,6 +11,7 @@ import (
 	"penstock/ctrl/model"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/pathprobe"
+	"penstock/dataplane/resolve"
 	"penstock/dataplane/stats"
 )
 
@@ -62,7 +63,7 @@ func TestEcho(t *testing.T) {
 // TestEchoWithKeys: only a PROBE with a valid tag is answered, and the ECHO has one.
 func TestEchoWithKeys(t *testing.T) {
 	r := start(t, world(1))
-	keys := []pathprobe.Key{{ID: 3, Octets: []byte("0123456789abcdef")}}
+	keys := []resolve.Key{{ID: 3, Octets: "0123456789abcdef"}}
 	r.Echo.SetKeys(keys)
 	b := octets(t, probeFrame)
 	receive(t, r, fab0, b)
