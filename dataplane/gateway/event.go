@@ -1,6 +1,6 @@
 package gateway
 
-import "sync/atomic"
+import "penstock/dataplane/event"
 
 // Kind is the kind of an Event.
 type Kind uint8
@@ -51,48 +51,8 @@ type Event struct {
 	Count  uint64
 }
 
-// Events is a bounded ring of events with one writer (the first worker) and one reader (control). An event
-// that does not fit is counted in Lost: control then reads the states themselves, which are always current.
-type Events struct {
-	ring [1024]Event
-	_    [64]byte
-	head atomic.Uint32
-	_    [60]byte
-	tail atomic.Uint32
-	_    [60]byte
-	lost atomic.Uint64
-	wake chan struct{}
-}
+// Events carries them from the first worker to control.
+type Events = event.Ring[Event]
 
 // NewEvents returns an empty ring.
-func NewEvents() *Events { return &Events{wake: make(chan struct{}, 1)} }
-
-// Put appends an event and wakes the reader. For the writer alone.
-func (r *Events) Put(e Event) {
-	h := r.head.Load()
-	if h-r.tail.Load() == uint32(len(r.ring)) {
-		r.lost.Add(1)
-	} else {
-		r.ring[h%uint32(len(r.ring))] = e
-		r.head.Store(h + 1)
-	}
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Wake is readable after a Put.
-func (r *Events) Wake() <-chan struct{} { return r.wake }
-
-// Take calls fn for every event so far, oldest first. For the reader alone.
-func (r *Events) Take(fn func(Event)) {
-	for t := r.tail.Load(); t != r.head.Load(); t++ {
-		e := r.ring[t%uint32(len(r.ring))]
-		r.tail.Store(t + 1)
-		fn(e)
-	}
-}
-
-// Lost returns how many events did not fit.
-func (r *Events) Lost() uint64 { return r.lost.Load() }
+func NewEvents() *Events { return event.NewRing[Event](1024) }

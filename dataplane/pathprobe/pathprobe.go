@@ -15,8 +15,7 @@
 package pathprobe
 
 import (
-	"sync/atomic"
-
+	"penstock/dataplane/event"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/liveness"
 )
@@ -87,48 +86,8 @@ type Event struct {
 	Rate   uint64 // Overload: probes a second
 }
 
-// Events is a bounded ring with one writer (the first worker) and one reader (control). What does not fit is counted in
-// Lost: states are always current, in fib.PathLive.
-type Events struct {
-	ring [4096]Event
-	_    [64]byte
-	head atomic.Uint32
-	_    [60]byte
-	tail atomic.Uint32
-	_    [60]byte
-	lost atomic.Uint64
-	wake chan struct{}
-}
+// Events carries them from the first worker to control.
+type Events = event.Ring[Event]
 
 // NewEvents returns an empty ring.
-func NewEvents() *Events { return &Events{wake: make(chan struct{}, 1)} }
-
-// Put appends an event and wakes the reader. For the writer alone.
-func (r *Events) Put(e Event) {
-	h := r.head.Load()
-	if h-r.tail.Load() == uint32(len(r.ring)) {
-		r.lost.Add(1)
-	} else {
-		r.ring[h%uint32(len(r.ring))] = e
-		r.head.Store(h + 1)
-	}
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Wake is readable when there may be events.
-func (r *Events) Wake() <-chan struct{} { return r.wake }
-
-// Take calls fn for every event so far, oldest first. For the reader alone.
-func (r *Events) Take(fn func(Event)) {
-	for t := r.tail.Load(); t != r.head.Load(); t++ {
-		e := r.ring[t%uint32(len(r.ring))]
-		r.tail.Store(t + 1)
-		fn(e)
-	}
-}
-
-// Lost returns how many events did not fit.
-func (r *Events) Lost() uint64 { return r.lost.Load() }
+func NewEvents() *Events { return event.NewRing[Event](4096) }
