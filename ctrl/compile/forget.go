@@ -20,7 +20,7 @@ func (c *Compiler) ForgetRow(key FabricKey, at Place, sequence uint64) bool {
 	if !ok || !inTable || had.sequence > sequence || c.placeOf(now) != at {
 		return false
 	}
-	_ = c.addLearnedSwitches(nil) // opens
+	c.openLearned()
 	c.unlearn(k, now)
 	c.learnEnd()
 	return true
@@ -91,7 +91,7 @@ func (c *Compiler) SweepEnd(at Place, begin uint32) (n int) {
 			gone = append(gone, k)
 		}
 	})
-	_ = c.addLearnedSwitches(nil) // opens
+	c.openLearned()
 	for _, k := range gone {
 		c.unlearn(k, loc)
 	}

@@ -130,13 +130,21 @@ func (c *Compiler) addLearnedSwitches(rows []FabricRow) error {
 			}
 		}
 	}
-	open := c.bulk.open
-	defer func() { c.bulk.open = open }()
 	if unknown == nil {
-		c.openBulk()
+		c.openLearned()
 		return nil
 	}
-	return c.addSwitches(unknown)
+	open := c.bulk.open
+	err := c.addSwitches(unknown)
+	c.bulk.open = open
+	return err
+}
+
+// openLearned is openBulk for learned rows: whether a bulk of pushed rows is open stays as it is.
+func (c *Compiler) openLearned() {
+	open := c.bulk.open
+	c.openBulk()
+	c.bulk.open = open
 }
 
 // learnEnd publishes what the rows have changed beside the table.
@@ -235,7 +243,7 @@ func (c *Compiler) learnRow(r *FabricRow, moves *watch) Verdict {
 	if wasLearned {
 		switch {
 		case r.Sequence < had.sequence,
-			r.Sequence == had.sequence && now != loc && c.placeOf(now).compare(r.At) > 0:
+			r.Sequence == had.sequence && now != loc && c.placeOf(now).Compare(r.At) > 0:
 			return Older
 		case had.flags&knownFixed != 0 && !r.Static && now != loc:
 			return Older // what is only learned does not displace what is configured
@@ -311,12 +319,10 @@ func (c *Compiler) placeOf(loc fib.Loc) Place {
 	return Place{model.MAC(c.snap.Load().Switches[switchOf(loc)].MAC), uint8(loc)}
 }
 
-func (a Place) compare(b Place) int {
+// Compare orders places: by switch, then by port.
+func (a Place) Compare(b Place) int {
 	return cmp.Or(cmp.Compare(a.Switch, b.Switch), cmp.Compare(a.Port, b.Port))
 }
-
-// Compare orders places: by switch, then by port.
-func (a Place) Compare(b Place) int { return a.compare(b) }
 
 // sameAddresses reports whether a row claims just these addresses.
 func (c *Compiler) sameAddresses(k rowKey, list []netip.Addr) bool {

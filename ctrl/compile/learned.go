@@ -112,17 +112,6 @@ func (c *Compiler) LearnedBinding(key model.BindingKey) (b model.Binding, ok boo
 	return c.learnedBinding(k, &r), true
 }
 
-// SegmentName returns the names of a tenant and a segment by their IDs.
-func (c *Compiler) SegmentName(key FabricKey) (tenant, segment string, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	seg, ok := c.segmentOf(&key)
-	if !ok {
-		return "", "", false
-	}
-	return c.segs[seg].name.tenant, c.segs[seg].name.segment, true
-}
-
 // LearnedBytes is the memory that learned rows take beside the bindings table, in octets. It waits for nothing.
 func (c *Compiler) LearnedBytes() int { return c.learned.bytes() }
 

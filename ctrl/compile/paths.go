@@ -27,7 +27,7 @@ type statKey struct {
 
 // onFabric reports whether the place of a fabric port is known.
 func (s *portState) onFabric() bool {
-	return s.Role == fib.RoleFabric && s.at.known()
+	return s.Role == fib.RoleFabric && s.at.Known()
 }
 
 // shift returns the position of the port number in a special address, mask the bits below it, base what stands above.

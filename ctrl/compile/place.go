@@ -13,8 +13,8 @@ type Place struct {
 	Port   uint8     // number of that switch's port
 }
 
-// known reports whether both halves of the place are known.
-func (a Place) known() bool { return a.Switch != 0 && a.Port != 0 }
+// Known reports whether both halves of the place are known.
+func (a Place) Known() bool { return a.Switch != 0 && a.Port != 0 }
 
 // place returns the configured place of a fabric port.
 func (p *Port) place() Place {
@@ -31,10 +31,10 @@ func (p *Port) place() Place {
 func (c *Compiler) SetPlace(port int, at Place) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if port < 0 || port >= len(c.ports) || c.ports[port].Role != fib.RoleFabric || c.ports[port].place().known() {
+	if port < 0 || port >= len(c.ports) || c.ports[port].Role != fib.RoleFabric || c.ports[port].place().Known() {
 		return nil
 	}
-	if !at.known() {
+	if !at.Known() {
 		at = Place{}
 	}
 	if c.ports[port].at == at {

@@ -74,7 +74,7 @@ func (c *Compiler) Reconfigure(change func(*Config)) error {
 			p.portsChanged = true
 		}
 		s.Port = n
-		if at := n.place(); at.known() {
+		if at := n.place(); at.Known() {
 			s.at = at
 		}
 		s.VLANs = slices.Clone(n.VLANs)
@@ -203,13 +203,12 @@ func (p *plan) selfLocations() error {
 		}
 		loc := fib.RemoteLoc(sw, s.at.Port)
 		if !slices.Contains(p.c.self, loc) {
-			if p.replaced {
-				p.touchAt(loc)
-			} else if err := p.free(s, loc); err != nil {
-				return err
-			} else {
-				p.touchAt(loc) // learned rows
+			if !p.replaced { // a pushed row in the way is held back, too
+				if err := p.free(s, loc); err != nil {
+					return err
+				}
 			}
+			p.touchAt(loc)
 		}
 		p.self = append(p.self, loc)
 	}

@@ -57,8 +57,6 @@ type machine struct {
 // fixed reports whether the configuration has the whole place.
 func (m *machine) fixed() bool { return m.static.Switch != 0 && m.static.Port != 0 }
 
-func known(at compile.Place) bool { return at.Switch != 0 && at.Port != 0 }
-
 // fill puts the configured halves into a place.
 func (m *machine) fill(at compile.Place) compile.Place {
 	if m.static.Switch != 0 {
@@ -73,7 +71,7 @@ func (m *machine) fill(at compile.Place) compile.Place {
 // begin sets the configured halves, and the place of the last run, which may be none.
 func (m *machine) begin(static, stored compile.Place, now time.Time) {
 	m.fabric, m.static, m.fresh = true, static, true
-	if m.at = m.fill(stored); !known(m.at) {
+	if m.at = m.fill(stored); !m.at.Known() {
 		m.at = compile.Place{}
 		return
 	}
@@ -90,7 +88,7 @@ func (m *machine) configure(static compile.Place, now time.Time) {
 	if len(m.list) == 1 {
 		at = m.list[0].at
 	}
-	if at = m.fill(at); known(at) && at != m.at {
+	if at = m.fill(at); at.Known() && at != m.at {
 		m.take(at, now)
 	}
 	if m.fixed() {
@@ -110,7 +108,7 @@ func (m *machine) link(up bool, now time.Time) {
 	m.up, m.since = up, now
 	m.list, m.more, m.lost, m.fresh, m.mismatch, m.noPlace = nil, 0, false, true, "", ""
 	m.candidate = compile.Place{}
-	m.provisional = known(m.at) && !m.fixed()
+	m.provisional = m.at.Known() && !m.fixed()
 }
 
 // hear notes an advert. It reports whether the neighbour is new.
@@ -163,7 +161,7 @@ func (m *machine) judge(n *neighbor, now time.Time) {
 		return
 	}
 	at := m.fill(n.at)
-	if !known(at) {
+	if !at.Known() {
 		m.noPlace, m.candidate = n.why, compile.Place{}
 		return
 	}
@@ -171,7 +169,7 @@ func (m *machine) judge(n *neighbor, now time.Time) {
 	switch {
 	case at == m.at:
 		m.provisional, m.fresh, m.candidate = false, false, compile.Place{}
-	case m.fresh, !known(m.at), at == m.candidate:
+	case m.fresh, !m.at.Known(), at == m.candidate:
 		m.take(at, now)
 	default:
 		m.candidate = at
@@ -199,7 +197,7 @@ func (m *machine) expire(now time.Time) {
 
 // waits reports whether the port has carrier and neither a place nor a neighbour that could say one.
 func (m *machine) waits() bool {
-	return m.fabric && m.up && len(m.list) == 0 && !m.fixed() && (!known(m.at) || m.provisional)
+	return m.fabric && m.up && len(m.list) == 0 && !m.fixed() && (!m.at.Known() || m.provisional)
 }
 
 // next is when expire has something to do; zero = never.
@@ -236,7 +234,7 @@ func (m *machine) ambiguous() string {
 // origin says where the place comes from.
 func (m *machine) origin() string {
 	switch {
-	case !known(m.at):
+	case !m.at.Known():
 		return ""
 	case m.fixed():
 		return OriginConfigured

@@ -1,6 +1,7 @@
 package place
 
 import (
+	"strconv"
 	"time"
 
 	"penstock/ctrl/model"
@@ -66,22 +67,13 @@ func (s *Service) inject(p *port, ttl uint16) {
 		a.Enabled = a.Capabilities
 	}
 	if p.Number != 0 {
-		a.Port = lldp.ID{Subtype: lldp.PortLocal, Octets: digits(p.Number)}
+		a.Port = lldp.ID{Subtype: lldp.PortLocal, Octets: strconv.Itoa(int(p.Number))}
 	}
 	if s.cfg.Inject(p.Index, a.Append(nil)) {
 		s.counters.Sent++
 	} else {
 		s.counters.NotSent++
 	}
-}
-
-func digits(n uint8) string {
-	b := [3]byte{'0' + n/100, '0' + n/10%10, '0' + n%10}
-	i := 0
-	for i < 2 && b[i] == '0' {
-		i++
-	}
-	return string(b[i:])
 }
 
 // chassis is the MAC that names the box on all its ports: that of the edge switch, or of the first fabric port.

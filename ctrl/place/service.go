@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -203,7 +204,7 @@ func (s *Service) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Reset(s.turn())
-		if places := s.known(); !equal(places, saved) {
+		if places := s.known(); !maps.Equal(places, saved) {
 			if err := save(s.cfg.File, places); err != nil {
 				s.cfg.Log.Warn("the places are not kept over a restart", "err", err)
 			}
@@ -315,7 +316,7 @@ func (s *Service) known() map[string]compile.Place {
 	defer s.mu.Unlock()
 	places := map[string]compile.Place{}
 	for _, p := range s.ports {
-		if p.Fabric && known(p.at) && !p.fixed() {
+		if p.Fabric && p.at.Known() && !p.fixed() {
 			places[p.Name] = p.at
 		}
 	}

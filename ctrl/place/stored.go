@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 
 	"penstock/ctrl/compile"
 	"penstock/ctrl/model"
@@ -60,5 +59,3 @@ func save(path string, places map[string]compile.Place) error {
 	}
 	return file.Replace(path, append(text, '\n'))
 }
-
-func equal(a, b map[string]compile.Place) bool { return maps.Equal(a, b) }

@@ -38,7 +38,7 @@ type box struct {
 
 // hello broadcasts this box's HELLO when it is due.
 func (s *Service) hello(now int64) {
-	if !known(s.self.At) {
+	if !s.self.At.Known() {
 		return
 	}
 	due := now >= s.nextHello || s.answerAt != 0 && now >= s.answerAt
@@ -71,7 +71,7 @@ const chirpsATick = 16
 // chirp broadcasts a HELLO in each path VLAN once a minute, so that the switches of the fabric do not forget behind
 // which port the edge switch of this box is, and flood what is for it.
 func (s *Service) chirp(now int64) {
-	if !known(s.self.At) {
+	if !s.self.At.Known() {
 		return
 	}
 	if now >= s.nextChirp {
@@ -139,7 +139,7 @@ func (s *Service) sharedPlace(m *body, theirs *resolve.Summary, now int64) {
 
 // look compares what the boxes say that they own with what this box has of them, and pulls from those that differ.
 func (s *Service) look(now int64) {
-	if now < s.nextLook || !known(s.self.At) {
+	if now < s.nextLook || !s.self.At.Known() {
 		return
 	}
 	s.nextLook = now + compareEvery

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"penstock/ctrl/compile"
@@ -24,7 +25,7 @@ type claim struct {
 func claimText(r *compile.FabricRow) string {
 	text := fmt.Sprintf("%s/%d %v %v", r.At.Switch, r.At.Port, r.Static, r.VTEP)
 	sorted := slices.Clone(r.Addresses)
-	slices.SortFunc(sorted, func(a, b addr) int { return a.Compare(b) })
+	slices.SortFunc(sorted, netip.Addr.Compare)
 	for _, a := range sorted {
 		text += " " + a.String()
 	}

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"net/netip"
+	"slices"
 
 	"penstock/ctrl/compile"
 	"penstock/dataplane/resolve"
@@ -94,11 +95,7 @@ const maxAddresses = 16
 
 func merge(list, more []netip.Addr) []netip.Addr {
 	for _, a := range more {
-		known := false
-		for _, b := range list {
-			known = known || a == b
-		}
-		if !known && len(list) < maxAddresses {
+		if !slices.Contains(list, a) && len(list) < maxAddresses {
 			list = append(list, a)
 		}
 	}

@@ -54,7 +54,7 @@ func (s *Service) Event(e resolve.Event) {
 
 // ask broadcasts a WHERE: at once, then after 1, 2, 4 … 30 s.
 func (s *Service) ask(t target, now int64) {
-	if !known(s.self.At) {
+	if !s.self.At.Known() {
 		return
 	}
 	a := s.targets[t]
@@ -99,7 +99,7 @@ func (s *Service) found(r *compile.FabricRow) {
 // refuse says NOT-HERE to a box that has sent a packet for a VIF that is not on this box.
 func (s *Service) refuse(key compile.FabricKey, to compile.Place, now int64) {
 	k := not{to, key}
-	if !s.speaks() || !known(to) || to == s.self.At || s.nots[k] != 0 && now-s.nots[k] < second ||
+	if !s.speaks() || !to.Known() || to == s.self.At || s.nots[k] != 0 && now-s.nots[k] < second ||
 		len(s.nots) >= maxTargets {
 		return
 	}

@@ -33,7 +33,7 @@ func (s *Service) refresh() {
 			o = &ownVIF{}
 		}
 		delete(was, r.FabricKey)
-		if !known(s.self.At) {
+		if !s.self.At.Known() {
 			r.At, r.Sequence = o.row.At, o.row.Sequence // nothing is said: the claim stays as it was
 			o.row = r
 		} else if text := claimText(&r); o.row.Sequence == 0 || claimText(&o.row) != text {
@@ -92,7 +92,7 @@ func (s *Service) claim(o *ownVIF, now uint64) {
 func (s *Service) reclaim(p *pull, now int64) {
 	for _, key := range s.order {
 		if o := s.own[key]; o.elsewhere.Sequence != 0 && o.elsewhere.At == p.at && o.confirmed != p.begin &&
-			known(s.self.At) {
+			s.self.At.Known() {
 			s.claim(o, uint64(now))
 		}
 	}

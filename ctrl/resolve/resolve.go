@@ -99,7 +99,6 @@ type Service struct {
 
 	mu       sync.Mutex
 	self     Self
-	started  int64
 	counters Counters
 
 	own   map[compile.FabricKey]*ownVIF
@@ -159,7 +158,6 @@ func New(cfg Config) *Service {
 		cfg.Log.Warn("the claims of the last run are not known: all VIFs are claimed anew", "err", err)
 	}
 	s.claims = claims
-	s.started = cfg.Now()
 	s.solicits = 3
 	s.hereRate, s.answerRate, s.whereRate = newBucket(hereMost), newBucket(5000), newBucket(1000)
 	s.syncRate = newBucket(int64(cmp.Or(cfg.SyncRate, syncDefault)))
@@ -214,16 +212,14 @@ func (s *Service) SetSelf(self Self) {
 		s.refresh()
 		s.nextHello = s.cfg.Now()
 		s.nextChirp, s.chirps = s.nextHello, nil
-		if known(self.At) {
+		if self.At.Known() {
 			s.solicits = max(s.solicits, 1)
 		}
 	}
 }
 
-func known(at compile.Place) bool { return at.Switch != 0 && at.Port != 0 }
-
 // speaks reports whether this box says where its VIFs are.
-func (s *Service) speaks() bool { return known(s.self.At) && !s.lost }
+func (s *Service) speaks() bool { return s.self.At.Known() && !s.lost }
 
 // Refresh compares the VIFs of this box with what was announced: call it when tables have changed.
 func (s *Service) Refresh() {

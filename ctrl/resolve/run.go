@@ -2,11 +2,8 @@ package resolve
 
 import (
 	"context"
-	"net/netip"
 	"time"
 )
-
-type addr = netip.Addr
 
 // Run does what is due until ctx is done.
 func (s *Service) Run(ctx context.Context) {
