@@ -282,17 +282,12 @@ func valueText(v any) string {
 // vlanText writes ascending VLAN IDs with their ranges: [101, "110-119"].
 func vlanText(ids []uint16) string {
 	var parts []string
-	for i := 0; i < len(ids); {
-		j := i
-		for j+1 < len(ids) && ids[j+1] == ids[j]+1 {
-			j++
-		}
-		if j == i {
-			parts = append(parts, strconv.Itoa(int(ids[i])))
+	for first, last := range model.VLANRuns(ids) {
+		if first == last {
+			parts = append(parts, strconv.Itoa(int(first)))
 		} else {
-			parts = append(parts, fmt.Sprintf(`"%d-%d"`, ids[i], ids[j]))
+			parts = append(parts, fmt.Sprintf(`"%d-%d"`, first, last))
 		}
-		i = j + 1
 	}
 	return "[" + strings.Join(parts, ", ") + "]"
 }

@@ -96,10 +96,8 @@ func (b *Box) followTargets(ctx context.Context) {
 
 // sameServers reports whether the tables of virtual addresses, services and servers are the same.
 func sameServers(a, b *fib.Snapshot) bool {
-	return a != nil && same(a.VIPs, b.VIPs) && same(a.Services, b.Services) && same(a.Servers, b.Servers)
+	return a != nil && fib.Same(a.VIPs, b.VIPs) && fib.Same(a.Services, b.Services) && fib.Same(a.Servers, b.Servers)
 }
-
-func same[T any](a, b []T) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
 
 func (b *Box) setTargets(list []compile.Target) {
 	targets := make([]health.Target, 0, len(list))

@@ -10,6 +10,7 @@ package paths
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -175,27 +176,15 @@ func (s *Service) place() {
 	t := s.cfg.Tables.Snapshot()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.seen; old != nil && same(old.Segments, t.Segments) && same(old.Switches, t.Switches) {
+	if old := s.seen; old != nil && fib.Same(old.Segments, t.Segments) && fib.Same(old.Switches, t.Switches) {
 		return
 	}
 	s.seen = t
 	boxes := pathprobe.Boxes(compile.BoxesBehind(t, func(mac uint64) [fib.Targets]uint8 { return s.boxes[mac] }))
-	if !equal(boxes, s.boxes) {
+	if !maps.Equal(boxes, s.boxes) {
 		s.boxes = boxes
 		s.cfg.Engine.SetProbeBoxes(boxes)
 	}
-}
-
-// same reports whether two slices are one.
-func same[T any](a, b []T) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
-
-func equal(a, b pathprobe.Boxes) bool {
-	for k, v := range a {
-		if b[k] != v {
-			return false
-		}
-	}
-	return len(a) == len(b)
 }
 
 // forget drops the history of paths that are gone.

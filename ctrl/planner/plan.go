@@ -262,17 +262,12 @@ func (p *Plan) Report() string {
 // Ranges writes ascending VLAN IDs with their ranges: 101, 110-119.
 func Ranges(ids []uint16) string {
 	var parts []string
-	for i := 0; i < len(ids); {
-		j := i
-		for j+1 < len(ids) && ids[j+1] == ids[j]+1 {
-			j++
-		}
-		if j == i {
-			parts = append(parts, fmt.Sprint(ids[i]))
+	for first, last := range model.VLANRuns(ids) {
+		if first == last {
+			parts = append(parts, fmt.Sprint(first))
 		} else {
-			parts = append(parts, fmt.Sprintf("%d-%d", ids[i], ids[j]))
+			parts = append(parts, fmt.Sprintf("%d-%d", first, last))
 		}
-		i = j + 1
 	}
 	if parts == nil {
 		return "none"

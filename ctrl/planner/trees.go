@@ -13,7 +13,6 @@ type search struct {
 	*graph
 	needs []need
 	slack int
-	index map[pair]int // into needs
 	sign  []uint64
 	rng   *rand.Rand
 
@@ -35,14 +34,11 @@ type found struct {
 }
 
 func newSearch(g *graph, needs []need, o *Options, most int) *search {
-	s := &search{graph: g, needs: needs, slack: o.Slack, paths: o.Paths, index: map[pair]int{},
+	s := &search{graph: g, needs: needs, slack: o.Slack, paths: o.Paths,
 		got: make([][]found, len(needs)), use: make([]float64, len(g.links)),
 		roots: make([]float64, len(g.out)), most: most,
 		rng: rand.New(rand.NewPCG(o.Seed, 1))}
 	s.sign = g.signatures(s.rng)
-	for i := range needs {
-		s.index[needs[i].pair] = i
-	}
 	s.far = g.far()
 	return s
 }

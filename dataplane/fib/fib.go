@@ -297,3 +297,6 @@ type EdgePort struct {
 	Number uint8       // downlink: its port number p
 	Allow  *[64]uint64 // trunk: bit set of allowed VLAN IDs
 }
+
+// Same reports whether two snapshots share a list: it has not changed between them.
+func Same[T any](a, b []T) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
