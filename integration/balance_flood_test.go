@@ -171,14 +171,20 @@ func (f *fabric) linesOf(t *testing.T, vm, addr string) {
 	}()
 }
 
-// TestBalanceFlood has SYNs and ACKs of random addresses at the service of established connections, half of them of a
-// draining server: none breaks or moves, and the memory stays what it was.
-func TestBalanceFlood(t *testing.T) {
+// startFloodTown starts floodTown, whose servers' box knows where the director's address is.
+func startFloodTown(t *testing.T) *balancer {
 	b := &balancer{fabric: startFabric(t, floodTown())}
 	n := b.Node("d")
 	v := model.Binding{Tenant: "red", Segment: "web", MAC: directorMAC4,
 		Addresses: []netip.Addr{netip.MustParseAddr(own4)}, SwitchMAC: n.SwitchMAC, SwitchPort: uint16(n.SwitchPort)}
 	b.push("h1", []lab.Operation{{Op: "put", Kind: v.Kind(), Key: v.Key(), Value: v}})
+	return b
+}
+
+// TestBalanceFlood has SYNs and ACKs of random addresses at the service of established connections, half of them of a
+// draining server: none breaks or moves, and the memory stays what it was.
+func TestBalanceFlood(t *testing.T) {
+	b := startFloodTown(t)
 	s := service{name: "echo", vip: "v4", protocol: "tcp", id: 7, port: 80, to: 8080,
 		more: `check = { type = "none" }`, servers: []string{"web1", "web2"}}
 	b.applyTo(t, vipDocument("v4", vip4, own4)+b.document(s), "d", "h1")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"os"
 	"testing"
 	"time"
@@ -38,11 +37,7 @@ func (b *balancer) balanceTables(t *testing.T, box string) string {
 // TestBalanceKilled kills the director and the server's box the moment that they have acknowledged a push: after the
 // restart everything is as acknowledged, and a server that drains and whose box has forgotten it still answers.
 func TestBalanceKilled(t *testing.T) {
-	b := &balancer{fabric: startFabric(t, floodTown())}
-	n := b.Node("d")
-	v := model.Binding{Tenant: "red", Segment: "web", MAC: directorMAC4,
-		Addresses: []netip.Addr{netip.MustParseAddr(own4)}, SwitchMAC: n.SwitchMAC, SwitchPort: uint16(n.SwitchPort)}
-	b.push("h1", []lab.Operation{{Op: "put", Kind: v.Kind(), Key: v.Key(), Value: v}})
+	b := startFloodTown(t)
 	s := service{name: "echo", vip: "v4", protocol: "tcp", id: 7, port: 80, to: 8080,
 		more: `check = { type = "none" }`, servers: []string{"web1"}}
 	b.applyTo(t, vipDocument("v4", vip4, own4)+b.document(s), "d", "h1")

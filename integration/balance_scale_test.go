@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -20,11 +19,7 @@ import (
 // second, no second with more than twice the mean, and the box answers meanwhile.
 func TestBalanceScale(t *testing.T) {
 	const services, each = 1000, 10
-	b := &balancer{fabric: startFabric(t, floodTown())}
-	n := b.Node("d")
-	v := model.Binding{Tenant: "red", Segment: "web", MAC: directorMAC4,
-		Addresses: []netip.Addr{netip.MustParseAddr(own4)}, SwitchMAC: n.SwitchMAC, SwitchPort: uint16(n.SwitchPort)}
-	b.push("h1", []lab.Operation{{Op: "put", Kind: v.Kind(), Key: v.Key(), Value: v}})
+	b := startFloodTown(t)
 	b.applyTo(t, vipDocument("v4", vip4, own4), "d", "h1")
 	var ops []lab.Operation
 	put := func(o model.Object) {

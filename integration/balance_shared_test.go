@@ -3,24 +3,16 @@ package integration
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"penstock/ctrl/model"
-	"penstock/integration/lab"
 )
 
 // TestBalanceSharedPorts: two services lead to one port of a server. A client that uses one port of its own for both
 // has the first connection undisturbed, and the second one as soon as the first has ended.
 func TestBalanceSharedPorts(t *testing.T) {
-	b := &balancer{fabric: startFabric(t, floodTown())}
-	n := b.Node("d")
-	v := model.Binding{Tenant: "red", Segment: "web", MAC: directorMAC4,
-		Addresses: []netip.Addr{netip.MustParseAddr(own4)}, SwitchMAC: n.SwitchMAC, SwitchPort: uint16(n.SwitchPort)}
-	b.push("h1", []lab.Operation{{Op: "put", Kind: v.Kind(), Key: v.Key(), Value: v}})
+	b := startFloodTown(t)
 	const shared = "shared_ports = true\ncheck = { type = \"none\" }"
 	first := service{name: "http", vip: "v4", protocol: "tcp", id: 7, port: 80, to: 8080, more: shared,
 		servers: []string{"web1"}}
