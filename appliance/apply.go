@@ -41,6 +41,7 @@ func applyCommand() *cobra.Command {
 	c.Flags().BoolVar(&a.prune, "prune", false,
 		"delete the objects of the box that are missing from the file, in the collections that the file names")
 	c.Flags().BoolVar(&a.dryRun, "dry-run", false, "print the changes, make none")
+	c.Flags().BoolVar(&a.exitCode, "exit-code", false, "with --dry-run: exit with 4 if there would be a change")
 	c.Flags().StringVar(&a.bulk, "bulk", "", "the file is NDJSON of this collection: bindings or paths")
 	c.Flags().StringVar(&a.mode, "mode", string(core.Merge),
 		"with --bulk: merge, or replace (objects missing from the file are deleted)")
@@ -55,7 +56,7 @@ func applyCommand() *cobra.Command {
 // apply holds the flags of the command.
 type apply struct {
 	file, bulk, mode, output string
-	prune, dryRun            bool
+	prune, dryRun, exitCode  bool
 }
 
 // run opens the file and pushes what is in it.
@@ -84,6 +85,8 @@ func (a *apply) check(c *cobra.Command) error {
 		return usage("--file is missing: penstock apply -f FILE (- is standard input)")
 	case a.output != "text" && a.output != "json":
 		return usage("--output %s: want text or json", a.output)
+	case a.exitCode && !a.dryRun:
+		return usage("--exit-code is for --dry-run")
 	case a.bulk == "" && c.Flags().Changed("mode"):
 		return usage("--mode is for --bulk; a document is merged, or with --prune replaces the collections that it " +
 			"names")
@@ -121,9 +124,19 @@ func (a *apply) document(c *cobra.Command, cl *client.Client, in io.Reader) erro
 		return refusedIn(a.name(), err)
 	}
 	if a.output == "json" {
-		return writeJSON(c.OutOrStdout(), r)
+		err = writeJSON(c.OutOrStdout(), r)
+	} else {
+		err = printChanges(c.OutOrStdout(), r)
 	}
-	return printChanges(c.OutOrStdout(), r)
+	return a.answer(len(r.Changes), err)
+}
+
+// answer is the command's error after it printed: with --exit-code whether there would be a change.
+func (a *apply) answer(changes int, printed error) error {
+	if printed == nil && a.exitCode && changes > 0 {
+		return &exitError{code: exitNo}
+	}
+	return printed
 }
 
 // printChanges prints what a transaction changed, and the revision.
@@ -158,8 +171,9 @@ func (a *apply) stream(c *cobra.Command, cl *client.Client, in io.Reader) error 
 	if err != nil {
 		return refusedIn(a.name(), err)
 	}
+	changes := r.Created + r.Updated + r.Deleted
 	if a.output == "json" {
-		return writeJSON(c.OutOrStdout(), r)
+		return a.answer(changes, writeJSON(c.OutOrStdout(), r))
 	}
 	end := fmt.Sprintf("revision %d", r.Revision)
 	if a.dryRun {
@@ -167,7 +181,7 @@ func (a *apply) stream(c *cobra.Command, cl *client.Client, in io.Reader) error 
 	}
 	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %d created, %d updated, %d unchanged, %d deleted; %s\n",
 		count(r.Lines, "line"), r.Created, r.Updated, r.Unchanged, r.Deleted, end)
-	return err
+	return a.answer(changes, err)
 }
 
 func writeJSON(w io.Writer, v any) error {

@@ -56,13 +56,23 @@ func TestUsage(t *testing.T) {
 		"apply -f x --bulk paths --mode upsert": "want merge or replace",
 		"apply -f x --mode replace":             "--mode is for --bulk",
 		"apply -f x --bulk paths --mode replace --prune": "use --mode replace",
-		"watch -o xml":        "want text or json",
-		"watch --type foo":    "--type foo: unknown type of events; want one of started, reload, change",
-		"watch --since last":  "invalid argument \"last\"",
-		"check a b":           "accepts at most 1 arg(s)",
-		"run x":               "unknown command \"x\"",
-		"reload x":            "unknown command \"x\"",
-		"demo --duration 1ms": "want 1s or more",
+		"watch -o xml":           "want text or json",
+		"watch --type foo":       "--type foo: unknown type of events; want one of started, reload, change",
+		"watch --since last":     "invalid argument \"last\"",
+		"apply -f x --exit-code": "--exit-code is for --dry-run",
+		"show p":                 "penstock show: \"p\" stands for more than one: paths, ports",
+		"sh se":                  "penstock show: \"se\" stands for more than one: segments, servers, services",
+		"show a":                 "penstock show: \"a\" is too short for alarms: write 2 letters or more",
+		"delete vif":             "want a kind and a key",
+		"delete foo red/vm1":     "\"foo\" is no kind of objects; want one of tenants, ",
+		"delete s red/web":       "KIND: \"s\" stands for more than one: segments, servers, services, subnets",
+		"delete vif red":         "the form is TENANT/NAME",
+		"export a b":             "accepts at most 1 arg(s)",
+		"export -o xml":          "want toml or json",
+		"check a b":              "accepts at most 1 arg(s)",
+		"run x":                  "unknown command \"x\"",
+		"reload x":               "unknown command \"x\"",
+		"demo --duration 1ms":    "want 1s or more",
 	} {
 		if os.Getuid() != 0 && strings.HasPrefix(args, "demo") {
 			continue
@@ -313,8 +323,10 @@ func TestHelp(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	if a := command(t, "", "version"); a.code != exitOK || a.out != "penstock dev (unknown)\n" {
-		t.Errorf("penstock version: got %+v, want exit code 0 and \"penstock dev (unknown)\"", a)
+	for _, arg := range []string{"version", "--version"} {
+		if a := command(t, "", arg); a.code != exitOK || a.out != "penstock dev (unknown)\n" {
+			t.Errorf("penstock %s: got %+v, want exit code 0 and \"penstock dev (unknown)\"", arg, a)
+		}
 	}
 }
 

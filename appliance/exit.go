@@ -16,17 +16,23 @@ const (
 	exitOK      = 0
 	exitFailure = 1  // the operation failed
 	exitRefused = 3  // the request was refused: the message names the remedy
+	exitNo      = 4  // with --exit-code: done, and the answer is no
 	exitUsage   = 64 // the command line is invalid (sysexits.h, EX_USAGE); 2 is a crash of Go
 	exitConfig  = 78 // the configuration is wrong (EX_CONFIG)
 )
 
-// exitError carries an exit code through cobra.
+// exitError carries an exit code through cobra. Without err the code is an answer, and nothing is printed.
 type exitError struct {
 	code int
 	err  error
 }
 
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
 func (e *exitError) Unwrap() error { return e.err }
 
 func usage(format string, args ...any) error {

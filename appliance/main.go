@@ -33,8 +33,11 @@ func main() {
 func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	begun := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
-	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	args, err := expand(root, args)
+	if err == nil {
+		root.SetArgs(args)
+		err = root.ExecuteContext(ctx)
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -45,6 +48,9 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	var ee *exitError
 	if errors.As(err, &ee) {
 		code = ee.code
+		if ee.err == nil {
+			return code
+		}
 	}
 	prefix := "penstock: "
 	if code == exitConfig { // every line of these errors names the file
@@ -66,21 +72,26 @@ func rootCommand() *cobra.Command {
 		Long: "Penstock carries tenants' Ethernet over a plain switched fabric. `penstock run` runs the box; the\n" +
 			"other commands talk to its control socket.\n" +
 			"\n" +
-			"Exit codes: 0 done; 1 failed; 3 refused, the message names the remedy; 64 the command line is\n" +
-			"invalid; 78 the configuration is wrong.",
+			"A command's name may be cut short to two letters or more, as long as one name alone begins with\n" +
+			"them. PENSTOCK_SOCKET names the control socket where --socket does not.\n" +
+			"\n" +
+			"Exit codes: 0 done; 1 failed; 3 refused, the message names the remedy; 4 done, and the answer is no\n" +
+			"(with --exit-code); 64 the command line is invalid; 78 the configuration is wrong.",
 		Example: `  penstock check /etc/penstock/penstock.toml
   penstock show ports --rate 1s
   penstock apply -f tables.toml --dry-run
   penstock watch`,
+		Version:       version + " (" + commit + ")",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetVersionTemplate("penstock {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(runCommand(), checkCommand(), reloadCommand(), showCommand(), applyCommand(), gatewayCommand(),
-		serviceCommand(), pathsCommand(), alarmCommand(), bindingCommand(), watchCommand(), genCommand(), demoCommand(),
-		compactCommand(), versionCommand())
+	root.AddCommand(runCommand(), checkCommand(), reloadCommand(), showCommand(), applyCommand(), exportCommand(),
+		deleteCommand(), gatewayCommand(), serviceCommand(), pathsCommand(), alarmCommand(), bindingCommand(),
+		watchCommand(), genCommand(), demoCommand(), compactCommand(), versionCommand())
 	return root
 }
 
@@ -91,7 +102,7 @@ func versionCommand() *cobra.Command {
 		Example: "  penstock version",
 		Args:    cobra.NoArgs,
 		Run: func(c *cobra.Command, _ []string) {
-			fmt.Fprintf(c.OutOrStdout(), "penstock %s (%s)\n", version, commit)
+			fmt.Fprintf(c.OutOrStdout(), "penstock %s\n", c.Root().Version)
 		},
 	}
 }

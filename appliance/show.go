@@ -1,14 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"penstock/ctrl/client"
 	"penstock/ctrl/model"
@@ -19,8 +22,12 @@ type socketFlags struct {
 	path string
 }
 
-func (s *socketFlags) register(c *cobra.Command) {
-	c.Flags().StringVarP(&s.path, "socket", "s", client.DefaultSocket, "control socket of the box")
+func (s *socketFlags) register(c *cobra.Command) { s.add(c.Flags()) }
+
+// add registers the flags; PENSTOCK_SOCKET of the environment is the default.
+func (s *socketFlags) add(flags *pflag.FlagSet) {
+	path := cmp.Or(os.Getenv("PENSTOCK_SOCKET"), client.DefaultSocket)
+	flags.StringVarP(&s.path, "socket", "s", path, "control socket of the box; also PENSTOCK_SOCKET")
 }
 
 func (s *socketFlags) client() *client.Client { return client.New(s.path) }
@@ -144,7 +151,7 @@ the known ones.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(c *cobra.Command, _ []string) error { return all[0].run(c, &s, output, &query{}) },
 	}
-	c.PersistentFlags().StringVarP(&s.path, "socket", "s", client.DefaultSocket, "control socket of the box")
+	s.add(c.PersistentFlags())
 	c.PersistentFlags().StringVarP(&output, "output", "o", "table", "table or json")
 	complete(c, "output", "table", "json")
 	for _, w := range all {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -181,15 +180,7 @@ func (c *Client) operations(ctx context.Context, d *Document, o ApplyOptions) ([
 		if !named {
 			continue
 		}
-		err := c.Each(ctx, kind, url.Values{"status": {"false"}}, func(raw json.RawMessage) error {
-			n, err := strict.Parse(raw)
-			if err != nil {
-				return err
-			}
-			have, ps := model.Decode(kind, "", n, "")
-			if len(ps) > 0 {
-				return fmt.Errorf("the box lists a %s that cannot be decoded: %s", kind.One(), ps[0].Message)
-			}
+		err := c.each(ctx, kind, "", func(have model.Object) error {
 			if _, keep := want[have.Key()]; !keep {
 				ops = append(ops, core.Op{Verb: core.Delete, Kind: kind, Key: have.Key()})
 			}

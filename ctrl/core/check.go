@@ -109,8 +109,11 @@ func (x *txn) bindings(ch *model.BindingChanges, f *faults) {
 			continue
 		}
 		if n := x.c.bindings[ref.Key] + more[ref.Key]; n > 0 {
-			f.add(Detail{model.CodeInUse, fmt.Sprintf("segment %s is in use by %d bindings",
-				ref.Key, n), x.touched[ref],
+			users := "1 binding"
+			if n > 1 {
+				users = fmt.Sprintf("%d bindings", n)
+			}
+			f.add(Detail{model.CodeInUse, fmt.Sprintf("segment %s is in use by %s", ref.Key, users), x.touched[ref],
 				"delete them first: DELETE /v1/bindings?tenant=…&segment=…"})
 		}
 	}
