@@ -55,6 +55,7 @@ func (pl *Pipeline) grown(u *stats.Indices) counterRoom {
 // prepare runs on the worker's thread.
 func (pl *Pipeline) prepare(u *stats.Indices, room counterRoom) {
 	pl.Overlay.Count()
+	pl.Balance.Count()
 	pl.Balance.Grow(room.turns)
 	if room.live != nil {
 		pl.Balance.Flows.GrowServers(room.live)

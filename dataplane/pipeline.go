@@ -157,6 +157,7 @@ func (pl *Pipeline) SetTime(now int64) {
 // Publish makes the counters visible to readers.
 func (pl *Pipeline) Publish() {
 	pl.Overlay.Count()
+	pl.Balance.Count()
 	pl.Ports.Publish()
 	pl.Paths.Publish()
 	pl.VIFs.Publish()

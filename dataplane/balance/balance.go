@@ -5,6 +5,7 @@
 //
 //	balance.go    passes over a batch
 //	quick.go      packets of established flows, in one pass
+//	plan.go       what is equal for all packets of such flows
 //	classify.go   virtual address, kind of packet, virtual service
 //	spread.go     hand-over to the worker of the flow
 //	fragment.go   notes of fragments, and those that wait for the first
@@ -50,6 +51,7 @@ type State struct {
 	work   [frame.BatchSize]work // of the batch
 	probes [frame.BatchSize]flow.Probe
 	hits   [frame.BatchSize]flow.Hit
+	plan   planned
 	long   bool   // tests: all packets go the long way
 	turns  Turns  // by service index: where rr is
 	each   uint64 // datagrams that were scheduled alone, and searches of lc
@@ -65,7 +67,7 @@ type Counters struct {
 }
 
 // New returns the state of a worker with environment env.
-func New(env *stage.Env) *State { return &State{Env: env} }
+func New(env *stage.Env) *State { return &State{Env: env, plan: newPlanned()} }
 
 // work is a packet of the batch for which a server is to be found.
 type work struct {
@@ -90,7 +92,10 @@ func (st *State) Balance(b *frame.Batch) (todo uint32) {
 	mem, s := st.Mem, st.Snap
 	n := min(uint(b.N), frame.BatchSize)
 	if st.Flows != nil && !st.long {
-		todo = st.quick(mem, b, s)
+		left := 0
+		if todo, left = st.quick(mem, b, s); left == 0 {
+			return todo
+		}
 	}
 	k := uint(0)
 	for i := range b.Pkt[:n] {

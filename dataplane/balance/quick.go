@@ -2,120 +2,193 @@ package balance
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/flow"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/parse"
-	"penstock/dataplane/stats"
 	"penstock/dataplane/wire"
 	"penstock/dataplane/wire/checksum"
 )
 
-// quick sends the packets on that nearly all packets are: TCP or UDP over IPv4, of an established flow whose server
-// takes them, of a service of one port, to a server's VIF. It leaves all others at NextBalance, unchanged. A packet has
-// the same fields and octets after quick as after the long way (TestQuickWay and FuzzQuickWay compare the two).
-func (st *State) quick(mem []byte, b *frame.Batch, s *fib.Snapshot) (todo uint32) {
-	n := min(uint(b.N), frame.BatchSize)
-	k := uint(0)
-	for i := range b.Pkt[:n] {
+// The offsets in a frame whose IPv4 header has no options, behind an outer header.
+const (
+	quickL4     = wire.EthernetLen + wire.IPv4Len
+	quickLen    = quickL4 + wire.TCPLen
+	atIP        = outerLen + wire.EthernetLen
+	atTTL       = atIP + 8 // TTL 1 | protocol 1 | checksum 2
+	atAddresses = atIP + 12
+	atPorts     = outerLen + quickL4
+	atUDPSum    = atPorts + wire.UDPChecksumOffset
+	atTCPFlags  = atPorts + 13
+	atTCPSum    = atPorts + wire.TCPChecksumOffset
+)
+
+// quick sends the packets on that nearly all packets are: TCP or UDP over IPv4 without options, of an established flow
+// whose server takes them, of a service of one port, to a server's VIF. It leaves all others at NextBalance, unchanged.
+// left is their number. What a packet leads to is the same after quick as after the long way (TestQuickWay and
+// FuzzQuickWay compare the two).
+//
+// Most packets go by a plan, with their outer header, out of a port at once. Those whose flow has none go on to the
+// stages that deliver and encapsulate.
+func (st *State) quick(mem []byte, b *frame.Batch, s *fib.Snapshot) (todo uint32, left int) {
+	st.sync(s)
+	spread := st.Affinity.Workers > 1
+	k, direct := uint(0), uint8(frame.BatchSize)
+	loc, vip, tcp, udp := fib.None, uint32(0), uint64(0), uint64(0) // the virtual address of the packet before
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
 		if p.Next != frame.NextBalance {
 			continue
 		}
+		left++
 		if p.Flags&(frame.FlagIPv4|frame.FlagIPv6|frame.FlagFromFabric) == frame.FlagFromFabric &&
 			parse.Inner(mem, p) != drop.None {
 			continue
 		}
-		vip := fib.LocVIPIndex(p.Loc)
+		if p.Loc != loc {
+			loc, vip, tcp, udp = p.Loc, 0, 0, 0
+			if v := quickVIP(s, loc); v != nil {
+				vip, tcp, udp = v.IP4, flow.HitWord(v.Ref, wire.ProtoTCP), flow.HitWord(v.Ref, wire.ProtoUDP)
+			}
+		}
+		word := tcp
+		if p.Proto != wire.ProtoTCP {
+			word = udp
+		}
+		at := uint64(p.Off - outerLen)
 		if p.Flags&(frame.FlagIPv4|frame.FlagL4|frame.FlagFragment) != frame.FlagIPv4|frame.FlagL4 ||
-			p.Proto != wire.ProtoTCP && p.Proto != wire.ProtoUDP || uint(vip) >= uint(len(s.VIPs)) ||
-			fib.Marked(p.SrcMAC) {
+			p.L3 != wire.EthernetLen || p.L4 != quickL4 || at+outerLen+quickLen > uint64(len(mem)) {
+			if p.Has(frame.FlagFragment) {
+				direct = min(direct, uint8(i))
+			}
 			continue
 		}
-		v := &s.VIPs[vip]
-		l3 := (*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])
-		addrs := binary.BigEndian.Uint64(l3[12:20])
-		if !v.Here || v.Own || v.V6 || uint32(addrs) != v.IP4 || l3[8] <= 1 || st.Affinity.Workers > 1 &&
-			p.Kind < flowHop && st.Affinity.Target(p.Hash) != st.Affinity.Self {
+		f := (*[outerLen + quickLen]byte)(mem[at:])
+		addrs := binary.BigEndian.Uint64(f[atAddresses : atAddresses+8])
+		if uint32(addrs) != vip || f[atTTL] <= 1 || f[atTTL+1] != uint8(word>>24) || fib.Marked(p.SrcMAC) ||
+			spread && p.Kind < flowHop && st.Affinity.Target(p.Hash) != st.Affinity.Self {
 			continue
 		}
 		h := &st.hits[k%frame.BatchSize]
 		k++
 		h.Pkt = uint8(i)
-		h.Set(uint32(addrs>>32), binary.BigEndian.Uint32(mem[p.Off+uint32(p.L4):]), v.Ref, p.Proto)
+		h.Set(uint32(addrs>>32), binary.BigEndian.Uint32(f[atPorts:atPorts+4]), word)
 	}
 	list := st.hits[:min(k, frame.BatchSize)]
-	st.Flows.Hits(list)
-	late := uint64(0) // flows, by a hash, of which a packet takes the long way: no later one must overtake it
+	st.Flows.Hits(list, st.plan.stamp)
+	return todo, left - st.hit(mem, b, s, list, direct, &todo)
+}
+
+// hit sends the packets of the list on to the servers of their flows, and returns their number. A packet behind a
+// fragment does not go out of a port at once, since the fragment may be of its flow.
+func (st *State) hit(
+	mem []byte, b *frame.Batch, s *fib.Snapshot, list []flow.Hit, fragment uint8, todo *uint32,
+) (sent int) {
+	env, late := st.Env, uint64(0) // late: flows, by a hash, of which a packet takes the long way; none overtakes it
 	for i := range list {
 		h := &list[i]
 		p := &b.Pkt[h.Pkt%frame.BatchSize]
-		if flow := h.Bit(); h.OK && late&flow == 0 && st.established(mem, p, s, h) {
-			todo |= p.Next.Bit()
-		} else {
-			late |= flow
+		n := h.Plan
+		if !h.OK || late&h.Bit() != 0 {
+			late |= h.Bit()
+			continue
+		}
+		if n == 0 {
+			n = st.planFor(p, s, h)
+		}
+		if n >= plans || h.Pkt > fragment {
+			if st.established(mem, p, s, h) {
+				sent++
+				*todo |= p.Next.Bit()
+			} else {
+				late |= h.Bit()
+			}
+			continue
+		}
+		r := &st.plan.list[n]
+		f := (*[outerLen + quickLen]byte)(mem[p.Off-outerLen:])
+		switch {
+		case p.Len > r.most:
+			late |= h.Bit()
+			continue
+		case r.udp:
+			if c := binary.LittleEndian.Uint16(f[atUDPSum : atUDPSum+2]); c != 0 {
+				binary.LittleEndian.PutUint16(f[atUDPSum:atUDPSum+2], checksum.NonZero(add(c, r.delta)))
+			}
+		case f[atTCPFlags]&(wire.TCPSyn|wire.TCPRst|wire.TCPFin) != 0:
+			late |= h.Bit()
+			continue
+		default:
+			c := binary.LittleEndian.Uint16(f[atTCPSum : atTCPSum+2])
+			binary.LittleEndian.PutUint16(f[atTCPSum:atTCPSum+2], add(c, r.delta))
+		}
+		st.Flows.Refresh(h.Slot)
+		binary.LittleEndian.PutUint16(f[atPorts+2:atPorts+4], r.port)
+		ttl := binary.LittleEndian.Uint32(f[atTTL : atTTL+4])
+		binary.LittleEndian.PutUint32(f[atTTL:atTTL+4], ttl&0xffff-1|uint32(add(uint16(ttl>>16), 0xfffe))<<16)
+		binary.LittleEndian.PutUint64(f[outerLen:outerLen+8], r.mac0)
+		binary.LittleEndian.PutUint32(f[outerLen+8:outerLen+12], r.mac1)
+		if r.count == 0 {
+			st.plan.dirty = append(st.plan.dirty, uint16(n))
+		}
+		r.count += 1<<countShift + uint64(p.Len)
+		if !r.local {
+			total := uint32(p.Len) + outerIP
+			sum := uint32(r.sum) + uint32(p.TOS) + total
+			sum = sum>>16 + sum&0xffff
+			sum = ^(sum>>16 + sum)
+			binary.LittleEndian.PutUint64(f[0:8], r.w0)
+			binary.LittleEndian.PutUint64(f[8:16], r.w1|uint64(p.PCP)<<53)
+			binary.LittleEndian.PutUint64(f[16:24],
+				r.w2|uint64(p.TOS)<<24|uint64(bits.ReverseBytes16(uint16(total)))<<32)
+			binary.LittleEndian.PutUint64(f[24:32], fib.HeadW3|uint64(bits.ReverseBytes16(uint16(sum)))<<32)
+			binary.LittleEndian.PutUint64(f[30:38], r.addrs)
+			p.Off -= outerLen
+			p.Len += outerLen
+		}
+		if sent++; !env.Send(p, r.out) {
+			*todo |= 1 << frame.NextTx
 		}
 	}
-	return todo
+	return sent
 }
 
-// established sends p on to the server of its flow. It returns false if p needs the long way.
+// quickVIP returns the virtual address at loc, nil unless this box directs it and it is of IPv4.
+func quickVIP(s *fib.Snapshot, loc fib.Loc) *fib.VIP {
+	i := fib.LocVIPIndex(loc)
+	if uint(i) >= uint(len(s.VIPs)) || !s.VIPs[i].Here || s.VIPs[i].Own || s.VIPs[i].V6 {
+		return nil
+	}
+	return &s.VIPs[i]
+}
+
+// add returns checksum c, in either byte order, after what it covers has grown by delta (RFC 1624, equation 3).
+func add(c, delta uint16) uint16 {
+	s := uint32(^c) + uint32(delta)
+	return ^uint16(s>>16 + s)
+}
+
+// established sends p on to the server of its flow, which has no plan. It returns false if p needs the long way.
 func (st *State) established(mem []byte, p *frame.Packet, s *fib.Snapshot, h *flow.Hit) bool {
-	i := h.Server & fib.RefMask
+	ref := st.Flows.Entry(h.Slot).Server()
+	i := ref & fib.RefMask
 	if uint(i) >= uint(len(s.Servers)) {
 		return false
 	}
 	sv := &s.Servers[i]
-	if sv.Ref != h.Server || uint(sv.Service) >= uint(len(s.Services)) || sv.Direct ||
-		uint(sv.Seg) >= uint(len(s.Segments)) {
+	if sv.Ref != ref || !quickServer(sv, s) {
 		return false
 	}
-	next := frame.NextEncap
-	if sv.Loc&fib.LocLocal != 0 {
-		if next = frame.NextDeliver; uint(sv.Loc&^fib.LocLocal) >= uint(len(s.VIFs)) { // or not a VIF's
-			return false
-		}
-	}
-	svc := &s.Services[sv.Service]
-	l4 := mem[p.Off+uint32(p.L4):]
+	l4 := mem[p.Off+uint32(p.L4) : p.Off+uint32(p.Len)]
 	port := binary.BigEndian.Uint16(l4[2:4])
-	if svc.VIP != fib.LocVIPIndex(p.Loc) || svc.Proto != p.Proto || svc.Port != port || svc.PortEnd != port ||
-		svc.Hash == fib.HashQUIC || svc.OnePacket {
+	if !quickService(&s.Services[sv.Service], p, port) || !keeps(sv, flow.Established, p.Proto, 0) ||
+		p.Proto == wire.ProtoTCP && l4[13]&(wire.TCPSyn|wire.TCPRst|wire.TCPFin) != 0 {
 		return false
 	}
-	to := sv.Port
-	if to == 0 {
-		to = port
-	}
-	if h.UDP {
-		if sv.Accept < fib.AcceptFlows {
-			return false
-		}
-		u := (*[wire.UDPLen]byte)(l4)
-		binary.BigEndian.PutUint16(u[6:8], checksum.UpdateUDP16(binary.BigEndian.Uint16(u[6:8]), port, to))
-	} else {
-		t := (*[wire.TCPLen]byte)(l4)
-		if sv.Accept < fib.AcceptTCP || t[13]&(wire.TCPSyn|wire.TCPRst|wire.TCPFin) != 0 {
-			return false
-		}
-		binary.BigEndian.PutUint16(t[16:18], checksum.Update16(binary.BigEndian.Uint16(t[16:18]), port, to))
-	}
-	binary.BigEndian.PutUint16(l4[2:4], to)
 	st.Flows.Refresh(h.Slot)
-	l3 := (*[wire.IPv4Len]byte)(mem[p.Off+uint32(p.L3):])
-	binary.BigEndian.PutUint16(l3[10:12], checksum.Update16(binary.BigEndian.Uint16(l3[10:12]), 0x0100, 0))
-	l3[8]--
-	e := (*[2 * wire.MACLen]byte)(mem[p.Off:])
-	binary.BigEndian.PutUint64(e[:8], sv.MAC<<16|sv.Source>>32&0xffff)
-	binary.BigEndian.PutUint32(e[8:12], uint32(sv.Source))
-	p.DstMAC, p.Seg, p.Loc, p.OldPort, p.Next = sv.MAC, sv.Seg, sv.Loc, port, next
-	p.Flags |= frame.FlagBalanced
-	st.Services.AddPacket(int(sv.Service)*stats.ServiceLen+stats.ServiceIn, p.Len)
-	st.Servers.AddPacket(int(i)*stats.ServerLen+stats.ServerIn, p.Len)
-	if next == frame.NextEncap {
-		p.Flags &^= frame.FlagFromFabric
-	}
+	st.send(mem, p, s, &work{kind: whole, service: sv.Service, port: port, proto: p.Proto}, i)
 	return true
 }

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
 	"penstock/dataplane/fib"
+	"penstock/dataplane/flow"
 	"penstock/dataplane/stats"
 	"penstock/dataplane/wire"
 )
@@ -33,6 +36,12 @@ func quickWay(t *testing.T, seed uint64, rounds int) {
 	a, b := quickWorld(t), quickWorld(t)
 	b.Balance.SetLong()
 	for round := range rounds {
+		if rng.IntN(10) == 0 { // paths come and go
+			n := 1 + rng.IntN(4)
+			for _, w := range []*world{a, b} {
+				w.paths(n)
+			}
+		}
 		if rng.IntN(4) == 0 {
 			n := rng.IntN(len(a.snap.Servers))
 			accept := fib.Accept(rng.IntN(4))
@@ -58,7 +67,7 @@ func quickWay(t *testing.T, seed uint64, rounds int) {
 			w.Publish()
 		}
 		for p := range 4 {
-			x, y := a.from(p), b.from(p)
+			x, y := byFlow(a.from(p)), byFlow(b.from(p))
 			if len(x) != len(y) {
 				t.Fatalf("seed %d, round %d: port %d sent %d frames, without quick way %d (drops %v and %v)", seed,
 					round, p, len(x), len(y), a.drops(), b.drops())
@@ -79,6 +88,23 @@ func quickWay(t *testing.T, seed uint64, rounds int) {
 		a.tick(gap)
 		b.tick(gap)
 	}
+}
+
+// byFlow puts frames into the order of their flows. Of one flow they stay in their order.
+func byFlow(list [][]byte) [][]byte {
+	flow := func(f []byte) string {
+		p := gopacket.NewPacket(f, layers.LayerTypeEthernet, gopacket.Default)
+		if ip := p.Layer(layers.LayerTypeIPv4); ip != nil && ip.(*layers.IPv4).Protocol == 143 {
+			p = gopacket.NewPacket(ip.LayerPayload(), layers.LayerTypeEthernet, gopacket.Default)
+		}
+		if p.NetworkLayer() == nil || p.TransportLayer() == nil {
+			return ""
+		}
+		return fmt.Sprint(p.LinkLayer().LinkFlow(), p.TransportLayer().LayerType(), p.NetworkLayer().NetworkFlow(),
+			p.TransportLayer().TransportFlow())
+	}
+	slices.SortStableFunc(list, func(x, y []byte) int { return strings.Compare(flow(x), flow(y)) })
+	return list
 }
 
 // quickWorld has services of all sorts: one port, a range, of TCP and UDP, of both families, one of them without flows.
@@ -120,6 +146,10 @@ func randomRequest(t *testing.T, rng *rand.Rand) []byte {
 // found by the scan depends on its place, which is random.
 func counts(w *world) string {
 	s := fmt.Sprintln(w.drops())
+	for i := range 16 {
+		s += fmt.Sprintln("path", i, w.Paths.Traffic(i*stats.TrafficLen), "VIF", w.VIFs.RxTx(i))
+	}
+	s += entries(w)
 	for i := range w.snap.Services {
 		s += fmt.Sprintln("service", i, w.Services.Service(i))
 	}
@@ -130,6 +160,76 @@ func counts(w *world) string {
 		s += fmt.Sprintln("port", p, w.Ports.Of(p, stats.Punted), w.Ports.Of(p, stats.TxPackets))
 	}
 	return s
+}
+
+// entries returns the flows in the table, without their age.
+func entries(w *world) string {
+	var list []string
+	buf := make([]flow.Flow, 64)
+	for from := uint32(0); ; {
+		next, n := w.Balance.Flows.Read(from, buf)
+		for _, f := range buf[:n] {
+			f.Age = 0
+			list = append(list, fmt.Sprintf("%+v\n", f))
+		}
+		if from = next; next == 0 {
+			break
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(list, "")
+}
+
+// paths gives the box n paths to the servers that are not here, of different MTUs and weights.
+func (w *world) paths(n int) {
+	s := *w.snap
+	s.Switches = slices.Clone(s.Switches)
+	var list []fib.Path
+	for i := range n {
+		path := s.Switches[0].Paths[0]
+		path.VID, path.Seed, path.Stat = uint16(101+i), uint32(i), uint32(i)
+		path.MTU, path.Weight = uint16(1600-500*(i&1)), uint16(1+n&1*i)
+		list = append(list, path)
+	}
+	s.Switches[0].SetPaths(list)
+	w.snap = &s
+}
+
+// TestQuickToldFlow: a flow of which another director has told counts as this box's own from its next packet on.
+func TestQuickToldFlow(t *testing.T) {
+	w := quickWorld(t)
+	client := [2]uint64{0, uint64(ip4("10.10.1.10"))}
+	k := flow.Key{Client: client, VIP: ref(vip4), ClientPort: 1000, Port: 80, Proto: tcp}
+	var p flow.Probe
+	w.Balance.Flows.Prepare(&p, &k)
+	if !w.Balance.Flows.Restore(&p, ref(1), flow.Established, true, 5) || !strings.Contains(entries(w), "Told:true") {
+		t.Fatalf("the flow was not restored as told: %s", entries(w))
+	}
+	w.receive(acc, packet{sport: 1000, dport: 80, flags: ack}.frame(t))
+	w.one(fab)
+	if got := entries(w); !strings.Contains(got, "Told:false") {
+		t.Errorf("after a packet the flow is %swant Told:false", got)
+	}
+}
+
+// TestQuickFragmentFirst: no datagram overtakes a fragment of its flow that came before.
+func TestQuickFragmentFirst(t *testing.T) {
+	w := quickWorld(t)
+	udp := packet{sport: 1000, dport: 80, proto: layers.IPProtocolUDP, data: make([]byte, 1200)}
+	for range 2 {
+		w.receive(acc, udp.frame(t))
+	}
+	parts := fragments(udp.frame(t), 800, 77, 0)
+	w.receive(acc, parts[0])
+	for p := range w.sent {
+		w.from(p)
+	}
+	udp.data = []byte("behind")
+	w.receive(acc, parts[1], udp.frame(t))
+	got := append(w.from(near), w.from(fab)...)
+	if len(got) != 2 || !bytes.Contains(got[1], udp.data) {
+		t.Errorf("%d frames came out (drops %v), want the datagram behind the fragment: %x", len(got), w.drops(), got)
+	}
 }
 
 // fromFar is the frame as another box sends it, of the client farClient there.

@@ -3,6 +3,7 @@ package balance_test
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -80,6 +81,7 @@ type world struct {
 	t     testing.TB
 	mem   []byte
 	snap  *fib.Snapshot
+	was   string // what a test may change in snap, at the last batch
 	check *frame.Verify
 	now   int64
 	sent  [4][][]byte
@@ -284,9 +286,18 @@ func (w *world) receive(port int, list ...[]byte) {
 		copy(w.mem[p.Off:], f)
 		b.N++
 	}
+	w.publish()
 	w.Process(uint16(port), b, w.snap)
 	for p := range uint16(4) {
 		w.take(p)
+	}
+}
+
+// publish gives tables that a test has changed in place to the pipeline as control does: as another snapshot.
+func (w *world) publish() {
+	if is := fmt.Sprint(w.snap.Servers, w.snap.Services, w.snap.Ports); is != w.was {
+		s := *w.snap
+		w.snap, w.was = &s, is
 	}
 }
 

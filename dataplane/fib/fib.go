@@ -254,6 +254,22 @@ func (s *Switch) SetPaths(paths []Path) {
 	}
 }
 
+// Choose returns the index of the path of the flow with this hash, which a frame.Packet has: by rendezvous hashing, so
+// that adding or removing a path moves only the flows of that path. Without paths it returns 0.
+func (s *Switch) Choose(hash uint32) (best uint16) {
+	if !s.Weighted {
+		return table.Best(hash, s.Seeds)
+	}
+	var most uint64
+	for i, seed := range s.Seeds {
+		m := table.WeightedScore(uint32(table.Mix(hash, seed)>>32), s.Paths[i].Weight)
+		if i == 0 || m > most {
+			best, most = uint16(i), m
+		}
+	}
+	return best
+}
+
 // Path is one path to an egress edge switch: a fabric port and a VLAN. Its outer header is prepared.
 type Path struct {
 	Port   uint16 // fabric port to send from

@@ -39,6 +39,15 @@ type Head struct {
 	Sum, Most  uint32
 }
 
+// HeadW3 is octets 24–27 of a frame of form "ip", as Head has the octets before: no fragment, TTL 64, protocol 143.
+const HeadW3 = 0x8f400040
+
+// Addresses returns the outer addresses of frames of a segment to the location, by this path.
+func (p *Path) Addresses(to Loc, seg *Segment) (src, dst uint32) {
+	src = p.SrcPrefix | seg.ID&p.HostMask
+	return src, p.DstBase | (to&0xff)<<(p.DstShift&31) | seg.Tenant&p.HostMask
+}
+
 // The constant part of the outer IPv4 header: no options, DF, TTL 64, protocol 143 or 17 (PROTOCOL.md#encapsulation).
 const (
 	outerVersion = 0x4500

@@ -52,6 +52,7 @@ func (t *Table) setState(s uint32, e *Entry, state State) {
 	if was == HalfOpen {
 		t.unlink(e)
 	}
+	e[3] = 0 // no plan either
 	t.counted(was, -1)
 	if state == HalfOpen {
 		if t.count[HalfOpen] >= t.quarter {
@@ -74,6 +75,9 @@ func (t *Table) Rebind(s Slot, server fib.Ref, state State, off bool) {
 		t.Stats.Add(StatMoved, 1)
 	}
 	e[2] = uint64(server)<<32 | e[2]&lowHalf
+	if e.State() != HalfOpen {
+		e[3] = 0
+	}
 	t.setOff(e, off)
 	same := e.State() == state
 	if t.use(uint32(s), e, state); same && was != server {

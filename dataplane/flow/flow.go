@@ -69,6 +69,7 @@ type Slot uint32
 //	word 1   VIP ≪ 32 | protocol ≪ 24 | IPv6 ≪ 23 | used ≪ 22 | told ≪ 4 | off-table ≪ 3 | state
 //	word 2   server ≪ 32 | millisecond of the last packet
 //	word 3   half-open: the half-open entries before and after in time, as slot + 1
+//	         established, udp: stamp ≪ 32 | plan, see SetPlan
 type Entry [4]uint64
 
 const (

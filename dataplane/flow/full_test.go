@@ -37,6 +37,43 @@ func stat(tab *Table, i int) uint64 {
 	return tab.Stats.Load(i)
 }
 
+// TestPlan: a plan is told under its stamp, until the flow gets another state or server.
+func TestPlan(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		stamp  uint32
+		change func(tab *Table, s Slot)
+		want   uint32
+		ok     bool
+	}{
+		{"nothing", 5, func(*Table, Slot) {}, 9, true},
+		{"another stamp", 6, func(*Table, Slot) {}, 0, true},
+		{"a segment", 5, func(tab *Table, s Slot) { tab.TCP(s, 0x10) }, 9, true},
+		{"FIN", 5, func(tab *Table, s Slot) { tab.TCP(s, tcpFIN) }, 0, false},
+		{"another server", 5, func(tab *Table, s Slot) { tab.Rebind(s, server1+1, Established, false) }, 0, true},
+		{"a new connection", 5, func(tab *Table, s Slot) {
+			tab.Rebind(s, server1, HalfOpen, false)
+			tab.TCP(s, 0x10)
+		}, 0, true},
+		{"time", 5, func(tab *Table, _ Slot) { tab.Turn(1e9 + int64(Established.Idle())*1e6) }, 0, false},
+		{"removal", 5, func(tab *Table, s Slot) { tab.Remove(s) }, 0, false},
+	} {
+		tab := newTable(t, Config{Flows: 64, Servers: 8})
+		tab.Turn(1e9)
+		establish(t, tab, 7)
+		_, s, _ := find(tab, numbered(7))
+		tab.SetPlan(s, 5, 9)
+		c.change(tab, s)
+		k := numbered(7)
+		list := make([]Hit, 1)
+		list[0].Set(uint32(k.Client[1]), uint32(k.ClientPort)<<16|uint32(k.Port), HitWord(k.VIP, k.Proto))
+		tab.Hits(list, c.stamp)
+		if got := &list[0]; got.OK != c.ok || c.ok && got.Plan != c.want {
+			t.Errorf("after %s: found %v with plan %d, want %v with %d", c.name, got.OK, got.Plan, c.ok, c.want)
+		}
+	}
+}
+
 // TestFlood: a flood of first packets costs no established flow: half-open flows are a quarter at most, the oldest of
 // them goes first, and ten seconds after the flood none is left.
 func TestFlood(t *testing.T) {

@@ -7,24 +7,28 @@ import "penstock/dataplane/fib"
 type Hit struct {
 	word0, word1  uint64
 	first, second uint32
-	Pkt           uint8 // for the caller
-	OK            bool  // the flow has an entry in state Established or UDP
-	UDP           bool  // in state UDP
 	Slot          Slot
-	Server        fib.Ref
+	Plan          uint32 // what SetPlan has noted; 0 = nothing under this stamp
+	Pkt           uint8  // for the caller
+	OK            bool   // the flow has an entry in state Established or UDP
 }
 
+// HitWord is the part of a Hit's key that is equal for all flows of a protocol to a virtual address.
+func HitWord(vip fib.Ref, proto uint8) uint64 { return uint64(vip)<<32 | uint64(proto)<<24 | entryUsed }
+
 // Set makes h the lookup of a flow. ports are the client's port and the service's, as in the packet.
-func (h *Hit) Set(client uint32, ports uint32, vip fib.Ref, proto uint8) {
-	h.word0 = uint64(client)<<32 | uint64(ports)
-	h.word1 = uint64(vip)<<32 | uint64(proto)<<24 | entryUsed
+func (h *Hit) Set(client uint32, ports uint32, word uint64) {
+	h.word0, h.word1 = uint64(client)<<32|uint64(ports), word
 }
 
 // Bit returns a bit that is the same for all packets of the flow, and mostly another one for other flows of a batch.
 func (h *Hit) Bit() uint64 { return 1 << (h.first & 63) }
 
-// Hits looks all flows of the list up. The loads of all lines overlap.
-func (t *Table) Hits(list []Hit) {
+// Hits looks all flows of the list up. The loads of all lines overlap. It tells the plans that were noted under stamp,
+// which is not 0.
+//
+// Which of the four places has the flow is what no branch predictor knows: it is found without a branch.
+func (t *Table) Hits(list []Hit, stamp uint32) {
 	n, sum := uint64(len(t.buckets)), uint64(0)
 	if n == 0 {
 		return
@@ -40,27 +44,36 @@ func (t *Table) Hits(list []Hit) {
 	for i := range list {
 		h := &list[i]
 		a, b := &t.buckets[h.first], &t.buckets[h.second]
-		switch {
-		case a[0][0] == h.word0 && a[0][1]&entryKey == h.word1:
-			h.take(&a[0], Slot(2*h.first), t.now)
-		case a[1][0] == h.word0 && a[1][1]&entryKey == h.word1:
-			h.take(&a[1], Slot(2*h.first+1), t.now)
-		case b[0][0] == h.word0 && b[0][1]&entryKey == h.word1:
-			h.take(&b[0], Slot(2*h.second), t.now)
-		case b[1][0] == h.word0 && b[1][1]&entryKey == h.word1:
-			h.take(&b[1], Slot(2*h.second+1), t.now)
-		default:
-			h.OK = false
+		s, second := 2*h.first, 2*h.second
+		if a[1][0] == h.word0 {
+			s++
+		}
+		if b[0][0] == h.word0 {
+			s = second
+		}
+		if b[1][0] == h.word0 {
+			s = second + 1
+		}
+		e := t.entry(s)
+		h.Slot, h.Plan = Slot(s), uint32(e[3])
+		state := e[1] & 7
+		h.OK = e[0] == h.word0 && e[1]&entryKey == h.word1 && quickStates>>state&1 != 0 &&
+			int32(t.now-e.last()) < idle[state]
+		if uint32(e[3]>>32) != stamp {
+			h.Plan = 0
 		}
 	}
 }
 
-// take stores what the entry says.
-func (h *Hit) take(e *Entry, s Slot, now uint32) {
-	state := e[1] & 7
-	h.UDP = state == uint64(UDP)
-	h.OK = (h.UDP || state == uint64(Established)) && int32(now-e.last()) < idle[state]
-	h.Slot, h.Server = s, e.Server()
+// quickStates are the states of the flows that Hits finds, a bit each.
+const quickStates = 1<<UDP | 1<<Established
+
+// SetPlan notes with a flow that Hits has found what the caller found out about the flow: plan, not 0. It is kept under
+// stamp until the flow gets another server or state. The flow is no longer one of which only others have told.
+func (t *Table) SetPlan(s Slot, stamp, plan uint32) {
+	e := t.Entry(s)
+	e[1] &^= entryTold
+	e[3] = uint64(stamp)<<32 | uint64(plan)
 }
 
 // Refresh notes a packet of a flow that Hits has found, and whose state the packet does not change.

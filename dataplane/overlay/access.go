@@ -117,7 +117,9 @@ const cachedStations = 256
 type station struct {
 	quick  uint64 // octets 6–13 of frames for quickAccess: MAC and EtherType (IPv4, or of the tag); 0 = none
 	router uint64 // MAC of the segment's virtual router, 0 = none
+	vip    uint64 // MAC of the virtual address of this box that the station sent to last; noMAC = to none
 	mac    uint64
+	vipLoc fib.Loc
 	at     uint32 // attachment
 	seg    uint32
 	vif    uint32 // local VIF index, NoIndex for a station on an open attachment that is no VIF
@@ -182,10 +184,22 @@ func (st *State) station(p *frame.Packet, at uint32, s *fib.Snapshot) *station {
 	if tagged := p.Has(frame.FlagTagged); d.mac != p.SrcMAC || d.at != at ||
 		d.port != p.Port || d.vid != p.VID || d.tagged != tagged {
 		d.count(st.VIFs)
-		*d = station{mac: p.SrcMAC, at: at, port: p.Port, vid: p.VID, tagged: tagged}
+		*d = station{mac: p.SrcMAC, at: at, port: p.Port, vid: p.VID, tagged: tagged, vip: noMAC}
 		d.load(s)
 	}
 	return d
+}
+
+// noMAC is no MAC: it has 64 bits.
+const noMAC = ^uint64(0)
+
+// toVIP notes that a station of this box has sent p to a virtual address of this box, which the bindings have at loc.
+// Its next frames to that MAC need no lookup. Control moves a virtual address in a new snapshot alone.
+func (st *State) toVIP(p *frame.Packet, loc fib.Loc, s *fib.Snapshot) {
+	d := &st.stations[cacheSlot(p.SrcMAC)]
+	if st.cached == s && d.mac == p.SrcMAC && d.at == p.Attach && d.seg == p.Seg {
+		d.vip, d.vipLoc = p.DstMAC, loc
+	}
 }
 
 // load fills the entry from the tables, by attachment and MAC.

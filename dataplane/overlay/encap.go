@@ -54,9 +54,7 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 		if p.Proto == protoTCP && p.Flags&frame.FlagL4 != 0 && s.Ports[p.Port].ClampMSS {
 			st.clamp(p, min(path.MTU-overhead, s.Ports[p.Port].MTU))
 		}
-		seg := &s.Segments[p.Seg]
-		src := path.SrcPrefix | seg.ID&path.HostMask
-		dst := path.DstBase | (p.Loc&0xff)<<(path.DstShift&31) | seg.Tenant&path.HostMask
+		src, dst := path.Addresses(p.Loc, &s.Segments[p.Seg])
 		sum := path.Head.Sum + uint32(p.TOS) + total + src>>16 + src&0xffff + dst>>16 + dst&0xffff
 		sum = sum>>16 + sum&0xffff
 		sum = ^(sum>>16 + sum)
@@ -67,7 +65,7 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 		binary.LittleEndian.PutUint64(h[8:16], path.Head.W1|uint64(p.PCP)<<53)
 		binary.LittleEndian.PutUint64(h[16:24],
 			path.Head.W2|uint64(p.TOS)<<24|uint64(bits.ReverseBytes16(uint16(total)))<<32)
-		binary.LittleEndian.PutUint64(h[24:32], 0x8f400040|uint64(bits.ReverseBytes16(uint16(sum)))<<32)
+		binary.LittleEndian.PutUint64(h[24:32], fib.HeadW3|uint64(bits.ReverseBytes16(uint16(sum)))<<32)
 		binary.BigEndian.PutUint64(h[30:38], uint64(src)<<32|uint64(dst))
 
 		env.Paths.AddPacket(int(path.Stat)*stats.TrafficLen, n)
@@ -78,9 +76,8 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 	return todo
 }
 
-// choosePaths stores the index of each packet's path in st.path. It uses rendezvous hashing: a flow uses the path with
-// the highest score, so that adding or removing a path moves only the flows of that path. The choice has a loop of its
-// own, because one loop for both the choice and the header would need more registers than there are.
+// choosePaths stores the index of each packet's path in st.path, as fib.Switch.Choose gives it. The choice has a loop
+// of its own, because one loop for both the choice and the header would need more registers than there are.
 func choosePaths(b *frame.Batch, s *fib.Snapshot, st *State) {
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
@@ -90,20 +87,9 @@ func choosePaths(b *frame.Batch, s *fib.Snapshot, st *State) {
 		}
 		to := &s.Switches[sw]
 		if to.Weighted {
-			st.path[i] = chooseWeighted(to, p.Hash)
+			st.path[i] = to.Choose(p.Hash)
 			continue
 		}
 		st.path[i] = table.Best(p.Hash, to.Seeds)
 	}
-}
-
-// chooseWeighted returns the index of the flow's path among paths of different weights.
-func chooseWeighted(sw *fib.Switch, hash uint32) (best uint16) {
-	var most uint64
-	for i, seed := range sw.Seeds {
-		if m := table.WeightedScore(uint32(table.Mix(hash, seed)>>32), sw.Paths[i].Weight); i == 0 || m > most {
-			best, most = uint16(i), m
-		}
-	}
-	return best
 }

@@ -49,6 +49,7 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 			p.Loc, p.Next = loc, frame.NextUplink
 		case ok && loc&fib.LocVIP != 0:
 			p.Loc, p.Next = loc, frame.NextBalance
+			st.toVIP(p, loc, s)
 		case ok && s.VIFs[loc&^fib.LocLocal].Attach == p.Attach:
 			p.DropFor(drop.Hairpin)
 		case ok:

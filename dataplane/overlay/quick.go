@@ -17,7 +17,7 @@ const quickLen = ethLen + tagLen + ipLen + wire.TCPLen
 // UDP over unfragmented IPv4 without options, from a cached station, to a unicast MAC. It processes packets from
 // packet i on, stops at the first packet of any other kind, leaves that packet unchanged, and returns its index. A
 // packet has the same fields after quickAccess as after parse.Access and fromAccess (TestQuick and FuzzQuick compare
-// the two).
+// the two), or, to a virtual address that the station has sent to before, as after the lookup.
 func quickAccess(
 	mem []byte, b *frame.Batch, i int, port *fib.Port, s *fib.Snapshot, st *State,
 ) (next int, todo uint32) {
@@ -85,6 +85,9 @@ func quickAccess(
 		if dst == d.router && dst != 0 {
 			p.Next = frame.NextRoute
 			todo |= 1 << frame.NextRoute
+		} else if dst == d.vip {
+			p.Loc, p.Next = d.vipLoc, frame.NextBalance
+			todo |= 1 << frame.NextBalance
 		} else {
 			q := &st.lookups[st.pending&(frame.BatchSize-1)]
 			st.pending++

@@ -38,9 +38,7 @@ func (st *State) encapsulateUDP(p *frame.Packet, path *fib.Path) (todo uint32) {
 	if p.Proto == protoTCP && p.Flags&frame.FlagL4 != 0 && s.Ports[p.Port].ClampMSS {
 		st.clamp(p, min(mtu, s.Ports[p.Port].MTU))
 	}
-	seg := &s.Segments[p.Seg]
-	src := path.SrcPrefix | seg.ID&path.HostMask
-	dst := path.DstBase | (p.Loc&0xff)<<(path.DstShift&31) | seg.Tenant&path.HostMask
+	src, dst := path.Addresses(p.Loc, &s.Segments[p.Seg])
 	total := uint32(p.Len) + ipLen + udpLen
 	sum := path.Head.Sum + uint32(p.TOS) + total + src>>16 + src&0xffff + dst>>16 + dst&0xffff
 
