@@ -131,10 +131,13 @@ func TestShowTables(t *testing.T) {
 			NAME   ID  ROUTER MAC         STATE
 			red   100  02:50:53:00:00:01  live`},
 		{"segments", `
-			SEGMENT   ID  UNKNOWN UNICAST  VIFS  BINDINGS  BOXES  STATE
-			blue/web   1  flood               1         1      1  live
-			red/db     2  drop                1         0      0  live
-			red/web    1  drop                1         1      1  live`},
+			SEGMENT   ID  VNI   UNKNOWN UNICAST  VIFS  BINDINGS  BOXES  STATE
+			blue/web   1  -     flood               1         1      1  live
+			red/db     2  -     drop                1         0      0  live
+			red/web    1  4096  drop                1         1      1  live`},
+		{"vteps rack7", `
+			VTEP   ADDRESS    FLOOD  LEARNING  PORTS  NEXT HOPS  PUSHED  LEARNED  RX  TX  STATE
+			rack7  10.17.0.2  true   5m        -      -               0        0   0   0  not live: no fabric port of this box has encap "vxlan" and a vtep_address of this family`},
 		{"subnets blue", `
 			SUBNET     SEGMENT  PREFIX       ROUTER  STATE
 			blue/web4  web      10.0.0.0/24  -       live`},
@@ -142,8 +145,8 @@ func TestShowTables(t *testing.T) {
 			VIF      SEGMENT  MAC                ADDRESSES  PORT  VLAN  RX PACKETS  TX PACKETS  STATE
 			red/db1  db       02:00:00:00:00:02  10.0.1.1   acc0  11             0           0  live`},
 		{"bindings red/web", `
-			TENANT  SEGMENT  MAC                ADDRESSES         EDGE SWITCH        SWITCH PORT  ORIGIN  STATE
-			red     web      02:00:00:00:00:03  10.0.0.2 fd00::2  02:00:00:00:00:0b            3  pushed  live`},
+			TENANT  SEGMENT  MAC                ADDRESSES         EDGE SWITCH        SWITCH PORT  VTEP  ORIGIN  STATE
+			red     web      02:00:00:00:00:03  10.0.0.2 fd00::2  02:00:00:00:00:0b            3  -     pushed  live`},
 	} {
 		got := w.ok(append([]string{"show"}, strings.Fields(tc.args)...)...)
 		if want := lines(tc.want); got != want {
@@ -221,12 +224,15 @@ func TestShowLearned(t *testing.T) {
 		t.Fatalf("verdict: got %d, want %d", v[0], compile.Taken)
 	}
 	const (
-		head   = "TENANT  SEGMENT  MAC                ADDRESSES  EDGE SWITCH        SWITCH PORT  ORIGIN  STATE\n"
-		wide   = "TENANT  SEGMENT  MAC                ADDRESSES         EDGE SWITCH        SWITCH PORT  ORIGIN  STATE\n"
-		none   = "TENANT  SEGMENT  MAC  ADDRESSES  EDGE SWITCH  SWITCH PORT  ORIGIN  STATE\n"
-		row    = "red     web      02:00:00:00:01:01  10.0.0.9   02:00:00:00:00:0b           17  fabric  live\n"
-		first  = "red     web      02:00:00:00:00:03  10.0.0.2 fd00::2  02:00:00:00:00:0b            3  pushed  live\n"
-		second = "red     web      02:00:00:00:01:01  10.0.0.9          02:00:00:00:00:0b           17  fabric  live\n"
+		head = "TENANT  SEGMENT  MAC                ADDRESSES  EDGE SWITCH        SWITCH PORT  VTEP  ORIGIN  STATE\n"
+		wide = "TENANT  SEGMENT  MAC                ADDRESSES         EDGE S" +
+			"WITCH        SWITCH PORT  VTEP  ORIGIN  STATE\n"
+		none  = "TENANT  SEGMENT  MAC  ADDRESSES  EDGE SWITCH  SWITCH PORT  VTEP  ORIGIN  STATE\n"
+		row   = "red     web      02:00:00:00:01:01  10.0.0.9   02:00:00:00:00:0b           17  -     fabric  live\n"
+		first = "red     web      02:00:00:00:00:03  10.0.0.2 fd00::2  02:00:" +
+			"00:00:00:0b            3  -     pushed  live\n"
+		second = "red     web      02:00:00:00:01:01  10.0.0.9          02:00:" +
+			"00:00:00:0b           17  -     fabric  live\n"
 	)
 	for args, want := range map[string]string{
 		"bindings --origin fabric":                           head + row,
@@ -249,7 +255,7 @@ func TestShowLearned(t *testing.T) {
 		t.Errorf("as JSON: got %+v, want sequence, IDs and origin of %+v", l, told)
 	}
 	if a := w.run("show", "bindings", "--origin", "told"); a.code != exitRefused ||
-		!strings.Contains(a.err, `"told" is not an origin of bindings (use one of pushed, fabric)`) {
+		!strings.Contains(a.err, `"told" is not an origin of bindings (use one of pushed, fabric, vtep)`) {
 		t.Errorf("an unknown origin: got code %d, %q; want %d and the origins", a.code, a.err, exitRefused)
 	}
 }

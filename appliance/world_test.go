@@ -351,7 +351,11 @@ func TestExampleTables(t *testing.T) {
 		n := 0
 		err := w.client.Each(t.Context(), kind, nil, func(raw json.RawMessage) error {
 			n++
-			if s := decode[state](t, string(raw)); !s.Status.Live || s.Status.Reason != "" {
+			s := decode[state](t, string(raw))
+			if kind == model.KindVTEP { // the example has no port with VXLAN
+				s.Status.Live, s.Status.Reason = !s.Status.Live, ""
+			}
+			if !s.Status.Live || s.Status.Reason != "" {
 				t.Errorf("%s: not live", raw)
 			}
 			return nil

@@ -299,9 +299,7 @@ func (k *checker) fabricMTU(mtu []int) {
 			extra, applies := 0, false
 			switch {
 			case to.Role == RoleFabric && from.Role == RoleAccess:
-				if extra, applies = encapSize, true; to.Encap == EncapUDP {
-					extra = encapUDP
-				}
+				extra, applies = to.encapsulation(), true
 			case to.Role == RoleUplink && from.Role == RoleAccess:
 				applies = true
 			case to.Role == RoleTrunk && from.Role == RoleDownlink:

@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -34,8 +35,9 @@ const (
 
 // The values of Port.Encap.
 const (
-	EncapIP  = "ip"
-	EncapUDP = "udp"
+	EncapIP    = "ip"
+	EncapUDP   = "udp"
+	EncapVXLAN = "vxlan"
 )
 
 // The values of Dataplane.Poll.
@@ -112,18 +114,21 @@ func (d *Dataplane) MaxMTU() int { return d.FrameSize - frameExtra }
 
 // Port is a network interface that the dataplane owns.
 type Port struct {
-	Name              string    `toml:"name"`
-	Interface         string    `toml:"interface"`
-	Role              string    `toml:"role"`
-	Queues            int       `toml:"queues"` // 1 … Dataplane.Workers
-	Mode              string    `toml:"mode"`
-	MTU               int       `toml:"mtu"` // octets behind the Ethernet header and tag; 0 = leave as is
-	CompleteChecksums bool      `toml:"complete_checksums"`
-	ClampMSS          bool      `toml:"clamp_mss"`
-	Encap             string    `toml:"encap"`       // fabric: "ip" or "udp"; else empty
-	SwitchMAC         model.MAC `toml:"switch_mac"`  // fabric; 0 = by LLDP
-	SwitchPort        int       `toml:"switch_port"` // fabric and downlink: 1 … 255; fabric: 0 = by LLDP
-	VLANs             []uint16  `toml:"vlans"`       // trunk: ascending, each once
+	Name              string       `toml:"name"`
+	Interface         string       `toml:"interface"`
+	Role              string       `toml:"role"`
+	Queues            int          `toml:"queues"` // 1 … Dataplane.Workers
+	Mode              string       `toml:"mode"`
+	MTU               int          `toml:"mtu"` // octets behind the Ethernet header and tag; 0 = leave as is
+	CompleteChecksums bool         `toml:"complete_checksums"`
+	ClampMSS          bool         `toml:"clamp_mss"`
+	Encap             string       `toml:"encap"`          // fabric: "ip", "udp" or "vxlan"; else empty
+	VTEPAddress       netip.Prefix `toml:"vtep_address"`   // "vxlan": with its network, or alone
+	Gateway           netip.Addr   `toml:"gateway"`        // "vxlan": next hop of VTEPs in other networks; zero = none
+	ZeroChecksum6     bool         `toml:"zero_checksum6"` // "vxlan" over IPv6
+	SwitchMAC         model.MAC    `toml:"switch_mac"`     // fabric; 0 = by LLDP
+	SwitchPort        int          `toml:"switch_port"`    // fabric and downlink: 1 … 255; fabric: 0 = by LLDP
+	VLANs             []uint16     `toml:"vlans"`          // trunk: ascending, each once
 }
 
 // Edge is the box as an edge switch.

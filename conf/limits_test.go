@@ -53,6 +53,8 @@ func TestPairedLimits(t *testing.T) {
 		{"port.mtu and what it does not count, largest frame", mtu + frameExtra, largest, false},
 		{"octets of encapsulation ip", encapSize, int(fib.FormIP.Overhead()), false},
 		{"octets of encapsulation udp", encapUDP, int(fib.FormUDP.Overhead()), false},
+		{"octets of encapsulation vxlan", encapVXLAN, int(fib.FormVXLAN.Overhead()), false},
+		{"octets of encapsulation vxlan over IPv6", encapVXLAN6, int(fib.FormVXLAN6.Overhead()), false},
 		{"edge.control_vlan, VLANs of VIFs and paths", controlVLAN, model.MaxVLAN, false},
 		{"gateway_group.member.vlan, VLANs of VIFs and paths", memberVLAN, model.MaxVLAN, false},
 		{"port.switch_port, bindings' switch_port", switchPort, model.MaxSwitchPort, false},

@@ -135,8 +135,6 @@ func (s *section) enum(name string) string {
 		switch {
 		case ok && slices.Contains(k.Allowed, t):
 			return t
-		case ok && slices.Contains(k.Later, t):
-			s.failf(s.at(name), "%q is not in this release: want %s", t, k.want())
 		case ok && slices.Contains(k.Allowed, strings.ToLower(t)):
 			s.failf(s.at(name), "found %s, want it in lower case: %q", describe(v), strings.ToLower(t))
 		default:

@@ -24,6 +24,8 @@ const (
 	KindIPv4                    // "192.0.2.1"
 	KindIPv6                    // "2001:db8::1"
 	KindAddress4                // "192.0.2.2/29": an address and its network
+	KindAddress                 // "192.0.2.1" or "2001:db8::1"
+	KindVTEPAddress             // "192.0.2.1/24" or "2001:db8::1/64", or without the length
 	KindDuration                // "100ms", "5s", "10m"; Min … Max in nanoseconds
 	KindSources                 // "gateway", or an array of up to Max MACs, each once
 	KindHexKey                  // 32 hexadecimal digits
@@ -43,7 +45,6 @@ type Key struct {
 	Min     int      // KindInteger, KindIntegers, KindSize, KindDuration
 	Max     int      //
 	Allowed []string // KindEnum
-	Later   []string // values of later releases
 	Roles   []string // of port keys: the roles that have the key; nil = all
 	Live    bool     // takes effect on reload
 	Why     string   // why it needs a restart when not Live
@@ -65,9 +66,12 @@ const (
 	maxUMEM     = int64(1)<<32 - 1 // octets: a frame's place in the UMEM is a 32-bit number
 	minMTU      = 576              // RFC 791, section 3.1: every host takes 576 octets
 	maxMTU      = 3822             // fits a frame of 4096 octets
-	// octets of IP payload that encapsulation adds: IPv4 header and inner Ethernet header; with form "udp" one more
+	// octets of IP payload that encapsulation adds: IPv4 header and inner Ethernet header; with form "udp" one more,
+	// with form "vxlan" two, and a longer one with IPv6
 	encapSize   = 34
 	encapUDP    = 42
+	encapVXLAN  = 50
+	encapVXLAN6 = 70
 	frameExtra  = 256 + 18          // octets of a frame that the MTU does not count: headroom, Ethernet header, tag
 	defFrames   = 16384             //
 	maxSunPath  = 107               // unix(7): sun_path without its terminating zero
@@ -155,17 +159,27 @@ func Keys() []Key {
 		{Path: "port.mtu", Kind: KindInteger, Min: minMTU, Max: maxMTU, Note: "as the interface is",
 			Why: "MTU changes go with a reset of the driver's rings",
 			Doc: "Set the interface's MTU, in octets. A fabric port needs 34 more than the access ports, 42 " +
-				"with the form `udp`."},
+				"with the form `udp`, 50 with `vxlan` over IPv4, 70 over IPv6."},
 		{Path: "port.complete_checksums", Kind: KindBool, Default: false, Roles: onAccess, Live: true,
 			Doc: "Complete L4 checksums that senders leave to hardware (veth and virtio without `tx off`)."},
 		{Path: "port.clamp_mss", Kind: KindBool, Default: true, Roles: onAccess, Live: true,
 			Doc: "Lower the MSS of TCP connections from here to what fits both this port and the fabric, uplink or " +
 				"port ahead. For those from uplinks this is always done."},
-		{Path: "port.encap", Kind: KindEnum, Default: EncapIP, Allowed: []string{EncapIP, EncapUDP},
-			Later: []string{"vxlan"}, Roles: onFabric, Why: whyIdentity,
+		{Path: "port.encap", Kind: KindEnum, Default: EncapIP, Allowed: []string{EncapIP, EncapUDP, EncapVXLAN},
+			Roles: onFabric, Why: whyIdentity,
 			Doc: "Form of encapsulation, the same in all boxes that have paths to each other. `ip`: Ethernet in " +
 				"IPv4, protocol 143. `udp`: in UDP, whose source port tells flows apart for switches and NICs " +
-				"that spread packets by addresses and ports."},
+				"that spread packets by addresses and ports. `vxlan`: VXLAN (RFC 7348) to the VTEPs that are " +
+				"pushed, for segments with a `vni`."},
+		{Path: "port.vtep_address", Kind: KindVTEPAddress, Note: "required with `vxlan`", Roles: onFabric,
+			Why: whyIdentity,
+			Doc: "With the form `vxlan`: the port's address, IPv4 or IPv6, and the length of its network. VTEPs in " +
+				"that network are reached directly; without the length, all are that there is no `gateway` for."},
+		{Path: "port.gateway", Kind: KindAddress, Note: "none", Roles: onFabric, Why: whyIdentity,
+			Doc: "With the form `vxlan`: the next hop to VTEPs in other networks."},
+		{Path: "port.zero_checksum6", Kind: KindBool, Default: false, Roles: onFabric, Why: whyIdentity,
+			Doc: "With the form `vxlan` over IPv6: accept packets whose UDP checksum is 0 (RFC 6936). Those that the " +
+				"box sends have one."},
 		{Path: "port.switch_mac", Kind: KindMAC, Note: "by LLDP", Roles: onFabric, Live: true,
 			Doc: "MAC of the edge switch that the port is connected to."},
 		{Path: "port.switch_port", Kind: KindInteger, Note: "fabric: by LLDP; downlink: required", Min: 1, Max: 255,
@@ -377,6 +391,10 @@ func (k *Key) want() string {
 		return `an IPv4 address such as "192.0.2.1"`
 	case KindIPv6:
 		return `an IPv6 address such as "2001:db8::1"`
+	case KindAddress:
+		return `an IPv4 or IPv6 address such as "192.0.2.1"`
+	case KindVTEPAddress:
+		return `an IPv4 or IPv6 address with the length of its network, such as "192.0.2.1/24"`
 	case KindAddress4:
 		return `an IPv4 address with the length of its network, such as "192.0.2.2/29"`
 	case KindSources:

@@ -11,6 +11,7 @@ import (
 func (r *reader) validate(c *Config) {
 	r.validateDataplane(c)
 	r.validatePorts(c)
+	r.validateVXLAN(c)
 	r.validateEdge(c)
 	r.validateGroups(c)
 	r.validateAlarm(c)

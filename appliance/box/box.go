@@ -33,6 +33,7 @@ import (
 	"penstock/ctrl/link"
 	"penstock/ctrl/metrics"
 	"penstock/ctrl/neighbor"
+	"penstock/ctrl/nexthop"
 	"penstock/ctrl/paths"
 	"penstock/ctrl/place"
 	"penstock/ctrl/resolve"
@@ -73,6 +74,7 @@ type Box struct {
 	directors *director.Service  // of virtual addresses that other boxes direct, too
 	health    *health.Checker    // of the servers that this box directs
 	resolver  *neighbor.Resolver // of the boxes behind an edge switch's downlinks
+	hops      *nexthop.Resolver  // of fabric ports with VXLAN
 	places    *place.Service     // of the fabric ports
 	paths     *paths.Service     // which of them live
 	resolve   *resolve.Service   // where VIFs of other boxes are; nil = bindings are pushed
@@ -88,6 +90,8 @@ type Box struct {
 	published chan struct{}
 	// owned says so to the protocol of bindings, and that a port has another place.
 	owned chan struct{}
+	// tunneled says so to the resolver of next hops.
+	tunneled chan struct{}
 	// remained says that what is kept of removed and draining servers may have changed.
 	remained chan struct{}
 	outlives remains // how far that is saved
@@ -102,7 +106,8 @@ type Build struct{ Version, Commit string }
 // box.
 func New(cfg *conf.Config, path string, build Build) (_ *Box, err error) {
 	b := &Box{build: build, path: path, started: time.Now(), level: &slog.LevelVar{}, failed: make(chan error, 4),
-		published: make(chan struct{}, 1), owned: make(chan struct{}, 1), remained: make(chan struct{}, 1)}
+		published: make(chan struct{}, 1), owned: make(chan struct{}, 1),
+		tunneled: make(chan struct{}, 1), remained: make(chan struct{}, 1)}
 	b.cfg.Store(cfg)
 	b.log, b.logs = newLogger(cfg.Log, b.level)
 	defer func() {
@@ -193,6 +198,9 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	if err := b.newResolver(); err != nil {
 		return err
 	}
+	if err := b.newNextHops(); err != nil {
+		return err
+	}
 	b.carriers = newCarriers(b, up)
 	if err := b.carriers.follow(ctx); err != nil {
 		return err
@@ -205,6 +213,7 @@ func (b *Box) Start(ctx context.Context) (err error) {
 		return err
 	}
 	b.startSlowPath(ctx)
+	b.startTunnels(ctx)
 	b.task(func() { b.places.Run(ctx) })
 	b.task(func() { b.paths.Run(ctx) })
 	b.task(func() { b.announce.Run(ctx) })
@@ -348,10 +357,11 @@ func (b *Box) Close() {
 }
 
 // prepare sets a port's interface up. Every role but fabric needs promiscuous mode: frames there carry the MACs of
-// other stations. The edge switch addresses a fabric port by the port's own MAC.
+// other stations. The edge switch addresses a fabric port by the port's own MAC; but with VXLAN neighbour discovery
+// comes to groups.
 func (b *Box) prepare(p conf.Port) (undo func() error, err error) {
-	undo, err = link.Prepare(p.Interface, link.Options{Promisc: roles[p.Role] != fib.RoleFabric, MTU: p.MTU,
-		Warn: b.log.Warn})
+	promisc := roles[p.Role] != fib.RoleFabric || p.Encap == conf.EncapVXLAN
+	undo, err = link.Prepare(p.Interface, link.Options{Promisc: promisc, MTU: p.MTU, Warn: b.log.Warn})
 	if err != nil {
 		return nil, fmt.Errorf("port %s: %w", p.Name, err)
 	}

@@ -60,13 +60,11 @@ func ApplyLive(c *compile.Config, cfg *conf.Config, saved gateway.State) {
 	for _, p := range cfg.Ports {
 		c.Ports = append(c.Ports, compile.Port{
 			Name: p.Name, Role: roles[p.Role], SwitchMAC: p.SwitchMAC, SwitchPort: uint8(p.SwitchPort), VLANs: p.VLANs,
-			CompleteChecksums: p.CompleteChecksums, ClampMSS: p.ClampMSS, Encap: forms[p.Encap],
+			CompleteChecksums: p.CompleteChecksums, ClampMSS: p.ClampMSS, Encap: formOf(&p),
+			VTEPAddress: p.VTEPAddress, Gateway: p.Gateway, ZeroChecksum6: p.ZeroChecksum6,
 		})
 	}
 }
-
-// forms are the values of port.encap.
-var forms = map[string]fib.Form{"ip": fib.FormIP, "udp": fib.FormUDP}
 
 var roles = map[string]fib.Role{"access": fib.RoleAccess, "fabric": fib.RoleFabric, "uplink": fib.RoleUplink,
 	"downlink": fib.RoleDownlink, "trunk": fib.RoleTrunk}

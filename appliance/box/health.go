@@ -66,6 +66,10 @@ func (b *Box) publish(s *fib.Snapshot) {
 	}
 	b.tellOwned()
 	select {
+	case b.tunneled <- struct{}{}:
+	default:
+	}
+	select {
 	case b.remained <- struct{}{}:
 	default:
 	}

@@ -46,7 +46,7 @@ func placeSetting(cfg *conf.Config) place.Setting {
 		x := place.Port{Index: i, Name: p.Name, Interface: p.Interface}
 		switch roles[p.Role] {
 		case fib.RoleFabric:
-			x.Fabric = true
+			x.Fabric = p.Encap != conf.EncapVXLAN // which has no place
 			x.Static.Switch, x.Static.Port = p.SwitchMAC, uint8(p.SwitchPort)
 		case fib.RoleDownlink:
 			x.Number = uint8(p.SwitchPort)

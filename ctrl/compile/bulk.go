@@ -218,6 +218,14 @@ func (c *Compiler) resolve(rows []model.Binding) error {
 		if !ok {
 			return fail(model.KindBinding, bindingKey(b.Tenant, b.Segment, b.MAC), "segment", ErrReference)
 		}
+		if b.VTEP != "" {
+			ref, ok := c.vteps[b.VTEP]
+			if !ok {
+				return fail(model.KindBinding, bindingKey(b.Tenant, b.Segment, b.MAC), "vtep", ErrReference)
+			}
+			u.resolved[i] = resolved{seg, ref.sw}
+			continue
+		}
 		if mac := uint64(b.SwitchMAC); mac != u.mac {
 			sw, ok := c.switches[mac]
 			if !ok {

@@ -31,6 +31,7 @@ package compile
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,10 @@ type Port struct {
 	CompleteChecksums bool      // access
 	ClampMSS          bool      // access
 	Encap             fib.Form  // fabric
+	// Fabric with VXLAN:
+	VTEPAddress   netip.Prefix // of the port, with its network; a network of one address = not known
+	Gateway       netip.Addr   // to VTEPs in other networks; zero = none
+	ZeroChecksum6 bool         // accept UDP checksums of 0 over IPv6
 }
 
 // Config is what the compiler needs besides the state.
@@ -139,6 +144,12 @@ type Compiler struct {
 	retired     []func() error // memory of the table that workers may still read; see makeRoom
 	readers     sync.RWMutex   // held by Read; release waits for it
 
+	vteps     map[string]vtepRef
+	vtepStats map[vtepPath]uint32
+	nextHops  map[NextHop]uint64 // MACs
+	yielded   map[uint32]bool    // segments that other boxes connect with VTEPs
+	vtepIDs   ids
+
 	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs, groupIDs, memberIDs ids
 
 	balancer balancer
@@ -182,6 +193,7 @@ func New(c Config) *Compiler {
 		attach:   map[attachKey]attachRef{},
 		switches: map[uint64]uint32{},
 		stats:    map[statKey]uint32{},
+		vteps:    map[string]vtepRef{}, vtepStats: map[vtepPath]uint32{},
 		stations: map[string][]rowKey{},
 
 		stationRows: map[rowKey]station{},

@@ -125,7 +125,7 @@ func (c *Compiler) addLearnedSwitches(rows []FabricRow) error {
 				continue
 			}
 			last = mac
-			if _, ok := c.switches[uint64(mac)]; !ok && !slices.Contains(unknown, mac) {
+			if _, ok := c.switches[uint64(mac)]; !ok && mac&vtepKey == 0 && !slices.Contains(unknown, mac) {
 				unknown = append(unknown, mac)
 			}
 		}
@@ -182,6 +182,9 @@ func (c *Compiler) sequenceOf(k rowKey) uint64 {
 
 // dropLearned lists the learned rows of segments that go or get another ID: boxes tell each other IDs.
 func (p *plan) dropLearned() {
+	for loc := range p.goneVTEPs {
+		p.c.learned.eachAt(loc, func(k rowKey, _ knownRow) { p.touch(k) })
+	}
 	if p.c.learned.count == 0 || !p.snapSegments.owned && !p.snapRouters.owned {
 		return
 	}

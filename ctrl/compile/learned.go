@@ -90,6 +90,11 @@ func (c *Compiler) LearnedBindings(f core.BindingFilter, after model.BindingKey,
 func (c *Compiler) learnedBinding(k rowKey, r *FabricRow) model.Binding {
 	name := c.segs[k.seg].name
 	slices.SortFunc(r.Addresses, netip.Addr.Compare)
+	if r.At.IsVTEP() {
+		x, _ := c.learned.get(k)
+		return model.Binding{Tenant: name.tenant, Segment: name.segment, MAC: r.MAC, Addresses: r.Addresses,
+			VTEP: c.vtepName(x.loc)}
+	}
 	return model.Binding{Tenant: name.tenant, Segment: name.segment, MAC: r.MAC, Addresses: r.Addresses,
 		SwitchMAC: r.At.Switch, SwitchPort: uint16(r.At.Port)}
 }

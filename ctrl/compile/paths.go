@@ -27,7 +27,7 @@ type statKey struct {
 
 // onFabric reports whether the place of a fabric port is known.
 func (s *portState) onFabric() bool {
-	return s.Role == fib.RoleFabric && s.at.Known()
+	return s.Role == fib.RoleFabric && s.at.Known() && !s.Encap.VXLAN()
 }
 
 // shift returns the position of the port number in a special address, mask the bits below it, base what stands above.
@@ -155,6 +155,9 @@ func (p *plan) fillPaths() {
 	slices.Sort(p.statIDs.freed)
 	probes.finish()
 	for i := range p.snapSwitches.s {
+		if p.snapSwitches.s[i].VTEP != nil {
+			continue
+		}
 		paths := answering(live[p.snapSwitches.s[i].MAC], p.snap.Probes)
 		if s := &p.snapSwitches.s[i]; !slices.Equal(s.Paths, paths) {
 			p.snapSwitches.at(uint32(i)).SetPaths(paths)
@@ -212,7 +215,7 @@ func (p *plan) releaseSwitches() {
 		if int(i) < len(p.c.swRows) {
 			rows += int(p.c.swRows[i])
 		}
-		if _, ok := p.switches.get(mac); ok && rows == 0 && !p.paths.needed[mac] {
+		if _, ok := p.switches.get(mac); ok && rows == 0 && !p.paths.needed[mac] && mac&vtepKey == 0 {
 			*p.snapSwitches.at(i) = fib.Switch{}
 			p.switches.remove(mac)
 			p.switchIDs.release(i)

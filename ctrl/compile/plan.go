@@ -26,6 +26,7 @@ type plan struct {
 	switchStep
 	rowStep
 	balanceStep
+	vtepStep
 }
 
 // request is what is to change.
@@ -170,6 +171,7 @@ func (c *Compiler) newPlan() *plan {
 			dispute:     newDispute(c, c.agesOf),
 		},
 		balanceStep: c.newBalanceStep(&s),
+		vtepStep:    newVTEPStep(c),
 	}
 }
 
@@ -182,8 +184,8 @@ func (p *plan) compile() error {
 	}
 	p.diffTenants()
 	steps := []func() error{
-		p.diffSegments, p.diffSubnets, p.diffVIFs, p.gateways, p.resolveBindings, p.selfLocations,
-		p.vips, p.decideRows, p.balance, p.checkGone,
+		p.diffSegments, p.diffSubnets, p.diffVIFs, p.gateways, p.diffVTEPs, p.resolveBindings, p.selfLocations,
+		p.vips, p.decideRows, p.balance, p.checkGone, p.checkGoneVTEPs,
 		p.findPaths, p.checkCapacity,
 	}
 	for _, step := range steps {
@@ -196,6 +198,7 @@ func (p *plan) compile() error {
 	p.fillPorts()
 	p.fillPaths()
 	p.fillSegments()
+	p.fillVTEPs()
 	p.fillEdge()
 	p.finish()
 	return nil
@@ -256,7 +259,8 @@ func static[T any](entries []T, key func(*T) (uint64, bool)) *table.Static {
 
 // changed reports whether the dataplane has anything to learn.
 func (p *plan) changed() bool {
-	return p.reconfigured || p.linksChanged || p.pathsChanged || p.boxMACs != nil || p.snap.Delta != nil ||
+	return p.reconfigured || p.tunnels || p.yieldMoved || p.linksChanged || p.pathsChanged ||
+		p.boxMACs != nil || p.snap.Delta != nil ||
 		p.snapPorts.owned || p.snapAttachments.owned || p.snapVIFs.owned || p.snapSegments.owned ||
 		p.snapRouters.owned || p.snapSwitches.owned || p.snapGroups.owned || p.balanceChanged()
 }
@@ -280,6 +284,7 @@ func (p *plan) commit() {
 	p.held.commit()
 	p.dispute.commit()
 	p.commitBalance()
+	p.commitVTEPs()
 	c.pushed += p.pushed
 	if p.freed {
 		c.learned.freed++

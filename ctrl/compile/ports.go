@@ -66,8 +66,9 @@ func (c *Compiler) Reconfigure(change func(*Config)) error {
 	p.ports = slices.Clone(c.ports)
 	for i, n := range p.cfg.Ports {
 		s := &p.ports[i]
-		if n.Name != s.Name || n.Role != s.Role || n.Encap != s.Encap {
-			return fmt.Errorf("port %q: name, role and encap: %w; restart the box", s.Name, ErrFixed)
+		if n.Name != s.Name || n.Role != s.Role || n.Encap != s.Encap || n.VTEPAddress != s.VTEPAddress ||
+			n.Gateway != s.Gateway || n.ZeroChecksum6 != s.ZeroChecksum6 {
+			return fmt.Errorf("port %q: name, role, encap and its addresses: %w; restart the box", s.Name, ErrFixed)
 		}
 		if n.SwitchMAC != s.SwitchMAC || n.SwitchPort != s.SwitchPort || n.CompleteChecksums != s.CompleteChecksums ||
 			n.ClampMSS != s.ClampMSS || !slices.Equal(n.VLANs, s.VLANs) {
@@ -129,6 +130,15 @@ func (p *plan) fillPort(i int) {
 	f.Role, f.Up, f.MTU, f.MAC = s.Role, s.up, s.mtu, s.mac
 	f.CompleteChecksums, f.ClampMSS = s.CompleteChecksums, s.ClampMSS || s.Role == fib.RoleUplink
 	f.Fabric = fib.Fabric{SwitchIdx: fib.None, Form: s.Encap, UDP: p.cfg.UDPPort}
+	if own := s.VTEPAddress.Addr(); s.Encap.VXLAN() && own.IsValid() {
+		f.Fabric.OwnMAC, f.Fabric.ZeroChecksum6 = s.mac, s.ZeroChecksum6
+		if own.Is4() {
+			f.Fabric.BoxIP = ip4(own)
+		} else {
+			f.Fabric.Own6 = ip6(own)
+		}
+		return
+	}
 	if s.onFabric() {
 		sw, _ := p.switches.get(uint64(s.at.Switch))
 		prefix := p.cfg.prefix(s.at.Port)

@@ -109,6 +109,9 @@ func (c *Compiler) PathStats() []PathInfo {
 	s := c.snap.Load()
 	used := make([]bool, len(s.Probes))
 	for i := range s.Switches {
+		if s.Switches[i].VTEP != nil {
+			continue
+		}
 		for j := range s.Switches[i].Paths {
 			used[s.Switches[i].Paths[j].Stat] = true
 		}

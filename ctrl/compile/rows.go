@@ -63,9 +63,11 @@ func (s *segInfo) locations() []fib.Loc {
 	if len(s.refs) == 0 {
 		return nil
 	}
-	out := make([]fib.Loc, len(s.refs))
-	for i, r := range s.refs {
-		out[i] = fib.Loc(r >> 32)
+	out := make([]fib.Loc, 0, len(s.refs))
+	for _, r := range s.refs {
+		if loc := fib.Loc(r >> 32); !fib.IsVTEP(loc) { // those have no VIF
+			out = append(out, loc)
+		}
 	}
 	return out
 }
@@ -93,9 +95,17 @@ func (p *plan) resolveBindings() error {
 		if !ok {
 			return fail(model.KindBinding, bindingKey(b.Tenant, b.Segment, b.MAC), "segment", ErrReference)
 		}
-		sw, err := p.switchIndex(uint64(b.SwitchMAC))
+		var sw uint32
+		var err error
+		if b.VTEP == "" {
+			sw, err = p.switchIndex(uint64(b.SwitchMAC))
+		} else if ref, ok := p.vteps.get(b.VTEP); ok {
+			sw = ref.sw
+		} else {
+			err = fmt.Errorf("VTEP %q: %w", b.VTEP, ErrReference)
+		}
 		if err != nil {
-			return fail(model.KindBinding, bindingKey(b.Tenant, b.Segment, b.MAC), "switch_mac", err)
+			return fail(model.KindBinding, bindingKey(b.Tenant, b.Segment, b.MAC), "", err)
 		}
 		k := rowKey{seg, uint64(b.MAC)}
 		p.touch(k)
@@ -145,7 +155,8 @@ func (p *plan) decide(k rowKey) {
 
 	// The owner.
 	own, isOwn := p.ownRow(k)
-	if row != nil && row.learned && (isOwn || p.outdated[k.seg] || slices.Contains(p.self, row.loc)) {
+	if row != nil && row.learned && (isOwn || p.outdated[k.seg] || p.goneVTEPs[row.loc] != "" ||
+		slices.Contains(p.self, row.loc)) {
 		row = nil
 	}
 	if inTable && now&fib.LocLocal != 0 && !isOwn || old != nil && !old.learned && row == nil {

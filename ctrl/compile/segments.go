@@ -34,6 +34,7 @@ func (p *plan) diffSegments() error {
 		s := p.snapSegments.at(i)
 		s.Tenant, s.ID, s.Router = ref.id, ch.new.ID, ref.router
 		s.UnknownUnicast = ch.new.UnknownUnicast == "flood"
+		s.VNI = ch.new.VNI
 		s.FabricRA = ch.new.RouterAdvertisements == "accept"
 	}
 	if p.goneTenants {
@@ -94,6 +95,6 @@ func (c *Compiler) segmentStatus(key string) *Status {
 		return nil
 	}
 	s := &c.segs[i]
-	vifs, boxes, rows := s.vifs, len(s.refs), s.pushed
+	vifs, boxes, rows := s.vifs, len(s.locations()), s.pushed
 	return &Status{Live: true, VIFs: &vifs, Boxes: &boxes, Bindings: &rows}
 }

@@ -18,17 +18,25 @@ type Status struct {
 
 	SwitchMAC  *model.MAC `json:"switch_mac,omitempty"`  // remote bindings: where frames go
 	SwitchPort uint8      `json:"switch_port,omitempty"` //
+	VTEP       string     `json:"vtep,omitempty"`        // bindings behind a VTEP: its name
 	Reachable  *bool      `json:"reachable,omitempty"`   // bindings: local, or there is a live path
 	Origin     string     `json:"origin,omitempty"`      // bindings: one of model.Origins
 	Sequence   uint64     `json:"sequence,omitempty"`    // bindings of origin "fabric": of their owner's claim
 	TenantID   uint32     `json:"tenant_id,omitempty"`   //
 	SegmentID  uint32     `json:"segment_id,omitempty"`  //
 	Paths      *int       `json:"paths,omitempty"`       // live paths: remote bindings, path entries
-	Ports      []string   `json:"ports,omitempty"`       // path entries: fabric ports that use it
+	Ports      []string   `json:"ports,omitempty"`       // fabric ports that use the path, or lead to the VTEP
 
 	VIFs     *int    `json:"vifs,omitempty"`     // segments: VIFs of this box
-	Bindings *uint32 `json:"bindings,omitempty"` // segments: pushed bindings
+	Bindings *uint32 `json:"bindings,omitempty"` // segments, VTEPs: pushed bindings
 	Boxes    *int    `json:"boxes,omitempty"`    // segments: other boxes that its broadcasts go to
+
+	NextHops  []string `json:"next_hops,omitempty"`  // VTEPs: addresses and MACs of the stations that frames go to
+	Learned   *int     `json:"learned,omitempty"`    // VTEPs: stations that were learned there
+	RxPackets *uint64  `json:"rx_packets,omitempty"` // VTEPs: encapsulated frames that came from there
+	RxBytes   *uint64  `json:"rx_bytes,omitempty"`   //
+	TxPackets *uint64  `json:"tx_packets,omitempty"` // VTEPs: that were sent there
+	TxBytes   *uint64  `json:"tx_bytes,omitempty"`   //
 
 	Here     *bool  `json:"here,omitempty"`     // VIPs: this box directs it
 	Director string `json:"director,omitempty"` // VIPs: the box that directs it
@@ -64,6 +72,7 @@ var statusOf = map[model.Kind]func(c *Compiler, key string) *Status{
 	model.KindService: (*Compiler).serviceStatus,
 	model.KindServer:  (*Compiler).serverStatus,
 	model.KindPath:    (*Compiler).pathStatus,
+	model.KindVTEP:    (*Compiler).vtepStatus,
 	model.KindBinding: (*Compiler).bindingStatus,
 }
 
@@ -176,11 +185,17 @@ func (c *Compiler) rowStatus(key string) (s *Status, isHeld bool) {
 		s.Live, s.Local, s.Reachable, s.Paths = true, &no, &reachable, &paths
 		if !reachable {
 			s.Reason = "no live path to the edge switch"
+			if fib.IsVTEP(loc) {
+				s.Reason = "no live path to the VTEP"
+			}
 		}
 		s.because(c.claimReason(k))
 		if x, ok := c.learned.get(k); ok {
 			g := &snap.Segments[k.seg]
 			s.Origin, s.Sequence, s.TenantID, s.SegmentID = model.OriginFabric, x.sequence, g.Tenant, g.ID
+			if fib.IsVTEP(loc) {
+				s.Origin = model.OriginVTEP
+			}
 		} else {
 			s.Origin = model.OriginPushed
 		}
@@ -195,6 +210,9 @@ func (c *Compiler) rowStatus(key string) (s *Status, isHeld bool) {
 }
 
 func (c *Compiler) locationStatus(loc fib.Loc) *Status {
+	if fib.IsVTEP(loc) {
+		return &Status{VTEP: c.vtepName(loc)}
+	}
 	mac := model.MAC(c.snap.Load().Switches[switchOf(loc)].MAC)
 	return &Status{SwitchMAC: &mac, SwitchPort: uint8(loc)}
 }

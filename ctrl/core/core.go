@@ -189,11 +189,14 @@ func (c *Core) loadBindings(st *model.State) error {
 			b := &bs[i]
 			c.bindings[b.Tenant+"/"+b.Segment]++
 			c.total++
-			if _, ok := st.Segments[b.Tenant+"/"+b.Segment]; !ok {
+			if !placed(st, b) {
 				lost++
 				continue
 			}
 			size.Added++
+			if b.VTEP != "" {
+				continue
+			}
 			if b.SwitchMAC != last && !seen[b.SwitchMAC] {
 				seen[b.SwitchMAC] = true
 				size.Switches = append(size.Switches, b.SwitchMAC)
@@ -217,14 +220,19 @@ func (c *Core) loadBindings(st *model.State) error {
 	defer c.cfg.Live.BulkEnd()
 	return c.cfg.Store.EachBinding(func(bs []model.Binding) error {
 		if lost > 0 {
-			bs = slices.DeleteFunc(bs, func(b model.Binding) bool {
-				_,
-					ok := st.Segments[b.Tenant+"/"+b.Segment]
-				return !ok
-			})
+			bs = slices.DeleteFunc(bs, func(b model.Binding) bool { return !placed(st, &b) })
 		}
 		return c.cfg.Live.BulkPut(bs)
 	})
+}
+
+// placed reports whether the segment of a binding, and its VTEP, are live.
+func placed(st *model.State, b *model.Binding) bool {
+	_, ok := st.Segments[b.Tenant+"/"+b.Segment]
+	if ok && b.VTEP != "" {
+		_, ok = st.VTEPs[b.VTEP]
+	}
+	return ok
 }
 
 // lock makes the caller the writer; unlock ends that.

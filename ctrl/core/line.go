@@ -84,6 +84,12 @@ func (d *lineDecoder) quick(s []byte, b *model.Binding) bool {
 			if i, ok = d.addresses(s, i, b); !ok {
 				return false
 			}
+		case "vtep":
+			bit = 64
+			if tok, i, ok = text(s, i); !ok {
+				return false
+			}
+			b.VTEP = d.intern(tok)
 		default:
 			return false
 		}

@@ -99,10 +99,14 @@ func appendBinding(dst []byte, b *model.Binding) []byte {
 			}
 			dst = append(a.AppendTo(append(dst, '"')), '"')
 		}
-		dst = append(dst, `],"switch_mac":"`...)
+		dst = append(dst, `],"`...)
 	} else {
-		dst = append(dst, `","switch_mac":"`...)
+		dst = append(dst, `","`...)
 	}
+	if b.VTEP != "" {
+		return append(append(append(dst, `vtep":"`...), b.VTEP...), "\"}\n"...)
+	}
+	dst = append(dst, `switch_mac":"`...)
 	dst = append(append(dst, b.SwitchMAC.String()...), `","switch_port":`...)
 	return append(strconv.AppendUint(dst, uint64(b.SwitchPort), 10), "}\n"...)
 }

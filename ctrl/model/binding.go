@@ -5,15 +5,16 @@ import (
 	"strings"
 )
 
-// Binding is the location of a VIF: its edge switch and port. A local VIF is its own binding and takes precedence over
-// a pushed one.
+// Binding is the location of a VIF: its edge switch and port, or the VTEP that it is behind. A local VIF is its own
+// binding and takes precedence over a pushed one.
 type Binding struct {
 	Tenant     string       `json:"tenant"`
 	Segment    string       `json:"segment"`
 	MAC        MAC          `json:"mac"`
 	Addresses  []netip.Addr `json:"addresses,omitempty"`
-	SwitchMAC  MAC          `json:"switch_mac"`
-	SwitchPort uint16       `json:"switch_port"` // 1 … 255
+	SwitchMAC  MAC          `json:"switch_mac,omitzero"`
+	SwitchPort uint16       `json:"switch_port,omitempty"` // 1 … 255
+	VTEP       string       `json:"vtep,omitempty"`        // instead of both: the name of a VTEP
 }
 
 // BindingKey identifies a binding.
@@ -26,10 +27,11 @@ type BindingKey struct {
 const (
 	OriginPushed = "pushed"
 	OriginFabric = "fabric" // another box has told it
+	OriginVTEP   = "vtep"   // learned from the frames of a VTEP
 )
 
 // Origins are the origins of bindings, by which a listing can be restricted.
-var Origins = []string{OriginPushed, OriginFabric}
+var Origins = []string{OriginPushed, OriginFabric, OriginVTEP}
 
 // BindingChanges are the changes of one transaction to the bindings.
 type BindingChanges struct {
@@ -62,13 +64,15 @@ func ParseBindingKey(key string) (BindingKey, error) {
 
 // The state does not hold bindings: up to a million are kept, in the store and in the dataplane's table only.
 var bindingKind = Info{
-	Kind: KindBinding, One: "binding", Doc: "The location of a VIF: its edge switch and port.",
+	Kind: KindBinding, One: "binding", Doc: "The location of a VIF: its edge switch and port, or its VTEP.",
 	Key: []KeyPart{{Name: "tenant"}, {Name: "segment"}, {Name: "mac", MAC: true}},
 	Example: Binding{Tenant: "RED", Segment: "web", MAC: 0x020000000101,
 		Addresses: []netip.Addr{netip.MustParseAddr("10.1.0.9")}, SwitchMAC: 0x02aa00000001, SwitchPort: 3},
 	Members: []Member{
 		{Name: "addresses", MaxItems: MaxAddresses, Doc: "IPv4 first when read."},
 		{Name: "switch_port", Min: 1, Max: MaxSwitchPort},
+		{Name: "vtep", Named: true, Doc: "Instead of switch_mac and switch_port: the VTEP that the VIF is behind. " +
+			"The segment has a VNI."},
 	},
 	Filters: []Filter{
 		byTenant(func(b Binding) string { return b.Tenant }), bySegment(func(b Binding) string { return b.Segment }),
@@ -79,7 +83,7 @@ var bindingKind = Info{
 	Columns: []Column{
 		{Head: "TENANT", Member: "tenant"}, {Head: "SEGMENT", Member: "segment"}, {Head: "MAC", Member: "mac"},
 		{Head: "ADDRESSES", Member: "addresses"}, {Head: "EDGE SWITCH", Member: "switch_mac"},
-		{Head: "SWITCH PORT", Member: "switch_port", Number: true},
+		{Head: "SWITCH PORT", Member: "switch_port", Number: true}, {Head: "VTEP", Member: "vtep", Default: "-"},
 		{Head: "ORIGIN", Member: "status.origin", Default: "-"},
 	},
 	Refs: func(o Object) []Ref { b := o.(Binding); return []Ref{{KindSegment, b.Tenant + "/" + b.Segment}} },

@@ -22,6 +22,7 @@ const (
 	KindServer  Kind = "servers"  // key: TENANT/SERVICE/NAME
 	KindBinding Kind = "bindings" // key: TENANT/SEGMENT/MAC
 	KindPath    Kind = "paths"    // key: MAC/MAC, the smaller first
+	KindVTEP    Kind = "vteps"    // key: NAME
 )
 
 // Info describes a kind of resources once, for all users of kinds: routes, the API's document, the state, validation,
@@ -93,7 +94,7 @@ type Ref struct {
 	Key  string
 }
 
-// Tenant returns the tenant that the object is or belongs to; ok is false for kinds without a tenant (paths).
+// Tenant returns the tenant that the object is or belongs to; ok is false for kinds without a tenant (paths, VTEPs).
 func (r Ref) Tenant() (name string, ok bool) {
 	i := r.Kind.Info()
 	if i == nil || r.Kind != KindTenant && i.Key[0].Name != "tenant" {
@@ -105,7 +106,7 @@ func (r Ref) Tenant() (name string, ok bool) {
 
 // kinds are all kinds. A kind refers to kinds before it only.
 var kinds = [...]*Info{&tenantKind, &segmentKind, &subnetKind, &vifKind, &vipKind, &serviceKind, &serverKind,
-	&pathKind, &bindingKind}
+	&pathKind, &vtepKind, &bindingKind}
 
 // Kinds are all kinds. A kind refers to kinds before it only.
 var Kinds = func() (list []Kind) {

@@ -12,4 +12,5 @@ type State struct {
 	Services map[string]Service
 	Servers  map[string]Server
 	Paths    map[string]Path
+	VTEPs    map[string]VTEP
 }

@@ -59,8 +59,8 @@ func (c *BindingChecker) subnets(tenant string) []netRange {
 // OK reports whether Check finds no problem, without allocation of problems.
 func (c *BindingChecker) OK(b *Binding) bool {
 	sv := c.view(b.Tenant, b.Segment)
-	if sv == nil || !unicastMAC(b.MAC) || b.MAC.IsMark() || b.MAC == sv.routerMAC || !unicastMAC(b.SwitchMAC) ||
-		b.SwitchPort < 1 || b.SwitchPort > MaxSwitchPort || len(b.Addresses) > MaxAddresses {
+	if sv == nil || !unicastMAC(b.MAC) || b.MAC.IsMark() || b.MAC == sv.routerMAC ||
+		!c.placeOK(b) || len(b.Addresses) > MaxAddresses {
 		return false
 	}
 	for i, a := range b.Addresses {
@@ -69,6 +69,15 @@ func (c *BindingChecker) OK(b *Binding) bool {
 		}
 	}
 	return true
+}
+
+// placeOK reports whether a binding names an edge switch and its port, or else a VTEP.
+func (c *BindingChecker) placeOK(b *Binding) bool {
+	if b.VTEP == "" {
+		return unicastMAC(b.SwitchMAC) && b.SwitchPort >= 1 && b.SwitchPort <= MaxSwitchPort
+	}
+	_, ok := c.s.VTEPs[b.VTEP]
+	return ok && b.SwitchMAC == 0 && b.SwitchPort == 0 && c.s.Segments[b.Tenant+"/"+b.Segment].VNI != 0
 }
 
 func unicastMAC(m MAC) bool { return m != 0 && m>>48 == 0 && !m.IsGroup() }
@@ -88,12 +97,34 @@ func (c *BindingChecker) Check(b *Binding) []Problem {
 	if known {
 		c.view(b.Tenant, b.Segment).addresses(r, b.Addresses, false)
 	}
-	v.unicast(r, "switch_mac", b.SwitchMAC, "the edge switch's MAC address")
-	if b.SwitchPort < 1 || b.SwitchPort > MaxSwitchPort {
-		r("switch_port", CodeInvalid, "switch ports go from 1 to 255", "%s", portFault(b.SwitchPort))
+	if b.VTEP != "" {
+		v.bindingVTEP(r, b, known)
+	} else {
+		v.unicast(r, "switch_mac", b.SwitchMAC, "the edge switch's MAC address")
+		if b.SwitchPort < 1 || b.SwitchPort > MaxSwitchPort {
+			r("switch_port", CodeInvalid, "switch ports go from 1 to 255", "%s", portFault(b.SwitchPort))
+		}
 	}
 	slices.SortStableFunc(v.problems, func(a, b Problem) int { return strings.Compare(a.Field, b.Field) })
 	return v.problems
+}
+
+// bindingVTEP checks a binding to a VTEP; known says that its segment exists.
+func (v *validator) bindingVTEP(r reporter, b *Binding, known bool) {
+	const either = "name the VTEP, or the edge switch and its port"
+	if b.SwitchMAC != 0 {
+		r("switch_mac", CodeConflict, either, "the binding leads to a VTEP")
+	}
+	if b.SwitchPort != 0 {
+		r("switch_port", CodeConflict, either, "the binding leads to a VTEP")
+	}
+	if _, ok := v.s.VTEPs[b.VTEP]; !ok {
+		r("vtep", CodeNotFound, "create the VTEP first, or in the same transaction", "there is no VTEP %q",
+			clip(b.VTEP)).about(KindVTEP, b.VTEP)
+	}
+	if known && v.s.Segments[b.Tenant+"/"+b.Segment].VNI == 0 {
+		r("vtep", CodeConflict, "give the segment a vni", "segment %s/%s has no VNI", b.Tenant, b.Segment)
+	}
 }
 
 func portFault(p uint16) string {

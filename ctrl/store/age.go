@@ -25,8 +25,18 @@ type agedRow struct {
 	age uint64
 }
 
-// bareLen returns the length of the row that b starts with, without its age. b has rowHead octets at least.
-func bareLen(b []byte) int { return rowHead + 4*int(b[off4]) + 16*int(b[off6]&^ageFlag) }
+// bareLen returns the length of the row that b starts with, without its age, or more than b has if it is cut off. b has
+// rowHead octets at least.
+func bareLen(b []byte) int {
+	n := rowHead + 4*int(b[off4]) + 16*int(b[off6]&^ageFlag)
+	if b[offPort] != 0 {
+		return n
+	}
+	if n >= len(b) {
+		return n + 1
+	}
+	return n + 1 + int(b[n])
+}
 
 // splitBlock returns the age of the rows that have none of their own, and the rows.
 func splitBlock(b []byte) (age uint64, rows []byte) {

@@ -12,7 +12,8 @@ import (
 )
 
 // A row in a block: MAC 6, switch MAC 6, switch port 1, number of IPv4 addresses 1, number of IPv6 addresses 1, then
-// the addresses. Everything big endian. How a block keeps the age of its rows: age.go.
+// the addresses. With switch port 0 the binding leads to a VTEP, and the length of its name (1) and the name follow.
+// Everything big endian. How a block keeps the age of its rows: age.go.
 const (
 	rowHead = 15
 	offPort = 12
@@ -109,6 +110,9 @@ func appendRow(dst []byte, b *model.Binding) []byte {
 			}
 		}
 	}
+	if b.SwitchPort == 0 {
+		dst = append(append(dst, byte(len(b.VTEP))), b.VTEP...)
+	}
 	return dst
 }
 
@@ -155,6 +159,9 @@ func decodeRow(row []byte, b *model.Binding, pool []netip.Addr) []netip.Addr {
 	for range n6 {
 		pool = append(pool, netip.AddrFrom16([16]byte(row)))
 		row = row[16:]
+	}
+	if b.VTEP = ""; b.SwitchPort == 0 && len(row) > 0 {
+		b.VTEP = string(row[1 : 1+int(row[0])])
 	}
 	b.Addresses = pool[from:len(pool):len(pool)]
 	if n4+n6 == 0 {
@@ -325,7 +332,7 @@ func (r *Rows) Switches() []model.MAC {
 	var last []byte
 	for i := range r.index {
 		row := r.row(&r.index[i])
-		if row == nil || last != nil && bytes.Equal(last, row[6:12]) {
+		if row == nil || row[offPort] == 0 || last != nil && bytes.Equal(last, row[6:12]) {
 			continue
 		}
 		last = row[6:12]

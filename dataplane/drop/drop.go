@@ -82,6 +82,17 @@ const (
 	FabricNotHere
 	FabricRelay
 
+	VXLANHeader
+	VXLANZeroChecksum
+	VXLANVTEP
+	VXLANVNI
+	VXLANTag
+	VXLANSource
+	VXLANRelay
+	VXLANRouter
+	VXLANYielded
+	VXLANNoVNI
+
 	MessageVLAN
 	MessageShort
 	MessageMagic
@@ -258,7 +269,8 @@ var table = [Count]Info{
 		"encap of this port and of the sending box's"},
 	FabricFragment: {"fabric_fragment", "A fragment; encapsulated packets are never fragmented.",
 		"MTU along the path"},
-	FabricOptions: {"fabric_options", "An outer IPv4 header with options.", "the sending box"},
+	FabricOptions: {"fabric_options",
+		"An outer IPv4 header with options, or an outer IPv6 header with extension headers.", "the sending box"},
 	FabricAddress: {"fabric_address",
 		"The outer destination is not an address of this box, or the outer source does not follow the " +
 			"addressing scheme.",
@@ -280,6 +292,24 @@ var table = [Count]Info{
 		"a stale binding on the sending box"},
 	FabricRelay: {"fabric_relay", "The encapsulated frame is addressed to a VIF on another box.",
 		"a stale binding on the sending box"},
+
+	VXLANHeader: {"vxlan_header", "A VXLAN header that is cut off, or without the I bit.", "the sending VTEP"},
+	VXLANZeroChecksum: {"vxlan_zero_checksum", "A UDP checksum of 0 over IPv6.",
+		"the sending VTEP (Linux: noudp6zerocsumtx); zero_checksum6 of the port"},
+	VXLANVTEP: {"vxlan_vtep", "The outer source is no VTEP that is known here.", "`penstock show vteps`"},
+	VXLANVNI:  {"vxlan_vni", "No segment has this VNI.", "vni in `penstock show segments`; the sending VTEP"},
+	VXLANTag:  {"vxlan_tag", "The encapsulated frame has an 802.1Q tag.", "the sending VTEP"},
+	VXLANSource: {"vxlan_source",
+		"A frame from a VTEP whose source MAC is that of a VIF of this or another box, or of the virtual router.",
+		"a loop behind the VTEP; two stations with one MAC"},
+	VXLANRelay: {"vxlan_relay", "A frame from a VTEP to a station that is behind a VTEP, too.",
+		"the VTEPs: they reach each other directly"},
+	VXLANRouter: {"vxlan_router", "A frame from a VTEP to the virtual router, which serves VIFs alone.",
+		"the default route of the stations behind the VTEP"},
+	VXLANYielded: {"vxlan_yielded",
+		"A broadcast, multicast or unknown unicast from a VTEP in a segment where another box takes them.",
+		"which boxes have VTEPs that flood to both"},
+	VXLANNoVNI: {"vxlan_no_vni", "A frame to a VTEP in a segment without a VNI.", "vni in `penstock show segments`"},
 
 	MessageVLAN: {"message_vlan", "A broadcast binding message in another VLAN than the control VLAN.",
 		"nothing, where the switches carry path VLANs to boxes; else the control VLAN of all boxes"},

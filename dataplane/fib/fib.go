@@ -43,6 +43,9 @@ func (r Role) String() string {
 // Remote: bits 0–7 are the switch port number, bits 8–23 the index into Snapshot.Switches.
 type Loc = uint32
 
+// LocVTEPs is the location of a packet at NextFlood whose copies go to VTEPs alone.
+const LocVTEPs Loc = ^Loc(0)
+
 // LocLocal marks a local location. LocLocal and LocGateway together mark a gateway group: the other bits are the index
 // into Snapshot.Groups. The group is a station of the segment, with its virtual MAC and its IP. See LocVIP for virtual
 // addresses.
@@ -78,6 +81,7 @@ type Snapshot struct {
 	ProbeVLANs  *table.Static // ProbeKey(edge switch, VLAN) → index of a configured path, the way back of an echo
 	Groups      []Group       // by gateway group index; entry 0 is never used, a free entry has Live == nil
 	Edge        Edge
+	VXLAN       VXLAN  // zero = no port of VXLAN
 	ControlVID  uint16 // VLAN of the boxes' broadcasts; 0 = none: the box asks for nothing and learns nothing
 
 	VIPs       []VIP     // virtual addresses of all boxes, by index
@@ -128,11 +132,15 @@ type Fabric struct {
 	OwnMAC    uint64
 	Prefix    uint32 // 10.p.0.0 or p.0.0.0
 	HostMask  uint32 // 0x0000ffff or 0x00ffffff: the bits that carry tenant and segment
-	BoxIP     uint32 // Prefix | 1
+	BoxIP     uint32 // Prefix | 1; with VXLAN over IPv4, the port's own
 	Number    uint8  // p
 	SwitchIdx uint32 // of SwitchMAC in Snapshot.Switches
 	Form      Form   // of encapsulation: frames of another form are dropped
 	UDP       uint16 // destination port of FormUDP, in all boxes of the fabric
+
+	// With VXLAN, of all fields above only OwnMAC, BoxIP (IPv4) and Form are used.
+	Own6          [2]uint64 // address of the port, if it is IPv6
+	ZeroChecksum6 bool      // accept UDP checksums of 0 over IPv6
 }
 
 // Policy selects the checks of frames of a VIF against its configured MAC and addresses.
@@ -193,6 +201,10 @@ type Segment struct {
 	Subnets6       []Subnet6
 	Local          []uint32      // attachments that have a VIF of the segment, each once
 	Remote         []Loc         // one location on each other box that has a VIF of the segment
+	VNI            uint32        // VXLAN network identifier, 0 = none
+	VTEPs          []Loc         // of the VTEPs that get copies of floods; shared by all segments
+	Relay          bool          // frames pass between boxes and VTEPs here
+	Yielded        bool          // another box stands between boxes and VTEPs: floods of VTEPs are not taken
 	VIPs4          []SegmentVIP4 // virtual addresses, sorted
 	VIPs6          []SegmentVIP6
 	Gateway        uint32 // the gateway group that is a station of this segment, 0 = none
@@ -241,6 +253,7 @@ type Switch struct {
 	Paths    []Path   // live paths only; empty = unreachable; see SetPaths
 	Seeds    []uint64 // the seeds of Paths: the choice between paths of equal weight reads nothing else
 	Weighted bool     // the paths' weights differ
+	VTEP     *VTEP    // not nil: it is a VTEP
 }
 
 // SetPaths sets the live paths of the switch, and the fields that follow from them.
@@ -286,6 +299,10 @@ type Path struct {
 	DstBase        uint32 // prefix of switch port 0; | number<<DstShift | tenant ID = outer destination
 	HostMask       uint32
 	DstShift       uint8 // 16 (10.p.t) or 24 (p.t)
+
+	// With VXLAN, DstMAC is the next hop's, SrcMAC the port's own. SrcPrefix and DstBase are the outer addresses if
+	// they are IPv4.
+	Src6, Dst6 [2]uint64 // else
 
 	Head Head // by SetPaths
 }

@@ -7,25 +7,29 @@ type Form uint8
 
 // The forms.
 const (
-	FormIP  Form = iota // the frame in IPv4, protocol 143
-	FormUDP             // the frame in UDP over IPv4
+	FormIP     Form = iota // the frame in IPv4, protocol 143
+	FormUDP                // the frame in UDP over IPv4
+	FormVXLAN              // VXLAN over IPv4
+	FormVXLAN6             // VXLAN over IPv6
 )
 
-// The octets in front of the inner frame, from the outer IPv4 header on.
+// The octets in front of the inner frame, from the outer IP header on.
 const (
-	headIP  = 20
-	headUDP = headIP + 8
-	inner   = 14 // Ethernet, which a tenant's MTU does not count
+	headIP     = 20
+	headUDP    = headIP + 8
+	headVXLAN  = headUDP + 8
+	headVXLAN6 = 40 + 8 + 8
+	inner      = 14 // Ethernet, which a tenant's MTU does not count
 )
 
 // Overhead returns the difference between the MTU of a fabric port and the largest MTU of a tenant, in octets: the
 // lengths of the outer headers and the inner Ethernet header.
 func (f Form) Overhead() uint16 {
-	if f == FormUDP {
-		return headUDP + inner
-	}
-	return headIP + inner
+	return [...]uint16{headIP + inner, headUDP + inner, headVXLAN + inner, headVXLAN6 + inner}[f&3]
 }
+
+// VXLAN reports whether the form is VXLAN.
+func (f Form) VXLAN() bool { return f >= FormVXLAN }
 
 // TenantMTU returns the MTU of tenants on a fabric port with this MTU, 0 if there is no room.
 func (f Form) TenantMTU(mtu uint16) uint16 { return max(mtu, f.Overhead()) - f.Overhead() }
@@ -34,6 +38,9 @@ func (f Form) TenantMTU(mtu uint16) uint16 { return max(mtu, f.Overhead()) - f.O
 // of the frame (Ethernet, tag, the first six octets of IPv4), to be stored in little-endian order. Sum is the
 // checksum of the constant fields of the IPv4 header. Most is the largest total length of a packet, 0 in other forms
 // than "ip": one comparison finds what is not for the quick way.
+//
+// With VXLAN there is no tag: W0 and W1 are octets 0–7 and 8–15 (Ethernet, the first two octets of IP without TOS or
+// traffic class), and Sum has the addresses, too: of the IPv4 header, or of IPv6's pseudo-header.
 type Head struct {
 	W0, W1, W2 uint64
 	Sum, Most  uint32
@@ -55,10 +62,15 @@ const (
 	outerTTL     = 64 << 8
 	outerIP      = 143
 	outerUDP     = 17
+	udpVXLAN     = 4789
 )
 
 // prepare sets Head, which follows from the other fields.
 func (p *Path) prepare() {
+	if p.Form.VXLAN() {
+		p.prepareVXLAN()
+		return
+	}
 	proto, most := uint32(outerIP), uint32(p.MTU)
 	if p.Form == FormUDP {
 		proto, most = outerUDP, 0
@@ -69,5 +81,25 @@ func (p *Path) prepare() {
 		W2:   bits.ReverseBytes64(0x0800<<48 | outerVersion<<32 | uint64(p.VID)),
 		Sum:  outerVersion + uint32(p.VID) + outerDF + outerTTL + proto,
 		Most: most,
+	}
+}
+
+func (p *Path) prepareVXLAN() {
+	head := uint64(0x0800<<16 | outerVersion)
+	sum := uint32(outerVersion + outerDF + outerTTL + outerUDP)
+	halves := [...]uint64{p.Src6[0], p.Src6[1], p.Dst6[0], p.Dst6[1]}
+	if p.Form == FormVXLAN6 {
+		head = 0x86dd<<16 | 0x6000
+		sum = outerUDP + udpVXLAN
+	} else {
+		halves = [...]uint64{uint64(p.SrcPrefix), uint64(p.DstBase), 0, 0}
+	}
+	for _, h := range halves {
+		sum += uint32(h>>48) + uint32(h>>32&0xffff) + uint32(h>>16&0xffff) + uint32(h&0xffff)
+	}
+	p.Head = Head{
+		W0:  bits.ReverseBytes64(p.DstMAC<<16 | p.SrcMAC>>32),
+		W1:  bits.ReverseBytes64(p.SrcMAC<<32 | head),
+		Sum: sum,
 	}
 }

@@ -14,6 +14,8 @@ type Limits struct {
 	StrangerMiss  *limit.Table // by attachment: the same for all senders that are no VIF together
 	TenantMiss    *limit.Table // by router: the same for packets from the fabric and from outside
 	Learn         *limit.Table // by attachment: stations and addresses that control is told of
+	TenantLearn   *limit.Table // by router: the same for stations behind VTEPs
+	TenantFlood   *limit.Table // by router: copies of broadcasts, multicasts and unknown unicasts from VTEPs
 }
 
 // Room returns l with buckets for the given numbers of local VIFs, attachments and routers. Buckets that l has stay the
@@ -25,6 +27,7 @@ func (l Limits) Room(vifs, attachments, routers int) Limits {
 		TenantICMP: l.TenantICMP.Grown(routers),
 		Miss:       l.Miss.Grown(vifs), StrangerMiss: l.StrangerMiss.Grown(attachments),
 		TenantMiss: l.TenantMiss.Grown(routers), Learn: l.Learn.Grown(attachments),
+		TenantLearn: l.TenantLearn.Grown(routers), TenantFlood: l.TenantFlood.Grown(routers),
 	}
 }
 
@@ -39,4 +42,6 @@ func (l Limits) Reset(vifs, attachments, routers []uint32) {
 	l.StrangerMiss.Reset(attachments)
 	l.TenantMiss.Reset(routers)
 	l.Learn.Reset(attachments)
+	l.TenantLearn.Reset(routers)
+	l.TenantFlood.Reset(routers)
 }

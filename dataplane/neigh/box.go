@@ -18,9 +18,14 @@ func (st *State) Box(b *frame.Batch) (todo uint32) {
 		if p.Next != frame.NextNeigh {
 			continue
 		}
-		if p.Has(frame.FlagFromFabric) {
+		switch tunnel := st.Snap.FromVTEP(st.Port); {
+		case p.Has(frame.FlagFromFabric) && tunnel:
+			st.fromVTEP(st.Mem, p, st.Snap)
+		case p.Has(frame.FlagFromFabric):
 			fromFabric(st.Mem, p, st.Snap)
-		} else {
+		case tunnel:
+			underlay(st.Mem, p, &st.Snap.Ports[st.Port])
+		default:
 			box(st.Mem, p, &st.Snap.Ports[st.Port])
 		}
 		todo |= p.Next.Bit()

@@ -166,7 +166,7 @@ func forward(p *frame.Packet, s *fib.Snapshot) {
 		p.DropFor(drop.Unresolved)
 	case fib.LocBox(loc):
 		p.DropFor(drop.ARPForeign)
-	case loc&fib.LocLocal == 0 && fabric:
+	case loc&fib.LocLocal == 0 && fabric && !(fib.IsVTEP(loc) && g.Relay):
 		p.DropFor(drop.FabricRelay)
 	case loc&fib.LocLocal == 0:
 		p.Loc, p.Next = loc, frame.NextEncap

@@ -105,6 +105,8 @@ func (st *State) answerARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	case !ok && flood && target != 0 && !ours:
 		st.tell(p, resolve.MissIP4, 0, uint64(target))
 		forward(p, s)
+	case !ok && target != 0 && !ours && toVTEPs(p, s):
+		st.tell(p, resolve.MissIP4, 0, uint64(target))
 	case !ok && target != 0 && !ours:
 		st.Unresolved(p, stage.Missed{Kind: resolve.MissIP4, Seg: p.Seg, Lo: uint64(target), Again: frame.NextNeigh},
 			drop.ARPUnresolved)
@@ -195,6 +197,8 @@ func (st *State) forwardUnknown6(p *frame.Packet, s *fib.Snapshot, source, targe
 		p.DropFor(drop.ARPUnresolved)
 	case wire.LinkLocal6(target):
 		forward(p, s)
+	case !s.Segments[p.Seg].UnknownUnicast && toVTEPs(p, s):
+		st.tell(p, resolve.MissIP6, target[0], target[1])
 	case !s.Segments[p.Seg].UnknownUnicast:
 		st.Unresolved(p, stage.Missed{Kind: resolve.MissIP6, Seg: p.Seg, Hi: target[0], Lo: target[1],
 			Again: frame.NextNeigh}, drop.ARPUnresolved)

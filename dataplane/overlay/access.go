@@ -172,6 +172,10 @@ func (st *State) syncCaches(s *fib.Snapshot) {
 		st.cached = s
 		st.stations = [cachedStations]station{}
 		st.segments = [cachedSegments]segment{}
+		if s != nil && s.VXLAN.Segments != nil {
+			st.tunnels = [cachedTunnels]tunnel{}
+			st.senders = [cachedSenders]vtepSender{}
+		}
 	}
 }
 

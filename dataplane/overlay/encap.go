@@ -23,7 +23,7 @@ const overhead = ipLen + ethLen
 // The source address is the prefix of the own port | segment ID, the destination address is the prefix of the other
 // port | tenant ID, and the IPv4 ID is the VLAN ID.
 //
-// Paths of form "udp" have a header of their own, see udp.go.
+// Paths of other forms have headers of their own, see udp.go and vxlan.go.
 //
 // It is a stage (stage.Func).
 func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
@@ -44,7 +44,7 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 		total := uint32(p.Len) + ipLen
 		if total > path.Head.Most {
 			if path.Form != fib.FormIP {
-				todo |= st.encapsulateUDP(p, path)
+				todo |= st.encapsulateOther(p, path)
 				continue
 			}
 			st.TooBig(p, path.MTU-overhead, drop.TooBig)
@@ -74,6 +74,15 @@ func (st *State) Encapsulate(b *frame.Batch) (todo uint32) {
 		}
 	}
 	return todo
+}
+
+// encapsulateOther encapsulates p in another form than "ip". It returns the bit of the next stage, 0 if p has been
+// sent.
+func (st *State) encapsulateOther(p *frame.Packet, path *fib.Path) (todo uint32) {
+	if path.Form == fib.FormUDP {
+		return st.encapsulateUDP(p, path)
+	}
+	return st.encapsulateVXLAN(p, path)
 }
 
 // choosePaths stores the index of each packet's path in st.path, as fib.Switch.Choose gives it. The choice has a loop

@@ -25,6 +25,9 @@ func (st *State) Fabric(b *frame.Batch) (todo uint32) {
 	st.syncCaches(s)
 	st.pending = 0
 	f := &s.Ports[st.Port].Fabric
+	if f.Form.VXLAN() {
+		return st.fabricVXLAN(b, f)
+	}
 	for i := 0; ; i++ {
 		var done uint32
 		if f.Form == fib.FormIP {
@@ -129,9 +132,15 @@ func stripOuter(
 		return false
 	}
 	p.Seg = seg
+	unwrap(mem, p, s, st, at, n)
+	return true
+}
+
+// unwrap is the rest of decapsulation, when the segment is known: it makes p the inner frame.
+func unwrap(mem []byte, p *frame.Packet, s *fib.Snapshot, st *State, at uint16, n int) {
 	if n < ethLen || n > int(p.Len)-int(at) {
 		p.DropFor(drop.FabricInner)
-		return true
+		return
 	}
 	p.Pull(at)
 	p.Len = uint16(n)
@@ -144,7 +153,7 @@ func stripOuter(
 	p.L3, p.L4, p.PCP, p.VID, p.Proto = ethLen, 0, 0, 0, protoEthernet
 	if p.TOS&ecnECT1 != 0 && !mergeECN(mem, p) {
 		p.DropFor(drop.FabricECN)
-		return true
+		return
 	}
 	p.Hash = 0 // the hash of the outer header does not identify the flow
 	switch {
@@ -163,7 +172,6 @@ func stripOuter(
 	default:
 		forwardInner(mem, p, s, st)
 	}
-	return true
 }
 
 // forwardInner sets an inner frame to NextFlood or NextLookup, by its destination MAC.

@@ -41,7 +41,7 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 		switch {
 		case p.Has(frame.FlagFromFabric):
 			if fromFabric(p, s, loc, ok); p.Next != frame.NextDeliver {
-				st.undelivered(p, s)
+				st.undelivered(p, s, loc, ok)
 			}
 		case ok && loc&fib.LocLocal == 0:
 			p.Loc, p.Next = loc, frame.NextEncap
@@ -57,6 +57,11 @@ func (st *State) Resolve(b *frame.Batch) (todo uint32) {
 		case s.Segments[p.Seg].UnknownUnicast:
 			p.Next = frame.NextFlood
 			if st.toMaster(p, s); p.Next == frame.NextFlood && s.ControlVID != 0 && st.Miss != nil {
+				st.Miss(p, stage.Missed{Kind: resolve.MissMAC, Seg: p.Seg, Lo: p.DstMAC, Tell: true})
+			}
+		case len(s.Segments[p.Seg].VTEPs) > 0:
+			p.Loc, p.Next = fib.LocVTEPs, frame.NextFlood
+			if s.ControlVID != 0 && st.Miss != nil {
 				st.Miss(p, stage.Missed{Kind: resolve.MissMAC, Seg: p.Seg, Lo: p.DstMAC, Tell: true})
 			}
 		default:

@@ -19,7 +19,10 @@ const (
 )
 
 // undelivered does the rest for a packet from the fabric that fromFabric does not deliver to a VIF.
-func (st *State) undelivered(p *frame.Packet, s *fib.Snapshot) {
+func (st *State) undelivered(p *frame.Packet, s *fib.Snapshot, loc fib.Loc, ok bool) {
+	if s.VXLAN.Segments != nil && st.between(p, s, loc, ok) {
+		return
+	}
 	switch p.Next {
 	case frame.NextFlood:
 		st.toMaster(p, s)

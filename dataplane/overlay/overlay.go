@@ -14,10 +14,11 @@
 //	deliver.go    to an attachment of this box
 //	flood.go      copies of broadcasts
 //	encap.go      path choice, outer header; udp.go, where it has UDP
+//	vxlan.go      outer header of VXLAN
 //	toobig.go     ICMP about packets that are too big
 //
 // A packet from the fabric passes fabric.go, ecn.go, then lookup.go and deliver.go; messages of other boxes end in
-// message.go.
+// message.go. One from a VTEP passes quick_vxlan.go or vxlan_in.go, and vtep.go.
 // The packages neigh and route run between access and lookup.
 //
 // The stages rely on the lengths that package parse has checked.
@@ -63,6 +64,8 @@ type State struct {
 	cached   *fib.Snapshot // the tables that stations and segments were filled from
 	stations [cachedStations]station
 	segments [cachedSegments]segment
+	tunnels  [cachedTunnels]tunnel
+	senders  [cachedSenders]vtepSender
 
 	lookups [frame.BatchSize]table.Lookup // of the batch
 	pending uint                          // number of lookups

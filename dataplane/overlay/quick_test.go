@@ -74,7 +74,8 @@ func quickWorld(t testing.TB) *fib.Snapshot {
 
 // quickState returns the state of worker 0 of the given number of workers.
 func quickState(workers uint32) *State {
-	env := &stage.Env{Ports: stats.NewPorts(4), VIFs: stats.NewBlock(4 * stats.RxTxLen)}
+	env := &stage.Env{Ports: stats.NewPorts(6), VIFs: stats.NewBlock(4 * stats.RxTxLen),
+		Paths: stats.NewBlock(stats.TrafficLen)}
 	env.Spread.Workers = workers
 	return NewState(env)
 }
@@ -410,7 +411,10 @@ func through1(f []byte, port uint16, s *fib.Snapshot, st *State) {
 }
 
 func FuzzQuick(f *testing.F) {
-	s := quickWorld(f)
+	s := withVTEPs(quickWorld(f))
+	for _, frame := range inVXLAN(fabricFrames())[:300] {
+		f.Add(uint8(quickVX), false, frame)
+	}
 	udp := inUDP(fabricFrames())
 	for port, l := range [][][]byte{accessFrames()[:30], nil, fabricFrames()[:300], udp[:40], udp[len(udp)-200:]} {
 		for _, frame := range l {
@@ -421,7 +425,8 @@ func FuzzQuick(f *testing.F) {
 	f.Add(uint8(0), false, reply)
 	f.Add(uint8(1), true, reply)
 	access := append(accessFrames()[:7:7], reply)
-	first := [][][]byte{access, access, fabricFrames()[:5], udp[:5]}
+	vxlan := inVXLAN(fabricFrames())[:5]
+	first := [][][]byte{access, access, fabricFrames()[:5], udp[:5], vxlan, vxlan}
 	f.Fuzz(func(t *testing.T, port uint8, spread bool, data []byte) {
 		if len(data) > 1600 {
 			return
@@ -430,7 +435,7 @@ func FuzzQuick(f *testing.F) {
 		if spread {
 			workers = 3
 		}
-		port %= 4
+		port %= 6
 		agree(t, append(first[port][:len(first[port]):len(first[port])], data, data), uint16(port), s, workers)
 	})
 }

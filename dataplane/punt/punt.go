@@ -25,6 +25,7 @@ const (
 	Check
 	VIPConflict
 	Director
+	NextHop
 
 	Count // number of kinds, not a kind
 )
@@ -58,6 +59,9 @@ var table = [Count]Info{
 	// Ten hellos a second of up to eight frames from each other director, and their flows.
 	Director: {Name: "director", Rate: 10_000, Burst: 512, Box: true,
 		Text: "A message of another director (UDP 7473): a hello or flows."},
+	// A next hop is asked once a second or so (ctrl/nexthop); there are as many as VTEPs.
+	NextHop: {Name: "next_hop", Rate: 2000, Burst: 64,
+		Text: "An ARP answer or a neighbour advertisement to a fabric port with VXLAN."},
 }
 
 // Info returns what is said about k. A k outside the list gives the zero Info.

@@ -29,6 +29,13 @@ const (
 	LearnMAC
 	LearnIP4
 	LearnIP6
+	// LearnVTEP, LearnVTEP4, LearnVTEP6: a station sent a frame by a VTEP, or said there that it has an address. Told
+	// once a second while the bindings do not lead there, and seldom while they do.
+	LearnVTEP
+	LearnVTEP4
+	LearnVTEP6
+	// LoopVTEP: a frame came from a VTEP with the MAC of a VIF of this box.
+	LoopVTEP
 
 	EventKinds // number of kinds and 1, not a kind
 )
@@ -44,7 +51,7 @@ type Event struct {
 	// IP is the address that was missed or learned: octets of an IPv6 address, or of an IPv4 address in the first four.
 	IP [16]byte
 	// Sender is the inner source MAC of the packet of NotHere; Switch and Number are the place of its sender, by the
-	// bindings, 0 if they do not have it.
+	// bindings, 0 if they do not have it. Switch is also the key of the VTEP in events of VTEPs (fib.Switch.MAC).
 	Sender uint64
 	Switch uint64
 	Number uint8

@@ -1,0 +1,87 @@
+package box
+
+import (
+	"context"
+	"slices"
+
+	"penstock/conf"
+	"penstock/ctrl/compile"
+	"penstock/ctrl/model"
+	"penstock/ctrl/nexthop"
+	"penstock/dataplane/fib"
+	"penstock/dataplane/punt"
+)
+
+// tunnels reports whether a port has VXLAN.
+func tunnels(cfg *conf.Config) bool {
+	return slices.ContainsFunc(cfg.Ports, func(p conf.Port) bool { return p.Encap == conf.EncapVXLAN })
+}
+
+// formOf returns the form of encapsulation of a port.
+func formOf(p *conf.Port) fib.Form {
+	switch {
+	case p.Encap == conf.EncapUDP:
+		return fib.FormUDP
+	case p.Encap == conf.EncapVXLAN && p.VTEPAddress.Addr().Is6():
+		return fib.FormVXLAN6
+	case p.Encap == conf.EncapVXLAN:
+		return fib.FormVXLAN
+	}
+	return fib.FormIP
+}
+
+// newNextHops makes what resolves the stations that ports with VXLAN send to.
+func (b *Box) newNextHops() error {
+	b.hops = nexthop.New(nexthop.Config{Inject: b.slow.Inject, Changed: func(k nexthop.Key, mac model.MAC) {
+		b.log.Info("next hop of VTEPs", "port", b.cfg.Load().Ports[k.Port].Name, "address", k.Addr, "mac", mac,
+			"resolved", mac != 0)
+		b.compiler.SetNextHop(compile.NextHop{Port: k.Port, Addr: k.Addr}, mac)
+	}})
+	return b.slow.Handle(punt.NextHop, b.hops.Punt)
+}
+
+// followTunnels gives the resolver the next hops of new tables, until ctx is done.
+func (b *Box) followTunnels(ctx context.Context) {
+	for {
+		s := b.compiler.Snapshot()
+		var list []nexthop.Hop
+		for _, x := range b.compiler.NextHops() {
+			if x.Port >= len(s.Ports) {
+				continue
+			}
+			port := &s.Ports[x.Port]
+			list = append(list, nexthop.Hop{Key: nexthop.Key{Port: x.Port, Addr: x.Addr},
+				Source: b.cfg.Load().Ports[x.Port].VTEPAddress.Addr(), MAC: model.MAC(port.MAC), Up: port.Up})
+		}
+		b.hops.Set(list)
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.tunneled:
+		}
+	}
+}
+
+// startTunnels runs what VXLAN needs in control, until ctx is done.
+func (b *Box) startTunnels(ctx context.Context) {
+	if tunnels(b.cfg.Load()) {
+		b.task(func() { b.hops.Run(ctx) })
+		b.task(func() { b.followTunnels(ctx) })
+	}
+}
+
+// vtepStatus fills in what was sent and received.
+func (b *Box) vtepStatus(name string, s *compile.Status) {
+	for _, x := range b.compiler.VTEPStats() {
+		if x.Name != name {
+			continue
+		}
+		rx := b.engine.Path(x.Rx)
+		var packets, octets uint64
+		for _, stat := range x.Tx {
+			t := b.engine.Path(stat)
+			packets, octets = packets+t.Packets, octets+t.Bytes
+		}
+		s.RxPackets, s.RxBytes, s.TxPackets, s.TxBytes = &rx.Packets, &rx.Bytes, &packets, &octets
+	}
+}
