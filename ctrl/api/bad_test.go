@@ -259,7 +259,7 @@ func TestBadInput(t *testing.T) {
 		{"segment in use by bindings", "POST", "/v1/transactions", tx(`
 			{"op":"delete","kind":"vifs","key":"RED/vm1"},{"op":"delete","kind":"subnets","key":"RED/web4"},
 			{"op":"delete","kind":"subnets","key":"RED/web6"},{"op":"delete","kind":"segments","key":"RED/web"}`),
-			409, "in_use", "operations[3]", "1 bindings"},
+			409, "in_use", "operations[3]", "1 binding"},
 		{"subnet shrinks from under a VIF", "PUT", "/v1/subnets/RED/web4",
 			`{"segment":"web","prefix":"10.1.0.128/25"}`,
 			422, "not_found", "", "VIF RED/vm1 would not fit any more: addresses[0]"},
