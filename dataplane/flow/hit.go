@@ -5,12 +5,12 @@ import "penstock/dataplane/fib"
 // Hit is the lookup of an IPv4 flow that most probably has an entry. It is less than a Probe: it finds established
 // flows only, and changes nothing in the table.
 type Hit struct {
-	word0, word1  uint64
-	first, second uint32
-	Slot          Slot
-	Plan          uint32 // what SetPlan has noted; 0 = nothing under this stamp
-	Pkt           uint8  // for the caller
-	OK            bool   // the flow has an entry in state Established or UDP
+	word0, word1 uint64
+	at           [2]uint32 // buckets
+	Slot         Slot
+	Plan         uint32 // what SetPlan has noted; 0 = nothing under this stamp
+	Pkt          uint8  // for the caller
+	OK           bool   // the flow has an entry in state Established or UDP
 }
 
 // HitWord is the part of a Hit's key that is equal for all flows of a protocol to a virtual address.
@@ -22,14 +22,15 @@ func (h *Hit) Set(client uint32, ports uint32, word uint64) {
 }
 
 // Bit returns a bit that is the same for all packets of the flow, and mostly another one for other flows of a batch.
-func (h *Hit) Bit() uint64 { return 1 << (h.first & 63) }
+func (h *Hit) Bit() uint64 { return 1 << (h.at[0] & 63) }
 
 // Hits looks all flows of the list up. The loads of all lines overlap. It tells the plans that were noted under stamp,
 // which is not 0.
 //
 // Which of the four places has the flow is what no branch predictor knows: it is found without a branch.
 func (t *Table) Hits(list []Hit, stamp uint32) {
-	n, sum := uint64(len(t.buckets)), uint64(0)
+	buckets := t.buckets
+	n, sum := uint64(len(buckets)), uint64(0)
 	if n == 0 {
 		return
 	}
@@ -37,32 +38,37 @@ func (t *Table) Hits(list []Hit, stamp uint32) {
 	for i := range list {
 		h := &list[i]
 		x := mum(mum(h.word0^k0, h.word1^k1), k2)
-		h.first, h.second = uint32((x>>32)*n>>32), uint32((x&lowHalf)*n>>32)
-		sum += t.buckets[h.first][0][0] + t.buckets[h.second][0][0]
+		h.at[0], h.at[1] = uint32((x>>32)*n>>32), uint32((x&lowHalf)*n>>32)
 	}
-	t.touched += sum // so that the compiler keeps the loads
 	for i := range list {
 		h := &list[i]
-		a, b := &t.buckets[h.first], &t.buckets[h.second]
-		s, second := 2*h.first, 2*h.second
-		if a[1][0] == h.word0 {
-			s++
-		}
-		if b[0][0] == h.word0 {
-			s = second
-		}
-		if b[1][0] == h.word0 {
-			s = second + 1
-		}
-		e := t.entry(s)
-		h.Slot, h.Plan = Slot(s), uint32(e[3])
+		sum += buckets[h.at[0]][0][0] + buckets[h.at[1]][0][0]
+	}
+	t.touched += sum // so that the compiler keeps the loads
+	now := t.now
+	for i := range list {
+		h := &list[i]
+		a, b := &buckets[h.at[0]], &buckets[h.at[1]]
+		n0, n1, n2 := other(a[0][0], h.word0), other(a[1][0], h.word0), other(b[0][0], h.word0)
+		n1 &= n0
+		which := n0 + n1 + n1&n2 // the first of the four places that has word 0; the last, if none has
+		s := 2*h.at[which>>1&1] + uint32(which&1)
+		e := &buckets[s>>1][s&1]
 		state := e[1] & 7
-		h.OK = e[0] == h.word0 && e[1]&entryKey == h.word1 && quickStates>>state&1 != 0 &&
-			int32(t.now-e.last()) < idle[state]
+		h.Slot, h.Plan, h.OK = Slot(s), uint32(e[3]), false
 		if uint32(e[3]>>32) != stamp {
 			h.Plan = 0
 		}
+		if e[0] == h.word0 && e[1]&entryKey == h.word1 && quickStates>>state&1 != 0 && int32(now-e.last()) < idle[state] {
+			h.OK = true
+		}
 	}
+}
+
+// other returns 0 if a and b are equal, else 1.
+func other(a, b uint64) uint64 {
+	d := a ^ b
+	return (d | -d) >> 63
 }
 
 // quickStates are the states of the flows that Hits finds, a bit each.
