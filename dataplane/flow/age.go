@@ -130,7 +130,7 @@ func (t *Table) expire(s uint32) {
 
 // link appends the entry to the list of the half-open ones.
 func (t *Table) link(s uint32) {
-	t.entry(s)[3] = uint64(t.newest) << 32
+	*t.entry(s).links() = [2]uint32{t.newest, 0}
 	if t.newest != 0 {
 		t.entry(t.newest - 1).setNext(s + 1)
 	} else {

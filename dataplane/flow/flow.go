@@ -94,9 +94,10 @@ func (e *Entry) OffTable() bool { return e[1]&entryOff != 0 }
 // Proto returns the flow's protocol.
 func (e *Entry) Proto() uint8 { return uint8(e[1] >> 24) }
 
-func (e *Entry) used() bool       { return e[1]&entryUsed != 0 }
-func (e *Entry) last() uint32     { return uint32(e[2]) }
-func (e *Entry) prev() uint32     { return uint32(e[3] >> 32) }
-func (e *Entry) next() uint32     { return uint32(e[3]) }
-func (e *Entry) setPrev(s uint32) { e[3] = e[3]&lowHalf | uint64(s)<<32 }
-func (e *Entry) setNext(s uint32) { e[3] = e[3]&^lowHalf | uint64(s) }
+func (e *Entry) used() bool   { return e[1]&entryUsed != 0 }
+func (e *Entry) last() uint32 { return uint32(e[2]) }
+
+func (e *Entry) prev() uint32     { return e.links()[0] }
+func (e *Entry) next() uint32     { return e.links()[1] }
+func (e *Entry) setPrev(s uint32) { e.links()[0] = s }
+func (e *Entry) setNext(s uint32) { e.links()[1] = s }

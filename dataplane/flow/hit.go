@@ -59,7 +59,8 @@ func (t *Table) Hits(list []Hit, stamp uint32) {
 		if uint32(e[3]>>32) != stamp {
 			h.Plan = 0
 		}
-		if e[0] == h.word0 && e[1]&entryKey == h.word1 && quickStates>>state&1 != 0 && int32(now-e.last()) < idle[state] {
+		if e[0] == h.word0 && e[1]&entryKey == h.word1 && quickStates>>state&1 != 0 &&
+			int32(now-e.last()) < idle[state] {
 			h.OK = true
 		}
 	}

@@ -187,10 +187,33 @@ func (t *Table) evictHalfOpen() bool {
 		return false
 	}
 	t.evict(t.oldest - 1)
-	if t.oldest != 0 {
-		t.touched += t.entry(t.oldest - 1)[3] // the next one to go
-	}
+	t.lookAhead()
 	return true
+}
+
+// lead is how far the loading of entries is ahead of their eviction.
+const lead = 3
+
+// lookAhead has the entries loaded that go next: each names the one behind it, so that in a flood every new flow would
+// wait for a line of memory. The entry that ahead names may have moved or gone since; then it begins anew.
+func (t *Table) lookAhead() {
+	t.lead -= min(t.lead, 1)
+	for range 2 {
+		if t.lead == lead || t.oldest == 0 {
+			return
+		}
+		if t.lead == 0 || t.entry(t.ahead-1).State() != HalfOpen {
+			t.ahead, t.lead = t.oldest, 0
+		}
+		next := t.entry(t.ahead - 1).next()
+		if next == 0 {
+			t.lead = 0
+			return
+		}
+		t.prefetch(next - 1)
+		t.ahead = next
+		t.lead++
+	}
 }
 
 // evictOld evicts the oldest of the entries that the hand passes. The table is not empty.

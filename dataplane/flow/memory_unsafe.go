@@ -1,6 +1,10 @@
 package flow
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"penstock/dataplane/memory"
+)
 
 // bucket is a cache line of two entries.
 type bucket [2]Entry
@@ -12,6 +16,12 @@ const (
 	bucketSize  = int(unsafe.Sizeof(bucket{}))
 	addressSize = int(unsafe.Sizeof(address{}))
 )
+
+// links views word 3 of a half-open entry: the entries before and after.
+func (e *Entry) links() *[2]uint32 { return (*[2]uint32)(unsafe.Pointer(&e[3])) }
+
+// prefetch has the line of an entry loaded, and does not wait for it.
+func (t *Table) prefetch(s uint32) { memory.Prefetch(unsafe.Pointer(t.entry(s))) }
 
 // bucketsIn views memory as n buckets.
 func bucketsIn(mem []byte, n int) []bucket {

@@ -51,6 +51,8 @@ type Table struct {
 	count   [8]uint32 // entries by state
 
 	oldest, newest uint32 // half-open entries, slot + 1
+	ahead          uint32 // the half-open entry that was loaded last for its eviction, slot + 1
+	lead           uint32 // how many entries it is behind the oldest
 	hand           uint32 // next bucket to look at for an eviction
 	scan           uint32 // next bucket to look at for expired entries
 	scanned        int64  // nanosecond of the last scan
