@@ -208,9 +208,6 @@ func testVXLANLinux(t *testing.T, v6 bool) {
 	for i := range u.racks {
 		mac := rackMAC + model.MAC(i)
 		addr := []netip.Addr{netip.MustParseAddr(rackIP(mac))}
-		u.push("box1", []lab.Operation{{Op: "put", Kind: model.KindBinding, Key: "red/web/" + mac.String(),
-			Value: model.Binding{Tenant: "red", Segment: "web", MAC: mac, Addresses: addr,
-				VTEP: fmt.Sprintf("rack%d", i+1)}}})
 		u.push("box2", []lab.Operation{{Op: "put", Kind: model.KindBinding, Key: "red/web/" + mac.String(),
 			Value: model.Binding{Tenant: "red", Segment: "web", MAC: mac, Addresses: addr, SwitchMAC: here.SwitchMAC,
 				SwitchPort: uint16(here.SwitchPort)}}})
@@ -224,6 +221,7 @@ func testVXLANLinux(t *testing.T, v6 bool) {
 	u.transfer(t, "rack2", vm2.Namespace, "10.0.0.2", size)
 	u.spread(t)
 	u.broadcasts(t)
+	u.moves(t)
 	for _, why := range []string{"vxlan_header", "vxlan_vni", "vxlan_vtep", "vxlan_source", "fabric_udp_checksum",
 		"vxlan_zero_checksum", "fabric_fragment", "too_big"} {
 		if n := u.drops("box1")[why] - before[why]; n != 0 {
@@ -318,4 +316,37 @@ func (u *underlay) broadcasts(t *testing.T) {
 	if more = slices.DeleteFunc(more, func(f []byte) bool { return !mine(f) }); len(more) > 0 {
 		t.Errorf("%d more copies to VTEPs, want none of a VTEP's broadcast", len(more))
 	}
+}
+
+// moves: the MAC behind the first VTEP is found behind the second one after its first frame from there.
+func (u *underlay) moves(t *testing.T) {
+	t.Helper()
+	at := func() string {
+		var b struct {
+			Status struct{ VTEP, Origin string }
+		}
+		u.get("box1", "/v1/bindings/red/web/"+rackMAC.String(), &b)
+		return b.Status.VTEP + " " + b.Status.Origin
+	}
+	if got := at(); got != "rack1 vtep" {
+		t.Errorf("the station is at %s, want rack1 vtep", got)
+	}
+	for ns, args := range map[string][]string{"rack1": {"ip", "link", "set", "vx0", "down"},
+		"rack2": {"ip", "link", "set", "vx0", "address", rackMAC.String()}} {
+		if out, err := u.lab.Run(ns, args...); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	must(t, u.lab.Do("rack2", func() error { // a frame to nobody
+		c, err := net.Dial("udp", "10.0.0.9:7002")
+		if err == nil {
+			_, err = c.Write([]byte("here I am"))
+		}
+		return err
+	}))
+	u.eventually(t, "the station has moved", func() bool { return at() == "rack2 vtep" })
+	if out, err := u.lab.Run("rack2", "ip", "addr", "add", rackIP(rackMAC)+"/24", "dev", "vx0"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	u.transfer(t, u.VM("red-vm1").Namespace, "rack2", rackIP(rackMAC), 1<<20)
 }

@@ -39,6 +39,7 @@ import (
 	"penstock/ctrl/resolve"
 	"penstock/ctrl/slow"
 	"penstock/ctrl/store"
+	"penstock/ctrl/vtep"
 	"penstock/dataplane"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/table"
@@ -74,6 +75,7 @@ type Box struct {
 	directors *director.Service  // of virtual addresses that other boxes direct, too
 	health    *health.Checker    // of the servers that this box directs
 	resolver  *neighbor.Resolver // of the boxes behind an edge switch's downlinks
+	learner   *vtep.Learner      // of stations behind VTEPs
 	hops      *nexthop.Resolver  // of fabric ports with VXLAN
 	places    *place.Service     // of the fabric ports
 	paths     *paths.Service     // which of them live
@@ -191,6 +193,7 @@ func (b *Box) Start(ctx context.Context) (err error) {
 		return err
 	}
 	b.newResolve()
+	b.newLearner()
 	b.loadFlows()
 	if err := b.engine.Start(); err != nil {
 		return err

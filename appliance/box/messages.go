@@ -42,7 +42,10 @@ func (b *Box) followMessages(ctx context.Context) {
 	for b.engine.WaitResolve(ctx) {
 		for b.engine.TakeMessages(b.message) > 0 && ctx.Err() == nil {
 		}
-		b.engine.TakeEvents(event)
+		b.engine.TakeEvents(func(e resolve.Event) {
+			b.learner.Event(&e)
+			event(e)
+		})
 	}
 }
 

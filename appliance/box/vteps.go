@@ -3,11 +3,14 @@ package box
 import (
 	"context"
 	"slices"
+	"time"
 
 	"penstock/conf"
 	"penstock/ctrl/compile"
+	"penstock/ctrl/metrics"
 	"penstock/ctrl/model"
 	"penstock/ctrl/nexthop"
+	"penstock/ctrl/vtep"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/punt"
 )
@@ -62,26 +65,66 @@ func (b *Box) followTunnels(ctx context.Context) {
 	}
 }
 
+// newLearner makes what learns the stations behind VTEPs.
+func (b *Box) newLearner() {
+	c := vtep.Config{Table: b.compiler, Alarms: b.alarms,
+		Now: func() int64 { return b.started.UnixNano() + int64(time.Since(b.started)) }}
+	if b.resolve != nil {
+		c.Owners = b.resolve
+	}
+	b.learner = vtep.New(c)
+}
+
 // startTunnels runs what VXLAN needs in control, until ctx is done.
 func (b *Box) startTunnels(ctx context.Context) {
 	if tunnels(b.cfg.Load()) {
 		b.task(func() { b.hops.Run(ctx) })
 		b.task(func() { b.followTunnels(ctx) })
+		b.task(func() {
+			for tick := time.NewTicker(time.Second); ; {
+				select {
+				case <-ctx.Done():
+					tick.Stop()
+					return
+				case <-tick.C:
+					b.learner.Tick()
+				}
+			}
+		})
 	}
+}
+
+// vtepTraffic returns what was sent to and received from the VTEPs.
+func (b *Box) vtepTraffic() (list []metrics.VTEP) {
+	for _, x := range b.compiler.VTEPStats() {
+		rx := b.engine.Path(x.Rx)
+		v := metrics.VTEP{Name: x.Name, RxPackets: rx.Packets, RxBytes: rx.Bytes}
+		for _, stat := range x.Tx {
+			t := b.engine.Path(stat)
+			v.TxPackets, v.TxBytes = v.TxPackets+t.Packets, v.TxBytes+t.Bytes
+		}
+		list = append(list, v)
+	}
+	return list
 }
 
 // vtepStatus fills in what was sent and received.
 func (b *Box) vtepStatus(name string, s *compile.Status) {
-	for _, x := range b.compiler.VTEPStats() {
-		if x.Name != name {
-			continue
+	for _, x := range b.vtepTraffic() {
+		if x.Name == name {
+			s.RxPackets, s.RxBytes, s.TxPackets, s.TxBytes = &x.RxPackets, &x.RxBytes, &x.TxPackets, &x.TxBytes
 		}
-		rx := b.engine.Path(x.Rx)
-		var packets, octets uint64
-		for _, stat := range x.Tx {
-			t := b.engine.Path(stat)
-			packets, octets = packets+t.Packets, octets+t.Bytes
-		}
-		s.RxPackets, s.RxBytes, s.TxPackets, s.TxBytes = &rx.Packets, &rx.Bytes, &packets, &octets
 	}
+}
+
+// vtepMetrics are the numbers of VXLAN.
+func (b *Box) vtepMetrics() (m metrics.VTEPs) {
+	if !tunnels(b.cfg.Load()) {
+		return m
+	}
+	c := b.learner.Counters()
+	m.List = b.vtepTraffic()
+	m.Learning = map[string]uint64{"learned": c.Learned, "moved": c.Moved, "aged": c.Aged, "static": c.Static,
+		"full": c.Full, "asked": c.Asked, "taken": c.Taken, "loops": c.Loops}
+	return m
 }

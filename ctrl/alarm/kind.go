@@ -62,6 +62,7 @@ const (
 	BindingConflict    Kind = "binding_conflict"
 	ClockSkew          Kind = "clock_skew"
 	TableFull          Kind = "table_full"
+	VXLANLoop          Kind = "vxlan_loop"
 )
 
 // KindInfo describes a kind.
@@ -156,6 +157,9 @@ func Kinds() []KindInfo {
 		{TableFull, Major, false, "bindings",
 			"The bindings table is full: bindings of other boxes give way to each other.",
 			"There was room for a minute."},
+		{VXLANLoop, Major, false, "vif TENANT/SEGMENT MAC, IDs",
+			"Frames with the MAC of a VIF of this box come from a VTEP. They are dropped, and teach nothing.",
+			"None has come for a minute."},
 		{GuestSetupFailed, Major, false, "vif TENANT/NAME",
 			"The guest behind a VIF cannot be given its virtual addresses, or cannot keep them over its restart: the " +
 				"agent is absent, silent or blocks commands, or the guest's network configuration is not known. The " +

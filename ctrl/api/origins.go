@@ -22,7 +22,8 @@ func (s *Server) listBindings(f core.BindingFilter, lq *listQuery) (list []model
 			"use one of "+strings.Join(model.Origins, ", "),
 			strconv.Quote(rest.Clip(origin))+" is not an origin of bindings")
 	}
-	if origin == model.OriginFabric {
+	if asked && origin != model.OriginPushed {
+		f.Origin = origin
 		_, revision = s.cfg.Core.Snapshot()
 	} else if list, more, revision, err = s.cfg.Core.ListBindings(f, lq.after, lq.limit); err != nil {
 		return nil, false, 0, err

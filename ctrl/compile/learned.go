@@ -9,6 +9,7 @@ import (
 
 	"penstock/ctrl/core"
 	"penstock/ctrl/model"
+	"penstock/dataplane/fib"
 	"penstock/dataplane/table"
 )
 
@@ -67,6 +68,9 @@ func (c *Compiler) LearnedBindings(f core.BindingFilter, after model.BindingKey,
 		}
 	}
 	c.learned.each(func(k rowKey, r knownRow) {
+		if f.Origin != "" && (f.Origin == model.OriginVTEP) != fib.IsVTEP(r.loc) {
+			return
+		}
 		if x := order[k.seg]; x < 0 || x == 0 && k.mac <= uint64(after.MAC) || f.Switch != 0 && switchOf(r.loc) != sw ||
 			last.mac != 0 && compare(k, last) > 0 {
 			return

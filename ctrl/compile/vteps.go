@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"penstock/ctrl/model"
 	"penstock/dataplane/fib"
@@ -389,4 +390,22 @@ func (c *Compiler) vtepStatus(key string) *Status {
 		s.Reason = "the ports that lead there are down"
 	}
 	return s
+}
+
+// VTEPInfo is what is said of a VTEP.
+type VTEPInfo struct {
+	Name     string
+	Learning time.Duration // how long stations behind it are remembered; 0 = none is learned
+}
+
+// VTEPs returns the VTEPs by their places.
+func (c *Compiler) VTEPs() map[Place]VTEPInfo {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make(map[Place]VTEPInfo, len(c.vteps))
+	for name, ref := range c.vteps {
+		e := c.state.VTEPs[name]
+		out[Place{Switch: model.MAC(ref.key)}] = VTEPInfo{name, e.EffectiveLearning()}
+	}
+	return out
 }

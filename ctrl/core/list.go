@@ -16,6 +16,7 @@ import (
 type BindingFilter struct {
 	Tenant, Segment string
 	Switch          model.MAC // edge switch
+	Origin          string    // of learned bindings: one of model.Origins
 }
 
 func (f *BindingFilter) keep() func(*model.Binding) bool {

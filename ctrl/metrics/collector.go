@@ -33,6 +33,7 @@ type collector struct {
 	alarms                                                      alarmDescs
 	control                                                     controlDescs
 	binding                                                     bindingDescs
+	vtep                                                        vtepDescs
 	gateways                                                    gatewayDescs
 	balance                                                     balanceDescs
 }
@@ -138,6 +139,7 @@ func newCollector(src Source) *collector {
 		alarms:   newAlarmDescs(),
 		control:  newControlDescs(),
 		binding:  newBindingDescs(),
+		vtep:     newVTEPDescs(),
 	}
 }
 
@@ -160,6 +162,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	c.alarms.describe(ch)
 	c.control.describe(ch)
 	c.binding.describe(ch)
+	c.vtep.describe(ch)
 }
 
 func describe[T any](ch chan<- *prometheus.Desc, list []counter[T]) {
@@ -212,6 +215,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.alarms.collect(o, &s.Alarms)
 	c.control.collect(o, &s.Control)
 	c.binding.collect(o, &s.Bindings)
+	c.vtep.collect(o, &s.VTEPs)
 }
 
 func (c *collector) collectBox(o out, s *Stats) {

@@ -36,6 +36,7 @@ type Stats struct {
 	Gateways   Gateways
 	Balance    Balance
 	Bindings   Bindings
+	VTEPs      VTEPs
 	Alarms     Alarms
 	Control    rest.Counters
 	Objects    map[string]int // pushed objects by kind, as in URLs: "tenants", "vifs" …

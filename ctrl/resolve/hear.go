@@ -111,6 +111,9 @@ func (s *Service) learn(payload []byte, from *pull, now int64) {
 	for i, v := range verdicts {
 		r := &s.rows[i]
 		s.counters.Verdicts[v]++
+		if len(s.owners) > 0 {
+			s.ownerHeard(r, now)
+		}
 		switch v {
 		case compile.Moved:
 			s.found(r)

@@ -106,3 +106,46 @@ func (s *Service) refuse(key compile.FabricKey, to compile.Place, now int64) {
 	s.nots[k] = now
 	s.unicast(to, []body{s.new(resolve.OpNotHere, key, uint64(now))})
 }
+
+// maxOwners is how many owners are asked for at a time.
+const maxOwners = 16_384
+
+// ownership is when the box that owns a VIF was asked for it, and when it has answered.
+type ownership struct{ asked, answered int64 }
+
+// AskOwner broadcasts a WHERE for a VIF that another box has told, once a second at most: whoever owns it answers.
+func (s *Service) AskOwner(key compile.FabricKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now()
+	o := s.owners[key]
+	if o == nil {
+		if len(s.owners) >= maxOwners {
+			return
+		}
+		o = &ownership{}
+		s.owners[key] = o
+	}
+	if o.asked != 0 && now-o.asked < second || !s.self.At.Known() || !s.whereRate.take(1, now) {
+		return
+	}
+	o.asked = now
+	s.broadcast([]body{s.new(resolve.OpWhere, key, uint64(now))})
+}
+
+// Answered returns when the owner of a VIF was heard last after AskOwner, in nanoseconds; 0 = it was not.
+func (s *Service) Answered(key compile.FabricKey) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.owners[key]; o != nil {
+		return o.answered
+	}
+	return 0
+}
+
+// ownerHeard notes that the box at a place says that it owns a VIF.
+func (s *Service) ownerHeard(r *compile.FabricRow, now int64) {
+	if o := s.owners[r.FabricKey]; o != nil && r.At != s.self.At {
+		o.answered = now
+	}
+}

@@ -117,6 +117,7 @@ type Service struct {
 	heardAt                         int64
 
 	targets map[target]*asked
+	owners  map[compile.FabricKey]*ownership // those that were asked whether they still are
 	nots    map[not]int64
 	flaps   map[compile.FabricKey]*flap
 
@@ -149,7 +150,8 @@ type Counters struct {
 
 // New returns a service with the claims of the last run.
 func New(cfg Config) *Service {
-	s := &Service{cfg: cfg, own: map[compile.FabricKey]*ownVIF{}, targets: map[target]*asked{}, nots: map[not]int64{},
+	s := &Service{cfg: cfg, own: map[compile.FabricKey]*ownVIF{}, targets: map[target]*asked{},
+		owners: map[compile.FabricKey]*ownership{}, nots: map[not]int64{},
 		boxes: map[compile.Place]*box{}, pulls: map[compile.Place]*pull{}, serving: map[compile.Place]int64{},
 		faults: map[fault]int64{},
 		flaps:  map[compile.FabricKey]*flap{}, randomness: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
@@ -253,6 +255,11 @@ func (s *Service) expire(now int64) {
 	for k, a := range s.targets {
 		if now-a.last > 60*second {
 			delete(s.targets, k)
+		}
+	}
+	for k, o := range s.owners {
+		if now-o.asked > 60*second {
+			delete(s.owners, k)
 		}
 	}
 	for k, at := range s.nots {
