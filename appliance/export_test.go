@@ -11,8 +11,8 @@ import (
 	"penstock/ctrl/core"
 )
 
-// file writes a file into a directory of the test, and returns its name.
-func file(t *testing.T, name, text string) string {
+// tempFile writes a file into a directory of the test, and returns its name.
+func tempFile(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -29,7 +29,7 @@ func trouble(t *testing.T) string {
 		fmt.Fprintf(&b, "[[tenants]]\nname = \"t-%d_.%s\"\nid = %d\n", i, strings.Repeat("x", 40), 1000+i)
 		fmt.Fprintf(&b, "[[segments]]\ntenant = \"t-%d_.%s\"\nname = \"web\"\nid = 1\n", i, strings.Repeat("x", 40))
 	}
-	return file(t, "trouble.toml", b.String())
+	return tempFile(t, "trouble.toml", b.String())
 }
 
 // TestExport: what is exported applies to the same box without a change, and makes another box equal.
@@ -41,7 +41,7 @@ func TestExport(t *testing.T) {
 		if again := a.ok("export", "-o", form); again != text {
 			t.Errorf("%s: two exports of one revision differ:\n%s\n%s", form, text, again)
 		}
-		f := file(t, "t", text)
+		f := tempFile(t, "t", text)
 		got := a.ok("apply", "-f", f, "--prune", "--dry-run", "--exit-code")
 		if got != "0 changes, none made (dry run)\n" {
 			t.Errorf("%s: applied to the same box it makes %q, want 0 changes", form, got)
@@ -65,7 +65,7 @@ func withoutHeader(s string) string {
 
 // TestExportPrunes: a whole export of an empty box empties another one.
 func TestExportPrunes(t *testing.T) {
-	f := file(t, "t.toml", newWorld(t, nil).ok("export"))
+	f := tempFile(t, "t.toml", newWorld(t, nil).ok("export"))
 	w := newWorld(t, nil).example()
 	w.ok("apply", "-f", f, "--prune")
 	if got := w.ok("export"); strings.Contains(got, "[[") {
@@ -80,7 +80,7 @@ func TestExportTenant(t *testing.T) {
 	if !strings.Contains(text, "[[vifs]]") || strings.Contains(text, "blue") || strings.Contains(text, "paths") {
 		t.Errorf("penstock export red prints\n%s\nwant the objects of red alone", text)
 	}
-	if got := w.ok("apply", "-f", file(t, "t", text), "--dry-run"); got != "0 changes, none made (dry run)\n" {
+	if got := w.ok("apply", "-f", tempFile(t, "t", text), "--dry-run"); got != "0 changes, none made (dry run)\n" {
 		t.Errorf("applied to the same box it makes %q, want 0 changes", got)
 	}
 	if a := w.run("export", "blu"); a.code != exitRefused || !strings.Contains(a.err, "there are ") ||

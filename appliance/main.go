@@ -91,7 +91,8 @@ func rootCommand() *cobra.Command {
 	})
 	root.AddCommand(runCommand(), checkCommand(), reloadCommand(), showCommand(), applyCommand(), exportCommand(),
 		deleteCommand(), gatewayCommand(), serviceCommand(), pathsCommand(), alarmCommand(), bindingCommand(),
-		watchCommand(), genCommand(), demoCommand(), compactCommand(), versionCommand())
+		backupCommand(), restoreCommand(), compactCommand(), watchCommand(), genCommand(), demoCommand(),
+		versionCommand())
 	return root
 }
 

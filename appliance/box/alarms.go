@@ -2,7 +2,6 @@ package box
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -27,8 +26,6 @@ func (b *Box) openAlarms() (err error) {
 	}, alarm.PortDown)
 	return nil
 }
-
-func (b *Box) alarmFile() string { return filepath.Join(b.cfg.Load().Box.StateDir, "alarms.db") }
 
 // receivers are the webhooks of a configuration.
 func receivers(cfg *conf.Config) []alarm.Receiver {

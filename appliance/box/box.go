@@ -260,6 +260,7 @@ func (b *Box) serve() (err error) {
 	if b.api, err = api.New(api.Config{
 		Path: c.Socket, Mode: c.Mode, Owner: uid, Group: gid, ReadOnly: c.ReadersAny, Core: b.core, Events: b.events,
 		Alarms: b.alarms, Gateways: b.gateways, Info: b, Log: b.log, ServiceTable: b.compiler.ServiceTable,
+		Backup:  b.Backup,
 		MaxBody: c.MaxBody, MaxConns: c.MaxConnections, Observe: b.observe,
 	}); err != nil {
 		return err

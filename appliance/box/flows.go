@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
 
 	"penstock/ctrl/flowfile"
@@ -16,9 +15,6 @@ import (
 
 // saveLimit is the time after which the box ends without having saved its flows.
 const saveLimit = 5 * time.Second
-
-// flowState is the file in which the balancer's flows are kept over a restart.
-func (b *Box) flowState() string { return filepath.Join(b.cfg.Load().Box.StateDir, "flows") }
 
 // saveFlows writes the balancer's flows to a file. It waits for saveLimit at most: a disk may hang.
 func (b *Box) saveFlows() {

@@ -2,7 +2,6 @@ package box
 
 import (
 	"net/netip"
-	"path/filepath"
 
 	"penstock/conf"
 	"penstock/ctrl/compile"
@@ -10,11 +9,6 @@ import (
 	dpgateway "penstock/dataplane/gateway"
 	"penstock/dataplane/liveness"
 )
-
-// gatewayState is the file in which the active members are kept.
-func (b *Box) gatewayState() string {
-	return filepath.Join(b.cfg.Load().Box.StateDir, "gateways.json")
-}
 
 // compileGroups returns the gateway groups of a configuration; saved is their state when the box stopped.
 func compileGroups(cfg *conf.Config, saved gateway.State) []compile.Group {

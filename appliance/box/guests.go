@@ -2,7 +2,6 @@ package box
 
 import (
 	"context"
-	"path/filepath"
 	"slices"
 
 	"penstock/ctrl/compile"
@@ -15,7 +14,7 @@ import (
 // newGuests makes the set-up of guests. Without its records the box runs all the same.
 func (b *Box) newGuests() {
 	var err error
-	b.guests, err = guest.New(guest.Config{Path: filepath.Join(b.cfg.Load().Box.StateDir, "guests.json"),
+	b.guests, err = guest.New(guest.Config{Path: b.guestsFile(),
 		Alarms: b.alarms, Log: b.log})
 	if err != nil {
 		b.log.Error("guests", "err", err)

@@ -3,7 +3,6 @@ package box
 import (
 	"context"
 	"net/netip"
-	"path/filepath"
 	"time"
 
 	"penstock/ctrl/compile"
@@ -13,9 +12,6 @@ import (
 	"penstock/dataplane/fib"
 	"penstock/dataplane/punt"
 )
-
-// healthFile is the file in which the states of servers are kept.
-func (b *Box) healthFile() string { return filepath.Join(b.cfg.Load().Box.StateDir, "servers.json") }
 
 // newHealth makes the health checks of the servers that this box directs.
 func (b *Box) newHealth() {

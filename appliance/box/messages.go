@@ -3,7 +3,6 @@ package box
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -27,7 +26,7 @@ func (b *Box) newResolve() {
 	b.resolve = protocol.New(protocol.Config{
 		Table: b.compiler, Wire: wire{b}, Keys: b.fabricKeys, Alarms: b.alarms, Log: b.log,
 		Now:       func() int64 { return b.started.UnixNano() + int64(time.Since(b.started)) },
-		File:      filepath.Join(cfg.Box.StateDir, "claims.json"),
+		File:      b.claimsFile(),
 		Directors: b.directors.Binding, SyncRate: cfg.Fabric.SyncRate,
 	})
 }

@@ -1,7 +1,6 @@
 package box
 
 import (
-	"path/filepath"
 	"time"
 
 	"penstock/conf"
@@ -22,7 +21,7 @@ func (b *Box) newPlaces() error {
 	cfg := b.cfg.Load()
 	b.places = place.New(place.Config{
 		Setting: placeSetting(cfg), System: cfg.Box.Name, Version: b.build.Version,
-		File: filepath.Join(cfg.Box.StateDir, "places.json"), Inject: b.slow.Inject, SetPlace: b.compiler.SetPlace,
+		File: b.placesFile(), Inject: b.slow.Inject, SetPlace: b.compiler.SetPlace,
 		Moved: b.placed, Alarms: b.alarms, Log: b.log, Now: time.Now,
 	})
 	if err := b.slow.Handle(punt.LLDP, b.places.Punt); err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,9 +23,6 @@ const (
 	// remainsLook is when changes are found that changed no table.
 	remainsLook = time.Second
 )
-
-// remainsFile is the file in which the box keeps since when servers drain, and rules that outlive their server.
-func (b *Box) remainsFile() string { return filepath.Join(b.cfg.Load().Box.StateDir, "draining.json") }
 
 // loadRemains goes on with what the file says. A file that cannot be read is a warning: draining begins anew.
 func (b *Box) loadRemains() {

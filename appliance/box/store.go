@@ -2,6 +2,7 @@ package box
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ func (b *Box) openStore() (err error) {
 	if b.store, err = store.Open(filepath.Join(dir, "penstock.db"), o); err != nil {
 		return err
 	}
-	if err := gateway.Clean(b.gatewayState()); err != nil {
+	if err := errors.Join(gateway.Clean(b.gatewayState()), cleanBackups(dir)); err != nil {
 		b.log.Warn("what interrupted writes left in box.state_dir cannot be removed", "err", err)
 	}
 	return nil

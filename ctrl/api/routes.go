@@ -43,6 +43,7 @@ func routes() []route {
 		{method: "POST", pattern: "/v1/gateways/{group}/switch", write: true, do: (*Server).switchGateway},
 		{method: "POST", pattern: "/v1/gateways/{group}/disable", write: true, do: (*Server).disableGateway},
 		{method: "POST", pattern: "/v1/gateways/{group}/enable", write: true, do: (*Server).enableGateway},
+		{method: "POST", pattern: "/v1/backup", write: true, do: (*Server).backup},
 		{method: "POST", pattern: "/v1/reload", write: true, do: (*Server).reload},
 		{method: "POST", pattern: "/v1/transactions", write: true, tables: true, do: (*Server).transaction},
 		{method: "GET", pattern: "/v1/bulk/bindings", do: (*Server).exportBindings},

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -83,7 +84,9 @@ type Config struct {
 	// ServiceTable returns the table of a service by its key; ok is false if the service is not live, and why says why
 	// it has no table here. nil = there are no tables.
 	ServiceTable func(key string) (t status.ServiceTable, why string, ok bool)
-	Log          *slog.Logger
+	// Backup writes an archive of what the box has stored; nil = it keeps nothing.
+	Backup func(ctx context.Context, w io.Writer) error
+	Log    *slog.Logger
 	// Observe, unless nil, is called after each write with the pattern of its path and the time until acknowledgement.
 	Observe func(pattern string, took time.Duration)
 
@@ -120,6 +123,7 @@ func (c *Config) defaults() {
 const (
 	maxBulks   = 8                // concurrent bulk pushes: each may stage some 70 MB
 	maxExports = 8                // concurrent exports
+	maxBackups = 1                // concurrent backups: each has a copy on the box's disk
 	bulkTime   = 10 * time.Minute // for the stream of one bulk push
 )
 
@@ -129,6 +133,7 @@ type Server struct {
 	rest    *rest.Server
 	bulks   *rest.Seats
 	exports *rest.Seats
+	backups *rest.Seats
 	keys    atomic.Pointer[keyCache]
 }
 
@@ -141,7 +146,8 @@ func New(c Config) (*Server, error) {
 	if c.Mode&0o002 != 0 {
 		return nil, fmt.Errorf("the control socket must not be writable for everybody (mode %04o)", c.Mode)
 	}
-	s := &Server{cfg: c, bulks: rest.NewSeats("bulk pushes", maxBulks), exports: rest.NewSeats("exports", maxExports)}
+	s := &Server{cfg: c, bulks: rest.NewSeats("bulk pushes", maxBulks), exports: rest.NewSeats("exports", maxExports),
+		backups: rest.NewSeats("backups", maxBackups)}
 	s.rest = rest.New(rest.Config{
 		Name: "the control socket", Routes: s.table(), ToError: toError, Observe: c.Observe, Log: c.Log,
 		MaxBody: c.MaxBody, MaxConns: c.MaxConns, MaxStreams: c.MaxStreams,

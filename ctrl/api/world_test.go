@@ -182,6 +182,7 @@ type world struct {
 	events *event.Log
 	info   *info
 	server *api.Server
+	backup atomic.Pointer[error] // of the next backups
 	client *client.Client
 }
 
@@ -204,6 +205,13 @@ func newWorld(t testing.TB, change func(*api.Config, *core.Config)) *world {
 	}
 	cc := core.Config{Store: s, Live: sink{}, Events: w.events, Options: model.Options{Ports: ports}}
 	ac := api.Config{Path: w.path, Group: -1, Events: w.events, Alarms: w.alarms, Gateways: w.gates, Info: w.info,
+		Backup: func(_ context.Context, out io.Writer) error {
+			if err := w.backup.Load(); err != nil {
+				return *err
+			}
+			_, err := io.WriteString(out, "archive")
+			return err
+		},
 		ServiceTable: func(key string) (status.ServiceTable, string, bool) {
 			if key != "RED/http" {
 				return status.ServiceTable{}, "the service has no usable server", true

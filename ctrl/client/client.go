@@ -309,6 +309,17 @@ func (c *Client) gateway(ctx context.Context, group, action string,
 	return g, c.call(ctx, http.MethodPost, path, nil, WriteOptions{}, o, &g)
 }
 
+// Backup writes an archive of what the box has stored to w. After an error w holds a part of it only.
+func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+	resp, err := c.Do(ctx, http.MethodPost, "/v1/backup", nil, WriteOptions{}, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(w, resp.Body)
+	return err
+}
+
 // Reload makes the box read its configuration file again.
 func (c *Client) Reload(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/v1/reload", nil, WriteOptions{}, nil, nil)

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"penstock/ctrl/model"
 	"penstock/ctrl/store/file"
 )
 
@@ -61,17 +60,11 @@ func Compact(path string) (before, after int64, err error) {
 
 // same reads a copy, which checks its checksums and counts, and compares its revision, marks and counts with the file.
 func (s *Store) same(path string) error {
-	c, err := Open(path, Options{})
+	c, err := examined(path)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if _, err := c.Load(); err != nil {
-		return err
-	}
-	if err := c.EachBinding(func([]model.Binding) error { return nil }); err != nil {
-		return err
-	}
 	for _, of := range []func(*Store) (uint64, error){(*Store).Revision, (*Store).EventMark} {
 		want, err := of(s)
 		if err != nil {

@@ -25,9 +25,12 @@ import (
 // schema is the version of the file's layout. Layout 1 has no ages of bindings: it is read as well, and becomes layout
 // 2 when bindings are written.
 const (
-	schema    = 2
+	schema    = Layout
 	oldSchema = 1
 )
+
+// Layout is the newest layout of the file.
+const Layout = 2
 
 var (
 	bucketMeta = []byte("meta")

@@ -13,8 +13,10 @@ import (
 	"penstock/ctrl/store/file"
 )
 
-// schema is the version of the file's layout.
-const schema = 1
+// Layout is the newest layout of the file.
+const Layout = 1
+
+const schema = Layout
 
 var (
 	bucketMeta      = []byte("meta")

@@ -114,6 +114,9 @@ func Open(path string, o Options) (*Spool, map[uint64][]byte, error) {
 	return s, alarms, nil
 }
 
+// CopyTo writes what is on disk into a new file at path. Writers go on meanwhile.
+func (s *Spool) CopyTo(path string) error { return s.f.CopyTo(path) }
+
 // SetReceivers sets the receivers. A new receiver gets the notices that are added later; the waiting notices of a
 // removed receiver are discarded.
 func (s *Spool) SetReceivers(list []Receiver) {

@@ -200,6 +200,25 @@ func lock(h *os.File, within time.Duration) error {
 	}
 }
 
+// Lock takes the lock of the file at path, whatever is in the file, until release is called. A file that is not there
+// is made, and removed at release if it is still empty. The error wraps ErrLocked if a process has the file.
+func Lock(path string) (release func(), err error) {
+	h, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(h, 0); err != nil {
+		h.Close() // nothing was written
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return func() {
+		if st, err := os.Stat(path); err == nil && st.Size() == 0 {
+			_ = os.Remove(path) // an empty file is as good as none
+		}
+		h.Close() // and with it the lock
+	}, nil
+}
+
 // SyncDir makes the entries of a directory durable.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)
