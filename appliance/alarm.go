@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"penstock/ctrl/printable"
 )
 
 func alarmCommand() *cobra.Command {
@@ -62,7 +64,8 @@ acknowledgement.`,
 			if ack := a.Acknowledged; ack != nil {
 				done += fmt.Sprintf(" by %s at %s", ack.By, clock(&ack.Time))
 			}
-			fmt.Fprintf(c.OutOrStdout(), "alarm %d (%s, %s) %s\n", a.ID, a.Kind, a.Object, done)
+			fmt.Fprintln(c.OutOrStdout(),
+				printable.Line(fmt.Sprintf("alarm %d (%s, %s) %s", a.ID, a.Kind, a.Object, done)))
 			return nil
 		},
 	}

@@ -12,6 +12,7 @@ import (
 	"penstock/ctrl/client"
 	"penstock/ctrl/core"
 	"penstock/ctrl/model"
+	"penstock/ctrl/printable"
 )
 
 func applyCommand() *cobra.Command {
@@ -143,10 +144,10 @@ func (a *apply) answer(changes int, printed error) error {
 func printChanges(out io.Writer, r core.Result) (err error) {
 	dead := 0
 	for _, ch := range r.Changes {
-		fmt.Fprintf(out, "%s %s %s", ch.Change, ch.Kind.One(), ch.Key)
+		fmt.Fprintf(out, "%s %s %s", ch.Change, ch.Kind.One(), printable.Line(ch.Key))
 		if ch.NotLive != "" {
 			dead++
-			fmt.Fprintf(out, "; not live: %s", ch.NotLive)
+			fmt.Fprintf(out, "; not live: %s", printable.Line(ch.NotLive))
 		}
 		fmt.Fprintln(out)
 	}
@@ -184,11 +185,12 @@ func (a *apply) stream(c *cobra.Command, cl *client.Client, in io.Reader) error 
 	return a.answer(changes, err)
 }
 
+// writeJSON prints v. What a terminal would not show but obey is escaped; the text means the same.
 func writeJSON(w io.Writer, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s\n", b)
+	_, err = fmt.Fprintf(w, "%s\n", printable.JSON(b))
 	return err
 }

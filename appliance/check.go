@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"penstock/conf"
+	"penstock/ctrl/printable"
 )
 
 func checkCommand() *cobra.Command {
@@ -32,7 +33,7 @@ rights, kernel. All errors are printed, not only the first. Exit code 0: the box
 			if !fileOnly {
 				errs, warnings := conf.Check(cfg, conf.Machine{})
 				for _, w := range warnings {
-					fmt.Fprintf(c.ErrOrStderr(), "warning: %v\n", w)
+					fmt.Fprintf(c.ErrOrStderr(), "warning: %s\n", printable.Text(w.Error()))
 				}
 				if len(errs) > 0 {
 					return &exitError{exitConfig, errs}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"penstock/ctrl/client"
+	"penstock/ctrl/printable"
 	"penstock/ctrl/rest"
 )
 
@@ -69,7 +70,7 @@ func refusedIn(file string, err error) error {
 		if f.Hint != "" {
 			s += " (" + f.Hint + ")"
 		}
-		lines = append(lines, s)
+		lines = append(lines, printable.Line(s))
 	}
 	code := exitRefused
 	if e.Status == http.StatusInternalServerError { // it may have been done, by halves or not durably

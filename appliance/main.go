@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"penstock/ctrl/printable"
 )
 
 // Set by the linker (Makefile).
@@ -57,7 +59,8 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 		prefix = ""
 	}
 	printed := make(chan struct{})
-	go func() { fmt.Fprintf(root.ErrOrStderr(), "%s%v\n", prefix, err); close(printed) }()
+	text := prefix + printable.Text(err.Error()) + "\n" // it may quote a file, or a server's answer
+	go func() { fmt.Fprint(root.ErrOrStderr(), text); close(printed) }()
 	select { // standard error may be a pipe that nobody reads
 	case <-printed:
 	case <-time.After(printLimit):

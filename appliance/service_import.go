@@ -15,6 +15,7 @@ import (
 	"penstock/ctrl/core"
 	"penstock/ctrl/ipvs"
 	"penstock/ctrl/model"
+	"penstock/ctrl/printable"
 )
 
 // importing holds the flags of `service import`.
@@ -170,7 +171,7 @@ func (i *importing) run(c *cobra.Command, t *ipvs.Table, to ipvs.Target) error {
 	}
 	if i.output == "text" {
 		for _, w := range t.Warnings {
-			fmt.Fprintf(c.ErrOrStderr(), "%s: warning: line %s\n", name, w)
+			fmt.Fprintf(c.ErrOrStderr(), "%s: warning: line %s\n", name, printable.Line(w.String()))
 		}
 	}
 	cl := i.client()

@@ -5,9 +5,12 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"penstock/ctrl/printable"
 )
 
-// sheet collects rows and prints them aligned: columns of numbers to the right, others to the left.
+// sheet collects rows and prints them aligned: columns of numbers to the right, others to the left. It escapes what a
+// cell may not show: texts come from outside.
 type sheet struct {
 	rows    [][]string
 	headed  bool // the first row is a heading
@@ -34,7 +37,7 @@ func (t *sheet) row(cells ...any) {
 			if s == "" {
 				s = "-"
 			}
-			r[i] = s
+			r[i] = printable.Line(s)
 			col.texts = col.texts || s != "-"
 			continue
 		}
@@ -42,7 +45,7 @@ func (t *sheet) row(cells ...any) {
 		if f, ok := c.(float64); ok {
 			c = fmt.Sprintf("%.1f", f)
 		}
-		r[i] = fmt.Sprint(c)
+		r[i] = printable.Line(fmt.Sprint(c))
 	}
 	t.rows = append(t.rows, r)
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
+	"penstock/ctrl/model"
+	"penstock/ctrl/printable"
 	"penstock/ctrl/status"
 )
 
@@ -21,30 +24,84 @@ func neighbors(q *query) (list []status.Place, err error) {
 	return pick(q, "port with LLDP", l.Items, func(p *status.Place) string { return p.Port })
 }
 
+// maxOutside is the number of characters that a table shows of a text from outside; all of it is below the name, and in
+// JSON. A line that is filled up to the terminal's width could imitate a row.
+const maxOutside = 24
+
 func showNeighbors(q *query, t *sheet) error {
 	list, err := neighbors(q)
 	if err != nil {
 		return err
 	}
-	t.head("PORT", "PLACE", "ORIGIN", "CHASSIS", "PORT ID", "DESCRIPTION", "SYSTEM", "HEARD", "WHAT IS WRONG")
+	if q.arg != "" {
+		showNeighbor(&list[0], t)
+		return nil
+	}
+	t.head("PORT", "PLACE", "ORIGIN", "HEARD", "SYSTEM", "PORT ID", "WHAT IS WRONG")
+	more := uint64(0)
 	for _, p := range list {
-		place := ""
-		if p.SwitchMAC != 0 {
-			place = fmt.Sprintf("%s/%d", p.SwitchMAC, p.SwitchPort)
-		}
+		more += p.More
 		if len(p.Neighbors) == 0 {
-			t.row(p.Port, place, p.Origin, "", "", "", "", "", p.Reason)
+			t.row(p.Port, placeText(p.SwitchMAC, p.SwitchPort), p.Origin, "", "", "", p.Reason)
 		}
 		for _, n := range p.Neighbors {
-			wrong := n.Reason
-			if p.Origin == "configured" || p.SwitchMAC == 0 && p.Origin == "" && p.Reason == "" {
-				wrong = "" // nobody asks the neighbour for a place
-			}
-			t.row(p.Port, place, p.Origin, n.ChassisID, n.PortID, n.PortDescription, n.SystemName,
-				fmt.Sprintf("%d s ago", int(time.Since(n.Heard).Seconds())), wrong)
+			t.row(p.Port, placeText(p.SwitchMAC, p.SwitchPort), p.Origin, secondsAgo(n.Heard),
+				printable.Short(cmp.Or(n.SystemName, n.ChassisID), maxOutside), printable.Short(n.PortID, maxOutside),
+				wrong(&p, &n))
 		}
 	}
+	if more > 0 {
+		t.note = count(more, "LLDP frame") + " of further neighbours came: a port lists 8"
+	}
 	return nil
+}
+
+// wrong says why a neighbour gives no place, where one is wanted.
+func wrong(p *status.Place, n *status.Neighbor) string {
+	if p.Origin == "configured" || p.SwitchMAC == 0 && p.Origin == "" && p.Reason == "" {
+		return ""
+	}
+	return n.Reason
+}
+
+func secondsAgo(at time.Time) string { return fmt.Sprintf("%d s ago", int(time.Since(at).Seconds())) }
+
+func placeText(mac model.MAC, port uint8) string {
+	switch {
+	case mac == 0 && port == 0:
+		return ""
+	case mac == 0:
+		return fmt.Sprintf("?/%d", port)
+	case port == 0:
+		return mac.String() + "/?"
+	}
+	return fmt.Sprintf("%s/%d", mac, port)
+}
+
+// showNeighbor prints all that is known of one port and its neighbours, texts in full.
+func showNeighbor(p *status.Place, t *sheet) {
+	t.row("port", p.Port)
+	t.row("place", placeText(p.SwitchMAC, p.SwitchPort))
+	t.row("origin", p.Origin)
+	t.row("since", clock(p.Since))
+	t.row("what is wrong", p.Reason)
+	for i, n := range p.Neighbors {
+		t.row(fmt.Sprintf("neighbour %d", i+1), cmp.Or(n.SystemName, n.ChassisID))
+		t.row("  chassis ID", fmt.Sprintf("%s (subtype %d)", n.ChassisID, n.ChassisSubtype))
+		t.row("  port ID", fmt.Sprintf("%s (subtype %d)", n.PortID, n.PortSubtype))
+		t.row("  port description", n.PortDescription)
+		t.row("  system description", n.SystemDescription)
+		t.row("  management address", n.Management)
+		if n.VLAN != 0 {
+			t.row("  VLAN of the frame", n.VLAN)
+		}
+		t.row("  heard", fmt.Sprintf("%s, first %s, for %d s", secondsAgo(n.Heard), clock(&n.First), n.TTL))
+		t.row("  says the place", placeText(n.SwitchMAC, n.SwitchPort))
+		t.row("  what is wrong", wrong(p, &n))
+	}
+	if p.More > 0 {
+		t.row("further neighbours", count(p.More, "frame"))
+	}
 }
 
 func boxes(q *query) (list []status.FabricBox, err error) {
@@ -67,8 +124,7 @@ func showBoxes(q *query, t *sheet) error {
 	}
 	t.head("PLACE", "MAC", "STATE", "HEARD", "BINDINGS", "KNOWN HERE")
 	for _, b := range list {
-		t.row(b.Place, b.MAC.String(), b.State, fmt.Sprintf("%d s ago", int(time.Since(b.Heard).Seconds())), b.Bindings,
-			b.Known)
+		t.row(b.Place, b.MAC.String(), b.State, secondsAgo(b.Heard), b.Bindings, b.Known)
 	}
 	return nil
 }

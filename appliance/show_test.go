@@ -77,9 +77,9 @@ func TestShowTables(t *testing.T) {
 			  2024-05-01 12:00:00.123  fab0   100  unknown → up  answers
 			  2024-05-01 12:01:00.000  fab0   100  up → down     silent`},
 		{"neighbors", `
-			PORT  PLACE                ORIGIN  CHASSIS            PORT ID         DESCRIPTION  SYSTEM  HEARD    WHAT IS WRONG
-			fab0  -                    -       02:00:00:00:00:0a  Ethernet1/17/3  to box1      leaf1   7 s ago  port ID "Ethernet1/17/3" is one of several on one cable
-			fab1  02:00:00:00:00:0b/9  stored  -                  -               -            -       -        no LLDP frame has come for 35s`},
+			PORT  PLACE                ORIGIN  HEARD    SYSTEM  PORT ID         WHAT IS WRONG
+			fab0  -                    -       7 s ago  leaf1   Ethernet1/17/3  port ID "Ethernet1/17/3" is one of several on one cable
+			fab1  02:00:00:00:00:0b/9  stored  -        -       -               no LLDP frame has come for 35s`},
 		{"boxes", `
 			PLACE                 MAC                STATE    HEARD    BINDINGS  KNOWN HERE
 			02:00:00:00:00:0b-9   02:00:00:00:fb:02  equal    3 s ago        12          12

@@ -17,6 +17,7 @@ import (
 	"penstock/ctrl/client"
 	"penstock/ctrl/event"
 	"penstock/ctrl/gateway"
+	"penstock/ctrl/printable"
 )
 
 func watchCommand() *cobra.Command {
@@ -61,9 +62,10 @@ for it.`,
 					if text, err = json.Marshal(e); err != nil {
 						return err
 					}
+					text = printable.JSON(text)
 				} else {
 					text = fmt.Appendf(nil, "%8d  %s  %-10s %s", e.Seq, e.Time.Local().Format(time.DateTime+".000"),
-						e.Type, describe(e))
+						printable.Line(e.Type), printable.Line(describe(e)))
 				}
 				_, err := c.OutOrStdout().Write(append(text, '\n'))
 				return err

@@ -48,7 +48,8 @@ type fakeInfo struct {
 	refusal error         // of Reload
 	tables  []status.FlowTable
 
-	compiler *compile.Compiler
+	compiler  *compile.Compiler
+	neighbors []status.Place // nil = two ports
 }
 
 func (i *fakeInfo) Box() any {
@@ -213,6 +214,9 @@ func (i *fakeInfo) ReleaseBinding(key model.BindingKey) bool {
 }
 
 func (i *fakeInfo) Neighbors() []status.Place {
+	if i.neighbors != nil {
+		return i.neighbors
+	}
 	at := time.Now().Add(-7500 * time.Millisecond)
 	leaf := status.Neighbor{ChassisID: "02:00:00:00:00:0a", ChassisSubtype: 4, PortID: "Ethernet1/17/3", PortSubtype: 5,
 		PortDescription: "to box1", SystemName: "leaf1", TTL: 120, First: at, Heard: at, SwitchMAC: 0x02000000000a,

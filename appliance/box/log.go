@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"penstock/conf"
+	"penstock/ctrl/printable"
 )
 
 // newLogger logs to standard error, by way of a queue.
@@ -17,9 +18,9 @@ func newLogger(c conf.Log, level *slog.LevelVar) (*slog.Logger, *logQueue) {
 	to := func(w io.Writer) *slog.Logger {
 		opts := &slog.HandlerOptions{Level: level}
 		if c.Format == "json" {
-			return slog.New(slog.NewJSONHandler(w, opts))
+			return slog.New(slog.NewJSONHandler(printable.JSONWriter(w), opts))
 		}
-		return slog.New(slog.NewTextHandler(w, opts))
+		return slog.New(slog.NewTextHandler(printable.TextWriter(w), opts))
 	}
 	q := newLogQueue(os.Stderr, to(os.Stderr))
 	return to(q), q

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"penstock/ctrl/event"
+	"penstock/ctrl/printable"
 )
 
 // Alarm is one fault that is, or was, present.
@@ -89,7 +90,9 @@ const (
 	maxActive = 4096
 )
 
+// clip returns a text of at most so many octets and "…", in which nothing from outside misleads its reader.
 func clip(s string, most int) string {
+	s = printable.Line(s[:min(len(s), 4*most)])
 	if len(s) <= most {
 		return s
 	}

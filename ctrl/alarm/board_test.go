@@ -246,3 +246,20 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestOutside: what an alarm says holds nothing that a terminal obeys or that forges a line, in the same words on all
+// ways, and clearing finds it by the same object.
+func TestOutside(t *testing.T) {
+	w, _ := newBoard(t, "", nil)
+	evil := "port \x1b[2J\n\u202e\u009b\x9b"
+	w.Raise(Report{Kind: LLDPNoPlace, Object: evil, Text: evil + strings.Repeat("\x1b", 2000)})
+	a := w.Active()
+	if want := `port \x1b[2J\x0a\u202e\x9b\x9b`; len(a) != 1 || a[0].Object != want ||
+		!strings.HasPrefix(a[0].Text, want) || len(a[0].Text) > maxText+len("…") {
+		t.Errorf("got %+v, want the object %q and a text of at most %d octets", a, want, maxText)
+	}
+	w.Clear(LLDPNoPlace, evil)
+	if a := w.Active(); len(a) != 0 {
+		t.Errorf("%d alarms are active, want none", len(a))
+	}
+}
