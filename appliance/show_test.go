@@ -255,7 +255,7 @@ func TestShowLearned(t *testing.T) {
 		t.Errorf("as JSON: got %+v, want sequence, IDs and origin of %+v", l, told)
 	}
 	if a := w.run("show", "bindings", "--origin", "told"); a.code != exitRefused ||
-		!strings.Contains(a.err, `"told" is not an origin of bindings (use one of pushed, fabric, vtep)`) {
+		!strings.Contains(a.err, `"told" is not an origin of bindings (use one of pushed, learned, fabric, vtep)`) {
 		t.Errorf("an unknown origin: got code %d, %q; want %d and the origins", a.code, a.err, exitRefused)
 	}
 }

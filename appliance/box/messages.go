@@ -34,17 +34,17 @@ func (b *Box) newResolve() {
 // followMessages gives the binding messages of other boxes, and what the packet path tells, to those in control who
 // want them, until ctx is done.
 func (b *Box) followMessages(ctx context.Context) {
-	event := func(resolve.Event) {}
-	if b.resolve != nil {
-		event = b.resolve.Event
-	}
+	var events []resolve.Event
 	for b.engine.WaitResolve(ctx) {
-		for b.engine.TakeMessages(b.message) > 0 && ctx.Err() == nil {
-		}
+		b.engine.TakeMessages(b.message) // some of each opcode: a flood of messages keeps no event waiting
 		b.engine.TakeEvents(func(e resolve.Event) {
 			b.learner.Event(&e)
-			event(e)
+			events = append(events, e)
 		})
+		if b.resolve != nil && len(events) > 0 {
+			b.resolve.Events(events)
+		}
+		events = events[:0]
 	}
 }
 

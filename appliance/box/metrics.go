@@ -64,6 +64,10 @@ func (b *Box) bindingMetrics() (m metrics.Bindings) {
 	for i, n := range c.Verdicts {
 		m.Heard[compile.Verdict(i).String()] = n
 	}
+	m.Stations = map[string]uint64{}
+	for i, n := range c.Stations {
+		m.Stations[compile.HeardVerdict(i).String()] = n
+	}
 	m.Pulls, m.Swept = map[string]uint64{"done": c.PullsDone, "failed": c.PullsFailed}, c.Swept
 	m.Boxes = map[string]int{}
 	for _, x := range b.resolve.Boxes() {

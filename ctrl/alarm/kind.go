@@ -63,6 +63,7 @@ const (
 	ClockSkew          Kind = "clock_skew"
 	TableFull          Kind = "table_full"
 	VXLANLoop          Kind = "vxlan_loop"
+	LearningFull       Kind = "learning_full"
 )
 
 // KindInfo describes a kind.
@@ -145,9 +146,9 @@ func Kinds() []KindInfo {
 		{VIFConflict, Major, false, "vif TENANT/SEGMENT MAC, IDs",
 			"Another box claims a VIF of this box, with a newer claim: this box says nothing of it any more.",
 			"The VIF is deleted here, or claimed anew since it has changed."},
-		{VIFFlapping, Major, false, "vif TENANT/SEGMENT MAC, IDs",
-			"A VIF has moved between boxes five times within 180 s. Its binding is held as it is, whatever boxes " +
-				"claim.",
+		{VIFFlapping, Major, false, "vif TENANT/SEGMENT MAC, or address TENANT/SEGMENT ADDRESS, IDs",
+			"A VIF has moved between boxes or attachments five times within 180 s, or an address between learned " +
+				"VIFs. Its binding is held as it is, whatever is claimed.",
 			"540 s have passed, or the binding was cleared."},
 		{BindingConflict, Warning, false, "binding TENANT/SEGMENT MAC at SWITCH/PORT, IDs",
 			"Another box says that a VIF is there, and the pushed binding leads elsewhere. The pushed one holds.",
@@ -160,6 +161,10 @@ func Kinds() []KindInfo {
 		{VXLANLoop, Major, false, "vif TENANT/SEGMENT MAC, IDs",
 			"Frames with the MAC of a VIF of this box come from a VTEP. They are dropped, and teach nothing.",
 			"None has come for a minute."},
+		{LearningFull, Warning, false, "attachment PORT, or PORT/VLAN",
+			"More stations were heard behind an attachment than it may have, or they change too often: some are not " +
+				"learned.",
+			"None was refused for a minute."},
 		{GuestSetupFailed, Major, false, "vif TENANT/NAME",
 			"The guest behind a VIF cannot be given its virtual addresses, or cannot keep them over its restart: the " +
 				"agent is absent, silent or blocks commands, or the guest's network configuration is not known. The " +

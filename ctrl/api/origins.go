@@ -12,7 +12,7 @@ import (
 	"penstock/ctrl/rest"
 )
 
-// listBindings returns a page of the bindings that were pushed and of those that other boxes have told, in the order of
+// listBindings returns a page of the bindings that were pushed, learned and told by other boxes, in the order of
 // their keys, whether there are more, and the revision of the pushed ones.
 func (s *Server) listBindings(f core.BindingFilter, lq *listQuery) (list []model.Binding, more bool, revision uint64,
 	err error) {

@@ -43,8 +43,8 @@ type Info interface {
 	Sync(place string) bool
 	// Neighbors lists the ports that speak LLDP, with their neighbours.
 	Neighbors() []status.Place
-	// LearnedBindings returns up to n of the bindings that other boxes have told, which match a filter and come behind
-	// a key, in the order of their keys.
+	// LearnedBindings returns up to n bindings that were not pushed, which match a filter and come behind a key, in the
+	// order of their keys.
 	LearnedBindings(f core.BindingFilter, after model.BindingKey, n int) []model.Binding
 	// LearnedBinding returns one of them.
 	LearnedBinding(key model.BindingKey) (model.Binding, bool)

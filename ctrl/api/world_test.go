@@ -63,6 +63,9 @@ func (i *info) Flows(_ context.Context, q api.FlowQuery) (status.FlowPage, error
 }
 
 func (i *info) LearnedBindings(f core.BindingFilter, after model.BindingKey, n int) (list []model.Binding) {
+	if f.Origin == model.OriginLearned {
+		return nil
+	}
 	for _, b := range i.learned {
 		if b.Key() > after.String() && (f.Tenant == "" || f.Tenant == b.Tenant) && len(list) < n {
 			list = append(list, b)

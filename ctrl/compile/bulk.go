@@ -254,6 +254,10 @@ func (c *Compiler) putRow(b *model.Binding, r resolved) error {
 		c.unlearn(k, now)
 		inTable = false
 	}
+	if c.stranger(k) != nil && !slices.Contains(c.self, loc) { // likewise
+		c.unhear(k)
+		inTable = false
+	}
 	local := inTable && (now&fib.LocLocal != 0 || c.isVirtual(k))
 	if local || slices.Contains(c.self, loc) {
 		c.deleteRow(k)

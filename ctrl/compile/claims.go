@@ -14,8 +14,9 @@ import (
 // Who owns an address
 //
 // A row of a segment (a MAC) is claimed by a gateway group that is a station there, by a virtual address, by a VIF of
-// this box, by a pushed binding, and by one that another box has told (learn.go): the first of them in this order has
-// it (decide). An address is claimed by every
+// this box, by a pushed binding, by one that another box has told (learn.go), and by a station that was heard behind an
+// attachment of this box (heard.go): the first of them in this order has it (decide), but of the last two the one with
+// the larger sequence, unless the VIF is configured at its owner. An address is claimed by every
 // row that names it, at the rank of the row's owner; of two pushed bindings the younger one has it, by the revision
 // that changed it last, and of two of one revision the one with the larger MAC. Rank, age and MAC are the same after a
 // restart, so the owner is, too.
@@ -28,20 +29,24 @@ type rank uint8
 
 // The ranks.
 const (
-	rankFabric  rank = iota // a binding that another box has told; the largest sequence first
+	rankLearned rank = iota // learned from what a station sends, here or by another box; the largest sequence first
+	rankFabric              // a VIF that is configured on another box; the largest sequence first
 	rankPushed              // a pushed binding
 	rankVIF                 // a VIF of this box
 	rankVirtual             // a virtual address, wherever it is served
 	rankGroup               // a gateway group of this box
 )
 
-// rankOf returns the rank of the owner of a row of the table.
+// rankOf returns the rank of the owner of a row of the table. Addresses of the row that were heard have rankLearned.
 func (d *dispute) rankOf(k rowKey, loc fib.Loc) rank {
+	told, fixed := d.told(k)
 	switch {
 	case d.virtual(k):
 		return rankVirtual
-	case loc&fib.LocLocal == 0 && d.learned(k):
+	case loc&fib.LocLocal == 0 && told && fixed:
 		return rankFabric
+	case loc&fib.LocLocal == 0 && told:
+		return rankLearned
 	case loc&fib.LocLocal == 0:
 		return rankPushed
 	case loc&fib.LocGateway != 0:
@@ -110,8 +115,10 @@ type dispute struct {
 	ages      ageFunc
 	virtual   func(rowKey) bool // the row is that of a virtual address
 	was       func(rowKey) bool // and was so before
-	learned   func(rowKey) bool // the row is one that another box has told
-	sequence  func(rowKey) uint64
+	// told says whether the row is one that another box has told, and whether it is configured there.
+	told     func(rowKey) (told, fixed bool)
+	heard    func(rowKey, addrKey) bool // the address was heard from the row's station, behind an attachment
+	sequence func(rowKey) uint64
 
 	rows    map[rowKey]*claimant
 	order   []*claimant
@@ -131,8 +138,8 @@ type claimant struct {
 
 func newDispute(c *Compiler, ages ageFunc) dispute {
 	return dispute{t: c.cfg.Bindings, contested: edit[addrKey, []claim]{base: c.contested}, lost: edit[rowKey,
-		[]addrKey]{base: c.lost}, ages: ages, virtual: c.isVirtual, was: c.isVirtual, learned: c.isLearned,
-		sequence: c.sequenceOf}
+		[]addrKey]{base: c.lost}, ages: ages, virtual: c.isVirtual, was: c.isVirtual, told: c.toldRow,
+		heard: c.heardAddress, sequence: c.sequenceOf}
 }
 
 func (d *dispute) commit() {
@@ -254,7 +261,16 @@ func (d *dispute) owner(a addrKey) []claim {
 	if !ok {
 		return nil
 	}
-	return []claim{{mac, d.rankOf(rowKey{a.seg, mac}, loc)}}
+	k := rowKey{a.seg, mac}
+	return []claim{{mac, d.rankFor(k, a, d.rankOf(k, loc))}}
+}
+
+// rankFor is the rank at which a row claims an address; of is that of the row.
+func (d *dispute) rankFor(k rowKey, a addrKey, of rank) rank {
+	if of == rankVIF && d.heard(k, a) {
+		return rankLearned
+	}
+	return of
 }
 
 // entry is a claim while it is sorted.
@@ -279,7 +295,7 @@ func (d *dispute) rankAll(a addrKey, old []claim, changed []*claimant) ([]claim,
 		}
 	}
 	for _, x := range changed {
-		list = append(list, entry{claim: claim{x.key.mac, x.rank}, fresh: x.fresh})
+		list = append(list, entry{claim: claim{x.key.mac, d.rankFor(x.key, a, x.rank)}, fresh: x.fresh})
 		if x.rank == rankPushed && !x.fresh {
 			elderly++
 			placed = false
@@ -292,7 +308,7 @@ func (d *dispute) rankAll(a addrKey, old []claim, changed []*claimant) ([]claim,
 		placed = false
 	}
 	for i := range list {
-		if list[i].rank == rankFabric {
+		if list[i].rank <= rankFabric {
 			list[i].age = d.sequence(rowKey{a.seg, list[i].mac})
 		}
 	}
@@ -321,13 +337,15 @@ func sortClaims(list []entry, placed bool) []claim {
 		switch {
 		case x.rank != y.rank:
 			return cmp.Compare(y.rank, x.rank)
-		case x.rank == rankFabric:
+		case x.rank <= rankFabric:
 			return cmp.Or(cmp.Compare(y.age, x.age), cmp.Compare(y.mac, x.mac))
+		case x.rank != rankPushed:
+			return cmp.Compare(y.mac, x.mac)
 		case x.fresh != y.fresh && x.fresh:
 			return -1
 		case x.fresh != y.fresh:
 			return 1
-		case x.fresh || x.rank != rankPushed:
+		case x.fresh:
 			return cmp.Compare(y.mac, x.mac)
 		case placed:
 			return 0
@@ -384,8 +402,9 @@ func (c *Compiler) lostReason(k rowKey) string {
 		}
 		owner := c.contested[a][0]
 		s += a.addr().String() + " belongs to " + [...]string{
-			rankFabric: "the binding that another box has told last, ",
-			rankPushed: "the binding pushed last, ", rankVIF: "the VIF of this box with ",
+			rankLearned: "the station that was heard with it last, ",
+			rankFabric:  "the binding that another box has told last, ",
+			rankPushed:  "the binding pushed last, ", rankVIF: "the VIF of this box with ",
 			rankVirtual: "the virtual address with ", rankGroup: "the gateway group with "}[owner.rank] +
 			"MAC " + model.MAC(owner.mac).String()
 	}

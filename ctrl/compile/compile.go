@@ -140,6 +140,7 @@ type Compiler struct {
 	lost        map[rowKey][]addrKey
 	pushed      int // pushed rows, in the table or held back
 	learned     learned
+	heard       heardVIFs
 	ages        func([]model.BindingKey) ([]uint64, error)
 	retired     []func() error // memory of the table that workers may still read; see makeRoom
 	readers     sync.RWMutex   // held by Read; release waits for it

@@ -132,7 +132,7 @@ func (c *Compiler) settleAges() error {
 			switch k := (rowKey{a.seg, x.mac}); x.rank {
 			case rankPushed:
 				list[i].age = ages[at[k]]
-			case rankFabric:
+			case rankLearned, rankFabric:
 				list[i].age = c.sequenceOf(k)
 			}
 		}

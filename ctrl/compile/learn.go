@@ -175,9 +175,20 @@ func (c *Compiler) isLearned(k rowKey) bool {
 	return ok
 }
 
+func (c *Compiler) toldRow(k rowKey) (told, fixed bool) {
+	r, ok := c.learned.get(k)
+	return ok, r.flags&knownFixed != 0
+}
+
+// sequenceOf is that of a row which another box has told, or which was heard here.
 func (c *Compiler) sequenceOf(k rowKey) uint64 {
-	r, _ := c.learned.get(k)
-	return r.sequence
+	if r, ok := c.learned.get(k); ok {
+		return r.sequence
+	}
+	if h := c.heard.rows[k]; h != nil {
+		return h.sequence
+	}
+	return 0
 }
 
 // dropLearned lists the learned rows of segments that go or get another ID: boxes tell each other IDs.
@@ -185,7 +196,7 @@ func (p *plan) dropLearned() {
 	for loc := range p.goneVTEPs {
 		p.c.learned.eachAt(loc, func(k rowKey, _ knownRow) { p.touch(k) })
 	}
-	if p.c.learned.count == 0 || !p.snapSegments.owned && !p.snapRouters.owned {
+	if p.c.learned.count+len(p.c.heard.rows) == 0 || !p.snapSegments.owned && !p.snapRouters.owned {
 		return
 	}
 	old := p.c.snap.Load()
@@ -204,6 +215,11 @@ func (p *plan) dropLearned() {
 				p.touch(k)
 			}
 		})
+		for _, k := range p.c.heard.keys() {
+			if p.outdated[k.seg] {
+				p.touch(k)
+			}
+		}
 	}
 }
 
@@ -217,7 +233,7 @@ func (c *Compiler) learnRow(r *FabricRow, moves *watch) Verdict {
 		return Unknown
 	}
 	k := rowKey{seg, uint64(r.MAC)}
-	if _, own := c.vifRows[k]; own {
+	if _, own := c.vifRows[k]; own || c.heard.rows[k] != nil {
 		return Local
 	}
 	if _, station := c.stationRows[k]; station || c.isVirtual(k) {

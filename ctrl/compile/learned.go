@@ -30,14 +30,17 @@ func (c *Compiler) Learned(key FabricKey) (r FabricRow, ok bool) {
 	return r, c.fabricRow(s, rowKey{seg, uint64(key.MAC)}, x, &b, &r)
 }
 
-// LearnedBindings returns up to n learned bindings that match a filter and come behind a key, in the order of their
-// keys. It looks at all rows, some nanoseconds each.
+// LearnedBindings returns up to n bindings that were not pushed, which match a filter and come behind a key, in the
+// order of their keys. It looks at all rows, some nanoseconds each.
 func (c *Compiler) LearnedBindings(f core.BindingFilter, after model.BindingKey, n int) []model.Binding {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.snap.Load()
 	sw, ok := c.switches[uint64(f.Switch)]
-	if c.learned.count == 0 || f.Switch != 0 && !ok || n < 1 {
+	told := c.learned.count > 0 && f.Origin != model.OriginLearned && (f.Switch == 0 || ok)
+	here := len(c.heard.rows) > 0 && (f.Origin == "" || f.Origin == model.OriginLearned) &&
+		(f.Switch == 0 || f.Switch == c.ownPlace().Switch)
+	if !told && !here || n < 1 {
 		return nil
 	}
 	names := func(a, b segName) int {
@@ -67,22 +70,40 @@ func (c *Compiler) LearnedBindings(f core.BindingFilter, after model.BindingKey,
 			last = keys[n-1]
 		}
 	}
-	c.learned.each(func(k rowKey, r knownRow) {
-		if f.Origin != "" && (f.Origin == model.OriginVTEP) != fib.IsVTEP(r.loc) {
-			return
-		}
-		if x := order[k.seg]; x < 0 || x == 0 && k.mac <= uint64(after.MAC) || f.Switch != 0 && switchOf(r.loc) != sw ||
-			last.mac != 0 && compare(k, last) > 0 {
+	add := func(k rowKey) {
+		if x := order[k.seg]; x < 0 || x == 0 && k.mac <= uint64(after.MAC) || last.mac != 0 && compare(k, last) > 0 {
 			return
 		}
 		if keys = append(keys, k); len(keys) >= 2*n+1000 {
 			first()
 		}
-	})
+	}
+	if told {
+		c.learned.each(func(k rowKey, r knownRow) {
+			vtep := fib.IsVTEP(r.loc)
+			if f.Origin != "" && vtep != (f.Origin == model.OriginVTEP) {
+				return
+			}
+			if f.Switch == 0 || !vtep && switchOf(r.loc) == sw {
+				add(k)
+			}
+		})
+	}
+	if here {
+		for k := range c.heard.rows {
+			if c.stranger(k) != nil {
+				add(k)
+			}
+		}
+	}
 	first()
 	out := make([]model.Binding, 0, len(keys))
 	var b table.Binding
 	for _, k := range keys {
+		if c.stranger(k) != nil {
+			out = append(out, c.heardBinding(k))
+			continue
+		}
 		x, _ := c.learned.get(k)
 		if r := (FabricRow{}); c.fabricRow(s, k, x, &b, &r) {
 			out = append(out, c.learnedBinding(k, &r))
@@ -112,6 +133,9 @@ func (c *Compiler) LearnedBinding(key model.BindingKey) (b model.Binding, ok boo
 		return b, false
 	}
 	k := rowKey{seg, uint64(key.MAC)}
+	if c.stranger(k) != nil {
+		return c.heardBinding(k), true
+	}
 	x, ok := c.learned.get(k)
 	var row table.Binding
 	var r FabricRow
@@ -144,31 +168,29 @@ func (c *Compiler) FabricKeyOf(key model.BindingKey) (k FabricKey, ok bool) {
 	return FabricKey{g.Tenant, g.ID, key.MAC}, true
 }
 
-// OwnVIFs returns the live VIFs of this box in the order of their keys. At is not set. Sequence is that of the row of
-// another box that the VIF has taken the place of, or 0.
+// OwnVIFs returns the live VIFs of this box, and the stations that were heard, in the order of their keys. At is not
+// set. Sequence is that of the claim, if something was heard of the VIF, else that of the row of another box that the
+// VIF has taken the place of, or 0.
 func (c *Compiler) OwnVIFs() (rows []FabricRow) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.snap.Load()
 	for k := range c.learned.displaced {
 		if _, own := c.vifRows[k]; !own {
 			delete(c.learned.displaced, k)
 		}
 	}
-	for k, r := range c.vifRows {
-		if c.isVirtual(k) {
+	for k := range c.vifRows {
+		if x, ok := c.ownVIF(k); ok {
+			rows = append(rows, x)
+		}
+	}
+	for k := range c.heard.rows {
+		if c.stranger(k) == nil {
 			continue
 		}
-		if _, station := c.stationRows[k]; station {
-			continue
+		if x, ok := c.ownVIF(k); ok {
+			rows = append(rows, x)
 		}
-		g, v := &s.Segments[k.seg], &s.VIFs[r.vif]
-		x := FabricRow{FabricKey: FabricKey{g.Tenant, g.ID, model.MAC(k.mac)}, Static: true,
-			Sequence: c.learned.displaced[k]}
-		for _, a := range addrKeys(nil, k.seg, v.IP4[:r.ip4], v.IP6[:r.ip6]) {
-			x.Addresses = append(x.Addresses, a.addr())
-		}
-		rows = append(rows, x)
 	}
 	slices.SortFunc(rows, func(a, b FabricRow) int { return a.FabricKey.Compare(b.FabricKey) })
 	return rows

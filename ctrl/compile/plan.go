@@ -112,6 +112,7 @@ type rowStep struct {
 	touched     []rowKey              // keys to be decided, in order
 	seen        map[rowKey]bool       // likewise
 	outdated    map[uint32]bool       // segments whose learned rows go: their IDs changed
+	unheard     map[rowKey]bool       // stations that were heard and are no VIFs any more
 	freed       bool                  // a row of this box, or a pushed one, goes
 	forgotten   map[rowKey]uint64     // learned rows that go, or are pushed rows from now on, with their sums
 
@@ -167,6 +168,7 @@ func (c *Compiler) newPlan() *plan {
 			pushes:      map[rowKey]*pushed{},
 			seen:        map[rowKey]bool{},
 			outdated:    map[uint32]bool{},
+			unheard:     map[rowKey]bool{},
 			forgotten:   map[rowKey]uint64{},
 			dispute:     newDispute(c, c.agesOf),
 		},
@@ -178,14 +180,17 @@ func (c *Compiler) newPlan() *plan {
 // compile runs the steps in the order in which they build on one another.
 func (p *plan) compile() error {
 	p.dispute.virtual = func(k rowKey) bool { _, ok := p.vipRows.get(k); return ok }
-	p.dispute.learned = func(k rowKey) bool {
-		_, gone := p.forgotten[k]
-		return !gone && p.c.isLearned(k)
+	p.dispute.told = func(k rowKey) (told, fixed bool) {
+		if _, gone := p.forgotten[k]; gone {
+			return false, false
+		}
+		return p.c.toldRow(k)
 	}
+	p.dispute.heard = func(k rowKey, a addrKey) bool { return !p.unheard[k] && p.c.heardAddress(k, a) }
 	p.diffTenants()
 	steps := []func() error{
-		p.diffSegments, p.diffSubnets, p.diffVIFs, p.gateways, p.diffVTEPs, p.resolveBindings, p.selfLocations,
-		p.vips, p.decideRows, p.balance, p.checkGone, p.checkGoneVTEPs,
+		p.diffSegments, p.diffSubnets, p.diffVIFs, p.strangers, p.gateways, p.diffVTEPs, p.resolveBindings,
+		p.selfLocations, p.vips, p.decideRows, p.balance, p.checkGone, p.checkGoneVTEPs,
 		p.findPaths, p.checkCapacity,
 	}
 	for _, step := range steps {
@@ -228,7 +233,7 @@ func (p *plan) finish() {
 		})
 		s.VIFByMAC = static(s.VIFs, func(v *fib.VIF) (uint64, bool) {
 			return fib.VIFKey(v.Attach, v.MAC),
-				v.Attach != fib.None
+				v.Attach != fib.None && v.MAC != 0
 		})
 	}
 	if p.delta != nil {
@@ -291,6 +296,9 @@ func (p *plan) commit() {
 	}
 	for k, sum := range p.forgotten {
 		c.displace(k, sum)
+	}
+	for k := range p.unheard {
+		c.heard.remove(k)
 	}
 	for _, i := range slices.Sorted(maps.Keys(p.segs)) {
 		for int(i) >= len(c.segs) {

@@ -155,6 +155,12 @@ func (p *plan) decide(k rowKey) {
 
 	// The owner.
 	own, isOwn := p.ownRow(k)
+	if !isOwn && (row == nil || row.learned || slices.Contains(p.self, row.loc)) {
+		own, isOwn = p.strangerRow(k)
+	}
+	if p.c.heard.rows[k] != nil && !p.staysHeard(k, isOwn) {
+		p.unheard[k] = true
+	}
 	if row != nil && row.learned && (isOwn || p.outdated[k.seg] || p.goneVTEPs[row.loc] != "" ||
 		slices.Contains(p.self, row.loc)) {
 		row = nil
@@ -196,8 +202,11 @@ func (p *plan) ownRow(k rowKey) (*table.Binding, bool) {
 	}
 	if r, ok := p.vifRows.get(k); ok {
 		v := &p.snapVIFs.s[r.vif]
-		loc := fib.LocLocal | r.vif
-		return &table.Binding{Seg: k.seg, MAC: k.mac, Loc: loc, IP4: v.IP4[:r.ip4], IP6: v.IP6[:r.ip6]}, true
+		b := &table.Binding{Seg: k.seg, MAC: k.mac, Loc: fib.LocLocal | r.vif, IP4: v.IP4[:r.ip4], IP6: v.IP6[:r.ip6]}
+		if p.staysHeard(k, true) {
+			p.c.heard.rows[k].addTo(b)
+		}
+		return b, true
 	}
 	return nil, false
 }

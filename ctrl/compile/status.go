@@ -21,7 +21,7 @@ type Status struct {
 	VTEP       string     `json:"vtep,omitempty"`        // bindings behind a VTEP: its name
 	Reachable  *bool      `json:"reachable,omitempty"`   // bindings: local, or there is a live path
 	Origin     string     `json:"origin,omitempty"`      // bindings: one of model.Origins
-	Sequence   uint64     `json:"sequence,omitempty"`    // bindings of origin "fabric": of their owner's claim
+	Sequence   uint64     `json:"sequence,omitempty"`    // bindings of origin "fabric" and "learned": of the claim
 	TenantID   uint32     `json:"tenant_id,omitempty"`   //
 	SegmentID  uint32     `json:"segment_id,omitempty"`  //
 	Paths      *int       `json:"paths,omitempty"`       // live paths: remote bindings, path entries
@@ -142,7 +142,7 @@ func (c *Compiler) claimReason(k rowKey) string {
 
 func (c *Compiler) bindingStatus(key string) *Status {
 	s, held := c.rowStatus(key)
-	if held {
+	if held && s.Origin == "" {
 		s.Origin = model.OriginPushed
 	}
 	return s
@@ -174,7 +174,11 @@ func (c *Compiler) rowStatus(key string) (s *Status, isHeld bool) {
 		v := &snap.VIFs[loc&^fib.LocLocal]
 		a := snap.Attachments[v.Attach]
 		s := &Status{Live: true, Local: &yes, Reachable: &yes, Port: c.ports[a.Port].Name, VLAN: a.VID}
-		if isHeld {
+		if h := c.stranger(k); h != nil {
+			g := &snap.Segments[k.seg]
+			s.Origin, s.Sequence, s.TenantID, s.SegmentID = model.OriginLearned, h.sequence, g.Tenant, g.ID
+			s.because(c.claimReason(k))
+		} else if isHeld {
 			s.Reason = "a VIF of this box has this MAC and wins over the pushed location"
 		}
 		return s, isHeld

@@ -34,6 +34,8 @@ type attachRef struct {
 	index uint32
 	vifs  int
 	open  int
+	// strangers is 1 + the index of the fib.VIF that stands for the stations that are heard there, 0 = there is none.
+	strangers uint32
 }
 
 var policies = map[string]fib.Policy{"": fib.PolicyStrict, "strict": fib.PolicyStrict,

@@ -7,12 +7,13 @@ import "github.com/prometheus/client_golang/prometheus"
 type Bindings struct {
 	Messages map[string]uint64 // bodies received by opcode, and messages by what became of them
 	Heard    map[string]uint64 // HEREs, by what became of them
+	Stations map[string]uint64 // MACs and addresses of stations, by what became of them
 	Pulls    map[string]uint64 // by outcome
 	Swept    uint64            // rows removed by pulls
 	Boxes    map[string]int    // the other boxes by state
 }
 
-type bindingDescs struct{ messages, heard, pulls, swept, boxes *prometheus.Desc }
+type bindingDescs struct{ messages, heard, stations, pulls, swept, boxes *prometheus.Desc }
 
 func newBindingDescs() bindingDescs {
 	return bindingDescs{
@@ -24,6 +25,11 @@ func newBindingDescs() bindingDescs {
 			"Bindings heard from other boxes: taken, moved, same (known), older, pushed, contradicts (a pushed one), "+
 				"local, virtual, unknown (tenant or segment), self, crowded (another one gave way), full, held "+
 				"(flapping).", "outcome"),
+		stations: desc("binding_stations_total",
+			"MACs and addresses of stations behind attachments that learn: same (known), new, moved (from another "+
+				"attachment or box), address (from another station), taken (it is pushed, or configured here), fixed "+
+				"(configured on another box), many (beyond a bound), held (flapping), late (the attachment is gone).",
+			"outcome"),
 		pulls: desc("binding_pulls_total", "Transfers of all bindings of a box: done, failed.", "outcome"),
 		swept: desc("binding_swept_total", "Bindings removed since a transfer did not bring them again."),
 		boxes: desc("fabric_boxes", "Other boxes that were heard, by state: equal, differs, pulling, silent.", "state"),
@@ -31,7 +37,7 @@ func newBindingDescs() bindingDescs {
 }
 
 func (d *bindingDescs) describe(ch chan<- *prometheus.Desc) {
-	for _, x := range []*prometheus.Desc{d.messages, d.heard, d.pulls, d.swept, d.boxes} {
+	for _, x := range []*prometheus.Desc{d.messages, d.heard, d.stations, d.pulls, d.swept, d.boxes} {
 		ch <- x
 	}
 }
@@ -45,6 +51,9 @@ func (d *bindingDescs) collect(o out, b *Bindings) {
 	}
 	for outcome, n := range b.Heard {
 		o.counter(d.heard, float64(n), outcome)
+	}
+	for outcome, n := range b.Stations {
+		o.counter(d.stations, float64(n), outcome)
 	}
 	for outcome, n := range b.Pulls {
 		o.counter(d.pulls, float64(n), outcome)

@@ -89,7 +89,8 @@ func sample() *fake {
 			Directors: map[string]uint64{"forged": 91}, Told: 92, Takeovers: 93,
 		},
 		Bindings: Bindings{Messages: map[string]uint64{"here": 101}, Heard: map[string]uint64{"taken": 102},
-			Pulls: map[string]uint64{"done": 103}, Swept: 104, Boxes: map[string]int{"equal": 105}},
+			Stations: map[string]uint64{"new": 106}, Pulls: map[string]uint64{"done": 103}, Swept: 104,
+			Boxes: map[string]int{"equal": 105}},
 		VTEPs: VTEPs{List: []VTEP{{Name: "rack7", RxPackets: 111, RxBytes: 112, TxPackets: 113, TxBytes: 114}},
 			Learning: map[string]uint64{"learned": 115}},
 		Alarms: Alarms{

@@ -28,10 +28,12 @@ const (
 	OriginPushed = "pushed"
 	OriginFabric = "fabric" // another box has told it
 	OriginVTEP   = "vtep"   // learned from the frames of a VTEP
+	// OriginLearned: its station was heard behind an attachment of this box.
+	OriginLearned = "learned"
 )
 
 // Origins are the origins of bindings, by which a listing can be restricted.
-var Origins = []string{OriginPushed, OriginFabric, OriginVTEP}
+var Origins = []string{OriginPushed, OriginLearned, OriginFabric, OriginVTEP}
 
 // BindingChanges are the changes of one transaction to the bindings.
 type BindingChanges struct {
@@ -78,7 +80,7 @@ var bindingKind = Info{
 		byTenant(func(b Binding) string { return b.Tenant }), bySegment(func(b Binding) string { return b.Segment }),
 		bySwitch(func(o Object, value string) bool { return o.(Binding).SwitchMAC.String() == value }),
 	},
-	Short:    "Bindings: where the VIFs hang, pushed or told by other boxes",
+	Short:    "Bindings: where the VIFs hang, pushed, learned or told by other boxes",
 	ShowArgs: []string{"red/web", "red/web/02:00:00:00:00:01 -o json", "--origin fabric"},
 	Columns: []Column{
 		{Head: "TENANT", Member: "tenant"}, {Head: "SEGMENT", Member: "segment"}, {Head: "MAC", Member: "mac"},

@@ -36,9 +36,10 @@ type box struct {
 	failures int    // pulls in a row that were for nothing
 }
 
-// hello broadcasts this box's HELLO when it is due.
+// hello broadcasts this box's HELLO when it is due. A box that has lost its place to another one says nothing: the
+// others would have two boxes at one place.
 func (s *Service) hello(now int64) {
-	if !s.self.At.Known() {
+	if !s.speaks() {
 		return
 	}
 	due := now >= s.nextHello || s.answerAt != 0 && now >= s.answerAt
@@ -71,7 +72,7 @@ const chirpsATick = 16
 // chirp broadcasts a HELLO in each path VLAN once a minute, so that the switches of the fabric do not forget behind
 // which port the edge switch of this box is, and flood what is for it.
 func (s *Service) chirp(now int64) {
-	if !s.self.At.Known() {
+	if !s.speaks() {
 		return
 	}
 	if now >= s.nextChirp {

@@ -62,6 +62,9 @@ func placeText(at compile.Place, other model.MAC, lost bool) string {
 var texts = map[alarm.Kind]string{
 	alarm.TableFull: "The bindings table is full: each new binding of another box takes the place of one that was " +
 		"heard long ago, and is asked for again when it is needed. Set a larger dataplane.bindings.",
+	alarm.LearningFull: "More than 1,024 stations were heard behind the attachment, or 10,000 behind all, or they " +
+		"change their MACs and addresses all the time. Those beyond that are not learned. Look for a station that " +
+		"sends from many MACs, or set anti_spoof of its VIF.",
 	alarm.BindingConflict: "Another box says that the VIF is there, and the pushed binding leads elsewhere. The " +
 		"pushed one holds; delete it, or the VIF.",
 }

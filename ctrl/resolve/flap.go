@@ -25,12 +25,18 @@ type flap struct {
 	until int64   // it is held, 0 = it is not
 }
 
-func flapFault(k compile.FabricKey) fault {
-	return fault{alarm.VIFFlapping, fmt.Sprintf("vif %d/%d %s", k.Tenant, k.Segment, k.MAC)}
+func flapFault(t target) fault {
+	if t.ip.IsValid() {
+		return fault{alarm.VIFFlapping, fmt.Sprintf("address %d/%d %s", t.key.Tenant, t.key.Segment, t.ip)}
+	}
+	return fault{alarm.VIFFlapping, fmt.Sprintf("vif %d/%d %s", t.key.Tenant, t.key.Segment, t.key.MAC)}
 }
 
 // moved notes that a VIF has moved.
-func (s *Service) moved(key compile.FabricKey, now int64) {
+func (s *Service) moved(key compile.FabricKey, now int64) { s.movedTarget(target{key: key}, now) }
+
+// movedTarget notes that a VIF has moved, or an address from one station that was heard to another.
+func (s *Service) movedTarget(key target, now int64) {
 	f := s.flaps[key]
 	if f == nil {
 		if len(s.flaps) >= maxFlaps {
@@ -45,13 +51,19 @@ func (s *Service) moved(key compile.FabricKey, now int64) {
 		return
 	}
 	f.until = now + holdTime
-	s.raise(flapFault(key), now, fmt.Sprintf("VIF %s of tenant ID %d, segment ID %d has moved %d times within %s. Its "+
-		"binding is held as it is for %s. Look for two stations with this MAC, then clear the binding.", key.MAC,
-		key.Tenant, key.Segment, len(f.moves), time.Duration(flapTime), time.Duration(holdTime)))
+	what, same := "VIF "+key.key.MAC.String(), "MAC"
+	if key.ip.IsValid() {
+		what, same = "Address "+key.ip.String(), "address"
+	}
+	s.raise(flapFault(key), now, fmt.Sprintf("%s of tenant ID %d, segment ID %d has moved %d times within %s. Its "+
+		"binding is held as it is for %s. Look for two stations with this %s, then clear the binding.", what,
+		key.key.Tenant, key.key.Segment, len(f.moves), time.Duration(flapTime), time.Duration(holdTime), same))
 }
 
 // holds reports whether what is claimed of a VIF is ignored.
-func (s *Service) holds(key compile.FabricKey) bool {
+func (s *Service) holds(key compile.FabricKey) bool { return s.holdsTarget(target{key: key}) }
+
+func (s *Service) holdsTarget(key target) bool {
 	if len(s.flaps) == 0 {
 		return false
 	}
@@ -78,7 +90,8 @@ func (s *Service) withoutHeld(from *pull) {
 
 // keepHeld keeps the rows that are held from being swept, though their owner no longer has them.
 func (s *Service) keepHeld(p *pull) {
-	for key := range s.flaps {
+	for t := range s.flaps {
+		key := t.key
 		if r, ok := s.cfg.Table.Learned(key); ok && r.At == p.at && s.holds(key) {
 			var d compile.Digest
 			d.Add(&r)
@@ -88,51 +101,57 @@ func (s *Service) keepHeld(p *pull) {
 	}
 }
 
-// Release ends the hold of a VIF; false if there is none.
+// Release ends the hold of a VIF, and of its addresses; false if there is none.
 func (s *Service) Release(key compile.FabricKey) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.holds(key) {
-		return false
+	found := false
+	for t := range s.flaps {
+		if s.holdsTarget(t) && s.holdOf(t, key) {
+			s.releaseTarget(t)
+			found = true
+		}
 	}
-	s.release(key)
-	return true
+	return found
+}
+
+// holdOf reports whether what is held is a VIF, or an address of it.
+func (s *Service) holdOf(t target, key compile.FabricKey) bool {
+	return t.key == key || t.ip.IsValid() && slices.Contains(s.byAddress[t], key)
 }
 
 // release ends the hold of a VIF: this box says again what it has of it, and hears what others have.
-func (s *Service) release(key compile.FabricKey) {
-	delete(s.flaps, key)
-	s.clear(flapFault(key))
-	if s.own[key] != nil {
-		s.queue = append(s.queue, key)
+func (s *Service) release(key compile.FabricKey) { s.releaseTarget(target{key: key}) }
+
+func (s *Service) releaseTarget(t target) {
+	delete(s.flaps, t)
+	s.clear(flapFault(t))
+	if t.ip.IsValid() {
+		return
+	}
+	if s.own[t.key] != nil {
+		s.queue = append(s.queue, t.key)
 	}
 	s.compareAll()
 }
 
-// Held returns the VIFs that are held, in order, and until when.
-func (s *Service) Held() (list []Hold) {
+// Held returns until when a VIF, or an address of it, is held; false if none is.
+func (s *Service) Held(key compile.FabricKey) (until time.Time, held bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, f := range s.flaps {
-		if f.until != 0 {
-			list = append(list, Hold{key, time.Unix(0, f.until)})
+	for t, f := range s.flaps {
+		if at := time.Unix(0, f.until); f.until != 0 && s.holdOf(t, key) && at.After(until) {
+			until, held = at, true
 		}
 	}
-	slices.SortFunc(list, func(a, b Hold) int { return a.FabricKey.Compare(b.FabricKey) })
-	return list
-}
-
-// Hold is a VIF that is held.
-type Hold struct {
-	compile.FabricKey
-	Until time.Time
+	return until, held
 }
 
 func (s *Service) expireFlaps(now int64) {
 	for key, f := range s.flaps {
 		switch {
 		case f.until != 0 && now >= f.until:
-			s.release(key)
+			s.releaseTarget(key)
 		case f.until == 0 && now-f.moves[len(f.moves)-1] >= flapTime:
 			delete(s.flaps, key)
 		}

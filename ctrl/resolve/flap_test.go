@@ -34,8 +34,8 @@ func TestFlapping(t *testing.T) {
 				t.Fatalf("the held row: got %s, want %s", &r, &held)
 			}
 		}
-		if got := other.s.Held(); len(got) != 1 || got[0].FabricKey != key {
-			t.Errorf("held: got %v, want the VIF", got)
+		if until, ok := other.s.Held(key); !ok || until.UnixNano() <= w.now {
+			t.Errorf("held: got %v until %s, want the VIF to be held", ok, until)
 		}
 		if released {
 			for _, n := range w.nodes {
@@ -48,8 +48,8 @@ func TestFlapping(t *testing.T) {
 			w.pass(540 * time.Second)
 		}
 		w.settle(30 * time.Second)
-		if other.alarms["vif_flapping"] != "" || len(other.s.Held()) != 0 {
-			t.Errorf("afterwards: alarms %v, held %v, want none", other.alarms, other.s.Held())
+		if _, ok := other.s.Held(key); ok || other.alarms["vif_flapping"] != "" {
+			t.Errorf("afterwards: alarms %v, held %v, want none", other.alarms, ok)
 		}
 	}
 }
@@ -61,7 +61,7 @@ func TestNotFlapping(t *testing.T) {
 		w.nodes[i%2].put(vif(100, 1), netip.AddrFrom4([4]byte{10, 8, 0, byte(i)}))
 		w.pass(50 * time.Second)
 	}
-	if w.nodes[2].alarms["vif_flapping"] != "" || len(w.nodes[2].s.Held()) != 0 {
+	if _, ok := w.nodes[2].s.Held(vif(100, 1)); ok || w.nodes[2].alarms["vif_flapping"] != "" {
 		t.Error("a move every 50 s raises an alarm")
 	}
 }

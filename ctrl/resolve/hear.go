@@ -123,7 +123,7 @@ func (s *Service) learn(payload []byte, from *pull, now int64) {
 		case compile.Virtual:
 			virtual = true
 		case compile.Local:
-			s.rival(r, from, now)
+			v = s.rival(r, from, now)
 		case compile.Contradicts:
 			s.raise(conflictFault(r), now, "")
 		case compile.Crowded:
@@ -147,17 +147,24 @@ func (s *Service) learn(payload []byte, from *pull, now int64) {
 	}
 }
 
-// rival is another box's claim of a VIF of this box. An older one is answered, a newer one silences this box.
-func (s *Service) rival(r *compile.FabricRow, from *pull, now int64) {
+// rival is another box's claim of a VIF of this box. An older one is answered. A newer one silences this box, but a
+// configured VIF is claimed anew if the other one is only learned, and a learned one goes to the other box. It returns
+// what became of the row.
+func (s *Service) rival(r *compile.FabricRow, from *pull, now int64) compile.Verdict {
 	o := s.own[r.FabricKey]
 	if o == nil || r.At == s.self.At {
-		return
+		return compile.Local
 	}
 	if from != nil && o.elsewhere.Sequence == r.Sequence && o.elsewhere.At == r.At {
 		o.confirmed = from.begin
 	}
-	// What is only learned does not displace what is configured.
-	if (r.Static || !o.row.Static) && (o.row.Sequence == 0 || newer(r, &o.row)) {
+	newest := o.row.Sequence == 0 || newer(r, &o.row)
+	switch {
+	case newest && !o.row.Static:
+		s.remove(r.FabricKey)
+		s.moved(r.FabricKey, now)
+		return s.cfg.Table.GiveWay(r)
+	case newest && r.Static:
 		if o.elsewhere.Sequence == 0 || newer(r, &o.elsewhere) {
 			s.moved(r.FabricKey, now)
 			o.elsewhere, o.confirmed = *r, 0
@@ -167,12 +174,18 @@ func (s *Service) rival(r *compile.FabricRow, from *pull, now int64) {
 			o.elsewhere.Addresses = append([]netip.Addr(nil), r.Addresses...)
 			s.raise(vifFault(r.FabricKey), now, vifText(r))
 		}
-		return
+		return compile.Local
 	}
 	if s.speaks() && now-o.answered >= second {
 		o.answered = now
-		s.queue = append(s.queue, r.FabricKey)
+		if newest && o.elsewhere.Sequence == 0 { // what is only learned does not displace what is configured
+			o.elsewhere.Sequence = r.Sequence
+			s.claim(o, uint64(now))
+		} else {
+			s.queue = append(s.queue, r.FabricKey)
+		}
 	}
+	return compile.Local
 }
 
 // deny answers a claim that a VIF is here which is not: it is said, once a second, that it is not here. So a message

@@ -30,11 +30,24 @@ type not struct {
 	key compile.FabricKey
 }
 
-// Event takes what the packet path tells.
-func (s *Service) Event(e resolve.Event) {
+// Events takes what the packet path tells.
+func (s *Service) Events(list []resolve.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.Now()
+	s.stations = s.stations[:0]
+	for i := range list {
+		switch e := &list[i]; e.Kind {
+		case resolve.LearnMAC, resolve.LearnIP4, resolve.LearnIP6:
+			s.collectStation(e)
+		default:
+			s.event(e, now)
+		}
+	}
+	s.learnStations(now)
+}
+
+func (s *Service) event(e *resolve.Event, now int64) {
 	t := target{key: compile.FabricKey{Tenant: e.Tenant, Segment: e.Segment}}
 	switch e.Kind {
 	case resolve.MissMAC:

@@ -20,44 +20,104 @@ type ownVIF struct {
 // refresh brings own in line with the VIFs of this box. What is new, has other addresses or is at another place is
 // claimed anew, and announced; what has gone is said to be not here.
 func (s *Service) refresh() {
-	now := uint64(s.cfg.Now())
 	was := s.own
 	s.own = map[compile.FabricKey]*ownVIF{}
 	s.order = s.order[:0]
 	s.byAddress = map[target][]compile.FabricKey{}
 	for _, r := range s.cfg.Table.OwnVIFs() {
-		displaced := r.Sequence
-		r.At = s.self.At
-		o := was[r.FabricKey]
-		if o == nil {
-			o = &ownVIF{}
-		}
+		o := s.put(was[r.FabricKey], r)
 		delete(was, r.FabricKey)
-		if !s.self.At.Known() {
-			r.At, r.Sequence = o.row.At, o.row.Sequence // nothing is said: the claim stays as it was
-			o.row = r
-		} else if text := claimText(&r); o.row.Sequence == 0 || claimText(&o.row) != text {
-			last := s.claims[r.FabricKey]
-			r.Sequence = last.Sequence
-			if last.Text != text || displaced >= last.Sequence {
-				r.Sequence = max(now, last.Sequence+1, displaced+1, o.row.Sequence+1, o.elsewhere.Sequence+1)
-				s.claims[r.FabricKey] = claim{r.Sequence, text}
-				s.changed = true
-			}
-			o.elsewhere = compile.FabricRow{}
-			s.clearVIF(r.FabricKey)
-			o.row = r
-			s.queue = append(s.queue, r.FabricKey)
-		}
 		s.own[r.FabricKey] = o
-		for _, a := range r.Addresses {
-			t := target{compile.FabricKey{Tenant: r.Tenant, Segment: r.Segment}, a}
-			s.byAddress[t] = append(s.byAddress[t], r.FabricKey)
-		}
+		s.index(&o.row)
 		s.order = append(s.order, r.FabricKey)
 	}
 	for key, o := range was {
 		s.leave(key, o)
+	}
+}
+
+// renew does what refresh does for one VIF.
+func (s *Service) renew(key compile.FabricKey) {
+	r, ok := s.cfg.Table.OwnVIF(key)
+	o := s.own[key]
+	if o != nil {
+		s.unindex(&o.row)
+	}
+	switch i, there := slices.BinarySearchFunc(s.order, key, compile.FabricKey.Compare); {
+	case ok:
+		o = s.put(o, r)
+		s.own[key] = o
+		s.index(&o.row)
+		if !there {
+			s.order = slices.Insert(s.order, i, key)
+		}
+	case o != nil:
+		s.remove(key)
+		s.leave(key, o)
+	}
+}
+
+// remove forgets a VIF of this box, and says nothing of it.
+func (s *Service) remove(key compile.FabricKey) {
+	if o := s.own[key]; o != nil {
+		s.unindex(&o.row)
+		delete(s.own, key)
+	}
+	if i, there := slices.BinarySearchFunc(s.order, key, compile.FabricKey.Compare); there {
+		s.order = slices.Delete(s.order, i, i+1)
+	}
+}
+
+// put brings a VIF of this box in line with its row; o is what was known of it, or nil.
+func (s *Service) put(o *ownVIF, r compile.FabricRow) *ownVIF {
+	known := r.Sequence // of its claim, if it was heard, or of the row that it has taken the place of
+	r.At = s.self.At
+	if o == nil {
+		o = &ownVIF{}
+	}
+	if !s.self.At.Known() {
+		r.At, r.Sequence = o.row.At, o.row.Sequence // nothing is said: the claim stays as it was
+		o.row = r
+		return o
+	}
+	text := claimText(&r)
+	if o.row.Sequence != 0 && claimText(&o.row) == text {
+		return o
+	}
+	if r.Static {
+		last := s.claims[r.FabricKey]
+		r.Sequence = last.Sequence
+		if last.Text != text || known >= last.Sequence {
+			r.Sequence = max(uint64(s.cfg.Now()), last.Sequence+1, known+1, o.row.Sequence+1, o.elsewhere.Sequence+1)
+			s.claims[r.FabricKey] = claim{r.Sequence, text}
+			s.changed = true
+		}
+	} else {
+		r.Sequence = max(known, o.row.Sequence+1)
+	}
+	o.elsewhere, o.confirmed = compile.FabricRow{}, 0
+	s.clearVIF(r.FabricKey)
+	o.row = r
+	s.queue = append(s.queue, r.FabricKey)
+	return o
+}
+
+func (s *Service) index(r *compile.FabricRow) {
+	for _, a := range r.Addresses {
+		t := target{compile.FabricKey{Tenant: r.Tenant, Segment: r.Segment}, a}
+		s.byAddress[t] = append(s.byAddress[t], r.FabricKey)
+	}
+}
+
+func (s *Service) unindex(r *compile.FabricRow) {
+	for _, a := range r.Addresses {
+		t := target{compile.FabricKey{Tenant: r.Tenant, Segment: r.Segment}, a}
+		left := slices.DeleteFunc(s.byAddress[t], func(k compile.FabricKey) bool { return k == r.FabricKey })
+		if len(left) == 0 {
+			delete(s.byAddress, t)
+		} else {
+			s.byAddress[t] = left
+		}
 	}
 }
 
@@ -82,8 +142,10 @@ func (s *Service) claim(o *ownVIF, now uint64) {
 	key := o.row.FabricKey
 	o.row.Sequence = max(now, o.row.Sequence+1, o.elsewhere.Sequence+1)
 	o.elsewhere, o.confirmed = compile.FabricRow{}, 0
-	s.claims[key] = claim{o.row.Sequence, claimText(&o.row)}
-	s.changed = true
+	if o.row.Static {
+		s.claims[key] = claim{o.row.Sequence, claimText(&o.row)}
+		s.changed = true
+	}
 	s.clearVIF(key)
 	s.queue = append(s.queue, key)
 }

@@ -5,6 +5,7 @@
 //	resolve.go   the service, its configuration and its counters
 //	wire.go      messages in and out: bodies, tags, packing
 //	own.go       the VIFs of this box and their claims
+//	station.go   those of them that are learned behind attachments
 //	hear.go      HERE, NOT-HERE and WHERE of others
 //	miss.go      what the packet path misses
 //	boxes.go     HELLO: the other boxes, and what they own
@@ -33,6 +34,11 @@ import (
 // Table is the bindings of this box; compile.Compiler implements it.
 type Table interface {
 	OwnVIFs() []compile.FabricRow
+	OwnVIF(key compile.FabricKey) (compile.FabricRow, bool)
+	LearnVIFs(list []compile.Heard, now int64) ([]compile.HeardVerdict, []compile.FabricKey)
+	AgeVIFs(since int64) []compile.FabricKey
+	GiveWay(r *compile.FabricRow) compile.Verdict
+	AttachmentName(port, vid uint16) string
 	LearnRows(rows []compile.FabricRow) []compile.Verdict
 	ForgetRow(key compile.FabricKey, at compile.Place, sequence uint64) bool
 	Learned(key compile.FabricKey) (compile.FabricRow, bool)
@@ -119,7 +125,10 @@ type Service struct {
 	targets map[target]*asked
 	owners  map[compile.FabricKey]*ownership // those that were asked whether they still are
 	nots    map[not]int64
-	flaps   map[compile.FabricKey]*flap
+	flaps   map[target]*flap
+
+	stations []compile.Heard // of the events that are read
+	aged     int64           // when the stations were looked through
 
 	boxes      map[compile.Place]*box
 	nextHello  int64
@@ -146,6 +155,7 @@ type Counters struct {
 	Verdicts                                      [compile.Verdicts]uint64
 	PullsDone, PullsFailed, Swept                 uint64
 	Held                                          uint64 // HEREs of VIFs that are held
+	Stations                                      [compile.HeardVerdicts]uint64
 }
 
 // New returns a service with the claims of the last run.
@@ -154,7 +164,7 @@ func New(cfg Config) *Service {
 		owners: map[compile.FabricKey]*ownership{}, nots: map[not]int64{},
 		boxes: map[compile.Place]*box{}, pulls: map[compile.Place]*pull{}, serving: map[compile.Place]int64{},
 		faults: map[fault]int64{},
-		flaps:  map[compile.FabricKey]*flap{}, randomness: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+		flaps:  map[target]*flap{}, randomness: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
 	claims, err := loadClaims(cfg.File)
 	if err != nil {
 		cfg.Log.Warn("the claims of the last run are not known: all VIFs are claimed anew", "err", err)
@@ -273,6 +283,7 @@ func (s *Service) expire(now int64) {
 		}
 	}
 	s.expireFlaps(now)
+	s.age(now)
 	s.clearFaults(now)
 }
 

@@ -89,21 +89,21 @@ func TestWhere(t *testing.T) {
 	w.settle(3 * time.Second)
 	w.nodes[2].forget(vif(100, 1))
 	before := w.count[resolve.OpWhere]
-	w.nodes[2].s.Event(resolve.Event{Kind: resolve.MissMAC, Tenant: 100, Segment: 7, MAC: uint64(vif(100, 1).MAC)})
+	w.nodes[2].s.Events([]resolve.Event{{Kind: resolve.MissMAC, Tenant: 100, Segment: 7, MAC: uint64(vif(100, 1).MAC)}})
 	w.pass(100 * time.Millisecond)
 	if r := w.nodes[2].rows[vif(100, 1)]; r.At != w.nodes[0].at || w.count[resolve.OpWhere] != before+1 {
 		t.Errorf("after a miss box 2 has %s after %d questions, want the row and one", &r,
 			w.count[resolve.OpWhere]-before)
 	}
 	w.nodes[2].forget(vif(100, 1))
-	w.nodes[2].s.Event(resolve.Event{Kind: resolve.MissIP4, Tenant: 100, Segment: 7, IP: [16]byte{10, 0, 0, 1}})
+	w.nodes[2].s.Events([]resolve.Event{{Kind: resolve.MissIP4, Tenant: 100, Segment: 7, IP: [16]byte{10, 0, 0, 1}}})
 	w.pass(100 * time.Millisecond)
 	if r := w.nodes[2].rows[vif(100, 1)]; r.At != w.nodes[0].at {
 		t.Errorf("after a miss of the address box 2 has %s, want the row", &r)
 	}
 	before = w.count[resolve.OpWhere]
 	for range 100 {
-		w.nodes[2].s.Event(resolve.Event{Kind: resolve.MissMAC, Tenant: 100, Segment: 7, MAC: 0x020000009999})
+		w.nodes[2].s.Events([]resolve.Event{{Kind: resolve.MissMAC, Tenant: 100, Segment: 7, MAC: 0x020000009999}})
 		w.pass(100 * time.Millisecond)
 	}
 	if n := w.count[resolve.OpWhere] - before; n != 4 { // after 0, 1, 3 and 7 s
@@ -119,8 +119,8 @@ func TestNotHere(t *testing.T) {
 	stale := w.nodes[2].rows[vif(100, 1)]
 	stale.At = w.nodes[1].at
 	w.nodes[2].rows[vif(100, 1)] = stale // a message was lost
-	w.nodes[1].s.Event(resolve.Event{Kind: resolve.NotHere, Tenant: 100, Segment: 7, MAC: uint64(vif(100, 1).MAC),
-		Switch: uint64(w.nodes[2].at.Switch), Number: w.nodes[2].at.Port})
+	w.nodes[1].s.Events([]resolve.Event{{Kind: resolve.NotHere, Tenant: 100, Segment: 7, MAC: uint64(vif(100, 1).MAC),
+		Switch: uint64(w.nodes[2].at.Switch), Number: w.nodes[2].at.Port}})
 	w.pass(200 * time.Millisecond)
 	if r := w.nodes[2].rows[vif(100, 1)]; r.At != w.nodes[0].at {
 		t.Errorf("after NOT-HERE box 2 has %s, want it at box 0", &r)

@@ -36,6 +36,8 @@ type node struct {
 	alarms  map[string]string
 	skew    int64
 	down    bool
+	seen    map[compile.FabricKey]int64 // VIFs that were heard, when
+	heardAt map[compile.FabricKey]uint16
 	stuck   bool     // the port takes no broadcast
 	claimed [][]byte // messages for the directors
 	paths   []uint16
@@ -79,6 +81,7 @@ func newWorld(t *testing.T, nodes int) *world {
 
 // start starts the box with nothing but its VIFs, pushed bindings and claims.
 func (n *node) start() {
+	n.seen, n.heardAt = map[compile.FabricKey]int64{}, map[compile.FabricKey]uint16{}
 	n.rows, n.times, n.down = map[compile.FabricKey]compile.FabricRow{}, map[compile.FabricKey]uint32{}, false
 	n.s = New(n.cfg)
 	n.s.SetSelf(Self{At: n.at, MAC: model.MAC(0x02000000fb00 + n.n), Since: time.Unix(0, n.w.now)})
@@ -126,6 +129,76 @@ func (n *node) OwnVIFs() (list []compile.FabricRow) {
 	slices.SortFunc(list, func(a, b compile.FabricRow) int { return a.FabricKey.Compare(b.FabricKey) })
 	return list
 }
+
+func (n *node) OwnVIF(key compile.FabricKey) (compile.FabricRow, bool) {
+	r, ok := n.vifs[key]
+	r.Addresses = slices.Clone(r.Addresses)
+	return r, ok
+}
+
+// LearnVIFs knows no attachments: each number of a port is one.
+func (n *node) LearnVIFs(list []compile.Heard, now int64) (verdicts []compile.HeardVerdict,
+	changed []compile.FabricKey) {
+	for _, x := range list {
+		v := n.hear(&x, now)
+		if verdicts = append(verdicts, v); v >= compile.HeardNew && v <= compile.HeardAddress {
+			changed = append(changed, x.FabricKey)
+		}
+	}
+	return verdicts, changed
+}
+
+func (n *node) hear(x *compile.Heard, now int64) compile.HeardVerdict {
+	r, own := n.vifs[x.FabricKey]
+	told, known := n.rows[x.FabricKey]
+	v := compile.HeardSame
+	switch _, pushed := n.pushed[x.FabricKey]; {
+	case pushed:
+		return compile.HeardTaken
+	case known && told.Static:
+		return compile.HeardFixed
+	case own && r.Static:
+		return compile.HeardSame
+	case x.Held && (!own || n.heardAt[x.FabricKey] != x.Port):
+		return compile.HeardHeld
+	case !own:
+		v, r = compile.HeardNew, compile.FabricRow{FabricKey: x.FabricKey}
+	case n.heardAt[x.FabricKey] != x.Port:
+		v = compile.HeardMoved
+	}
+	if known {
+		v, r.Sequence = compile.HeardMoved, told.Sequence
+		n.forget(x.FabricKey)
+	}
+	if x.Address.IsValid() && !slices.Contains(r.Addresses, x.Address) {
+		r.Addresses = append(slices.Clone(r.Addresses), x.Address)
+		v = max(v, compile.HeardNew)
+	}
+	if v != compile.HeardSame {
+		r.Sequence = max(uint64(now), r.Sequence+1)
+	}
+	n.vifs[x.FabricKey], n.seen[x.FabricKey], n.heardAt[x.FabricKey] = r, now, x.Port
+	return v
+}
+
+func (n *node) AgeVIFs(since int64) (changed []compile.FabricKey) {
+	for key, at := range n.seen {
+		if at < since {
+			delete(n.seen, key)
+			delete(n.vifs, key)
+			changed = append(changed, key)
+		}
+	}
+	return changed
+}
+
+func (n *node) GiveWay(r *compile.FabricRow) compile.Verdict {
+	delete(n.vifs, r.FabricKey)
+	delete(n.seen, r.FabricKey)
+	return n.learn(r)
+}
+
+func (n *node) AttachmentName(port, vid uint16) string { return fmt.Sprint(port, "/", vid) }
 
 func (n *node) LearnRows(rows []compile.FabricRow) (list []compile.Verdict) {
 	for i := range rows {

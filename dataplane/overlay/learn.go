@@ -10,15 +10,17 @@ import (
 	"penstock/dataplane/wire"
 )
 
-// A station on an attachment that is open is learned: control is told of its MAC and of its addresses, as long as the
-// bindings do not lead to it there (PROTOCOL.md#learning). What it may be told is only looked for in frames that do not
-// go the quick way, and of each station once a second goes one frame there. So a known station costs two lookups a
-// second.
+// A station on an attachment that is open is learned: control is told of its MAC and of its addresses, at once while
+// the bindings do not lead to it there, and now and then while they do, so that control knows that it lives
+// (PROTOCOL.md#learning). What control may be told is only looked for in frames that do not go the quick way, and of
+// each station once a second goes one frame there. So a known station costs two lookups a second.
 
 const (
 	// relearn is the time in nanoseconds after which a station is compared with the bindings again, and after which
 	// control is told again of what they do not have.
 	relearn = 1_000_000_000
+	// alive is the time in nanoseconds after which control is told again of a MAC or address that the bindings have.
+	alive = 15 * relearn
 	// learnRate and learnBurst are the MACs and addresses per second of one attachment.
 	learnRate  = 1000
 	learnBurst = 2000
@@ -31,9 +33,12 @@ func (st *State) learn(mem []byte, p *frame.Packet, d *station, s *fib.Snapshot)
 	}
 	if st.Now >= d.due {
 		d.due, d.ip = st.Now+relearn, [2]uint64{}
-		if loc, ok := table.FindMAC(s.Bindings, s.Delta, d.seg, d.mac); !ok || !here(s, loc, d) {
-			st.tellStation(s, d, resolve.Event{Kind: resolve.LearnMAC, MAC: d.mac}, 0)
+		every := int64(relearn)
+		// Control hears of a configured VIF at once: another box may have claimed it; the bindings do not say so.
+		if loc, ok := table.FindMAC(s.Bindings, s.Delta, d.seg, d.mac); ok && d.v == nil && here(s, loc, d) {
+			every = alive
 		}
+		st.tellStation(s, d, resolve.Event{Kind: resolve.LearnMAC, MAC: d.mac}, 0, every)
 	}
 	kind, ip := sourceOf(mem, p)
 	if kind == 0 || ip == d.ip || !learnable(s, d.seg, kind, ip) {
@@ -46,11 +51,12 @@ func (st *State) learn(mem []byte, p *frame.Packet, d *station, s *fib.Snapshot)
 	} else {
 		mac, _, _ = table.FindIP6(s.Bindings, s.Delta, d.seg, ip[0], ip[1])
 	}
-	if mac != d.mac {
-		e := resolve.Event{Kind: kind, MAC: d.mac}
-		e.SetIP(kind == resolve.LearnIP4, ip[0], ip[1])
-		st.tellStation(s, d, e, ip[0]*0x9e3779b97f4a7c15^ip[1])
+	e, every := resolve.Event{Kind: kind, MAC: d.mac}, int64(relearn)
+	if mac == d.mac {
+		every = alive
 	}
+	e.SetIP(kind == resolve.LearnIP4, ip[0], ip[1])
+	st.tellStation(s, d, e, ip[0]*0x9e3779b97f4a7c15^ip[1], every)
 }
 
 // here reports whether a location is a VIF behind the attachment of d.
@@ -59,11 +65,12 @@ func here(s *fib.Snapshot, loc fib.Loc, d *station) bool {
 		s.VIFs[loc&^fib.LocLocal].Attach == d.at
 }
 
-// tellStation tells control of a station, or of an address of it; hash is that of the address.
-func (st *State) tellStation(s *fib.Snapshot, d *station, e resolve.Event, hash uint64) {
+// tellStation tells control of a station, or of an address of it, unless it was told within the last every
+// nanoseconds; hash is that of the address.
+func (st *State) tellStation(s *fib.Snapshot, d *station, e resolve.Event, hash uint64, every int64) {
 	h := (d.mac ^ uint64(d.at)<<48 ^ hash) * 0xe7037ed1a0b428db
 	h = (h ^ h>>31 ^ uint64(e.Kind)) * 0x8ebc6af09c88c6e3
-	if !st.learned.Due(h, st.Now, relearn) || !s.Limits.Learn.At(d.at).Take(st.Now, learnRate, learnBurst, 1) {
+	if !st.learned.Due(h, st.Now, every) || !s.Limits.Learn.At(d.at).Take(st.Now, learnRate, learnBurst, 1) {
 		return
 	}
 	g, a := &s.Segments[d.seg], &s.Attachments[d.at]

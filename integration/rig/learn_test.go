@@ -20,8 +20,8 @@ func open(o *Options) {
 	}
 }
 
-// TestLearn: control is told of a station on an open attachment, of its addresses in the segment's subnets, and of
-// nothing that the bindings have.
+// TestLearn: control is told of a station on an open attachment and of its addresses in the segment's subnets: every
+// second while the bindings do not have them, and every 15 s while they do.
 func TestLearn(t *testing.T) {
 	const station = model.MAC(0x020000000077)
 	mac := resolve.Event{Kind: resolve.LearnMAC, Tenant: 7, Segment: 1, MAC: uint64(station)}
@@ -32,8 +32,12 @@ func TestLearn(t *testing.T) {
 	for i, c := range []byte{2, 0, 0, 0, 0, 0x77} {
 		announcement[6+i], announcement[22+i] = c, c
 	}
-	known := mac
-	known.Kind, known.MAC, known.IP = resolve.LearnIP4, uint64(localMAC), [16]byte{10, 1, 9, 8}
+	vif := mac
+	vif.MAC = uint64(localMAC)
+	known, vif4, vif6 := vif, vif, vif
+	known.Kind, known.IP = resolve.LearnIP4, [16]byte{10, 1, 9, 8}
+	vif4.Kind, vif4.IP = resolve.LearnIP4, [16]byte(append(netip.MustParseAddr(localIP).AsSlice(), make([]byte, 12)...))
+	vif6.Kind, vif6.IP = resolve.LearnIP6, netip.MustParseAddr(localIP6).As16()
 	for _, c := range []struct {
 		name  string
 		frame []byte
@@ -47,10 +51,10 @@ func TestLearn(t *testing.T) {
 		{"link-local", udp(t, remoteMAC(1), station, "fd00:1::101", "fe80::9", 100), []resolve.Event{mac}},
 		{"neither", build(t, &layers.Ethernet{DstMAC: hw(remoteMAC(1)), SrcMAC: hw(station), EthernetType: 0x8035},
 			gopacket.Payload(make([]byte, 46))), []resolve.Event{mac}},
-		{"a VIF", udp(t, remoteMAC(1), localMAC, remoteIP(1), localIP, 100), nil},
-		{"a VIF's IPv6", udp(t, remoteMAC(1), localMAC, "fd00:1::101", localIP6, 100), nil},
+		{"a VIF", udp(t, remoteMAC(1), localMAC, remoteIP(1), localIP, 100), []resolve.Event{vif, vif4}},
+		{"a VIF's IPv6", udp(t, remoteMAC(1), localMAC, "fd00:1::101", localIP6, 100), []resolve.Event{vif, vif6}},
 		{"a VIF's further address", udp(t, remoteMAC(1), localMAC, remoteIP(1), "10.1.9.8", 100),
-			[]resolve.Event{known}},
+			[]resolve.Event{vif, known}},
 		{"the router's MAC", udp(t, remoteMAC(1), 0x025053000001, remoteIP(1), "10.1.9.9", 100), nil},
 		{"a virtual router's MAC", udp(t, remoteMAC(1), 0x00005e000107, remoteIP(1), "10.1.9.9", 100), nil},
 	} {
@@ -76,14 +80,25 @@ func TestLearn(t *testing.T) {
 		}
 		r.Tick(1100 * time.Millisecond)
 		r.Publish()
-		if receive(t, r, acc0, c.frame); len(told(r, reader)) != len(c.want) {
+		again := 0
+		for _, e := range c.want {
+			if e != vif4 && e != vif6 {
+				again++
+			}
+		}
+		if receive(t, r, acc0, c.frame); len(told(r, reader)) != again {
 			t.Errorf("%s: a second later control is not told again", c.name)
+		}
+		r.Tick(15 * time.Second)
+		r.Publish()
+		if receive(t, r, acc0, c.frame); len(told(r, reader)) != len(c.want) {
+			t.Errorf("%s: 16 s later control is not told again", c.name)
 		}
 	}
 }
 
 // TestLearnMoved: a station that the bindings have elsewhere, or at another attachment, is told of with the place where
-// it is now; when control has put it right, no more.
+// it is now; when control has put it right, that it lives.
 func TestLearnMoved(t *testing.T) {
 	var state *model.State
 	r, reader := asking(t, open, func(o *Options) { state = o.State })
@@ -92,8 +107,8 @@ func TestLearnMoved(t *testing.T) {
 	}
 	f := udp(t, localMAC, remoteMAC(1), localIP, remoteIP(1), 100)
 	receive(t, r, acc0, f)
-	if got := told(r, reader); len(got) != 1 || got[0].Kind != resolve.LearnMAC || got[0].Port != acc0 {
-		t.Errorf("a station that another box has: told %+v, want LearnMAC at port 0", got)
+	if got := told(r, reader); len(got) != 2 || got[0].Kind != resolve.LearnMAC || got[0].Port != acc0 {
+		t.Errorf("a station that another box has: told %+v, want LearnMAC at port 0, and its address", got)
 	}
 	apply(t, r, state, func(s *model.State) {
 		s.VIFs["red/moved"] = model.VIF{Tenant: "red", Name: "moved", Segment: "web", MAC: remoteMAC(1), Port: "acc0",
@@ -101,8 +116,15 @@ func TestLearnMoved(t *testing.T) {
 	})
 	r.Tick(2 * time.Second)
 	r.Publish()
-	if receive(t, r, acc0, f); len(told(r, reader)) != 0 {
-		t.Error("a station that is a VIF here is told of, want nothing")
+	receive(t, r, acc0, f)
+	if got := told(r, reader); len(got) != 1 || got[0].Kind != resolve.LearnMAC {
+		t.Errorf("a station that is a VIF here: told %+v, want that it lives", got)
+	}
+	r.Tick(2 * time.Second)
+	r.Publish()
+	receive(t, r, acc0, f)
+	if got := told(r, reader); len(got) != 1 || got[0].Kind != resolve.LearnMAC {
+		t.Errorf("2 s later: told %+v, want that it lives: its configured VIF may be claimed elsewhere", got)
 	}
 }
 
