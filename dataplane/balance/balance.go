@@ -50,7 +50,6 @@ type State struct {
 
 	work   [frame.BatchSize]work // of the batch
 	probes [frame.BatchSize]flow.Probe
-	hits   [frame.BatchSize]flow.Hit
 	plan   planned
 	long   bool   // tests: all packets go the long way
 	turns  Turns  // by service index: where rr is
@@ -97,6 +96,7 @@ func (st *State) Balance(b *frame.Batch) (todo uint32) {
 			return todo
 		}
 	}
+	st.Hits.N = 0
 	k := uint(0)
 	for i := range b.Pkt[:n] {
 		p := &b.Pkt[i]

@@ -29,28 +29,57 @@ const (
 // quick sends the packets on that nearly all packets are: TCP or UDP over IPv4 without options, of an established flow
 // whose server takes them, of a service of one port, to a server's VIF. It leaves all others at NextBalance, unchanged.
 // left is their number. What a packet leads to is the same after quick as after the long way (TestQuickWay and
-// FuzzQuickWay compare the two).
+// FuzzQuickWay compare the two). Where the access stage has read the frames, the flows are in Hits already.
 //
 // Most packets go by a plan, with their outer header, out of a port at once. Those whose flow has none go on to the
 // stages that deliver and encapsulate.
 func (st *State) quick(mem []byte, b *frame.Batch, s *fib.Snapshot) (todo uint32, left int) {
 	st.sync(s)
+	fragment := uint8(frame.BatchSize)
+	if left = st.listed(b); left < 0 {
+		left, fragment = st.list(mem, b, s)
+	}
+	list := st.Hits.List[:min(st.Hits.N, frame.BatchSize)]
+	st.Hits.N = 0
+	st.Flows.Hits(list, st.plan.stamp)
+	return todo, left - st.hit(mem, b, s, list, fragment, &todo)
+}
+
+// listed returns the number of the packets at NextBalance if Hits has all of them, else -1.
+func (st *State) listed(b *frame.Batch) (n int) {
+	if st.Hits.N == 0 || st.Affinity.Workers > 1 {
+		return -1
+	}
+	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
+		if b.Pkt[i].Next == frame.NextBalance {
+			n++
+		}
+	}
+	if uint(n) != st.Hits.N {
+		return -1
+	}
+	return n
+}
+
+// list puts the packets at NextBalance that may go the quick way into Hits. n is the number of all of them, fragment
+// is the first fragment.
+func (st *State) list(mem []byte, b *frame.Batch, s *fib.Snapshot) (n int, fragment uint8) {
 	spread := st.Affinity.Workers > 1
-	k, direct := uint(0), uint8(frame.BatchSize)
+	st.Hits.N, fragment = 0, frame.BatchSize
 	loc, vip, tcp, udp := fib.None, uint32(0), uint64(0), uint64(0) // the virtual address of the packet before
 	for i := range b.Pkt[:min(uint(b.N), frame.BatchSize)] {
 		p := &b.Pkt[i]
 		if p.Next != frame.NextBalance {
 			continue
 		}
-		left++
+		n++
 		if p.Flags&(frame.FlagIPv4|frame.FlagIPv6|frame.FlagFromFabric) == frame.FlagFromFabric &&
 			parse.Inner(mem, p) != drop.None {
 			continue
 		}
 		if p.Loc != loc {
 			loc, vip, tcp, udp = p.Loc, 0, 0, 0
-			if v := quickVIP(s, loc); v != nil {
+			if v := s.Directed4(loc); v != nil {
 				vip, tcp, udp = v.IP4, flow.HitWord(v.Ref, wire.ProtoTCP), flow.HitWord(v.Ref, wire.ProtoUDP)
 			}
 		}
@@ -62,7 +91,7 @@ func (st *State) quick(mem []byte, b *frame.Batch, s *fib.Snapshot) (todo uint32
 		if p.Flags&(frame.FlagIPv4|frame.FlagL4|frame.FlagFragment) != frame.FlagIPv4|frame.FlagL4 ||
 			p.L3 != wire.EthernetLen || p.L4 != quickL4 || at+outerLen+quickLen > uint64(len(mem)) {
 			if p.Has(frame.FlagFragment) {
-				direct = min(direct, uint8(i))
+				fragment = min(fragment, uint8(i))
 			}
 			continue
 		}
@@ -72,14 +101,9 @@ func (st *State) quick(mem []byte, b *frame.Batch, s *fib.Snapshot) (todo uint32
 			spread && p.Kind < flowHop && st.Affinity.Target(p.Hash) != st.Affinity.Self {
 			continue
 		}
-		h := &st.hits[k%frame.BatchSize]
-		k++
-		h.Pkt = uint8(i)
-		h.Set(uint32(addrs>>32), binary.BigEndian.Uint32(f[atPorts:atPorts+4]), word)
+		st.Hits.Add(i, uint32(addrs>>32), binary.BigEndian.Uint32(f[atPorts:atPorts+4]), word)
 	}
-	list := st.hits[:min(k, frame.BatchSize)]
-	st.Flows.Hits(list, st.plan.stamp)
-	return todo, left - st.hit(mem, b, s, list, direct, &todo)
+	return n, fragment
 }
 
 // hit sends the packets of the list on to the servers of their flows, and returns their number. A packet behind a
@@ -154,15 +178,6 @@ func (st *State) hit(
 		}
 	}
 	return sent
-}
-
-// quickVIP returns the virtual address at loc, nil unless this box directs it and it is of IPv4.
-func quickVIP(s *fib.Snapshot, loc fib.Loc) *fib.VIP {
-	i := fib.LocVIPIndex(loc)
-	if uint(i) >= uint(len(s.VIPs)) || !s.VIPs[i].Here || s.VIPs[i].Own || s.VIPs[i].V6 {
-		return nil
-	}
-	return &s.VIPs[i]
 }
 
 // add returns checksum c, in either byte order, after what it covers has grown by delta (RFC 1624, equation 3).

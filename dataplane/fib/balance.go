@@ -12,6 +12,16 @@ func VIPLoc(vip uint32) Loc { return LocLocal | LocVIP | vip }
 // LocBox reports whether the box itself is at a location: a virtual address or a gateway group, not a VIF.
 func LocBox(l Loc) bool { return l >= VIPLoc(0) }
 
+// Directed4 returns the IPv4 virtual address at a location that has LocLocal and LocVIP set, nil unless this box
+// directs it.
+func (s *Snapshot) Directed4(l Loc) *VIP {
+	i := LocVIPIndex(l)
+	if uint(i) >= uint(len(s.VIPs)) || !s.VIPs[i].Here || s.VIPs[i].Own || s.VIPs[i].V6 {
+		return nil
+	}
+	return &s.VIPs[i]
+}
+
 // LocVIPIndex returns the index into Snapshot.VIPs of a location that has LocLocal and LocVIP set.
 func LocVIPIndex(l Loc) uint32 { return l &^ (LocLocal | LocVIP) }
 

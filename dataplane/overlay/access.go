@@ -5,6 +5,7 @@ import (
 
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
+	"penstock/dataplane/flow"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/parse"
 	"penstock/dataplane/stats"
@@ -21,7 +22,7 @@ const linkLocalGroups = 0x0180c2000000
 func (st *State) Access(b *frame.Batch) (todo uint32) {
 	mem, s := st.Mem, st.Snap
 	st.syncCaches(s)
-	st.pending = 0
+	st.pending, st.Hits.N = 0, 0
 	from := &s.Ports[st.Port]
 	for i := 0; ; i++ {
 		var done uint32
@@ -117,9 +118,11 @@ const cachedStations = 256
 type station struct {
 	quick  uint64 // octets 6–13 of frames for quickAccess: MAC and EtherType (IPv4, or of the tag); 0 = none
 	router uint64 // MAC of the segment's virtual router, 0 = none
+	flow   uint64 // of vip: flow.HitWord without protocol
 	vip    uint64 // MAC of the virtual address of this box that the station sent to last; noMAC = to none
 	mac    uint64
 	vipLoc fib.Loc
+	vipIP  uint32 // of vip, if this box directs it and it is of IPv4; else 0
 	at     uint32 // attachment
 	seg    uint32
 	vif    uint32 // local VIF index, NoIndex for a station on an open attachment that is no VIF
@@ -202,7 +205,10 @@ const noMAC = ^uint64(0)
 func (st *State) toVIP(p *frame.Packet, loc fib.Loc, s *fib.Snapshot) {
 	d := &st.stations[cacheSlot(p.SrcMAC)]
 	if st.cached == s && d.mac == p.SrcMAC && d.at == p.Attach && d.seg == p.Seg {
-		d.vip, d.vipLoc = p.DstMAC, loc
+		d.vip, d.vipLoc, d.vipIP = p.DstMAC, loc, 0
+		if v := s.Directed4(loc); v != nil {
+			d.vipIP, d.flow = v.IP4, flow.HitWord(v.Ref, 0)
+		}
 	}
 }
 

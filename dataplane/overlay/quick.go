@@ -88,6 +88,9 @@ func quickAccess(
 		} else if dst == d.vip {
 			p.Loc, p.Next = d.vipLoc, frame.NextBalance
 			todo |= 1 << frame.NextBalance
+			if uint32(w2) == d.vipIP && w1>>56 > 1 && d.vipIP != 0 {
+				st.Hits.Add(i, uint32(w1), binary.BigEndian.Uint32(h[20:24]), d.flow|uint64(proto)<<24)
+			}
 		} else {
 			q := &st.lookups[st.pending&(frame.BatchSize-1)]
 			st.pending++

@@ -7,6 +7,7 @@ package stage
 import (
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
+	"penstock/dataplane/flow"
 	"penstock/dataplane/frame"
 	"penstock/dataplane/resolve"
 	"penstock/dataplane/stats"
@@ -44,6 +45,10 @@ type Env struct {
 	// the stage then drops or answers it. nil = no packet waits.
 	Miss func(p *frame.Packet, m Missed) bool
 
+	// Hits are packets at NextBalance whose flow is known already: a stage has read from the frame what the director's
+	// quick way looks for. All of them went through the whole parser, or its equal.
+	Hits Hits
+
 	// Again are packets of the batch that pass the stages from the lookup on once more, when the batch is done, see
 	// Repeat.
 	Again frame.Batch
@@ -52,6 +57,21 @@ type Env struct {
 	// set of their Next values. Emit runs the stages that follow over Copies, and empties Copies.
 	Copies frame.Batch
 	Emit   func(todo uint32)
+}
+
+// Hits is a list of lookups in the flow table, of packets of one batch in their order.
+type Hits struct {
+	N    uint
+	List [frame.BatchSize]flow.Hit
+}
+
+// Add appends the lookup of the flow of packet i, from a client's address, with both ports as in the packet. word is
+// that of the virtual address and the protocol (flow.HitWord).
+func (h *Hits) Add(i int, client, ports uint32, word uint64) {
+	x := &h.List[h.N%frame.BatchSize]
+	h.N++
+	x.Pkt = uint8(i)
+	x.Set(client, ports, word)
 }
 
 // Missed is what a packet needs and the bindings do not have.
