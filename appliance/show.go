@@ -15,6 +15,7 @@ import (
 
 	"penstock/ctrl/client"
 	"penstock/ctrl/model"
+	"penstock/ctrl/printable"
 )
 
 // socketFlags are common to all subcommands that talk to a running box.
@@ -217,7 +218,7 @@ func (w *show) run(cmd *cobra.Command, s *socketFlags, output string, q *query) 
 		fmt.Fprintln(cmd.ErrOrStderr(), "(none)")
 	}
 	if t.note != "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), t.note)
+		fmt.Fprintln(cmd.ErrOrStderr(), printable.Text(t.note))
 	}
 	return nil
 }

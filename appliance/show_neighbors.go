@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"penstock/ctrl/model"
@@ -38,9 +39,16 @@ func showNeighbors(q *query, t *sheet) error {
 		return nil
 	}
 	t.head("PORT", "PLACE", "ORIGIN", "HEARD", "SYSTEM", "PORT ID", "WHAT IS WRONG")
-	more := uint64(0)
+	var notes []string
 	for _, p := range list {
-		more += p.More
+		if p.More > 0 {
+			notes = append(notes, fmt.Sprintf("%s: %s of further neighbours came; a port lists 8", p.Port,
+				count(p.More, "LLDP frame")))
+		}
+		if n := sum(p.Frames.Refused); n > 0 {
+			notes = append(notes, fmt.Sprintf("%s: %s refused as malformed; penstock show neighbors %s has why",
+				p.Port, count(n, "LLDP frame"), p.Port))
+		}
 		if len(p.Neighbors) == 0 {
 			t.row(p.Port, placeText(p.SwitchMAC, p.SwitchPort), p.Origin, "", "", "", p.Reason)
 		}
@@ -50,10 +58,15 @@ func showNeighbors(q *query, t *sheet) error {
 				wrong(&p, &n))
 		}
 	}
-	if more > 0 {
-		t.note = count(more, "LLDP frame") + " of further neighbours came: a port lists 8"
-	}
+	t.note = strings.Join(notes, "\n")
 	return nil
+}
+
+func sum(counts map[string]uint64) (n uint64) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
 }
 
 // wrong says why a neighbour gives no place, where one is wanted.
@@ -102,6 +115,13 @@ func showNeighbor(p *status.Place, t *sheet) {
 	if p.More > 0 {
 		t.row("further neighbours", count(p.More, "frame"))
 	}
+	f := &p.Frames
+	t.row("frames received", f.Received)
+	for _, r := range byCount(f.Refused) {
+		t.row("  refused: "+r, f.Refused[r])
+	}
+	t.row("frames sent", f.Sent)
+	t.row("  not sent", f.Unsent)
 }
 
 func boxes(q *query) (list []status.FabricBox, err error) {

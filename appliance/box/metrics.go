@@ -30,7 +30,7 @@ func (m *metricsSource) Stats() metrics.Stats {
 		Box: b.Box().(status.Box), Ports: b.portStats(), Workers: b.workerStats(), Paths: b.pathStats(),
 		Gateways: metrics.Gateways{Groups: b.gateways.Status(), Counters: b.gateways.Counters()},
 		Balance:  b.balanceMetrics(),
-		Bindings: b.bindingMetrics(), VTEPs: b.vtepMetrics(),
+		Bindings: b.bindingMetrics(), VTEPs: b.vtepMetrics(), LLDP: b.lldpMetrics(),
 		Alarms: metrics.Alarms{Active: b.alarms.Active(), Totals: b.alarms.Totals(),
 			Webhooks: b.alarms.Receivers()},
 		Control:    b.api.Counters(),

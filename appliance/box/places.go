@@ -5,6 +5,7 @@ import (
 
 	"penstock/conf"
 	"penstock/ctrl/event"
+	"penstock/ctrl/metrics"
 	"penstock/ctrl/model"
 	"penstock/ctrl/neighbor/lldp"
 	"penstock/ctrl/place"
@@ -83,7 +84,7 @@ func (b *Box) Neighbors() []status.Place {
 	list := []status.Place{}
 	for _, s := range b.places.States() {
 		p := status.Place{Port: s.Port, SwitchMAC: s.At.Switch, SwitchPort: s.At.Port, Origin: s.Origin,
-			Reason: s.NoPlace, More: s.More, Neighbors: []status.Neighbor{}}
+			Reason: s.NoPlace, More: s.More, Neighbors: []status.Neighbor{}, Frames: lldpFrames(&s.Frames)}
 		if s.Origin != "" {
 			since := s.Since.UTC()
 			p.Since = &since
@@ -101,6 +102,32 @@ func (b *Box) Neighbors() []status.Place {
 			p.Neighbors = append(p.Neighbors, x)
 		}
 		list = append(list, p)
+	}
+	return list
+}
+
+func lldpFrames(f *place.Frames) status.LLDPFrames {
+	out := status.LLDPFrames{Received: f.Received, Crowded: f.Crowded, Sent: f.Sent, Unsent: f.Unsent}
+	for r, n := range f.Refused {
+		if n == 0 {
+			continue
+		}
+		if out.Refused == nil {
+			out.Refused = map[string]uint64{}
+		}
+		out.Refused[lldp.Fault(r).String()] = n
+	}
+	return out
+}
+
+func (b *Box) lldpMetrics() (list []metrics.LLDP) {
+	for _, s := range b.places.States() {
+		frames := map[string]uint64{"received": s.Frames.Received, "crowded": s.Frames.Crowded, "sent": s.Frames.Sent,
+			"unsent": s.Frames.Unsent}
+		for r, n := range s.Frames.Refused {
+			frames[lldp.Fault(r).String()] = n
+		}
+		list = append(list, metrics.LLDP{Port: s.Port, Frames: frames, Neighbors: len(s.Neighbors)})
 	}
 	return list
 }

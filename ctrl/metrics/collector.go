@@ -34,6 +34,7 @@ type collector struct {
 	control                                                     controlDescs
 	binding                                                     bindingDescs
 	vtep                                                        vtepDescs
+	lldp                                                        lldpDescs
 	gateways                                                    gatewayDescs
 	balance                                                     balanceDescs
 }
@@ -140,6 +141,7 @@ func newCollector(src Source) *collector {
 		control:  newControlDescs(),
 		binding:  newBindingDescs(),
 		vtep:     newVTEPDescs(),
+		lldp:     newLLDPDescs(),
 	}
 }
 
@@ -163,6 +165,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	c.control.describe(ch)
 	c.binding.describe(ch)
 	c.vtep.describe(ch)
+	c.lldp.describe(ch)
 }
 
 func describe[T any](ch chan<- *prometheus.Desc, list []counter[T]) {
@@ -216,6 +219,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.control.collect(o, &s.Control)
 	c.binding.collect(o, &s.Bindings)
 	c.vtep.collect(o, &s.VTEPs)
+	c.lldp.collect(o, s.LLDP)
 }
 
 func (c *collector) collectBox(o out, s *Stats) {

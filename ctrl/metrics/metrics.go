@@ -37,6 +37,7 @@ type Stats struct {
 	Balance    Balance
 	Bindings   Bindings
 	VTEPs      VTEPs
+	LLDP       []LLDP
 	Alarms     Alarms
 	Control    rest.Counters
 	Objects    map[string]int // pushed objects by kind, as in URLs: "tenants", "vifs" …

@@ -93,6 +93,7 @@ func sample() *fake {
 			Boxes: map[string]int{"equal": 105}},
 		VTEPs: VTEPs{List: []VTEP{{Name: "rack7", RxPackets: 111, RxBytes: 112, TxPackets: 113, TxBytes: 114}},
 			Learning: map[string]uint64{"learned": 115}},
+		LLDP: []LLDP{{Port: "fab0", Frames: map[string]uint64{"received": 121, "order": 122}, Neighbors: 1}},
 		Alarms: Alarms{
 			Active: []alarm.Alarm{{ID: 1, Kind: alarm.PortDown, Severity: alarm.Major, Object: "port fab0",
 				Acknowledged: &alarm.Acknowledgement{By: "alice"}},

@@ -41,7 +41,11 @@ type machine struct {
 	up    bool
 	since time.Time // of up
 	list  []neighbor
-	more  uint64 // adverts of neighbours beyond maxNeighbors
+	more  uint64 // adverts of neighbours beyond maxNeighbors, since the link came up
+
+	frames  Frames
+	refused time.Time // when the last frame was refused
+	fault   lldp.Fault
 
 	at          compile.Place // the place in use
 	provisional bool          // it is from before the start, or before the link was lost
@@ -124,6 +128,7 @@ func (m *machine) hear(a *lldp.Advert, r *lldp.Rules, now time.Time) (isNew bool
 	if i < 0 {
 		if len(m.list) == maxNeighbors {
 			m.more++
+			m.frames.Crowded++
 			return false
 		}
 		m.list = append(m.list, neighbor{first: now})
@@ -192,7 +197,18 @@ func (m *machine) expire(now time.Time) {
 	}
 	if m.waits() && m.noPlace == "" && now.Sub(m.since) >= silence {
 		m.noPlace = fmt.Sprintf("no LLDP frame has come for %s", silence)
+		if m.refused.After(m.since) {
+			m.noPlace = fmt.Sprintf("no valid LLDP frame has come for %s; the last one was refused: %s", silence,
+				m.fault.Error())
+		}
 	}
+}
+
+// refuse counts a malformed frame. It reports whether it is the first with this fault.
+func (m *machine) refuse(f lldp.Fault, now time.Time) bool {
+	m.frames.Refused[f]++
+	m.refused, m.fault = now, f
+	return m.frames.Refused[f] == 1
 }
 
 // waits reports whether the port has carrier and neither a place nor a neighbour that could say one.
@@ -260,6 +276,16 @@ type State struct {
 	NoPlace   string    // why not
 	Neighbors []Neighbor
 	More      uint64 // adverts of neighbours that are not in the list
+	Frames    Frames
+}
+
+// Frames counts the LLDP frames of a port since the start.
+type Frames struct {
+	Received uint64 // refused ones too
+	Refused  [lldp.Faults]uint64
+	Crowded  uint64 // received, of neighbours that are not in the list
+	Sent     uint64
+	Unsent   uint64 // no room, or the port is down
 }
 
 // Neighbor is a device that is heard on a port.

@@ -179,7 +179,7 @@ func TestAmbiguous(t *testing.T) {
 	for i := range model.MAC(20) {
 		w.hear(0x020000001000+i, "swp1", 120)
 	}
-	if st := w.s.States()[0]; len(st.Neighbors) != maxNeighbors || st.More != 13 {
+	if st := w.s.States()[0]; len(st.Neighbors) != maxNeighbors || st.More != 13 || st.Frames.Crowded != 13 {
 		t.Errorf("neighbours: got %d and %d adverts more, want %d and 13", len(st.Neighbors), st.More, maxNeighbors)
 	}
 	w.place("02:00:00:00:00:0b/9 lldp")
@@ -310,15 +310,40 @@ func TestSend(t *testing.T) {
 	}
 }
 
-// TestRefused: what is no LLDP changes nothing and is counted.
+// TestRefused: what is no LLDP changes nothing and is counted by its fault and port, logged once a fault; and a port
+// that hears nothing else says so.
 func TestRefused(t *testing.T) {
 	w := newWorld(t, compile.Place{})
-	for _, f := range [][]byte{nil, make([]byte, 60), make([]byte, 1500)} {
-		w.s.Punt(0, f)
+	var logged strings.Builder
+	w.s.cfg.Log = slog.New(slog.NewTextHandler(&logged, nil))
+	a := lldp.Advert{Source: leaf1, Chassis: lldp.MACID(lldp.ChassisMAC, leaf1),
+		Port: lldp.ID{Subtype: lldp.PortName, Octets: "swp17"}, TTL: 120}
+	good := a.Append(nil)
+	order, id, cut := slices.Clone(good), slices.Clone(good), good[:34]
+	order[14] = 4 // a port ID first
+	id[15] = 1    // a chassis ID without octets
+	w.now = w.now.Add(time.Second)
+	for range 3 {
+		for _, f := range [][]byte{nil, make([]byte, 60), order, id, cut} {
+			w.s.Punt(0, f)
+		}
 	}
 	w.s.Punt(9, nil)
-	if c := w.s.Counters(); c.Received != 3 || c.Refused != 3 {
-		t.Errorf("counters: got %+v, want 3 received and refused", c)
+	want := Frames{Received: 15, Refused: [lldp.Faults]uint64{lldp.ErrShort: 3, lldp.ErrAddress: 3,
+		lldp.ErrOrder: 3, lldp.ErrID: 3, lldp.ErrTruncate: 3}}
+	want.Sent = w.s.States()[0].Frames.Sent
+	if got := w.s.States()[0].Frames; got != want {
+		t.Errorf("frames: got %+v, want %+v", got, want)
+	}
+	if n := strings.Count(logged.String(), "LLDP frame refused"); n != 5 {
+		t.Errorf("lines of the log: got %d, want one a fault:\n%s", n, logged.String())
+	}
+	if other := w.s.States()[1].Frames; other.Received != 0 || other.Sent == 0 {
+		t.Errorf("frames of the other port: got %+v, want none received, some sent", other)
 	}
 	w.place("none")
+	w.pass(silence)
+	if text := w.alarms["lldp_no_place port fab0"]; !strings.Contains(text, "refused: a TLV is longer") {
+		t.Errorf("the alarm says %q, want the last fault", text)
+	}
 }

@@ -70,9 +70,9 @@ func (s *Service) inject(p *port, ttl uint16) {
 		a.Port = lldp.ID{Subtype: lldp.PortLocal, Octets: strconv.Itoa(int(p.Number))}
 	}
 	if s.cfg.Inject(p.Index, a.Append(nil)) {
-		s.counters.Sent++
+		p.frames.Sent++
 	} else {
-		s.counters.NotSent++
+		p.frames.Unsent++
 	}
 }
 

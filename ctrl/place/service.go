@@ -63,11 +63,9 @@ type Service struct {
 
 	stored map[string]compile.Place // in the file
 
-	mu       sync.Mutex
-	set      Setting
-	ports    []*port
-	counters Counters
-	refused  string // what the last refused frame was logged with
+	mu    sync.Mutex
+	set   Setting
+	ports []*port
 }
 
 // port is a port with what was last told of it.
@@ -78,14 +76,6 @@ type port struct {
 	toldAt     compile.Place
 	toldOrigin string
 	toldFaults map[alarm.Kind]string
-}
-
-// Counters counts LLDP frames.
-type Counters struct {
-	Received uint64
-	Refused  uint64 // malformed
-	Sent     uint64
-	NotSent  uint64 // no room, or the port is down
 }
 
 // New returns a service whose ports have the places of the last run. Apply makes them live.
@@ -143,16 +133,14 @@ func (s *Service) Punt(index int, frame []byte) {
 	if p == nil {
 		return
 	}
-	s.counters.Received++
-	if err != nil {
-		s.counters.Refused++
-		if text := p.Name + err.Error(); text != s.refused {
-			s.refused = text
-			s.cfg.Log.Warn("LLDP frame refused", "port", p.Name, "err", err)
+	now := s.cfg.Now()
+	if p.frames.Received++; err != nil {
+		if p.refuse(err.(lldp.Fault), now) {
+			s.cfg.Log.Warn("LLDP frame refused; further ones of this kind are counted only", "port", p.Name, "err", err)
+			s.poke()
 		}
 		return
 	}
-	now := s.cfg.Now()
 	if p.hear(&a, &s.set.Rules, now) {
 		p.hasten(now)
 	}
@@ -289,7 +277,7 @@ func (s *Service) alarms(p *port) {
 
 func (p *port) state() State {
 	return State{Port: p.Name, At: p.at, Origin: p.origin(), Since: p.placed, NoPlace: p.noPlace,
-		Neighbors: p.neighbors(), More: p.more}
+		Neighbors: p.neighbors(), More: p.more, Frames: p.frames}
 }
 
 // States returns all ports.
@@ -301,13 +289,6 @@ func (s *Service) States() []State {
 		list[i] = p.state()
 	}
 	return list
-}
-
-// Counters returns the counts of frames.
-func (s *Service) Counters() Counters {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.counters
 }
 
 // known returns the places that LLDP has said and that are confirmed, and the stored ones that are not refuted.

@@ -16,6 +16,16 @@ type Place struct {
 	Reason     string     `json:"reason,omitempty"`      // why no place follows from LLDP
 	Neighbors  []Neighbor `json:"neighbors"`
 	More       uint64     `json:"more,omitempty"` // frames of neighbours that are not in the list
+	Frames     LLDPFrames `json:"frames"`
+}
+
+// LLDPFrames counts the LLDP frames of a port since the start.
+type LLDPFrames struct {
+	Received uint64            `json:"received"`          // refused ones too
+	Refused  map[string]uint64 `json:"refused,omitempty"` // by reason: short, address, order, id, truncated
+	Crowded  uint64            `json:"crowded,omitempty"` // received, of neighbours that are not in the list
+	Sent     uint64            `json:"sent"`
+	Unsent   uint64            `json:"unsent,omitempty"` // no room, or the port is down
 }
 
 // Neighbor is a device that is heard by LLDP. Texts are as the device sends them.

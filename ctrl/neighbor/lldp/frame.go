@@ -9,7 +9,6 @@ package lldp
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"net/netip"
 	"strings"
 
@@ -68,14 +67,32 @@ type Advert struct {
 	Management        netip.Addr
 }
 
-// Why a frame is refused.
-var (
-	ErrShort    = errors.New("the frame is cut off")
-	ErrAddress  = errors.New("the frame is not to an LLDP group address, or has a group address as source")
-	ErrOrder    = errors.New("chassis ID, port ID and TTL do not come first, in this order, once each")
-	ErrID       = errors.New("an ID has no octets, or more than 255")
-	ErrTruncate = errors.New("a TLV is longer than the frame")
+// Fault is why a frame is refused.
+type Fault uint8
+
+// The faults.
+const (
+	ErrShort Fault = iota
+	ErrAddress
+	ErrOrder
+	ErrID
+	ErrTruncate
+	Faults // how many there are
 )
+
+var faults = [Faults]struct{ name, text string }{
+	ErrShort:    {"short", "the frame is cut off"},
+	ErrAddress:  {"address", "the frame is not to an LLDP group address, or has a group address as source"},
+	ErrOrder:    {"order", "chassis ID, port ID and TTL do not come first, in this order, once each"},
+	ErrID:       {"id", "an ID has no octets, or more than 255"},
+	ErrTruncate: {"truncated", "a TLV is longer than the frame"},
+}
+
+// Error implements error.
+func (f Fault) Error() string { return faults[f].text }
+
+// String is the fault's name in counters.
+func (f Fault) String() string { return faults[f].name }
 
 // Groups are the destination addresses of LLDP: nearest bridge, nearest bridge that is no two-port MAC relay, nearest
 // customer bridge (IEEE 802.1AB, table 7-1).
@@ -88,6 +105,7 @@ const NearestBridge = model.MAC(0x0180c200000e)
 
 // Parse reads a frame without FCS, untagged or with one tag. It skips TLVs that it does not know, ignores anything
 // behind the end, and accepts a frame without an end.
+// The error is a Fault.
 func Parse(f []byte) (a Advert, err error) {
 	if len(f) < 14 {
 		return a, ErrShort
