@@ -9,11 +9,11 @@ import (
 type forest struct {
 	parent []int
 	links  tree
-	in     map[int]bool
+	in     []bool // by link
 }
 
-func newForest(n int) *forest {
-	f := &forest{parent: make([]int, n), in: map[int]bool{}}
+func newForest(g *graph) *forest {
+	f := &forest{parent: make([]int, len(g.out)), in: make([]bool, len(g.links))}
 	for i := range f.parent {
 		f.parent[i] = i
 	}
@@ -30,12 +30,18 @@ func (f *forest) find(v int) int {
 
 // fits reports whether a path can be added without a loop, or is there.
 func (f *forest) fits(g *graph, path []int) bool {
-	join := map[int]int{}
-	var find func(v int) int
-	find = func(v int) int {
+	type joined struct{ v, to int }
+	var room [16]joined
+	join := room[:0] // what the path has joined so far; paths are short
+	find := func(v int) int {
 		v = f.find(v)
-		if p, ok := join[v]; ok {
-			return find(p)
+		for again := true; again; {
+			again = false
+			for _, j := range join {
+				if j.v == v {
+					v, again = j.to, true
+				}
+			}
 		}
 		return v
 	}
@@ -47,7 +53,7 @@ func (f *forest) fits(g *graph, path []int) bool {
 		if a == b {
 			return false
 		}
-		join[a] = b
+		join = append(join, joined{a, b})
 	}
 	return true
 }
@@ -80,7 +86,7 @@ func (s *search) pack(by order) {
 		if len(list) == 0 {
 			return
 		}
-		f := newForest(len(s.out))
+		f := newForest(s.graph)
 		for _, p := range list {
 			if f.fits(s.graph, p) {
 				f.add(s.graph, p)
@@ -95,6 +101,7 @@ func (s *search) lacking(by order) (list [][]int) {
 	type entry struct {
 		path []int
 		key  float64
+		at   int // in all
 	}
 	var all []entry
 	for i := range s.needs {
@@ -121,10 +128,10 @@ func (s *search) lacking(by order) (list [][]int) {
 			if k == 0 && s.lacksShortest(i) {
 				key -= 1000
 			}
-			all = append(all, entry{p, key})
+			all = append(all, entry{p, key, len(all)})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
+	slices.SortFunc(all, func(a, b entry) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.at, b.at)) })
 	for _, e := range all {
 		list = append(list, e.path)
 	}

@@ -49,6 +49,10 @@ type Path struct {
 	Cost int
 }
 
+// allMost is the number of pairs times links up to which each method is tried in several ways, not once: 200 switches
+// of 16 links each take some 8 s on one core then.
+const allMost = 35_000_000
+
 // Make plans a topology that Check accepts. The fault says how many VLANs are needed if there are too few.
 func Make(t *Topology, o Options) (*Plan, *Fault) {
 	g := t.graph()
@@ -69,9 +73,12 @@ func Make(t *Topology, o Options) (*Plan, *Fault) {
 		s.trees(max(1, len(needs)/200))
 		s.pack(shortestFirst)
 	})
-	if len(t.Switches) <= 100 {
+	many := len(needs)*len(g.links) > allMost
+	if !many {
 		try("trees", func(s *search) { s.trees(1); s.pack(shortestFirst) })
-		for by := range orders {
+	}
+	for by := range orders {
+		if !many || by == longestFirst {
 			try("packing", func(s *search) { s.pack(by) })
 		}
 	}
@@ -158,57 +165,74 @@ type Loss struct {
 	Pairs int
 }
 
-// Losses returns the links and switches whose loss cuts pairs off, as the table stands.
+// Losses returns the links and switches whose loss cuts pairs off, as the table stands: those that all paths of a pair
+// have in common.
 func (p *Plan) Losses() (list []Loss) {
 	g := p.Topology.graph()
-	links := p.linksOfPaths(g)
+	links, switches := make([]int, len(p.Topology.Links)), make([]int, len(p.Topology.Switches))
+	for i, paths := range p.linksOfPaths(g) {
+		count(links, paths)
+		for k, path := range paths {
+			var through []int
+			for _, l := range path {
+				for _, v := range []int{g.links[l].a, g.links[l].b} {
+					if v != p.Pairs[i].A && v != p.Pairs[i].B && !slices.Contains(through, v) {
+						through = append(through, v)
+					}
+				}
+			}
+			paths[k] = through
+		}
+		count(switches, paths)
+	}
 	for l, x := range p.Topology.Links {
-		if n := p.lost(links, func(path []int, _ *Pair) bool { return slices.Contains(path, l) }); n > 0 {
+		if n := links[l]; n > 0 {
 			list = append(list, Loss{fmt.Sprintf("link %s – %s", x.A, x.B), n})
 		}
 	}
 	for v, x := range p.Topology.Switches {
-		n := p.lost(links, func(path []int, q *Pair) bool {
-			return q.A != v && q.B != v &&
-				slices.ContainsFunc(path, func(l int) bool { return g.links[l].a == v || g.links[l].b == v })
-		})
-		if n > 0 {
+		if n := switches[v]; n > 0 {
 			list = append(list, Loss{"switch " + x.Name, n})
 		}
 	}
 	return list
 }
 
-func (p *Plan) lost(links [][][]int, hit func(path []int, q *Pair) bool) (n int) {
-	for i := range p.Pairs {
-		alive := slices.ContainsFunc(links[i], func(path []int) bool { return !hit(path, &p.Pairs[i]) })
-		if !alive {
-			n++
+// count counts what all of the lists have.
+func count(counts []int, lists [][]int) {
+	if len(lists) == 0 {
+		return
+	}
+	for _, x := range lists[0] {
+		if !slices.ContainsFunc(lists[1:], func(list []int) bool { return !slices.Contains(list, x) }) {
+			counts[x]++
 		}
 	}
-	return n
 }
 
 // linksOfPaths returns the links of every path of every pair.
 func (p *Plan) linksOfPaths(g *graph) [][][]int {
-	member := map[uint16]map[int]bool{}
+	trees := map[uint16]*graph{}
 	for _, v := range p.VLANs {
-		member[v.VID] = map[int]bool{}
+		t := &graph{links: g.links, out: make([][]arc, len(g.out))}
 		for _, l := range v.Links {
-			member[v.VID][l] = true
+			e := g.links[l]
+			t.out[e.a], t.out[e.b] = append(t.out[e.a], arc{e.b, l}), append(t.out[e.b], arc{e.a, l})
 		}
+		trees[v.VID] = t
+	}
+	type from struct {
+		vid uint16
+		a   int
 	}
 	all := make([][][]int, len(p.Pairs))
-	ways := map[uint16]map[int][]arc{}
+	ways := map[from][]arc{}
 	for i, x := range p.Pairs {
 		for _, path := range x.Paths {
-			if ways[path.VID] == nil {
-				ways[path.VID] = map[int][]arc{}
-			}
-			by := ways[path.VID][x.A]
+			by := ways[from{path.VID, x.A}]
 			if by == nil {
-				_, by = g.spread([]int{x.A}, nil, func(l int) bool { return !member[path.VID][l] })
-				ways[path.VID][x.A] = by
+				_, by = trees[path.VID].spread([]int{x.A}, nil, nil)
+				ways[from{path.VID, x.A}] = by
 			}
 			all[i] = append(all[i], way(by, x.B))
 		}

@@ -198,6 +198,21 @@ func TestLarge(t *testing.T) {
 	}
 }
 
+// TestLargeBothMethods: in a large fabric, too, the better one of both methods is kept.
+func TestLargeBothMethods(t *testing.T) {
+	top := clique(120)
+	o := Options{Paths: 4, Slack: 2, VLANs: vids(100, 1099), Seed: 1}
+	began := time.Now()
+	p, fault := Make(top, o)
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	t.Logf("clique of 120: %d VLANs by %s in %v", len(p.VLANs), p.Method, time.Since(began))
+	if p.Method != "packing" || len(p.VLANs) > 80 {
+		t.Errorf("clique of 120: got %d VLANs by %s, want at most 80 by packing", len(p.VLANs), p.Method)
+	}
+}
+
 // TestFaults: everything wrong is told at once.
 func TestFaults(t *testing.T) {
 	top := &Topology{
