@@ -22,6 +22,9 @@ type sender struct {
 	left int       // frames at the fast interval
 	due  time.Time // zero = never
 	sent time.Time
+	// again: the box was at this port before. A good-bye precedes its first frame, since a box that was killed has said
+	// none: the switch knows it still, and would say the place with its next regular frame only, up to 30 s later.
+	again bool
 }
 
 // hasten lets frames go at the fast interval: the link came up, a neighbour is new, or what is said has changed.
@@ -50,6 +53,10 @@ func (s *Service) send(p *port, now time.Time) {
 	p.due = now.Add(interval)
 	if p.left > 0 {
 		p.due = now.Add(fast)
+	}
+	if p.again {
+		p.again = false
+		s.inject(p, 0)
 	}
 	s.inject(p, ttl)
 }

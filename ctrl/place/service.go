@@ -90,6 +90,7 @@ func New(cfg Config) *Service {
 		x := &port{Port: p, toldFaults: map[alarm.Kind]string{}}
 		if p.Fabric {
 			x.begin(p.Static, stored[p.Name], cfg.Now())
+			x.again = x.provisional
 		}
 		s.ports = append(s.ports, x)
 	}

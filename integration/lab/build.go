@@ -21,8 +21,8 @@ func (t *Topology) buildSwitches() error {
 		n.MAC = SwitchMAC(len(t.Switches))
 		t.Switches = append(t.Switches, n)
 	}
-	if len(t.Switches) > 2 {
-		return fmt.Errorf("%d edge switches: a lab's fabric has one or two", len(t.Switches))
+	if len(t.Switches) > 2 && t.Options.Links == nil {
+		return fmt.Errorf("%d edge switches: without links a lab's fabric has one or two", len(t.Switches))
 	}
 	return nil
 }
@@ -59,9 +59,21 @@ func (t *Topology) buildTrunks() error {
 			return err
 		}
 	}
-	for i, vlan := range t.Options.Trunks {
+	links := t.Options.Links
+	if links == nil {
+		for i, vlan := range t.Options.Trunks {
+			links = append(links, LinkSpec{a.Name, b.Name, []uint16{vlan}, i == 0})
+		}
+	}
+	for i, l := range links {
+		if a, b = t.Node(l.A), t.Node(l.B); a == nil || b == nil {
+			return fmt.Errorf("link %s – %s: no box hangs from one of them", l.A, l.B)
+		}
 		name := fmt.Sprintf("trunk%d", i+1)
-		trunk := Trunk{VLAN: vlan, NamespaceA: a.Namespace, PortA: name, NamespaceB: b.Namespace, PortB: name}
+		trunk := Trunk{NamespaceA: a.Namespace, PortA: name, NamespaceB: b.Namespace, PortB: name}
+		if t.Options.Links == nil {
+			trunk.VLAN = l.VLANs[0]
+		}
 		if t.Options.Tap {
 			trunk.Tap = name + "a"
 			if err := t.joinByTap(a, b, name); err != nil {
@@ -70,13 +82,20 @@ func (t *Topology) buildTrunks() error {
 		} else if err := t.join(a, name, b, name, 0, 0); err != nil {
 			return err
 		}
-		a.Ports = append(a.Ports, NodePort{Name: name, Role: "trunk", VLANs: []uint16{vlan}, PeerNamespace: b.Namespace,
-			PeerInterface: name})
-		b.Ports = append(b.Ports, NodePort{Name: name, Role: "trunk", VLANs: []uint16{vlan}, PeerNamespace: a.Namespace,
-			PeerInterface: name})
+		a.Ports = append(a.Ports, NodePort{Name: name, Role: "trunk", VLANs: l.VLANs, Control: l.Control,
+			PeerNamespace: b.Namespace, PeerInterface: name})
+		b.Ports = append(b.Ports, NodePort{Name: name, Role: "trunk", VLANs: l.VLANs, Control: l.Control,
+			PeerNamespace: a.Namespace, PeerInterface: name})
 		t.Trunks = append(t.Trunks, trunk)
 	}
 	return nil
+}
+
+// Plug makes the cable between a box and a downlink of an edge switch, whose interfaces must be gone.
+func (t *Topology) Plug(box, sw string, number uint8) error {
+	n, s := t.Node(box), t.Node(sw)
+	n.Switch, n.SwitchMAC, n.SwitchPort = sw, s.MAC, number
+	return t.join(n, "fab0", s, fmt.Sprintf("down%d", number), n.MAC, s.MAC)
 }
 
 // join makes a link on the fabric's side. AF_XDP runs on both ends.
@@ -100,7 +119,9 @@ func (t *Topology) joinByTap(a, b *Node, name string) error {
 			return err
 		}
 	}
-	return t.lab.Bridge(TapNamespace, "br-"+name, name+"a", name+"b")
+	// A bridge here has one table for all VLANs, and a MAC may be on different sides in different VLANs: it must not learn.
+	return errors.Join(t.lab.Bridge(TapNamespace, "br-"+name, name+"a", name+"b"),
+		t.lab.NoLearning(TapNamespace, name+"a"), t.lab.NoLearning(TapNamespace, name+"b"))
 }
 
 func (t *Topology) buildVMs() error {

@@ -72,7 +72,7 @@ func (t *Topology) toml(n *Node) string {
 			fmt.Fprintf(&b, "switch_port = %d\n", p.Number)
 		case "trunk":
 			vlans := p.VLANs
-			if v := t.Options.ControlVLAN; v != 0 && p.Name == "trunk1" { // a tree, as any VLAN
+			if v := t.Options.ControlVLAN; v != 0 && p.Control { // a tree, as any VLAN
 				vlans = append(slices.Clone(vlans), v)
 			}
 			fmt.Fprintf(&b, "vlans = %s\n", strings.ReplaceAll(fmt.Sprint(vlans), " ", ", "))

@@ -66,7 +66,9 @@ func (t *Topology) document() error {
 	for _, n := range t.Boxes {
 		d := &n.Documents
 		d.Tenants, d.Segments, d.Subnets = t.Options.Tenants, t.Options.Segments, t.Options.Subnets
-		d.Paths = t.Paths(t.Options.Trunks)
+		if t.Options.Links == nil {
+			d.Paths = t.Paths(t.Options.Trunks)
+		}
 		for _, vm := range t.VMs {
 			if vm.Box == n.Name {
 				d.VIFs = append(d.VIFs, vm.VIF())

@@ -27,6 +27,8 @@ type FabricOptions struct {
 	Boxes    []BoxSpec       // nil: DemoBoxes
 	VMs      []VMSpec        // nil: DemoVMs
 	Trunks   []uint16        // the path VLAN of each trunk between the switches; nil: 101 and 102
+	// Links are trunks between edge switches, any number of these, in place of Trunks; no path table is pushed then.
+	Links []LinkSpec
 	// lead every trunk through a bridge in the namespace TapNamespace, where packet sockets see it
 	Tap bool
 	// NoPlaces leaves out where the boxes' fabric ports are plugged in: LLDP has to say it.
@@ -65,6 +67,13 @@ type BoxSpec struct {
 	Name   string
 	Switch string // the first name in FabricOptions.Boxes is one end of the trunks, the next other name the other
 	Port   uint8  // number of the switch's downlink, 1 … 255
+}
+
+// LinkSpec is a trunk between two edge switches.
+type LinkSpec struct {
+	A, B    string
+	VLANs   []uint16
+	Control bool // also carry the control VLAN
 }
 
 // VMSpec is a VIF with the namespace behind it.
@@ -116,6 +125,7 @@ type NodePort struct {
 	Role          string
 	Number        uint8    // downlinks
 	VLANs         []uint16 // trunks
+	Control       bool     // trunks: also carry the control VLAN
 	PeerNamespace string
 	PeerInterface string
 }
@@ -130,7 +140,7 @@ type VM struct {
 
 // Trunk is a link between two edge switches.
 type Trunk struct {
-	VLAN              uint16
+	VLAN              uint16 // 0 = several: see FabricOptions.Links
 	NamespaceA, PortA string
 	NamespaceB, PortB string
 	Tap               string // interface in TapNamespace towards A; "" without FabricOptions.Tap

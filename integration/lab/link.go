@@ -242,6 +242,11 @@ func (l *Lab) Bridge(namespace, name string, ports ...string) error {
 	return nil
 }
 
+// NoLearning makes a port of a bridge one whose stations the bridge does not learn: frames for them go to all ports.
+func (l *Lab) NoLearning(namespace, name string) error {
+	return l.withLink(namespace, name, func(link netlink.Link) error { return netlink.LinkSetLearning(link, false) })
+}
+
 // IsNoLink reports whether err means that an interface does not exist.
 func IsNoLink(err error) bool {
 	var notFound netlink.LinkNotFoundError
