@@ -72,14 +72,20 @@ func (v *flowView) settled(t *testing.T) (at [pathFlows]uint16) {
 // TestPathDiesSilently: one of four paths loses everything in one direction, with all links up.
 func TestPathDiesSilently(t *testing.T) {
 	full := os.Getenv("PENSTOCK_PATHS") == "full"
-	t.Run("50 ms", func(t *testing.T) { testPathDies(t, "50ms", 250*time.Millisecond, full) })
+	// Keys of which the first one is not the only one: a change is under way.
+	const keys = `keys = [{ id = 9, key = "000102030405060708090a0b0c0d0e0f" }, ` +
+		`{ id = 8, key = "ff0102030405060708090a0b0c0d0e0f" }]`
+	t.Run("50 ms with keys", func(t *testing.T) { testPathDies(t, "50ms", keys, 250*time.Millisecond, full) })
 	if full {
-		t.Run("300 ms", func(t *testing.T) { testPathDies(t, "300ms", 1300*time.Millisecond, full) })
+		t.Run("50 ms", func(t *testing.T) { testPathDies(t, "50ms", "", 250*time.Millisecond, full) })
+		t.Run("300 ms", func(t *testing.T) { testPathDies(t, "300ms", "", 1300*time.Millisecond, full) })
+		t.Run("300 ms with keys", func(t *testing.T) { testPathDies(t, "300ms", keys, 1300*time.Millisecond, full) })
 	}
 }
 
-func testPathDies(t *testing.T, interval string, bar time.Duration, full bool) {
+func testPathDies(t *testing.T, interval, keys string, bar time.Duration, full bool) {
 	o := town()
+	o.Fabric = keys
 	o.Trunks, o.Tap, o.Probe = []uint16{101, 102, 103, 104}, true, fmt.Sprintf("interval = %q", interval)
 	f := startFabric(t, o)
 	v := &flowView{last: map[uint16]time.Time{}}

@@ -251,7 +251,7 @@ func TestRestart(t *testing.T) {
 	w.start()
 	w.place("02:00:00:00:00:0a/17 stored")
 	if list := w.sent[0]; list[len(list)-2].TTL != 0 || list[len(list)-1].TTL != 121 {
-		t.Errorf("first frames after a restart: got %+v, want a good-bye for the run that was killed, and an advert", list)
+		t.Errorf("first frames after a restart: got %+v, want a good-bye for the former run, and an advert", list)
 	}
 	if list := w.sent[1]; list[len(list)-2].TTL != 121 {
 		t.Errorf("first frames by a port that had no place: got %+v, want adverts", list)

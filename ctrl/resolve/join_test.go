@@ -11,81 +11,25 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"penstock/ctrl/alarm"
 	"penstock/ctrl/compile"
 	"penstock/ctrl/model"
+	"penstock/ctrl/resolve/owner"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/resolve"
 	"penstock/dataplane/table"
 )
-
-// owner is a box that says what it owns, made from PROTOCOL.md and not with this package: VIFs with MACs in a row.
-type owner struct {
-	at     compile.Place
-	tenant uint32
-	first  uint64 // MAC
-	ip     uint32 // of the first; the others follow
-	count  int
-}
-
-func (o *owner) here(i int) body {
-	return body{Op: resolve.OpHere, Flags: resolve.FlagStatic, Sequence: 1_700_000_000_000_000_000 + uint64(i),
-		Tenant: o.tenant, Segment: 7, MAC: o.first + uint64(i), IP4: o.ip + uint32(i),
-		Switch: uint64(o.at.Switch), Port: uint16(o.at.Port)}
-}
-
-func (o *owner) hello(now int64) []byte {
-	m := body{Op: resolve.OpHello, Sequence: uint64(now), MAC: o.first | 1<<41, Switch: uint64(o.at.Switch),
-		Port: uint16(o.at.Port)}
-	s := resolve.Summary{Count: uint32(o.count), Held: 3600}
-	for i := range o.count {
-		h := o.here(i)
-		s.Digest += xxhash.Sum64(h.Append(nil)[8:32])
-	}
-	m.SetSummary(s)
-	return m.Append(nil)
-}
-
-// answer returns the frames that answer a PULL.
-func (o *owner) answer(m *body) (frames [][]byte) {
-	next := 0
-	if m.MAC >= o.first {
-		next = int(m.MAC-o.first) + 1
-	}
-	page := *m
-	page.Op, page.IP4, page.Switch, page.Port = resolve.OpPage, 0, uint64(o.at.Switch), uint16(o.at.Port)
-	for range m.IP4 {
-		body := page
-		n := min(33, o.count-next)
-		if next+n == o.count {
-			body.Flags |= resolve.FlagLast
-		}
-		b := body.Append(nil)
-		for i := range n {
-			h := o.here(next + i)
-			b = h.Append(b)
-			page.Tenant, page.Segment, page.MAC = h.Tenant, h.Segment, h.MAC
-		}
-		frames = append(frames, b)
-		if next += n; next == o.count {
-			break
-		}
-	}
-	return frames
-}
 
 // join is a box that begins among owners; messages take a millisecond.
 type join struct {
 	now      int64
 	rng      *rand.Rand
 	loss     float64
-	owners   map[compile.Place]*owner
+	owners   map[compile.Place]*owner.Owner
 	to       [][]byte // on their way to the box, with the sender in front: see send
 	solicits []int64
 	wheres   int
-	answers  map[int64][]*owner // HELLOs that are due, by time in ticks
+	answers  map[int64][]*owner.Owner // HELLOs that are due, by time in ticks
 }
 
 func (j *join) Broadcast(b []byte) bool {
@@ -108,7 +52,7 @@ func (j *join) Broadcast(b []byte) bool {
 func (j *join) Unicast(to compile.Place, b []byte) bool {
 	m, _, _ := resolve.Parse(b)
 	if o := j.owners[to]; o != nil && m.Op == resolve.OpPull && j.rng.Float64() >= j.loss {
-		for _, f := range o.answer(&m) {
+		for _, f := range o.Answer(&m) {
 			j.send(o, f)
 		}
 	}
@@ -119,9 +63,9 @@ func (j *join) Paths() []uint16 { return nil }
 
 func (j *join) Chirp(uint16, []byte) bool { return false }
 
-func (j *join) send(o *owner, b []byte) {
+func (j *join) send(o *owner.Owner, b []byte) {
 	if j.rng.Float64() >= j.loss {
-		j.to = append(j.to, append(binary.BigEndian.AppendUint32(nil, address(o.at)), b...))
+		j.to = append(j.to, append(binary.BigEndian.AppendUint32(nil, address(o.At)), b...))
 	}
 }
 
@@ -174,11 +118,11 @@ func joins(t *testing.T, each int, loss float64, limit time.Duration) {
 	const owners = 100
 	tables := newTable(t, owners*each+100)
 	j := &join{now: 1_800_000_000_000_000_000, rng: rand.New(rand.NewPCG(1, 2)), loss: loss,
-		owners: map[compile.Place]*owner{}, answers: map[int64][]*owner{}}
+		owners: map[compile.Place]*owner.Owner{}, answers: map[int64][]*owner.Owner{}}
 	for i := range owners {
 		at := compile.Place{Switch: 0x02000000000a + model.MAC(i%2), Port: uint8(1 + i)}
-		j.owners[at] = &owner{at, 100 + uint32(i%10), 0x020000000000 + uint64(i)<<20, uint32(10<<24 + i*each),
-			each}
+		j.owners[at] = &owner.Owner{At: at, Tenant: 100 + uint32(i%10), First: 0x020000000000 + uint64(i)<<20,
+			IP: uint32(10<<24 + i*each), Count: each}
 	}
 	s := New(Config{Table: tables, Wire: j, Keys: func() []resolve.Key { return nil }, Alarms: quietAlarms{t},
 		Log: slog.New(slog.DiscardHandler), Now: func() int64 { return j.now },
@@ -190,7 +134,7 @@ func joins(t *testing.T, each int, loss float64, limit time.Duration) {
 	for held < owners*each && j.now-begin < int64(2*limit) {
 		if j.now%tick == 0 {
 			for _, o := range j.answers[j.now/tick] {
-				j.send(o, o.hello(j.now))
+				j.send(o, o.Hello(j.now))
 			}
 			delete(j.answers, j.now/tick)
 			s.Tick()
@@ -234,8 +178,8 @@ func joins(t *testing.T, each int, loss float64, limit time.Duration) {
 		t.Errorf("HELLOs that ask for others: got %d, want 3", n)
 	}
 	for at, d := range first(tables.Digests()) {
-		if o := j.owners[at]; d.Count != o.count {
-			t.Errorf("bindings of %v: got %d, want %d", at, d.Count, o.count)
+		if o := j.owners[at]; d.Count != o.Count {
+			t.Errorf("bindings of %v: got %d, want %d", at, d.Count, o.Count)
 		}
 	}
 }

@@ -119,7 +119,8 @@ func (t *Topology) joinByTap(a, b *Node, name string) error {
 			return err
 		}
 	}
-	// A bridge here has one table for all VLANs, and a MAC may be on different sides in different VLANs: it must not learn.
+	// A bridge here has one table for all VLANs, and a MAC may be on different sides in different ones: it must not
+	// learn.
 	return errors.Join(t.lab.Bridge(TapNamespace, "br-"+name, name+"a", name+"b"),
 		t.lab.NoLearning(TapNamespace, name+"a"), t.lab.NoLearning(TapNamespace, name+"b"))
 }
