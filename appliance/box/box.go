@@ -154,7 +154,7 @@ func (b *Box) Start(ctx context.Context) (err error) {
 	if b.core, err = core.New(core.Config{
 		Store: b.store, Live: live{b.compiler, b.guests, b.health, b},
 		Events: b.events, Options: ModelOptions(cfg), Log: b.log,
-		Limits: core.Limits{Bindings: cfg.Dataplane.Bindings},
+		Limits: core.Limits{Bindings: cfg.Dataplane.Bindings}, VIFsPut: b.claimAgain,
 	}); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package box
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"penstock/conf"
 	"penstock/ctrl/compile"
@@ -39,7 +40,8 @@ func (b *Box) engineConfig() dataplane.Config {
 func (b *Box) compileConfig() compile.Config {
 	cfg := b.cfg.Load()
 	c := compile.Config{Scheme: cfg.Box.Scheme, Bindings: b.bindings, Capacity: cfg.Dataplane.Bindings,
-		Prepare: b.engine.Prepare, Publish: b.publish, Moved: b.announce.Moved}
+		Prepare: b.engine.Prepare, Publish: b.publish, Moved: b.announce.Moved,
+		LearnPause: 20 * time.Millisecond}
 	ApplyLive(&c, cfg, b.saved)
 	return c
 }

@@ -73,6 +73,9 @@ func (l live) Status(kind model.Kind, key string) any {
 	if v, ok := s.(*compile.Status); ok && kind == model.KindVTEP && v != nil {
 		l.box.vtepStatus(key, v)
 	}
+	if v, ok := s.(*compile.Status); ok && kind == model.KindBinding && v != nil {
+		v.Held = l.box.heldUntil(key)
+	}
 	if v, ok := s.(*compile.Status); ok && kind == model.KindServer && v != nil {
 		if h, ok := l.health.StatusOf(key); ok {
 			return &serverStatus{v, &h}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"penstock/ctrl/compile"
+	"penstock/ctrl/event"
 	"penstock/ctrl/model"
 	"penstock/ctrl/place"
 	protocol "penstock/ctrl/resolve"
@@ -25,8 +26,13 @@ func (b *Box) newResolve() {
 	}
 	b.resolve = protocol.New(protocol.Config{
 		Table: b.compiler, Wire: wire{b}, Keys: b.fabricKeys, Alarms: b.alarms, Log: b.log,
-		Now:       func() int64 { return b.started.UnixNano() + int64(time.Since(b.started)) },
-		File:      b.claimsFile(),
+		Now:  func() int64 { return b.started.UnixNano() + int64(time.Since(b.started)) },
+		File: b.claimsFile(),
+		Heard: func(x protocol.Box) {
+			b.log.Info("another box of the fabric", "place", placeText(x.At), "mac", x.MAC, "state", x.State)
+			b.events.Publish(event.Box{Place: placeText(x.At), SwitchMAC: x.At.Switch.String(), SwitchPort: x.At.Port,
+				MAC: x.MAC.String(), State: x.State})
+		},
 		Directors: b.directors.Binding, SyncRate: cfg.Fabric.SyncRate,
 	})
 }
@@ -203,6 +209,30 @@ func (b *Box) Sync(place string) bool {
 		}
 	}
 	return false
+}
+
+// claimAgain claims VIFs that were pushed, and that other boxes have claimed, for this box.
+func (b *Box) claimAgain(keys []string) {
+	for _, key := range keys {
+		if k, ok := b.compiler.FabricKeyOfVIF(key); ok && b.resolve != nil {
+			b.resolve.Again(k)
+		}
+	}
+}
+
+// heldUntil is until when a binding is held as it is, since its VIF moved too often; nil = it is not.
+func (b *Box) heldUntil(key string) *time.Time {
+	name, err := model.ParseBindingKey(key)
+	if err != nil || b.resolve == nil {
+		return nil
+	}
+	if k, ok := b.compiler.FabricKeyOf(name); ok {
+		if until, held := b.resolve.Held(k); held {
+			until = until.UTC()
+			return &until
+		}
+	}
+	return nil
 }
 
 // ReleaseBinding implements api.Info.

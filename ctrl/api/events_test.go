@@ -27,6 +27,8 @@ func samples() []event.Data {
 		event.Port{Port: "acc0", State: event.PortGone},
 		event.Server{Server: "red/http/web1", From: "up", To: "down", Reason: "connection refused"},
 		event.Neighbor{SwitchPort: 1, MAC: "02:00:00:00:00:01", Resolved: true},
+		event.Box{Place: "02:00:00:00:00:0a-17", SwitchMAC: "02:00:00:00:00:0a", SwitchPort: 17,
+			MAC: "02:00:00:00:fb:01", State: event.BoxSilent},
 		event.Place{Port: "fab0", SwitchMAC: "02:00:00:00:00:0a", SwitchPort: 17, Origin: "lldp"},
 		event.Path{Kind: event.PathState, Switch: "02:00:00:00:00:0a", SwitchPort: 17, Port: "fab0", VID: 101,
 			From: "up", To: "down", Reason: "silent"},

@@ -92,6 +92,11 @@ type Config struct {
 	Now   func() time.Time
 	After func(d time.Duration, f func()) (stop func())
 
+	// LearnPause is the least time between two publications of what learned rows change beside the table, such as the
+	// segments' flood lists; it is four times as long as the last publication has taken, if that is more. The rows
+	// themselves are visible at once. SettleLearned publishes what is left. 0 = each call publishes.
+	LearnPause time.Duration
+
 	// Publish stores the snapshot and returns when every worker uses it or a later one.
 	Publish func(*fib.Snapshot)
 }

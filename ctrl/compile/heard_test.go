@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"penstock/ctrl/announce"
 	"penstock/ctrl/core"
@@ -469,5 +470,38 @@ func (s *street) checkHeard(what string) {
 		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), a.FabricKey.Compare(b.FabricKey))
 	}) {
 		s.t.Errorf("%s: own VIFs are not in order", what)
+	}
+}
+
+// TestLearnPause: a row is visible at once, and what it changes beside the table with the next publication.
+func TestLearnPause(t *testing.T) {
+	s := newStreet(t)
+	s.c.cfg.LearnPause = time.Hour
+	told := func(mac model.MAC, port uint8) {
+		s.c.LearnRows([]FabricRow{{FabricKey: streetKey(mac), At: Place{switchX, port}, Sequence: 1}})
+	}
+	remote := func() int {
+		seg, _ := s.c.segmentOf(&FabricKey{300, 7, 0})
+		return len(s.c.Snapshot().Segments[seg].Remote)
+	}
+	told(1, 1)
+	told(2, 2)
+	told(3, 3)
+	if s.where(3) == "-" || remote() != 1 {
+		t.Errorf("within the pause: row at %s, %d boxes are flooded to; want the row and 1 box", s.where(3), remote())
+	}
+	s.c.SettleLearned()
+	if remote() != 1 {
+		t.Errorf("SettleLearned within the pause: %d boxes are flooded to, want 1", remote())
+	}
+	s.c.learned.nextSettled = time.Time{}
+	s.c.SettleLearned()
+	if remote() != 3 {
+		t.Errorf("after the pause: %d boxes are flooded to, want 3", remote())
+	}
+	published := s.published
+	s.c.learned.nextSettled = time.Time{}
+	if s.c.SettleLearned(); s.published != published {
+		t.Error("SettleLearned publishes though nothing has changed")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"penstock/ctrl/model"
 	"penstock/dataplane/fib"
@@ -73,6 +74,10 @@ type learned struct {
 	freed   uint64 // counts changes by which rows have gone that learned ones had no place beside
 	evicted int    // rows since a time was begun for them
 	places  map[fib.Loc]Digest
+	// unsettled: what rows have changed beside the table may have to be published, at nextSettled at the earliest.
+	unsettled   bool
+	nextSettled time.Time
+
 	// displaced are the sequences of rows that VIFs of this box have taken the place of.
 	displaced map[rowKey]uint64
 }
@@ -147,13 +152,32 @@ func (c *Compiler) openLearned() {
 	c.bulk.open = open
 }
 
-// learnEnd publishes what the rows have changed beside the table.
+// learnEnd publishes what the rows have changed beside the table, or leaves it to SettleLearned.
 func (c *Compiler) learnEnd() {
+	c.learned.unsettled = true
+	c.settleLearned()
+}
+
+// SettleLearned publishes what learned rows have left, when it is time. Call it some times a second.
+func (c *Compiler) SettleLearned() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settleLearned()
+}
+
+func (c *Compiler) settleLearned() {
+	begin := time.Now()
+	if !c.learned.unsettled || c.cfg.LearnPause > 0 && begin.Before(c.learned.nextSettled) {
+		return
+	}
+	c.learned.unsettled = false
 	if len(c.bulk.dirty) > 0 || len(c.bulk.idle) > 0 || len(c.state.Servers)+len(c.state.VIPs) > 0 {
 		c.flush()
 		if !c.bulk.open {
 			c.bulk.idle = nil
 		}
+		end := time.Now()
+		c.learned.nextSettled = end.Add(max(c.cfg.LearnPause, 4*end.Sub(begin)))
 	}
 }
 

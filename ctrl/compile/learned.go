@@ -168,6 +168,17 @@ func (c *Compiler) FabricKeyOf(key model.BindingKey) (k FabricKey, ok bool) {
 	return FabricKey{g.Tenant, g.ID, key.MAC}, true
 }
 
+// FabricKeyOfVIF returns the key by which boxes name a VIF of this box, by its key TENANT/NAME.
+func (c *Compiler) FabricKeyOfVIF(key string) (k FabricKey, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.vifs[key]
+	if !ok {
+		return k, false
+	}
+	return c.fabricKey(v.row), true
+}
+
 // OwnVIFs returns the live VIFs of this box, and the stations that were heard, in the order of their keys. At is not
 // set. Sequence is that of the claim, if something was heard of the VIF, else that of the row of another box that the
 // VIF has taken the place of, or 0.

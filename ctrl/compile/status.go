@@ -2,6 +2,7 @@ package compile
 
 import (
 	"strings"
+	"time"
 
 	"penstock/ctrl/model"
 	"penstock/dataplane/fib"
@@ -47,6 +48,8 @@ type Status struct {
 	State string     `json:"state,omitempty"` // servers: "init", "up", "down", "draining", "drained", "disabled"
 	MAC   *model.MAC `json:"mac,omitempty"`   // servers: of the VIF
 	Flows *int       `json:"flows,omitempty"` // servers: flows that the director knows
+
+	Held *time.Time `json:"held_until,omitempty"` // bindings: the VIF moved too often, and stays here until then
 
 	Reason string `json:"reason,omitempty"` // why it is not live, or not live as pushed
 }

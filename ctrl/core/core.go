@@ -31,6 +31,9 @@ type Config struct {
 	Options model.Options
 	Limits  Limits
 	Log     *slog.Logger // nil = discard
+	// VIFsPut takes the keys of VIFs that a request has put, changed or not, when that is live; nil = nobody. It must
+	// not block, nor call the core.
+	VIFsPut func(keys []string)
 }
 
 // Verb is the action of an operation.

@@ -309,6 +309,9 @@ func (x *txn) finish(dryRun bool) (Result, error) {
 		}
 	}
 	if len(res.Changes) == 0 {
+		if !dryRun {
+			x.tellVIFs()
+		}
 		return res, nil
 	}
 	if err := x.validate(&ch); err != nil {
@@ -349,7 +352,21 @@ func (x *txn) finish(dryRun bool) (Result, error) {
 		return res, notLive(err)
 	}
 	c.noteNotLive(&res)
+	x.tellVIFs()
 	return res, nil
+}
+
+// tellVIFs tells of the VIFs that were put.
+func (x *txn) tellVIFs() {
+	var keys []string
+	for _, ref := range x.order {
+		if ref.Kind == model.KindVIF && !x.deleted[ref] {
+			keys = append(keys, ref.Key)
+		}
+	}
+	if len(keys) > 0 && x.c.cfg.VIFsPut != nil {
+		x.c.cfg.VIFsPut(keys)
+	}
 }
 
 // notLive is the answer to a push that is durable and that could not be made live in the dataplane.

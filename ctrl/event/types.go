@@ -9,6 +9,7 @@ const (
 	TypePort     = "port"     // Port
 	TypeNeighbor = "neighbor" // Neighbor
 	TypePlace    = "place"    // Place
+	TypeBox      = "box"      // Box
 	TypePath     = "path"     // Path
 	TypeServer   = "server"   // Server
 	TypeGateway  = "gateway"  // gateway.Event
@@ -18,8 +19,8 @@ const (
 
 // Types returns all types of events.
 func Types() []string {
-	return []string{TypeStarted, TypeReload, TypeChange, TypeBulk, TypePort, TypeNeighbor, TypePlace, TypePath,
-		TypeServer, TypeGateway, TypeAlarm, TypeGap}
+	return []string{TypeStarted, TypeReload, TypeChange, TypeBulk, TypePort, TypeNeighbor, TypePlace, TypeBox,
+		TypePath, TypeServer, TypeGateway, TypeAlarm, TypeGap}
 }
 
 // Data is what an event of one type carries, as JSON. It is a struct with the members that openapi.json has for the
@@ -98,6 +99,21 @@ type Place struct {
 	Origin     string `json:"origin,omitempty"` // configured, lldp, stored
 }
 
+// The states of a Box event.
+const (
+	BoxHeard  = "heard"  // for the first time, or again
+	BoxSilent = "silent" // three HELLOs are missing; its bindings stay
+)
+
+// Box is another box of the fabric that is heard, or not heard any more.
+type Box struct {
+	Place      string `json:"place"` // as in /v1/boxes
+	SwitchMAC  string `json:"switch_mac"`
+	SwitchPort uint8  `json:"switch_port"`
+	MAC        string `json:"mac"`
+	State      string `json:"state"` // BoxHeard, BoxSilent
+}
+
 // The kinds of a Path event.
 const (
 	PathState    = "state"     // a path has another state: From, To, Reason
@@ -164,6 +180,9 @@ func (Place) EventType() string { return TypePlace }
 
 // EventType implements Data.
 func (Path) EventType() string { return TypePath }
+
+// EventType implements Data.
+func (Box) EventType() string { return TypeBox }
 
 // EventType implements Data.
 func (Server) EventType() string { return TypeServer }

@@ -25,6 +25,7 @@ type box struct {
 	heard    int64
 	summary  resolve.Summary // what it owns
 	known    bool            // it has said so
+	silent   bool            // three HELLOs are missing, which was told
 
 	// offset is the sum of those of its bindings that the last whole pull brought and this box does not hold: they are
 	// pushed or here, or their tenant is not.
@@ -121,13 +122,31 @@ func (s *Service) heardHello(m *body, now int64) {
 	if b.mac != model.MAC(m.MAC) {
 		b.offset, b.failures = 0, 0
 	}
+	news := !b.known || b.silent
 	b.mac, b.sequence, b.heard, b.summary, b.known = model.MAC(m.MAC), m.Sequence, now, summary, true
+	if b.silent = false; news {
+		s.cfg.Heard(Box{At: at, MAC: b.mac, State: "heard"})
+	}
 	b.fresh, s.nextLook = true, now
 	if skew := int64(m.Sequence) - now; skew > 5*second || skew < -5*second {
 		s.raise(skewFault(at), now, skewText(at, skew))
 	}
 	if m.Flags&resolve.FlagSolicit != 0 && s.answerAt == 0 {
 		s.answerAt = now + s.randomness.Int64N(second)
+	}
+}
+
+// silence tells of the boxes that have become silent.
+func (s *Service) silence(now int64) {
+	if now < s.nextSilent {
+		return
+	}
+	s.nextSilent = now + second
+	for _, b := range s.boxes {
+		if !b.silent && now-b.heard > silentLate {
+			b.silent = true
+			s.cfg.Heard(Box{At: b.at, MAC: b.mac, Silent: true, State: "silent"})
+		}
 	}
 }
 

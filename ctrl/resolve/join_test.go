@@ -124,7 +124,8 @@ func joins(t *testing.T, each int, loss float64, limit time.Duration) {
 		j.owners[at] = &owner.Owner{At: at, Tenant: 100 + uint32(i%10), First: 0x020000000000 + uint64(i)<<20,
 			IP: uint32(10<<24 + i*each), Count: each}
 	}
-	s := New(Config{Table: tables, Wire: j, Keys: func() []resolve.Key { return nil }, Alarms: quietAlarms{t},
+	s := New(Config{Heard: func(Box) {},
+		Table: tables, Wire: j, Keys: func() []resolve.Key { return nil }, Alarms: quietAlarms{t},
 		Log: slog.New(slog.DiscardHandler), Now: func() int64 { return j.now },
 		File: filepath.Join(t.TempDir(), "claims.json"), Directors: func([]byte) {}, SyncRate: 200_000})
 	at := compile.Place{Switch: 0x02000000000a, Port: 200}

@@ -150,6 +150,17 @@ func (s *Service) claim(o *ownVIF, now uint64) {
 	s.queue = append(s.queue, key)
 }
 
+// Again claims a VIF of this box anew, which was pushed again, if another box has claimed it.
+func (s *Service) Again(key compile.FabricKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o := s.own[key]; o != nil && o.elsewhere.Sequence != 0 && !s.holds(key) && s.self.At.Known() {
+		now := s.cfg.Now()
+		s.moved(key, now)
+		s.claim(o, uint64(now))
+	}
+}
+
 // reclaim claims the VIFs of this box which were said to be at the place of a pull, and are not in it.
 func (s *Service) reclaim(p *pull, now int64) {
 	for _, key := range s.order {

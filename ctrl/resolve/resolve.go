@@ -38,6 +38,7 @@ type Table interface {
 	LearnVIFs(list []compile.Heard, now int64) ([]compile.HeardVerdict, []compile.FabricKey)
 	AgeVIFs(since int64) []compile.FabricKey
 	GiveWay(r *compile.FabricRow) compile.Verdict
+	SettleLearned()
 	AttachmentName(port, vid uint16) string
 	LearnRows(rows []compile.FabricRow) []compile.Verdict
 	ForgetRow(key compile.FabricKey, at compile.Place, sequence uint64) bool
@@ -74,6 +75,9 @@ type Config struct {
 	File   string       // of the claims
 	// Directors takes a message with claims of virtual addresses.
 	Directors func(payload []byte)
+	// Heard takes boxes that are heard for the first time or again, and those that have become silent. It must not
+	// block, nor call the service.
+	Heard func(Box)
 	// SyncRate is how many bindings a second this box pulls; 0 = 200,000.
 	SyncRate int
 }
@@ -139,6 +143,7 @@ type Service struct {
 	digests    map[compile.Place]compile.Digest
 	digestOf   uint64 // the version of the table that digests are of
 	nextLook   int64
+	nextSilent int64 // when to look for boxes that are silent
 	pulls      map[compile.Place]*pull
 	serving    map[compile.Place]int64 // pullers, until when
 	pullID     uint64
@@ -252,6 +257,7 @@ func (s *Service) Tick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.Now()
+	s.cfg.Table.SettleLearned()
 	s.announce(now)
 	s.hello(now)
 	s.chirp(now)
@@ -284,6 +290,7 @@ func (s *Service) expire(now int64) {
 	}
 	s.expireFlaps(now)
 	s.age(now)
+	s.silence(now)
 	s.clearFaults(now)
 }
 

@@ -259,6 +259,16 @@ func TestSharedPlace(t *testing.T) {
 	if w.nodes[0].s.lost || !w.nodes[2].s.lost {
 		t.Errorf("lost the place: got %v and %v, want the later one", w.nodes[0].s.lost, w.nodes[2].s.lost)
 	}
+	said := 0
+	w.spy = func(from *node, _ []byte, broadcast bool) {
+		if from.n == 2 && broadcast {
+			said++
+		}
+	}
+	w.pass(90 * time.Second)
+	if said != 0 || !w.nodes[2].s.lost {
+		t.Errorf("the box that has lost its place: %d broadcasts within 90 s, want none while the other speaks", said)
+	}
 	w.nodes[2].stop()
 	w.pass(2 * time.Minute)
 	if len(w.nodes[0].alarms) != 0 {

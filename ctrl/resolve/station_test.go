@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -172,5 +173,50 @@ func TestClaimAgain(t *testing.T) {
 	w.settle(2 * time.Second)
 	if w.nodes[1].s.own[key].elsewhere.Sequence == 0 || w.nodes[2].rows[key].At != w.nodes[0].at {
 		t.Errorf("after a frame the VIF is at %v, want where it sends", w.nodes[2].rows[key].At)
+	}
+}
+
+// TestPushedAgain: a configured VIF that another box has claimed is claimed again when it is pushed, though nothing of
+// it has changed; while it is held it is not.
+func TestPushedAgain(t *testing.T) {
+	w := newWorld(t, 3)
+	w.pass(5 * time.Second)
+	key := vif(100, 1)
+	for i := range 2 {
+		w.nodes[i].put(key)
+		w.settle(2 * time.Second)
+	}
+	w.nodes[1].s.Again(key) // which has it
+	w.pass(time.Second)
+	for i := range 3 { // the third and the following moves
+		n := w.nodes[i%2]
+		n.s.Again(key)
+		w.settle(2 * time.Second)
+		if w.nodes[2].rows[key].At != n.at || n.s.own[key].elsewhere.Sequence != 0 {
+			t.Fatalf("pushed again at box %d: the VIF is at %v, want there", i%2, w.nodes[2].rows[key].At)
+		}
+	}
+	for i := range 4 {
+		w.nodes[(i+1)%2].s.Again(key)
+		w.pass(2 * time.Second)
+	}
+	sequence := w.nodes[0].s.own[key].row.Sequence
+	w.nodes[0].s.Again(key)
+	if _, held := w.nodes[0].s.Held(key); !held || w.nodes[0].s.own[key].row.Sequence != sequence {
+		t.Errorf("after more moves: held %v, claimed again %v, want held and not claimed", held,
+			w.nodes[0].s.own[key].row.Sequence != sequence)
+	}
+}
+
+// TestSilentBox: it is told when a box is heard first, when it becomes silent, and when it speaks again; once each.
+func TestSilentBox(t *testing.T) {
+	w := newWorld(t, 2)
+	w.pass(20 * time.Second)
+	w.nodes[1].stop()
+	w.pass(60 * time.Second)
+	w.nodes[1].start()
+	w.pass(20 * time.Second)
+	if got := strings.Join(w.nodes[0].heardOf, ", "); got != "2 heard, 2 silent, 2 heard" {
+		t.Errorf("told: %s, want: 2 heard, 2 silent, 2 heard", got)
 	}
 }

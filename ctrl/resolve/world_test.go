@@ -37,6 +37,7 @@ type node struct {
 	skew    int64
 	down    bool
 	seen    map[compile.FabricKey]int64 // VIFs that were heard, when
+	heardOf []string                    // boxes, and their states
 	heardAt map[compile.FabricKey]uint16
 	stuck   bool     // the port takes no broadcast
 	claimed [][]byte // messages for the directors
@@ -72,6 +73,7 @@ func newWorld(t *testing.T, nodes int) *world {
 		n.cfg = Config{Table: n, Wire: n, Alarms: n, Log: slog.New(slog.DiscardHandler),
 			Keys: func() []resolve.Key { return n.keys }, Now: func() int64 { return w.now + n.skew },
 			File:      filepath.Join(t.TempDir(), "claims.json"),
+			Heard:     func(b Box) { n.heardOf = append(n.heardOf, fmt.Sprint(b.At.Port, " ", b.State)) },
 			Directors: func(b []byte) { n.claimed = append(n.claimed, b) }}
 		w.nodes = append(w.nodes, n)
 		n.start()
@@ -197,6 +199,8 @@ func (n *node) GiveWay(r *compile.FabricRow) compile.Verdict {
 	delete(n.seen, r.FabricKey)
 	return n.learn(r)
 }
+
+func (n *node) SettleLearned() {}
 
 func (n *node) AttachmentName(port, vid uint16) string { return fmt.Sprint(port, "/", vid) }
 

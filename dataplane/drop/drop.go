@@ -94,6 +94,7 @@ const (
 	VXLANNoVNI
 
 	MessageVLAN
+	MessageChirp
 	MessageShort
 	MessageMagic
 	MessageVersion
@@ -312,7 +313,9 @@ var table = [Count]Info{
 	VXLANNoVNI: {"vxlan_no_vni", "A frame to a VTEP in a segment without a VNI.", "vni in `penstock show segments`"},
 
 	MessageVLAN: {"message_vlan", "A broadcast binding message in another VLAN than the control VLAN.",
-		"nothing, where the switches carry path VLANs to boxes; else the control VLAN of all boxes"},
+		"the control VLAN of all boxes"},
+	MessageChirp: {"message_chirp", "A box's HELLO in another VLAN than the control VLAN, which is for the switches.",
+		"nothing: switches that carry path VLANs to boxes deliver it, once a minute of each box and VLAN"},
 	MessageShort: {"message_short", "A binding message that ends inside a body, or whose tag has not 16 octets.",
 		"the sending box"},
 	MessageMagic:   {"message_magic", "A binding message without the magic number.", "a foreign sender"},

@@ -31,7 +31,12 @@ func (st *State) broadcast(mem []byte, p *frame.Packet) {
 	}
 	switch {
 	case p.VID != 0 && p.VID != s.ControlVID:
+		// Boxes broadcast a HELLO in each path VLAN for the switches on the way, which may bring it to boxes, too.
 		p.DropFor(drop.MessageVLAN)
+		payload := mem[p.Off+uint32(l3) : p.Off+uint32(p.Len)]
+		if op, _, why := resolve.Check(payload, true, f.HostMask); why == drop.None && op == resolve.OpHello {
+			p.DropFor(drop.MessageChirp)
+		}
 	case !p.Has(frame.FlagGroup) && p.DstMAC != f.OwnMAC:
 		p.DropFor(drop.FabricOwnMAC)
 	default:
