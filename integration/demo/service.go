@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"penstock/ctrl/model"
@@ -165,21 +167,25 @@ func (w *web) begin(what string) {
 	w.now.Store(p)
 }
 
-// count asks once, and enters what came of it.
+// count asks once, and enters what came of it. A connection that a server breaks counts where it broke: on a busy machine
+// a request that was begun before a server was killed is still with it then.
 func (w *web) count(c *http.Client, fresh bool) {
-	p := w.now.Load()
-	late := time.Since(w.started)-p.At > noticeTime
+	p, begun := w.now.Load(), time.Since(w.started)
 	p.asked.Add(1)
 	who, err := w.ask(c)
 	switch {
 	case err != nil:
+		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) {
+			p = w.now.Load()
+		}
 		p.failed.Add(1)
-		if late {
+		if begun-p.At > noticeTime {
 			p.late.Add(1)
 		}
 		w.mu.Lock()
 		if w.first == nil {
-			w.first = err
+			w.first = fmt.Errorf("begun at %.2f s, failed at %.2f s: %w", begun.Seconds(),
+				time.Since(w.started).Seconds(), err)
 		}
 		w.mu.Unlock()
 	case fresh && w.got[who] != nil:
