@@ -26,7 +26,13 @@ const (
 )
 
 // tshark returns the layers of each frame, as `tshark -T json` shows them.
-func tshark(t *testing.T, frames ...[]byte) (list []map[string]any) {
+func tshark(t *testing.T, frames ...[]byte) []map[string]any {
+	t.Helper()
+	return tsharkWith(t, nil, frames...)
+}
+
+// tsharkWith is tshark with further arguments.
+func tsharkWith(t *testing.T, args []string, frames ...[]byte) (list []map[string]any) {
 	t.Helper()
 	if _, err := exec.LookPath("tshark"); err != nil {
 		if os.Getenv("PENSTOCK_REQUIRE_ROOT") == "1" {
@@ -49,7 +55,8 @@ func tshark(t *testing.T, frames ...[]byte) (list []map[string]any) {
 	if err := os.WriteFile(path, file.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command("tshark", "-X", "lua_script:penstock.lua", "-r", path, "-T", "json", "--no-duplicate-keys")
+	c := exec.Command("tshark", append([]string{"-X", "lua_script:penstock.lua", "-r", path, "-T", "json",
+		"--no-duplicate-keys"}, args...)...)
 	c.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
 	var out, wrong bytes.Buffer
 	c.Stdout, c.Stderr = &out, &wrong
@@ -150,6 +157,11 @@ func TestBodies(t *testing.T) {
 	hello := at
 	hello.Op, hello.MAC = resolve.OpHello, 0x02000000fb01
 	hello.SetSummary(resolve.Summary{Count: 10_000, Digest: 0x0123456789abcdef, Held: 61})
+	page, echo, flapping := pull, probe, at
+	page.Op, page.IP4, page.Flags = resolve.OpPage, 0, resolve.FlagLast
+	echo.Op = resolve.OpEcho
+	flapping.Op, flapping.Flags = resolve.OpHere, resolve.FlagAdd|resolve.FlagStatic|resolve.FlagVTEP
+	keys := []resolve.Key{{ID: 9, Octets: "secret"}}
 	tagged := at
 	tagged.Op, tagged.Flags, tagged.KeyID = resolve.OpNotHere, resolve.FlagTag, 9
 	tagged.Tenant, tagged.Segment, tagged.MAC = 300, 7, 0x020000000101
@@ -173,6 +185,13 @@ func TestBodies(t *testing.T) {
 			"penstock.pull.frames": "32", "penstock.mac": "02:00:00:00:01:01"}},
 		{"PROBE", unicast(t, 7471, probe.Append(nil)), map[string]string{"penstock.opcode": "7",
 			"penstock.probe.vlan": "102", "penstock.probe.number": "77"}},
+		{"PAGE with a HERE and a tag", unicast(t, 7471, resolve.Message(nil, []resolve.Body{page, flapping}, keys)),
+			map[string]string{"penstock.opcode": "6", "penstock.flags.last": "1", "penstock.mac": "02:00:00:00:01:01"}},
+		{"ECHO", unicast(t, 7471, echo.Append(nil)), map[string]string{"penstock.opcode": "8",
+			"penstock.probe.vlan": "102", "penstock.probe.number": "77"}},
+		{"HERE with flags and a key", broadcast(resolve.Message(nil, []resolve.Body{flapping}, keys)),
+			map[string]string{"penstock.opcode": "2", "penstock.key_id": "9", "penstock.flags.add": "1",
+				"penstock.flags.static": "1", "penstock.flags.vtep": "1"}},
 		{"tag", unicast(t, 7471, append(tagged.Append(nil), tag...)), map[string]string{"penstock.opcode": "3",
 			"penstock.key_id": "9", "penstock.tag": strings.TrimSuffix(strings.Repeat("ab:", 16), ":")}},
 	} {
@@ -231,10 +250,32 @@ func TestDirectors(t *testing.T) {
 		b := []byte{0x50, 0x53, 1, op, 0, 0, byte(count >> 8), byte(count)}
 		return binary.BigEndian.AppendUint64(b, sequence)
 	}
+	signed := func(b []byte) []byte {
+		b[5] |= 2
+		return append(b, (&resolve.Key{Octets: "secret"}).Tag(b)...)
+	}
 	hello := append(head(4, 1), 0, 0, 100, 0, 0, 7, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2)
 	flows := append(head(5, 1), 0, 0, 100, 0, 0, 7, 4, 2, 0x8c, 0xa0, 0x1f, 0x90, 2, 0, 0, 0, 1, 0x14, 0, 0)
 	flows = append(flows, 10, 10, 1, 10)
-	list := tshark(t, unicast(t, 7473, hello), unicast(t, 7473, flows))
+	six := append(head(5, 2), flows[16:]...)
+	six = append(six, 0, 0, 100, 0, 0, 7, 6, 5, 0x8c, 0xa0, 0x1f, 0x90, 2, 0, 0, 0, 1, 0x14, 0, 0, 0xfd)
+	six = append(six, make([]byte, 14)...)
+	six = append(six, 9)
+	list := tshark(t, unicast(t, 7473, hello), unicast(t, 7473, flows), unicast(t, 7473, signed(bytes.Clone(hello))),
+		unicast(t, 7473, signed(six)), unicast(t, 7473, signed(head(4, 0))), unicast(t, 7473, append(hello, 1)),
+		unicast(t, 7473, signed(bytes.Clone(flows))[:30]))
+	for i, layers := range list {
+		text, _ := json.Marshal(layers)
+		if bad := strings.Contains(string(text), "penstock.malformed"); bad != (i >= 5) ||
+			strings.Contains(string(text), "Lua Error") {
+			t.Errorf("message %d: malformed is %t, want %t: %s", i, bad, i >= 5, text)
+		}
+		if _, tagged := value(layers, "penstock.tag"); tagged != (i >= 2 && i <= 4) {
+			t.Errorf("message %d: a tag is %t, want %t: %s", i, tagged, i >= 2 && i <= 4, text)
+		}
+	}
+	hold(t, list[3], map[string]string{"penstock.director.count": "2", "penstock.flow.client6": "fd00::9",
+		"penstock.flow.client4": "10.10.1.10"})
 	hold(t, list[0], map[string]string{"penstock.director.opcode": "4", "penstock.director.service": "7",
 		"penstock.director.digest": "0x0102030405060708"})
 	hold(t, list[1], map[string]string{"penstock.flow.client4": "10.10.1.10", "penstock.flow.state": "2",
@@ -257,6 +298,21 @@ func TestInner(t *testing.T) {
 		text, _ := json.Marshal(packet)
 		if !strings.Contains(string(text), `"53"`) { // the port
 			t.Errorf("packet %d: the tenant's packet is not shown: %s", i, text)
+		}
+	}
+	// Another fabric.udp_port takes the place of 7472; a port that cannot be one changes nothing, and 0 is none.
+	for _, c := range []struct {
+		option string
+		shown  [2]bool
+	}{{"5555", [2]bool{false, true}}, {"7472", [2]bool{true, false}}, {"0", [2]bool{false, false}},
+		{"99999", [2]bool{true, false}}} {
+		list := tsharkWith(t, []string{"-o", "penstock.udp_port:" + c.option}, unicast(t, 7472, inner),
+			unicast(t, 5555, inner))
+		for i, packet := range list {
+			text, _ := json.Marshal(packet)
+			if got := strings.Contains(string(text), `"53"`); got != c.shown[i] {
+				t.Errorf("udp_port %s, packet %d: shown is %t, want %t", c.option, i, got, c.shown[i])
+			}
 		}
 	}
 }

@@ -1,7 +1,7 @@
 -- Wireshark dissector of what Penstock boxes send each other (PROTOCOL.md, "Binding messages" and "Directors"):
 -- binding messages in EtherType 0x88B5 and in UDP 7471, directors' messages in UDP 7473, and tenants' frames in IP
 -- protocol 143. `make install` puts this file where Wireshark and tshark load it.
--- Without that: tshark -X lua_script:penstock.lua.
+-- Without that: tshark -X lua_script:penstock.lua. Where fabric.udp_port is not 7472: tshark -o penstock.udp_port:PORT.
 
 local MAGIC, VERSION = 0x5053, 1
 local BODY, MORE, TAG = 40, 16, 16 -- octets
@@ -243,15 +243,24 @@ function director.dissector(tvb, pinfo, root)
     sequence_time(tree, tvb(8, 8))
     local last = tagged and tvb:len() - TAG or tvb:len()
     local entry, at = op == 4 and hello or op == 5 and flow or nil, 16
+    local whole = entry ~= nil
     for _ = 1, entry and count or 0 do
         local n = at < last and entry(tree, tvb(at, last - at):tvb())
         if not n then
             tree:add_proto_expert_info(malformed, "an entry is cut off")
+            whole = false
             break
         end
         at = at + n
     end
-    if tagged and last >= 16 then tree:add(f.tag, tvb(last, TAG)) end
+    if tagged and last >= 16 then
+        tree:add(f.tag, tvb(last, TAG))
+    elseif tagged then
+        tree:add_proto_expert_info(malformed, "the tag is cut off")
+    end
+    if whole and at < last then
+        tree:add_proto_expert_info(malformed, "octets follow the last entry")
+    end
     pinfo.cols.protocol = "PENSTOCK"
     pinfo.cols.info = string.format("director's %s, %d entries", director_opcodes[op] or "opcode " .. op, count)
     return tvb:len()
@@ -266,5 +275,16 @@ udp:add(7473, director)
 local ethernet = Dissector.get("eth_withoutfcs")
 if ethernet then
     DissectorTable.get("ip.proto"):set(143, ethernet)
-    udp:add(7472, ethernet) -- or in UDP, with encap = "udp"
+    -- Or in UDP, with encap = "udp". The preference is fabric.udp_port; 0 is none.
+    local at = 7472
+    penstock.prefs.udp_port = Pref.uint("UDP port of tenants' frames", at,
+        "The boxes' fabric.udp_port; 0 leaves it to Wireshark what is in UDP")
+    udp:add(at, ethernet)
+    function penstock.prefs_changed()
+        local port = penstock.prefs.udp_port
+        if port == at or port > 65535 then return end
+        if at ~= 0 then udp:remove(at, ethernet) end
+        at = port
+        if at ~= 0 then udp:add(at, ethernet) end
+    end
 end
