@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -167,15 +168,16 @@ func (w *web) begin(what string) {
 	w.now.Store(p)
 }
 
-// count asks once, and enters what came of it. A connection that a server breaks counts where it broke: on a busy machine
-// a request that was begun before a server was killed is still with it then.
+// count asks once, and enters what came of it. A connection that a server breaks or refuses counts where it did so: on
+// a busy machine a request that was begun just before a server was killed reaches it afterwards.
 func (w *web) count(c *http.Client, fresh bool) {
 	p, begun := w.now.Load(), time.Since(w.started)
 	p.asked.Add(1)
 	who, err := w.ask(c)
 	switch {
 	case err != nil:
-		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) {
+		if slices.ContainsFunc([]error{syscall.ECONNRESET, syscall.ECONNREFUSED, io.EOF, io.ErrUnexpectedEOF},
+			func(x error) bool { return errors.Is(err, x) }) {
 			p = w.now.Load()
 		}
 		p.failed.Add(1)
