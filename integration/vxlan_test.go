@@ -203,15 +203,7 @@ func TestVXLANLinux(t *testing.T) {
 }
 
 func testVXLANLinux(t *testing.T, v6 bool) {
-	u := startUnderlay(t, v6, 0)
-	here := u.Node("box1")
-	for i := range u.racks {
-		mac := rackMAC + model.MAC(i)
-		addr := []netip.Addr{netip.MustParseAddr(rackIP(mac))}
-		u.push("box2", []lab.Operation{{Op: "put", Kind: model.KindBinding, Key: "red/web/" + mac.String(),
-			Value: model.Binding{Tenant: "red", Segment: "web", MAC: mac, Addresses: addr, SwitchMAC: here.SwitchMAC,
-				SwitchPort: uint16(here.SwitchPort)}}})
-	}
+	u := startUnderlay(t, v6, 100)
 	before := u.drops("box1") // of what came before the VTEPs were known
 	vm1, vm2 := u.VM("red-vm1"), u.VM("red-vm2")
 	size := int64(4 << 20)
@@ -349,4 +341,12 @@ func (u *underlay) moves(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	u.transfer(t, u.VM("red-vm1").Namespace, "rack2", rackIP(rackMAC), 1<<20)
+	u.transfer(t, u.VM("red-vm2").Namespace, "rack2", rackIP(rackMAC), 1<<20)
+	var told struct {
+		Status struct{ Origin string }
+	}
+	u.get("box2", "/v1/bindings/red/web/"+rackMAC.String(), &told)
+	if told.Status.Origin != "fabric" {
+		t.Errorf("box2 has the station by %q, want box1 to have told it", told.Status.Origin)
+	}
 }

@@ -67,7 +67,7 @@ func (b *Box) followTunnels(ctx context.Context) {
 
 // newLearner makes what learns the stations behind VTEPs.
 func (b *Box) newLearner() {
-	c := vtep.Config{Table: b.compiler, Alarms: b.alarms,
+	c := vtep.Config{Table: b.compiler, Alarms: b.alarms, Changed: b.tellOwned,
 		Now: func() int64 { return b.started.UnixNano() + int64(time.Since(b.started)) }}
 	if b.resolve != nil {
 		c.Owners = b.resolve

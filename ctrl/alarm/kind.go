@@ -64,6 +64,7 @@ const (
 	TableFull          Kind = "table_full"
 	VXLANLoop          Kind = "vxlan_loop"
 	LearningFull       Kind = "learning_full"
+	VXLANTwoGateways   Kind = "vxlan_two_gateways"
 )
 
 // KindInfo describes a kind.
@@ -165,6 +166,9 @@ func Kinds() []KindInfo {
 			"More stations were heard behind an attachment than it may have, or they change too often: some are not " +
 				"learned.",
 			"None was refused for a minute."},
+		{VXLANTwoGateways, Minor, false, "segment TENANT/SEGMENT, IDs",
+			"Another box connects the segment with VTEPs, too: the one at the larger place does not.",
+			"The other box has been silent, or has told nothing of stations behind VTEPs, for a minute."},
 		{GuestSetupFailed, Major, false, "vif TENANT/NAME",
 			"The guest behind a VIF cannot be given its virtual addresses, or cannot keep them over its restart: the " +
 				"agent is absent, silent or blocks commands, or the guest's network configuration is not known. The " +

@@ -261,6 +261,7 @@ func (c *Compiler) putRow(b *model.Binding, r resolved) error {
 	local := inTable && (now&fib.LocLocal != 0 || c.isVirtual(k))
 	if local || slices.Contains(c.self, loc) {
 		c.deleteRow(k)
+		delete(c.vtepRows, k)
 		row := pushed{loc: loc}
 		row.ip4, row.ip6 = addresses(b.Addresses, nil, nil)
 		c.held[k] = row
@@ -278,6 +279,7 @@ func (c *Compiler) putRow(b *model.Binding, r resolved) error {
 	if err := c.upsert(k, inTable, row); err != nil {
 		return fmt.Errorf("%w: %w", ErrCapacity, err)
 	}
+	c.noteVTEP(k, loc)
 	if inTable && now == loc {
 		return nil
 	}
@@ -313,6 +315,7 @@ func (c *Compiler) deleteRow(k rowKey) {
 	t := c.cfg.Bindings
 	if now, ok := t.FindMAC(k.seg, k.mac); ok && now&fib.LocLocal == 0 && !c.isVirtual(k) && !c.isLearned(k) {
 		c.drop(k)
+		delete(c.vtepRows, k)
 		c.forget(s, k.seg, now)
 	}
 }

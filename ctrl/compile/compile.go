@@ -155,6 +155,7 @@ type Compiler struct {
 	nextHops  map[NextHop]uint64 // MACs
 	yielded   map[uint32]bool    // segments that other boxes connect with VTEPs
 	vtepIDs   ids
+	vtepRows  map[rowKey]struct{} // rows of the table that lead to VTEPs
 
 	routerIDs, segIDs, vifIDs, attachIDs, switchIDs, statIDs, groupIDs, memberIDs ids
 
@@ -199,7 +200,7 @@ func New(c Config) *Compiler {
 		attach:   map[attachKey]attachRef{},
 		switches: map[uint64]uint32{},
 		stats:    map[statKey]uint32{},
-		vteps:    map[string]vtepRef{}, vtepStats: map[vtepPath]uint32{},
+		vteps:    map[string]vtepRef{}, vtepStats: map[vtepPath]uint32{}, vtepRows: map[rowKey]struct{}{},
 		stations: map[string][]rowKey{},
 
 		stationRows: map[rowKey]station{},

@@ -30,6 +30,7 @@ func (c *Compiler) unlearn(k rowKey, loc fib.Loc) {
 	c.learned.digest(loc, -1, -c.sumOf(k, c.sequenceOf(k)))
 	c.drop(k)
 	c.learned.remove(k)
+	delete(c.vtepRows, k)
 	c.unlearned(&c.segs[k.seg], k.seg, loc)
 }
 

@@ -337,6 +337,7 @@ func (c *Compiler) learnRow(r *FabricRow, moves *watch) Verdict {
 		c.learned.digest(now, -1, -sum)
 	}
 	c.learned.digest(loc, 1, c.sum(k, r.Sequence, row.IP4, row.IP6))
+	c.noteVTEP(k, loc)
 	s := &c.segs[seg]
 	if inTable && now == loc {
 		return Taken

@@ -179,9 +179,9 @@ func (c *Compiler) FabricKeyOfVIF(key string) (k FabricKey, ok bool) {
 	return c.fabricKey(v.row), true
 }
 
-// OwnVIFs returns the live VIFs of this box, and the stations that were heard, in the order of their keys. At is not
-// set. Sequence is that of the claim, if something was heard of the VIF, else that of the row of another box that the
-// VIF has taken the place of, or 0.
+// OwnVIFs returns the live VIFs of this box, the stations that were heard, and those behind VTEPs which it owns towards
+// other boxes, in the order of their keys. At is not set. Sequence is that of the claim, if something was heard of the
+// VIF, else that of the row of another box that the VIF has taken the place of, or 0.
 func (c *Compiler) OwnVIFs() (rows []FabricRow) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -203,6 +203,7 @@ func (c *Compiler) OwnVIFs() (rows []FabricRow) {
 			rows = append(rows, x)
 		}
 	}
+	rows = append(rows, c.behindVTEPs(c.snap.Load())...)
 	slices.SortFunc(rows, func(a, b FabricRow) int { return a.FabricKey.Compare(b.FabricKey) })
 	return rows
 }

@@ -171,6 +171,7 @@ func (p *plan) decide(k rowKey) {
 	if old != nil && old.learned && row != old {
 		p.forgotten[k] = p.c.sumOf(k, p.c.sequenceOf(k))
 	}
+	p.vtepRows[k] = row != nil && !isOwn && fib.IsVTEP(row.loc)
 	hold := row != nil && (isOwn || slices.Contains(p.self, row.loc))
 	switch {
 	case isOwn:

@@ -53,6 +53,7 @@ type vtepStep struct {
 	nextHops   map[NextHop]uint64 // nil = unchanged
 	tunnels    bool               // VTEPs, next hops, or what they depend on changed
 	yieldMoved bool
+	vtepRows   map[rowKey]bool // of rows that were decided: whether they lead to a VTEP
 }
 
 func newVTEPStep(c *Compiler) vtepStep {
@@ -61,6 +62,7 @@ func newVTEPStep(c *Compiler) vtepStep {
 		vtepStats: edit[vtepPath, uint32]{base: c.vtepStats},
 		vtepIDs:   idEdit{of: &c.vtepIDs},
 		goneVTEPs: map[fib.Loc]string{},
+		vtepRows:  map[rowKey]bool{},
 	}
 }
 
@@ -71,6 +73,70 @@ func (p *plan) commitVTEPs() {
 	if p.nextHops != nil {
 		p.c.nextHops = p.nextHops
 	}
+	for k, leads := range p.vtepRows {
+		if leads {
+			p.c.vtepRows[k] = struct{}{}
+		} else {
+			delete(p.c.vtepRows, k)
+		}
+	}
+}
+
+// noteVTEP notes whether a row of the table, which leads to loc, leads to a VTEP.
+func (c *Compiler) noteVTEP(k rowKey, loc fib.Loc) {
+	if fib.IsVTEP(loc) {
+		c.vtepRows[k] = struct{}{}
+	} else if len(c.vtepRows) > 0 {
+		delete(c.vtepRows, k)
+	}
+}
+
+// behindVTEPs returns the rows that lead to VTEPs in segments where this box stands between them and other boxes: it
+// owns them towards those.
+func (c *Compiler) behindVTEPs(s *fib.Snapshot) (rows []FabricRow) {
+	var b table.Binding
+	for k := range c.vtepRows {
+		if uint(k.seg) >= uint(len(s.Segments)) || !s.Segments[k.seg].Relay ||
+			!c.cfg.Bindings.GetInto(k.seg, k.mac, &b) {
+			continue
+		}
+		g := &s.Segments[k.seg]
+		known, learned := c.learned.get(k)
+		r := FabricRow{FabricKey: FabricKey{g.Tenant, g.ID, model.MAC(k.mac)}, VTEP: true, Static: !learned,
+			Sequence: known.sequence}
+		for _, a := range append(addrKeys(nil, k.seg, b.IP4, b.IP6), c.lost[k]...) {
+			r.Addresses = append(r.Addresses, a.addr())
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// Between reports whether this box has ports both to boxes and to VTEPs, and a segment is carried by both kinds.
+func (c *Compiler) Between(key FabricKey) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seg, ok := c.segmentOf(&key)
+	if !ok {
+		return false
+	}
+	g := &c.snap.Load().Segments[seg]
+	return g.Relay || g.Yielded
+}
+
+// TellsVTEP reports whether the box at a place has told rows of a segment that are behind a VTEP.
+func (c *Compiler) TellsVTEP(key FabricKey, at Place) (found bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sw, ok := c.switches[uint64(at.Switch)]
+	seg, known := c.segmentOf(&key)
+	if !ok || !known {
+		return false
+	}
+	c.learned.eachAt(fib.RemoteLoc(sw, at.Port), func(k rowKey, r knownRow) {
+		found = found || k.seg == seg && r.flags&knownVTEP != 0
+	})
+	return found
 }
 
 // SetNextHop sets the MAC of a station that a port with VXLAN sends to; 0 = it is not known. It returns when every

@@ -90,7 +90,7 @@ func (s *Service) raised(f fault) bool {
 // clearFaults clears alarms whose cause was not seen for a while. A VIF that is elsewhere stays so.
 func (s *Service) clearFaults(now int64) {
 	for f, last := range s.faults {
-		if f.kind != alarm.VIFConflict && now-last > quiet {
+		if f.kind != alarm.VIFConflict && f.kind != alarm.VXLANTwoGateways && now-last > quiet {
 			delete(s.faults, f)
 			s.cfg.Alarms.Clear(f.kind, f.object)
 			if f == placeFault {

@@ -110,6 +110,9 @@ func (s *Service) learn(payload []byte, from *pull, now int64) {
 	verdicts := s.cfg.Table.LearnRows(s.rows)
 	for i, v := range verdicts {
 		r := &s.rows[i]
+		if r.VTEP {
+			s.behindVTEP(r, now)
+		}
 		s.counters.Verdicts[v]++
 		if len(s.owners) > 0 {
 			s.ownerHeard(r, now)
@@ -120,6 +123,8 @@ func (s *Service) learn(payload []byte, from *pull, now int64) {
 			s.moved(r.FabricKey, now)
 		case compile.Taken:
 			s.found(r)
+		case compile.Older:
+			s.answerOlder(r, now)
 		case compile.Virtual:
 			virtual = true
 		case compile.Local:

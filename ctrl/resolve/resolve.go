@@ -11,6 +11,7 @@
 //	boxes.go     HELLO: the other boxes, and what they own
 //	pull.go      PULL and PAGE, at both ends
 //	flap.go      VIFs that move too often
+//	gateway.go   other boxes between boxes and VTEPs
 //	faults.go    alarms
 //	claims.go    the claims of the last run
 //
@@ -47,6 +48,10 @@ type Table interface {
 	SweepEnd(at compile.Place, begin uint32) int
 	Digests() (map[compile.Place]compile.Digest, uint64)
 	LearnedVersion() uint64
+	// Between, TellsVTEP and Yield: see compile.Compiler.
+	Between(segment compile.FabricKey) bool
+	TellsVTEP(segment compile.FabricKey, at compile.Place) bool
+	Yield(segments []compile.FabricKey)
 }
 
 // Wire sends messages; false if nothing could be sent.
@@ -131,8 +136,10 @@ type Service struct {
 	nots    map[not]int64
 	flaps   map[target]*flap
 
-	stations []compile.Heard // of the events that are read
-	aged     int64           // when the stations were looked through
+	stations []compile.Heard               // of the events that are read
+	aged     int64                         // when the stations were looked through
+	rivals   map[compile.FabricKey]gateway // of segments: boxes that stand between boxes and VTEPs, too
+	yields   int                           // of rivals, those that this box gives way to
 
 	boxes      map[compile.Place]*box
 	nextHello  int64
@@ -166,6 +173,7 @@ type Counters struct {
 // New returns a service with the claims of the last run.
 func New(cfg Config) *Service {
 	s := &Service{cfg: cfg, own: map[compile.FabricKey]*ownVIF{}, targets: map[target]*asked{},
+		rivals: map[compile.FabricKey]gateway{},
 		owners: map[compile.FabricKey]*ownership{}, nots: map[not]int64{},
 		boxes: map[compile.Place]*box{}, pulls: map[compile.Place]*pull{}, serving: map[compile.Place]int64{},
 		faults: map[fault]int64{},
@@ -226,6 +234,7 @@ func (s *Service) SetSelf(self Self) {
 	if moved {
 		s.lost = false
 		s.clearPlace()
+		s.yield()
 		s.refresh()
 		s.nextHello = s.cfg.Now()
 		s.nextChirp, s.chirps = s.nextHello, nil
@@ -291,6 +300,7 @@ func (s *Service) expire(now int64) {
 	s.expireFlaps(now)
 	s.age(now)
 	s.silence(now)
+	s.expireGateways(now)
 	s.clearFaults(now)
 }
 

@@ -42,7 +42,9 @@ type node struct {
 	stuck   bool     // the port takes no broadcast
 	claimed [][]byte // messages for the directors
 	paths   []uint16
-	chirped map[uint16][]int64 // by VLAN, when
+	between bool                // it has ports to boxes and to VTEPs
+	yielded []compile.FabricKey // segments in which it gives way
+	chirped map[uint16][]int64  // by VLAN, when
 }
 
 // world is boxes on one broadcast domain.

@@ -51,6 +51,8 @@ type Config struct {
 	Owners Owners // nil = no box tells anything
 	Alarms Alarms
 	Now    func() int64 // nanoseconds since 1970
+	// Changed is called when stations were learned, have moved or are forgotten. It must not block.
+	Changed func()
 }
 
 const (
@@ -132,7 +134,8 @@ func (l *Learner) Event(e *resolve.Event) {
 func (l *Learner) learn(key compile.FabricKey, at compile.Place, address netip.Addr) {
 	now := l.cfg.Now()
 	row, known := l.cfg.Table.Learned(key)
-	if known && !row.At.IsVTEP() && !l.mayTake(&row, now) {
+	// What another box has told that stands between boxes and VTEPs is behind a VTEP, too: no box needs to be asked.
+	if known && !row.At.IsVTEP() && !row.VTEP && !l.mayTake(&row, now) {
 		return
 	}
 	if known && row.At == at {
@@ -179,6 +182,7 @@ func (l *Learner) learn(key compile.FabricKey, at compile.Place, address netip.A
 			s = l.add(key)
 		}
 		s.at, s.seen = at, now
+		l.cfg.Changed()
 	}
 }
 
@@ -247,6 +251,7 @@ func (l *Learner) Tick() {
 		// Its row may be another box's by now, which ForgetRow leaves.
 		if row, known := l.cfg.Table.Learned(key); known && l.cfg.Table.ForgetRow(key, s.at, row.Sequence) {
 			l.counters.Aged++
+			l.cfg.Changed()
 		}
 		l.remove(key)
 	}

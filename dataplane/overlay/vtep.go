@@ -91,8 +91,8 @@ func (st *State) learnAddress(mem []byte, p *frame.Packet, s *fib.Snapshot, sw u
 
 // tellSender tells control of a station behind a VTEP, once in the time every.
 func (st *State) tellSender(p *frame.Packet, s *fib.Snapshot, sw uint32, e resolve.Event, every int64) {
-	v := s.Switches[sw].VTEP
-	if st.Messages == nil || v.Learn == 0 && e.Kind != resolve.LoopVTEP {
+	v, g := s.Switches[sw].VTEP, &s.Segments[p.Seg]
+	if st.Messages == nil || (v.Learn == 0 || g.Yielded) && e.Kind != resolve.LoopVTEP {
 		return
 	}
 	h := (p.SrcMAC ^ uint64(p.Seg)<<40 ^ uint64(sw)<<24) * 0xe7037ed1a0b428db
@@ -100,7 +100,6 @@ func (st *State) tellSender(p *frame.Packet, s *fib.Snapshot, sw uint32, e resol
 		h = (h ^ uint64(x)) * 0x100000001b3
 	}
 	h = (h ^ h>>31 ^ uint64(e.Kind)) * 0x8ebc6af09c88c6e3
-	g := &s.Segments[p.Seg]
 	if !st.learned.Due(h, st.Now, every) ||
 		!s.Limits.TenantLearn.At(g.Router).Take(st.Now, vtepLearnRate, vtepLearnBurst, 1) {
 		return

@@ -167,10 +167,10 @@ func (st *State) untunnel(mem []byte, p *frame.Packet, s *fib.Snapshot, sw, vni 
 			p.Drop = drop.VXLANTag
 		}
 		return
-	case !st.admitsFrom(mem, p, s, sw):
-		return
 	case wire.GroupMAC(p.DstMAC) && s.Segments[seg].Yielded:
 		p.DropFor(drop.VXLANYielded)
+		return
+	case !st.admitsFrom(mem, p, s, sw):
 		return
 	}
 	p.Loc = from

@@ -23,13 +23,15 @@ type vtepTown struct {
 	alarms  map[string]bool
 	owners  map[compile.FabricKey]int64 // answers of other boxes
 	asked   []compile.FabricKey
+	options Options
 }
 
 func startTown(t *testing.T, o Options) *vtepTown {
-	w := &vtepTown{Rig: startVTEPs(t, o), t: t, now: 1e18, alarms: map[string]bool{},
+	w := &vtepTown{Rig: startVTEPs(t, o), options: o, t: t, now: 1e18, alarms: map[string]bool{},
 		owners: map[compile.FabricKey]int64{}}
 	w.reader = resolve.NewReader(w.Rig.Resolve)
-	w.learner = vtep.New(vtep.Config{Table: w.Compiler, Alarms: w, Owners: w, Now: func() int64 { return w.now }})
+	w.learner = vtep.New(vtep.Config{Table: w.Compiler, Alarms: w, Owners: w, Changed: func() {},
+		Now: func() int64 { return w.now }})
 	return w
 }
 
@@ -172,5 +174,47 @@ func TestVXLANOwners(t *testing.T) {
 	}
 	if a, _ := w.at(7, stranger); a != "rack7" {
 		t.Errorf("at %q, want rack7: the other box is silent", a)
+	}
+}
+
+// TestVXLANOwns: a box between boxes and VTEPs owns the stations behind VTEPs, learned and pushed, until it gives way;
+// without ports to boxes it owns none.
+func TestVXLANOwns(t *testing.T) {
+	hello := udp(t, localMAC, stranger, localIP, "10.1.8.8", 100)
+	owned := func(w *vtepTown) map[model.MAC]compile.FabricRow {
+		list := map[model.MAC]compile.FabricRow{}
+		for _, r := range w.Compiler.OwnVIFs() {
+			if r.Tenant == 7 && r.VTEP {
+				list[r.MAC] = r
+			}
+		}
+		return list
+	}
+	w := startTown(t, vtepWorld(1, 0))
+	w.from(0, vni, hello, arpAsks(t, stranger, "10.1.8.8", localIP))
+	got := owned(w)
+	if x := got[stranger]; len(got) != 2 || x.Static || len(x.Addresses) != 1 || !got[farMAC].Static {
+		t.Errorf("owned %v, want the station that was learned, with its address, and the one that was pushed", got)
+	}
+	w.pass(301 * time.Second)
+	if got := owned(w); len(got) != 1 {
+		t.Errorf("owned %v when the one is silent, want the other", got)
+	}
+	w.Compiler.Yield([]compile.FabricKey{{Tenant: 7, Segment: 1}})
+	if got := owned(w); len(got) != 0 {
+		t.Errorf("owned %v where another box stands, want none", got)
+	}
+	w.Compiler.Yield(nil)
+	if err := w.Apply(w.options.State, model.BindingChanges{Deletes: []model.BindingKey{
+		{Tenant: "red", Segment: "web", MAC: farMAC}}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := owned(w); len(got) != 0 {
+		t.Errorf("owned %v after the binding was deleted, want none", got)
+	}
+	w = startTown(t, vtepWorld(0, 0))
+	w.from(0, vni, hello)
+	if got := owned(w); len(got) != 0 {
+		t.Errorf("owned %v without a port to boxes, want none", got)
 	}
 }
