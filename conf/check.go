@@ -44,6 +44,9 @@ type Interface struct {
 	XDPHolder  Holder // the process whose bpf_link attaches it; zero if there is none, or it cannot be seen
 	XDPSockets int    // AF_XDP sockets bound to it, as far as the kernel reports them
 	Master     string // bridge or bond that it is a member of, or empty
+
+	// FirmwareLLDP is the private flag and its value that keep the card from taking LLDP frames, if it does so now.
+	FirmwareLLDP string
 }
 
 // Privileges are the capabilities and limits of a process.
@@ -228,6 +231,11 @@ func (k *checker) port(at func(string) string, p *Port, info Interface, running 
 			"%s is a member of %s, which receives none of the port's packets: ip link set %s nomaster", p.Interface,
 			info.Master, p.Interface)
 	}
+	if info.FirmwareLLDP != "" && p.speaksLLDP() {
+		k.warnf(at("interface"), "the firmware of %s takes LLDP frames and sends its own: the box hears no switch, "+
+			"and its neighbour hears two devices: ethtool --set-priv-flags %s %s", p.Interface, p.Interface,
+			info.FirmwareLLDP)
+	}
 	switch {
 	case running: // the program and the sockets are the running box's own
 	case info.XDPProgram != 0:
@@ -260,6 +268,11 @@ func (k *checker) port(at func(string) string, p *Port, info Interface, running 
 		remedy = fmt.Sprintf("ethtool -L %s combined %d, or queues = %d", p.Interface, p.Queues, have)
 	}
 	k.failf(at("queues"), "too few queues: %s has %d, the port needs %d: %s", p.Interface, have, p.Queues, remedy)
+}
+
+// speaksLLDP reports whether the box sends and expects LLDP frames at the port.
+func (p *Port) speaksLLDP() bool {
+	return p.Role == RoleFabric && p.Encap != EncapVXLAN || p.Role == RoleDownlink || p.Role == RoleTrunk
 }
 
 func (k *checker) interfaceMTU(key string, p *Port, mtu int) {

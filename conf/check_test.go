@@ -109,6 +109,12 @@ func TestCheck(t *testing.T) {
 		}},
 		{name: "bridge member", machine: iface("eth1", func(i *Interface) { i.Master = "br0" }),
 			warnings: []string{"p.toml:3: port[0].interface: eth1 is a member of br0|ip link set eth1 nomaster"}},
+		{name: "firmware that takes LLDP", machine: func(m *machine) {
+			for _, name := range []string{"eth1", "eth2"} { // no switch is heard at the access port
+				iface(name, func(i *Interface) { i.FirmwareLLDP = "disable-fw-lldp on" })(m)
+			}
+		}, warnings: []string{"p.toml:7: port[1].interface: the firmware of eth2 takes LLDP frames|" +
+			"ethtool --set-priv-flags eth2 disable-fw-lldp on"}},
 		{name: "queues, combined", text: minimal + "queues = 2\n[dataplane]\nworkers = 2\n", machine: func(m *machine) {
 			iface("eth1", func(i *Interface) { i.RxQueues, i.TxQueues = 2, 2 })(m)
 			iface("eth2", func(i *Interface) { i.Combined, i.MaxQueues = true, 4 })(m)

@@ -53,6 +53,10 @@ func (Machine) Interface(name string) (Interface, error) {
 		info.TxQueues = int(ch.Combined + ch.Tx)
 		info.MaxQueues = int(max(ch.MaxCombined, min(ch.MaxRx, ch.MaxTx)))
 	}
+	// Most drivers have no private flags; an error is no reason to warn of them.
+	if flags, err := privateFlags(ethtool, a.Name); err == nil {
+		info.FirmwareLLDP = firmwareLLDP(flags)
+	}
 	// Kernels without XDP socket diagnostics do not list sockets; binding fails later, with its own message.
 	if sockets, err := netlink.SocketDiagXDP(); err == nil {
 		for _, s := range sockets {

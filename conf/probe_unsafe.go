@@ -25,18 +25,31 @@ type ethtoolIfreq struct {
 // channelsOf reads the number of queues in use from the driver: SIOCETHTOOL with ETHTOOL_GCHANNELS, see ethtool(8) -l.
 // Drivers without this function return EOPNOTSUPP.
 func channelsOf(name string) (ethtoolChannels, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return ethtoolChannels{}, fmt.Errorf("socket: %w", err)
-	}
-	defer unix.Close(fd)
 	ch := &ethtoolChannels{Cmd: unix.ETHTOOL_GCHANNELS}
-	req := &ethtoolIfreq{data: unsafe.Pointer(ch)}
-	copy(req.name[:unix.IFNAMSIZ-1], name)
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(req)))
-	runtime.KeepAlive(ch)
-	if errno != 0 {
-		return ethtoolChannels{}, fmt.Errorf("ethtool channels of %s: %w", name, errno)
+	if err := ethtoolAt(name, unsafe.Pointer(ch)); err != nil {
+		return ethtoolChannels{}, fmt.Errorf("ethtool channels of %s: %w", name, err)
 	}
 	return *ch, nil
+}
+
+// ethtool is the ethtoolCall of the kernel.
+func ethtool(name string, b []byte) error {
+	return ethtoolAt(name, unsafe.Pointer(unsafe.SliceData(b)))
+}
+
+// ethtoolAt calls SIOCETHTOOL with a struct of linux/ethtool.h, which begins with its command.
+func ethtoolAt(name string, data unsafe.Pointer) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("socket: %w", err)
+	}
+	defer unix.Close(fd)
+	req := &ethtoolIfreq{data: data}
+	copy(req.name[:unix.IFNAMSIZ-1], name)
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(req)))
+	runtime.KeepAlive(data)
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
