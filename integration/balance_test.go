@@ -252,6 +252,7 @@ func TestBalancer(t *testing.T) {
 		{"HTTP", testBalanceHTTP},
 		{"HTTP6", testBalanceHTTP6},
 		{"Outside", testBalanceOutside},
+		{"Ping", testBalancePing},
 		{"Drain", testBalanceDrain},
 		{"DrainUDP", testBalanceDrainUDP},
 		{"PathMTU", testBalancePathMTU},

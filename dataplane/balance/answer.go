@@ -68,3 +68,15 @@ func (st *State) echo(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work) boo
 	icmp.Back(p, s, to)
 	return true
 }
+
+// echoFragment answers p, a fragment of an echo request, and reports whether it did. Each fragment is turned around by
+// itself, so an echo request of any size takes no memory, and is never answered by more than was sent: the client puts
+// the reply together, and finds out whether it is whole.
+func (st *State) echoFragment(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work) bool {
+	to, mac, ok := icmp.Origin(mem, p, s, &s.VIPs[w.vip])
+	if !ok || !icmp.EchoFragment(mem, p, mac) {
+		return false
+	}
+	icmp.Back(p, s, to)
+	return true
+}

@@ -112,6 +112,10 @@ func (st *State) service(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work) 
 // own processes a packet to a director's own address: it answers echo requests, and gives all else to control, whose
 // health checks leave from that address.
 func (st *State) own(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work) {
+	if p.Has(frame.FlagFragment) && mayFollow(p) && icmpProto(p) {
+		st.fragment(mem, p, s, w)
+		return
+	}
 	if st.echo(mem, p, s, w) {
 		return
 	}
@@ -120,8 +124,7 @@ func (st *State) own(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work) {
 
 // ping answers echo requests to a virtual address as its Ping says, and drops all else.
 func (st *State) ping(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work) {
-	v := &s.VIPs[w.vip]
-	if v.Ping == fib.PingNever || v.Ping == fib.PingUp && !v.Usable || !st.echo(mem, p, s, w) {
+	if !s.VIPs[w.vip].Pings() || !st.echo(mem, p, s, w) {
 		p.DropFor(drop.VIPProtocol)
 	}
 }

@@ -33,12 +33,16 @@ func fragmentKey(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work) (k flow.
 	return k, first
 }
 
-// mayHavePorts reports whether the fragment p may be of a TCP or UDP datagram. Behind the fragment header of IPv6 there
-// may be other extension headers, whose type the later fragments have, too.
-func mayHavePorts(p *frame.Packet) bool {
+// mayFollow reports whether the fragment p may be of a TCP or UDP datagram, or of an ICMP message. Behind the fragment
+// header of IPv6 there may be other extension headers, whose type the later fragments have, too.
+func mayFollow(p *frame.Packet) bool {
 	switch p.Proto {
 	case wire.ProtoTCP, wire.ProtoUDP:
 		return true
+	case wire.ProtoICMP:
+		return p.Has(frame.FlagIPv4)
+	case wire.ProtoICMPv6:
+		return p.Has(frame.FlagIPv6)
 	case wire.ProtoHopByHop, wire.ProtoRouting, wire.ProtoDestOptions, wire.ProtoAH:
 		return p.Has(frame.FlagIPv6) && !p.Has(frame.FlagL4)
 	}
@@ -55,10 +59,10 @@ func (w *work) fragmentHash(p *frame.Packet, v *fib.VIP) uint32 {
 }
 
 // fragment finds the flow of a fragment. It returns false if the fragment goes to another worker, waits for the first
-// one of its datagram, or is dropped.
+// one of its datagram, is answered, or is dropped.
 func (st *State) fragment(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work) bool {
 	switch {
-	case !mayHavePorts(p):
+	case !mayFollow(p):
 		p.DropFor(drop.VIPProtocol)
 		return false
 	case st.Fragments == nil:
@@ -73,6 +77,17 @@ func (st *State) fragment(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work)
 	}
 	if !p.Has(frame.FlagL4) {
 		p.DropFor(drop.VIPProtocol)
+		return false
+	}
+	if icmpProto(p) {
+		v := &s.VIPs[w.vip]
+		echo := (v.Own || v.Pings()) && st.echoFragment(mem, p, s, w)
+		st.note(&k, flow.Noted{Echo: echo})
+		if !echo {
+			p.DropFor(drop.VIPProtocol)
+		} else {
+			st.Counters.EchoReplies++
+		}
 		return false
 	}
 	w.kind = whole
@@ -90,6 +105,9 @@ func (st *State) fragment(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work)
 	return false
 }
 
+// icmpProto reports whether p is an ICMP message of its family. Others with these numbers do not come here.
+func icmpProto(p *frame.Packet) bool { return p.Proto == wire.ProtoICMP || p.Proto == wire.ProtoICMPv6 }
+
 // follow sends a fragment after the first one of its datagram, or lets it wait.
 func (st *State) follow(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work, k *flow.FragmentKey) bool {
 	to, ok := st.Fragments.Find(k, st.Now)
@@ -103,6 +121,12 @@ func (st *State) follow(mem []byte, p *frame.Packet, s *fib.Snapshot, w *work, k
 		st.Move(p.Off, frame.OwnerBatch, frame.OwnerHeld)
 		st.Counters.Held++
 		p.Next = frame.NextHeld
+	case to.Echo:
+		if !st.echoFragment(mem, p, s, w) {
+			p.DropFor(drop.VIPProtocol)
+		}
+	case icmpProto(p):
+		p.DropFor(drop.VIPProtocol)
 	case to.Server == 0 || uint(to.Server&fib.RefMask) >= uint(len(s.Servers)):
 		p.DropFor(drop.NoServer)
 	default:

@@ -238,6 +238,9 @@ func FindVIP6(list []SegmentVIP6, ip [2]uint64) (vip uint32, ok bool) {
 	return 0, false
 }
 
+// Pings reports whether the virtual address answers echo requests.
+func (v *VIP) Pings() bool { return v.Ping == PingAlways || v.Ping == PingUp && v.Usable }
+
 // Service finds the service of a packet to the VIP: exact ports before ranges before all ports.
 func (v *VIP) Service(proto uint8, port uint16) (service uint32, ok bool) {
 	if service, ok = v.Exact.Get(ServiceKey(proto, port)); ok {

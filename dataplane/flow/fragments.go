@@ -23,11 +23,12 @@ type FragmentKey struct {
 }
 
 // Noted is what the first fragment has told of a datagram: its server, 0 = the datagram is discarded. Or, with
-// Elsewhere, the worker that knows.
+// Elsewhere, the worker that knows. Or, with Echo, that it is an echo request to be answered.
 type Noted struct {
 	Server    fib.Ref
 	Worker    uint16
 	Elsewhere bool
+	Echo      bool
 }
 
 type fragment struct {

@@ -74,6 +74,16 @@ func FragmentID(ip []byte, v6 bool) (id uint32, first bool) {
 		h := wire.IPv4(ip)
 		return uint32(h.ID()), h.FlagsFragment()&wire.IPv4OffsetMask == 0
 	}
+	at, ok := FragmentHeader(ip)
+	if !ok {
+		return 0, false
+	}
+	e := ip[at:]
+	return binary.BigEndian.Uint32(e[4:8]), binary.BigEndian.Uint16(e[2:4])&wire.IPv6FragOffsetMask == 0
+}
+
+// FragmentHeader returns the offset of the fragment header in the IPv6 packet ip, and whether there is a whole one.
+func FragmentHeader(ip []byte) (at int, ok bool) {
 	proto, at := wire.IPv6(ip).NextHeader(), wire.IPv6Len
 	for range maxExtensions {
 		if len(ip) < at+8 || !extension(proto) {
@@ -83,7 +93,7 @@ func FragmentID(ip []byte, v6 bool) (id uint32, first bool) {
 		size := int(e[1])*8 + 8
 		switch proto {
 		case wire.ProtoFragment:
-			return binary.BigEndian.Uint32(e[4:8]), binary.BigEndian.Uint16(e[2:4])&wire.IPv6FragOffsetMask == 0
+			return at, true
 		case wire.ProtoAH:
 			size = int(e[1])*4 + 8
 		}
