@@ -37,10 +37,20 @@ func floodTown() options {
 	return o
 }
 
-const (
-	floodFlows = 131_072
-	floodGuard = 20_000 // new flows a second that a worker inserts
+// The sizes of the director: a table that a short flood fills, and what is the default with PENSTOCK_FLOOD_FULL=1, for
+// long ones. The second flood is below the guard.
+var (
+	floodFlows   uint64 = 131_072
+	floodGuard          = 20_000 // new flows a second that a worker inserts
+	floodBelow          = "10kpps"
+	floodDefault        = os.Getenv("PENSTOCK_FLOOD_FULL") == "1"
 )
+
+func init() {
+	if floodDefault {
+		floodFlows, floodGuard, floodBelow = 1_048_576, 125_000, "100kpps"
+	}
+}
 
 // floodTime is how long each flood lasts: PENSTOCK_FLOOD_SECONDS, 4 by default.
 func floodTime(t *testing.T) time.Duration {
@@ -203,13 +213,15 @@ func TestBalanceFlood(t *testing.T) {
 	time.Sleep(1200 * time.Millisecond) // each has said something: its flow is established
 	before := b.settle(t, established)
 	at := b.flows(t)
+	most := 0.0
 	for _, flood := range []struct{ profile, rate string }{
-		{"syn-flood", "max"}, {"syn-flood", "10kpps"}, {"ack-flood", "max"},
+		{"syn-flood", "max"}, {"syn-flood", floodBelow}, {"ack-flood", "max"},
 	} {
 		t.Run(flood.profile+" "+flood.rate, func(t *testing.T) {
-			b.flood(t, flood.profile, flood.rate, floodTime(t), established)
+			most = max(most, b.flood(t, flood.profile, flood.rate, floodTime(t), established))
 		})
 	}
+	t.Run("syn-flood half", func(t *testing.T) { b.connectBeside(t, most/2, established) })
 	if got := b.memory(t, "d"); got > before+before/100 {
 		t.Errorf("resident memory of the director: got %d KiB after the floods, want at most 1 %% more than %d", got,
 			before)
@@ -251,9 +263,57 @@ func (b *balancer) settle(t *testing.T, established int) (kib int) {
 	return kib
 }
 
-// flood sends frames of a profile to the virtual address for the time d, and looks at the director meanwhile.
-func (b *balancer) flood(t *testing.T, profile, rate string, d time.Duration, established int) {
+// connectBeside makes new connections, one after the other, beside a flood of so many SYNs a second: all succeed.
+func (b *balancer) connectBeside(t *testing.T, rate float64, established int) {
 	t.Helper()
+	stop, done := make(chan struct{}), make(chan struct{})
+	n, longest := 0, time.Duration(0)
+	go func() {
+		defer close(done)
+		for ; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			began := time.Now()
+			if err := b.connection(); err != nil {
+				t.Errorf("connection %d beside the flood: got %v, want an answer", n+1, err)
+				return
+			}
+			longest = max(longest, time.Since(began))
+			time.Sleep(20 * time.Millisecond) // the generator needs the CPU, too
+		}
+	}()
+	b.flood(t, "syn-flood", fmt.Sprintf("%.0fpps", rate), floodTime(t), established)
+	close(stop)
+	<-done
+	t.Logf("%d new connections beside %.0f SYNs a second, the longest took %v", n, rate, longest)
+	if n < 2 {
+		t.Errorf("new connections beside the flood: got %d, want more", n)
+	}
+}
+
+// connection makes a connection to the service, says a line, and closes it.
+func (b *balancer) connection() error {
+	var c net.Conn
+	err := b.lab.Do(b.VM("client").Namespace, func() (err error) {
+		c, err = net.DialTimeout("tcp", vip4+":80", 20*time.Second)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = say(c, "hello")
+	return err
+}
+
+// flood sends frames of a profile to the virtual address for the time d, and looks at the director meanwhile. It returns
+// how many frames a second the director has received of it.
+func (b *balancer) flood(t *testing.T, profile, rate string, d time.Duration, established int) float64 {
+	t.Helper()
+	rx := b.port("d", "acc1").RxPackets
 	p, err := b.lab.Start("flood", "gen", program, "gen", "--tx", "eth0", "--profile", profile, "--rate", rate,
 		"--duration", d.String(), "--src-mac", b.VM("flood").MAC.String(), "--dst-mac", vipMAC4.String(),
 		"--set", "ipv4.dst="+vip4)
@@ -282,6 +342,7 @@ func (b *balancer) flood(t *testing.T, profile, rate string, d time.Duration, es
 	if f.Flows["established"] < uint64(established) && profile == "syn-flood" {
 		t.Errorf("established flows: got %d, want %d", f.Flows["established"], established)
 	}
+	return float64(b.port("d", "acc1").RxPackets-rx) / d.Seconds()
 }
 
 const halfOpen = "half-open"

@@ -103,6 +103,12 @@ type flowOf struct {
 // begin sends a datagram every 2 ms until end.
 func (d *directors) begin(t *testing.T, port uint16) *flowOf {
 	t.Helper()
+	return d.beginEvery(t, port, 2*time.Millisecond)
+}
+
+// beginEvery sends a datagram every so often until end.
+func (d *directors) beginEvery(t *testing.T, port uint16, every time.Duration) *flowOf {
+	t.Helper()
 	f := &flowOf{answers: map[int]time.Time{}, servers: map[string]bool{}, stop: make(chan struct{}),
 		done: make(chan struct{})}
 	must(t, d.lab.Do(d.VM("client").Namespace, func() (err error) {
@@ -130,7 +136,7 @@ func (d *directors) begin(t *testing.T, port uint16) *flowOf {
 	}()
 	go func() {
 		defer close(f.done)
-		for next := time.Now(); ; next = next.Add(2 * time.Millisecond) {
+		for next := time.Now(); ; next = next.Add(every) {
 			select {
 			case <-f.stop:
 				_ = f.conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
