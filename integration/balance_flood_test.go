@@ -37,19 +37,16 @@ func floodTown() options {
 	return o
 }
 
-// The sizes of the director: a table that a short flood fills, and what is the default with PENSTOCK_FLOOD_FULL=1, for
-// long ones. The second flood is below the guard.
-var (
-	floodFlows   uint64 = 131_072
-	floodGuard          = 20_000 // new flows a second that a worker inserts
-	floodBelow          = "10kpps"
-	floodDefault        = os.Getenv("PENSTOCK_FLOOD_FULL") == "1"
-)
+// The sizes of the director, and the rate of the second flood, which is below the guard.
+var floodFlows, floodGuard, floodBelow = floodSizes()
 
-func init() {
-	if floodDefault {
-		floodFlows, floodGuard, floodBelow = 1_048_576, 125_000, "100kpps"
+// floodSizes returns a table that a short flood fills, and the new flows a second that a worker inserts; with
+// PENSTOCK_FLOOD_FULL=1 the defaults of both, for long floods.
+func floodSizes() (flows uint64, guard int, below string) {
+	if os.Getenv("PENSTOCK_FLOOD_FULL") == "1" {
+		return 1_048_576, 125_000, "100kpps"
 	}
+	return 131_072, 20_000, "10kpps"
 }
 
 // floodTime is how long each flood lasts: PENSTOCK_FLOOD_SECONDS, 4 by default.
@@ -309,8 +306,8 @@ func (b *balancer) connection() error {
 	return err
 }
 
-// flood sends frames of a profile to the virtual address for the time d, and looks at the director meanwhile. It returns
-// how many frames a second the director has received of it.
+// flood sends frames of a profile to the virtual address for the time d, and looks at the director meanwhile. It
+// returns how many frames a second the director has received of it.
 func (b *balancer) flood(t *testing.T, profile, rate string, d time.Duration, established int) float64 {
 	t.Helper()
 	rx := b.port("d", "acc1").RxPackets
