@@ -131,7 +131,7 @@ func testJoinWire(t *testing.T, each, rate int, loss float64, limit time.Duratio
 		t.Errorf("questions that were broadcast: got %d, want none", w.wheres)
 	}
 	for i, at := range w.solicits[1:] {
-		if apart := at.Sub(w.solicits[i]); apart < 900*time.Millisecond || full && apart > 1200*time.Millisecond {
+		if apart := at.Sub(w.solicits[i]); apart < 500*time.Millisecond || full && apart > 1500*time.Millisecond {
 			t.Errorf("between two HELLOs that ask for those of others: got %v, want 1 s", apart)
 		}
 	}
