@@ -15,6 +15,7 @@ import (
 	"penstock/conf"
 	"penstock/ctrl/backup"
 	"penstock/ctrl/client"
+	"penstock/ctrl/printable"
 	"penstock/ctrl/store"
 	"penstock/ctrl/store/file"
 )
@@ -108,8 +109,8 @@ func checkBackup(c *cobra.Command, path string) error {
 }
 
 func describeBackup(m *backup.Manifest) string {
-	return fmt.Sprintf("box %s at revision %d, made %s by version %s, %s", m.Box, m.Revision,
-		m.Made.Local().Format(time.DateTime), m.Version, count(len(m.Files), "file"))
+	return printable.Line(fmt.Sprintf("box %s at revision %d, made %s by version %s, %s", m.Box, m.Revision,
+		m.Made.Local().Format(time.DateTime), m.Version, count(len(m.Files), "file")))
 }
 
 func restoreCommand() *cobra.Command {
