@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -184,7 +185,7 @@ func cases() []goldenCase {
 		}
 	}
 	all := append(hosts("ip16", "host", model.Scheme16), hosts("ip24", "host24", model.Scheme24)...)
-	all = append(append(all, congestion()...), inUDP()...)
+	all = slices.Concat(all, congestion(), inUDP(), inVXLAN())
 	return append(append(append(all, forged()...), gatewayCases()...), balanceCases()...)
 }
 
