@@ -94,6 +94,7 @@ func hexBytes(t *testing.T, text string) []byte {
 func foreignBox(t *testing.T) *fabric {
 	t.Helper()
 	o := options{fake: true, only: "box1", noPush: true, FabricOptions: lab.FabricOptions{ControlVLAN: controlVLAN}}
+	o.Dataplane.Bindings = 200_000
 	f := startFabric(t, o)
 	n := f.Node("box1")
 	d := n.Documents
@@ -206,8 +207,13 @@ func TestBadHereOnTheWire(t *testing.T) {
 }
 
 // metric reports whether a node's metrics have a line.
-func (f *fabric) metric(node, line string) (found bool) {
+func (f *fabric) metric(node, line string) bool {
+	return strings.Contains(f.metrics(node), "\n"+line+"\n")
+}
+
+func (f *fabric) metrics(node string) string {
 	f.t.Helper()
+	var text []byte
 	err := f.lab.Do(f.Node(node).Namespace, func() error {
 		conn, err := net.DialTimeout("tcp", "127.0.0.1:9469", 2*time.Second)
 		if err != nil {
@@ -218,14 +224,13 @@ func (f *fabric) metric(node, line string) (found bool) {
 		if _, err := fmt.Fprint(conn, "GET /metrics HTTP/1.0\r\n\r\n"); err != nil {
 			return err
 		}
-		text, err := io.ReadAll(conn)
-		found = strings.Contains(string(text), "\n"+line+"\n")
+		text, err = io.ReadAll(conn)
 		return err
 	})
 	if err != nil {
 		f.t.Fatalf("read the metrics of %s: %v", node, err)
 	}
-	return found
+	return string(text)
 }
 
 // TestStations: a guest that its VIF does not hold to anything changes its MAC and addresses: it is learned, announced

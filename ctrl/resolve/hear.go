@@ -104,7 +104,9 @@ func merge(list, more []netip.Addr) []netip.Addr {
 
 // learn takes the collected rows.
 func (s *Service) learn(payload []byte, from *pull, now int64) {
-	s.heard += len(s.rows)
+	if from == nil { // what is pulled comes by unicast, as fast as this box asks for it
+		s.heard += len(s.rows)
+	}
 	s.withoutHeld(from)
 	virtual := false
 	verdicts := s.cfg.Table.LearnRows(s.rows)
