@@ -130,8 +130,10 @@ func (c *Compiler) PathStats() []PathInfo {
 
 // BoxesBehind returns for every edge switch the numbers of two boxes with bindings in segments of this box: the boxes
 // that the paths to the switch are probed with. Which ones there are may change with every snapshot s. prefer returns
-// the boxes that are probed so far, which stay while they have bindings.
-func BoxesBehind(s *fib.Snapshot, prefer func(mac uint64) [fib.Targets]uint8) map[uint64][fib.Targets]uint8 {
+// the boxes that are probed so far, which stay while they have bindings. dead reports that a box was found dead:
+// another one takes its place, if there is one.
+func BoxesBehind(s *fib.Snapshot, prefer func(mac uint64) [fib.Targets]uint8,
+	dead func(mac uint64, number uint8) bool) map[uint64][fib.Targets]uint8 {
 	seen := make([][4]uint64, len(s.Switches)) // by switch: a bit per number
 	for i := range s.Segments {
 		for _, l := range s.Segments[i].Remote {
@@ -142,27 +144,32 @@ func BoxesBehind(s *fib.Snapshot, prefer func(mac uint64) [fib.Targets]uint8) ma
 	}
 	out := map[uint64][fib.Targets]uint8{}
 	for i := range seen {
-		if b := chooseBoxes(&seen[i], prefer(s.Switches[i].MAC)); b[0] != 0 {
-			out[s.Switches[i].MAC] = b
+		mac := s.Switches[i].MAC
+		b := chooseBoxes(&seen[i], prefer(mac), func(x uint8) bool { return dead(mac, x) })
+		if b[0] != 0 {
+			out[mac] = b
 		}
 	}
 	return out
 }
 
-// chooseBoxes returns up to two of the numbers in a set, first those of old, then the smallest.
-func chooseBoxes(set *[4]uint64, old [fib.Targets]uint8) (b [fib.Targets]uint8) {
-	n := 0
+// chooseBoxes returns up to two of the numbers in a set, first those of old, then the smallest; dead ones last.
+func chooseBoxes(set *[4]uint64, old [fib.Targets]uint8, dead func(uint8) bool) (b [fib.Targets]uint8) {
+	n, spare := 0, false
 	take := func(x uint8) {
-		if n < len(b) && x != 0 && set[x>>6]>>(x&63)&1 != 0 && !slices.Contains(b[:n], x) {
+		if n < len(b) && x != 0 && (spare || !dead(x)) && set[x>>6]>>(x&63)&1 != 0 && !slices.Contains(b[:n], x) {
 			b[n] = x
 			n++
 		}
 	}
-	for _, x := range old {
-		take(x)
-	}
-	for x := range 256 {
-		take(uint8(x))
+	for range 2 {
+		for _, x := range old {
+			take(x)
+		}
+		for x := range 256 {
+			take(uint8(x))
+		}
+		spare = true
 	}
 	return b
 }

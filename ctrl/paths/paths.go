@@ -61,6 +61,7 @@ type Service struct {
 	infos   map[*fib.PathLive]compile.PathInfo
 	boxes   pathprobe.Boxes
 	seen    *fib.Snapshot // in which the boxes were looked up
+	dead    map[deadBox]int64
 	silent  map[uint64]bool
 	allDown map[uint64]bool // switches with alarms
 	lost    uint64
@@ -72,6 +73,7 @@ func New(c Config) *Service {
 	s := &Service{
 		cfg: c, history: map[*fib.PathLive][]Change{}, infos: map[*fib.PathLive]compile.PathInfo{},
 		silent: map[uint64]bool{}, allDown: map[uint64]bool{}, boxes: pathprobe.Boxes{},
+		dead: map[deadBox]int64{},
 	}
 	// What was raised before a restart begins anew.
 	c.Alarms.Retain(func(string) bool { return false }, alarm.SwitchSilent, alarm.PathsAllDown, alarm.ProbeOverload)
@@ -152,8 +154,11 @@ func (s *Service) handle(e *pathprobe.Event) {
 			level = slog.LevelWarn
 		}
 	case pathprobe.BoxDead:
+		s.dead[deadBox{e.Switch, e.Number}] = e.Time
+		s.seen = nil // another one may take its place
 		ev.Kind, level = event.PathBoxDead, slog.LevelWarn
 	case pathprobe.BoxAlive:
+		delete(s.dead, deadBox{e.Switch, e.Number})
 		ev.Kind = event.PathBoxAlive
 	case pathprobe.SwitchSilent:
 		ev.Kind, level = event.PathSilent, slog.LevelWarn
@@ -171,6 +176,15 @@ func (s *Service) handle(e *pathprobe.Event) {
 	s.cfg.Publish(ev)
 }
 
+// deadBox is a box that was silent on all paths while another one behind the switch answered. Once another one is
+// probed in its place nothing tells that it lives again: it counts as dead for deadFor.
+type deadBox struct {
+	mac    uint64 // of the switch
+	number uint8
+}
+
+const deadFor = 10 * time.Minute
+
 // place tells the dataplane which boxes are to be probed, if other tables may name others.
 func (s *Service) place() {
 	t := s.cfg.Tables.Snapshot()
@@ -180,7 +194,10 @@ func (s *Service) place() {
 		return
 	}
 	s.seen = t
-	boxes := pathprobe.Boxes(compile.BoxesBehind(t, func(mac uint64) [fib.Targets]uint8 { return s.boxes[mac] }))
+	now := s.cfg.Engine.Clock()
+	maps.DeleteFunc(s.dead, func(_ deadBox, at int64) bool { return now-at > int64(deadFor) })
+	boxes := pathprobe.Boxes(compile.BoxesBehind(t, func(mac uint64) [fib.Targets]uint8 { return s.boxes[mac] },
+		func(mac uint64, number uint8) bool { _, dead := s.dead[deadBox{mac, number}]; return dead }))
 	if !maps.Equal(boxes, s.boxes) {
 		s.boxes = boxes
 		s.cfg.Engine.SetProbeBoxes(boxes)

@@ -175,6 +175,43 @@ func TestBoxes(t *testing.T) {
 	}
 }
 
+// TestDeadBox: another box takes the place of a dead one, as long as there is one; the dead one is not forgotten for
+// ten minutes.
+func TestDeadBox(t *testing.T) {
+	w := newWorld(t)
+	want := func(what string, boxes ...uint8) {
+		t.Helper()
+		w.place()
+		if got := w.boxes[len(w.boxes)-1][uint64(farSwitch)]; !slices.Equal(got[:], boxes) {
+			t.Errorf("%s: probed are %v, want %v", what, got, boxes)
+		}
+	}
+	put := func(kind pathprobe.Kind, number uint8) {
+		w.ring.Put(pathprobe.Event{Kind: kind, Switch: uint64(farSwitch), Number: number, Time: w.clock})
+		w.take()
+	}
+	behind := func(numbers ...uint8) {
+		var locs []fib.Loc
+		for _, x := range numbers {
+			locs = append(locs, fib.RemoteLoc(0, x))
+		}
+		w.snap = &fib.Snapshot{Switches: []fib.Switch{{MAC: uint64(farSwitch)}},
+			Segments: []fib.Segment{{Remote: locs}}}
+	}
+	behind(3, 5, 7)
+	want("at first", 3, 5)
+	put(pathprobe.BoxDead, 3)
+	want("one is dead", 5, 7)
+	put(pathprobe.BoxDead, 7)
+	want("two of three are dead", 5, 7)
+	w.clock += int64(deadFor) + 1
+	behind(3, 5, 7, 9)
+	want("ten minutes later", 5, 7)
+	put(pathprobe.BoxDead, 7)
+	put(pathprobe.BoxAlive, 7)
+	want("it was dead, and answers", 5, 7)
+}
+
 // TestFill: loss, round trips, times.
 func TestFill(t *testing.T) {
 	w := newWorld(t)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"penstock/ctrl/compile"
+	"penstock/ctrl/model"
 	"penstock/dataplane/resolve"
 )
 
@@ -218,5 +219,25 @@ func TestSilentBox(t *testing.T) {
 	w.pass(20 * time.Second)
 	if got := strings.Join(w.nodes[0].heardOf, ", "); got != "2 heard, 2 silent, 2 heard" {
 		t.Errorf("told: %s, want: 2 heard, 2 silent, 2 heard", got)
+	}
+}
+
+// TestPulledIsNotHeard: what a box pulls does not count as HEREs that are heard, which slow its own ones down.
+func TestPulledIsNotHeard(t *testing.T) {
+	w := newWorld(t, 2)
+	for i := range 300 {
+		w.nodes[1].put(vif(100, model.MAC(i+1)))
+	}
+	w.pass(5 * time.Second)
+	w.nodes[0].rows = map[compile.FabricKey]compile.FabricRow{}
+	w.nodes[0].version++
+	w.nodes[0].s.Sync(w.nodes[1].at)
+	most := 0
+	for range 50 {
+		w.pass(20 * time.Millisecond)
+		most = max(most, w.nodes[0].s.heard)
+	}
+	if len(w.nodes[0].rows) != 300 || most != 0 {
+		t.Errorf("pulled %d bindings, %d count as heard; want 300 and none", len(w.nodes[0].rows), most)
 	}
 }
