@@ -15,7 +15,7 @@ func BenchmarkForms(b *testing.B) {
 		name string
 		form fib.Form
 		wrap func(inner []byte) []byte
-	}{{"ip", fib.FormIP, encapsulated}, {"udp", fib.FormUDP, inUDP}} {
+	}{{"ip", fib.FormIP, encapsulated}, {"udp", fib.FormUDP, inUDP}, {"vxlan", fib.FormVXLAN, inVXLAN}} {
 		b.Run("encap/"+form.name, func(b *testing.B) {
 			r := benchForm(b, form.form, "web", n, frames)
 			rng := rand.New(rand.NewPCG(1, 2))
@@ -43,5 +43,15 @@ func inUDP(inner []byte) []byte {
 	binary.BigEndian.PutUint16(f[34:], 49152)
 	binary.BigEndian.PutUint16(f[36:], udpPort)
 	binary.BigEndian.PutUint16(f[38:], uint16(8+len(inner)))
+	return f
+}
+
+// inVXLAN is encapsulated in VXLAN over IPv4.
+func inVXLAN(inner []byte) []byte {
+	f := inUDP(append(make([]byte, 8), inner...))
+	copy(f[26:], []byte{192, 0, 2, 7, 192, 0, 2, 1})
+	sumIPv4(f[14:])
+	binary.BigEndian.PutUint16(f[36:], 4789)
+	binary.BigEndian.PutUint64(f[42:], 0x08<<56|4096<<8)
 	return f
 }

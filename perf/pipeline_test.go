@@ -85,11 +85,17 @@ func benchForm(
 	for _, v := range more {
 		state.VIFs[v.Tenant+"/"+v.Name] = v
 	}
+	uplink := compile.Port{Name: "fab", Role: fib.RoleFabric, SwitchMAC: switchA, SwitchPort: 1, Encap: form}
+	if form.VXLAN() {
+		uplink.SwitchMAC, uplink.SwitchPort, uplink.VTEPAddress = 0, 0, netip.MustParsePrefix("192.0.2.1/24")
+		state.VTEPs = map[string]model.VTEP{"rack7": {Name: "rack7", Address: netip.MustParseAddr("192.0.2.7")}}
+		for key, s := range state.Segments {
+			s.VNI = 4089 + s.ID
+			state.Segments[key] = s
+		}
+	}
 	r, err := rig.New(rig.Options{
-		Ports: []compile.Port{
-			{Name: "acc", Role: fib.RoleAccess, ClampMSS: true},
-			{Name: "fab", Role: fib.RoleFabric, SwitchMAC: switchA, SwitchPort: 1, Encap: form},
-		},
+		Ports:   []compile.Port{{Name: "acc", Role: fib.RoleAccess, ClampMSS: true}, uplink},
 		UDPPort: udpPort,
 		MAC:     []model.MAC{0, boxMAC}, State: state, Capacity: bindings + len(more) + 16, Frames: frames + 64,
 		FrameSize: frameSize,
@@ -104,10 +110,16 @@ func benchForm(
 		row := model.Binding{
 			Tenant: "red", Segment: segment, MAC: mac, SwitchMAC: switchB, SwitchPort: uint16(1 + n%48),
 		}
+		if form.VXLAN() {
+			row.SwitchMAC, row.SwitchPort, row.VTEP = 0, 0, "rack7"
+		}
 		if segment == "db" {
 			row.Addresses = []netip.Addr{netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, ip)))}
 		}
 		rows = append(rows, row)
+	}
+	for _, hop := range r.Compiler.NextHops() {
+		r.Compiler.SetNextHop(hop, switchA)
 	}
 	if err := r.Put(rows); err != nil {
 		b.Fatal(err)
