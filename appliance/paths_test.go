@@ -92,6 +92,8 @@ func TestPathsFaults(t *testing.T) {
 		"two groups": {leafSpine(2, 1) + "[[switch]]\nname = \"lonely\"\n", nil, []string{"lonely"}},
 		"VLANs": {leafSpine(4, 3), []string{"--vlans", "100-101"},
 			[]string{"3 VLANs are needed, and --vlans has 2"}},
+		"a name of two lines": {"[[switch]]\nname = \"a\\nb\"\n", nil,
+			[]string{`switch[0].name: "a\nb" has characters that cannot be printed`}},
 		"no TOML": {"[[switch", nil, []string{":1:"}},
 	} {
 		a := command(t, "", append([]string{"paths", "plan", writeTopology(t, c.text), "-o", tables}, c.args...)...)

@@ -15,6 +15,7 @@ package planner
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"penstock/ctrl/model"
 )
@@ -62,6 +63,8 @@ func (t *Topology) Check() (faults []Fault) {
 		switch first, double := names[s.Name]; {
 		case s.Name == "":
 			fail(fmt.Sprintf("switch[%d].name", i), "the switch has no name")
+		case strings.ContainsFunc(s.Name, func(r rune) bool { return !unicode.IsPrint(r) }):
+			fail(fmt.Sprintf("switch[%d].name", i), "%q has characters that cannot be printed", s.Name)
 		case double:
 			fail(fmt.Sprintf("switch[%d].name", i), "%q is the name of switch %d already", s.Name, first)
 		default:
