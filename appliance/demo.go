@@ -16,12 +16,12 @@ func demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Show the main function live: two tenants with the same addresses cross a fabric",
-		Long: `Builds a fabric of two boxes, two edge switches and eight VMs in network namespaces of this
+		Long: `Builds a fabric of two boxes, two edge switches and nine VMs in network namespaces of this
 machine, and runs this binary in each. It draws the tenants' traffic while a path fails and returns,
-while web servers behind a virtual address are drained, added and killed, and while first one and
-then the other of two gateways fails. The demo needs root and nginx, sends nothing to other machines
-and removes what it made. On a terminal of at least 100 columns the picture is live,
-otherwise it is printed line by line. Exit code 0: every check of the summary passed.`,
+while a VM moves to the other box, while web servers behind a virtual address are drained, added and
+killed, and while first one and then the other of two gateways fails. The demo needs root and nginx,
+sends nothing to other machines and removes what it made. On a terminal of at least 100 columns the
+picture is live, otherwise it is printed line by line. Exit code 0: every check of the summary passed.`,
 		Example: `  sudo penstock demo
   sudo penstock demo --keep --duration 10s`,
 		Args: cobra.NoArgs,
@@ -49,6 +49,6 @@ otherwise it is printed line by line. Exit code 0: every check of the summary pa
 		},
 	}
 	c.Flags().BoolVar(&o.Keep, "keep", false, "keep the network until Ctrl-C, for inspection")
-	c.Flags().DurationVar(&o.Duration, "duration", 27*time.Second, "how long the traffic runs")
+	c.Flags().DurationVar(&o.Duration, "duration", 30*time.Second, "how long the traffic runs")
 	return c
 }

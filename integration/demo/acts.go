@@ -9,8 +9,8 @@ import (
 	"penstock/integration/lab"
 )
 
-// watch draws until the time is over. A ninth of it each: all is well, a path is away, all is well, a server drained,
-// one added, one killed, a gateway without its link, all is well, the other gateway hung.
+// watch draws until the time is over. A tenth of it each: all is well, a path is away, all is well, a VM moved, a
+// server drained, one added, one killed, a gateway without its link, all is well, the other gateway hung.
 func (d *demo) watch(ctx context.Context) error {
 	trunks := d.top.Options.Trunks
 	var left []uint16
@@ -24,16 +24,18 @@ func (d *demo) watch(ctx context.Context) error {
 		text string
 		do   func() error
 	}{
-		{d.Duration / 9, fmt.Sprintf("%d taken away", trunks[pathAway]), func() error { return d.takeAway(ctx, left) }},
-		{d.Duration * 2 / 9, "both paths", func() error { return d.bringBack(ctx, trunks) }},
-		{d.Duration * 3 / 9, drained + " drained", func() error { return d.drain(ctx) }},
-		{d.Duration * 4 / 9, added + " added", func() error { return d.add(ctx) }},
-		{d.Duration * 5 / 9, killed + " killed", func() error { return d.kill(ctx) }},
-		{d.Duration * 6 / 9, "isp1: link cut", func() error {
+		{d.Duration / 10, fmt.Sprintf("%d taken away", trunks[pathAway]),
+			func() error { return d.takeAway(ctx, left) }},
+		{d.Duration * 2 / 10, "both paths", func() error { return d.bringBack(ctx, trunks) }},
+		{d.Duration * 3 / 10, moverName + " moved", func() error { return d.move(ctx) }},
+		{d.Duration * 4 / 10, drained + " drained", func() error { return d.drain(ctx) }},
+		{d.Duration * 5 / 10, added + " added", func() error { return d.add(ctx) }},
+		{d.Duration * 6 / 10, killed + " killed", func() error { return d.kill(ctx) }},
+		{d.Duration * 7 / 10, "isp1: link cut", func() error {
 			return d.fail("isp1", "isp1 lost its link", func() error { return d.top.Cut("isp1", true) })
 		}},
-		{d.Duration * 7 / 9, "isp1: link back", func() error { d.settleFailure(); return d.top.Cut("isp1", false) }},
-		{d.Duration * 8 / 9, "isp2: hung", func() error {
+		{d.Duration * 8 / 10, "isp1: link back", func() error { d.settleFailure(); return d.top.Cut("isp1", false) }},
+		{d.Duration * 9 / 10, "isp2: hung", func() error {
 			return d.fail("isp2", "isp2 hung", func() error { return d.top.Hang("isp2", true) })
 		}},
 	}

@@ -1,12 +1,12 @@
 // Package demo is the main job live: two tenants with the same IPs and MACs talk across a fabric of two boxes and two
 // edge switches, all of them processes of the real binary in network namespaces, while one of two paths is taken away
 // and brought back; one tenant talks to the outside through two gateways, of which first one and then the other
-// fails; and clients of a virtual address are balanced over web servers, of which one is drained, one added and one
-// killed.
+// fails; clients of a virtual address are balanced over web servers, of which one is drained, one added and one
+// killed; and a VM moves to the other box.
 //
 // demo.go is the scenario, acts.go what happens in it, node.go a process of it, traffic.go the tenants' traffic,
-// outside.go what goes through the gateways, service.go the balanced service, picture.go the live picture, summary.go
-// the summary.
+// outside.go what goes through the gateways, service.go the balanced service, move.go the VM that moves, picture.go the
+// live picture, summary.go the summary.
 package demo
 
 import (
@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		o.Rate = defaultRate
 	}
 	if o.Duration == 0 {
-		o.Duration = 27 * time.Second
+		o.Duration = 30 * time.Second
 	}
 	d := &demo{Options: o, picture: picture{w: o.Out, live: o.Live, colour: o.Colour}, last: map[string]uint64{}}
 	defer func() { err = errors.Join(err, d.close()) }()
@@ -75,6 +76,7 @@ type demo struct {
 	outside  *outside
 	web      *web
 	failures []*failure
+	mover    move
 	started  time.Time
 	away     [2]time.Duration  // when the path was taken away and brought back
 	last     map[string]uint64 // counters at the previous view
@@ -94,15 +96,17 @@ func (d *demo) build(context.Context) error {
 	tenants[0].Gateway = lab.GatewayGroup
 	o := lab.FabricOptions{
 		NoPlaces: true, ControlVLAN: 4000,
-		Tenants: tenants, VMs: append(lab.DemoVMs(), webVMs(tenants[0].Name)...),
+		Tenants: tenants, VMs: slices.Concat(lab.DemoVMs(), webVMs(tenants[0].Name), moverVMs(tenants[0].Name)),
 		Gateways:  []lab.GatewaySpec{{Box: "box1", Name: "isp1"}, {Box: "box1", Name: "isp2"}},
 		Group:     "probe_interval = \"10ms\"",
 		Probe:     "interval = \"300ms\"",
 		Dataplane: lab.DataplaneOptions{Workers: 1, RingSize: 512, Frames: 16384, Bindings: 10_000},
 	}
 	serviceTables(&o, tenants[0].Name)
-	d.top, err = lab.Fabric(d.lab, o)
-	return err
+	if d.top, err = lab.Fabric(d.lab, o); err != nil {
+		return err
+	}
+	return d.mover.await(d)
 }
 
 func (d *demo) boot(ctx context.Context) error {
@@ -182,15 +186,18 @@ func (d *demo) isolation(ctx context.Context) error {
 func (d *demo) traffic(ctx context.Context) error {
 	for _, t := range d.top.Options.Tenants {
 		from, to := d.pair(t.Name)
-		p, err := startPing(d.lab, from, to)
+		p, err := startPing(d.lab, from, to, pingEvery)
 		if err != nil {
 			return err
 		}
 		d.pings = append(d.pings, p)
 	}
 	from, _ := d.pair(d.top.Options.Tenants[0].Name)
-	err := d.ready(ctx)
+	err := d.mover.start(d)
 	if err != nil {
+		return err
+	}
+	if err := d.ready(ctx); err != nil {
 		return err
 	}
 	if d.outside, err = startOutside(d.lab, from, d.top.Gateways); err != nil {

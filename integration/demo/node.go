@@ -41,11 +41,14 @@ func (n *node) waitReady(ctx context.Context) error {
 func (n *node) push(ctx context.Context, ops []lab.Operation) (uint64, error) {
 	list := make([]core.Op, len(ops))
 	for i, op := range ops {
-		value, err := json.Marshal(op.Value)
-		if err != nil {
+		list[i] = core.Op{Verb: core.Verb(op.Op), Kind: op.Kind, Key: op.Key}
+		if op.Value == nil {
+			continue
+		}
+		var err error
+		if list[i].Value, err = json.Marshal(op.Value); err != nil {
 			return 0, err
 		}
-		list[i] = core.Op{Verb: core.Verb(op.Op), Kind: op.Kind, Key: op.Key, Value: value}
 	}
 	r, err := n.client.Transaction(ctx, list, client.WriteOptions{})
 	return r.Revision, err

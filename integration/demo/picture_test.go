@@ -15,7 +15,7 @@ func moment() *view {
 		v.Tenants = append(v.Tenants, tenantView{Name: t, From: t + "-vm1", To: t + "-vm2", FromIP: "10.0.0.1",
 			ToIP:    "10.0.0.2",
 			FromBox: "box1", FromSwitch: "swa", ToBox: "box2", ToSwitch: "swb", BitRate: 20e6,
-			Ping: pings{123, 122, 0.345}})
+			Ping: pings{123, 122, 0.345, 0}})
 	}
 	v.Paths = []pathView{{VID: 101}, {VID: 102, Live: true, Rate: 4020}}
 	v.Outside = outsideView{From: "red-vm1", Box: "box1", Target: "203.0.113.10",
@@ -70,7 +70,7 @@ func TestPictureFits(t *testing.T) {
 	v := moment()
 	v.Of, v.At, v.Act = time.Hour, time.Hour, "101 taken away"
 	for i := range v.Tenants {
-		v.Tenants[i].BitRate, v.Tenants[i].Ping = 9999e6, pings{36000, 36000, 99.99}
+		v.Tenants[i].BitRate, v.Tenants[i].Ping = 9999e6, pings{36000, 36000, 99.99, 0}
 	}
 	for i := range v.Paths {
 		v.Paths[i].Live, v.Paths[i].Rate = true, 9_999_999

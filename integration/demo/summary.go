@@ -38,6 +38,7 @@ func (d *demo) summary(ctx context.Context) error {
 		}
 	}
 	d.streams = nil
+	bad = append(bad, d.summaryMove()...)
 	bad = append(bad, d.summaryOutside()...)
 	bad = append(bad, d.summaryService()...)
 	d.printf("\n  NODE  RECEIVED      SENT  DROPPED")
@@ -73,9 +74,9 @@ func (d *demo) summary(ctx context.Context) error {
 		"a lost ping")
 	d.printf("or a broken connection; each gateway took over from the other, with an alarm that names the failed " +
 		"one; no")
-	d.printf("request failed while a server was drained and one added, nor %v after one was killed; and on every node "+
-		"all", noticeTime)
-	d.printf("frames are accounted for.")
+	d.printf("request failed while a server was drained and one added, nor %v after one was killed; a VM that moved "+
+		"was", noticeTime)
+	d.printf("reached again within %v; and on every node all frames are accounted for.", moveBound)
 	return nil
 }
 

@@ -167,24 +167,26 @@ type pinger struct {
 type pings struct {
 	Sent, Received int
 	LastMs         float64
+	Gap            time.Duration // the longest time between two answers
 }
 
 const pingEvery = 100 * time.Millisecond
 
-func startPing(l *lab.Lab, from, to *lab.VM) (*pinger, error) {
+func startPing(l *lab.Lab, from, to *lab.VM, every time.Duration) (*pinger, error) {
 	if _, err := exec.LookPath("ping"); err != nil {
 		return nil, fmt.Errorf("ping is not installed (Debian: iputils-ping): %w", err)
 	}
 	p := &pinger{Tenant: from.Tenant, From: from, To: to}
 	var err error
 	p.cmd, err = l.Start(from.Namespace, "ping-"+from.Name, "ping", "-n", "-D", "-i",
-		strconv.FormatFloat(pingEvery.Seconds(), 'f', 1, 64), "-W", "1", address(to).String())
+		strconv.FormatFloat(every.Seconds(), 'f', 2, 64), "-W", "1", address(to).String())
 	return p, err
 }
 
 // read parses ping's output: the highest sequence number and the number of answers.
 func (p *pinger) read() pings {
 	var r pings
+	last := 0.0 // when the last answer came, in seconds
 	for line := range strings.Lines(p.cmd.Log()) {
 		seq, rest, ok := cutField(line, "icmp_seq=")
 		if !ok {
@@ -197,6 +199,13 @@ func (p *pinger) read() pings {
 		r.Sent = max(r.Sent, n)
 		if ms, _, ok := cutField(rest, "time="); ok && strings.Contains(line, "bytes from") {
 			r.Received++
+			if stamp, _, ok := cutField(line, "["); ok {
+				at, _ := strconv.ParseFloat(strings.TrimSuffix(stamp, "]"), 64)
+				if last > 0 {
+					r.Gap = max(r.Gap, time.Duration((at-last)*float64(time.Second)))
+				}
+				last = at
+			}
 			r.LastMs, _ = strconv.ParseFloat(ms, 64)
 		}
 	}
