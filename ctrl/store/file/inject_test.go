@@ -129,7 +129,8 @@ func injectOnce(t *testing.T, strace, call, fault string, words map[string]int) 
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "new", "state", "db")
 	cmd := exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call, "-e", "inject="+fault, os.Args[0])
-	cmd.Env = append(os.Environ(), injectEnv+"="+path)
+	// The race detector would wait a second at every end.
+	cmd.Env = append(os.Environ(), injectEnv+"="+path, "GORACE=atexit_sleep_ms=0")
 	text, _ := cmd.Output() // killed, in some runs
 	may := map[int]string{} // outcome by step
 	last, done := -1, 0
