@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -240,6 +241,30 @@ func TestRestoreFails(t *testing.T) {
 	}
 	if got := content(); got != before {
 		t.Errorf("the state is\n%s\nwant what it was:\n%s", got, before)
+	}
+}
+
+// TestRestoreCannotKeep: when what is there cannot be kept, it stays.
+func TestRestoreCannotKeep(t *testing.T) {
+	a := made(t)
+	dir, content := state(t)
+	before := content()
+	defer func() { link = os.Link }()
+	for most := range 3 { // of the three files
+		n := 0
+		link = func(from, to string) error {
+			if n++; n > most {
+				return syscall.ENOSPC
+			}
+			return os.Link(from, to)
+		}
+		done, err := Restore(bytes.NewReader(a), Target{State: dir, Box: "box1"})
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%d links: %+v, %v; want ENOSPC", most, done, err)
+		}
+		if got := content(); got != before {
+			t.Fatalf("%d links: the state is\n%s\nwant what it was:\n%s", most, got, before)
+		}
 	}
 }
 

@@ -71,14 +71,17 @@ func Restore(archive io.Reader, t Target) (done *Restored, err error) {
 	}
 	done.Kept = filepath.Join(t.State, "before-restore-"+time.Now().UTC().Format("20060102T150405.000"))
 	old, err := keep(t.State, done.Kept)
-	if err == nil {
-		err = swap(m, from, t.State, old)
+	if err != nil { // nothing was changed: what could not be kept must not be removed
+		return nil, errors.Join(err, os.RemoveAll(done.Kept))
 	}
-	if err != nil {
+	if err := swap(m, from, t.State, old); err != nil {
 		return nil, errors.Join(err, putBack(old, done.Kept, t.State))
 	}
 	return done, nil
 }
+
+// link is os.Link, but in tests.
+var link = os.Link
 
 // keep links the files of the state directory into kept, and returns their names.
 func keep(state, kept string) (names []string, err error) {
@@ -93,7 +96,7 @@ func keep(state, kept string) (names []string, err error) {
 		if !e.Type().IsRegular() {
 			continue
 		}
-		if err := os.Link(filepath.Join(state, e.Name()), filepath.Join(kept, e.Name())); err != nil {
+		if err := link(filepath.Join(state, e.Name()), filepath.Join(kept, e.Name())); err != nil {
 			return names, err
 		}
 		names = append(names, e.Name())
