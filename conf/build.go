@@ -189,7 +189,7 @@ func port(s *section) Port {
 		Queues: s.integer("queues"), Mode: s.enum("mode"), MTU: s.integer("mtu"),
 		CompleteChecksums: s.boolean("complete_checksums"), ClampMSS: s.boolean("clamp_mss"),
 		Encap: s.enum("encap"), SwitchMAC: s.mac("switch_mac"), SwitchPort: s.integer("switch_port"),
-		VLANs: s.vlans("vlans"), VTEPAddress: s.vtepAddress("vtep_address"), Gateway: s.anyAddress("gateway"),
+		VLANs: s.vlans("vlans"), VTEPAddress: s.vtepAddress("vtep_address"), Gateway: s.address("gateway"),
 		ZeroChecksum6: s.boolean("zero_checksum6"),
 	}
 }

@@ -226,7 +226,7 @@ func (s *section) address(name string) netip.Addr {
 	t, _ := v.(string)
 	a, err := netip.ParseAddr(t)
 	switch {
-	case err != nil || a.Is4() != (k.Kind == KindIPv4) || a.Zone() != "" || a.Is4In6():
+	case err != nil || k.Kind != KindAddress && a.Is4() != (k.Kind == KindIPv4) || a.Zone() != "" || a.Is4In6():
 		s.wrong(name, k, v)
 	case !station(a):
 		s.failf(s.at(name), "found %s, want the address of one station", a)

@@ -33,25 +33,6 @@ func (s *section) vtepAddress(name string) netip.Prefix {
 	return netip.Prefix{}
 }
 
-// anyAddress reads an address of IPv4 or IPv6 of one station.
-func (s *section) anyAddress(name string) netip.Addr {
-	k, v, use := s.lookup(name)
-	if !use {
-		return netip.Addr{}
-	}
-	t, _ := v.(string)
-	a, err := netip.ParseAddr(t)
-	switch {
-	case err != nil || a.Zone() != "" || a.Is4In6():
-		s.wrong(name, k, v)
-	case !station(a):
-		s.failf(s.at(name), "found %s, want the address of one station", a)
-	default:
-		return a
-	}
-	return netip.Addr{}
-}
-
 // validateVXLAN checks what the keys of VXLAN say of each other.
 func (r *reader) validateVXLAN(c *Config) {
 	used := map[netip.Addr]int{}

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"net/url"
 
 	"penstock/ctrl/core"
 	"penstock/ctrl/ipvs"
@@ -30,8 +29,7 @@ func (c *Client) Balanced(ctx context.Context, tenant string) (*ipvs.Existing, e
 // list reads the objects of a tenant.
 func list[T model.Object](ctx context.Context, c *Client, tenant string, out *[]T) error {
 	var zero T
-	q := url.Values{"tenant": {tenant}, "status": {"false"}}
-	return c.Each(ctx, zero.Kind(), q, func(raw json.RawMessage) error {
+	return c.Each(ctx, zero.Kind(), Pushed(zero.Kind(), tenant), func(raw json.RawMessage) error {
 		var o T
 		err := json.Unmarshal(raw, &o)
 		*out = append(*out, o)

@@ -4,7 +4,6 @@ import (
 	"penstock/dataplane/frame"
 	"penstock/dataplane/parse"
 	"penstock/dataplane/wire"
-	"penstock/dataplane/wire/checksum"
 )
 
 // EchoFragment turns the parsed, untagged packet p, a fragment of an echo request, into the fragment of the reply with
@@ -31,24 +30,16 @@ func EchoFragment(mem []byte, p *frame.Packet, srcMAC uint64) bool {
 func echoFragment4(mem []byte, p *frame.Packet, l3 []byte, srcMAC uint64) bool {
 	h := wire.IPv4(l3)
 	at, total := h.HeaderLen(), int(h.TotalLen())
-	src, dst, tos, id := h.Src(), h.Dst(), h.TOS(), h.ID()
+	tos := h.TOS()
 	place := h.FlagsFragment() & (wire.IPv4MF | wire.IPv4OffsetMask)
 	first := place&wire.IPv4OffsetMask == 0
-	if !Host4(src) || dst>>28 >= 0xe || first && !p.Has(frame.FlagL4) {
+	if !Host4(h.Src()) || h.Dst()>>28 >= 0xe || first && !p.Has(frame.FlagL4) {
 		return false
 	}
 	if first && !turn4(l3[at:total]) {
 		return false
 	}
-	skipHeader(p, at)
-	b := rehead(mem, p, wire.IPv4Len, total-at, srcMAC, wire.EtherTypeIPv4)
-	putIPv4(b, uint16(len(b)), dst, src)
-	r := wire.IPv4(b[:wire.IPv4Len])
-	r.SetTOS(tos)
-	r.SetID(id)
-	r.SetFlagsFragment(place)
-	r.SetChecksum(0)
-	r.SetChecksum(checksum.Checksum(r, 0))
+	rehead4(mem, p, at, total-at, srcMAC, place)
 	generated(p, frame.FlagIPv4, wire.IPv4Len, wire.ProtoICMP, tos)
 	fragmented(p, first)
 	return true
@@ -59,8 +50,7 @@ func turn4(c wire.ICMPv4) bool {
 	if c.Type() != wire.ICMPv4Echo || c.Code() != 0 {
 		return false
 	}
-	c.SetType(wire.ICMPv4EchoReply)
-	c.SetChecksum(checksum.Update16(c.Checksum(), wire.ICMPv4Echo<<8, wire.ICMPv4EchoReply<<8))
+	reply4(c)
 	return true
 }
 
@@ -69,8 +59,7 @@ func echoFragment6(mem []byte, p *frame.Packet, l3 []byte, srcMAC uint64) bool {
 	end := wire.IPv6Len + int(h.PayloadLen())
 	src, dst, class := h.Src(), h.Dst(), h.TrafficClass()
 	at, ok := parse.FragmentHeader(l3[:end])
-	if !ok || l3[at] != wire.ProtoICMPv6 ||
-		wire.Unspecified6(src) || wire.Multicast6(src) || wire.Loopback6(src) || wire.Multicast6(dst) {
+	if !ok || l3[at] != wire.ProtoICMPv6 || !hosts6(src, dst) {
 		return false
 	}
 	_, first := parse.FragmentID(l3, true)
@@ -78,13 +67,11 @@ func echoFragment6(mem []byte, p *frame.Packet, l3 []byte, srcMAC uint64) bool {
 		if !p.Has(frame.FlagL4) {
 			return false
 		}
-		// Swapping the addresses does not change the sum of the pseudo-header.
 		c := wire.ICMPv6(l3[at+wire.IPv6FragmentLen : end])
 		if c.Type() != wire.ICMPv6Echo || c.Code() != 0 {
 			return false
 		}
-		c.SetType(wire.ICMPv6EchoReply)
-		c.SetChecksum(checksum.Update16(c.Checksum(), wire.ICMPv6Echo<<8, wire.ICMPv6EchoReply<<8))
+		reply6(c)
 	}
 	skipHeader(p, at)
 	b := rehead(mem, p, wire.IPv6Len, end-at, srcMAC, wire.EtherTypeIPv6)
