@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"penstock/ctrl/store"
@@ -101,7 +100,7 @@ func keep(state, kept string) (names []string, err error) {
 		}
 		names = append(names, e.Name())
 	}
-	return names, errors.Join(like(state, kept, 0o700), file.SyncDir(kept), file.SyncDir(state))
+	return names, errors.Join(file.Own(state, kept), file.SyncDir(kept), file.SyncDir(state))
 }
 
 // swap removes the old files, and moves the new ones to their places.
@@ -122,7 +121,7 @@ func swap(m *Manifest, from, state string, old []string) error {
 	}
 	for _, name := range names {
 		path := filepath.Join(from, name)
-		if err := like(state, path, 0o600); err != nil {
+		if err := file.Own(state, path); err != nil { // root restores, another user runs the box
 			return err
 		}
 		if err := os.Rename(path, filepath.Join(state, name)); err != nil {
@@ -152,17 +151,4 @@ func putBack(old []string, kept, state string) error {
 		return fmt.Errorf("what was there could not be put back, it is in %s: %w", kept, err)
 	}
 	return nil
-}
-
-// like gives a file the owner of the state directory: root restores, another user runs the box.
-func like(state, path string, mode os.FileMode) error {
-	st, err := os.Stat(state)
-	if err != nil {
-		return err
-	}
-	sys, ok := st.Sys().(*syscall.Stat_t)
-	if !ok {
-		return errors.New("the owner of " + state + " is unknown")
-	}
-	return errors.Join(os.Chmod(path, mode), os.Lchown(path, int(sys.Uid), int(sys.Gid)))
 }

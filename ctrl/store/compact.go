@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"penstock/ctrl/store/file"
 )
@@ -83,11 +82,7 @@ func adopt(from, to string) error {
 	if err != nil {
 		return err
 	}
-	sys, ok := st.Sys().(*syscall.Stat_t)
-	if !ok {
-		return errors.New("its owner is unknown")
-	}
-	return errors.Join(os.Chown(to, int(sys.Uid), int(sys.Gid)), os.Chmod(to, st.Mode().Perm()))
+	return errors.Join(file.Own(from, to), os.Chmod(to, st.Mode().Perm()))
 }
 
 func size(path string) (int64, error) {

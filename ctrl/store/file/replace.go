@@ -7,6 +7,19 @@ import (
 	"syscall"
 )
 
+// Own gives a file owner and group of another file or directory.
+func Own(from, to string) error {
+	st, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return errors.New("the owner of " + from + " is unknown")
+	}
+	return os.Lchown(to, int(sys.Uid), int(sys.Gid))
+}
+
 // Replace replaces a file as a whole and returns when the new one is durable. It writes path.new first, which must be
 // no link, FIFO or device. The name is fixed, so that a crash leaves at most one file: no other process may write it.
 // The box's files are safe in this, since the box holds the lock of its store.
