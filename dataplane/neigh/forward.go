@@ -24,15 +24,24 @@ import (
 // The addresses of the virtual router and of a gateway group belong to the box: the box drops messages of stations that
 // claim one of them.
 
+// credible reports whether a message that came encapsulated is of a segment, and claims no virtual address of another
+// station. Else it drops the message, or shows it to control.
+func credible(mem []byte, p *frame.Packet, s *fib.Snapshot) bool {
+	switch {
+	case uint(p.Seg) >= uint(len(s.Segments)):
+		p.DropFor(drop.ARPForeign)
+	case agent.Forged(mem, p, s):
+		p.Next, p.Drop, p.Kind = frame.NextPunt, drop.VIPConflict, uint8(punt.VIPConflict)
+	default:
+		return true
+	}
+	return false
+}
+
 // fromFabric forwards or drops ARP and neighbour discovery messages that came encapsulated. It accepts only messages
 // that another box would have forwarded by the list above.
 func fromFabric(mem []byte, p *frame.Packet, s *fib.Snapshot) {
-	if uint(p.Seg) >= uint(len(s.Segments)) {
-		p.DropFor(drop.ARPForeign)
-		return
-	}
-	if agent.Forged(mem, p, s) {
-		p.Next, p.Drop, p.Kind = frame.NextPunt, drop.VIPConflict, uint8(punt.VIPConflict)
+	if !credible(mem, p, s) {
 		return
 	}
 	g := &s.Segments[p.Seg]

@@ -1,7 +1,6 @@
 package neigh
 
 import (
-	"penstock/dataplane/agent"
 	"penstock/dataplane/drop"
 	"penstock/dataplane/fib"
 	"penstock/dataplane/frame"
@@ -67,12 +66,7 @@ func toVTEPs(p *frame.Packet, s *fib.Snapshot) bool {
 
 // fromVTEP answers, forwards or drops ARP and neighbour discovery of a station behind a VTEP, whose location is in Loc.
 func (st *State) fromVTEP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
-	if uint(p.Seg) >= uint(len(s.Segments)) {
-		p.DropFor(drop.ARPForeign)
-		return
-	}
-	if agent.Forged(mem, p, s) {
-		p.Next, p.Drop, p.Kind = frame.NextPunt, drop.VIPConflict, uint8(punt.VIPConflict)
+	if !credible(mem, p, s) {
 		return
 	}
 	if p.Has(frame.FlagARP) {
@@ -102,13 +96,7 @@ func (st *State) vtepARP(mem []byte, p *frame.Packet, s *fib.Snapshot) {
 	}
 	mac, loc, ok := table.FindIP4(s.Bindings, s.Delta, p.Seg, target)
 	if vip, virtual := s.VIP4(p.Seg, target); virtual {
-		if s.VIPs[vip].Silent {
-			p.DropFor(drop.VIPSilent)
-			return
-		}
-		mac = s.VIPs[vip].MAC
-		if loc, ok = table.FindMAC(s.Bindings, s.Delta, p.Seg, mac); !ok {
-			p.DropFor(drop.ARPUnresolved)
+		if mac, loc, ok = ofVIP(p, s, vip); !ok {
 			return
 		}
 	}
@@ -163,13 +151,7 @@ func (st *State) vtepSolicit(mem []byte, p *frame.Packet, s *fib.Snapshot, targe
 		mac, loc, ok = s.Station6(p.Seg, target)
 	}
 	if vip, virtual := s.VIP6(p.Seg, target); virtual {
-		if s.VIPs[vip].Silent {
-			p.DropFor(drop.VIPSilent)
-			return
-		}
-		mac = s.VIPs[vip].MAC
-		if loc, ok = table.FindMAC(s.Bindings, s.Delta, p.Seg, mac); !ok {
-			p.DropFor(drop.ARPUnresolved)
+		if mac, loc, ok = ofVIP(p, s, vip); !ok {
 			return
 		}
 	}
@@ -184,6 +166,20 @@ func (st *State) vtepSolicit(mem []byte, p *frame.Packet, s *fib.Snapshot, targe
 			back(p)
 		}
 	}
+}
+
+// ofVIP returns the MAC of a virtual address, and where it is. It drops p if the address is not answered, or is
+// nowhere.
+func ofVIP(p *frame.Packet, s *fib.Snapshot, vip uint32) (mac uint64, loc fib.Loc, ok bool) {
+	v := &s.VIPs[vip]
+	if v.Silent {
+		p.DropFor(drop.VIPSilent)
+		return 0, 0, false
+	}
+	if loc, ok = table.FindMAC(s.Bindings, s.Delta, p.Seg, v.MAC); !ok {
+		p.DropFor(drop.ARPUnresolved)
+	}
+	return v.MAC, loc, ok
 }
 
 // answersVTEP reports whether the box answers a station behind a VTEP for a MAC at loc, and drops p if not. Of another
