@@ -10,10 +10,8 @@ import (
 )
 
 const (
-	minFrame               = 60 // octets without FCS, IEEE 802.3
-	broadcast    model.MAC = 1<<48 - 1
-	solicitLen             = wire.NeighborLen + wire.NDLinkAddrLen
-	linkAddrUnit           = 1 // length of the option in units of 8 octets
+	minFrame   = 60 // octets without FCS, IEEE 802.3
+	solicitLen = wire.NeighborLen + wire.NDLinkAddrLen
 )
 
 // question builds an ARP request or a neighbour solicitation to mac, or to all if it is 0.
@@ -21,7 +19,7 @@ func question(h *Hop, mac model.MAC) []byte {
 	if h.Addr.Is4() {
 		b := make([]byte, minFrame)
 		if mac == 0 {
-			mac = broadcast
+			mac = model.MAC(wire.Broadcast)
 		}
 		ether(b, mac, h.MAC, wire.EtherTypeARP)
 		from, to := h.Source.As4(), h.Addr.As4()
@@ -45,10 +43,7 @@ func question(h *Hop, mac model.MAC) []byte {
 	ip.SetSrc(from)
 	ip.SetDst(dst)
 	m := ip.Payload()
-	wire.ICMPv6(m).Set(wire.ICMPv6NeighborSolicit, 0, 0)
-	wire.PutAddr6(m[8:], to)
-	m[wire.NeighborLen], m[wire.NeighborLen+1] = wire.NDOptionSourceAddr, linkAddrUnit
-	wire.PutMAC(m[wire.NeighborLen+2:], uint64(h.MAC))
+	wire.NeighborSolicit(m).Set(to, uint64(h.MAC))
 	wire.ICMPv6(m).SetChecksum(checksum.Checksum(m, checksum.Sum(ip.Addrs(), wire.ProtoICMPv6+solicitLen)))
 	return b
 }

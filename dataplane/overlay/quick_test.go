@@ -303,16 +303,26 @@ func fabricFrames() [][]byte {
 }
 
 // inUDP returns encapsulated frames in form "udp", and frames that differ in one field of the UDP header.
-func inUDP(frames [][]byte) (l [][]byte) {
-	udp := func(f []byte, size int) []byte {
+func inUDP(frames [][]byte) [][]byte {
+	l := behindUDP(frames, quickUDP, nil)
+	good := l[0]
+	box := ip4(quickBox, quickSwitch, -1, 0x0a050001, 0x0a020001, 17, good[34:])
+	return append(l, frames[0], good, box, good)
+}
+
+// behindUDP returns encapsulated frames with a UDP header to port, and more, between the outer IPv4 header and the
+// frame, and frames that differ in one field there, or in the length of UDP.
+func behindUDP(frames [][]byte, port uint16, more []byte) (l [][]byte) {
+	n := uint16(8 + len(more))
+	wrap := func(f []byte, size int) []byte {
 		if len(f) < 34 {
 			return f
 		}
-		g := binary.BigEndian.AppendUint32(bytes.Clone(f[:34]), 49152<<16|quickUDP)
-		g = append(binary.BigEndian.AppendUint32(g, uint32(size)<<16), f[34:]...)
-		total := binary.BigEndian.Uint16(g[16:]) + 8
-		sum := binary.BigEndian.Uint16(g[24:])
-		sum = checksum.Update16(sum, total-8, total)
+		g := binary.BigEndian.AppendUint32(bytes.Clone(f[:34]), 49152<<16|uint32(port))
+		g = binary.BigEndian.AppendUint32(g, uint32(size)<<16)
+		g = append(append(g, more...), f[34:]...)
+		total := binary.BigEndian.Uint16(g[16:]) + n
+		sum := checksum.Update16(binary.BigEndian.Uint16(g[24:]), total-n, total)
 		if g[23] == protoEthernet {
 			sum = checksum.Update16(sum, uint16(g[22])<<8|protoEthernet, uint16(g[22])<<8|17)
 			g[23] = 17
@@ -324,21 +334,20 @@ func inUDP(frames [][]byte) (l [][]byte) {
 	for _, f := range frames {
 		size := 0
 		if len(f) >= 18 {
-			size = int(binary.BigEndian.Uint16(f[16:])) - 12
+			size = int(binary.BigEndian.Uint16(f[16:])) - 20 + int(n)
 		}
-		l = append(l, udp(f, size))
+		l = append(l, wrap(f, size))
 	}
 	good := l[0]
-	for at := 34; at < 42; at++ {
+	for at := 34; at < 34+int(n); at++ {
 		for _, v := range []byte{0, 1, good[at] - 1, good[at] + 1, 0xff} {
 			l = append(l, good, edited(good, at, v))
 		}
 	}
-	for size := range len(frames[0]) {
-		l = append(l, good, udp(frames[0], size))
+	for size := range len(frames[0]) + int(n) {
+		l = append(l, good, wrap(frames[0], size))
 	}
-	box := ip4(quickBox, quickSwitch, -1, 0x0a050001, 0x0a020001, 17, good[34:])
-	return append(l, frames[0], good, box, good)
+	return l
 }
 
 // TestQuick: the quick passes process the frames that they are made for, and give the same outcomes as parser and

@@ -82,6 +82,14 @@ type NeighborSolicit []byte
 // Target returns the address that is asked for.
 func (h NeighborSolicit) Target() [2]uint64 { return Addr6(h[ndTarget:]) }
 
+// Set writes a solicitation of target with a source link-layer address option (32 octets), checksum 0.
+func (h NeighborSolicit) Set(target [2]uint64, mac uint64) {
+	_ = h[NeighborLen+NDLinkAddrLen-1]
+	binary.BigEndian.PutUint64(h, ICMPv6NeighborSolicit<<56)
+	PutAddr6(h[ndTarget:], target)
+	binary.BigEndian.PutUint64(h[NeighborLen:], (NDOptionSourceAddr<<8|1)<<48|mac&Broadcast)
+}
+
 // Options returns what is behind the target, up to the end of the slice.
 func (h NeighborSolicit) Options() NDOptions { return NDOptions(h[NeighborLen:]) }
 

@@ -189,10 +189,7 @@ func (st *Station) request(address netip.Addr) []byte {
 func (st *Station) solicit(address, to netip.Addr) []byte {
 	f := st.packet6(to, wire.NeighborLen+wire.NDLinkAddrLen, 255) // RFC 4861, 7.1.1
 	m := f[wire.EthernetLen+wire.IPv6Len:]
-	wire.ICMPv6(m).Set(wire.ICMPv6NeighborSolicit, 0, 0)
-	wire.PutAddr6(m[8:], halves(address))
-	m[wire.NeighborLen], m[wire.NeighborLen+1] = wire.NDOptionSourceAddr, 1
-	wire.PutMAC(m[wire.NeighborLen+2:], st.MAC)
+	wire.NeighborSolicit(m).Set(halves(address), st.MAC)
 	seal6(f)
 	return f
 }
